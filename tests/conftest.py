@@ -1,0 +1,37 @@
+"""One TensorFlow set-up for the whole suite: quiet logs, four logical CPU devices so that replica tests run anywhere."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+import pytest
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes more than a few seconds; still part of the full run")
+
+
+@pytest.fixture(scope="session")
+def logical_devices():
+    """Four logical CPU devices; must be asked for before TensorFlow runs its first op in this process."""
+    import tensorflow as tf
+
+    return [device.name for device in tf.config.list_logical_devices("CPU")]
+
+
+@pytest.fixture(autouse=True)
+def _float32_policy():
+    """A test that sets a global Keras policy must not leak it."""
+    import sys
+
+    yield
+    if "keras" in sys.modules:
+        sys.modules["keras"].mixed_precision.set_global_policy("float32")
+
+
+def pytest_sessionstart(session):
+    import tensorflow as tf
+
+    cpus = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * 4)
