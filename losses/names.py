@@ -1,0 +1,75 @@
+"""The losses by name, and the options each takes: plain Python, so that a configuration is checked without TensorFlow.
+
+A test holds this table equal to the functions' signatures.
+"""
+
+import difflib
+
+# Options that every loss takes, but for those a row of LOSSES names with a minus sign before them.
+COMMON = (
+    "activation",
+    "from_logits",
+    "include_background",
+    "classes",
+    "ignore_id",
+    "mask",
+    "class_weights",
+    "image_weights",
+    "pixel_weights",
+    "over",
+    "reduction",
+    "fused",
+)
+
+# name: (module of losses/, its own options).
+LOSSES = {
+    "dice": ("overlap", "smooth_nr smooth_dr squared soft_label absent"),
+    "cross_entropy": ("pixel", "label_smoothing"),
+}
+
+
+def options_of(name: str) -> tuple[str, ...]:
+    """The keyword arguments the loss of this name takes, `all_reduce` aside (which the trainer gives).
+
+    Raises:
+        ValueError: no loss has this name.
+    """
+    return own_options(name) + tuple(o for o in COMMON if o not in refused_options(name))
+
+
+def own_options(name: str) -> tuple[str, ...]:
+    """The options that only this loss and its relatives have."""
+    return tuple(o for o in _row(name)[1].split() if not o.startswith("-"))
+
+
+def refused_options(name: str) -> tuple[str, ...]:
+    """The common options this loss cannot honour."""
+    return tuple(o[1:] for o in _row(name)[1].split() if o.startswith("-"))
+
+
+def terms_of(sum_of_losses: str) -> tuple[str, ...]:
+    """`"dice+cross_entropy"` to `("dice", "cross_entropy")`.
+
+    Raises:
+        ValueError: an unknown name, an empty or a repeated term; all of them in one message.
+    """
+    terms = tuple(term.strip() for term in sum_of_losses.split("+"))
+    wrong = [f"{term!r} is no loss{nearest(term, LOSSES)}" for term in terms if term not in LOSSES]
+    wrong += [f"{term!r} is there twice (use weights)" for term in sorted(set(terms)) if terms.count(term) > 1]
+    if wrong:
+        raise ValueError(
+            f"{'; '.join(wrong)}. The losses are: {', '.join(sorted(LOSSES))}.\nReceived: {sum_of_losses!r}"
+        )
+    return terms
+
+
+def nearest(name: str, names) -> str:
+    """` (did you mean 'dice'?)`, or nothing when no name is close."""
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _row(name):
+    if name not in LOSSES:
+        raise ValueError(f"{name!r} is no loss{nearest(name, LOSSES)}. The losses are: {', '.join(sorted(LOSSES))}.")
+    return LOSSES[name]
