@@ -1,0 +1,136 @@
+"""What a run leaves for machines: metrics.jsonl, a line a report, and JSON files that are old or new but never half.
+
+JSON has no NaN or infinity; both are written as null, so that every reader can read the file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+METRICS_FILE = "metrics.jsonl"
+EVALUATION_FILE = "evaluation.json"
+CONFIG_FILE = "config.json"
+
+
+def jsonable(value: Any) -> Any:
+    """Dataclasses, mappings, sequences, NumPy and TensorFlow values -> what `json` writes; NaN and infinity -> None."""
+    if value is None or isinstance(value, (bool, str, int)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if dataclasses.is_dataclass(value):
+        return {field.name: jsonable(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [jsonable(item) for item in value]
+    if hasattr(value, "numpy"):
+        return jsonable(value.numpy())
+    if hasattr(value, "tolist"):
+        return jsonable(value.tolist())
+    raise TypeError(f"A record holds numbers, text, lists and mappings. Received: {value!r} of {type(value).__name__}.")
+
+
+def write_json(path: str, value: Any) -> None:
+    """Writes a JSON file, indented, beside the old one and moved over it: a kill leaves one of the two whole.
+
+    Raises:
+      OSError: the disk is full or the folder cannot be written; the old file is still there, whole.
+    """
+    text = json.dumps(jsonable(value), indent=2, allow_nan=False) + "\n"
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    _replace(path, text.encode())
+
+
+def _replace(path: str, content: bytes) -> None:
+    beside = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(beside, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError:
+        if os.path.exists(beside):
+            os.remove(beside)
+        raise
+
+
+def read_metrics(path: str) -> list[dict]:
+    """The lines of a metrics file; a last line that a kill cut off is left out. An absent file is empty."""
+    return [record for _, record in _lines(path)]
+
+
+def _lines(path: str) -> list[tuple[bytes, dict]]:
+    if not os.path.exists(path):
+        return []
+    with open(path, "rb") as file:
+        lines = file.read().split(b"\n")
+    found = []
+    # What follows the last newline was never finished, even where it happens to parse ("12" of "123}").
+    for line in lines[:-1]:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict):
+            found.append((line, record))
+    return found
+
+
+class MetricsLog:
+    """`metrics.jsonl`: appends a line a report, and on going on drops what the restored step has not seen yet.
+
+    Args:
+      path: the file.
+      restored_step: the step that training goes on from; lines of later steps are dropped, since those steps are done
+        again. 0 starts the file anew. None keeps all: a reader's or an evaluator's view.
+
+    A line is one `write`, so a kill leaves at most the last line unfinished; it is dropped at the next start.
+    """
+
+    def __init__(self, path: str, restored_step: int | None = 0):
+        self.path = path
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        kept = [
+            (line, record)
+            for line, record in _lines(path)
+            if restored_step is None or 0 < _step(record) <= restored_step
+        ]
+        content = b"".join(line + b"\n" for line, _ in kept)
+        if os.path.exists(path) and os.path.getsize(path) != len(content):
+            _replace(path, content)
+        # A report of the restored step itself may be made again after a kill between report and checkpoint.
+        self._already = {(_step(record), record.get("kind")) for _, record in kept if _step(record) == restored_step}
+
+    def append(self, step: int, kind: str, values: Mapping[str, Any]) -> None:
+        """Adds `{"step": step, "kind": kind, **values}`, e.g. kind "train" or "eval".
+
+        A report that the file already has for the restored step is not written twice.
+
+        Raises:
+          OSError: the disk is full or the file cannot be written; the lines before are whole.
+        """
+        if (step, kind) in self._already:
+            return
+        record = {"step": int(step), "kind": kind} | jsonable(values)
+        line = json.dumps(record, allow_nan=False).encode() + b"\n"
+        file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            before = os.fstat(file).st_size
+            written = os.write(file, line)
+            if written < len(line):
+                os.ftruncate(file, before)
+                raise OSError(28, "No space left on device", self.path)
+        finally:
+            os.close(file)
+
+
+def _step(record: Mapping) -> int:
+    step = record.get("step")
+    return step if isinstance(step, int) else -1

@@ -1,0 +1,129 @@
+"""TensorBoard: scalars, panels, text and the model's graph, in event files that a kill and a new start do not confuse.
+
+TensorFlow's own `tf.summary` writers cannot say "what follows step N is done again"; TensorBoard's writer (the one that
+PyTorch uses) takes whole events, and with them the session start that makes readers drop orphaned steps.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import time
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+from tensorboard.compat.proto import event_pb2, summary_pb2
+from tensorboard.plugins.image import metadata as image_metadata
+from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+from tensorboard.plugins.text.summary_v2 import text_pb
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+
+class Writer:
+    """Writes a run's event file; does nothing where `chief` is false.
+
+    Args:
+      workdir: directory of the event files, `tensorboard --logdir`.
+      chief: one process alone writes.
+      restored_step: the step that training goes on from; readers drop what an earlier file holds of later steps. 0 for
+        a new run.
+    """
+
+    def __init__(self, workdir: str, chief: bool = True, *, restored_step: int = 0):
+        self._events = EventFileWriter(workdir) if chief else None
+        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        self._add(step=restored_step + 1, session_log=start)
+
+    def _add(self, **fields) -> None:
+        if self._events is not None:
+            self._events.add_event(event_pb2.Event(wall_time=time.time(), **fields))
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Writes a point of each curve: tag -> number. Not-a-number is written too: TensorBoard marks it."""
+        for tag, value in values.items():
+            self._add(step=int(step), summary=_compatible(scalar_pb(tag, float(value))))
+
+    def panels(self, step: int, images: Mapping[str, np.ndarray]) -> None:
+        """Writes pictures: tag -> RGB uint8 `[height, width, 3]`."""
+        for tag, image in images.items():
+            self._add(step=int(step), summary=_image_pb(tag, image))
+
+    def text(self, name: str, markdown: str, step: int = 0) -> None:
+        """Writes a text that TensorBoard shows as Markdown."""
+        self._add(step=int(step), summary=_compatible(text_pb(name, markdown)))
+
+    def config_text(self, config, step: int = 0) -> None:
+        """Writes the config as a table, what differs from the defaults first and in bold."""
+        self.text("config", config_markdown(config), step)
+
+    def graph(self, model, channels: int) -> None:
+        """Writes the graph of the model at inference.
+
+        Args:
+          model: maps float32 `[1, height, width, channels]` to logits.
+          channels: of the image.
+        """
+        if self._events is None:
+            return
+        image = tf.TensorSpec([1, None, None, channels], tf.float32, name="image")
+        graph = tf.function(lambda image: model(image, training=False)).get_concrete_function(image).graph
+        self._add(graph_def=graph.as_graph_def(add_shapes=True).SerializeToString())
+
+    def flush(self) -> None:
+        """Waits until everything is in the file."""
+        if self._events is not None:
+            self._events.flush()
+
+    def close(self) -> None:
+        """Flushes and closes; nothing can be written afterwards."""
+        if self._events is not None:
+            self._events.close()
+            self._events = None
+
+
+def _compatible(summary):
+    """The same message as TensorBoard's own class: with TensorFlow installed, its helpers build TensorFlow's class."""
+    return summary_pb2.Summary.FromString(summary.SerializeToString())
+
+
+def _image_pb(tag: str, image: np.ndarray) -> summary_pb2.Summary:
+    """What `tf.summary.image` writes: width, height and one PNG."""
+    png = io.BytesIO()
+    Image.fromarray(np.asarray(image, np.uint8)).save(png, format="PNG")
+    height, width = image.shape[:2]
+    strings = [str(width).encode(), str(height).encode(), png.getvalue()]
+    tensor = tf.make_tensor_proto(strings, dtype=tf.string).SerializeToString()
+    metadata = image_metadata.create_summary_metadata(display_name=None, description=None).SerializeToString()
+    summary = summary_pb2.Summary()
+    value = summary.value.add(tag=tag)
+    value.tensor.ParseFromString(tensor)
+    value.metadata.ParseFromString(metadata)
+    return summary
+
+
+def config_markdown(config) -> str:
+    """A nested config dataclass as a Markdown table of field, value and default."""
+    changed, same = [], []
+    for name, value, default in _fields(config):
+        if value == default:
+            same.append(f"| {name} | {_cell(value)} | |")
+        else:
+            changed.append(f"| **{name}** | **{_cell(value)}** | {_cell(default)} |")
+    return "\n".join(["| field | value | default |", "|---|---|---|", *changed, *same])
+
+
+def _fields(config, prefix: str = ""):
+    default = type(config)()
+    for field in dataclasses.fields(config):
+        value, name = getattr(config, field.name), prefix + field.name
+        if dataclasses.is_dataclass(value):
+            yield from _fields(value, name + ".")
+        else:
+            yield name, value, getattr(default, field.name)
+
+
+def _cell(value) -> str:
+    text = "-" if value in ("", (), {}) else str(value)
+    return text.replace("|", "\\|").replace("\n", " ")
