@@ -1,7 +1,28 @@
-"""Segmentation losses for TensorFlow: plain functions by the field's names, and Keras classes made from them."""
+"""Segmentation losses for TensorFlow: plain functions by the field's names, and Keras classes made from them.
 
-from losses.compound import LossValue, build
-from losses.overlap import dice
-from losses.pixel import cross_entropy
+Names are loaded when first used, so `losses.names` (what a configuration is checked against) costs no TensorFlow import.
+"""
 
-__all__ = ["LossValue", "build", "cross_entropy", "dice"]
+import importlib
+
+from losses.names import LOSSES
+
+_MODULES = {name: row[0] for name, row in LOSSES.items()}
+_MODULES |= {
+    "LossValue": "compound",
+    "build": "compound",
+    "deep_supervision": "compound",
+    "region_statistics": "statistics",
+}
+
+__all__ = sorted(_MODULES)
+
+
+def __getattr__(name):
+    if name not in _MODULES:
+        raise AttributeError(f"module 'losses' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"losses.{_MODULES[name]}"), name)
+
+
+def __dir__():
+    return __all__

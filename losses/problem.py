@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from losses.sums import activate, neutral
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Problem:
@@ -54,15 +56,11 @@ class Problem:
 
     def safe_scores(self) -> tf.Tensor:
         """`[b, *space, c]` in `dtype`; 0 where ignored, so that a NaN there reaches neither loss nor gradient."""
-        scores = tf.cast(self.scores, self.dtype)
-        return scores if self.valid is None else tf.where(self.valid, scores, tf.zeros([], self.dtype))
+        return neutral(tf.cast(self.scores, self.dtype), self.valid)
 
     def probabilities(self) -> tf.Tensor:
         """`[b, *space, c]` in `dtype`, finite also where ignored."""
-        scores = self.safe_scores()
-        if self.activation == "softmax":
-            return tf.nn.softmax(scores)
-        return tf.sigmoid(scores) if self.activation == "sigmoid" else scores
+        return activate(self.safe_scores(), self.activation)
 
     def targets(self) -> tf.Tensor:
         """`[b, *space, c]` in `dtype`: one-hot of ids, or the dense labels; arbitrary where ignored."""
