@@ -1,13 +1,16 @@
 """TensorBoard: scalars, panels, text and the model's graph, in event files that a kill and a new start do not confuse.
 
-TensorFlow's own `tf.summary` writers cannot say "what follows step N is done again"; TensorBoard's writer (the one that
-PyTorch uses) takes whole events, and with them the session start that makes readers drop orphaned steps.
+Steps after the last checkpoint are done again when a run goes on. Their first edition is taken out of the files, for
+readers to come, and declared void by a session start, for a TensorBoard that has read it. TensorFlow's `tf.summary`
+writers cannot write the latter; TensorBoard's own writer (which PyTorch uses too) takes whole events.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import glob
 import io
+import os
 import time
 from collections.abc import Mapping
 
@@ -27,11 +30,14 @@ class Writer:
     Args:
       workdir: directory of the event files, `tensorboard --logdir`.
       chief: one process alone writes.
-      restored_step: the step that training goes on from; readers drop what an earlier file holds of later steps. 0 for
-        a new run.
+      restored_step: the step that training goes on from; what earlier files hold of later steps is dropped. 0 for a
+        new run, which drops all of an earlier one.
     """
 
     def __init__(self, workdir: str, chief: bool = True, *, restored_step: int = 0):
+        self._restored_step = restored_step
+        if chief:
+            drop_later_events(workdir, restored_step)
         self._events = EventFileWriter(workdir) if chief else None
         start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         self._add(step=restored_step + 1, session_log=start)
@@ -50,22 +56,22 @@ class Writer:
         for tag, image in images.items():
             self._add(step=int(step), summary=_image_pb(tag, image))
 
-    def text(self, name: str, markdown: str, step: int = 0) -> None:
-        """Writes a text that TensorBoard shows as Markdown."""
-        self._add(step=int(step), summary=_compatible(text_pb(name, markdown)))
+    def text(self, name: str, markdown: str, step: int | None = None) -> None:
+        """Writes a text that TensorBoard shows as Markdown; without a step, at the one that training goes on from."""
+        self._add(step=self._restored_step if step is None else int(step), summary=_compatible(text_pb(name, markdown)))
 
-    def config_text(self, config, step: int = 0) -> None:
+    def config_text(self, config) -> None:
         """Writes the config as a table, what differs from the defaults first and in bold."""
-        self.text("config", config_markdown(config), step)
+        self.text("config", config_markdown(config))
 
     def graph(self, model, channels: int) -> None:
-        """Writes the graph of the model at inference.
+        """Writes the graph of the model at inference, once in a run: TensorBoard shows one.
 
         Args:
           model: maps float32 `[1, height, width, channels]` to logits.
           channels: of the image.
         """
-        if self._events is None:
+        if self._events is None or self._restored_step:
             return
         image = tf.TensorSpec([1, None, None, channels], tf.float32, name="image")
         graph = tf.function(lambda image: model(image, training=False)).get_concrete_function(image).graph
@@ -81,6 +87,34 @@ class Writer:
         if self._events is not None:
             self._events.close()
             self._events = None
+
+
+def drop_later_events(workdir: str, step: int) -> None:
+    """Takes the events of later steps out of a directory's event files; step 0 removes the files.
+
+    A file is replaced by its shorter edition at once, so a kill leaves the one or the other. The record that an earlier
+    kill cut off at a file's end is dropped too.
+    """
+    for path in sorted(glob.glob(os.path.join(glob.escape(workdir), "events.out.tfevents.*"))):
+        if step == 0:
+            os.remove(path)
+            continue
+        records, dropped = [], False
+        try:
+            for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
+                if event_pb2.Event.FromString(record).step <= step:
+                    records.append(record)
+                else:
+                    dropped = True
+        except tf.errors.DataLossError:
+            dropped = True
+        if dropped:
+            # A name that no reader takes for an event file.
+            beside = os.path.join(workdir, f"tmp.{os.getpid()}")
+            with tf.io.TFRecordWriter(beside) as writer:
+                for record in records:
+                    writer.write(record)
+            os.replace(beside, path)
 
 
 def _compatible(summary):
