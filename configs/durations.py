@@ -8,10 +8,11 @@ every 25% of 1001 steps are four, not four and one more a step later.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import re
 from fractions import Fraction
+
+from configs.nearest import nearest
 
 _UNITS = {"step": "steps", "steps": "steps", "epoch": "epochs", "epochs": "epochs", "%": "%", "percent": "%"}
 _FORM = re.compile(r"\s*(?P<amount>\d[\d_]*(?:\.\d+)?)\s*(?P<unit>%|[A-Za-z]+)?\s*")
@@ -67,8 +68,8 @@ def parse(text: str) -> Duration:
     if not unit_text:
         raise ValueError(f'{text!r} has no unit: write "{text.strip()} steps", "{text.strip()} epochs" or "5%"')
     if unit_text not in _UNITS:
-        near = difflib.get_close_matches(unit_text, _UNITS, n=1)
-        guess = f' (did you mean "{match["amount"]} {_UNITS[near[0]]}"?)' if near else ""
+        near = nearest(unit_text, _UNITS)
+        guess = f' (did you mean "{match["amount"]} {_UNITS[near]}"?)' if near else ""
         raise ValueError(f"{text!r} has the unknown unit {match['unit']!r}{guess}: {hint}")
     amount = Fraction(match["amount"].replace("_", ""))
     unit = _UNITS[unit_text]
