@@ -1,0 +1,189 @@
+"""The training step, the project's only GradientTape. It reads from top to bottom:
+
+forward -> loss -> differentiate -> (micro-batches) -> sum over replicas -> finite? -> clip -> apply -> average
+
+One meaning on any number of replicas and micro-batches: each of the N x M shares of the global batch contributes its
+loss divided by N x M; gradients are summed first, and only then unscaled, tested, clipped and applied, so every
+decision is taken once and alike everywhere. Nothing here waits for the host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from configs.schema import Config
+from trainer import guard
+from trainer.errors import UserError
+from trainer.objective import Objective
+from trainer.reports import Totals
+from trainer.state import TrainState
+from trainer.sums import GlobalSums
+
+
+def make_train_steps(
+    state: TrainState, objective: Objective, totals: Totals, strategy: tf.distribute.Strategy, config: Config
+) -> Callable[[object, tf.Tensor], None]:
+    """Builds `train_steps(iterator, count)`: up to `count` steps in one call on the device.
+
+    It ends early when a non-finite gradient stops the run (`state.halted`). `count` is an int64 tensor, so that no
+    number of steps traces again.
+
+    Raises (while tracing, before the first step):
+      UserError: nothing to train.
+      guard.MissingGradientError: a trainable variable gets no gradient, or one that the forward pass reads is in no
+        list, unless the config accepts it.
+    """
+    check_trainable(state.model)
+    n, m = strategy.num_replicas_in_sync, config.train.accumulate
+    model, variables = state.model, state.trainable
+    skips = _skips_nonfinite(config, state)
+    # What the forward pass itself writes (batch normalisation's moving statistics) is put back when a step is skipped.
+    written = [v.value for v in model.non_trainable_variables if v.dtype.startswith("float")] if skips else []
+
+    def share_of_loss(images, labels, all_reduce):
+        """One micro-batch of one replica: the loss, and its share of the global one, scaled against underflow."""
+        with tf.GradientTape() as tape:
+            outputs = model(images, training=True)
+            value = objective(labels, outputs, all_reduce)
+            loss = tf.add_n([value.total, *model.losses]) if model.losses else value.total
+            share = loss / (n * m)
+            if state.loss_scale.enabled:
+                share *= tf.convert_to_tensor(state.loss_scale.scale)
+        gradients = tape.gradient(share, variables)
+        if config.guard.missing != "off":
+            guard.check_traced(
+                loss, variables, gradients, watched=tape.watched_variables(),
+                allow=config.guard.allow, missing=config.guard.missing,
+            )  # fmt: skip
+        gradients = [None if g is None else tf.convert_to_tensor(g) for g in gradients]
+        return gradients, totals.of_micro_batch(loss, value.parts, labels, outputs)
+
+    if config.train.jit_compile:
+        share_of_loss = tf.function(share_of_loss, jit_compile=True)
+
+    def reduced_gradients(batch):
+        """In replica context: the global batch's gradients, still scaled, the same on every replica."""
+        before = [tf.identity(v) for v in written]
+        # Every M-th image, not M runs of them: image i of the global batch is then in micro-batch i mod M on any N.
+        parts = [{k: batch[k][i::m] for k in ("image", "label")} for i in range(m)]
+        sums = GlobalSums(n, m)
+        if objective.batchwide and m > 1:
+            sums.collect(model, objective, parts)
+        gradients, report, done = None, 0.0, []
+        for part in parts:
+            # One micro-batch after the other: without the dependency TensorFlow computes them side by side, and the
+            # memory that accumulation is for is not saved.
+            with tf.control_dependencies(done):
+                new, of_part = share_of_loss(part["image"], part["label"], sums.next_part() if objective.batchwide else None)
+            gradients = new if gradients is None else [_add(a, b) for a, b in zip(gradients, new, strict=True)]
+            report += of_part / m
+            done = [g for g in gradients if g is not None] if m > 1 else []
+        if n > 1:
+            gradients, report = _sum_over_replicas(gradients, report / n)
+        return gradients, report, before
+
+    def apply(gradients, factor):
+        """In replica context. Keras sums the N equal copies again, hence the division by N within the factor."""
+        scaled = [(g * factor, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
+        state.optimizer.apply([g for g, _ in scaled], [v for _, v in scaled])
+
+    def one_step(iterator):
+        gradients, report, before = strategy.run(reduced_gradients, args=(next(iterator),))
+        local = [_first(strategy, g) for g in gradients]
+        squares = tf.stack([tf.zeros(()) if g is None else 2.0 * tf.nn.l2_loss(g) for g in local])
+        scale = tf.convert_to_tensor(state.loss_scale.scale)
+        norm = tf.sqrt(tf.reduce_sum(squares)) / scale
+        report = _first(strategy, report)
+        finite = tf.math.is_finite(norm) & tf.math.is_finite(report[0])
+        clip = config.optimizer.clip_norm
+        factor = (clip / tf.maximum(norm, clip) if clip else 1.0) / (scale * n)
+
+        def update():
+            strategy.run(apply, args=(gradients, factor))
+            _average(strategy, state, config.optimizer.ema_decay)
+            return tf.constant(True)
+
+        def skip():
+            for variable, value in zip(written, before, strict=True):
+                strategy.extended.update(variable, lambda v, old: v.assign(old), args=(value,))
+            return tf.constant(False)
+
+        tf.cond(finite, update, skip)
+        state.loss_scale.update(finite)
+        _count(state, finite, squares, stops=not skips)
+        totals.add(report, norm, finite)
+
+    @tf.function
+    def train_steps(iterator, count):
+        done = tf.zeros_like(count)
+        while done < count and state.halted == 0:
+            one_step(iterator)
+            done += 1
+
+    return train_steps
+
+
+def check_trainable(model) -> None:
+    """Says in words what `optimizer.apply([])` passes in silence.
+
+    Raises:
+      UserError: the model is not built, or every variable of it is frozen.
+    """
+    if not model.built:
+        raise UserError(
+            f"The model {model.name!r} is not built: it has no variables yet, so there is nothing to train.\n"
+            "  Build it before training: model.build((None, None, None, 3)), or call it once on a batch of zeros."
+        )
+    if not model.trainable_variables:
+        frozen = [layer.name for layer in model.layers if not layer.trainable]
+        raise UserError(
+            f"The model {model.name!r} has {len(model.variables)} variables and none of them is trainable"
+            + (f"; frozen layers: {', '.join(frozen[:8])}{' …' if len(frozen) > 8 else ''}" if frozen else "")
+            + ".\n  Set layer.trainable = True on what is to learn."
+        )
+
+
+def _skips_nonfinite(config: Config, state: TrainState) -> bool:
+    """Whether a step with a non-finite gradient is left out, or ends the run."""
+    how = config.guard.nonfinite
+    return how == "skip" or (how == "auto" and state.loss_scale.enabled)
+
+
+def _add(a, b):
+    return None if a is None else a + b
+
+
+def _first(strategy, value):
+    """This worker's first copy of what is the same on every replica."""
+    return None if value is None else strategy.experimental_local_results(value)[0]
+
+
+def _sum_over_replicas(gradients, report):
+    """One all-reduce for all gradients and the report; a None stays one."""
+    present = [g for g in gradients if g is not None]
+    *summed, report = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, [*present, report])
+    summed = iter(summed)
+    return [None if g is None else next(summed) for g in gradients], report
+
+
+def _average(strategy, state: TrainState, decay: float) -> None:
+    for average, variable in zip(state.averages, state.trainable, strict=False):
+        strategy.extended.update(
+            average, lambda a, w: a.assign_sub((a - w) * (1.0 - decay)), args=(variable.value,), group=False
+        )
+
+
+def _count(state: TrainState, finite, squares, *, stops: bool) -> None:
+    """The counters after a step. A stopped step is not counted: it is to be run again and looked at."""
+    bad = tf.cast(~finite, tf.int64)
+    state.offenders.assign(tf.where(finite, state.offenders, tf.cast(~tf.math.is_finite(squares), tf.int32)))
+    state.zero_streak.assign(tf.where(squares == 0.0, state.zero_streak + 1, tf.zeros_like(state.zero_streak)))
+    if stops:
+        state.halted.assign(tf.cast(bad, tf.int32))
+        state.step.assign_add(1 - bad)
+    else:
+        state.step.assign_add(1)
+        state.skipped.assign_add(bad)
+        state.in_row.assign((state.in_row + 1) * bad)
