@@ -103,8 +103,17 @@ def grouped_by_layer(paths: Sequence[str], most: int = MOST_LAYERS) -> list[str]
 
 def allow_hint(finding: Finding, report: Report) -> str | None:
     """The flag that accepts these variables; None where nobody could mean the finding."""
-    meant = {"stop_gradient", "not_used", "not_trainable", "custom_gradient_none", "non_differentiable_op",
-             "zero_gradient", "stateful_assign", "variable_replaced", "integer_cast"}
+    meant = {
+        "stop_gradient",
+        "not_used",
+        "not_trainable",
+        "custom_gradient_none",
+        "non_differentiable_op",
+        "zero_gradient",
+        "stateful_assign",
+        "variable_replaced",
+        "integer_cast",
+    }
     if finding.cause not in meant or not finding.variables or finding.kind in ("untracked", "nonfinite"):
         return None
     if len(finding.variables) >= report.variables_total:
@@ -137,8 +146,11 @@ def _block(finding: Finding, number: int, report: Report, paint, width: int) -> 
     if finding.chain:
         lines += ["", _wrap(f"From there to the loss: {_chain(finding)}", width, indent=3)]
     for text, is_code in _paragraphs(finding.advice):
-        lines += ["", *(paint(f"     {line}", "code") for line in text.splitlines())] if is_code else [
-            "", _wrap(text, width, indent=3)]
+        lines += (
+            ["", *(paint(f"     {line}", "code") for line in text.splitlines())]
+            if is_code
+            else ["", _wrap(text, width, indent=3)]
+        )
     hint = allow_hint(finding, report)
     if hint:
         lines += ["", _wrap("If these are meant to have no gradient, say so:", width, indent=3), f"     {hint}"]
@@ -203,8 +215,14 @@ def _grouped(paths: Sequence[str], between: str) -> str:
 
 
 def _wrap(text: str, width: int, indent: int = 0, hanging: int = 0) -> str:
-    return textwrap.fill(text, width, initial_indent=" " * indent, subsequent_indent=" " * (indent + hanging),
-                         break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(
+        text,
+        width,
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent + hanging),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _plural(noun: str, count: int) -> str:

@@ -83,6 +83,11 @@ def line_at(file: str, line: int) -> str:
     return linecache.getline(file, line).rstrip("\r\n")
 
 
+def source_text(file: str) -> str:
+    """All of a file or a notebook cell; "" where there is none."""
+    return "".join(linecache.getlines(file))
+
+
 def lines_around(file: str, line: int, before: int = 2, after: int = 2) -> list[tuple[int, str]]:
     """Numbered lines around one, common indentation taken off, blank lines at both ends dropped."""
     numbers = range(max(1, line - before), line + after + 1)
@@ -106,17 +111,31 @@ def expression_columns(file: str, line: int, op_type: str | None) -> tuple[int, 
     if not text.strip():
         return None
     nodes = [node for node in _expressions(file) if node.lineno == line]
-    matching = [node for node in nodes if op_type and _spells(node, op_type)]
+    matching = [node for node in nodes if op_type and spells(node, op_type)]
     values = [node for node in _statement_values(file) if node.lineno == line]
     for group, choose in ((matching, min), (values, max)):
         if group:
-            node = choose(group, key=lambda n: (_end(n, line, text) - _start(n, text), _start(n, text)))
+            node = choose(
+                group,
+                key=lambda n: (
+                    about_labels(text[_start(n, text) : _end(n, line, text)]) == (choose is min),
+                    _end(n, line, text) - _start(n, text),
+                ),
+            )
             return _start(node, text), _end(node, line, text)
     code = re.sub(r"\s+#.*$", "", text).rstrip()
     return len(code) - len(code.lstrip()), len(code)
 
 
-def _spells(node: ast.AST, op_type: str) -> bool:
+def about_labels(expression: str) -> bool:
+    """Whether an expression speaks of labels only, by its names: of two equal candidates, the other one is meant."""
+    return bool(re.search(r"true|label|target|truth|mask_gt", expression)) and not re.search(
+        r"pred|logit|prob|output", expression
+    )
+
+
+def spells(node: ast.AST, op_type: str) -> bool:
+    """Whether an expression is how people write this op: `p > 0.5` for `Greater`, `tf.argmax(p)` for `ArgMax`."""
     operator = _OPERATORS.get(op_type)
     if operator:
         if isinstance(node, ast.Compare) and any(isinstance(op, operator) for op in node.ops):
@@ -136,23 +155,24 @@ def _snake(op_type: str) -> str:
 @functools.lru_cache(maxsize=32)
 def _tree(file: str, stamp: int) -> ast.AST | None:
     try:
-        return ast.parse("".join(linecache.getlines(file)))
+        return ast.parse(source_text(file))
     except (SyntaxError, ValueError):  # a notebook cell with magics, or a template: the mark falls back on the line
         return None
 
 
-def _parsed(file: str) -> ast.AST | None:
+def parsed(file: str) -> ast.AST | None:
+    """The syntax tree of a file or a notebook cell; None if there is no source or it is not plain Python."""
     linecache.checkcache(file)
     return _tree(file, hash(tuple(linecache.getlines(file))))
 
 
 def _expressions(file: str) -> list[ast.expr]:
-    tree = _parsed(file)
+    tree = parsed(file)
     return [node for node in ast.walk(tree) if isinstance(node, ast.expr)] if tree else []
 
 
 def _statement_values(file: str) -> list[ast.expr]:
-    tree = _parsed(file)
+    tree = parsed(file)
     kinds = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.Expr)
     return [node.value for node in ast.walk(tree) if isinstance(node, kinds) and node.value] if tree else []
 
