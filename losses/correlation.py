@@ -1,0 +1,53 @@
+"""Matthews correlation coefficient as a loss."""
+
+import tensorflow as tf
+
+from losses.definition import loss
+from losses.reduction import reduce_classes
+from losses.statistics import region_sums
+
+
+@loss
+def mcc(problem, *, smooth_nr=0.0, smooth_dr=1e-5, count_smooth=0.0):
+    """One minus Matthews' correlation of probabilities and labels, for each class against the rest.
+
+    With the soft counts of one class, `TP = sum(p*y)`, `FP = sum(p*(1-y))`, `FN = sum((1-p)*y)`, `TN = sum((1-p)*(1-y))`:
+
+        1 - (TP*TN - FP*FN + smooth_nr) / sqrt((TP+FP)(TP+FN)(TN+FP)(TN+FN) + smooth_dr)
+
+    It lies in [0, 2]: 0 for a perfect prediction, 1 for one that tells nothing, 2 for the opposite of the truth. Unlike
+    Dice it also rewards true negatives. With a mask that is empty or full, correlation is not defined: the loss is 1 with
+    a zero gradient, or 0 where prediction and label agree exactly; so prefer over="batch" for small objects, or add Dice.
+
+    Args:
+        smooth_nr: added to the numerator.
+        smooth_dr: added under the root, in pixels to the fourth power; keeps the gradient finite for one-sided masks.
+        count_smooth: added to each of the four counts.
+
+    Returns:
+        Scalar; `[batch, classes]` (over="image") or `[classes]` with reduction="none".
+
+    Source: Matthews 1975; as a loss Abhishek and Hamarneh 2021, "Matthews correlation coefficient loss", equation 3.
+    MONAI's MCCLoss is this with its defaults; smp's (binary, whole batch) is smooth_dr=0, count_smooth=1e-5, over="batch".
+    """
+    sums = region_sums(problem)
+    true_positive = sums.intersection
+    false_positive = sums.prediction - true_positive
+    false_negative = sums.target - true_positive
+    true_negative = sums.pixels - sums.prediction - false_negative
+    agree = tf.equal(false_positive, 0) & tf.equal(false_negative, 0)
+    true_positive, false_positive, false_negative, true_negative = (
+        count + count_smooth for count in (true_positive, false_positive, false_negative, true_negative)
+    )
+    product = (
+        (true_positive + false_positive)
+        * (true_positive + false_negative)
+        * (true_negative + false_positive)
+        * (true_negative + false_negative)
+    ) + smooth_dr
+    # Rounding may leave an empty margin at -1e-9; the root of nothing would have an infinite gradient.
+    defined = product > 0
+    root = tf.sqrt(tf.where(defined, product, tf.ones_like(product)))
+    covariance = true_positive * true_negative - false_positive * false_negative + smooth_nr
+    values = 1 - tf.where(defined, covariance / root, tf.zeros_like(covariance))
+    return reduce_classes(problem, tf.where(agree, tf.zeros_like(values), values))

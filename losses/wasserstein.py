@@ -1,0 +1,81 @@
+"""Generalised Wasserstein Dice: Dice that knows which classes are alike."""
+
+import tensorflow as tf
+
+from losses.definition import loss
+from losses.options import choose
+from losses.reduction import ratio, reduce_groups
+from losses.statistics import exact_sum, group_sum
+
+
+WHOLE = "probability is moved between all classes, so none can be left out"
+
+
+@loss(refuses={"classes": WHOLE, "include_background": WHOLE, "class_weights": "the distances weigh the classes"})
+def wasserstein_dice(problem, *, distances, weighting="default", background=0, smooth_nr=1e-5, smooth_dr=1e-5):
+    """Generalised Wasserstein Dice loss, where a mistake costs the distance between the two classes.
+
+    `W = sum_c M[label, c] * p_c` is the distance a pixel's probability has to be moved (0 to 1, `M` divided by its
+    maximum). With `a` the weight of a pixel's label, sums over the space of one image (or of the batch):
+
+        "default":  TP = sum(a * (1 - W)),  a = 0 for the background and 1 otherwise;   1 - (2 TP + nr) / (2 TP + sum(W) + dr)
+        "gdl":      a = 1 / (pixels of the label + 1);                     1 - (2 TP + nr) / (sum(a * (2 - W)) + dr)
+
+    Soft labels take the mean of their labels' rows of `M`. A sigmoid raises: it has no distribution over classes to move.
+
+    Args:
+        distances: `[classes, classes]` numbers, not negative, zero on the diagonal; `M[l, c]` is what it costs to predict c
+            where l is true.
+        weighting: "default" (Fidon et al.) or "gdl" (MONAI's 'GDL').
+        background: the class that `weighting="default"` counts as background.
+        smooth_nr, smooth_dr: added to numerator and denominator.
+
+    Returns:
+        Scalar; `[batch]` with reduction="none" (a scalar if over="batch").
+
+    Source: Fidon et al. 2017, "Generalised Wasserstein Dice score for imbalanced multi-class segmentation", equation 10.
+    Equal to MONAI's GeneralizedWassersteinDiceLoss, which puts the background at 0 and always applies a softmax.
+    """
+    classes = problem.num_classes
+    choose(
+        problem,
+        weighting=(weighting, ("default", "gdl")),
+        activation=(problem.activation, ("softmax", None)),
+        background=(background, range(classes)),
+    )
+    matrix = _matrix(distances, classes, problem.dtype)
+    weights, p, y = problem.weights(), problem.probabilities(), problem.targets()
+    if problem.ids is not None:
+        moved = y * tf.reduce_sum(tf.gather(matrix, problem.ids) * p, axis=-1, keepdims=True)
+    else:
+        # Products and sums, not a matrix product: that may be rounded to TensorFloat-32 on a GPU.
+        moved = y * tf.stack([tf.reduce_sum(row * p, axis=-1) for row in tf.unstack(matrix)], axis=-1)
+    if weights is not None:
+        moved, y = moved * weights, y * weights
+    moved, volume = group_sum(problem, exact_sum(moved)), group_sum(problem, exact_sum(y))
+    if weighting == "default":
+        weight = tf.one_hot(background, classes, on_value=0.0, off_value=1.0, dtype=tf.float64)
+        hit = tf.reduce_sum(weight * (volume - moved), axis=-1)
+        bottom = 2 * hit + tf.reduce_sum(moved, axis=-1)
+    else:
+        weight = 1 / (volume + 1)
+        hit = tf.reduce_sum(weight * (volume - moved), axis=-1)
+        bottom = tf.reduce_sum(weight * (2 * volume - moved), axis=-1)
+    return reduce_groups(problem, 1 - ratio(2 * hit + smooth_nr, bottom + smooth_dr))
+
+
+def _matrix(distances, classes, dtype):
+    """The distances divided by the largest, checked where they are known."""
+    matrix = tf.cast(tf.convert_to_tensor(distances), tf.float64)
+    if matrix.shape.as_list() != [classes, classes]:
+        raise ValueError(
+            f"wasserstein_dice: distances must be [{classes}, {classes}], a distance for each pair of classes of y_pred. "
+            f"Received: distances of shape {matrix.shape}"
+        )
+    known = tf.get_static_value(matrix)
+    if known is not None and not ((known >= 0).all() and known.max() > 0 and not known.diagonal().any()):
+        raise ValueError(
+            "wasserstein_dice: distances must not be negative, not be all zero, and be zero from a class to itself. "
+            f"Received: distances={known.tolist()}"
+        )
+    return tf.cast(matrix / tf.reduce_max(matrix), dtype)
