@@ -34,7 +34,8 @@ def padded_to(image, height, width):
 
 def rounded_up(size, multiple: int):
     """The smallest multiple that is not below `size`."""
-    return -(-size // multiple) * multiple
+    # Without negative numbers: ONNX divides integers towards zero.
+    return (size + multiple - 1) // multiple * multiple
 
 
 def tile_starts(length, tile: int, overlap: int):
