@@ -12,6 +12,9 @@ _MODULES |= {
     "LossValue": "compound",
     "build": "compound",
     "deep_supervision": "compound",
+    "distance_maps": "contour",
+    "distance_transform": "distance",
+    "soft_skeleton": "skeleton",
     "region_statistics": "statistics",
 }
 

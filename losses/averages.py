@@ -39,7 +39,8 @@ def space_mean(problem: Problem, values: tf.Tensor) -> tf.Tensor:
 
 
 def power(base: tf.Tensor, exponent: float) -> tf.Tensor:
-    """`base ** exponent` for a base of 0 or more, with the gradient 0 instead of infinity or NaN where the base is 0."""
+    """`base ** exponent` for a base of 0 or more, with the gradient 0 instead of infinity or NaN where the base is
+    0."""
     if exponent == 1:
         return base
     positive = base > 0

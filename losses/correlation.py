@@ -11,13 +11,15 @@ from losses.statistics import region_sums
 def mcc(problem, *, smooth_nr=0.0, smooth_dr=1e-5, count_smooth=0.0):
     """One minus Matthews' correlation of probabilities and labels, for each class against the rest.
 
-    With the soft counts of one class, `TP = sum(p*y)`, `FP = sum(p*(1-y))`, `FN = sum((1-p)*y)`, `TN = sum((1-p)*(1-y))`:
+    With the soft counts of one class, `TP = sum(p*y)`, `FP = sum(p*(1-y))`, `FN = sum((1-p)*y)`, `TN =
+    sum((1-p)*(1-y))`:
 
         1 - (TP*TN - FP*FN + smooth_nr) / sqrt((TP+FP)(TP+FN)(TN+FP)(TN+FN) + smooth_dr)
 
     It lies in [0, 2]: 0 for a perfect prediction, 1 for one that tells nothing, 2 for the opposite of the truth. Unlike
-    Dice it also rewards true negatives. With a mask that is empty or full, correlation is not defined: the loss is 1 with
-    a zero gradient, or 0 where prediction and label agree exactly; so prefer over="batch" for small objects, or add Dice.
+    Dice it also rewards true negatives. With a mask that is empty or full, correlation is not defined: the loss is 1
+    with a zero gradient, or 0 where prediction and label agree exactly; so prefer over="batch" for small objects, or
+    add Dice.
 
     Args:
         smooth_nr: added to the numerator.
@@ -28,7 +30,8 @@ def mcc(problem, *, smooth_nr=0.0, smooth_dr=1e-5, count_smooth=0.0):
         Scalar; `[batch, classes]` (over="image") or `[classes]` with reduction="none".
 
     Source: Matthews 1975; as a loss Abhishek and Hamarneh 2021, "Matthews correlation coefficient loss", equation 3.
-    MONAI's MCCLoss is this with its defaults; smp's (binary, whole batch) is smooth_dr=0, count_smooth=1e-5, over="batch".
+    MONAI's MCCLoss is this with its defaults; smp's (binary, whole batch) is smooth_dr=0, count_smooth=1e-5,
+    over="batch".
     """
     sums = region_sums(problem)
     true_positive = sums.intersection

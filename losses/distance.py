@@ -1,9 +1,9 @@
 """Exact Euclidean distance transforms in TensorFlow ops: they run under XLA, on an accelerator, and inside `tf.data`.
 
 The squared distance separates over the axes (Felzenszwalb and Huttenlocher 2012, "Distance transforms of sampled
-functions", equation 2): first the distance along one axis, then for every other axis the lower envelope of the parabolas
-`f(i) + (x - i)^2`. The envelope is taken offset by offset and stops at the first offset whose square exceeds every distance
-still standing, so the cost is elements times the largest distance, not times the side. The result equals
+functions", equation 2): first the distance along one axis, then for every other axis the lower envelope of the
+parabolas `f(i) + (x - i)^2`. The envelope is taken offset by offset and stops at the first offset whose square exceeds
+every distance still standing, so the cost is elements times the largest distance, not times the side. The result equals
 `scipy.ndimage.distance_transform_edt`, so a pipeline that prefers SciPy on the host may use that instead.
 
 Nothing here has a gradient: a distance is piecewise constant in the mask. Losses treat it as given.
@@ -26,7 +26,8 @@ def distance_transform(mask, spacing=None, dtype=tf.float32):
     mask = tf.convert_to_tensor(mask)
     if mask.dtype != tf.bool:
         raise TypeError(
-            f"distance_transform takes a bool mask; give for instance `mask > 0.5`. Received: mask.dtype={mask.dtype.name}"
+            "distance_transform takes a bool mask; give for instance `mask > 0.5`. "
+            f"Received: mask.dtype={mask.dtype.name}"
         )
     rank = mask.shape.rank
     if rank is None or not 3 <= rank <= 5:
@@ -57,7 +58,8 @@ def distance_field(mask, spacing=None, dtype=tf.float32):
 
 
 def signed_distance_map(mask, spacing=None, dtype=tf.float32):
-    """Kervadec's signed distance: the distance to the object outside, minus (distance to the background, less one) inside.
+    """Kervadec's signed distance: the distance to the object outside, minus (distance to the background, less one)
+    inside.
 
     The one pixel makes the object's own border zero, as in the paper's code (`one_hot2dist`). With `spacing` it is the
     smallest spacing. Zero everywhere for an image and channel whose mask is empty or full.
@@ -83,7 +85,8 @@ def check_spacing(spacing, axes):
 
 
 def _two_sides(mask, spacing, dtype):
-    """Distances inside and outside the mask (finite everywhere), and whether the image and channel has a border at all."""
+    """Distances inside and outside the mask (finite everywhere), and whether the image and channel has a border at
+    all."""
     mask = tf.convert_to_tensor(mask)
     # One pass over both sides: half the loops, and the offsets they walk are shared.
     both = distance_transform(tf.concat([mask, tf.logical_not(mask)], axis=-1), spacing, dtype)
@@ -143,7 +146,9 @@ def _padded(values, axis):
 
 def _neighbours(padded, offset, axis, values):
     """The elements `offset` before and after each of `values`, from the padded copy; infinite beyond the ends."""
-    size = [tf.shape(values)[one] if values.shape[one] is None else values.shape[one] for one in range(values.shape.rank)]
+    size = [
+        tf.shape(values)[one] if values.shape[one] is None else values.shape[one] for one in range(values.shape.rank)
+    ]
     start = [0] * values.shape.rank
     shifted = []
     for move in (-offset, offset):

@@ -52,8 +52,8 @@ def lovasz_hinge(problem, *, absent="count", joint=False):
 
     Errors are `max(0, 1 - z * (2y - 1))`, with `z` the logit itself: the loss is piecewise linear in the logits.
 
-    No sigmoid is applied; `activation` can only say that y_pred are logits, and probabilities raise. Ids rank each class
-    against the rest. Limits as for `lovasz_softmax`.
+    No sigmoid is applied; `activation` can only say that y_pred are logits, and probabilities raise. Ids rank each
+    class against the rest. Limits as for `lovasz_softmax`.
 
     Args:
         absent: what an empty mask does: "count" (its loss is the largest hinge error), "skip" or "zero".
@@ -67,14 +67,17 @@ def lovasz_hinge(problem, *, absent="count", joint=False):
     choose(problem, absent=(absent, ABSENT))
     if problem.activation != "sigmoid":
         raise ValueError(
-            "lovasz_hinge: the hinge is measured on the logits of each channel by itself. For probabilities or a softmax "
-            f"use lovasz_softmax(…, activation={problem.activation!r}).\nReceived: activation={problem.activation!r}"
+            "lovasz_hinge: the hinge is measured on the logits of each channel by itself. For probabilities or a "
+            f"softmax use lovasz_softmax(…, activation={problem.activation!r}).\n"
+            f"Received: activation={problem.activation!r}"
         )
     truth, poison = _truth(problem)
     signs = 2 * tf.cast(truth, problem.dtype) - 1
     errors = tf.nn.relu(1 - problem.safe_scores() * signs)
     if joint and problem.class_weights is not None:
-        raise ValueError("lovasz_hinge: joint=True ranks all channels together, so class_weights have nothing to weigh.")
+        raise ValueError(
+            "lovasz_hinge: joint=True ranks all channels together, so class_weights have nothing to weigh."
+        )
     return _ranked_loss(problem, errors, truth, absent, poison, joint)
 
 
@@ -82,8 +85,8 @@ def _truth(problem: Problem):
     """Labels as bool `[b, *space, c]`, and the factor that is NaN under XLA if some were soft."""
     if problem.all_reduce is not None and problem.over == "batch":
         raise ValueError(
-            f"{problem.loss}: over='batch' would have to rank the pixels of all replicas together, which is no function of "
-            "sums over each; write over='image', which means the same on any number of replicas.\n"
+            f"{problem.loss}: over='batch' would have to rank the pixels of all replicas together, no function "
+            "of sums over each; write over='image', which means the same on any number of replicas.\n"
             "Received: over='batch' together with all_reduce"
         )
     if problem.ids is not None:
@@ -123,7 +126,9 @@ def _rows(problem: Problem, values, joint):
 def _ranked_sums(errors, truth, valid):
     """The Lovász extension of each row, float64 `[groups, k]`, and whether the row has a pixel of its class."""
     # An error is never negative, so -1 puts what is ignored behind everything that counts.
-    order = tf.argsort(tf.stop_gradient(tf.where(valid, errors, -tf.ones_like(errors))), direction="DESCENDING", stable=True)
+    order = tf.argsort(
+        tf.stop_gradient(tf.where(valid, errors, -tf.ones_like(errors))), direction="DESCENDING", stable=True
+    )
     truth = tf.gather(tf.cast(truth, tf.int32), order, batch_dims=2)
     total = tf.reduce_sum(truth, axis=-1, keepdims=True)
     found = tf.cumsum(truth, axis=-1)

@@ -25,6 +25,27 @@ COMMON = (
 LOSSES = {
     "dice": ("overlap", "smooth_nr smooth_dr squared soft_label absent"),
     "cross_entropy": ("pixel", "label_smoothing"),
+    "lovasz_softmax": ("lovasz", "absent -pixel_weights"),
+    "lovasz_hinge": ("lovasz", "absent joint -pixel_weights"),
+    "boundary": ("contour", "distance_maps spacing"),
+    "hausdorff": ("contour", "alpha log spacing"),
+    "cldice": ("skeleton", "iterations smooth_nr smooth_dr epsilon -class_weights"),
+    "dice_cldice": ("skeleton", "alpha iterations smooth_nr smooth_dr epsilon -class_weights"),
+    "mcc": ("correlation", "smooth_nr smooth_dr count_smooth"),
+    "wasserstein_dice": (
+        "wasserstein",
+        "distances weighting background smooth_nr smooth_dr -classes -include_background -class_weights",
+    ),
+    "unified_focal": ("unified", "form weight delta gamma epsilon -classes -include_background -class_weights"),
+    "combo": ("rare", "alpha beta smooth_nr smooth_dr"),
+    "exp_log": (
+        "rare",
+        "dice_weight cross_entropy_weight dice_exponent cross_entropy_exponent smooth_nr smooth_dr "
+        "-classes -include_background",
+    ),
+    "tanimoto": ("rare", "dual smooth"),
+    "sensitivity_specificity": ("rare", "sensitivity_weight smooth"),
+    "nacl": ("rare", "alpha kernel_size distance -classes -include_background -class_weights"),
 }
 
 

@@ -18,7 +18,13 @@ def in_range(problem, **values):
     wrong = []
     for name, (value, low, high) in values.items():
         if (low is not None and not value >= low) or (high is not None and not value <= high):
-            bounds = f"{low} to {high}" if None not in (low, high) else f"at least {low}" if high is None else f"at most {high}"
+            bounds = (
+                f"{low} to {high}"
+                if None not in (low, high)
+                else f"at least {low}"
+                if high is None
+                else f"at most {high}"
+            )
             wrong.append(f"{name} must be {bounds}")
     if wrong:
         received = ", ".join(f"{name}={value!r}" for name, (value, _, _) in values.items())

@@ -1,4 +1,5 @@
-"""Losses one meets in papers more often than in libraries: combo, exponential logarithmic, Tanimoto, sensitivity-specificity."""
+"""Losses one meets in papers more often than in libraries: combo, exponential logarithmic, Tanimoto,
+sensitivity-specificity."""
 
 import tensorflow as tf
 
@@ -11,10 +12,11 @@ from losses.statistics import exact_sum, group_sum, image_sums, region_sums
 
 @loss(activation="sigmoid")
 def combo(problem, *, alpha=0.5, beta=0.5, smooth_nr=1e-5, smooth_dr=1e-5):
-    """Combo loss: `alpha * mean(-(beta * y log p + (1 - beta) * (1 - y) log(1 - p))) - (1 - alpha) * Dice`, for each class.
+    """Combo loss: `alpha * mean(-(beta * y log p + (1 - beta) * (1 - y) log(1 - p))) - (1 - alpha) * Dice`, for each
+    class.
 
-    It is negative for good predictions and least at `alpha - 1`. `Dice = (2 I + nr) / (P + Y + dr)` over the space of one image
-    (the paper: of the batch, over="batch").
+    It is negative for good predictions and least at `alpha - 1`. `Dice = (2 I + nr) / (P + Y + dr)` over the space of
+    one image (the paper: of the batch, over="batch").
 
     Args:
         alpha: share of the cross-entropy, 0 to 1.
@@ -53,8 +55,8 @@ def exp_log(
 
     The first mean is over classes, the second over pixels (with a sigmoid: over pixels and channels, of the binary
     cross-entropy). `w_label` is the label's entry of class_weights, 1 without; the paper's is the root of the inverse
-    frequency of the class in the training set. Exponents below 1 keep hard and easy cases apart near a perfect prediction,
-    where the gradient, infinite in the formula, is 0 here.
+    frequency of the class in the training set. Exponents below 1 keep hard and easy cases apart near a perfect
+    prediction, where the gradient, infinite in the formula, is 0 here.
 
     Args:
         dice_weight, cross_entropy_weight: the factors 0.8 and 0.2.
@@ -128,7 +130,8 @@ def sensitivity_specificity(problem, *, sensitivity_weight=0.05, smooth=1e-5):
     Returns:
         Scalar; `[batch, classes]` (over="image") or `[classes]` with reduction="none".
 
-    Source: Brosch et al. 2015, "Deep convolutional encoder networks for multiple sclerosis lesion segmentation", equation 4.
+    Source: Brosch et al. 2015, "Deep convolutional encoder networks for multiple sclerosis lesion segmentation",
+    equation 4.
     """
     in_range(problem, sensitivity_weight=(sensitivity_weight, 0, 1))
     y, weights = problem.targets(), problem.weights()
@@ -149,12 +152,13 @@ def sensitivity_specificity(problem, *, sensitivity_weight=0.05, smooth=1e-5):
     }
 )
 def nacl(problem, *, alpha=0.1, kernel_size=3, distance="l1"):
-    """Neighbour-aware calibration: cross-entropy plus `alpha` times the mean distance of the logits to the labels around.
+    """Neighbour-aware calibration: cross-entropy plus `alpha` times the mean distance of the logits to the labels
+    around.
 
         CE + alpha * mean(abs(u - z))     ("l1")        CE + alpha * mean((u - z)^2)     ("l2")
 
-    `u` is the mean of the one-hot labels in a box around the pixel, zeros beyond the border of the image and where ignored;
-    `z` are the logits. Both means are over what counts, the second over classes too.
+    `u` is the mean of the one-hot labels in a box around the pixel, zeros beyond the border of the image and where
+    ignored; `z` are the logits. Both means are over what counts, the second over classes too.
 
     Args:
         alpha: weight of the penalty.
@@ -164,8 +168,8 @@ def nacl(problem, *, alpha=0.1, kernel_size=3, distance="l1"):
     Returns:
         Scalar; `[batch]` with reduction="none" (a scalar if over="batch").
 
-    Source: Murugesan et al. 2023, "Trust your neighbours: penalty-based constraints for model calibration", equation 9. MONAI's
-    NACLLoss with `kernel_ops="mean"`.
+    Source: Murugesan et al. 2023, "Trust your neighbours: penalty-based constraints for model calibration", equation 9.
+    MONAI's NACLLoss with `kernel_ops="mean"`.
     """
     choose(problem, distance=(distance, ("l1", "l2")), activation=(problem.activation, ("softmax",)))
     if kernel_size < 1 or kernel_size % 2 == 0:

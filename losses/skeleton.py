@@ -21,8 +21,8 @@ def cldice(problem, *, iterations=3, smooth_nr=1.0, smooth_dr=1.0, epsilon=1e-4)
         precision = (sum(S_p * y) + nr) / (sum(S_p) + dr),   sensitivity = (sum(S_y * p) + nr) / (sum(S_y) + dr)
         1 - 2 * precision * sensitivity / (precision + sensitivity + epsilon)
 
-    Two or three axes of space. What is ignored is 0 in `p` and `y` before the skeletons are taken, so a skeleton may run
-    along the border of an ignored region.
+    Two or three axes of space. What is ignored is 0 in `p` and `y` before the skeletons are taken, so a skeleton may
+    run along the border of an ignored region.
 
     Args:
         iterations: erosions of the skeleton; about half the width in pixels of the widest structure.
@@ -33,8 +33,8 @@ def cldice(problem, *, iterations=3, smooth_nr=1.0, smooth_dr=1.0, epsilon=1e-4)
         Scalar; `[batch]` with reduction="none" (a scalar if over="batch").
 
     Memory: about `6 * iterations` copies of the probabilities are kept for the gradient.
-    Source: Shit et al. 2021, "clDice", algorithms 1 and 2. As MONAI's SoftclDiceLoss (1.6), one number an image over all
-    classes; older MONAI left class 0 out and had no epsilon.
+    Source: Shit et al. 2021, "clDice", algorithms 1 and 2. As MONAI's SoftclDiceLoss (1.6), one number an image over
+    all classes; older MONAI left class 0 out and had no epsilon.
     """
     return reduce_groups(problem, _cldice(problem, iterations, smooth_nr, smooth_dr, epsilon))
 
@@ -60,7 +60,9 @@ def soft_skeleton(values, iterations=3):
             f"Received: values of shape {values.shape}"
         )
     if iterations < 0 or int(iterations) != iterations:
-        raise ValueError(f"soft_skeleton: iterations must be a whole number, 0 or more. Received: iterations={iterations}")
+        raise ValueError(
+            f"soft_skeleton: iterations must be a whole number, 0 or more. Received: iterations={iterations}"
+        )
     skeleton = tf.nn.relu(values - _dilate(_erode(values)))
     for _ in range(int(iterations)):
         values = _erode(values)

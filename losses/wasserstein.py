@@ -7,7 +7,6 @@ from losses.options import choose
 from losses.reduction import ratio, reduce_groups
 from losses.statistics import exact_sum, group_sum
 
-
 WHOLE = "probability is moved between all classes, so none can be left out"
 
 
@@ -18,14 +17,16 @@ def wasserstein_dice(problem, *, distances, weighting="default", background=0, s
     `W = sum_c M[label, c] * p_c` is the distance a pixel's probability has to be moved (0 to 1, `M` divided by its
     maximum). With `a` the weight of a pixel's label, sums over the space of one image (or of the batch):
 
-        "default":  TP = sum(a * (1 - W)),  a = 0 for the background and 1 otherwise;   1 - (2 TP + nr) / (2 TP + sum(W) + dr)
-        "gdl":      a = 1 / (pixels of the label + 1);                     1 - (2 TP + nr) / (sum(a * (2 - W)) + dr)
+        "default":  TP = sum(a * (1 - W)),  a = 0 for the background and 1 otherwise;   1 - (2 TP + nr) / (2 TP + sum(W)
+        + dr) "gdl":      a = 1 / (pixels of the label + 1);                     1 - (2 TP + nr) / (sum(a * (2 - W)) +
+        dr)
 
-    Soft labels take the mean of their labels' rows of `M`. A sigmoid raises: it has no distribution over classes to move.
+    Soft labels take the mean of their labels' rows of `M`. A sigmoid raises: it has no distribution over classes to
+    move.
 
     Args:
-        distances: `[classes, classes]` numbers, not negative, zero on the diagonal; `M[l, c]` is what it costs to predict c
-            where l is true.
+        distances: `[classes, classes]` numbers, not negative, zero on the diagonal; `M[l, c]` is what it costs to
+            predict c where l is true.
         weighting: "default" (Fidon et al.) or "gdl" (MONAI's 'GDL').
         background: the class that `weighting="default"` counts as background.
         smooth_nr, smooth_dr: added to numerator and denominator.
@@ -33,8 +34,8 @@ def wasserstein_dice(problem, *, distances, weighting="default", background=0, s
     Returns:
         Scalar; `[batch]` with reduction="none" (a scalar if over="batch").
 
-    Source: Fidon et al. 2017, "Generalised Wasserstein Dice score for imbalanced multi-class segmentation", equation 10.
-    Equal to MONAI's GeneralizedWassersteinDiceLoss, which puts the background at 0 and always applies a softmax.
+    Source: Fidon et al. 2017, "Generalised Wasserstein Dice score for imbalanced multi-class segmentation", equation
+    10. Equal to MONAI's GeneralizedWassersteinDiceLoss, which puts the background at 0 and always applies a softmax.
     """
     classes = problem.num_classes
     choose(
@@ -69,7 +70,7 @@ def _matrix(distances, classes, dtype):
     matrix = tf.cast(tf.convert_to_tensor(distances), tf.float64)
     if matrix.shape.as_list() != [classes, classes]:
         raise ValueError(
-            f"wasserstein_dice: distances must be [{classes}, {classes}], a distance for each pair of classes of y_pred. "
+            f"wasserstein_dice: distances must be [{classes}, {classes}], one for each pair of classes of y_pred.\n"
             f"Received: distances of shape {matrix.shape}"
         )
     known = tf.get_static_value(matrix)

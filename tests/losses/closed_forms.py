@@ -1,8 +1,9 @@
 """Every formula of the reference table once more, in NumPy alone, with a complex-step derivative.
 
-These are written from the table and the papers, not from `losses/`, and share no line with it: sums are plain float64 sums,
-labels are one-hot, nothing is fused. Everything also runs on complex logits, where comparisons and absolute values look at
-the real part; so the imaginary part of `f(x + 1e-30 i)` is the derivative to rounding (Squire and Trapp 1998).
+These are written from the table and the papers, not from `losses/`, and share no line with it: sums are plain float64
+sums, labels are one-hot, nothing is fused. Everything also runs on complex logits, where comparisons and absolute
+values look at the real part; so the imaginary part of `f(x + 1e-30 i)` is the derivative to rounding (Squire and Trapp
+1998).
 """
 
 import numpy as np
@@ -94,8 +95,24 @@ def region(p, y, axes, *, squared=False, soft_label=False, pixel_weights=1.0):
     return i, big_p, big_y
 
 
-def dice(z, target, *, activation, include_background=True, squared=False, jaccard=False, soft_label=False, batch=False,
-         smooth_nr=1e-5, smooth_dr=1e-5, reduction="mean", class_weights=None, pixel_weights=1.0, mask=None, ignore=None):
+def dice(
+    z,
+    target,
+    *,
+    activation,
+    include_background=True,
+    squared=False,
+    jaccard=False,
+    soft_label=False,
+    batch=False,
+    smooth_nr=1e-5,
+    smooth_dr=1e-5,
+    reduction="mean",
+    class_weights=None,
+    pixel_weights=1.0,
+    mask=None,
+    ignore=None,
+):
     p, y = prepared(z, target, activation, include_background, mask, ignore)
     i, big_p, big_y = region(p, y, space(z, batch), squared=squared, soft_label=soft_label, pixel_weights=pixel_weights)
     bottom = 2 * (big_p + big_y - i) if jaccard else big_p + big_y
@@ -103,16 +120,43 @@ def dice(z, target, *, activation, include_background=True, squared=False, jacca
     return reduce(loss * (1 if class_weights is None else np.asarray(class_weights)), reduction)
 
 
-def tversky(z, target, *, activation, alpha=0.5, beta=0.5, exponent=1.0, include_background=True, batch=False, soft_label=False,
-            smooth_nr=1e-5, smooth_dr=1e-5, reduction="mean", ignore=None):
+def tversky(
+    z,
+    target,
+    *,
+    activation,
+    alpha=0.5,
+    beta=0.5,
+    exponent=1.0,
+    include_background=True,
+    batch=False,
+    soft_label=False,
+    smooth_nr=1e-5,
+    smooth_dr=1e-5,
+    reduction="mean",
+    ignore=None,
+):
     p, y = prepared(z, target, activation, include_background, None, ignore)
     i, big_p, big_y = region(p, y, space(z, batch), soft_label=soft_label)
     score = (i + smooth_nr) / (i + alpha * (big_p - i) + beta * (big_y - i) + smooth_dr)
     return reduce((1 - score) ** exponent, reduction)
 
 
-def smp_tversky(z, target, *, activation, alpha=0.5, beta=0.5, smooth=0.0, eps=1e-7, gamma=1.0, log_loss=False, classes=None,
-                class_weights=None, ignore=None):
+def smp_tversky(
+    z,
+    target,
+    *,
+    activation,
+    alpha=0.5,
+    beta=0.5,
+    smooth=0.0,
+    eps=1e-7,
+    gamma=1.0,
+    log_loss=False,
+    classes=None,
+    class_weights=None,
+    ignore=None,
+):
     p, y = prepared(z, target, activation, True, None, ignore)
     i, big_p, big_y = region(p, y, space(z, True), soft_label=True)
     score = (i + smooth) / at_least(i + alpha * (big_p - i) + beta * (big_y - i) + smooth, eps)
@@ -123,8 +167,18 @@ def smp_tversky(z, target, *, activation, alpha=0.5, beta=0.5, smooth=0.0, eps=1
     return ((loss * w).sum() / w.sum()) ** gamma
 
 
-def gdl(z, target, *, activation, w_type="square", include_background=True, batch=False, smooth_nr=1e-5, smooth_dr=1e-5,
-        reduction="mean"):
+def gdl(
+    z,
+    target,
+    *,
+    activation,
+    w_type="square",
+    include_background=True,
+    batch=False,
+    smooth_nr=1e-5,
+    smooth_dr=1e-5,
+    reduction="mean",
+):
     p, y = prepared(z, target, activation, include_background)
     i, big_p, big_y = region(p, y, space(z, batch))
     with np.errstate(divide="ignore"):

@@ -1,4 +1,5 @@
-"""The ranking, correlation and shape formulas of the reference table in NumPy; the rules of `closed_forms` hold here too."""
+"""The ranking, correlation and shape formulas of the reference table in NumPy; the rules of `closed_forms` hold here
+too."""
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
@@ -42,13 +43,16 @@ def lovasz_softmax(z, target, *, classes="present", per_image=False, ignore=None
     return np.mean(losses)
 
 
-def mcc_monai(z, target, *, activation, batch=False, include_background=True, smooth_nr=0.0, smooth_dr=1e-5, reduction="mean"):
+def mcc_monai(
+    z, target, *, activation, batch=False, include_background=True, smooth_nr=0.0, smooth_dr=1e-5, reduction="mean"
+):
     p, y = prepared(z, target, activation, include_background)
     axes = space(z, batch)
     tp, tn = (p * y).sum(axes), ((1 - p) * (1 - y)).sum(axes)
     fp, fn = (p * (1 - y)).sum(axes), ((1 - p) * y).sum(axes)
     return reduce(
-        1 - (tp * tn - fp * fn + smooth_nr) / np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn) + smooth_dr), reduction
+        1 - (tp * tn - fp * fn + smooth_nr) / np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn) + smooth_dr),
+        reduction,
     )
 
 
@@ -84,7 +88,9 @@ def boundary(z, target, *, activation, include_background=True, reduction="mean"
     return reduce((p * each_channel(signed_distance, y > 0.5)).mean(space(z)), reduction)
 
 
-def hausdorff_dt(z, target, *, activation, include_background=False, alpha=2.0, log=False, batch=False, reduction="mean"):
+def hausdorff_dt(
+    z, target, *, activation, include_background=False, alpha=2.0, log=False, batch=False, reduction="mean"
+):
     p, y = prepared(z, target, activation, include_background or z.shape[-1] == 1)
     d_p, d_y = (each_channel(distance_both_sides, np.real(v) > 0.5) for v in (p, y))
     value = reduce(((p - y) ** 2 * (d_p**alpha + d_y**alpha)).mean(space(z, batch)), reduction)
@@ -92,7 +98,8 @@ def hausdorff_dt(z, target, *, activation, include_background=False, alpha=2.0, 
 
 
 def window(values, axes, choose):
-    """The extreme of three neighbours along each of `axes`, as a cross (erosion) or, when folded, a square (dilation)."""
+    """The extreme of three neighbours along each of `axes`, as a cross (erosion) or, when folded, a square
+    (dilation)."""
     results = []
     for axis in axes:
         padded = np.pad(values, [(1, 1) if a == axis else (0, 0) for a in range(values.ndim)], mode="edge")

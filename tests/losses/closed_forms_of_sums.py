@@ -1,4 +1,5 @@
-"""The library variants, sums and rarities of the reference table in NumPy; the rules of `closed_forms` hold here too."""
+"""The library variants, sums and rarities of the reference table in NumPy; the rules of `closed_forms` hold here
+too."""
 
 import numpy as np
 
@@ -48,7 +49,9 @@ def nn_dcce(z, target, *, ignore=None, weight_dice=1.0, weight_ce=1.0):
 
 
 def dicece(z, target, *, lambda_dice=1.0, lambda_ce=1.0, label_smoothing=0.0):
-    return lambda_dice * dice(z, target, activation="softmax") + lambda_ce * ce(z, target, label_smoothing=label_smoothing)
+    return lambda_dice * dice(z, target, activation="softmax") + lambda_ce * ce(
+        z, target, label_smoothing=label_smoothing
+    )
 
 
 def dicebce(z, target, *, lambda_dice=1.0, lambda_ce=1.0):

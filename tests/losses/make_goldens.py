@@ -2,8 +2,9 @@
 
     python -m tests.losses.make_goldens
 
-Run it only when a formula is added; the stored numbers are what the losses are held to. Every case is a line of `CASES`:
-the formula, the logits, the target, and the formula's own keyword arguments (`@key` is an array of the inputs).
+Run it only when a formula is added; the stored numbers are what the losses are held to. Every case is a line of
+`CASES`: the formula, the logits, the target, and the formula's own keyword arguments (`@key` is an array of the
+inputs).
 """
 
 import json
@@ -107,12 +108,16 @@ def inputs():
 
     logits("bin2d", (2, 4, 5, 1))
     arrays["bin2d/mask"] = (draw.random((2, 4, 5, 1)) < 0.4).astype(np.uint8)
-    arrays["bin2d/mask_ignore255"] = np.where(draw.random((2, 4, 5, 1)) < 0.2, 255, arrays["bin2d/mask"]).astype(np.uint8)
+    arrays["bin2d/mask_ignore255"] = np.where(draw.random((2, 4, 5, 1)) < 0.2, 255, arrays["bin2d/mask"]).astype(
+        np.uint8
+    )
     arrays["bin2d/soft"] = draw.random((2, 4, 5, 1)).astype(np.float32)
     logits("mc2d", (2, 4, 5, 4))
     arrays["mc2d/labels"] = draw.integers(0, 4, (2, 4, 5)).astype(np.int32)
     arrays["mc2d/labels_absent"] = np.minimum(arrays["mc2d/labels"], 2)
-    arrays["mc2d/labels_ignore255"] = np.where(draw.random((2, 4, 5)) < 0.2, 255, arrays["mc2d/labels"]).astype(np.int32)
+    arrays["mc2d/labels_ignore255"] = np.where(draw.random((2, 4, 5)) < 0.2, 255, arrays["mc2d/labels"]).astype(
+        np.int32
+    )
     arrays["mc2d/pixel_weights"] = draw.uniform(0, 2, (2, 4, 5, 1)).astype(np.float32)
     arrays["mc2d/sample_weights"] = np.array([0.5, 1.75], np.float32)
     matrix = draw.uniform(0.1, 0.9, (4, 4))

@@ -16,8 +16,8 @@ REFUSES = {"classes": ALL, "include_background": ALL, "class_weights": "delta we
 def unified_focal(problem, *, form="asymmetric", weight=0.5, delta=0.6, gamma=0.5, epsilon=1e-7):
     """Unified focal loss: `weight * FTL + (1 - weight) * FL`.
 
-    With `T = (TP + epsilon) / (TP + delta * FN + (1 - delta) * FP + epsilon)` of each class over the space of one image,
-    class 0 the background with the factor `1 - delta` and every other class foreground with `delta`:
+    With `T = (TP + epsilon) / (TP + delta * FN + (1 - delta) * FP + epsilon)` of each class over the space of one
+    image, class 0 the background with the factor `1 - delta` and every other class foreground with `delta`:
 
         "symmetric":   FTL = mean over classes of (1 - T)^(1 - gamma)
                        FL  = mean over pixels of sum over classes of factor * (1 - p)^gamma * -y log p
@@ -35,10 +35,10 @@ def unified_focal(problem, *, form="asymmetric", weight=0.5, delta=0.6, gamma=0.
     Returns:
         Scalar; `[batch]` with reduction="none" (a scalar if over="batch").
 
-    Takes two classes by a softmax, one channel by a sigmoid (its complement is the background), or more classes, all but
-    the first foreground. Source: Yeung et al. 2022, "Unified Focal loss", equations 16 to 19. MONAI and the authors' code clip
-    probabilities at 1e-7, which leaves a confident mistake without a gradient; here none is clipped. MONAI's
-    AsymmetricUnifiedFocalLoss with more than two classes gives the third and later ones no gradient.
+    Takes two classes by a softmax, one channel by a sigmoid (its complement is the background), or more classes, all
+    but the first foreground. Source: Yeung et al. 2022, "Unified Focal loss", equations 16 to 19. MONAI and the
+    authors' code clip probabilities at 1e-7, which leaves a confident mistake without a gradient; here none is clipped.
+    MONAI's AsymmetricUnifiedFocalLoss with more than two classes gives the third and later ones no gradient.
     """
     choose(problem, form=(form, ("symmetric", "asymmetric", "monai")))
     in_range(problem, weight=(weight, 0, 1), delta=(delta, 0, 1), gamma=(gamma, 0, 1), epsilon=(epsilon, 0, None))
@@ -75,8 +75,8 @@ def _all_classes(problem):
         return tf.concat([1 - p, p], -1), tf.concat([1 - y, y], -1), tf.concat([nll_absent, nll], -1)
     if problem.activation == "sigmoid":
         raise ValueError(
-            f"unified_focal: the channels are background and foreground of one segmentation; with activation='sigmoid' that is "
-            "one channel, with several write activation='softmax'.\n"
+            f"unified_focal: the channels are background and foreground of one segmentation; with "
+            "activation='sigmoid' that is one channel, with several write activation='softmax'.\n"
             f"Received: activation='sigmoid', {problem.num_classes} channels"
         )
     return p, y, nll

@@ -15,15 +15,16 @@ def boundary(problem, *, distance_maps=None, spacing=None):
     """Boundary loss: the mean over space of `p * D`, with `D` the signed distance to the border of the label.
 
     `D` is the distance to the object outside it, and minus the distance to the background less one pixel inside it; so
-    probability far outside costs much, probability deep inside earns much, and the least value is negative. `D` is 0 for a
-    class that is absent or fills the image: combine this loss with a region loss, as its authors do, for it says nothing
-    about the first and drifts to nothing on small objects by itself.
+    probability far outside costs much, probability deep inside earns much, and the least value is negative. `D` is 0
+    for a class that is absent or fills the image: combine this loss with a region loss, as its authors do, for it says
+    nothing about the first and drifts to nothing on small objects by itself.
 
     Args:
         distance_maps: `[batch, *space, classes]` float, made once in the data pipeline by `distance_maps(y_true, …)` of
             this module (or by SciPy). None computes them here at every step, exactly, at a cost of pixels times the
             largest distance.
-        spacing: length of a pixel along each axis of space, for maps computed here. Default: 1 each, so the unit is pixels.
+        spacing: length of a pixel along each axis of space, for maps computed here. Default: 1 each, so the unit is
+            pixels.
 
     Returns:
         Scalar; `[batch, classes]` (over="image") or `[classes]` with reduction="none".
@@ -47,20 +48,22 @@ def boundary(problem, *, distance_maps=None, spacing=None):
 def hausdorff(problem, *, alpha=2.0, log=False, spacing=None):
     """Hausdorff loss by distance transforms: the mean over space of `(p - y)^2 * (d_p^alpha + d_y^alpha)`.
 
-    `d` is the distance of every pixel to the border of `p > 0.5` and of `y > 0.5`, on both sides of it, and 0 where a mask
-    is empty or full. No gradient flows through the distances. They are exact and computed on the device at every step,
-    also under XLA; that costs pixels times the largest distance, so start with a region loss and crop large volumes.
+    `d` is the distance of every pixel to the border of `p > 0.5` and of `y > 0.5`, on both sides of it, and 0 where a
+    mask is empty or full. No gradient flows through the distances. They are exact and computed on the device at every
+    step, also under XLA; that costs pixels times the largest distance, so start with a region loss and crop large
+    volumes.
 
     Args:
         alpha: how much more a far mistake costs than a near one; 2 in the paper.
         log: `log(1 + loss)` after the reduction, which tames the first steps, when distances are large.
-        spacing: length of a pixel along each axis of space. Default: 1 each, so the unit is pixels to the power of alpha.
+        spacing: length of a pixel along each axis of space. Default: 1 each, so the unit is pixels to the power of
+            alpha.
 
     Returns:
         Scalar; `[batch, classes]` (over="image") or `[classes]` with reduction="none".
 
-    Source: Karimi and Salcudean 2020, "Reducing the Hausdorff distance in medical image segmentation", equation 8. Equal to
-    MONAI's HausdorffDTLoss (LogHausdorffDTLoss for `log`), whose `include_background` is False by default.
+    Source: Karimi and Salcudean 2020, "Reducing the Hausdorff distance in medical image segmentation", equation 8.
+    Equal to MONAI's HausdorffDTLoss (LogHausdorffDTLoss for `log`), whose `include_background` is False by default.
     """
     in_range(problem, alpha=(alpha, 0, None))
     p, y = problem.select(problem.probabilities()), problem.select(problem.targets())
@@ -74,10 +77,12 @@ def hausdorff(problem, *, alpha=2.0, log=False, spacing=None):
 
 
 def distance_maps(y_true, num_classes=None, spacing=None):
-    """The signed distance maps of `boundary`, to be made once in the data pipeline (`dataset.map`) and batched with the labels.
+    """The signed distance maps of `boundary`, to be made once in the data pipeline (`dataset.map`) and batched with the
+    labels.
 
     Args:
-        y_true: class ids `[batch, *space]` with `num_classes`, or labels `[batch, *space, classes]` without. For a single
+        y_true: class ids `[batch, *space]` with `num_classes`, or labels `[batch, *space, classes]` without. For a
+            single
             example: `distance_maps(label[tf.newaxis], 3)[0]`. An id that is no class (an ignored one) is outside all.
         num_classes: the number of classes of ids.
         spacing: length of a pixel along each axis of space. Default: 1 for each.
