@@ -1,6 +1,11 @@
 """Evaluation of whole data sets: every image once, at its own size, alike on any number of replicas, tiled or whole."""
 
 import dataclasses
+import json
+import os
+import socket
+import subprocess
+import sys
 import types
 
 import keras
@@ -11,6 +16,7 @@ import tensorflow as tf
 from configs.schema import Config, Data, Evaluate, Model
 from trainer import evaluate as evaluate_module
 from trainer.evaluate import make_evaluator
+from trainer.records import jsonable
 from trainer.tiles import logits_function, mirrored_index, tile_starts, tiled_logits
 
 CLASSES = ("background", "cell", "wall")
@@ -69,10 +75,14 @@ def batches_of(source, config, *, multiple, shard_index=0, shard_count=1, parts=
     )
 
 
+def data_sets():
+    return types.SimpleNamespace(validation=Images(), classes=CLASSES, void_id=VOID)
+
+
 @pytest.fixture
 def images(monkeypatch):
     monkeypatch.setattr(evaluate_module, "evaluation_batches", batches_of)
-    return types.SimpleNamespace(validation=Images(), classes=CLASSES, void_id=VOID)
+    return data_sets()
 
 
 def config_with(**evaluate):
@@ -144,6 +154,45 @@ def test_replicas_count_every_image_once_and_alike(images, logical_devices, repl
     assert evaluator.trace_count() == 1
 
 
+@pytest.mark.slow
+def test_workers_count_every_image_once_and_agree(images):
+    alone, _ = make_evaluator(pointwise_model(), images, config_with())()
+    expected = json.loads(json.dumps(jsonable(alone.to_dict())))
+    sockets = [socket.socket() for _ in range(2)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
+    for one in sockets:
+        one.close()
+    workers = []
+    for number in range(2):
+        cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": number}}
+        environment = os.environ | {"TF_CONFIG": json.dumps(cluster), "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-m", "tests.test_evaluate"]
+        workers.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+    try:
+        for worker in workers:
+            output, errors = worker.communicate(timeout=120)
+            assert worker.returncode == 0, errors.decode()[-3000:]
+            assert json.loads(output.splitlines()[-1]) == expected
+    finally:
+        for worker in workers:
+            worker.kill()
+
+
+def evaluate_as_worker():
+    """What each worker of the test above runs: two evaluations, of which it prints the second."""
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    evaluate_module.evaluation_batches = batches_of
+    with strategy.scope():
+        model = pointwise_model()
+    evaluator = make_evaluator(model, data_sets(), config_with(), strategy)
+    evaluator()
+    evaluation, panels = evaluator()
+    assert len(panels) == 2
+    print(json.dumps(jsonable(evaluation.to_dict())), flush=True)
+
+
 def test_an_image_served_twice_is_an_error(images, monkeypatch):
     def twice(source, config, **options):
         return batches_of(source, config, **options).map(lambda batch: batch | {"index": batch["index"] * 0})
@@ -201,3 +250,7 @@ def test_a_convolutional_model_keeps_the_size(tile):
     logits_of = tf.function(logits_function(model, config_with(tile=tile, tile_overlap=8), 8), reduce_retracing=True)
     for height, width in [(1, 1), (7, 9), (31, 33), (65, 40)]:
         assert logits_of(tf.zeros([1, height, width, 1])).shape == (1, height, width, 3)
+
+
+if __name__ == "__main__":
+    evaluate_as_worker()
