@@ -1,0 +1,21 @@
+"""Where examples come from, and how they become batches. See `opening.open_data` and `pipeline.training_batches`."""
+
+from trainer.data.decode import decode_image
+from trainer.data.errors import DataError, data_error_from
+from trainer.data.masks import decode_mask
+from trainer.data.opening import open_data
+from trainer.data.pipeline import evaluation_batches, training_batches
+from trainer.data.source import DataSets, Example, Source
+
+__all__ = [
+    "DataError",
+    "DataSets",
+    "Example",
+    "Source",
+    "data_error_from",
+    "decode_image",
+    "decode_mask",
+    "evaluation_batches",
+    "open_data",
+    "training_batches",
+]

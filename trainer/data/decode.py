@@ -1,0 +1,236 @@
+"""Image files to arrays, whatever they are called inside: every format, mode and depth that real data sets hold.
+
+Pillow reads them all: TensorFlow's decoders turn palette PNGs into colours, 16-bit ones into zeros, and refuse what is
+called by the wrong extension. Bytes decide what a file is, never its name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import struct
+import zlib
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps
+
+from trainer.data.errors import DataError, shown
+
+# What is tried. A closed list: other plug-ins of Pillow start programs (EPS starts Ghostscript).
+FORMATS = ("PNG", "JPEG", "MPO", "GIF", "BMP", "TIFF", "WEBP", "PPM")
+
+# Modes whose values are brightness in more than 8 bits.
+_SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
+
+# Pillow's own limit is global, lower than some aerial images and only warns; max_pixels is checked before decoding.
+Image.MAX_IMAGE_PIXELS = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """A file whose header is read: size, mode and format are known, no pixel is decoded."""
+
+    picture: Image.Image
+    content: bytes
+    name: str
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskValues:
+    """What a mask file says, before any table is applied.
+
+    values: integers `[height, width]` (palette files give indices, never colours), or uint8 `[height, width, 3]`.
+    palette: uint8 `[entries, 3]` of a palette file, else None.
+    format: "PNG", "JPEG", …
+    """
+
+    values: np.ndarray
+    palette: np.ndarray | None
+    format: str
+
+
+def decode_image(
+    source: str | os.PathLike | bytes, channels: int, max_pixels: int, *, name: str = "", upright: bool = True
+) -> np.ndarray:
+    """Decodes an image file.
+
+    Grey is repeated for three channels; colour becomes luma (ITU-R 601) for one; alpha is dropped; palettes become
+    their colours; 16-bit grey is scaled by 255/65535; of an animation the first frame is taken.
+
+    Args:
+      source: a path, or the file's content.
+      channels: 3 or 1.
+      max_pixels: an image with more is refused before it is decoded.
+      name: what errors call it; the path by default.
+      upright: turn the image as its EXIF orientation says, as every viewer shows it.
+    Returns:
+      uint8 `[height, width, channels]`.
+    Raises:
+      DataError: unreadable, too large, or of a kind without a fixed range; names the file.
+    """
+    opened = open_image(source, max_pixels, name=name)
+    return _to_uint8(_loaded(opened, upright), channels, opened.name)
+
+
+def decode_values(
+    source: str | os.PathLike | bytes, max_pixels: int, *, name: str = "", upright: bool = True
+) -> MaskValues:
+    """Decodes a mask file to what its pixels say. Alpha is dropped.
+
+    Args:
+      source, max_pixels, name, upright: as in `decode_image`.
+    Raises:
+      DataError: unreadable, too large, or without whole numbers; names the file.
+    """
+    opened = open_image(source, max_pixels, name=name)
+    picture = _loaded(opened, upright)
+    palette = None
+    if picture.mode == "P":
+        palette = np.array(picture.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
+    elif picture.mode in ("LA", "La", "PA"):
+        picture = picture.getchannel(0)
+    elif picture.mode not in ("1", "L", "I", "F", "RGB", *_SIXTEEN_BITS):
+        picture = picture.convert("RGB")
+    values = np.asarray(picture)
+    if values.dtype == np.bool_:
+        values = values.astype(np.uint8)
+    elif values.dtype.kind == "f":
+        values = _whole(values, opened.name)
+    factor = _grey_factor(opened)
+    return MaskValues(values // factor if factor > 1 else values, palette, opened.picture.format)
+
+
+def open_image(source: str | os.PathLike | bytes, max_pixels: int, *, name: str = "") -> Opened:
+    """Reads a file and its header.
+
+    Raises:
+      DataError: no such file, empty, not an image, or more than `max_pixels`.
+    """
+    if isinstance(source, bytes):
+        name, content = name or "an image", source
+    else:
+        name = name or shown(source)
+        try:
+            with open(source, "rb") as file:
+                content = file.read()
+        except OSError as error:
+            raise DataError(f"{name}: cannot be read: {error.strerror or error}.") from error
+    if not content:
+        raise DataError(f"{name}: is empty (0 bytes).")
+    try:
+        picture = Image.open(io.BytesIO(content), formats=FORMATS)
+    except Image.UnidentifiedImageError as error:
+        raise DataError(
+            f"{name}: is not an image: {_looks_like(content)}. Formats read: {', '.join(FORMATS)}."
+        ) from error
+    except Exception as error:  # A damaged header can make a plug-in raise anything.
+        raise _undecodable(name, error) from error
+    width, height = picture.size
+    if width * height > max_pixels:
+        raise DataError(
+            f"{name}: {width} x {height} = {width * height:,} pixels from a file of {len(content):,} bytes, and at most "
+            f"{max_pixels:,} are accepted.\n  If that is right, allow it: --config.data.max_pixels={width * height}"
+        )
+    if not width * height:
+        raise DataError(f"{name}: has no pixels ({width} x {height}).")
+    return Opened(picture, content, name)
+
+
+def exif_orientation(picture: Image.Image) -> int:
+    """1 is upright; 5 to 8 exchange width and height when they are applied."""
+    return picture.getexif().get(ExifTags.Base.Orientation, 1)
+
+
+def _loaded(opened: Opened, upright: bool) -> Image.Image:
+    try:
+        if opened.picture.format == "PNG":
+            _check_png(opened.content)
+        opened.picture.load()
+        return ImageOps.exif_transpose(opened.picture) if upright else opened.picture
+    except Exception as error:  # A damaged file can make a decoder raise anything.
+        raise _undecodable(opened.name, error) from error
+
+
+def _to_uint8(picture: Image.Image, channels: int, name: str) -> np.ndarray:
+    if picture.mode in _SIXTEEN_BITS or picture.mode == "I":
+        values = np.asarray(picture).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise DataError(
+                f"{name}: is a 32-bit image with values {values.min()} … {values.max()}; which of them is white is not "
+                "known. Save it with 8 or 16 bits."
+            )
+        grey = ((values * 255 + 32767) // 65535).astype(np.uint8)
+        return np.repeat(grey[:, :, None], channels, axis=2)
+    if picture.mode == "F":
+        raise DataError(
+            f"{name}: is an image of 32-bit fractions; which value is white is not known. Save it with 8 or 16 bits."
+        )
+    if picture.mode in ("P", "PA"):
+        picture = picture.convert("RGB")
+    wanted = "RGB" if channels == 3 else "L"
+    if picture.mode != wanted:
+        picture = picture.convert(wanted)
+    return np.asarray(picture).reshape(picture.size[1], picture.size[0], channels)
+
+
+def _whole(values: np.ndarray, name: str) -> np.ndarray:
+    if not (np.isfinite(values).all() and (values == np.rint(values)).all() and np.abs(values).max() < 2**31):
+        raise DataError(
+            f"{name}: the mask holds fractions ({np.nanmin(values):g} … {np.nanmax(values):g}), and a class id is a "
+            "whole number. Save the mask as an 8-bit PNG."
+        )
+    return values.astype(np.int32)
+
+
+def _grey_factor(opened: Opened) -> int:
+    """What Pillow multiplies a grey PNG of 2 or 4 bits with to fill 0..255; ids have to be divided by it again."""
+    if opened.picture.format != "PNG" or opened.picture.mode != "L":
+        return 1
+    depth, color_type = opened.content[24], opened.content[25]
+    return {2: 85, 4: 17}.get(depth, 1) if color_type == 0 else 1
+
+
+def _check_png(content: bytes) -> None:
+    """Compares each chunk's checksum: Pillow leaves those of the pixel data out, and flipped bits would be trained on."""
+    at = 8
+    while at + 12 <= len(content):
+        (length,) = struct.unpack(">I", content[at : at + 4])
+        end = at + 8 + length
+        if end + 4 > len(content):
+            raise ValueError(f"the file is truncated: {end + 4 - len(content)} bytes are missing")
+        if zlib.crc32(content[at + 4 : end]) != struct.unpack(">I", content[end : end + 4])[0]:
+            raise ValueError(f"the checksum of the {content[at + 4 : at + 8]!r} chunk at byte {at} is wrong: damaged")
+        if content[at + 4 : at + 8] == b"IEND":
+            return
+        at = end + 4
+    raise ValueError("the file is truncated: its end is missing")
+
+
+_SIGNATURES = (
+    (b"%PDF", "it is a PDF"),
+    (b"PK\x03\x04", "it is a ZIP archive"),
+    (b"\x1f\x8b", "it is a gzip archive"),
+    (b"\x93NUMPY", "it is a NumPy array"),
+    (b"version https://git-lfs", "it is a Git LFS pointer; fetch the file itself: git lfs pull"),
+    (b"<svg", "it is an SVG drawing"),
+    (b"<?xml", "it is XML"),
+    (b"<!DOCTYPE", "it is a web page"),
+    (b"<html", "it is a web page"),
+)
+
+
+def _looks_like(content: bytes) -> str:
+    for signature, meaning in _SIGNATURES:
+        if content.lstrip().startswith(signature):
+            return meaning
+    if content[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif"):
+        return "it is HEIC or AVIF; convert it to PNG or JPEG"
+    if not content.strip(b"\0"):
+        return f"all its {len(content):,} bytes are zero"
+    return f"it starts with the bytes {content[:8]!r}"
+
+
+def _undecodable(name: str, error: Exception) -> DataError:
+    reason = str(error).strip() or type(error).__name__
+    return DataError(f"{name}: does not decode: {reason}.")

@@ -1,0 +1,33 @@
+"""Random numbers as functions of their names: (seed, epoch) gives an order, (seed, example number) gives draws.
+
+Philox is a counter-based generator (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): the key
+names the stream, so nothing is stored and nothing before it has to be drawn. Only raw words are taken from NumPy's
+bit generator, whose output NumPy promises not to change, unlike the distributions built on it.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+_ORDER, _AUGMENT = 1, 2
+_WORD = 2**64
+
+
+def _words(seed: int, number: int, stream: int, count: int) -> np.ndarray:
+    key = np.array([seed % _WORD, number % _WORD], np.uint64)
+    return np.random.Philox(key=key, counter=np.array([0, 0, 0, stream], np.uint64)).random_raw(count)
+
+
+@functools.lru_cache(maxsize=4)
+def order(seed: int, epoch: int, length: int) -> np.ndarray:
+    """The order of an epoch: a permutation of 0 … length-1, int64. Not to be written to: it is shared."""
+    permutation = np.argsort(_words(seed, epoch, _ORDER, length), kind="stable").astype(np.int64)
+    permutation.flags.writeable = False
+    return permutation
+
+
+def uniforms(seed: int, number: int, count: int) -> list[float]:
+    """`count` numbers in [0, 1) that belong to example number `number` of a run with this seed."""
+    return ((_words(seed, number, _AUGMENT, count) >> np.uint64(11)) * 2.0**-53).tolist()

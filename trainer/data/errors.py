@@ -1,0 +1,59 @@
+"""What is wrong with a user's data, said with the file's name; and found again behind TensorFlow's own error."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+
+from trainer.errors import EXIT_USAGE, UserError, numbered
+
+# A list longer than this says how many more there are: a folder of 7000 images without masks must stay readable.
+_MOST_LISTED = 100
+
+
+class DataError(UserError, ValueError):
+    """Data that cannot be used: the message names each file and what is wrong with it."""
+
+
+def shown(path: str | os.PathLike) -> str:
+    """A path as text that can be printed, logged and put in a TensorFlow status, whatever bytes its name holds."""
+    text = os.fspath(path)
+    if isinstance(text, bytes):
+        text = os.fsdecode(text)
+    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def listed(problems: Sequence[str]) -> str:
+    """Problems as one text: all of them, or the first hundred and the number of the others."""
+    kept = list(problems[:_MOST_LISTED])
+    if len(problems) > len(kept):
+        kept.append(f"… and {len(problems) - len(kept)} more.")
+    return numbered(kept)
+
+
+# What the kernel behind tf.numpy_function makes of a Python exception: "<type>: <message>\nTraceback …".
+_IN_STATUS = re.compile(r"\bDataError: (.*?)\n+Traceback \(most recent call last\)", re.DOTALL)
+
+
+def data_error_from(exception: BaseException) -> DataError | None:
+    """The `DataError` that made a step of the input pipeline fail, or None when something else did.
+
+    TensorFlow turns an exception raised inside `tf.numpy_function` into an `InvalidArgumentError` whose text holds the
+    message among stack traces; this takes the message out again, also when it was raised on another worker.
+
+    Args:
+      exception: what iterating over a data set, or calling a function that does, raised.
+    """
+    seen: set[int] = set()
+    error: BaseException | None = exception
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, DataError):
+            return error
+        found = _IN_STATUS.search(str(error))
+        if found:
+            return DataError(found.group(1), exit_code=EXIT_USAGE)
+        error = error.__cause__ or error.__context__
+    return None

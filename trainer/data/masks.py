@@ -1,0 +1,167 @@
+"""Masks to class ids: the three ways a mask file can say which class a pixel is, and what is wrong where it does not."""
+
+from __future__ import annotations
+
+import functools
+import os
+
+import numpy as np
+
+from configs.schema import Data
+from trainer.data.decode import MaskValues, decode_values
+from trainer.data.errors import DataError, shown
+
+# In a look-up table of int32: no class, no void.
+_UNKNOWN = -(2**31)
+_MOST_NAMED = 8
+
+
+def decode_mask(
+    source: str | os.PathLike | bytes, data: Data, *, name: str = "", upright: bool = True
+) -> np.ndarray:
+    """Decodes a mask file to class ids.
+
+    Args:
+      source: a path, or the file's content.
+      data: the config's section: mask_encoding with its table, classes, void_id, max_pixels.
+      name: what errors call it; the path by default.
+      upright: as in `decode_image`.
+    Returns:
+      `[height, width]`, class ids or `data.void_id`, in the smallest integer type that holds them.
+    Raises:
+      DataError: unreadable, or with values or colours outside the table, each named with its number of pixels.
+    """
+    if not name and not isinstance(source, bytes):
+        name = shown(source)
+    return label_from(decode_values(source, data.max_pixels, name=name, upright=upright), data, name or "a mask")
+
+
+def label_from(mask: MaskValues, data: Data, name: str) -> np.ndarray:
+    """As `decode_mask`, from values that are decoded already."""
+    if data.mask_encoding == "binary":
+        label = _binary(mask)
+    elif data.mask_encoding == "colors":
+        label = _colors(mask, data, name)
+    else:
+        label = _ids(mask, data, name)
+    return label.astype(label_type(data), copy=False)
+
+
+def label_type(data: Data) -> np.dtype:
+    """The smallest integer type for every class id and the void id."""
+    return np.result_type(np.min_scalar_type(len(data.classes) - 1), np.min_scalar_type(data.void_id))
+
+
+def _binary(mask: MaskValues) -> np.ndarray:
+    values = mask.values
+    if mask.palette is not None:
+        # A palette may put black anywhere; where it does, black is 0. One without black goes by its index.
+        black = ~mask.palette.any(axis=1)
+        used = np.bincount(values.ravel(), minlength=len(black))[: len(black)] > 0
+        if (black & used).any():
+            return ~np.append(black, np.zeros(256 - len(black), bool))[values]
+        return values != 0
+    if values.ndim == 3:
+        values = values.max(axis=2)
+    # JPEG smears edges: there 0 and 255 are told by the nearer one.
+    return values >= 128 if mask.format in ("JPEG", "MPO") else values != 0
+
+
+def _ids(mask: MaskValues, data: Data, name: str) -> np.ndarray:
+    values = mask.values
+    if values.ndim == 3:
+        if (values != values[:, :, :1]).any():
+            raise DataError(
+                f"{name}: is a colour image, and mask_encoding='ids' wants one number a pixel. If colours tell the "
+                "classes:\n  mask_encoding='colors', mask_colors=((red, green, blue, class id), …)"
+            )
+        values = values[:, :, 0]
+    table = data.mask_ids
+    if not table:
+        allowed = {*range(len(data.classes)), data.void_id}
+        table = tuple((value, value) for value in sorted(allowed))
+    keys = np.array([value for value, _ in table], np.int64)
+    ids = np.array([class_id for _, class_id in table], np.int64)
+    if values.dtype == np.uint8:
+        lookup = np.full(256, _UNKNOWN, np.int32)
+        within = (keys >= 0) & (keys < 256)
+        lookup[keys[within]] = ids[within]
+        label = lookup[values]
+    else:
+        by_key = np.argsort(keys)
+        at = by_key[np.searchsorted(keys, values, sorter=by_key).clip(max=len(keys) - 1)]
+        label = np.where(keys[at] == values, ids[at], _UNKNOWN)
+    unknown = label == _UNKNOWN
+    if unknown.any():
+        raise _unknown_ids(values[unknown], data, name, mask.format)
+    return label
+
+
+def _unknown_ids(values: np.ndarray, data: Data, name: str, format_name: str) -> DataError:
+    found, counts = np.unique(values, return_counts=True)
+    text = f"{name}: {values.size} pixels have values that are no class: {_counted(found, counts)}.\n"
+    if format_name in ("JPEG", "MPO"):
+        return DataError(text + "  The mask is a JPEG, which changes values along edges: save masks as PNG.")
+    if data.mask_ids:
+        text += f"  mask_ids maps {', '.join(str(value) for value, _ in data.mask_ids)}. Add the missing ones, as here:"
+    else:
+        text += (
+            f"  Classes are 0 … {len(data.classes) - 1} ({', '.join(data.classes)}), and {data.void_id} is void. Add the "
+            "missing classes, map the values, or say that 0 is one class and anything else the other:"
+        )
+    example = ", ".join(f"({value}, {data.void_id})" for value in found[:3])
+    text += f"\n  mask_ids=(…, {example})   # value, class id"
+    return DataError(text + ("" if data.mask_ids else "\n  mask_encoding='binary'"))
+
+
+def _colors(mask: MaskValues, data: Data, name: str) -> np.ndarray:
+    lookup = _color_lookup(data.mask_colors)
+    values = mask.values
+    if mask.palette is not None:
+        entries = np.zeros((256, 3), np.uint8)
+        entries[: len(mask.palette)] = mask.palette
+        label = lookup[_packed(entries)][values]
+        colors = entries[values[label == _UNKNOWN]]
+    else:
+        if values.ndim == 2:
+            if values.max(initial=0) > 255:
+                raise DataError(f"{name}: has values up to {values.max()}, not colours. Did you mean mask_encoding='ids'?")
+            values = np.repeat(values.astype(np.uint8)[:, :, None], 3, axis=2)
+        label = lookup[_packed(values)]
+        colors = values[label == _UNKNOWN]
+    if len(colors):
+        raise _unknown_colors(colors, data, name, mask.format)
+    return label
+
+
+def _packed(colors: np.ndarray) -> np.ndarray:
+    red, green, blue = np.moveaxis(colors.astype(np.int32), -1, 0)
+    return (red << 16) | (green << 8) | blue
+
+
+@functools.lru_cache(maxsize=2)
+def _color_lookup(table: tuple[tuple[int, int, int, int], ...]) -> np.ndarray:
+    """Class id of each of the 2**24 colours: 64 MiB once, and then one look-up a pixel."""
+    lookup = np.full(2**24, _UNKNOWN, np.int32)
+    for red, green, blue, class_id in table:
+        lookup[(red << 16) | (green << 8) | blue] = class_id
+    return lookup
+
+
+def _unknown_colors(colors: np.ndarray, data: Data, name: str, format_name: str) -> DataError:
+    found, counts = np.unique(_packed(colors), return_counts=True)
+    triples = [(int(c) >> 16, int(c) >> 8 & 255, int(c) & 255) for c in found]
+    text = f"{name}: {len(colors)} pixels have colours that are not in mask_colors: {_counted(triples, counts)}.\n"
+    if format_name in ("JPEG", "MPO"):
+        return DataError(text + "  The mask is a JPEG, which changes colours along edges: save masks as PNG.")
+    most = triples[int(counts.argmax())]
+    return DataError(
+        text + f"  Add a row for each, as here: mask_colors=(…, ({most[0]}, {most[1]}, {most[2]}, {data.void_id}))   "
+        "# red, green, blue, class id"
+    )
+
+
+def _counted(values, counts: np.ndarray) -> str:
+    most_first = np.argsort(-counts, kind="stable")[:_MOST_NAMED]
+    parts = [f"{values[i]} ({counts[i]} pixels)" for i in most_first]
+    return ", ".join(parts) + (f" and {len(counts) - len(parts)} more" if len(counts) > len(parts) else "")

@@ -1,0 +1,93 @@
+"""Config -> the two splits, checked as far as is cheap: names, lists, headers; every problem in one message."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from configs.schema import Config, Data
+from trainer.data.decode import decode_image
+from trainer.data.errors import DataError, listed
+from trainer.data.folder import list_folder
+from trainer.data.headers import check_headers, size_problem
+from trainer.data.masks import decode_mask
+from trainer.data.pairs import Listing, Pair
+from trainer.data.source import DataSets, Example, MemoryCache, Source
+
+NUCLEI = os.path.join(os.path.dirname(os.path.abspath(__file__)), "nuclei")
+
+
+def open_data(config: Config) -> DataSets:
+    """The splits that a config names: files are listed and their headers read, or TFRecords indexed; nothing decoded.
+
+    Raises:
+      DataError: nothing to train on or to evaluate, or, unless data.bad_files is "skip", any file that is missing,
+        empty, unreadable or of another size than its partner. The message names all of them.
+    """
+    data = config.data
+    if data.source == "tfds":
+        from trainer.data import tfds_set
+
+        return tfds_set.open_tfds(data)
+    listing, root = list_pairs(data)
+    problems = [*listing.fatal, *listing.problems]
+    if not listing.fatal:
+        problems += check_headers(root, [*listing.train, *listing.validation], data)
+    if listing.fatal or (problems and data.bad_files == "stop"):
+        where = "the embedded nuclei" if data.source == "nuclei" else f"data.path={data.path!r}"
+        advice = "" if listing.fatal else "\n--config.data.bad_files=skip leaves such files out; --mode=check looks into every file."
+        count = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
+        raise DataError(f"The data has {count} ({where}):\n{listed(problems)}{advice}")
+    notes = (*listing.notes, *problems)
+    return data_sets(
+        data, *(FilePairs(root, pairs, data) for pairs in (listing.train, listing.validation)), notes=notes
+    )
+
+
+def list_pairs(data: Data) -> tuple[Listing, str]:
+    """The pairs of a folder, or of the embedded nuclei, and the folder."""
+    if data.source != "nuclei":
+        return list_folder(data.path, data), data.path
+    if data.mask_encoding != "binary" or len(data.classes) != 2:
+        wrong = f"mask_encoding={data.mask_encoding!r} and {len(data.classes)} classes {data.classes!r}"
+        return Listing(
+            fatal=(
+                f"The embedded nuclei have masks of 0 and 255 and two classes. Received: {wrong}.\n"
+                "  Write mask_encoding='binary' and two names, or data of your own: --config.data.source=folder "
+                "--config.data.path=DIRECTORY",
+            )
+        ), NUCLEI
+    return list_folder(NUCLEI, data), NUCLEI
+
+
+class FilePairs:
+    """Reads the pairs of a folder, by index."""
+
+    def __init__(self, root: str, pairs: Sequence[Pair], data: Data):
+        self.root = root
+        self.pairs = pairs
+        self.names = tuple(pair.name for pair in pairs)
+        self._data = data
+
+    def __call__(self, index: int) -> Example:
+        pair, data = self.pairs[index], self._data
+        image_path, mask_path = os.path.join(self.root, pair.image), os.path.join(self.root, pair.mask)
+        image = decode_image(image_path, data.channels, data.max_pixels)
+        label = decode_mask(mask_path, data)
+        if label.shape != image.shape[:2]:
+            raise DataError(size_problem(mask_path, label.shape, image_path, image.shape))
+        return Example(image, label, pair.name)
+
+
+def data_sets(data: Data, train, validation, *, notes: Sequence[str] = ()) -> DataSets:
+    """Two readers (`names`, and a call by index) as the splits of a data set with one cache."""
+    cache = MemoryCache(data.cache_mib)
+    common = {"classes": data.classes, "void_id": data.void_id, "channels": data.channels, "cache": cache}
+    return DataSets(
+        train=Source("train", train.names, train, **common),
+        validation=Source("validation", validation.names, validation, **common),
+        classes=tuple(data.classes),
+        void_id=data.void_id,
+        channels=data.channels,
+        notes=tuple(notes),
+    )
