@@ -12,6 +12,8 @@ import dataclasses
 class Options:
     # Directory of the run: config.json, checkpoints, metrics.jsonl, TensorBoard's event files.
     workdir: str
+    # The recipe's file as the user named it, for the commands that are printed; "" for the default.
+    recipe: str = ""
     # predict: files, folders and glob patterns of the images.
     inputs: tuple[str, ...] = ()
     # predict, export: directory written to; "" takes a folder inside the workdir (predictions/, export/).

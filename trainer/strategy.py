@@ -43,6 +43,22 @@ class Devices:
     def local_replicas(self) -> int:
         return self.replicas // self.workers
 
+    def sum_over_workers(self, value: float) -> float:
+        """Adds up a number over all workers, each of which has to call this; on one worker it is the number itself."""
+        if self.workers == 1:
+            return value
+
+        def once_a_worker(context):
+            first = context.replica_id_in_sync_group % self.local_replicas == 0
+            return tf.constant(value if first else 0.0, tf.float64)
+
+        spread = self.strategy.experimental_distribute_values_from_function(once_a_worker)
+        return float(self.strategy.reduce(tf.distribute.ReduceOp.SUM, spread, axis=None))
+
+    def any_worker(self, value: bool) -> bool:
+        """Whether it is true on one of the workers: a decision that all of them have to take alike."""
+        return self.sum_over_workers(float(value)) > 0.0
+
 
 def split_cpu(count: int) -> None:
     """Makes `count` logical CPU devices. Must run before TensorFlow's first operation.
@@ -91,7 +107,9 @@ def choose(config: Config) -> Devices:
         names = [d.name for d in gpus] or [d.name for d in tf.config.list_logical_devices("CPU")]
         if len(names) == 1:
             why += ", on the one device there is"
-        strategy = tf.distribute.MirroredStrategy(names)
+        # On CPU devices the reduction to one of them has a fixed order, and lets one process hold several strategies.
+        reduction = None if gpus else tf.distribute.ReductionToOneDevice()
+        strategy = tf.distribute.MirroredStrategy(names, cross_device_ops=reduction)
         what = f"{len(names)} replicas on {', '.join(n.split('device:')[-1] for n in names)}"
         return Devices(strategy, strategy.num_replicas_in_sync, 1, 0, f"mirrored, {why}: {what}")
     device = "GPU:0" if gpus else "CPU"

@@ -35,7 +35,8 @@ class BatchNormalization(keras.layers.Layer):
     def build(self, shape):
         def weight(name, value, trainable):
             return self.add_weight(name=name, shape=(shape[-1],), initializer=value, trainable=trainable,
-                                   dtype="float32", autocast=False)  # fmt: skip
+                                   dtype="float32", autocast=False,
+                                   aggregation="only_first_replica" if not trainable else "none")  # fmt: skip
 
         self.gamma, self.beta = weight("gamma", "ones", True), weight("beta", "zeros", True)
         self.moving_mean = weight("moving_mean", "zeros", False)
