@@ -47,6 +47,7 @@ def build(sum_of_losses: str, weights=None, options: Mapping[str, Mapping] | Non
         raise ValueError(f"{len(terms)} terms need {len(terms)} weights. Received: {sum_of_losses!r}, {weights=}")
     functions = {term: function_of(term) for term in terms}
 
+    @tf.autograph.experimental.do_not_convert
     def total(y_true, y_pred, *, all_reduce=None, **extras) -> LossValue:
         unknown = [f"{e!r}" for e in extras if not any(e in options_of(term) for term in terms)]
         if unknown:

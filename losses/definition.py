@@ -3,6 +3,8 @@
 import functools
 import inspect
 
+import tensorflow as tf
+
 from losses.contract import prepare
 from losses.names import nearest
 
@@ -44,6 +46,8 @@ def loss(function=None, *, refuses: dict[str, str] | None = None, **defaults):
     common_defaults = {p.name: p.default for p in common}
     own_names = {p.name for p in own}
 
+    # AutoGraph has nothing to convert here, and would take longer over it than the tracing itself.
+    @tf.autograph.experimental.do_not_convert
     @functools.wraps(function)
     def public(y_true, y_pred, **options):
         _check_names(name, options, own_names, common_defaults, refuses)

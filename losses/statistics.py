@@ -35,6 +35,7 @@ class RegionSums:
     pixels: tf.Tensor
 
 
+@tf.autograph.experimental.do_not_convert
 def region_statistics(y_true, y_pred, *, squared: bool = False, soft_label: bool = False, **common) -> RegionSums:
     """The sums themselves, for a region loss of one's own.
 
