@@ -10,12 +10,15 @@ import types
 
 import keras
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
 
 from configs.schema import Config, Data, Evaluate, Model
 from trainer import evaluate as evaluate_module
+from trainer.data import open_data
 from trainer.evaluate import make_evaluator
+from trainer.predict import predict
 from trainer.records import jsonable
 from trainer.tiles import logits_function, mirrored_index, tile_starts, tiled_logits
 
@@ -139,6 +142,31 @@ def test_the_loss_is_the_mean_over_images(images):
 
     evaluation, _ = make_evaluator(pointwise_model(), images, config_with(), objective=objective)()
     assert evaluation.loss == pytest.approx(np.mean([h * w for h, w in SIZES]))
+
+
+def test_embedded_images_score_as_their_predicted_files_do(tmp_path):
+    """The real pipeline: evaluation, and the Dice of the mask files that prediction writes, are the same number."""
+    config = Config(model=Model(outputs="sigmoid"), evaluate=Evaluate(panels=1))
+    data = open_data(config)
+    image = keras.Input([None, None, 3])
+    # Each pixel against the mean of its block of 16: the last blocks hold padding, so that padding matters.
+    blocks = keras.layers.UpSampling2D(16)(keras.layers.AveragePooling2D(16)(image))
+    model = keras.Model(image, keras.ops.mean(image - 0.8 * blocks, axis=-1, keepdims=True) - 10.0)
+    evaluation, panels = make_evaluator(model, data, config)()
+    assert evaluation.images == len(data.validation) == len(dict.fromkeys(data.validation.names))
+    assert len(panels) == 1
+
+    examples = [data.validation.load(i) for i in range(len(data.validation))]
+    for number, example in enumerate(examples):
+        PIL.Image.fromarray(example.image).save(tmp_path / f"{number}.png")
+    assert predict(model, [str(tmp_path)], str(tmp_path / "out"), config) == []
+    scores = []
+    for number, example in enumerate(examples):
+        mask, label = np.asarray(PIL.Image.open(tmp_path / "out" / "masks" / f"{number}.png")), example.label
+        common, sizes = ((mask == 1) & (label == 1)).sum(), ((mask == 1) & (label != VOID)).sum() + (label == 1).sum()
+        scores += [2 * common / sizes] if sizes else []
+    assert 0.3 < np.mean(scores) < 1.0
+    assert evaluation.mean_dice == pytest.approx(np.mean(scores), abs=1e-12)
 
 
 @pytest.mark.parametrize("replicas", [2, 4])

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from configs.schema import Config, Data, Evaluate, Model
-from trainer.panels import palette
+from trainer.panels import class_colors
 from trainer.predict import Failure, find_images, output_names, predict, shares, write_mask
 
 CONFIG = Config(data=Data(classes=("background", "bright")), model=Model(outputs="sigmoid", depth=2))
@@ -47,13 +47,14 @@ def test_mask_and_overlay_have_the_size_of_the_image(tmp_path, model):
     expected = (pixels.mean(axis=-1) > 128).astype(np.uint8)
     assert mask.mode == "P"
     assert (np.asarray(mask) == expected).mean() > 0.999
-    assert (np.asarray(mask.convert("RGB")) == palette()[np.asarray(mask)]).all()
+    assert (np.asarray(mask.convert("RGB")) == class_colors(CONFIG.data.classes)[np.asarray(mask)]).all()
     overlay = np.asarray(Image.open(tmp_path / "out" / "overlays" / "a.png"))
     assert overlay.shape == pixels.shape
     background = np.asarray(mask) == 0
     assert (overlay[background] == pixels[background]).all()
     assert (overlay[~background] != pixels[~background]).any(axis=-1).mean() > 0.9
-    assert len(lines) == 1 and "background" in lines[0]
+    assert lines[0].startswith(f"{tmp_path}/in/a.png -> a.png  ") and "background" in lines[0]
+    assert lines[1].startswith("1 of 1 done")
 
 
 def test_tiles_give_the_same_masks(tmp_path, model):
@@ -73,11 +74,14 @@ def test_bad_files_are_named_and_the_others_done(tmp_path, model):
     whole = (tmp_path / "in" / "good.png").read_bytes()
     (tmp_path / "in" / "cut.png").write_bytes(whole[: len(whole) // 2])
     inputs = [str(tmp_path / "in"), str(tmp_path / "absent.png"), str(tmp_path / "*.tif")]
-    failures = predict(model, inputs, str(tmp_path / "out"), CONFIG)
+    lines = []
+    failures = predict(model, inputs, str(tmp_path / "out"), CONFIG, report=lines.append)
     assert {os.path.basename(failure.path) for failure in failures} == {
         "empty.png", "text.jpg", "cut.png", "absent.png", "*.tif",
     }  # fmt: skip
     assert all(failure.path in str(failure) for failure in failures)
+    assert lines[1:] == [*(f"not predicted: {failure}" for failure in failures), lines[-1]]
+    assert lines[-1].startswith("1 of 6 done")
     assert outputs(tmp_path / "out") == ["masks/good.png", "overlays/good.png"]
 
 
@@ -155,8 +159,8 @@ def test_output_names():
 
 
 def test_masks_of_many_classes_keep_their_ids(tmp_path):
-    for ids in ([0, 1, 255], [0, 300, 65535]):
-        write_mask(str(tmp_path / "mask.png"), np.array([ids]))
+    for ids in ([0, 1, 255], [0, 300, 999]):
+        write_mask(str(tmp_path / "mask.png"), np.array([ids]), [f"class_{n}" for n in range(ids[-1] + 1)])
         assert np.asarray(Image.open(tmp_path / "mask.png")).tolist() == [ids]
 
 

@@ -12,8 +12,11 @@ from tensorboard.compat.proto import event_pb2
 from tensorboard.util import tensor_util
 
 from configs.schema import Config, Optimizer
-from trainer.panels import background_ids, colored, overlay, palette, panel
+from trainer.panels import background_ids, class_colors, colored, overlay, panel
 from trainer.summaries import Writer, config_markdown
+
+TWO = ("background", "cell")
+THREE = ("background", "cell", "wall")
 
 
 def read(workdir):
@@ -138,9 +141,12 @@ def test_config_shows_changes_first():
     assert "| data.void_id | 255 | |" in lines
 
 
-def test_palette_is_that_of_pascal_voc():
-    assert palette()[[0, 1, 2, 3, 20]].tolist() == [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0], [0, 64, 128]]
-    assert len({tuple(color) for color in palette().tolist()}) == 256
+def test_colours_differ_and_the_background_is_black():
+    for classes in [("background", "cell"), ("a", "b", "c"), ("pet", "background", "border")]:
+        colors = [tuple(color) for color in class_colors(classes).tolist()]
+        assert len(set(colors)) == 256
+        black = [class_id for class_id, color in enumerate(colors) if color == (0, 0, 0)]
+        assert black == list(background_ids(classes))
 
 
 def test_panel_shows_image_label_and_prediction():
@@ -148,24 +154,25 @@ def test_panel_shows_image_label_and_prediction():
     label = np.zeros((20, 30), np.int32)
     label[:10] = 1
     label[:, 20:] = 255
-    strip = panel(image, label, np.full((20, 30), 2), classes=3, void_id=255)
+    strip = panel(image, label, np.full((20, 30), 2), classes=THREE, void_id=255)
+    colors = class_colors(THREE)
     assert strip.shape == (20, 98, 3)
     assert (strip[:, :30] == 77).all()
-    assert (strip[:10, 34:54] == palette()[1]).all() and (strip[10:, 34:54] == palette()[0]).all()
+    assert (strip[:10, 34:54] == colors[1]).all() and (strip[10:, 34:54] == colors[0]).all()
     assert set(np.unique(strip[:, 54:64])) == {96, 160}
-    assert (strip[:, 68:] == palette()[2]).all()
+    assert (strip[:, 68:] == colors[2]).all()
 
 
 def test_a_large_panel_is_scaled_without_new_colours():
     label = np.random.default_rng(1).choice([0, 1, 255], (500, 1000)).astype(np.int32)
-    strip = panel(np.zeros((500, 1000, 3)), label, label, classes=2, void_id=255, side=100)
+    strip = panel(np.zeros((500, 1000, 3)), label, label, classes=TWO, void_id=255, side=100)
     assert strip.shape == (50, 308, 3)
     masks = {tuple(color) for color in strip[:, 104:204].reshape(-1, 3).tolist()}
-    assert masks == {(0, 0, 0), (128, 0, 0), (96, 96, 96), (160, 160, 160)}
+    assert masks == {(0, 0, 0), (230, 159, 0), (96, 96, 96), (160, 160, 160)}
 
 
 def test_void_and_unknown_ids_are_striped():
-    assert set(np.unique(colored(np.array([[255] * 8, [-1] * 8, [9] * 8]), 3, 255))) == {96, 160}
+    assert set(np.unique(colored(np.array([[255] * 8, [-1] * 8, [9] * 8]), THREE, 255))) == {96, 160}
 
 
 @pytest.mark.parametrize(
@@ -179,7 +186,7 @@ def test_background_is_left_unpainted(classes, ids):
 def test_overlay_keeps_the_background_and_tints_the_rest():
     mask = np.zeros((9, 9), np.int32)
     mask[3:, 3:] = 1
-    picture = overlay(np.full((9, 9, 3), 100), mask, classes=2, unpainted=(0,))
+    picture = overlay(np.full((9, 9, 3), 100), mask, classes=TWO, opacity=0.5)
     assert (picture[:3] == 100).all()
-    assert picture[6, 6].tolist() == [114, 50, 50]
-    assert picture[3, 6].tolist() == palette()[1].tolist()
+    assert picture[6, 6].tolist() == [165, 130, 50]
+    assert picture[3, 6].tolist() == [230, 159, 0]

@@ -50,7 +50,8 @@ def make_evaluator(
         return evaluation_batches(
             source,
             config,
-            multiple=1 if any(config.evaluate.tile) else size_multiple(config),
+            # Padded on the device, as prediction and the exported model do it: the same pixels get the same class.
+            multiple=1,
             shard_index=context.input_pipeline_id,
             shard_count=context.num_input_pipelines,
             parts=context.num_replicas_in_sync // context.num_input_pipelines,
@@ -62,10 +63,7 @@ def make_evaluator(
     logits_of = logits_function(model, config, size_multiple(config))
 
     def count_image(batch):
-        # Without the pipeline's padding: what an image scores depends on the image alone.
-        height, width = batch["size"][0, 0], batch["size"][0, 1]
-        image = batch["image"][:, :height, :width]
-        label = batch["label"][:, :height, :width]
+        image, label = batch["image"], batch["label"]
         logits = logits_of(image)
         prediction = class_ids(logits)
         found = {
@@ -99,7 +97,7 @@ def make_evaluator(
                     tag = f"panels/{source.names[int(one['index'])]}"
                     pictures[tag] = panel(
                         *(one[name].numpy() for name in ("image", "label", "prediction")),
-                        classes=classes,
+                        classes=datasets.classes,
                         void_id=datasets.void_id,
                     )
                 in_flight.append({name: one[name] for name in ("index", "valid", "confusion", "loss")})

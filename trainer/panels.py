@@ -7,24 +7,41 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+# With black, which is kept for the background, eight colours that colour-blind people tell apart: Okabe and Ito (2008),
+# "Color Universal Design"; also in Wong (2011), Nature Methods 8, 441.
+_FIRST_COLORS = (
+    (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167),
+)  # fmt: skip
 # Void is drawn in two greys, in stripes, as no class is.
 _VOID_GREYS = (96, 160)
 _STRIPE = 4
-# Between the three pictures of a panel.
+# White columns between the three pictures of a panel.
 _GAP = 4
 
 
-def palette(count: int = 256) -> np.ndarray:
-    """Colours by class id, uint8 `[count, 3]`: the bit-interleaving colour map of Pascal VOC (Everingham et al., 2010).
+def class_colors(classes: Sequence[str]) -> np.ndarray:
+    """A colour for each of 256 ids, uint8 `[256, 3]`: black for the background, then others, no two alike.
 
-    Class 0 is black; the first classes are far apart in colour.
+    Args:
+      classes: names, by class id.
     """
-    ids = np.arange(count)
-    colors = np.zeros((count, 3), np.int64)
+    background = background_ids(classes)
+    colors = np.zeros((256, 3), np.uint8)
+    palette = (color for color in (*_FIRST_COLORS, *_more_colors()))
+    for class_id in range(256):
+        if class_id not in background:
+            colors[class_id] = next(palette)
+    return colors
+
+
+def _more_colors() -> list[tuple[int, int, int]]:
+    """The colour map of Pascal VOC (Everingham et al., 2010): the bits of an id dealt out to the three channels."""
+    ids = np.arange(1, 256)
+    colors = np.zeros((255, 3), np.int64)
     for bit in range(8):
         for channel in range(3):
             colors[:, channel] |= ((ids >> (3 * bit + channel)) & 1) << (7 - bit)
-    return colors.astype(np.uint8)
+    return [tuple(color) for color in colors.tolist()]
 
 
 def background_ids(classes: Sequence[str]) -> tuple[int, ...]:
@@ -33,11 +50,11 @@ def background_ids(classes: Sequence[str]) -> tuple[int, ...]:
     return named or ((0,) if len(classes) == 2 else ())
 
 
-def colored(mask: np.ndarray, classes: int, void_id: int) -> np.ndarray:
+def colored(mask: np.ndarray, classes: Sequence[str], void_id: int) -> np.ndarray:
     """Class ids `[height, width]` -> RGB uint8; void, and whatever is no class, in grey stripes."""
     mask = np.asarray(mask)
-    known = (mask >= 0) & (mask < classes) & (mask != void_id)
-    colors = palette(max(classes, 1))[np.where(known, mask, 0)]
+    known = (mask >= 0) & (mask < len(classes)) & (mask != void_id)
+    colors = class_colors(classes)[np.where(known, mask, 0) % 256]
     rows, columns = np.indices(mask.shape)
     stripes = np.take(np.array(_VOID_GREYS, np.uint8), (rows + columns) // _STRIPE % 2)
     return np.where(known[..., None], colors, stripes[..., None])
@@ -50,7 +67,13 @@ def rgb(image: np.ndarray) -> np.ndarray:
 
 
 def panel(
-    image: np.ndarray, label: np.ndarray, prediction: np.ndarray, *, classes: int, void_id: int, side: int = 384
+    image: np.ndarray,
+    label: np.ndarray,
+    prediction: np.ndarray,
+    *,
+    classes: Sequence[str],
+    void_id: int,
+    side: int = 384,
 ) -> np.ndarray:
     """Image, label and prediction side by side.
 
@@ -58,7 +81,7 @@ def panel(
       image: `[height, width, 1 or 3]`, values 0..255.
       label: class ids `[height, width]`, with void.
       prediction: class ids `[height, width]`.
-      classes: number of classes.
+      classes: names, by class id.
       void_id: the id of pixels that do not count.
       side: larger pictures are scaled down to this many pixels on their longer side.
 
@@ -79,19 +102,21 @@ def panel(
     return strip
 
 
-def overlay(image: np.ndarray, mask: np.ndarray, *, classes: int, unpainted: Sequence[int] = (), opacity: float = 0.5):
-    """The image with each class's colour over it and its outline in full colour; RGB uint8 `[height, width, 3]`.
+def overlay(image: np.ndarray, mask: np.ndarray, *, classes: Sequence[str], opacity: float = 0.4) -> np.ndarray:
+    """The image with each class's colour over it and its outline in full colour; the background as it is.
 
     Args:
       image: `[height, width, 1 or 3]`, values 0..255.
       mask: class ids `[height, width]`.
-      classes: number of classes.
-      unpainted: ids that leave the image as it is.
+      classes: names, by class id.
       opacity: share of the colour, 0..1.
+
+    Returns:
+      RGB uint8 `[height, width, 3]`.
     """
     image = rgb(image)
-    colors = palette(max(classes, 1))[mask].astype(np.float32)
-    painted = ~np.isin(mask, list(unpainted))
+    colors = class_colors(classes)[mask % 256].astype(np.float32)
+    painted = ~np.isin(mask, background_ids(classes))
     share = np.where(_outline(mask), 1.0, opacity) * painted
     return np.rint(image + share[..., None] * (colors - image)).astype(np.uint8)
 

@@ -25,7 +25,7 @@ from trainer.data import decode_image
 from trainer.errors import UserError
 from trainer.metrics import class_ids
 from trainer.models import size_multiple
-from trainer.panels import background_ids, overlay, palette
+from trainer.panels import class_colors, overlay
 from trainer.tiles import logits_function
 
 # In a folder files of these names are taken; a file named by itself or by a glob is tried whatever its name.
@@ -58,7 +58,7 @@ def predict(
       inputs: files, folders (searched with their subfolders) and glob patterns (`**` for any depth).
       output_dir: where masks/ and overlays/ go; made if need be. What lies in it is never an input of a folder.
       config: `data`, `model` and `evaluate.tile` are read.
-      report: is given a line for each image that is done.
+      report: is given a line for each image that is done, then one for each failure.
 
     Returns:
       The inputs that failed, in their order; empty when all went well.
@@ -67,7 +67,7 @@ def predict(
       OSError: the output cannot be written.
     """
     paths, failures = find_images(inputs, output_dir)
-    predicted_ids = _compiled(model, config)
+    predicted_ids, done = _compiled(model, config), 0
     for path, name in output_names(paths).items():
         try:
             image = decode_image(path, config.data.channels, config.data.max_pixels)
@@ -86,12 +86,14 @@ def predict(
                 )
             )
             continue
-        write_mask(os.path.join(output_dir, "masks", name + ".png"), mask)
-        picture = overlay(
-            image, mask, classes=len(config.data.classes), unpainted=background_ids(config.data.classes)
-        )
+        write_mask(os.path.join(output_dir, "masks", name + ".png"), mask, config.data.classes)
+        picture = overlay(image, mask, classes=config.data.classes)
         _save(Image.fromarray(picture), os.path.join(output_dir, "overlays", name + ".png"))
         report(f"{path} -> {name}.png  {shares(mask, config.data.classes)}")
+        done += 1
+    for failure in failures:
+        report(f"not predicted: {failure}")
+    report(f"{done} of {done + len(failures)} done: {os.path.join(output_dir, 'masks')} and overlays/ beside it")
     return failures
 
 
@@ -177,14 +179,14 @@ def _alike(names: dict[str, str]) -> Iterable[list[str]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def write_mask(path: str, mask: np.ndarray) -> None:
+def write_mask(path: str, mask: np.ndarray, classes: Sequence[str]) -> None:
     """Writes class ids `[height, width]` as a PNG whose pixel values are the ids.
 
-    Up to 256 classes it has a palette, which viewers show in colours; beyond that it is 16-bit grey.
+    Up to 256 classes it has a palette, which viewers show in colours; with more it is 16-bit grey.
     """
-    if mask.max(initial=0) < 256:
+    if len(classes) <= 256:
         picture = Image.fromarray(mask.astype(np.uint8)).convert("L")
-        picture.putpalette(palette().ravel().tolist())
+        picture.putpalette(class_colors(classes).ravel().tolist())
     else:
         picture = Image.fromarray(mask.astype(np.uint16))
     _save(picture, path)
