@@ -1,0 +1,36 @@
+"""Why is a gradient missing, zero or not finite? Usable from any TensorFlow code.
+
+    from trainer.guard import explain
+    print(explain(lambda: loss_fn(y, model(x, training=True)), model.trainable_variables))
+
+Names are looked up when first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+_HOMES = {
+    "explain": "check",
+    "check": "check",
+    "check_traced": "traced",
+    "explain_exception": "raised",
+    "Finding": "report",
+    "Link": "report",
+    "Report": "report",
+    "MissingGradientError": "report",
+    "explain_model": "keras_api",
+    "GradientGuard": "keras_api",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__():
+    return __all__

@@ -1,0 +1,178 @@
+"""Variables that no way leads from to the loss: never read, read and dropped, replaced, computed before the tape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from trainer.guard import outside
+from trainer.guard.asked import Asked
+from trainer.guard.causes import place_fields
+from trainer.guard.lineage import FLOAT_LOSS, Lineage, loss_keys
+from trainer.guard.owners import handles_of, trainable_of, variables_of
+from trainer.guard.recorder import Recording
+from trainer.guard.report import Finding, path_of
+
+
+def absent_findings(recording: Recording, lineage: Lineage, absent: Sequence[Asked], asked: Sequence[Asked],
+                    forward_loss) -> list[Finding]:  # fmt: skip
+    """Findings for variables without any way to the loss.
+
+    Args:
+      recording: the recorded run.
+      lineage: its search.
+      absent: the variables in question.
+      asked: the whole list.
+      forward_loss: the callable, for the names that it holds.
+    """
+    readers = recording.trace.readers
+    read = [one for one in absent if any(k in readers for k in one.keys)]
+    unread = [one for one in absent if one not in read]
+    others = _other_variables(recording, lineage, asked)
+    if len(absent) == len(asked) and not others:
+        return _nothing_reaches(recording, lineage, read, unread, forward_loss)
+    findings = []
+    if read:
+        findings.append(_dropped(recording, read))
+    if unread:
+        findings += _unread(recording, lineage, unread, asked, others, forward_loss)
+    return findings
+
+
+def _nothing_reaches(recording, lineage, read, unread, forward_loss) -> list[Finding]:
+    """No variable has any influence on the loss: it is made of labels and constants, or of tensors from before."""
+    if not read:
+        made = outside.computed_before(recording, lineage, forward_loss)
+        if made is not None:
+            return [_before_the_tape(unread, made)]
+    paths = [one.path for one in (*read, *unread)]
+    return [constant_loss(recording, lineage, paths)]
+
+
+def constant_loss(recording: Recording, lineage: Lineage, paths: Sequence[str]) -> Finding:
+    """The finding for a loss that no variable flows into."""
+    keys = loss_keys(recording.loss)
+    op = next((recording.trace.producers[k] for k in keys if k in recording.trace.producers), None)
+    if not keys:
+        detail = "forward_loss() returned None: is a `return` missing?"
+    elif op is None and keys[0] == FLOAT_LOSS:
+        detail = f"forward_loss() returned {type(recording.loss).__name__}, a plain number, not a tensor."
+    else:
+        detail = "No variable has any influence on the value of the loss."
+    return Finding("missing", "constant_loss", tuple(paths), detail=detail, **place_fields(op and op.site))
+
+
+def _dropped(recording: Recording, read: Sequence[Asked]) -> Finding:
+    op = next(reader for one in read for k in one.keys for reader in recording.trace.readers.get(k, ()))
+    return Finding(
+        "missing", "not_used", [one.path for one in read],
+        detail="The forward pass reads them, and drops what it computes from them before the loss.",
+        **place_fields(op.site),
+    )  # fmt: skip
+
+
+def _unread(recording, lineage, unread, asked, others, forward_loss) -> list[Finding]:
+    findings, left = [], []
+    stale = len(unread) == len(asked) and others
+    for one in unread:
+        twin = _twin(one, others)
+        (findings if stale or twin is not None else left).append(one)
+    replaced, findings = findings, []
+    if replaced:
+        findings.append(_replaced(replaced, others))
+    orphans = _orphaned_layers(recording, left)
+    if orphans:
+        findings.append(Finding("missing", "variable_replaced", [one.path for one in orphans],
+                                detail="Their layer was an attribute that another layer was assigned to later; Keras "
+                                "goes on listing the first one, and the forward pass calls the second."))  # fmt: skip
+    left = [one for one in left if one not in orphans]
+    made = outside.computed_before(recording, lineage, forward_loss, certain=True) if left else None
+    if made is not None:
+        return [*findings, _before_the_tape(left, made)]
+    if left:
+        findings.append(Finding("missing", "not_used", [one.path for one in left],
+                                detail="The forward pass never reads them."))  # fmt: skip
+    return findings
+
+
+def _before_the_tape(unread: Sequence[Asked], made: outside.Outside) -> Finding:
+    return Finding("missing", "outside_tape", [one.path for one in unread], detail=made.words,
+                   **place_fields(made.site))  # fmt: skip
+
+
+def _replaced(replaced: Sequence[Asked], others: Sequence) -> Finding:
+    ours = _roots(one.path for one in replaced)
+    theirs = _roots(path_of(variable) for variable in others)
+    return Finding(
+        "missing", "variable_replaced", [one.path for one in replaced],
+        detail=f"The list holds variables of {ours}; the forward pass reads those of {theirs}, which are not in the list.",
+    )  # fmt: skip
+
+
+def _roots(paths) -> str:
+    names = list(dict.fromkeys(path.partition("/")[0] for path in paths))
+    shown = ", ".join(f"'{name}'" for name in names[:4])
+    return shown + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def _other_variables(recording: Recording, lineage: Lineage, asked: Sequence[Asked]) -> list:
+    """Trainable variables that the loss is connected to, and that were not asked about."""
+    ours = {k for one in asked for k in one.keys}
+    found = []
+    for variable in recording.tape.watched_variables():
+        keys = handles_of(variable)
+        if not ours & set(keys) and lineage.distance_of(keys) is not None:
+            found.append(keras_variable(recording, variable))
+    return found
+
+
+def keras_variable(recording: Recording, variable: tf.Variable):
+    """The Keras variable around a TensorFlow one, if a layer that was running has it."""
+    keys = set(handles_of(variable))
+    for read in recording.reads:
+        if keys & set(read.handles):
+            for holder in reversed(read.holders):
+                for known in variables_of(holder):
+                    if keys & set(handles_of(known)):
+                        return known
+    return variable
+
+
+def _twin(one: Asked, others: Sequence):
+    """A variable of the same last name and shape that is read in this one's place."""
+    if one.is_tensor:
+        return None
+    name = one.path.rpartition("/")[2]
+    alike = [v for v in others if path_of(v).rpartition("/")[2] == name and v.shape == one.variable.shape]
+    return alike[0] if alike else None
+
+
+def _orphaned_layers(recording: Recording, unread: Sequence[Asked]) -> list[Asked]:
+    """Variables of layers that a model lists although none of its attributes holds them any more."""
+    models = {id(h): h for read in recording.reads for h in read.holders if isinstance(h, keras.Model)}
+    orphans = []
+    for model in models.values():
+        if isinstance(model, keras.Sequential) or hasattr(model, "operations"):  # these keep no layer as an attribute
+            continue
+        held = {id(part) for name, part in vars(model).items() if not name.startswith("_")
+                for part in tf.nest.flatten(part) if isinstance(part, keras.Layer)}  # fmt: skip
+        held |= {id(p) for part in _containers(model) for p in part if isinstance(p, keras.Layer)}
+        for layer in model.layers:
+            if id(layer) not in held:
+                keys = {k for variable in trainable_of(layer) for k in handles_of(variable)}
+                orphans += [one for one in unread if keys & set(one.keys) and one not in orphans]
+    return orphans
+
+
+def _containers(model):
+    for name, part in vars(model).items():
+        if name.startswith("_"):
+            if isinstance(part, keras.Layer) or name in ("_layers", "_tracker", "_metrics"):
+                continue
+            yield [part] if isinstance(part, keras.Layer) else []
+        elif isinstance(part, dict):
+            yield list(part.values())
+        elif isinstance(part, (list, tuple, set)):
+            yield list(part)

@@ -1,0 +1,98 @@
+"""`explain` and `check`: a loss and its variables in, a report or an error out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+
+import tensorflow as tf
+
+from trainer.guard.asked import Answer, Asked, asked_of, is_finite, is_zero, plain_run
+from trainer.guard.diagnosis import diagnose
+from trainer.guard.report import MissingGradientError, Report
+from trainer.guard.state import preserved
+from trainer.guard.untracked import may_be_stray
+
+
+def explain(forward_loss: Callable, variables: Iterable) -> Report:
+    """Says which variables get no, a zero or a non-finite gradient from a loss, and which line of code is to blame.
+
+    The forward pass is run once as it is; only if something is wrong it is run again, recorded op by op. Variables and
+    random generators are put back each time; what `forward_loss` does outside of TensorFlow (an iterator that it
+    advances, a file that it writes) is done each time.
+
+    Args:
+      forward_loss: computes the scalar loss from nothing, as it runs under the tape.
+      variables: what `tape.gradient` is asked for: Keras variables, `tf.Variable`s or tensors.
+
+    Returns:
+      A report; `report.ok` where every variable has a gradient that is finite and not all zero, and the forward pass
+      reads no trainable variable that was forgotten.
+
+    Raises:
+      TypeError: `forward_loss` is not callable, or `variables` holds something else.
+      Exception: what `forward_loss` itself raised, where it has nothing to do with gradients.
+    """
+    if not callable(forward_loss):
+        raise TypeError(
+            "explain() takes a function without arguments that computes the loss, so that it can run under a tape: "
+            f"explain(lambda: loss_fn(y, model(x)), variables)\nReceived: forward_loss={forward_loss!r}"
+        )
+    asked = asked_of(variables)
+    with preserved():
+        answer = plain_run(forward_loss, asked)
+    if _healthy(answer, asked):
+        return Report((), len(asked))
+    return diagnose(forward_loss, asked, answer)
+
+
+def check(
+    forward_loss: Callable, variables: Iterable, *, allow: Sequence[str] = (), missing: str = "error"
+) -> Report:
+    """As `explain`, and raises where something is wrong.
+
+    Args:
+      forward_loss: computes the scalar loss, as for `explain`.
+      variables: what the gradient is asked for.
+      allow: regular expressions; variables whose whole path one of them matches may have no gradient.
+      missing: "error" raises, "warn" prints the report and goes on, "off" does nothing at all.
+
+    Returns:
+      The report, without what is allowed.
+
+    Raises:
+      MissingGradientError: a ValueError with the report in its text, if `missing="error"`.
+      ValueError: `missing` is none of the three words, or `allow` is not a list of regular expressions.
+    """
+    if not wanted(missing):
+        return Report()
+    return enforce(explain(forward_loss, variables), allow, missing)
+
+
+def wanted(missing: str) -> bool:
+    """Whether anything is to be checked at all.
+
+    Raises:
+      ValueError: `missing` is not "error", "warn" or "off".
+    """
+    if missing not in ("error", "warn", "off"):
+        raise ValueError(f"missing is one of 'error', 'warn' and 'off'. Received: missing={missing!r}")
+    return missing != "off"
+
+
+def enforce(report: Report, allow: Sequence[str], missing: str) -> Report:
+    """The report without what is allowed; raises or warns if something is left."""
+    report = report.allowing(allow)
+    if not report.ok and missing == "error":
+        raise MissingGradientError(report)
+    if not report.ok:
+        report.print(sys.stderr)
+    return report
+
+
+def _healthy(answer: Answer, asked: Sequence[Asked]) -> bool:
+    if answer.error is not None or not asked or not tf.is_tensor(answer.loss):
+        return False
+    if any(gradient is None for gradient in answer.gradients) or may_be_stray(answer.watched, asked):
+        return False
+    return all(is_finite(gradient) and not is_zero(gradient) for gradient in answer.gradients)

@@ -1,0 +1,127 @@
+"""The second run: recorded op by op, searched, and put into findings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+from trainer.guard.absent import absent_findings
+from trainer.guard.asked import Answer, Asked, is_finite, is_zero
+from trainer.guard.causes import cut_findings, finding_of, integer_finding
+from trainer.guard.lineage import Lineage, Way
+from trainer.guard.nonfinite import nonfinite_findings
+from trainer.guard.owners import trainable_at_heart
+from trainer.guard.recorder import Recording, record_run
+from trainer.guard.reentry import lineage_with_python
+from trainer.guard.report import Finding, Report
+from trainer.guard.state import preserved
+from trainer.guard.untracked import untracked_findings
+from trainer.guard.zeros import zero_findings
+
+
+def diagnose(forward_loss: Callable, asked: Sequence[Asked], answer: Answer) -> Report:
+    """Runs the forward pass again, recorded, and says what is wrong with it."""
+    recording = _record(forward_loss, answer)
+    if recording.error is not None:
+        raise answer.forward_error or recording.error
+    lineage = lineage_with_python(recording, forward_loss)
+    findings = []
+    if not asked:
+        findings += _empty(recording, lineage)
+    missing = _missing(asked, answer, lineage)
+    if missing:
+        findings += missing_findings(recording, lineage, missing, asked, forward_loss)
+    if asked:
+        findings += untracked_findings(recording, lineage, asked)
+    if answer.gradients is not None:
+        findings += _numeric(recording, lineage, asked, answer)
+    elif answer.backward_error is not None:
+        findings = _unless_told(raising(lineage, asked), findings)
+    return Report(tuple(findings), len(asked))
+
+
+def _record(forward_loss: Callable, answer: Answer) -> Recording:
+    with preserved():
+        recording = record_run(forward_loss)
+    if recording.error is not None and answer.forward_error is None:
+        with preserved():  # what only runs as a graph is recorded as the call of a graph
+            recording = record_run(forward_loss, flat=False)
+    return recording
+
+
+def _numeric(recording, lineage: Lineage, asked: Sequence[Asked], answer: Answer) -> list[Finding]:
+    """Findings for gradients that exist and are zero or not finite."""
+    pairs = [(one, g) for one, g in zip(asked, answer.gradients, strict=True) if g is not None]
+    broken = [one for one, gradient in pairs if not is_finite(gradient)]
+    zeros = [one for one, gradient in pairs if is_zero(gradient)]
+    findings = []
+    if broken or not all(is_finite(part) for part in tf.nest.flatten(answer.loss) if tf.is_tensor(part)):
+        findings += nonfinite_findings(recording, lineage, broken)
+    if zeros:
+        learning = [one for one, _ in pairs if one not in zeros]
+        findings += zero_findings(recording, lineage, zeros, learning)
+    return findings
+
+
+def _unless_told(first: list[Finding], others: list[Finding]) -> list[Finding]:
+    told = {(finding.op_type, finding.file, finding.line) for finding in first}
+    return first + [other for other in others if (other.op_type, other.file, other.line) not in told]
+
+
+def _missing(asked: Sequence[Asked], answer: Answer, lineage: Lineage) -> list[Asked]:
+    if answer.gradients is not None:
+        return [one for one, gradient in zip(asked, answer.gradients, strict=True) if gradient is None]
+    return [one for one in asked if lineage.distance_of(one.keys) != 0]
+
+
+def missing_findings(recording, lineage: Lineage, missing: Sequence[Asked], asked: Sequence[Asked],
+                     forward_loss) -> list[Finding]:  # fmt: skip
+    """Findings for variables whose gradient is None."""
+    findings, cut, absent, frozen, unwatched = [], [], [], [], []
+    for one in missing:
+        distance = lineage.distance_of(one.keys)
+        if not one.is_tensor and not trainable_at_heart(one.variable):
+            frozen.append(one)
+        elif distance is None:
+            absent.append(one)
+        elif not (one.dtype.is_floating or one.dtype.is_complex):
+            findings.append(integer_finding(lineage, one))
+        elif distance:
+            cut.append(one)
+        else:
+            unwatched.append(one)
+    if frozen:
+        findings.append(Finding("missing", "not_trainable", [one.path for one in frozen],
+                                detail="They were made with trainable=False, so no tape watches them."))  # fmt: skip
+    findings += cut_findings(lineage, cut)
+    if absent:
+        findings += absent_findings(recording, lineage, absent, asked, forward_loss)
+    if unwatched:
+        findings.append(Finding("missing", "outside_tape", [one.path for one in unwatched], detail=_UNWATCHED))
+    return findings
+
+
+_UNWATCHED = (
+    "The loss is computed from them, but the tape does not watch them: it watches variables made with trainable=True, and "
+    "tensors only after `tape.watch(tensor)`."
+)
+
+
+def _empty(recording: Recording, lineage: Lineage) -> list[Finding]:
+    strays = untracked_findings(recording, lineage, ())
+    if strays:
+        return strays
+    return [Finding("missing", "not_trainable", detail="The list of variables is empty, and every layer is frozen.")]
+
+
+def raising(lineage: Lineage, asked: Sequence[Asked]) -> list[Finding]:
+    """Findings for ops whose gradient raises, although another way would have been open."""
+    findings = []
+    for edge in lineage.edges():
+        if edge.way is Way.RAISES:
+            through = [one.path for one in asked if edge.source in lineage.descends_from(one.keys)]
+            if through:
+                findings.append(finding_of(lineage, edge, through))
+    return findings
+

@@ -1,0 +1,118 @@
+"""Which line of the user's own code made an op: Python frames and TensorFlow tracebacks, without the libraries'."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import linecache
+import os
+import sys
+import sysconfig
+from collections.abc import Iterable
+from types import CodeType, FrameType
+
+import keras
+import tensorflow as tf
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+_LIBRARIES = tuple(
+    os.path.realpath(folder) + os.sep
+    for folder in (
+        os.path.dirname(tf.__file__),
+        os.path.dirname(keras.__file__),
+        sysconfig.get_paths()["stdlib"],
+        sysconfig.get_paths()["platstdlib"],
+    )
+)
+_INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Site:
+    """A place in the user's code: the file, the line (1-based), and the columns of the expression where known."""
+
+    file: str
+    line: int
+    columns: tuple[int, int] | None = None
+
+    @property
+    def code(self) -> str:
+        """The text of the line, without indentation."""
+        return linecache.getline(self.file, self.line).strip()
+
+
+@functools.lru_cache(maxsize=None)
+def is_user_file(file: str) -> bool:
+    """Whether a reader would call this file their own: no library, no part of Python, no part of the guard."""
+    if file.startswith("<") and not file.startswith("<ipython"):
+        return file in ("<stdin>",)
+    path = os.path.realpath(file)
+    if os.path.dirname(path) == _HERE or any(part in path for part in _INSTALLED):
+        return False
+    return not path.startswith(_LIBRARIES)
+
+
+# A frame in short: enough to find line and columns later, and nothing that keeps the frame's variables alive.
+Step = tuple[CodeType, int]
+
+
+def user_steps(frame: FrameType | None, until: CodeType | None) -> tuple[Step, ...]:
+    """The user's frames from `frame` outwards, innermost first, up to the frame that runs `until`."""
+    steps = []
+    while frame is not None and frame.f_code is not until:
+        if is_user_file(frame.f_code.co_filename):
+            steps.append((frame.f_code, frame.f_lasti))
+        frame = frame.f_back
+    return tuple(steps)
+
+
+def site_of(steps: Iterable[Step]) -> Site | None:
+    """The innermost of the user's frames, as a place."""
+    for code, offset in steps:
+        return _place(code, offset)
+    return None
+
+
+def sites_of(steps: Iterable[Step]) -> list[Site]:
+    """All of the user's frames, innermost first."""
+    return [_place(code, offset) for code, offset in steps]
+
+
+def site_of_operation(operation: tf.Operation) -> Site | None:
+    """The user's innermost line that built a graph operation; a traceback of TensorFlow has no columns."""
+    for file, line, *_ in reversed(list(operation.traceback or ())):
+        if is_user_file(file):
+            return Site(file, line)
+    return None
+
+
+def site_of_error(error: BaseException) -> Site | None:
+    """The user's innermost line on the way to an error."""
+    steps, traceback = [], error.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        if is_user_file(code.co_filename):
+            steps.append((code, traceback.tb_lasti))
+        traceback = traceback.tb_next
+    return site_of(reversed(steps))
+
+
+def definition_of(function) -> Site | None:
+    """Where a function is defined; None for callables without Python code."""
+    code = getattr(function, "__code__", None) or getattr(getattr(function, "python_function", None), "__code__", None)
+    return Site(code.co_filename, code.co_firstlineno) if code and is_user_file(code.co_filename) else None
+
+
+def _place(code: CodeType, offset: int) -> Site:
+    if sys.version_info >= (3, 11):
+        positions = list(code.co_positions())
+        if offset // 2 < len(positions):
+            line, end_line, first, last = positions[offset // 2]
+            if line is not None:
+                whole = first is not None and last is not None and end_line == line
+                return Site(code.co_filename, line, (first, last) if whole else None)
+    line = code.co_firstlineno
+    for start, end, number in code.co_lines():
+        if start <= offset < end and number is not None:
+            line = number
+    return Site(code.co_filename, line)

@@ -1,0 +1,106 @@
+"""Gradients that are NaN or infinite: the op at which that first appears, on the way forward or on the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from trainer.guard.asked import Asked, is_finite
+from trainer.guard.causes import chain_from, link_of, place_fields
+from trainer.guard.lineage import Edge, Lineage
+from trainer.guard.recorder import Recording
+from trainer.guard.report import Finding
+from trainer.guard.slopes import ancestors, finite_keys, frontier, merged, slopes, tensors_of
+from trainer.guard.trace import Op, key
+
+
+def nonfinite_findings(recording: Recording, lineage: Lineage, affected: Sequence[Asked]) -> list[Finding]:
+    """Findings for variables whose gradient is not finite, and for a loss that is not."""
+    paths = [one.path for one in affected]
+    origins = _forward_origins(recording)
+    if origins:
+        return [_forward(recording, op, bad, paths) for op, bad in origins]
+    tensors = tensors_of(lineage)
+    gradients = slopes(recording, tensors, [part for part in tf.nest.flatten(recording.loss) if tf.is_tensor(part)])
+    finite = finite_keys(gradients)
+    groups = merged(frontier(lineage, finite, set(gradients) - finite))
+    findings = [_backward(lineage, group, affected) for group in groups]
+    findings = [finding for finding in findings if finding.variables]
+    told = {path for finding in findings for path in finding.variables}
+    rest = [path for path in paths if path not in told]
+    return [*findings, *([Finding("nonfinite", "nan_gradient", rest)] if rest else [])]
+
+
+def _forward_origins(recording: Recording) -> list[tuple[Op | None, tf.Tensor]]:
+    """The ops with finite inputs from which the NaN of the loss comes; with None, tensors that came in as NaN."""
+    trace, origins, seen = recording.trace, {}, set()
+    queue = [part for part in tf.nest.flatten(recording.loss) if hasattr(part, "numpy") and not is_finite(part)]
+    while queue:
+        tensor = queue.pop()
+        if key(tensor) in seen:
+            continue
+        seen.add(key(tensor))
+        op = trace.producers.get(key(tensor))
+        inputs = [t for t in op.inputs if hasattr(t, "numpy") and t.dtype.is_floating] if op else []
+        bad = [t for t in inputs if not is_finite(t)]
+        queue.extend(bad)
+        if not bad:
+            origins.setdefault(_place(op, tensor), (op, tensor))
+    return list(origins.values())
+
+
+def _place(op: Op | None, tensor) -> tuple:
+    return (op.type, op.site) if op is not None else (None, key(tensor))
+
+
+def _forward(recording: Recording, op: Op | None, bad: tf.Tensor, paths: Sequence[str]) -> Finding:
+    kinds = _kinds(bad)
+    reader = op or next((reader for reader in recording.trace.ops if key(bad) in reader.sources), None)
+    is_read = op is not None and any(t.dtype == tf.resource for t in op.inputs)
+    if is_read or op is None:
+        what = "A variable" if is_read else "A tensor that comes in from outside (an image, a label, a weight)"
+        detail = f"{what} holds {kinds} before anything is computed."
+        return Finding("nonfinite", "nan_gradient", paths, detail=detail, **place_fields(reader and reader.site))
+    shown = ", ".join(_range(t) for t in op.inputs if hasattr(t, "numpy") and t.dtype.is_floating)
+    return Finding("nonfinite", "nan_gradient", paths, op_type=op.type, op_name=op.name,
+                   detail=f"On the way forward its result holds {kinds}. Its inputs are finite: {shown}.",
+                   chain=_chain(recording, op), **place_fields(op.site))  # fmt: skip
+
+
+def _backward(lineage: Lineage, group: Sequence[Edge], affected: Sequence[Asked]) -> Finding:
+    behind = set().union(*(ancestors(lineage, edge.source) for edge in group))
+    paths = [one.path for one in affected if behind & set(one.keys)]
+    edge = group[0]
+    shown = ", ".join(_range(t) for t in edge.op.inputs if hasattr(t, "numpy") and t.dtype.is_floating)
+    return Finding("nonfinite", "nan_gradient", paths, op_type=edge.op.type, op_name=edge.op.name,
+                   detail=f"The loss is finite; on the way back this op's gradient is not. Its inputs: {shown}.",
+                   chain=chain_from(lineage, edge), **place_fields(edge.site))  # fmt: skip
+
+
+def _chain(recording: Recording, op: Op) -> tuple:
+    """The ops from here to the loss along which the NaN travels."""
+    consumers: dict[int, Op] = {}
+    for later in recording.trace.ops:
+        for source in later.sources:
+            consumers.setdefault(source, later)
+    links, seen = [], {op.order}
+    while True:
+        op = next((consumers[r] for r in op.results if r in consumers), None)
+        if op is None or op.order in seen:
+            return tuple(links)
+        seen.add(op.order)
+        links.append(link_of(op))
+
+
+def _kinds(tensor: tf.Tensor) -> str:
+    has_nan = bool(tf.reduce_any(tf.math.is_nan(tensor)))
+    has_infinity = bool(tf.reduce_any(tf.math.is_inf(tensor)))
+    return " and ".join(word for word, has in (("NaN", has_nan), ("infinity", has_infinity)) if has)
+
+
+def _range(tensor: tf.Tensor) -> str:
+    if not tensor.shape.num_elements():
+        return "an empty tensor"
+    low, high = float(tf.reduce_min(tensor)), float(tf.reduce_max(tensor))
+    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"

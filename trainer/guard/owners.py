@@ -1,0 +1,74 @@
+"""Who reads a variable, and who could have listed it: the layers and modules whose methods were running."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from types import FrameType
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from trainer.guard.trace import Op, key
+
+
+@dataclasses.dataclass(frozen=True)
+class Read:
+    """An op that touched a resource, and the layers and modules around it, outermost first."""
+
+    op: Op
+    holders: tuple[Any, ...]
+    variable: Any = None  # the tf.Variable, where its own method did the reading
+
+    @property
+    def handles(self) -> tuple[int, ...]:
+        return tuple(key(t) for t in self.op.inputs if t.dtype == tf.resource)
+
+
+def read_of(op: Op) -> Read:
+    """Looks up the Python stack for objects with variables to train (`self` of a Layer or tf.Module)."""
+    holders, variable = [], None
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if code.co_argcount and code.co_varnames[0] == "self" and "record_run" != code.co_name:
+            owner = frame.f_locals.get("self")
+            if isinstance(owner, tf.Variable):
+                variable = variable if variable is not None else owner
+            elif isinstance(owner, (keras.Layer, tf.Module)) and not any(owner is known for known in holders):
+                holders.append(owner)
+        frame = frame.f_back
+    return Read(op, tuple(reversed(holders)), variable)
+
+
+def handles_of(variable) -> tuple[int, ...]:
+    """Keys of a variable's resource handles: one for a plain variable, one a replica for a mirrored one."""
+    value = getattr(variable, "value", None)
+    if hasattr(variable, "path") and not callable(value):  # a Keras variable keeps the TensorFlow one inside
+        variable = variable._value if getattr(variable, "_value", None) is not None else value
+    parts = getattr(variable, "values", None)
+    parts = parts if isinstance(parts, (list, tuple)) else [variable]
+    return tuple(key(part.handle) for part in parts if hasattr(part, "handle"))
+
+
+def trainable_at_heart(variable) -> bool:
+    """Whether a tape watches the variable by itself; Keras's own `trainable` can be toggled and does not tell."""
+    inner = getattr(variable, "_value", variable) if hasattr(variable, "path") else variable
+    return bool(getattr(inner, "trainable", True))
+
+
+def variables_of(holder) -> tuple[Any, ...]:
+    """All variables that a layer or module knows of."""
+    try:
+        return tuple(holder.variables)
+    except (AttributeError, RuntimeError, ValueError):  # a half-built layer
+        return ()
+
+
+def trainable_of(holder) -> tuple[Any, ...]:
+    """The variables that a layer or module would hand to an optimizer."""
+    try:
+        return tuple(holder.trainable_variables)
+    except (AttributeError, RuntimeError, ValueError):
+        return ()

@@ -1,0 +1,81 @@
+"""Gradients of the loss with respect to every tensor of a recorded run, in one backward pass of the run's own tape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import tensorflow as tf
+
+from trainer.guard.asked import is_finite, is_zero
+from trainer.guard.lineage import Edge, Lineage, Way
+from trainer.guard.recorder import Recording
+from trainer.guard.trace import key
+
+
+def tensors_of(lineage: Lineage) -> dict[int, tf.Tensor]:
+    """The floating-point tensors with values among the ancestors of the loss, by key."""
+    found = {}
+    for known in lineage.distance:
+        tensor = lineage.trace.tensors.get(known)
+        if hasattr(tensor, "numpy") and key(tensor) == known and (tensor.dtype.is_floating or tensor.dtype.is_complex):
+            found[known] = tensor
+    return found
+
+
+def slopes(recording: Recording, tensors: dict[int, tf.Tensor], targets: Any, seeds: Any = None) -> dict[int, Any]:
+    """The gradient of `targets`, weighted by `seeds`, for each tensor that has one.
+
+    Raises:
+      Exception: whatever the backward pass of the user's program raises.
+    """
+    gradients = recording.tape.gradient(targets, list(tensors.values()), output_gradients=seeds)
+    found = {known: g for known, g in zip(tensors, gradients, strict=True) if g is not None}
+    for target in tf.nest.flatten(targets):
+        found.setdefault(key(target), tf.ones_like(target))
+    return found
+
+
+def varied(tensor: tf.Tensor) -> tf.Tensor:
+    """Weights for an output that no symmetry cancels, as a softmax or a centring cancels equal ones."""
+    steps = tf.reshape(tf.range(tf.size(tensor), dtype=tf.float32), tf.shape(tensor))
+    return tf.cast(1.0 + 0.5 * tf.sin(1.0 + 1.7 * steps), tensor.dtype)
+
+
+def frontier(lineage: Lineage, good: set[int], bad: set[int]) -> list[Edge]:
+    """The ops at whose output the gradient is still good and at whose input it is bad."""
+    return [
+        edge for edge in lineage.edges()
+        if edge.op is not None and edge.way in (Way.PASS, Way.ZERO) and edge.target in good and edge.source in bad
+    ]  # fmt: skip
+
+
+def ancestors(lineage: Lineage, known: int) -> set[int]:
+    """All keys that some way leads from to this one."""
+    arriving: dict[int, list[int]] = {}
+    for edge in lineage.edges():
+        arriving.setdefault(edge.target, []).append(edge.source)
+    seen, queue = set(), [known]
+    while queue:
+        one = queue.pop()
+        if one not in seen:
+            seen.add(one)
+            queue.extend(arriving.get(one, ()))
+    return seen
+
+
+def nonzero_keys(gradients: dict[int, Any]) -> set[int]:
+    return {known for known, gradient in gradients.items() if not is_zero(gradient)}
+
+
+def finite_keys(gradients: dict[int, Any]) -> set[int]:
+    return {known for known, gradient in gradients.items() if is_finite(gradient)}
+
+
+def merged(edges: Iterable[Edge]) -> list[list[Edge]]:
+    """Edges grouped by op type and line, in the order in which they come."""
+    groups: dict[tuple, list[Edge]] = {}
+    for edge in edges:
+        site = edge.site
+        groups.setdefault((edge.op.type, site and site.file, site and site.line), []).append(edge)
+    return list(groups.values())

@@ -1,0 +1,60 @@
+"""Runs the user's forward pass without leaving a trace: variables, random numbers and switches are put back."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.eager import context
+from tensorflow.python.ops import resource_variable_ops
+
+
+@contextlib.contextmanager
+def preserved() -> Iterator[None]:
+    """Puts every variable of the process, and the generators of random numbers, back to what they were.
+
+    Reading a variable shares its memory until somebody writes, so the copies cost nothing in a healthy run. What
+    a forward pass does outside of TensorFlow (lists it appends to, iterators it advances) cannot be undone.
+    """
+    before = [(variable, _value_of(variable)) for variable in _all_variables()]
+    of_python, of_numpy = random.getstate(), np.random.get_state()
+    of_tensorflow = _generator().getstate() if _generator() else None
+    try:
+        yield
+    finally:
+        for variable, value in before:
+            if value is not None and not _same(_value_of(variable), value):
+                variable.assign(value)
+        random.setstate(of_python)
+        np.random.set_state(of_numpy)
+        if of_tensorflow:
+            _generator().setstate(of_tensorflow)
+
+
+def _all_variables() -> list[tf.Variable]:
+    # A forward pass may assign to variables that it was never handed: running statistics, seeds, metrics.
+    kind = resource_variable_ops.BaseResourceVariable
+    return [thing for thing in gc.get_objects() if issubclass(type(thing), kind)]
+
+
+def _value_of(variable) -> tf.Tensor | None:
+    try:
+        with tf.init_scope():
+            return variable.read_value() if hasattr(variable.handle, "numpy") else None
+    except (tf.errors.OpError, AttributeError, ValueError, NotImplementedError):  # not initialised, or in a graph
+        return None
+
+
+def _same(now: tf.Tensor | None, before: tf.Tensor) -> bool:
+    if now is None or now.shape != before.shape:
+        return False
+    return bool(tf.reduce_all(tf.equal(now, before)))
+
+
+def _generator() -> random.Random | None:
+    """What eager random ops without a seed draw their seeds from; TensorFlow can set it, and cannot read it."""
+    return getattr(context.context(), "_rng", None)

@@ -1,0 +1,63 @@
+"""Trainable variables that the forward pass reads and nobody listed: forgotten, or left out on purpose?
+
+A variable is forgotten when a layer or module that is being trained computes with it and cannot list it: a `tf.Variable`
+attribute of a Keras 3 layer, a layer kept in a plain object. A variable that its layer does list (a frozen backbone, the other
+player of a GAN, a target network) was left out on purpose.
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from trainer.guard.absent import keras_variable
+from trainer.guard.asked import Asked
+from trainer.guard.causes import place_fields
+from trainer.guard.lineage import Lineage
+from trainer.guard.owners import Read, handles_of, trainable_of, variables_of
+from trainer.guard.recorder import Recording
+from trainer.guard.report import Finding, path_of
+
+
+def may_be_stray(watched: Sequence[tf.Variable], asked: Sequence[Asked]) -> bool:
+    """Whether the tape saw trainable variables outside of the list, which is worth a second look."""
+    ours = {k for one in asked for k in one.keys}
+    return any(not ours & set(handles_of(variable)) for variable in watched)
+
+
+def untracked_findings(recording: Recording, lineage: Lineage, asked: Sequence[Asked]) -> list[Finding]:
+    """A finding for each line that reads forgotten variables that the loss could train."""
+    ours = {k for one in asked for k in one.keys}
+    by_line: dict[tuple, list[tuple]] = collections.defaultdict(list)
+    for variable in recording.tape.watched_variables():
+        keys = set(handles_of(variable))
+        if ours & keys or lineage.distance_of(keys) != 0:
+            continue
+        reads = [read for read in recording.reads if keys & set(read.handles)]
+        if reads and _is_stray(recording, keys, reads, ours):
+            named = keras_variable(recording, variable)
+            if getattr(named, "trainable", True):
+                site = reads[0].op.site
+                by_line[site and (site.file, site.line)].append((named, reads[0]))
+    return [_finding([named for named, _ in group], group[0][1]) for group in by_line.values()]
+
+
+def _is_stray(recording: Recording, keys: set[int], reads: Sequence[Read], ours: set[int]) -> bool:
+    if min(keys) > recording.trace.began:
+        return True  # made anew by each forward pass
+    if not ours:
+        return True
+    holders = {id(holder): holder for read in reads for holder in read.holders}.values()
+    for holder in holders:
+        trained = {k for variable in trainable_of(holder) for k in handles_of(variable)}
+        known = {k for variable in variables_of(holder) for k in handles_of(variable)}
+        if trained & ours and not known & keys:
+            return True
+    return False
+
+
+def _finding(variables: Sequence, read: Read) -> Finding:
+    return Finding("untracked", "untracked_variable", [path_of(variable) for variable in variables],
+                   **place_fields(read.op.site))  # fmt: skip
