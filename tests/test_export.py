@@ -11,7 +11,10 @@ import tensorflow as tf
 from configs.schema import Augment, Config, Data, Evaluate, Model
 from trainer import export as export_module
 from trainer.errors import UserError
-from trainer.export import export
+from trainer.export import ExportError, export
+
+# The tests load LiteRT files with the interpreter in TensorFlow, which advises a package of its own.
+pytestmark = pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning")
 
 CONFIG = Config(
     data=Data(classes=("a", "b", "c")),
@@ -105,11 +108,24 @@ def test_a_wrong_export_is_not_kept_and_the_earlier_one_is(exported, tmp_path, m
         return right(other, *rest)
 
     monkeypatch.setattr(export_module, "_saved_model", of_another_model)
-    with pytest.raises(UserError, match=r"saved_model is not the model: .* differs in a probability by") as error:
+    with pytest.raises(ExportError, match=r"saved_model is not the model: .* differs in a probability by") as error:
         export(model, CONFIG, str(tmp_path), ("saved_model",))
     assert error.value.exit_code == 1
     assert (tmp_path / "saved_model" / "fingerprint.pb").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_what_litert_cannot_hold_is_said_and_the_rest_is_done(tmp_path):
+    image = keras.Input([None, None, 3])
+    half = keras.layers.Conv2D(3, 1, dtype="mixed_bfloat16")(image)
+    model = keras.Model(image, keras.layers.Activation("linear", dtype="float32")(half))
+    with pytest.raises(ExportError) as error:
+        export(model, CONFIG, str(tmp_path), ("litert", "saved_model"))
+    message = str(error.value)
+    assert message.startswith("The model cannot be converted to litert: ")
+    assert "Its layers compute in bfloat16" in message and "--precision=float32" in message
+    assert "Exported: saved_model" in message and (tmp_path / "saved_model").is_dir()
+    assert len(message) < 1000 and not (tmp_path / "model.tflite").exists()
 
 
 def test_formats_are_checked_before_anything_is_written(tmp_path, monkeypatch):

@@ -37,6 +37,12 @@ _TOLERANCE = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 5e-2}
 Predictor = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
+class ExportError(UserError):
+    """A model that could not be exported, and why."""
+
+    exit_code = EXIT_FAILED
+
+
 def export(
     model,
     config: Config,
@@ -58,8 +64,9 @@ def export(
       A line for each format: where it is, its size, and the largest difference found.
 
     Raises:
-      UserError: a format is unknown or its packages are missing (before anything is written); or a written model
-        differs from the model.
+      UserError: a format is unknown or its packages are missing; nothing is written.
+      ExportError: the model cannot be converted to a format, or differs from the model when it is loaded again. The
+        other formats are done.
     """
     _check_formats(formats)
     os.makedirs(output_dir, exist_ok=True)
@@ -69,17 +76,23 @@ def export(
     tolerance = max(_TOLERANCE.get(dtype, 1e-4) for dtype in dtypes)
     writers = {"saved_model": _saved_model, "litert": _litert, "onnx": _onnx}
     places = {"saved_model": "saved_model", "litert": "model.tflite", "onnx": "model.onnx"}
-    lines = []
+    lines, problems = [], []
     for name in dict.fromkeys(formats):
         place = os.path.join(output_dir, places[name])
         with tempfile.TemporaryDirectory(dir=output_dir, prefix=".writing-") as folder:
             beside = os.path.join(folder, places[name])
-            predictor = writers[name](model, config, beside, multiple, fixed)
-            pictures = _pictures(config.data.channels, fixed, examples, any_size=name != "litert")
-            worst = _compare(name, predictor, model, config, pictures, multiple, tolerance)
+            try:
+                predictor = writers[name](model, config, beside, multiple, fixed)
+                pictures = _pictures(config.data.channels, fixed, examples, any_size=name != "litert")
+                worst = _compare(name, predictor, model, config, pictures, multiple, tolerance)
+            except ExportError as error:
+                problems.append(str(error))
+                continue
             _move(beside, place)
         lines.append(f"{name:<11}  {place}  {_size(place)}, equal to the model within {worst:.0e}")
     write_json(os.path.join(output_dir, "model.json"), _description(config, fixed, multiple))
+    if problems:
+        raise ExportError("\n".join([numbered(problems), *(f"Exported: {line}" for line in lines)]))
     return lines
 
 
@@ -148,7 +161,10 @@ def _litert(model, config: Config, path: str, multiple: int, fixed: tuple[int, i
 
     with tempfile.TemporaryDirectory() as folder:
         _archive(model, serve, spec, folder)
-        content = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+        try:
+            content = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+        except Exception as error:  # its class cannot be imported by a public name
+            raise _not_converted("litert", model, error) from error
     with open(path, "wb") as file:
         file.write(content)
     with warnings.catch_warnings():
@@ -165,7 +181,10 @@ def _onnx(model, config: Config, path: str, multiple: int, fixed) -> Predictor:
 
     spec = tf.TensorSpec([None, None, None, config.data.channels], tf.uint8, name="image")
     serve = tf.function(_any_size(model, multiple), input_signature=[spec])
-    tf2onnx.convert.from_function(serve, input_signature=[spec], opset=17, output_path=path)
+    try:
+        tf2onnx.convert.from_function(serve, input_signature=[spec], opset=17, output_path=path)
+    except Exception as error:  # it raises whatever its parts raise
+        raise _not_converted("onnx", model, error) from error
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return lambda image: dict(zip(names, session.run(names, {session.get_inputs()[0].name: image}), strict=True))
@@ -206,12 +225,24 @@ def _compare(name, predictor: Predictor, model, config: Config, pictures, multip
     return worst
 
 
-def _differs(name: str, what: str) -> UserError:
-    return UserError(
+def _differs(name: str, what: str) -> ExportError:
+    return ExportError(
         f"The exported {name} is not the model: loaded again, it differs in {what}. It was not kept.\n"
-        "  Layers that behave otherwise outside training, or custom operations, are the usual reason.",
-        exit_code=EXIT_FAILED,
+        "  Layers that behave otherwise outside training, or custom operations, are the usual reason."
     )
+
+
+def _not_converted(name: str, model, error: Exception) -> ExportError:
+    half = sorted({layer.compute_dtype for layer in model.layers} - {"float32"})
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = next((line for line in lines if "ops:" in line), lines[0] if lines else type(error).__name__)
+    advice = (
+        f"Its layers compute in {' and '.join(half)}: export it from a float32 model with the same weights, "
+        "--precision=float32."
+        if half
+        else "An operation that the format lacks is the usual reason; saved_model takes every operation."
+    )
+    return ExportError(f"The model cannot be converted to {name}: {reason[:300]}\n  {advice}")
 
 
 def _move(beside: str, place: str) -> None:
