@@ -1,6 +1,6 @@
 """Segmentation losses for TensorFlow: plain functions by the field's names, and Keras classes made from them.
 
-Names are loaded when first used, so `losses.names` (what a configuration is checked against) costs no TensorFlow import.
+Names are loaded when first used, so that `losses.names`, which a configuration is checked against, costs no TensorFlow.
 """
 
 import importlib

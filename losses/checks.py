@@ -59,7 +59,7 @@ class ValueChecks:
 
 
 def check_same_shape(checks: ValueChecks, name: str, shape_of, reference: tf.Tensor, axes, remedy: str = ""):
-    """The leading `len(axes)` sizes of `shape_of` must equal those of `reference`: now where known, else at run time."""
+    """The first `len(axes)` sizes of both must be equal: now where they are known, else at run time."""
     static, wanted = shape_of.shape.as_list()[: len(axes)], reference.shape.as_list()[: len(axes)]
     wrong = [a for a, s, w in zip(axes, static, wanted, strict=True) if None not in (s, w) and s != w]
     if wrong:

@@ -1,14 +1,16 @@
-"""Named, weighted sums of losses that report their parts."""
+"""Named, weighted sums of losses that report their parts, and deep supervision."""
 
 import dataclasses
-import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 
+import losses
 from losses.contract import prepare
-from losses.definition import COMMON
-from losses.names import LOSSES, nearest, options_of, own_options, terms_of
+from losses.names import COMMON, nearest, options_of, own_options, terms_of
+
+# Options that are one value a pixel: deep supervision resizes them with the labels.
+PIXEL_MAPS = ("mask", "pixel_weights")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,72 +21,144 @@ class LossValue:
     parts: dict[str, tf.Tensor]
 
 
-def function_of(name: str):
-    """The loss of this name in `losses.names.LOSSES`."""
-    options_of(name)
-    return getattr(importlib.import_module(f"losses.{LOSSES[name][0]}"), name)
+def build(
+    sum_of_losses: str, weights: Sequence[float] | None = None, options: Mapping[str, Mapping] | None = None
+) -> Callable[..., LossValue]:
+    """A loss, or a sum of losses, by name.
 
+    Terms with the same common options are checked once and share one pass over the logits: Dice and cross-entropy
+    together cost what one of them does.
 
-def build(sum_of_losses: str, weights=None, options: Mapping[str, Mapping] | None = None):
-    """A loss, or a sum of them, by name.
+        loss = build("dice+cross_entropy", weights=(1, 0.5), options={"dice": {"squared": True}, "*": {"ignore_id": 255}})
+        value = loss(labels, logits)
+        value.total, value.parts["dice"]
 
     Args:
-        sum_of_losses: names joined by `+`, such as `"dice+cross_entropy"`.
+        sum_of_losses: names of `losses.names.LOSSES` joined by `+`.
         weights: one factor for each term; None or empty for 1 each.
-        options: keyword arguments by name of the term; those under `"*"` are for every term.
+        options: keyword arguments by name of the term; those under `"*"` go to every term that has them. An option
+            every loss shares, but one of the terms cannot honour, raises: give it to the others by name.
 
     Returns:
-        A function `(y_true, y_pred, *, all_reduce=None, **extras) -> LossValue`; extras (mask, image_weights, maps …)
-        are keyword arguments that depend on the batch and go to each term that takes them.
+        A function `(y_true, y_pred, *, all_reduce=None, **extras) -> LossValue`. Extras are keyword arguments that
+        belong to a batch (mask, image_weights, distance maps …) and go to every term that has them.
 
     Raises:
-        ValueError: unknown names or options, the wrong number of weights; all in one message.
+        ValueError: unknown names and options, a wrong number of weights: all in one message.
     """
     terms = terms_of(sum_of_losses)
-    weights = tuple(weights or (1.0,) * len(terms))
-    by_term = _options_by_term(terms, options or {})
-    if len(weights) != len(terms):
-        raise ValueError(f"{len(terms)} terms need {len(terms)} weights. Received: {sum_of_losses!r}, {weights=}")
-    functions = {term: function_of(term) for term in terms}
+    weights = tuple(float(w) for w in weights) if weights else (1.0,) * len(terms)
+    by_term = _options_by_term(sum_of_losses, terms, weights, options or {})
+    functions = {term: getattr(losses, term) for term in terms}
 
     @tf.autograph.experimental.do_not_convert
     def total(y_true, y_pred, *, all_reduce=None, **extras) -> LossValue:
-        unknown = [f"{e!r}" for e in extras if not any(e in options_of(term) for term in terms)]
+        unknown = [repr(extra) for extra in extras if not any(extra in options_of(term) for term in terms)]
         if unknown:
-            raise TypeError(f"no term of {sum_of_losses!r} takes {', '.join(unknown)}.")
+            raise TypeError(f"no term of {sum_of_losses!r} has an option {', '.join(unknown)}.")
         parts, problems = {}, []
         for term in terms:
-            given = by_term[term] | {k: v for k, v in extras.items() if k in options_of(term)}
+            accepted = options_of(term)
+            given = by_term[term] | {k: v for k, v in extras.items() if k in accepted}
             own = {k: v for k, v in given.items() if k in own_options(term)}
-            shared = functions[term].common_defaults | {k: v for k, v in given.items() if k not in own}
-            shared["all_reduce"] = all_reduce
-            parts[term] = functions[term].on(_shared_problem(problems, term, y_true, y_pred, shared), **own)
-        return LossValue(tf.add_n([w * parts[t] for w, t in zip(weights, terms, strict=True)]), parts)
+            common = functions[term].common_defaults | {k: v for k, v in given.items() if k not in own}
+            common["all_reduce"] = all_reduce
+            parts[term] = functions[term].on(_shared_problem(problems, term, y_true, y_pred, common), **own)
+        return LossValue(tf.add_n([w * parts[term] for w, term in zip(weights, terms, strict=True)]), parts)
 
     return total
 
 
-def _shared_problem(problems, term, y_true, y_pred, shared):
+def deep_supervision(
+    y_true, y_preds: Sequence, *, loss, weights: Sequence[float] | None = None, **options
+) -> tf.Tensor | LossValue:
+    """The weighted sum of a loss over predictions at several sizes, each against the labels resized to it.
+
+    Labels, mask and pixel weights are taken at the nearest pixel, `floor((j + 0.5) * n / s)` of n for pixel j of s, so
+    ids stay ids. Wang et al. 2015, "Training deeper convolutional networks with deep supervision".
+
+    Args:
+        y_true: as for the loss, at the size of the largest prediction or any other.
+        y_preds: predictions `[batch, *space, classes]`, the one at full size first.
+        loss: a function of `losses`, or one that `build` made.
+        weights: one for each prediction; by default 1, 1/2, 1/4 … divided by their sum, as nnU-Net. MONAI's
+            DeepSupervisionLoss does not divide.
+        **options: for the loss.
+
+    Returns:
+        What the loss returns: a scalar tensor, or a `LossValue` whose parts are weighted sums over the sizes, too.
+
+    Raises:
+        ValueError: no predictions, or another number of weights.
+    """
+    if not isinstance(y_preds, (list, tuple)) or not y_preds:
+        raise ValueError(f"deep_supervision: y_preds must be a list of predictions. Received: y_preds={y_preds!r}")
+    if weights is None:
+        shares = [0.5**level for level in range(len(y_preds))]
+        weights = [share / sum(shares) for share in shares]
+    if len(weights) != len(y_preds):
+        raise ValueError(
+            f"deep_supervision: {len(y_preds)} predictions need as many weights. Received: weights={list(weights)}"
+        )
+    values = []
+    for y_pred in y_preds:
+        maps = {name: _resized(options[name], y_pred) for name in PIXEL_MAPS if options.get(name) is not None}
+        values.append(loss(_resized(y_true, y_pred), y_pred, **(options | maps)))
+
+    def weighted(tensors):
+        return tf.add_n([weight * tensor for weight, tensor in zip(weights, tensors, strict=True)])
+
+    if not isinstance(values[0], LossValue):
+        return weighted(values)
+    parts = {name: weighted([value.parts[name] for value in values]) for name in values[0].parts}
+    return LossValue(weighted([value.total for value in values]), parts)
+
+
+def _resized(values, like):
+    """`[batch, *space, ...]` at the nearest pixels of the space of `like`."""
+    values = tf.convert_to_tensor(values)
+    for axis in range(1, like.shape.rank - 1):
+        if values.shape[axis] is not None and values.shape[axis] == like.shape[axis]:
+            continue
+        size, wanted = (tf.cast(tf.shape(x)[axis], tf.float64) for x in (values, like))
+        index = tf.floor((tf.range(wanted, dtype=tf.float64) + 0.5) * size / wanted)
+        values = tf.gather(values, tf.cast(index, tf.int32), axis=axis)
+        values = tf.ensure_shape(values, [*values.shape[:axis], like.shape[axis], *values.shape[axis + 1 :]])
+    return values
+
+
+def _shared_problem(problems, term, y_true, y_pred, common):
     """The problem of an earlier term with the same options, so that both read the same sums; else a new one."""
     for known, problem in problems:
-        if known == shared:
-            return problem
-    problem = prepare(y_true, y_pred, loss=term, **shared)
-    problems.append((shared, problem))
+        if all(known[name] is value or _equal(known[name], value) for name, value in common.items()):
+            return dataclasses.replace(problem, loss=term)
+    problem = prepare(y_true, y_pred, loss=term, **common)
+    problems.append((common, problem))
     return problem
 
 
-def _options_by_term(terms, options):
-    wrong = [f"options for {key!r}, which is not a term" for key in options if key != "*" and key not in terms]
+def _equal(a, b) -> bool:
+    plain = (str, int, float, bool, type(None), list, tuple)
+    return isinstance(a, plain) and isinstance(b, plain) and a == b
+
+
+def _options_by_term(sum_of_losses, terms, weights, options):
+    wrong = []
+    if len(weights) != len(terms):
+        wrong.append(f"{len(terms)} terms and {len(weights)} weights")
+    wrong += [f"options for {key!r}, which is no term" for key in options if key != "*" and key not in terms]
+    for_all = options.get("*", {})
     by_term = {}
     for term in terms:
-        accepted = options_of(term)
-        given = dict(options.get(term, {}))
-        wrong += [f"{term}: no option {o!r}{nearest(o, accepted)}" for o in given if o not in accepted]
-        by_term[term] = {k: v for k, v in options.get("*", {}).items() if k in accepted} | given
-    for o in options.get("*", {}):
-        if not any(o in options_of(term) for term in terms):
-            wrong.append(f"*: no term has an option {o!r}{nearest(o, COMMON)}")
+        accepted, own = options_of(term), dict(options.get(term, {}))
+        wrong += [f"{term} has no option {name!r}{nearest(name, accepted)}" for name in own if name not in accepted]
+        refused = [name for name in for_all if name in COMMON and name not in accepted and for_all[name] is not None]
+        wrong += [f"{term} cannot honour {name!r}, given for all terms" for name in refused]
+        by_term[term] = {name: value for name, value in for_all.items() if name in accepted} | own
+    for name in for_all:
+        known = {option for term in terms for option in options_of(term)} | set(COMMON)
+        if name not in known:
+            wrong.append(f"no term has an option {name!r}{nearest(name, known)}")
     if wrong:
-        raise ValueError("; ".join(wrong) + f".\nReceived: {options}")
+        raise ValueError(f"{'; '.join(wrong)}.\nReceived: {sum_of_losses!r}, weights={list(weights)}, {options=}")
     return by_term

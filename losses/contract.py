@@ -162,7 +162,7 @@ def _scores(loss, y_pred) -> tf.Tensor:
 
 def _labels(checks, y_true, scores, axes) -> tf.Tensor:
     """Labels whose shape agrees with the predictions; their rank says whether they are ids or dense."""
-    labels = tf.convert_to_tensor(y_true)
+    labels = tf.stop_gradient(tf.convert_to_tensor(y_true))
     if labels.dtype == tf.bool:
         labels = tf.cast(labels, tf.uint8)
     if not (labels.dtype.is_floating or labels.dtype.is_integer):
@@ -265,7 +265,7 @@ def _in_range(checks, labels, valid, scores, ignore_id):
 
 def _pixel_map(checks, name, values, scores, axes) -> tf.Tensor:
     """`[b, *space, 1]` of a map given with or without the last axis."""
-    values = tf.convert_to_tensor(values)
+    values = tf.stop_gradient(tf.convert_to_tensor(values))
     rank = scores.shape.rank
     if values.shape.rank == rank - 1:
         values = values[..., tf.newaxis]

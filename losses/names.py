@@ -23,8 +23,18 @@ COMMON = (
 
 # name: (module of losses/, its own options).
 LOSSES = {
-    "dice": ("overlap", "smooth_nr smooth_dr squared soft_label absent"),
+    "dice": ("overlap", "smooth_nr smooth_dr squared soft_label log_loss absent"),
+    "jaccard": ("overlap", "smooth_nr smooth_dr squared soft_label log_loss absent"),
+    "tversky": ("overlap", "alpha beta smooth_nr smooth_dr squared soft_label log_loss absent"),
+    "focal_tversky": ("overlap", "gamma alpha beta smooth_nr smooth_dr squared soft_label absent"),
+    "generalised_dice": ("overlap", "weighting smooth_nr smooth_dr squared soft_label absent"),
+    "log_cosh_dice": ("overlap", "mean_first smooth_nr smooth_dr squared soft_label absent"),
     "cross_entropy": ("pixel", "label_smoothing"),
+    "binary_cross_entropy": ("pixel", "positive_weight label_smoothing"),
+    "focal_softmax": ("pixel", "gamma alpha mean_over"),
+    "focal_sigmoid": ("pixel", "gamma alpha"),
+    "top_k_cross_entropy": ("pixel", "percent"),
+    "generalised_cross_entropy": ("pixel", "q"),
     "lovasz_softmax": ("lovasz", "absent -pixel_weights"),
     "lovasz_hinge": ("lovasz", "absent joint -pixel_weights"),
     "boundary": ("contour", "distance_maps spacing"),

@@ -85,6 +85,15 @@ class Problem:
         """A quantity summed over this replica's batch, summed over the global batch."""
         return batch_sum if self.all_reduce is None else self.all_reduce(batch_sum)
 
+    def over_groups(self, per_image: tf.Tensor) -> tf.Tensor:
+        """`[b, ...]` sums to `[groups, ...]`: each image by itself, or one (weighted) sum of the batch."""
+        if self.over == "image":
+            return per_image
+        if self.image_weights is not None:
+            shape = [-1] + [1] * (per_image.shape.rank - 1)
+            per_image = per_image * tf.reshape(tf.cast(self.image_weights, per_image.dtype), shape)
+        return self.over_replicas(tf.reduce_sum(per_image, axis=0, keepdims=True))
+
     def result(self, value: tf.Tensor) -> tf.Tensor:
         """The loss as it leaves: poisoned if a check failed, and float32 unless y_pred is float64."""
         if self.poison is not None:

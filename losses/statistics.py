@@ -3,8 +3,7 @@
 For probabilities `p`, labels `y` and weights `w` (pixel weights, 0 where ignored), over the space of an image:
 
     product = sum(w*p*y)   prediction = sum(w*p)   target = sum(w*y)   pixels = sum(w)
-    nll = sum(w*y*-log p)                                          (softmax, or given probabilities)
-    nll = sum(w*y*-log p), nll_absent = sum(w*(1-y)*-log(1-p))     (sigmoid)
+    nll = sum(w*y*-log p)    nll_absent = sum(w*(1-y)*-log(1-p))   (not for a softmax)
 
 What follows them is arithmetic on a few `[batch, classes]` numbers in float64, with ordinary autodiff.
 """
@@ -70,19 +69,15 @@ def region_sums(problem: Problem, *, squared: bool = False, soft_label: bool = F
 
 def group_sum(problem: Problem, per_image: tf.Tensor) -> tf.Tensor:
     """`[b, c]` sums to `[groups, k]`: each image its own group, or one group of the whole (global) batch."""
-    per_image = problem.select(per_image)
-    if problem.over == "image":
-        return per_image
-    if problem.image_weights is not None:
-        per_image = per_image * problem.image_weights[:, tf.newaxis]
-    return problem.over_replicas(tf.reduce_sum(per_image, axis=0, keepdims=True))
+    return problem.over_groups(problem.select(per_image))
 
 
 def image_sums(problem: Problem, *, squared=False, distance=False, smoothing=False) -> dict[str, tf.Tensor]:
     """Named sums `[b, c]` in float64 over the space of each image, for all classes, counted or not.
 
-    Always product, prediction, target, pixels, nll (and nll_absent for a sigmoid); besides, as asked for:
-    prediction_squared and target_squared; distance = sum(w*abs(p-y)); nll_all = sum(w*-log p) for label smoothing.
+    Always product, prediction, target, pixels, nll (and nll_absent but for a softmax); besides, as asked for:
+    prediction_squared and target_squared; distance = sum(w*abs(p-y)); for label smoothing nll_all = sum(w*-log p), and
+    nll_absent_all = sum(w*-log(1-p)) but for a softmax.
     """
     wanted = Flags(squared, distance, smoothing)
     for made, sums in problem.memo.items():

@@ -59,10 +59,11 @@ def _row_length(pixels: int) -> int | None:
 def sum_names(activation: str | None, flags: Flags) -> list[str]:
     """The sums `plain_sums` returns, in order; the gradient passes through all but target, target_squared, pixels."""
     names = ["product", "prediction", "nll"]
-    names += ["nll_absent"] if activation == "sigmoid" else []
+    names += ["nll_absent"] if activation != "softmax" else []
     names += ["prediction_squared", "target_squared"] if flags.squared else []
     names += ["distance"] if flags.distance else []
-    names += ["nll_all"] if flags.smoothing and activation != "sigmoid" else []
+    names += ["nll_all"] if flags.smoothing else []
+    names += ["nll_absent_all"] if flags.smoothing and activation != "softmax" else []
     return [*names, "target", "pixels"]
 
 
@@ -86,11 +87,15 @@ def plain_sums(scores, labels, weights, *, activation, flags: Flags, is_ids: boo
         terms |= {"prediction_squared": p * p, "target_squared": y * y}
     if flags.distance:
         terms["distance"] = tf.abs(p - y)
-    if activation == "sigmoid":
-        terms |= {"nll": y * tf.nn.softplus(-scores), "nll_absent": (1 - y) * tf.nn.softplus(scores)}
+    if activation == "softmax":
+        nll, nll_absent = -tf.nn.log_softmax(scores), None
+    elif activation == "sigmoid":
+        nll, nll_absent = tf.nn.softplus(-scores), tf.nn.softplus(scores)
     else:
-        log_p = tf.nn.log_softmax(scores) if activation == "softmax" else safe_log(p)
-        terms |= {"nll": -y * log_p, "nll_all": -log_p}
+        nll, nll_absent = -safe_log(p), -safe_log(1 - p)
+    terms |= {"nll": y * nll, "nll_all": nll}
+    if nll_absent is not None:
+        terms |= {"nll_absent": (1 - y) * nll_absent, "nll_absent_all": nll_absent}
     weigh = (lambda x: x) if weights is None else (lambda x: x * tf.cast(weights, dtype))
     return {name: exact_sum(weigh(terms[name])) for name in sum_names(activation, flags)}
 
