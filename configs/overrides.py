@@ -1,6 +1,6 @@
 """Fields set from outside: `--config.<path>=<text>` on top of a recipe, and a recipe's own values checked by type.
 
-Every function returns the config together with all problems found, each a sentence that names the field.
+Each function returns the config together with all problems found, in sentences that name the field.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from configs.schema import Config
 # What other frameworks call it -> what it is called here; "did you mean" would not find these by similarity.
 _ELSEWHERE = {
     "epochs": "train.length", "num_epochs": "train.length", "max_epochs": "train.length", "steps": "train.length",
-    "train_steps": "train.length", "max_steps": "train.length", "num_classes": "data.classes", "classes": "data.classes",
+    "train_steps": "train.length", "max_steps": "train.length", "num_classes": "data.classes",
+    "classes": "data.classes",
     "ignore_index": "data.void_id", "ignore_label": "data.void_id", "dataset": "data.name", "data_dir": "data.path",
     "image_size": "augment.crop", "crop_size": "augment.crop", "backbone": "model.encoder", "filters": "model.width",
     "grad_clip": "optimizer.clip_norm", "clipnorm": "optimizer.clip_norm", "global_clipnorm": "optimizer.clip_norm",
@@ -35,18 +36,22 @@ class Assignment:
     said: str
 
 
-def apply(config: Config, assignments: Iterable[Assignment]) -> tuple[Config, list[str]]:
-    """Sets fields from text. Of two assignments of one field the last counts, as everywhere on command lines."""
-    known, problems, new = fields.all_fields(), [], {}
+def apply(config: Config, assignments: Iterable[Assignment]) -> tuple[Config, dict[str, str]]:
+    """Sets fields from text. Of two assignments of one field the last counts, as everywhere on command lines.
+
+    Returns:
+        The new config, and the problems by the path of the field. A field with a problem keeps its old value.
+    """
+    known, problems, new = fields.all_fields(), {}, {}
     for assignment in assignments:
         field = known.get(assignment.path)
         if field is None:
-            problems.append(f"{assignment.said}: {unknown_field(assignment.path)}")
+            problems[assignment.path] = f"{assignment.said}: {unknown_field(assignment.path)}"
             continue
         try:
             new[field.path] = values.from_text(assignment.text, field.type)
         except ValueError as error:
-            problems.append(f"{assignment.said}: {error}")
+            problems[assignment.path] = f"{assignment.said}: {error}"
     return fields.replace(config, new), problems
 
 
@@ -55,7 +60,7 @@ def unknown_field(path: str) -> str:
     known = fields.all_fields()
     if path in fields.sections():
         inside = [name.partition(".")[2] for name in known if name.startswith(path + ".")]
-        return f"{path} is a section, not a field. Write one of its fields: --config.{path}.<field>, with {', '.join(inside)}."
+        return f"{path} is a section, not a field. Write --config.{path}.<field>=…, with one of: {', '.join(inside)}."
     head, _, rest = path.partition(".")
     if head in known and rest:
         return f"{head} is a single value and has no field {rest!r}. Write --config.{head}=…"

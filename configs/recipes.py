@@ -56,12 +56,12 @@ def find(path: str) -> str:
         raise RecipeError(f"--config={path}: this is a folder. Write a recipe file in it: {_known(path)}.")
     folder = os.path.dirname(path)
     if folder and not any(os.path.isdir(os.path.join(home, folder)) for home in ("", _HOME)):
-        raise RecipeError(f"--config={path}: there is no folder {folder!r}. Recipes of the program: {_known('configs')}.")
+        raise RecipeError(f"--config={path}: there is no folder {folder!r}. The program's own: {_known('configs')}.")
     name = os.path.basename(path).removesuffix(".py") + ".py"
     names = _recipes_in(folder or ".") + _recipes_in(os.path.join(_HOME, folder))
     hint = did_you_mean(name, names, "--config=" + os.path.join(folder, "{}")) if names else ""
     if not hint:
-        hint = f" Recipes of the program: {_known('configs')}."
+        hint = f" The program's recipes: {_known('configs')}."
     raise RecipeError(f"--config={path}: there is no such file.{hint}")
 
 

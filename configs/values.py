@@ -41,7 +41,8 @@ def from_text(text: str, type_: Any) -> Any:
         try:
             value = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{shown(text)} is not JSON ({error}): write '{{\"key\": value}}', in single quotes.") from None
+            message = f"{shown(text)} is not JSON ({error}): write '{{\"key\": value}}', in single quotes."
+            raise ValueError(message) from None
         return from_python(value, type_)
     raise TypeError(f"The schema's type {type_} has no reader here.")
 
@@ -97,7 +98,9 @@ def describe(type_: Any) -> str:
         if items[-1] is Ellipsis:
             return f"a list of {_plural(items[0])}"
         return f"{len(items)} {_plural(items[0])}"
-    return {bool: "true or false", int: "a whole number", float: "a number", str: "text", Mapping: "a JSON object"}[kind]
+    if kind is Mapping:
+        return "a JSON object"
+    return {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[kind]
 
 
 def example(type_: Any) -> str:
@@ -179,7 +182,7 @@ def _plain_mapping(value: Any) -> dict:
     try:
         plain = json.loads(json.dumps(_as_dicts(value), allow_nan=False))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{shown(dict(value))} cannot be written as JSON ({error}): use text, numbers, lists.") from None
+        raise ValueError(f"{shown(dict(value))} cannot be JSON ({error}): use text, numbers, lists.") from None
     return plain
 
 

@@ -1,0 +1,54 @@
+# Everything from nothing: `make train` and `make test` make .venv first; done once, it costs nothing again.
+
+PYTHON ?= python3
+VENV ?= .venv
+FLAGS ?=
+TESTS ?= tests
+
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# Inside .venv, where git and the linter do not look.
+AUDIT := $(VENV)/audit
+
+.PHONY: help train test lint docs audit clean
+
+help:
+	@echo "make train   train the default (FLAGS='--config=configs/oxford_pets.py' adds flags)"
+	@echo "make test    lint and test (TESTS=tests/test_cli.py for a part)"
+	@echo "make lint    the linter alone"
+	@echo "make docs    write docs/config.md anew from configs/schema.py"
+	@echo "make audit   check the pinned versions for known faults (asks a server)"
+	@echo "PYTHON=python3.12 chooses the interpreter of .venv"
+
+train: $(READY)
+	$(BIN)/python main.py $(FLAGS)
+
+# Two processes halve the time of two cores; a file stays in one of them, so that it traces its functions once.
+test: lint
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+
+docs: $(READY)
+	$(BIN)/python -m configs.document
+
+# In an environment of its own: a tool that looks for faults should not be part of what it looks at.
+audit: $(AUDIT)/.ready
+	$(AUDIT)/bin/pip-audit --requirement requirements.txt
+
+clean:
+	rm -rf $(VENV)
+
+# The stamp is written last: an installation that broke off is begun again.
+$(READY): requirements.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 13) else \
+	  f"Python 3.10 to 3.13 is needed; $(PYTHON) is {v[0]}.{v[1]}. Name another one: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@touch $(READY)
+
+$(AUDIT)/.ready: $(READY)
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	@touch $@

@@ -1,0 +1,204 @@
+"""Gradline: train, evaluate, apply and export image segmentation models.
+
+    python main.py                                    # train a U-Net on the embedded nuclei images
+    python main.py --config=configs/oxford_pets.py    # another recipe; any field: --config.<section>.<field>=value
+    python main.py --helpfull                         # every flag and every field
+
+This is the only file that reads flags. It answers a wrong command line before TensorFlow is imported, and hands a
+valid `Config` with `Options` to one verb of `trainer.experiment`.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+
+from absl import flags
+
+from configs import commandline, document, fields, overrides, recipes, validation
+from configs import text as config_text
+from configs.nearest import did_you_mean
+from configs.schema import Config
+from trainer.errors import EXIT_OK, UserError, numbered
+from trainer.options import Options
+
+MODES = ("train", "evaluate", "predict", "export", "describe", "check")
+FORMATS = ("saved_model", "litert", "onnx")
+DEFAULT_RECIPE = "configs/nuclei.py"
+
+# These take up a trained model: without --config they read the config that its run left in the workdir.
+_READ_A_RUN = ("evaluate", "predict", "export")
+# Fields of the config that have a flag of their own.
+_SHORTHANDS = ("strategy", "precision", "seed", "deterministic", "logical_devices")
+# Flags that only some modes read: to give one to another mode is a mistake.
+_READ_BY = {
+    "input": ("predict",),
+    "output": ("predict", "export"),
+    "formats": ("export",),
+    "checkpoint": _READ_A_RUN,
+    "force_config": ("train",),
+}
+
+
+_FLAGS = (
+    ("config", flags.DEFINE_string, None,
+     f"Recipe file, which is run. Default: {DEFAULT_RECIPE}; evaluate, predict and export take the config of the "
+     "run in the workdir."),
+    ("workdir", flags.DEFINE_string, None,
+     "Directory of the run: checkpoints, records, TensorBoard. Training goes on where a run in it stopped. "
+     "Default: runs/<name of the config>."),
+    ("force_config", flags.DEFINE_boolean, False,
+     "train: go on in the workdir although fields of the config changed that make it another run."),
+    ("checkpoint", flags.DEFINE_string, "best",
+     'evaluate, predict, export: "best", "latest" or the folder of a checkpoint.'),
+    ("input", flags.DEFINE_multi_string, [],
+     "predict: an image, a folder or a quoted glob pattern; may be given several times."),
+    ("output", flags.DEFINE_string, "", "predict, export: directory to write to. Default: inside the workdir."),
+    ("formats", flags.DEFINE_list, ["saved_model", "litert"],
+     f"export: any of {', '.join(FORMATS)}; onnx where its packages are installed."),
+    ("help", flags.DEFINE_boolean, False, "Show the flags."),
+    ("helpfull", flags.DEFINE_boolean, False, "Show the flags and every field of the config."),
+)  # fmt: skip
+
+
+def define_flags() -> flags.FlagValues:
+    """The program's flags, apart from absl's global ones so that `main` can be called many times in one process."""
+    values = flags.FlagValues()
+
+    def define(kind, name, default, doc, **choices):
+        kind(name=name, default=default, help=doc, flag_values=values, **choices)
+
+    for name, kind, default, doc in _FLAGS:
+        define(kind, name, default, doc)
+    doc = "What to do. describe: show what would be trained; check: look through all data for faults."
+    define(flags.DEFINE_enum, "mode", "train", doc, enum_values=MODES)
+    for name in _SHORTHANDS:
+        field = fields.all_fields()[name]
+        # Text here: the field's own type checks it, as it does for --config.<name>.
+        kind = flags.DEFINE_boolean if field.type is bool else flags.DEFINE_string
+        define(kind, name, None, f"Short for --config.{name}. {field.doc}")
+    return values
+
+
+def read(arguments: list[str]) -> tuple[str, Config, Options]:
+    """The command line as (mode, valid config, options); TensorFlow is not needed for it.
+
+    Raises:
+        UserError: Something is wrong; the message lists everything that is.
+    """
+    values = define_flags()
+    assignments, problems = commandline.split(arguments, values)
+    assignments += _shorthands(values)
+    problems += commandline.contradictions(assignments)
+    if not any(problem.startswith("--mode") for problem in problems):
+        problems += _flag_problems(values)
+    config, recipe_problems = _base_config(values)
+    config, field_problems = overrides.apply(config, assignments)
+    problems += [*recipe_problems, *field_problems.values()]
+    if not recipe_problems:
+        # A field whose text was wrong still has its old value, about which nothing need be said.
+        found = validation.problems(config, files=values.mode not in _READ_A_RUN)
+        problems += [problem.text for problem in found if field_problems.keys().isdisjoint(problem.fields)]
+    if problems:
+        raise UserError(_message(problems))
+    return values.mode, config, Options(
+        workdir=values.workdir or os.path.join("runs", config.name),
+        recipe=values.config or "",
+        inputs=tuple(values.input),
+        output=values.output,
+        formats=tuple(values.formats),
+        checkpoint=values.checkpoint,
+        force_config=values.force_config,
+    )  # fmt: skip
+
+
+def main(argv: list[str]) -> int:
+    """Runs one command; returns the exit code: 0 done, 1 failed with a named cause, 2 wrong usage, 75 resumable."""
+    help_flags = commandline.HELP_FLAGS.intersection(argv[1:])
+    if help_flags:
+        print(document.help_text(define_flags(), full="--helpfull" in help_flags))
+        return EXIT_OK
+    try:
+        mode, config, options = read(argv[1:])
+        _prepare_environment()
+        # Here and not above: it imports TensorFlow, seconds that --help and a wrong flag should not cost.
+        from trainer import experiment
+
+        return getattr(experiment, mode)(config, options)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+
+
+def _shorthands(values: flags.FlagValues) -> list[overrides.Assignment]:
+    said = {name: values[name].value for name in _SHORTHANDS if values[name].value is not None}
+    return [overrides.Assignment(name, str(value), f"--{name}={value}") for name, value in said.items()]
+
+
+def _flag_problems(values: flags.FlagValues) -> list[str]:
+    """What is wrong with the flags that are not fields of the config."""
+    found = []
+    for name, modes in _READ_BY.items():
+        if values[name].present and values.mode not in modes:
+            found.append(f"--{name}: --mode={values.mode} does not read it; {', '.join(modes)} would.")
+    for name in values.formats:
+        if name not in FORMATS:
+            hint = did_you_mean(name, FORMATS)
+            found.append(f"--formats: {name!r} is not a format: write any of {','.join(FORMATS)}.{hint}")
+    for name in ("workdir", "output"):
+        path = values[name].value
+        if path and os.path.exists(path) and not os.path.isdir(path):
+            found.append(f"--{name}={path}: this is a file; a directory is needed.")
+        if values[name].present and not path:
+            found.append(f"--{name} is empty: write a directory, or leave the flag out.")
+    if values.mode == "predict":
+        if not values.input:
+            found.append("--mode=predict needs images: write --input=FOLDER, --input=FILE or --input='*.png'.")
+        elif not any(os.path.exists(name) or glob.glob(name, recursive=True) for name in values.input):
+            found.append(f"--input={', '.join(values.input)}: there is no such file or folder.")
+    return found
+
+
+def _base_config(values: flags.FlagValues) -> tuple[Config, list[str]]:
+    """The recipe, or the config that a run left in its workdir; with what is wrong with it."""
+    if values.config is not None:
+        return recipes.load(values.config)
+    if values.mode not in _READ_A_RUN:
+        return recipes.load(os.path.join(os.path.dirname(os.path.abspath(__file__)), DEFAULT_RECIPE))
+    workdir = values.workdir or os.path.join("runs", Config().name)
+    path = os.path.join(workdir, "config.json")
+    try:
+        with open(path, encoding="utf-8") as file:
+            return config_text.from_json(file.read()), []
+    except FileNotFoundError:
+        problem = (
+            f"--workdir={workdir}: there is no run in it (no config.json). Name a run's directory, or train one: "
+            f"python main.py --workdir={workdir}"
+        )
+    except (OSError, ValueError) as error:
+        problem = f"{path} cannot be read as a config: {error}\nName the recipe instead: --config=…"
+    return Config(), [problem]
+
+
+def _message(problems: list[str]) -> str:
+    if len(problems) == 1:
+        return f"{problems[0]}\nNothing was started. --help shows the flags, --helpfull every field."
+    listed = numbered(problems)
+    return f"{len(problems)} mistakes; nothing was started:\n{listed}\n--help shows the flags, --helpfull every field."
+
+
+def _prepare_environment() -> None:
+    """What has to be set before TensorFlow and Keras are imported; what the user has set is kept."""
+    # C++ chatter (CPU features, CUDA factories) off the terminal; errors stay.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Keras may be configured for another backend by ~/.keras/keras.json; this program is TensorFlow's alone.
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+
+
+if __name__ == "__main__":
+    # A terminal that cannot show a character gets a replacement, not a traceback.
+    sys.stdout.reconfigure(errors="backslashreplace")
+    # Where the user's own modules are searched: "my_losses:dice_loss" in the current directory.
+    sys.path.append(os.getcwd())
+    sys.exit(main(sys.argv))
