@@ -1,5 +1,6 @@
 """Where examples come from, and how they become batches. See `opening.open_data` and `pipeline.training_batches`."""
 
+from trainer.data.audit import Audit, audit
 from trainer.data.decode import decode_image
 from trainer.data.errors import DataError, data_error_from
 from trainer.data.masks import decode_mask
@@ -8,10 +9,12 @@ from trainer.data.pipeline import evaluation_batches, training_batches
 from trainer.data.source import DataSets, Example, Source
 
 __all__ = [
+    "Audit",
     "DataError",
     "DataSets",
     "Example",
     "Source",
+    "audit",
     "data_error_from",
     "decode_image",
     "decode_mask",

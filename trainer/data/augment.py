@@ -133,9 +133,9 @@ def recolor(crop: np.ndarray, draw: Draw, out: np.ndarray) -> None:
     """Brightness and contrast: `(x - mean) * contrast + mean + brightness`, kept within 0..255.
 
     Args:
-      crop: uint8 `[height, width, channels]`.
+      crop: uint8 `[height, width, channels]`, or one channel for all.
       draw: the example's.
-      out: float32 of the same shape, written to.
+      out: float32 `[height, width, channels]`, written to.
     """
     if draw.contrast == 1.0 and draw.brightness == 0.0:
         out[...] = crop
@@ -143,7 +143,8 @@ def recolor(crop: np.ndarray, draw: Draw, out: np.ndarray) -> None:
     shift = crop.mean() * (1.0 - draw.contrast) + draw.brightness
     np.multiply(crop, np.float32(draw.contrast), out=out)
     out += np.float32(shift)
-    np.clip(out, 0.0, 255.0, out=out)
+    np.maximum(out, np.float32(0), out=out)
+    np.minimum(out, np.float32(255), out=out)
 
 
 def _before_turning(placement: Placement, crop: tuple[int, int]) -> tuple[int, int]:

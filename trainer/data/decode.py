@@ -129,8 +129,8 @@ def open_image(source: str | os.PathLike | bytes, max_pixels: int, *, name: str 
     width, height = picture.size
     if width * height > max_pixels:
         raise DataError(
-            f"{name}: {width} x {height} = {width * height:,} pixels from a file of {len(content):,} bytes, and at most "
-            f"{max_pixels:,} are accepted.\n  If that is right, allow it: --config.data.max_pixels={width * height}"
+            f"{name}: {width} x {height} = {width * height:,} pixels from a file of {len(content):,} bytes, and "
+            f"at most {max_pixels:,} are accepted.\n  If that is right: --config.data.max_pixels={width * height}"
         )
     if not width * height:
         raise DataError(f"{name}: has no pixels ({width} x {height}).")
@@ -192,7 +192,7 @@ def _grey_factor(opened: Opened) -> int:
 
 
 def _check_png(content: bytes) -> None:
-    """Compares each chunk's checksum: Pillow leaves those of the pixel data out, and flipped bits would be trained on."""
+    """Compares each chunk's checksum: Pillow leaves out those of the pixel data, where a flipped bit went unseen."""
     at = 8
     while at + 12 <= len(content):
         (length,) = struct.unpack(">I", content[at : at + 4])

@@ -34,7 +34,7 @@ def list_folder(root: str, data: Data) -> Listing:
       data: the config's section: validation_fraction and split_seed.
     """
     if not root:
-        return Listing(fatal=("No folder is named. Say which: --config.data.path=DIRECTORY (it holds images/ and masks/)",))
+        return Listing(fatal=("No folder is named: --config.data.path=DIRECTORY, which holds images/ and masks/.",))
     root_shown = shown(root)
     if not os.path.isdir(root):
         what = "is a file, not a folder" if os.path.exists(root) else "does not exist"
@@ -62,20 +62,19 @@ def _pairs(root: str) -> tuple[dict[str, Pair], list[str], list[str], list[str]]
     places = sorted(_places(root))
     for place in places:
         images, image_trouble, other = _by_stem(root, _join(place, "images"))
-        masks, mask_trouble, other_masks = _by_stem(root, _join(place, "masks"))
+        masks, mask_trouble, others = _by_stem(root, _join(place, "masks"))
         problems += image_trouble + mask_trouble
-        where = {"image": shown(_join(place, "images")), "mask": shown(_join(place, "masks"))}
         for stem in sorted(images.keys() | masks.keys()):
             if stem in images and stem in masks:
                 pairs[_join(place, stem)] = Pair(images[stem], masks[stem])
             elif stem in images:
-                problems.append(f"{shown(images[stem])}: an image without a mask: {where['mask']}/ has no {shown(stem)!r}.")
+                problems.append(_alone(root, images[stem], ("an image", "a mask"), _join(place, "masks"), stem, others))
             else:
-                problems.append(f"{shown(masks[stem])}: a mask without an image: {where['image']}/ has no {shown(stem)!r}.")
-        ignored = [*other, *other_masks]
+                problems.append(_alone(root, masks[stem], ("a mask", "an image"), _join(place, "images"), stem, other))
+        ignored = [*other, *others]
         if ignored:
-            first = ", ".join(shown(path) for path in ignored[:3])
-            notes.append(f"{len(ignored)} files without an image's suffix are ignored: {first}{', …' if ignored[3:] else ''}")
+            first = ", ".join(shown(path) for path in ignored[:3]) + (", …" if ignored[3:] else "")
+            notes.append(f"{len(ignored)} files without an image's suffix are ignored: {first}")
     return pairs, problems, notes, places
 
 
@@ -120,6 +119,18 @@ def _by_stem(root: str, folder: str) -> tuple[dict[str, str], list[str], list[st
     return found, problems, other
 
 
+def _alone(root: str, path: str, what: tuple[str, str], folder: str, stem: str, ignored: list[str]) -> str:
+    """The sentence for an image without a mask, or a mask without an image."""
+    text = f"{shown(os.path.join(root, path))}: {what[0]} without {what[1]}: "
+    text += f"{shown(folder)}/ has no {shown(stem)!r}"
+    for candidate in ignored:
+        if os.path.splitext(candidate[len(folder) + 1 :])[0] == stem:
+            return f"{text} ({shown(candidate)} has no image's suffix)."
+    found = _by_stem(root, folder)[0]
+    near = difflib.get_close_matches(stem, found, 1, 0.8)
+    return text + (f" (there is {shown(found[near[0]])})." if near else ".")
+
+
 def _split(pairs: list[Pair], root: str, data: Data) -> tuple[list[Pair], list[Pair], list[str]]:
     tops = {pair.image.split("/", 1)[0] for pair in pairs}
     named = [name for name in _VALIDATION_FOLDERS if name in tops]
@@ -130,7 +141,7 @@ def _split(pairs: list[Pair], root: str, data: Data) -> tuple[list[Pair], list[P
         return train, validation, fatal
     if len(pairs) < 2:
         return pairs, [], [
-            f"{root}: holds {len(pairs)} pair of image and mask; at least one is needed to train on and one to evaluate."
+            f"{root}: holds {len(pairs)} pair of image and mask; one is needed to train on and another to evaluate."
         ]
     count = min(max(round(len(pairs) * data.validation_fraction), 1), len(pairs) - 1)
     # By a hash of the name: files added later leave the others on the side where they are.
@@ -161,7 +172,8 @@ def _near(path: str) -> str:
 
 def _no_places(root: str) -> str:
     inside = sorted(os.listdir(root))
-    holds = "is empty" if not inside else "holds " + ", ".join(shown(n) for n in inside[:6]) + (", …" if inside[6:] else "")
+    first = ", ".join(shown(name) for name in inside[:6]) + (", …" if inside[6:] else "")
+    holds = f"holds {first}" if inside else "is empty"
     return (
         f"{shown(root)}: has no images/ and masks/, here or in any folder below; it {holds}.\n"
         "  Put images/a.jpg and masks/a.png there with the same stems, or write train.txt and val.txt with lines\n"

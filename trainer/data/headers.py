@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from configs.schema import Data
+from trainer.data.agreement import size_problem
 from trainer.data.decode import exif_orientation, open_image
-from trainer.data.errors import DataError, shown
+from trainer.data.errors import DataError
 from trainer.data.pairs import Pair
 
 # Some 0.2 ms a pair on a local disk; the rest of a larger set is met in training, or by --mode=check.
@@ -20,20 +21,6 @@ def check_headers(root: str, pairs: Sequence[Pair], data: Data) -> list[str]:
     with ThreadPoolExecutor(8) as pool:
         found = pool.map(lambda pair: _pair_problems(root, pair, data), pairs[:MOST_PAIRS])
         return [problem for problems in found for problem in problems]
-
-
-def size_problem(mask: str, mask_size: Sequence[int], image: str, image_size: Sequence[int], turned: int = 1) -> str:
-    """The sentence for a mask of another size than its image; sizes are (height, width, …)."""
-    text = (
-        f"{shown(mask)}: the mask is {mask_size[1]} x {mask_size[0]} pixels, its image {shown(image)} is "
-        f"{image_size[1]} x {image_size[0]} (width x height)"
-    )
-    if turned >= 5 and tuple(mask_size[:2]) == (image_size[1], image_size[0]):
-        text += (
-            f" after it is turned by its EXIF orientation {turned}: the mask was drawn on the unturned image. "
-            "Remove the tag from the image, or turn the mask"
-        )
-    return text + "."
 
 
 def _pair_problems(root: str, pair: Pair, data: Data) -> list[str]:

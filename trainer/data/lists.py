@@ -55,7 +55,8 @@ def read_lists(root: str, pairs: dict[str, Pair], loose: list[str]) -> Listing:
                 chosen.append(pair)
         splits[split] = tuple(chosen)
         if not chosen:
-            fatal.append(f"{shown(path)}: the {split} split is empty" + ("." if not lines else ": no line names a usable pair."))
+            why = ": no line names a pair that can be used" if lines else ""
+            fatal.append(f"{shown(path)}: the {split} split is empty{why}.")
     unlisted = len({pair.image for pair in pairs.values()} - line_of.keys())
     notes = (f"{unlisted} pairs stand in neither train.txt nor val.txt and are not used.",) if unlisted else ()
     return Listing(splits.get("train", ()), splits.get("validation", ()), tuple(problems), tuple(fatal), notes)
@@ -100,10 +101,10 @@ class _Finder:
             return found[0], ""
         if len(found) > 1:
             return None, f"{shown(line)!r} could be {' or '.join(shown(p.image) for p in found[:4])}; write its path."
-        stem = os.path.splitext(os.path.basename(wanted))[0]
-        reasons = [text for text in self._loose if os.path.splitext(os.path.basename(text.split(": ", 1)[0]))[0] == shown(stem)]
-        if reasons:
-            return None, reasons[0]
+        stem = _stem(wanted)
+        for reason in self._loose:
+            if _stem(reason.split(": ", 1)[0]) == shown(stem):
+                return None, reason
         near = difflib.get_close_matches(wanted, self._by_name, 1)
         return None, f"no image {shown(line)!r} below {shown(self._root)}." + (
             f" Did you mean {shown(near[0])!r}?" if near else ""
@@ -119,3 +120,7 @@ class _Finder:
                 return None, f"the {kind} {shown(field)!r} does not exist below {shown(self._root)}."
         image, mask = (os.path.normpath(field).replace(os.sep, "/") for field in fields)
         return Pair(image, mask), ""
+
+
+def _stem(path: str) -> str:
+    return os.path.splitext(os.path.basename(path))[0]

@@ -1,4 +1,4 @@
-"""Masks to class ids: the three ways a mask file can say which class a pixel is, and what is wrong where it does not."""
+"""Masks to class ids: the three ways a mask file can say which class a pixel is, and what is wrong where it fails."""
 
 from __future__ import annotations
 
@@ -102,16 +102,17 @@ def _unknown_ids(values: np.ndarray, data: Data, name: str, format_name: str) ->
     text = f"{name}: {values.size} pixels have values that are no class: {_counted(found, counts)}.\n"
     if format_name in ("JPEG", "MPO"):
         return DataError(text + "  The mask is a JPEG, which changes values along edges: save masks as PNG.")
+    rows = ", ".join(f"({value}, {data.void_id})" for value in found[:3]) + (", …" if len(found) > 3 else "")
     if data.mask_ids:
-        text += f"  mask_ids maps {', '.join(str(value) for value, _ in data.mask_ids)}. Add the missing ones, as here:"
-    else:
-        text += (
-            f"  Classes are 0 … {len(data.classes) - 1} ({', '.join(data.classes)}), and {data.void_id} is void. Add the "
-            "missing classes, map the values, or say that 0 is one class and anything else the other:"
-        )
-    example = ", ".join(f"({value}, {data.void_id})" for value in found[:3])
-    text += f"\n  mask_ids=(…, {example})   # value, class id"
-    return DataError(text + ("" if data.mask_ids else "\n  mask_encoding='binary'"))
+        mapped = ", ".join(str(value) for value, _ in data.mask_ids)
+        return DataError(f"{text}  mask_ids maps {mapped}. Add rows of (value, class id): mask_ids=(…, {rows})")
+    text += (
+        f"  Classes are 0 … {len(data.classes) - 1} ({', '.join(data.classes)}), and {data.void_id} is void. Name all "
+        f"classes, or map the values:\n    mask_ids=((0, 0), …, {rows})   # value, class id"
+    )
+    if len(data.classes) == 2:
+        text += f"\n    mask_encoding='binary'   # 0 is {data.classes[0]}, anything else {data.classes[1]}"
+    return DataError(text)
 
 
 def _colors(mask: MaskValues, data: Data, name: str) -> np.ndarray:
@@ -125,7 +126,7 @@ def _colors(mask: MaskValues, data: Data, name: str) -> np.ndarray:
     else:
         if values.ndim == 2:
             if values.max(initial=0) > 255:
-                raise DataError(f"{name}: has values up to {values.max()}, not colours. Did you mean mask_encoding='ids'?")
+                raise DataError(f"{name}: has values up to {values.max()}, not colours: mask_encoding='ids'?")
             values = np.repeat(values.astype(np.uint8)[:, :, None], 3, axis=2)
         label = lookup[_packed(values)]
         colors = values[label == _UNKNOWN]

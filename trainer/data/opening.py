@@ -6,14 +6,18 @@ import os
 from collections.abc import Sequence
 
 from configs.schema import Config, Data
+from trainer.data.agreement import read_both
 from trainer.data.decode import decode_image
 from trainer.data.errors import DataError, listed
 from trainer.data.folder import list_folder
-from trainer.data.headers import check_headers, size_problem
+from trainer.data.headers import check_headers
 from trainer.data.masks import decode_mask
 from trainer.data.pairs import Listing, Pair
 from trainer.data.source import DataSets, Example, MemoryCache, Source
 
+_ADVICE = "\n--config.data.bad_files=skip leaves such files out; --mode=check looks into every file."
+
+# The embedded set.
 NUCLEI = os.path.join(os.path.dirname(os.path.abspath(__file__)), "nuclei")
 
 
@@ -26,16 +30,18 @@ def open_data(config: Config) -> DataSets:
     """
     data = config.data
     if data.source == "tfds":
+        # TensorFlow Datasets takes a second to import, and only this source needs it.
         from trainer.data import tfds_set
 
-        return tfds_set.open_tfds(data)
+        train, validation, notes = tfds_set.open_splits(data)
+        return data_sets(data, train, validation, notes=notes)
     listing, root = list_pairs(data)
     problems = [*listing.fatal, *listing.problems]
     if not listing.fatal:
         problems += check_headers(root, [*listing.train, *listing.validation], data)
     if listing.fatal or (problems and data.bad_files == "stop"):
         where = "the embedded nuclei" if data.source == "nuclei" else f"data.path={data.path!r}"
-        advice = "" if listing.fatal else "\n--config.data.bad_files=skip leaves such files out; --mode=check looks into every file."
+        advice = "" if listing.fatal else _ADVICE
         count = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
         raise DataError(f"The data has {count} ({where}):\n{listed(problems)}{advice}")
     notes = (*listing.notes, *problems)
@@ -47,7 +53,8 @@ def open_data(config: Config) -> DataSets:
 def list_pairs(data: Data) -> tuple[Listing, str]:
     """The pairs of a folder, or of the embedded nuclei, and the folder."""
     if data.source != "nuclei":
-        return list_folder(data.path, data), data.path
+        root = os.path.expanduser(data.path)
+        return list_folder(root, data), root
     if data.mask_encoding != "binary" or len(data.classes) != 2:
         wrong = f"mask_encoding={data.mask_encoding!r} and {len(data.classes)} classes {data.classes!r}"
         return Listing(
@@ -72,11 +79,13 @@ class FilePairs:
     def __call__(self, index: int) -> Example:
         pair, data = self.pairs[index], self._data
         image_path, mask_path = os.path.join(self.root, pair.image), os.path.join(self.root, pair.mask)
-        image = decode_image(image_path, data.channels, data.max_pixels)
-        label = decode_mask(mask_path, data)
-        if label.shape != image.shape[:2]:
-            raise DataError(size_problem(mask_path, label.shape, image_path, image.shape))
-        return Example(image, label, pair.name)
+        return read_both(
+            pair.name,
+            image_path,
+            lambda: decode_image(image_path, data.channels, data.max_pixels),
+            mask_path,
+            lambda: decode_mask(mask_path, data),
+        )
 
 
 def data_sets(data: Data, train, validation, *, notes: Sequence[str] = ()) -> DataSets:

@@ -151,7 +151,8 @@ def _padded(source: Source, config: Config, index: int, multiple: int) -> tuple[
         return image, label, np.array([position]), np.zeros(1, np.float32), np.full((1, 2), multiple, np.int32)
     height, width = example.label.shape
     margin = ((0, -height % multiple), (0, -width % multiple))
-    image = np.pad(example.image, (*margin, (0, 0)), mode="symmetric").astype(np.float32)
+    image = np.pad(example.image, (*margin, (0, 0)), mode="symmetric")
+    image = np.broadcast_to(image, (*image.shape[:2], source.channels)).astype(np.float32)
     label = np.pad(example.label.astype(np.int32), margin, constant_values=source.void_id)
     size = np.array([[height, width]], np.int32)
     return image[None], label[None], np.array([index], np.int64), np.ones(1, np.float32), size

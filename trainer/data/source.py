@@ -50,7 +50,7 @@ class Source:
     Args:
       split: "train" or "validation", for messages.
       names: one name an example.
-      read: gives example `i`, labels in the smallest integer type; raises `DataError` with the file's name.
+      read: gives example `i`; raises `DataError` with the file's name.
       classes: the classes' names; their position is the id.
       void_id: the id of pixels that count nowhere.
       channels: of every image.
@@ -88,14 +88,19 @@ class Source:
           DataError: it cannot be used; the message names the file and the reason.
         """
         example = self.load_compact(index)
-        return dataclasses.replace(example, label=example.label.astype(np.int32))
+        shape = (*example.image.shape[:2], self.channels)
+        image = np.ascontiguousarray(np.broadcast_to(example.image, shape))
+        return dataclasses.replace(example, image=image, label=example.label.astype(np.int32))
 
     def load_compact(self, index: int) -> Example:
-        """As `load`, the label in the type it is cached in: a crop is widened later, not the whole image."""
+        """As `load`, in the form it is cached: grey has one channel, labels have the smallest integer type.
+
+        It broadcasts to what `load` gives, so a crop is widened when it is written, not the whole image before.
+        """
         key = (self.split, index)
         example = self._cache.get(key) if self._cache else None
         if example is None:
-            example = self._read(index)
+            example = _compact(self._read(index))
             if self._cache:
                 self._cache.offer(key, example)
         return example
@@ -112,6 +117,13 @@ class Source:
                 self.skipped[self.names[candidate]] = str(error)
         first = next(iter(self.skipped.values()))
         raise DataError(f"None of the {len(self)} examples of the {self.split} split can be used. The first: {first}")
+
+
+def _compact(example: Example) -> Example:
+    image = example.image
+    if image.shape[2] == 1 or (image[0] != image[0, :, :1]).any() or (image != image[:, :, :1]).any():
+        return example
+    return dataclasses.replace(example, image=image[:, :, :1].copy())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,45 @@
+"""An image and its mask belong together when both can be read and have the same size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from trainer.data.errors import DataError, shown
+from trainer.data.source import Example
+
+
+def read_both(
+    name: str, image_name: str, image: Callable[[], np.ndarray], mask_name: str, label: Callable[[], np.ndarray]
+) -> Example:
+    """An example from what reads its image and what reads its label.
+
+    Raises:
+      DataError: either fails, or both (then the message holds both reasons), or their sizes differ.
+    """
+    read, problems = [], []
+    for part in (image, label):
+        try:
+            read.append(part())
+        except DataError as error:
+            problems.append(str(error))
+    if not problems and read[0].shape[:2] != read[1].shape:
+        problems.append(size_problem(mask_name, read[1].shape, image_name, read[0].shape))
+    if problems:
+        raise DataError("\n".join(problems))
+    return Example(read[0], read[1], name)
+
+
+def size_problem(mask: str, mask_size: Sequence[int], image: str, image_size: Sequence[int], turned: int = 1) -> str:
+    """The sentence for a mask of another size than its image; sizes are (height, width, …)."""
+    text = (
+        f"{shown(mask)}: the mask is {mask_size[1]} x {mask_size[0]} pixels, its image {shown(image)} is "
+        f"{image_size[1]} x {image_size[0]} (width x height)"
+    )
+    if turned >= 5 and tuple(mask_size[:2]) == (image_size[1], image_size[0]):
+        text += (
+            f" after it is turned by its EXIF orientation {turned}: the mask was drawn on the unturned image. "
+            "Remove the tag from the image, or turn the mask"
+        )
+    return text + "."

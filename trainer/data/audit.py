@@ -1,0 +1,211 @@
+"""--mode=check: every file of both splits is read once, and everything that is wrong or odd is said by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from configs.schema import Config
+from trainer.data.errors import DataError, listed
+from trainer.data.opening import FilePairs, list_pairs
+from trainer.data.source import Example
+
+# Fewer threads than cores would idle; more than a few fight for the disk.
+_THREADS = 4
+_MOST_NAMES = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitAudit:
+    """What one split holds.
+
+    examples: the number of usable ones.
+    sizes: (height, width) of each.
+    pixels: int64 `[classes + 1]`: pixels of each class, void last.
+    images: int64 `[classes]`: examples that have the class.
+    """
+
+    name: str
+    examples: int
+    sizes: tuple[tuple[int, int], ...]
+    pixels: np.ndarray
+    images: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Audit:
+    """The result of a check.
+
+    problems: files that cannot be used, and what leaves nothing to train on: training would stop, or skip them.
+    warnings: what can be trained on and is probably not meant.
+    """
+
+    splits: tuple[SplitAudit, ...]
+    classes: tuple[str, ...]
+    problems: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+    def text(self) -> str:
+        """The report as it is printed."""
+        parts = [_split_text(split, self.classes) for split in self.splits if split.examples]
+        if self.warnings:
+            parts.append("Worth a look:\n" + "\n".join(f"  - {warning}" for warning in self.warnings))
+        if self.problems:
+            count = f"{len(self.problems)} problems" if len(self.problems) > 1 else "A problem"
+            parts.append(f"{count}:\n" + listed(self.problems))
+        else:
+            parts.append("No problems: every file can be used.")
+        return "\n\n".join(parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Facts:
+    """What is kept of an example that could be read."""
+
+    name: str
+    size: tuple[int, int]
+    counts: np.ndarray
+    constant: bool
+    digest: bytes
+
+
+def audit(config: Config) -> Audit:
+    """Reads the whole data set of a config, in parallel, and keeps none of it.
+
+    Returns:
+      the report; problems are collected, never raised.
+    """
+    data = config.data
+    classes = tuple(data.classes)
+    problems: list[str] = []
+    warnings: list[str] = []
+    try:
+        readers = _readers(config, problems, warnings)
+    except DataError as error:
+        return Audit((), classes, (*problems, str(error)), tuple(warnings))
+    splits, digests = [], []
+    for name, reader in zip(("train", "validation"), readers, strict=True):
+        facts = _read_all(reader, config, problems)
+        splits.append(_summary(name, facts, len(classes)))
+        digests.append({fact.digest: fact.name for fact in facts})
+        warnings += _oddities(name, facts, splits[-1], config)
+    shared = [f"{digests[1][d]} = {digests[0][d]}" for d in digests[1] if d in digests[0]]
+    if shared:
+        warnings.append(f"{len(shared)} images of the validation split are also trained on: {_named(shared)}")
+    return Audit(tuple(splits), classes, tuple(problems), tuple(warnings))
+
+
+def _readers(config: Config, problems: list[str], warnings: list[str]) -> tuple[Callable[[int], Example], ...]:
+    data = config.data
+    if data.source == "tfds":
+        from trainer.data import records, tfds_set
+
+        train, validation, notes = tfds_set.open_splits(data)
+        problems += records.damaged_files(tfds_set.record_files(data))
+        warnings += notes
+        return train, validation
+    listing, root = list_pairs(data)
+    problems += [*listing.fatal, *listing.problems]
+    warnings += listing.notes
+    return FilePairs(root, listing.train, data), FilePairs(root, listing.validation, data)
+
+
+def _read_all(reader, config: Config, problems: list[str]) -> list[_Facts]:
+    def read(index: int) -> _Facts | str:
+        try:
+            return _facts(reader(index), config)
+        except DataError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        results = list(pool.map(read, range(len(reader.names))))
+    problems += [line for result in results if isinstance(result, str) for line in _separate(result)]
+    return [result for result in results if isinstance(result, _Facts)]
+
+
+def _separate(text: str) -> list[str]:
+    """One problem a line that is not indented: an image and its mask can both be bad."""
+    problems: list[str] = []
+    for line in text.split("\n"):
+        if line.startswith(" ") and problems:
+            problems[-1] += "\n" + line
+        else:
+            problems.append(line)
+    return problems
+
+
+def _facts(example: Example, config: Config) -> _Facts:
+    classes = len(config.data.classes)
+    label = example.label.astype(np.int64)
+    ids = np.where(label == config.data.void_id, classes, label)
+    return _Facts(
+        name=example.name,
+        size=label.shape,
+        counts=np.bincount(ids.ravel(), minlength=classes + 1),
+        constant=bool((example.image == example.image[0, 0]).all()),
+        digest=hashlib.sha256(repr(example.image.shape).encode() + example.image.tobytes()).digest(),
+    )
+
+
+def _summary(name: str, facts: list[_Facts], classes: int) -> SplitAudit:
+    counts = np.array([fact.counts for fact in facts], np.int64).reshape(-1, classes + 1)
+    sizes = tuple(fact.size for fact in facts)
+    return SplitAudit(name, len(facts), sizes, counts.sum(axis=0), (counts[:, :classes] > 0).sum(axis=0))
+
+
+def _oddities(name: str, facts: list[_Facts], split: SplitAudit, config: Config) -> list[str]:
+    if not facts:
+        return []
+    found = []
+    for position, class_name in enumerate(config.data.classes):
+        if not split.pixels[position]:
+            reason = "is never learnt" if name == "train" else "is never scored"
+            found.append(
+                f"class {class_name!r} ({position}) has no pixel in the {name} split: it {reason}. Is mask_encoding="
+                f"{config.data.mask_encoding!r} with its table what the masks hold?"
+            )
+    crop = config.augment.crop
+    by_test = (
+        ("masks are void throughout", [f.name for f in facts if not f.counts[:-1].any()]),
+        ("images have one colour throughout", [f.name for f in facts if f.constant]),
+        (
+            f"images are smaller than the crop of {crop[0]} x {crop[1]} and are padded with void",
+            [f.name for f in facts if f.size[0] < crop[0] or f.size[1] < crop[1]] if name == "train" else [],
+        ),
+    )
+    found += [f"{name}: {len(names)} {what}: {_named(names)}" for what, names in by_test if names]
+    seen: dict[bytes, str] = {}
+    twins = [f"{f.name} = {seen[f.digest]}" for f in facts if seen.setdefault(f.digest, f.name) != f.name]
+    if twins:
+        found.append(f"{name}: {len(twins)} images occur twice: {_named(twins)}")
+    return found
+
+
+def _split_text(split: SplitAudit, classes: tuple[str, ...]) -> str:
+    heights, widths = zip(*split.sizes, strict=True)
+    lines = [
+        f"{split.name}: {split.examples} images, {min(widths)} … {max(widths)} pixels wide and "
+        f"{min(heights)} … {max(heights)} high",
+        f"  {'id':>4}  {'class':<24} {'pixels':>8} {'images':>8} {'without':>8}",
+    ]
+    total = max(int(split.pixels.sum()), 1)
+    for position, class_name in enumerate(classes):
+        images = int(split.images[position])
+        lines.append(
+            f"  {position:>4}  {class_name:<24} {split.pixels[position] / total:>8.2%} {images:>8} "
+            f"{split.examples - images:>8}"
+        )
+    lines.append(f"  {'':>4}  {'void':<24} {split.pixels[-1] / total:>8.2%}")
+    return "\n".join(lines)
+
+
+def _named(names: list[str]) -> str:
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {len(names) - _MOST_NAMES} more" if names[_MOST_NAMES:] else "")
