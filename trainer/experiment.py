@@ -202,9 +202,10 @@ def _start(config: Config) -> strategy.Devices:
     """What has to be said to TensorFlow before anything else."""
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
+    # Before anything that makes a tensor: a cluster can be joined only then.
+    devices = strategy.choose(config)
     keras.backend.clear_session()
-    keras.utils.set_random_seed(config.seed)
-    return strategy.choose(config)
+    return devices
 
 
 def _warm_start_source(config: Config) -> tuple[str, str]:

@@ -87,7 +87,8 @@ def choose(config: Config) -> Devices:
       UserError: what was asked for is not there, or the cluster in the environment is wrong or half.
     """
     split_cpu(config.logical_devices)
-    kind, gpus = config.strategy, tf.config.list_logical_devices("GPU")
+    # Physical devices: asking for the logical ones starts TensorFlow, after which no cluster can be joined.
+    kind, gpus = config.strategy, tf.config.list_physical_devices("GPU")
     cluster = cluster_from_environment(os.environ) if kind in ("auto", "multi_worker") else None
     if kind == "auto":
         kind, why = _automatic(cluster, gpus, config.logical_devices)
@@ -104,7 +105,7 @@ def choose(config: Config) -> Devices:
     if kind == "tpu":
         return _tpu(why)
     if kind == "mirrored":
-        names = [d.name for d in gpus] or [d.name for d in tf.config.list_logical_devices("CPU")]
+        names = [d.name for d in tf.config.list_logical_devices("GPU" if gpus else "CPU")]
         if len(names) == 1:
             why += ", on the one device there is"
         # On CPU devices the reduction to one of them has a fixed order, and lets one process hold several strategies.
