@@ -115,9 +115,9 @@ def read(arguments: list[str]) -> tuple[str, Config, Options]:
 
 def main(argv: list[str]) -> int:
     """Runs one command; returns the exit code: 0 done, 1 failed with a named cause, 2 wrong usage, 75 resumable."""
-    help_flags = commandline.HELP_FLAGS.intersection(argv[1:])
+    help_flags = commandline.HELP_FLAGS.intersection(argument.partition("=")[0] for argument in argv[1:])
     if help_flags:
-        print(document.help_text(define_flags(), full="--helpfull" in help_flags))
+        print(document.help_text(define_flags(), full=any("helpfull" in flag for flag in help_flags)))
         return EXIT_OK
     try:
         mode, config, options = read(argv[1:])

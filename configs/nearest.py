@@ -35,7 +35,8 @@ def _similarity(name: str, candidate: str) -> float:
     # A right last part in the wrong section is closer than a wrong last part in the right one.
     last = max(_ratio(tail, candidate_tail), 0.8 * _abbreviates(tail, candidate_tail))
     section = _ratio(head, candidate_head) if head else 0.5
-    return max(0.9 * whole, 0.75 * last + 0.2 * section if last > 0.7 else 0.0)
+    dotted = 0.75 * last + 0.2 * section if last > 0.6 else 0.0
+    return dotted if head else max(0.9 * whole, dotted)
 
 
 def _plain(name: str) -> str:

@@ -64,8 +64,10 @@ def unknown_field(path: str) -> str:
     head, _, rest = path.partition(".")
     if head in known and rest:
         return f"{head} is a single value and has no field {rest!r}. Write --config.{head}=…"
-    near = _ELSEWHERE.get(path.lower()) or nearest(path, known) or _ELSEWHERE.get(path.lower().rpartition(".")[2])
-    if near is not None:
+    elsewhere = _ELSEWHERE.get(path.lower()) or _ELSEWHERE.get(path.lower().rpartition(".")[2], "")
+    in_its_section = head == path or elsewhere.startswith(head + ".")
+    near = (elsewhere if in_its_section else "") or nearest(path, known) or elsewhere
+    if near:
         return f"there is no such field. Did you mean --config.{near}?"
     if head in fields.sections() and rest:
         inside = [name.partition(".")[2] for name in known if name.startswith(head + ".")]

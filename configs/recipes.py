@@ -79,8 +79,8 @@ def _run(path: str) -> schema.Config:
         spec.loader.exec_module(module)
         get_config = getattr(module, "get_config", None)
         if not callable(get_config):
-            defined = [name for name in vars(module) if not name.startswith("_")]
-            hint = did_you_mean("get_config", defined, "{}, to be renamed get_config")
+            own = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module_name]
+            hint = did_you_mean("get_config", own, "to rename {}")
             raise RecipeError(f"{where}: the file has no function get_config.{hint} Write {_EXAMPLE}.")
         config = get_config()
     except RecipeError:

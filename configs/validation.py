@@ -38,14 +38,16 @@ def problems(config: Config, *, files: bool = True) -> list[Problem]:
         files: Look also whether the files and folders that training reads exist.
     """
     found = [*_texts(config), *_ranges(config), *_durations(config)]
-    # A rule about a field that is out of its range already would only say the same in other words.
+    # A rule about a field that is wrong by itself would say the same in other words, or fail; it sees the default.
     wrong = {path for problem in found for path in problem.fields}
+    defaults = fields.all_fields()
+    judged = fields.replace(config, {path: defaults[path].default for path in wrong})
     rules: list[Rule] = [_run, mask_problems, _augment, model_problems, loss_problems]
     rules += [_optimizer, _train, _evaluate, _save]
     if files:
         rules += [_data_source, _files]
     for rule in rules:
-        for paths, text in rule(config):
+        for paths, text in rule(judged):
             if wrong.isdisjoint(paths):
                 found.append(_problem(config, paths, text))
     order = {path: position for position, path in enumerate(fields.all_fields())}
