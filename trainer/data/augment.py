@@ -62,7 +62,8 @@ def draw(augment: Augment, seed: int, number: int, size: tuple[int, int]) -> Dra
     top, left = (size[0] - height) * down_at, (size[1] - width) * right_at
     if zoom == 1.0:
         # Whole pixels: nothing is resampled, the crop is a copy.
-        height, width, top, left = crop_height, crop_width, math.floor(top), math.floor(left)
+        height, width = crop_height, crop_width
+        top, left = _whole(size[0] - height, down_at), _whole(size[1] - width, right_at)
     return Draw(
         Placement(
             top,
@@ -145,6 +146,11 @@ def recolor(crop: np.ndarray, draw: Draw, out: np.ndarray) -> None:
     out += np.float32(shift)
     np.maximum(out, np.float32(0), out=out)
     np.minimum(out, np.float32(255), out=out)
+
+
+def _whole(room: int, at: float) -> int:
+    """One of the |room| + 1 whole positions between 0 and `room`, which is negative for an image below the crop."""
+    return min(room, 0) + math.floor((abs(room) + 1) * at)
 
 
 def _before_turning(placement: Placement, crop: tuple[int, int]) -> tuple[int, int]:

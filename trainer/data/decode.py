@@ -18,7 +18,7 @@ from PIL import ExifTags, Image, ImageOps
 from trainer.data.errors import DataError, shown
 
 # What is tried. A closed list: other plug-ins of Pillow start programs (EPS starts Ghostscript).
-FORMATS = ("PNG", "JPEG", "MPO", "GIF", "BMP", "TIFF", "WEBP", "PPM")
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 
 # Modes whose values are brightness in more than 8 bits.
 _SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
@@ -40,7 +40,8 @@ class Opened:
 class MaskValues:
     """What a mask file says, before any table is applied.
 
-    values: integers `[height, width]` (palette files give indices, never colours), or uint8 `[height, width, 3]`.
+    values: integers `[height, width]` (palette files give indices, never colours; but a GIF of greys gives those, since
+      GIF has no other way to store them), or uint8 `[height, width, 3]`.
     palette: uint8 `[entries, 3]` of a palette file, else None.
     format: "PNG", "JPEG", …
     """
@@ -97,6 +98,11 @@ def decode_values(
         values = values.astype(np.uint8)
     elif values.dtype.kind == "f":
         values = _whole(values, opened.name)
+    if palette is not None and opened.picture.format == "GIF":
+        used = palette[np.unique(values[values < len(palette)])]
+        if (used == used[:, :1]).all():
+            # GIF has no grey pictures: one is stored as indices into the greys that occur.
+            values, palette = palette[values.clip(max=len(palette) - 1), 0], None
     factor = _grey_factor(opened)
     return MaskValues(values // factor if factor > 1 else values, palette, opened.picture.format)
 
