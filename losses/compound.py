@@ -29,7 +29,7 @@ def build(
     Terms with the same common options are checked once and share one pass over the logits: Dice and cross-entropy
     together cost what one of them does.
 
-        loss = build("dice+cross_entropy", weights=(1, 0.5), options={"dice": {"squared": True}, "*": {"ignore_id": 255}})
+        loss = build("dice+cross_entropy", weights=(1.0, 0.5), options={"dice": {"squared": True}})
         value = loss(labels, logits)
         value.total, value.parts["dice"]
 

@@ -57,7 +57,10 @@ def jaccard(
     """Soft Jaccard (IoU) loss, `1 - (2*I + smooth_nr) / (2*(P + Y - I) + smooth_dr)`, between 0 and 1.
 
     Rahman and Wang 2016, "Optimizing intersection-over-union in deep neural networks", equation 3 (not smoothed). The
-    factor 2 is so that smoothing counts as in `dice`. Arguments as for `dice`.
+    factor 2 is so that smoothing counts as in `dice`.
+
+    Args:
+        smooth_nr, smooth_dr, squared, soft_label, log_loss, absent: as for `dice`.
 
     MONAI: DiceLoss(jaccard=True), the same. segmentation-models-pytorch: over="batch", absent="zero", its smooth is
     half of this one.
@@ -130,7 +133,7 @@ def focal_tversky(
 
 @loss
 def generalised_dice(
-    problem, *, weighting="square", smooth_nr=1e-5, smooth_dr=1e-5, squared=False, soft_label=False, absent="count"
+    problem, *, weighting="square", smooth_nr=1e-12, smooth_dr=1e-12, squared=False, soft_label=False, absent="count"
 ):
     """Generalised Dice loss over all classes at once: `1 - (2*sum_c(v_c*I_c) + smooth_nr) / (sum_c(v_c*(P_c + Y_c)) +
     smooth_dr)`, between 0 and 1.
@@ -140,14 +143,15 @@ def generalised_dice(
 
     Args:
         weighting: "square" (1/Y^2), "simple" (1/Y) or "uniform" (1).
-        smooth_nr, smooth_dr, squared, soft_label: as for `dice`.
+        smooth_nr, smooth_dr: added to sums of v times pixels, which are near 1/Y: 1e-5 would drown them in an image of
+            512x512 pixels.   squared, soft_label: as for `dice`.
         absent: a class with Y = 0 takes the largest weight of the others ("count"), or no part ("skip").
         class_weights multiply v.
 
     Returns:
         Scalar; with reduction="none" `[batch]` (over="image") or a scalar (over="batch"): classes are joined inside.
 
-    As MONAI's GeneralizedDiceLoss. The Model Garden's sums over the batch and adds epsilon to Y.
+    MONAI's GeneralizedDiceLoss smooths by 1e-5, else the same. The Model Garden's: over the batch, Y + epsilon.
     """
     choose(problem, weighting=(weighting, WEIGHTINGS), absent=(absent, ("count", "skip")))
     sums = region_sums(problem, squared=squared, soft_label=soft_label)

@@ -58,7 +58,8 @@ def binary_cross_entropy(problem, *, positive_weight=None, label_smoothing=0.0):
     """Binary cross-entropy, `sum(w * (a * y * -log p - (1-y) * log(1-p))) / sum(w)` for each class, 0 or more, in nats;
     then the mean over classes (times v) and images.
 
-    For one channel, or several that do not exclude each other. Ids count each class against the rest.
+    For one channel, or several that do not exclude each other. Ids count each class against the rest. Cox 1958, "The
+    regression analysis of binary sequences", the negative of its log-likelihood.
 
     Args:
         positive_weight: a, what a pixel of the class counts against one that is not: a number, or one for each class
