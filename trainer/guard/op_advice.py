@@ -1,8 +1,8 @@
 """Advice for ops: why one carries no gradient, and what to write in its place. Words only: the verdict is TensorFlow's.
 
 Each entry is (why, words, code). In the code `{x}` stands for what the user's own expression works on, `{y}` for its
-second operand, `{difference}` for {x} - {y} and `{expr}` for the expression itself. A code line that begins with `=` is the user's statement with
-that expression replaced.
+second operand, `{difference}` for {x} - {y} and `{expr}` for the expression itself. A code line that begins with `=` is
+the user's statement with that expression replaced.
 """
 
 from __future__ import annotations

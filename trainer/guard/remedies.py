@@ -34,9 +34,10 @@ _SENTENCES = {
     "outside_tape": "The values were computed outside the tape, which knows nothing of how",
     "not_used": "The loss does not use them",
     "not_trainable": "They are not trainable",
-    "untracked_variable": "The forward pass reads them, but no layer tracks them, so no optimizer will ever change them",
+    "untracked_variable": "The forward pass reads them, but no layer tracks them, so no optimizer changes them",
     "variable_replaced": "Another variable has taken their place in the forward pass",
     "constant_loss": "The loss does not depend on the model: it is a constant, or made from the labels alone",
+    "removed_function": "The loss calls a function that Keras 3 no longer has",
     "custom_gradient_none": "A custom gradient function answers None",
     "stateful_assign": (
         "The value is written to a variable by assign and read back; no gradient passes through a variable's memory"
@@ -128,6 +129,7 @@ _ADVICE = {
         "Compute the loss from what the model returned under this tape. A frequent slip is the labels on both sides.",
         ["loss = loss_fn(labels, model(images, training=True))"],
     ),
+    "removed_function": ("Use the function of that name in keras.ops.", ["K.sum(x)  ->  keras.ops.sum(x)"]),
     "custom_gradient_none": (
         "The inner function of tf.custom_gradient must return a tensor for every input, in their order.",
         [

@@ -29,6 +29,7 @@ CAUSES = (
     "stateful_assign",  # the value went through Variable.assign
     "zero_gradient",  # connected, and exactly zero
     "nan_gradient",  # NaN or infinite
+    "removed_function",  # the loss calls a function that Keras no longer has, so that it cannot be computed
 )
 
 

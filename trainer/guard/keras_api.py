@@ -1,0 +1,272 @@
+"""The guard for a Keras model: `explain_model`, and a callback that checks before the first batch of `fit`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from trainer.guard.check import enforce, explain, wanted
+from trainer.guard.frames import site_of_error
+from trainer.guard.moved import moved_names
+from trainer.guard.raised import explain_exception
+from trainer.guard.report import MissingGradientError, Report, path_of
+from trainer.guard.traced import check_traced
+
+_GRAPH_WORDS = re.compile(r"\{\{function_node .*?\}\} ?| ?\[Op:\w+\]( name: *)?")
+_EXAMPLES = 32  # of arrays as long as a training set, so many are enough to see a gradient
+
+
+def explain_model(
+    model: keras.Model, loss_fn: Any = None, x: Any = None, y: Any = None, *, sample_weight: Any = None,
+    loss_weights: Any = None,
+) -> Report:  # fmt: skip
+    """Says which variables of a Keras model do not learn from a loss, as `compile` and `fit` use the two.
+
+        report = explain_model(model, dice_loss, images, masks)
+        print(report)
+
+    Args:
+      model: any Keras model; built on `x` if it is not yet.
+      loss_fn: what `compile(loss=...)` takes: a name, a `keras.losses.Loss`, a function `(y_true, y_pred)`, or a list
+        or dict of them for several outputs. None: the loss the model was compiled with, its `compute_loss` included.
+      x, y: inputs and labels as `fit` takes them: arrays, tensors, lists or dicts of them (the first 32 examples are
+        used), or a `tf.data.Dataset` as `x`, of which one batch is taken.
+      sample_weight, loss_weights: as `fit` and `compile` take them.
+
+    Returns:
+      A report; losses that layers add (`add_loss`, regularisers) count. `K.flatten` and other functions that
+      `keras.backend` has lost become a finding, too.
+
+    Raises:
+      ValueError: there is no loss or no data, or the loss does not fit predictions and labels; the text has their
+        shapes, types and ranges.
+    """
+    x, y, sample_weight = _one_batch(x, y, sample_weight)
+    losses = _compiled_losses(model, loss_fn, loss_weights)
+    if not model.built:
+        model(x)
+
+    def forward_loss():
+        predictions = model(x, training=True)
+        loss = losses.compute_loss(x=x, y=y, y_pred=predictions, sample_weight=sample_weight, training=True)
+        return loss if losses is model else tf.add_n([loss, *map(tf.reduce_sum, model.losses)])
+
+    return _explain(model, forward_loss, x, y)
+
+
+class GradientGuard(keras.callbacks.Callback):
+    """Checks before the first batch of `fit` that every trainable variable gets a gradient.
+
+        model.fit(images, masks, callbacks=[GradientGuard()])
+
+    What is missing or untracked is known while Keras traces its training step, and stops it there. Gradients that are
+    zero or NaN need numbers: hand over a batch (`GradientGuard(images, masks)`), or use `run_eagerly=True`.
+
+    Args:
+      x, y: a batch, as for `explain_model`; with it the check is made when training begins, numbers included.
+      allow: regular expressions on the paths of variables that may stay without a gradient.
+      missing: "error" raises `MissingGradientError`, "warn" prints the report, "off" does nothing.
+
+    Attributes:
+      report: what was found, once it was looked for.
+    """
+
+    def __init__(self, x: Any = None, y: Any = None, *, allow: Sequence[str] = (), missing: str = "error"):
+        super().__init__()
+        wanted(missing)
+        self._batch = None if x is None else (x, y)
+        self._allow, self._missing = tuple(allow), missing
+        self._step = None
+        self.report: Report | None = None
+
+    def set_model(self, model: keras.Model) -> None:
+        """Stands between `fit` and the model's own `train_step` until that has run once."""
+        super().set_model(model)
+        if self._batch is not None or self._step is not None or not wanted(self._missing):
+            return
+        if type(model).train_step is not keras.Model.train_step:
+            raise ValueError(
+                f"{type(model).__name__} has a train_step of its own, whose loss GradientGuard cannot know. If its "
+                "compute_loss computes it, hand over a batch: GradientGuard(images, masks). Or check inside the step:\n"
+                "    check(lambda: loss_fn(y, model(x, training=True)), model.trainable_variables)"
+            )
+        if model.distribute_strategy is not None and model.distribute_strategy.num_replicas_in_sync > 1:
+            raise ValueError(
+                "On several replicas GradientGuard needs a batch of its own: GradientGuard(images, masks). "
+                f"Received: x=None and {model.distribute_strategy.num_replicas_in_sync} replicas"
+            )
+        self._step = model.train_step
+        model.train_function = None  # Keras keeps the traced step of an earlier fit, which would never ask again
+        model.train_step = self._first_step
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """With a batch at hand: the whole check, numbers included."""
+        if self._batch is not None and self.report is None and wanted(self._missing):
+            x, y = self._batch
+            self._found(explain_model(self.model, None, x, y))
+
+    def _first_step(self, data):
+        if self.report is None:
+            try:
+                self._found(self._report_of(data))
+            finally:
+                del self.model.train_step  # uncovers the method of the class
+        return self._step(data)
+
+    def _report_of(self, data) -> Report:
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if tf.executing_eagerly():
+            return explain_model(self.model, None, x, y, sample_weight=sample_weight)
+        return _explain_specs(self.model, x, y, sample_weight)
+
+    def _found(self, report: Report) -> None:
+        self.report = report.allowing(self._allow)
+        enforce(report, self._allow, self._missing)
+
+
+class _Losses(keras.Model):
+    """Only compiles losses, as the model would, without touching what the model was compiled with."""
+
+    def __init__(self, output_names: Sequence[str] | None):
+        super().__init__()
+        if output_names is not None:
+            self.output_names = list(output_names)
+
+
+def _compiled_losses(model: keras.Model, loss_fn: Any, loss_weights: Any) -> keras.Model:
+    if loss_fn is not None:
+        losses = _Losses(getattr(model, "output_names", None))
+        losses.compile(loss=loss_fn, loss_weights=loss_weights, jit_compile=False)
+        return losses
+    if not model.compiled:
+        raise ValueError(
+            "explain_model needs a loss: give it one, or compile the model with one first.\n"
+            "    explain_model(model, 'binary_crossentropy', images, masks)\n"
+            f"Received: loss_fn=None and the uncompiled model {model.name!r}"
+        )
+    return model
+
+
+def _one_batch(x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+    if x is None:
+        raise ValueError("explain_model needs data: explain_model(model, loss_fn, images, masks). Received: x=None")
+    if isinstance(x, tf.data.Dataset):
+        return keras.utils.unpack_x_y_sample_weight(next(iter(x)))
+    return tuple(tf.nest.map_structure(_first_examples, part) for part in (x, y, sample_weight))
+
+
+def _first_examples(array: Any) -> Any:
+    """The first examples as a tensor, NumPy's double precision made Keras's single, as `fit` does."""
+    if array is None or not hasattr(array, "shape"):
+        return array
+    if isinstance(array, np.ndarray) and array.dtype.kind == "f":
+        array = array.astype(keras.config.floatx())
+    rows = array[:_EXAMPLES] if len(array.shape) else array
+    return tf.convert_to_tensor(rows) if isinstance(rows, np.ndarray) else rows
+
+
+def _explain(model: keras.Model, forward_loss, x: Any, y: Any) -> Report:
+    variables = model.trainable_variables
+    try:
+        return explain(forward_loss, variables)
+    except Exception as error:
+        report = moved_names(error, [path_of(variable) for variable in variables])
+        if report is None:
+            raise ValueError(_why_it_failed(error, model, x, y)) from error
+        return report
+
+
+def _explain_specs(model: keras.Model, x: Any, y: Any, sample_weight: Any) -> Report:
+    """The check on a scratch graph beside the step that Keras is tracing, so that nothing is added to that one."""
+    variables = model.trainable_variables
+    reports = []
+
+    def forward_loss(x, y, sample_weight):
+        return model.compute_loss(
+            x=x, y=y, y_pred=model(x, training=True), sample_weight=sample_weight, training=True
+        )  # fmt: skip
+
+    @tf.function(autograph=False)
+    def scratch(*data):
+        with tf.GradientTape() as tape:
+            loss = forward_loss(*data)
+        try:
+            gradients = tape.gradient(loss, variables)
+        except Exception as error:
+            report = explain_exception(error, lambda: forward_loss(*data), variables)
+            if report is None:
+                raise
+            reports.append(report)
+        else:
+            reports.append(_traced_report(loss, variables, gradients, tape.watched_variables()))
+        return loss
+
+    specs = tf.nest.map_structure(_spec, (x, y, sample_weight))
+    try:
+        scratch.get_concrete_function(*specs)
+    except Exception as error:
+        report = moved_names(error, [path_of(variable) for variable in variables])
+        report = report or explain_exception(error, None, variables)
+        if report is None:
+            raise
+        return report
+    return reports[0]
+
+
+def _traced_report(loss, variables, gradients, watched) -> Report:
+    """The findings of `check_traced`, as a report that is not raised."""
+    try:
+        return check_traced(loss, variables, gradients, watched=watched)
+    except MissingGradientError as error:
+        return error.report
+
+
+def _spec(tensor: Any) -> Any:
+    return tf.TensorSpec(tensor.shape, tensor.dtype) if tf.is_tensor(tensor) else tensor
+
+
+def _why_it_failed(error: Exception, model: keras.Model, x: Any, y: Any) -> str:
+    """What met in the loss, with shapes, types and ranges: the usual culprits of an error inside it."""
+    site = site_of_error(error)
+    told = _GRAPH_WORDS.sub("", str(error).strip()).splitlines()
+    lines = [f"The loss could not be computed: {type(error).__name__}: {told[0] if told else ''}"]
+    if site is not None:
+        lines.append(f"  at {site.file}:{site.line}:  {site.code}")
+    try:
+        predictions = model(x, training=False)
+    except Exception:  # noqa: BLE001 - the model itself fails; its error is the one being told
+        lines.append(f"  inputs:      {_described(x)}")
+        return "\n".join(lines)
+    lines += [f"  predictions: {_described(predictions)}", f"  labels:      {_described(y)}"]
+    lines += _advice_on(predictions, y)
+    return "\n".join(lines)
+
+
+def _described(data: Any) -> str:
+    """Shape, type and range of every tensor of a structure."""
+    parts = []
+    for tensor in tf.nest.flatten(data):
+        values = np.asarray(tensor)
+        span = (
+            f", values {values.min():.4g} to {values.max():.4g}" if values.size and values.dtype.kind in "fiub" else ""
+        )
+        parts.append(f"shape {tuple(values.shape)}, {values.dtype}{span}")
+    return "; ".join(parts)
+
+
+def _advice_on(predictions: Any, y: Any) -> list[str]:
+    lines = []
+    for prediction, label in zip(tf.nest.flatten(predictions), tf.nest.flatten(y), strict=False):
+        shape, wanted_shape = tuple(np.shape(label)), tuple(prediction.shape)
+        if tf.as_dtype(label.dtype) != prediction.dtype:
+            lines.append("  Types differ. Cast the labels, not the prediction: y_true = tf.cast(y_true, y_pred.dtype)")
+        if shape != wanted_shape and (*shape, 1) == wanted_shape:
+            lines.append("  The labels lack the last axis, which may broadcast: y_true = y_true[..., None]")
+        elif shape != wanted_shape:
+            lines.append(f"  The shapes differ: labels {shape}, predictions {wanted_shape}.")
+    return lines
