@@ -1,4 +1,4 @@
-"""Sums and means that count what is to be counted, and powers and logarithms that are finite at their ends."""
+"""Means over space that count what is to be counted, and powers and logarithms that are finite at their ends."""
 
 import tensorflow as tf
 
@@ -6,16 +6,6 @@ from losses.problem import Problem
 from losses.reduction import ratio
 from losses.statistics import exact_sum
 from losses.sums import safe_log
-
-
-def over_groups(problem: Problem, per_image: tf.Tensor) -> tf.Tensor:
-    """`[b, …]` sums of the classes that count to `[groups, …]`: as they are, or summed over the (global) batch."""
-    if problem.over == "image":
-        return per_image
-    if problem.image_weights is not None:
-        shape = [-1] + [1] * (per_image.shape.rank - 1)
-        per_image = per_image * tf.reshape(tf.cast(problem.image_weights, per_image.dtype), shape)
-    return problem.over_replicas(tf.reduce_sum(per_image, axis=0, keepdims=True))
 
 
 def space_mean(problem: Problem, values: tf.Tensor) -> tf.Tensor:
@@ -35,7 +25,7 @@ def space_mean(problem: Problem, values: tf.Tensor) -> tf.Tensor:
         if weights.shape[-1] > values.shape[-1]:
             weights = tf.reduce_max(weights, axis=-1, keepdims=True)
         values, count = values * weights, exact_sum(weights)
-    return ratio(over_groups(problem, exact_sum(values)), over_groups(problem, count))
+    return ratio(problem.over_groups(exact_sum(values)), problem.over_groups(count))
 
 
 def power(base: tf.Tensor, exponent: float) -> tf.Tensor:

@@ -108,7 +108,7 @@ def _along_first_axis(inside, length, dtype):
         return offset * 2, tf.minimum(distance, tf.minimum(before, after) + tf.cast(offset, dtype) * length)
 
     _, distance = tf.while_loop(
-        lambda offset, _: offset < size,
+        lambda offset, distance: offset < size,
         longer,
         [tf.constant(1), distance],
         shape_invariants=[tf.TensorShape([]), inside.shape],

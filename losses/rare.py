@@ -3,7 +3,7 @@ sensitivity-specificity."""
 
 import tensorflow as tf
 
-from losses.averages import negative_logs, over_groups, power, space_mean
+from losses.averages import negative_logs, power, space_mean
 from losses.definition import loss
 from losses.options import choose, in_range
 from losses.reduction import ratio, reduce_classes, reduce_groups
@@ -175,7 +175,7 @@ def nacl(problem, *, alpha=0.1, kernel_size=3, distance="l1"):
     if kernel_size < 1 or kernel_size % 2 == 0:
         raise ValueError(f"nacl: kernel_size must be odd, such as 3. Received: kernel_size={kernel_size}")
     sums = image_sums(problem)
-    nll, target = (over_groups(problem, tf.reduce_sum(sums[name], -1, keepdims=True)) for name in ("nll", "target"))
+    nll, target = (problem.over_groups(tf.reduce_sum(sums[name], -1, keepdims=True)) for name in ("nll", "target"))
     labels = problem.targets()
     if problem.valid is not None:
         labels = tf.where(problem.valid, labels, tf.zeros_like(labels))

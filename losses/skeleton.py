@@ -1,8 +1,10 @@
 """Losses on soft skeletons, which ask that thin structures stay connected."""
 
+import functools
+import math
+
 import tensorflow as tf
 
-from losses.averages import over_groups
 from losses.definition import loss
 from losses.options import in_range
 from losses.problem import Problem
@@ -83,36 +85,30 @@ def _cldice(problem: Problem, iterations, smooth_nr, smooth_dr, epsilon):
     maps = (skeleton_p * y, skeleton_p, skeleton_y * p, skeleton_y)
     if problem.pixel_weights is not None:
         maps = (values * problem.pixel_weights for values in maps)
-    hit_p, all_p, hit_y, all_y = (over_groups(problem, tf.reduce_sum(exact_sum(values), axis=-1)) for values in maps)
+    hit_p, all_p, hit_y, all_y = (problem.over_groups(tf.reduce_sum(exact_sum(values), axis=-1)) for values in maps)
     precision = ratio(hit_p + smooth_nr, all_p + smooth_dr)
     sensitivity = ratio(hit_y + smooth_nr, all_y + smooth_dr)
     return 1 - ratio(2 * precision * sensitivity, precision + sensitivity + epsilon)
 
 
-def _three(values, axis, extreme):
-    """The extreme of each element and its two neighbours along `axis`; the ends have one neighbour."""
-    first, last = (_part(values, axis, end) for end in (slice(None, 1), slice(-1, None)))
-    before = tf.concat([first, _part(values, axis, slice(None, -1))], axis)
-    after = tf.concat([_part(values, axis, slice(1, None)), last], axis)
-    return extreme(extreme(before, values), after)
-
-
-def _part(values, axis, piece):
-    return values[(slice(None),) * axis + (piece,)]
-
-
 def _erode(values):
     """The smallest of each element and its neighbours along the axes, a cross."""
-    axes = range(1, values.shape.rank - 1)
-    crosses = [_three(values, axis, tf.minimum) for axis in axes]
-    result = crosses[0]
-    for cross in crosses[1:]:
-        result = tf.minimum(result, cross)
-    return result
+    return functools.reduce(tf.minimum, (-_largest_along(-values, axis) for axis in _space(values)))
 
 
 def _dilate(values):
     """The largest of each element and all its neighbours, diagonal ones included."""
-    for axis in range(1, values.shape.rank - 1):
-        values = _three(values, axis, tf.maximum)
-    return values
+    return functools.reduce(_largest_along, _space(values), values)
+
+
+def _space(values):
+    return range(1, values.shape.rank - 1)
+
+
+def _largest_along(values, axis):
+    """The largest of each element and its two neighbours along `axis`; beyond the border there is nothing."""
+    known = values.shape.as_list()
+    shape = [tf.shape(values)[i] if size is None else size for i, size in enumerate(known)]
+    # Planes of (along the axis, across it): TensorFlow has no pooling of volumes in float64.
+    rows = tf.reshape(values, [-1, shape[axis], math.prod(shape[axis + 1 : -1]), known[-1]])
+    return tf.ensure_shape(tf.reshape(tf.nn.max_pool2d(rows, [3, 1], 1, "SAME"), shape), values.shape)

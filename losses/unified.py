@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from losses.averages import negative_logs, over_groups, power, space_mean
+from losses.averages import negative_logs, power, space_mean
 from losses.definition import loss
 from losses.options import choose, in_range
 from losses.reduction import reduce_groups
@@ -53,7 +53,7 @@ def unified_focal(problem, *, form="asymmetric", weight=0.5, delta=0.6, gamma=0.
     weights = problem.weights()
     maps = (p * y, (1 - p) * y, p * (1 - y))
     hit, missed, wrong = (
-        over_groups(problem, exact_sum(values if weights is None else values * weights)) for values in maps
+        problem.over_groups(exact_sum(values if weights is None else values * weights)) for values in maps
     )
     # 1 - T with the numerator written out: no digits are lost near a perfect prediction.
     mistakes = delta * missed + (1 - delta) * wrong
