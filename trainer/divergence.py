@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 
 import numpy as np
-import tensorflow as tf
-
 from trainer import checkpoint, guard
 from trainer.data import training_batches
 from trainer.errors import EXIT_FAILED, UserError
@@ -120,13 +118,7 @@ class Divergence:
         """Runs the batch again, once, with the guard looking for the operation and the line."""
         run = self._run
         batch = self._global_batch(step)
-
-        def forward_loss():
-            outputs = run.state.model(batch["image"], training=True)
-            total = run.objective(batch["label"], outputs).total
-            return tf.add_n([total, *run.state.model.losses]) if run.state.model.losses else total
-
-        report = guard.explain(forward_loss, run.state.trainable)
+        report = guard.explain(run.forward_loss(batch), run.state.trainable)
         if report.ok:
             return (
                 "  Computed again in one piece the gradients are finite: the overflow comes from the arithmetic of "

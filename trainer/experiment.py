@@ -20,6 +20,7 @@ from trainer.describe import opening_text
 from trainer.divergence import Divergence
 from trainer.errors import EXIT_FAILED, EXIT_OK, EXIT_RESUMABLE
 from trainer.evaluate import make_evaluator
+from trainer.failures import explain_failure
 from trainer.lock import WorkdirLock
 from trainer.loop import Action, run_loop
 from trainer.metrics import scored_classes
@@ -67,6 +68,11 @@ def train(config: Config, options: Options) -> int:
         tell(f"Warm start from {saved.folder}: {warm_start(run.state, saved, config.checkpoint.warm_start_pattern)}")
     try:
         return _train(run, options)
+    except Exception as error:
+        explained = explain_failure(error, run)
+        if explained is None:
+            raise
+        raise explained from error
     finally:
         run.saver.wait()
         if lock is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 
+import tensorflow as tf
+
 from configs.schema import Config
 from trainer.clock import Clock
 from trainer.objective import Objective
@@ -63,6 +65,16 @@ class Run:
 
     def step(self) -> int:
         return int(self.state.step.numpy())
+
+    def forward_loss(self, batch) -> Callable[[], tf.Tensor]:
+        """The scalar loss of one batch as a function without arguments, for the guard to run."""
+
+        def forward_loss():
+            outputs = self.state.model(batch["image"], training=True)
+            total = self.objective(batch["label"], outputs).total
+            return tf.add_n([total, *self.state.model.losses]) if self.state.model.losses else total
+
+        return forward_loss
 
     def save(self, *, best: tuple[str, float] | None = None) -> None:
         """Saves the state as it is, unless this step is saved already and is no new best."""
