@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import keras
@@ -9,11 +10,13 @@ import tensorflow as tf
 
 from trainer.guard import outside
 from trainer.guard.asked import Asked
-from trainer.guard.causes import place_fields
+from trainer.guard.causes import cut_findings, place_fields
 from trainer.guard.lineage import FLOAT_LOSS, Lineage, loss_keys
 from trainer.guard.owners import handles_of, trainable_of, variables_of
 from trainer.guard.recorder import Recording
 from trainer.guard.report import Finding, path_of
+from trainer.guard.retrace import Retraced, retrace
+from trainer.guard.trace import differentiable
 
 
 def absent_findings(recording: Recording, lineage: Lineage, absent: Sequence[Asked], asked: Sequence[Asked],
@@ -31,9 +34,13 @@ def absent_findings(recording: Recording, lineage: Lineage, absent: Sequence[Ask
     read = [one for one in absent if any(k in readers for k in one.keys)]
     unread = [one for one in absent if one not in read]
     others = _other_variables(recording, lineage, asked)
+    steering, read = _steering(recording, read)
+    if steering and not read and not unread:
+        return steering
+    absent = [*read, *unread]
     if len(absent) == len(asked) and not others:
         return _nothing_reaches(recording, lineage, read, unread, forward_loss)
-    findings = []
+    findings = list(steering)
     if read:
         findings.append(_dropped(recording, read))
     if unread:
@@ -48,11 +55,28 @@ def _nothing_reaches(recording, lineage, read, unread, forward_loss) -> list[Fin
         if made is not None:
             return [_before_the_tape(unread, made)]
     paths = [one.path for one in (*read, *unread)]
-    return [constant_loss(recording, lineage, paths)]
+    return [_constant(recording, paths, retrace(forward_loss))]
 
 
-def constant_loss(recording: Recording, lineage: Lineage, paths: Sequence[str]) -> Finding:
+def _steering(recording: Recording, read: Sequence[Asked]) -> tuple[list[Finding], list[Asked]]:
+    """Findings for variables that only decide which way Python goes, and the variables that do not."""
+    findings, left = [], list(read)
+    for escape in recording.trace.escapes:
+        if not left or differentiable(escape.tensor):
+            continue
+        trace = copy.copy(recording.trace)
+        trace.loss = escape.tensor
+        choice = Lineage(trace)
+        steering = [one for one in left if choice.distance_of(one.keys)]
+        findings += cut_findings(choice, steering)
+        left = [one for one in left if one not in steering]
+    return findings, left
+
+
+def _constant(recording: Recording, paths: Sequence[str], graph: Retraced) -> Finding:
     """The finding for a loss that no variable flows into."""
+    if graph.escape_site is not None:
+        return Finding("missing", "left_tensorflow", paths, detail=f"{graph.error}", **place_fields(graph.escape_site))
     keys = loss_keys(recording.loss)
     op = next((recording.trace.producers[k] for k in keys if k in recording.trace.producers), None)
     if not keys:
@@ -61,7 +85,8 @@ def constant_loss(recording: Recording, lineage: Lineage, paths: Sequence[str]) 
         detail = f"forward_loss() returned {type(recording.loss).__name__}, a plain number, not a tensor."
     else:
         detail = "No variable has any influence on the value of the loss."
-    return Finding("missing", "constant_loss", tuple(paths), detail=detail, **place_fields(op and op.site))
+    site = op.site if op is not None else graph.loss_site
+    return Finding("missing", "constant_loss", tuple(paths), detail=detail, **place_fields(site))
 
 
 def _dropped(recording: Recording, read: Sequence[Asked]) -> Finding:

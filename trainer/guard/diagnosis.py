@@ -8,10 +8,11 @@ import tensorflow as tf
 
 from trainer.guard.absent import absent_findings
 from trainer.guard.asked import Answer, Asked, is_finite, is_zero
-from trainer.guard.causes import cut_findings, finding_of, integer_finding
-from trainer.guard.lineage import Lineage, Way
+from trainer.guard.causes import cut_findings, integer_finding
+from trainer.guard.lineage import Lineage
 from trainer.guard.nonfinite import nonfinite_findings
 from trainer.guard.owners import trainable_at_heart
+from trainer.guard.raised import explain_exception, raising
 from trainer.guard.recorder import Recording, record_run
 from trainer.guard.reentry import lineage_with_python
 from trainer.guard.report import Finding, Report
@@ -24,8 +25,12 @@ def diagnose(forward_loss: Callable, asked: Sequence[Asked], answer: Answer) -> 
     """Runs the forward pass again, recorded, and says what is wrong with it."""
     recording = _record(forward_loss, answer)
     if recording.error is not None:
-        raise answer.forward_error or recording.error
-    lineage = lineage_with_python(recording, forward_loss)
+        error = answer.forward_error or recording.error
+        report = explain_exception(error, None, [one.variable for one in asked])
+        if report is None:
+            raise error
+        return report
+    lineage = lineage_with_python(recording, forward_loss, asked)
     findings = []
     if not asked:
         findings += _empty(recording, lineage)
@@ -113,15 +118,3 @@ def _empty(recording: Recording, lineage: Lineage) -> list[Finding]:
     if strays:
         return strays
     return [Finding("missing", "not_trainable", detail="The list of variables is empty, and every layer is frozen.")]
-
-
-def raising(lineage: Lineage, asked: Sequence[Asked]) -> list[Finding]:
-    """Findings for ops whose gradient raises, although another way would have been open."""
-    findings = []
-    for edge in lineage.edges():
-        if edge.way is Way.RAISES:
-            through = [one.path for one in asked if edge.source in lineage.descends_from(one.keys)]
-            if through:
-                findings.append(finding_of(lineage, edge, through))
-    return findings
-

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import gc
 import linecache
 import os
 import sys
 import sysconfig
 from collections.abc import Iterable
-from types import CodeType, FrameType
+from types import CodeType, FrameType, FunctionType
 
 import keras
 import tensorflow as tf
@@ -41,7 +42,7 @@ class Site:
         return linecache.getline(self.file, self.line).strip()
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def is_user_file(file: str) -> bool:
     """Whether a reader would call this file their own: no library, no part of Python, no part of the guard."""
     if file.startswith("<") and not file.startswith("<ipython"):
@@ -81,20 +82,46 @@ def sites_of(steps: Iterable[Step]) -> list[Site]:
 def site_of_operation(operation: tf.Operation) -> Site | None:
     """The user's innermost line that built a graph operation; a traceback of TensorFlow has no columns."""
     for file, line, *_ in reversed(list(operation.traceback or ())):
-        if is_user_file(file):
+        if os.path.dirname(file) == _HERE:  # the guard itself ran the user's function; outside of it is somebody else
+            return None
+        if _is_rewritten(file):
+            file, line = _before_rewriting(file).get(line, (None, None))
+        if file and is_user_file(file):
             return Site(file, line)
     return None
 
 
 def site_of_error(error: BaseException) -> Site | None:
     """The user's innermost line on the way to an error."""
+    # AutoGraph runs rewritten code; its errors carry the way back to the original lines, under no public name.
+    for frame in getattr(getattr(error, "ag_error_metadata", None), "translated_stack", ()):
+        if is_user_file(frame.filename) and not _is_rewritten(frame.filename):
+            return Site(frame.filename, frame.lineno)
     steps, traceback = [], error.__traceback__
     while traceback is not None:
         code = traceback.tb_frame.f_code
-        if is_user_file(code.co_filename):
+        if os.path.dirname(code.co_filename) == _HERE:
+            steps.clear()
+        elif is_user_file(code.co_filename) and not _is_rewritten(code.co_filename):
             steps.append((code, traceback.tb_lasti))
         traceback = traceback.tb_next
     return site_of(reversed(steps))
+
+
+def _is_rewritten(file: str) -> bool:
+    return "__autograph_generated_file" in file
+
+
+@functools.lru_cache(maxsize=256)
+def _before_rewriting(file: str) -> dict[int, tuple[str, int]]:
+    """The user's place for each line of a file that AutoGraph wrote. TensorFlow maps them itself, but not in replica threads."""
+    for thing in gc.get_objects():
+        if type(thing) is FunctionType and thing.__code__.co_filename == file:
+            origins = getattr(thing, "ag_source_map", None)
+            if origins:
+                return {spot.lineno: (origin.loc.filename, origin.loc.lineno) for spot, origin in origins.items()
+                        if spot.filename == file}  # fmt: skip
+    return {}
 
 
 def definition_of(function) -> Site | None:

@@ -12,6 +12,7 @@ from trainer.guard.trace import Op, Trace, key
 _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 _BRANCHES = frozenset({"If", "StatelessIf", "Case", "StatelessCase"})
 _LOOPS = frozenset({"While", "StatelessWhile"})
+OPENED = _CALLS | _BRANCHES | _LOOPS  # ops with a body, which are never asked for their gradient as a whole
 
 
 def trace_of(graph: tf.Graph) -> Trace:
@@ -82,9 +83,7 @@ def _open_loop(trace: Trace, op: Op, bodies: Bodies) -> bool:
         return False
     first, last = _open(trace, body, op.sources, op.results, bodies)
     for before, after in zip(first, last, strict=False):
-        trace.link(after, before)  # what one turn leaves is what the next one finds
-    for source, result in zip(op.sources, op.results, strict=False):
-        trace.link(source, result)  # no turn at all
+        trace.link(after, before)  # what one turn leaves is what the next one finds; that it never turns is not looked at
     tested, verdict = _open(trace, condition, op.sources, (), bodies)
     for after, value in zip(last, tested, strict=False):
         trace.link(after, value)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import enum
+import functools
 from collections.abc import Iterable, Iterator
 
 from trainer.guard.frames import Site
@@ -120,6 +121,23 @@ class Lineage:
                 seen.add(known)
                 queue.extend(edge.target for edge in self.leaving.get(known, ()))
         return seen
+
+    def ancestors(self, known: int) -> set[int]:
+        """All keys that some way leads from to this one, itself included."""
+        seen, queue = set(), [known]
+        while queue:
+            one = queue.pop()
+            if one not in seen:
+                seen.add(one)
+                queue.extend(self._arriving.get(one, ()))
+        return seen
+
+    @functools.cached_property
+    def _arriving(self) -> dict[int, list[int]]:
+        arriving = collections.defaultdict(list)
+        for edge in self.edges():
+            arriving[edge.target].append(edge.source)
+        return arriving
 
     def edges(self) -> Iterator[Edge]:
         """All edges between ancestors of the loss."""

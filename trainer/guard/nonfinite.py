@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -11,7 +11,7 @@ from trainer.guard.causes import chain_from, link_of, place_fields
 from trainer.guard.lineage import Edge, Lineage
 from trainer.guard.recorder import Recording
 from trainer.guard.report import Finding
-from trainer.guard.slopes import ancestors, finite_keys, frontier, merged, slopes, tensors_of
+from trainer.guard.slopes import finite_keys, frontier, merged, slopes, tensors_of
 from trainer.guard.trace import Op, key
 
 
@@ -33,9 +33,20 @@ def nonfinite_findings(recording: Recording, lineage: Lineage, affected: Sequenc
 
 
 def _forward_origins(recording: Recording) -> list[tuple[Op | None, tf.Tensor]]:
-    """The ops with finite inputs from which the NaN of the loss comes; with None, tensors that came in as NaN."""
+    """The ops with finite inputs from which the NaN of the loss comes; with None, tensors that came in like that.
+
+    Infinity that comes in from outside is meant (a mask of attention is): then it is the op that makes NaN of it.
+    """
+    losses = [part for part in tf.nest.flatten(recording.loss) if hasattr(part, "numpy")]
+    origins = _origins(recording, [part for part in losses if not is_finite(part)], is_finite)
+    if any(op is None and not _has_nan(tensor) for op, tensor in origins):
+        made = _origins(recording, [part for part in losses if _has_nan(part)], lambda part: not _has_nan(part))
+        return made or origins
+    return origins
+
+
+def _origins(recording: Recording, queue: list, is_good: Callable) -> list[tuple[Op | None, tf.Tensor]]:
     trace, origins, seen = recording.trace, {}, set()
-    queue = [part for part in tf.nest.flatten(recording.loss) if hasattr(part, "numpy") and not is_finite(part)]
     while queue:
         tensor = queue.pop()
         if key(tensor) in seen:
@@ -43,11 +54,15 @@ def _forward_origins(recording: Recording) -> list[tuple[Op | None, tf.Tensor]]:
         seen.add(key(tensor))
         op = trace.producers.get(key(tensor))
         inputs = [t for t in op.inputs if hasattr(t, "numpy") and t.dtype.is_floating] if op else []
-        bad = [t for t in inputs if not is_finite(t)]
+        bad = [t for t in inputs if not is_good(t)]
         queue.extend(bad)
         if not bad:
             origins.setdefault(_place(op, tensor), (op, tensor))
     return list(origins.values())
+
+
+def _has_nan(tensor: tf.Tensor) -> bool:
+    return tensor.dtype.is_floating and bool(tf.reduce_any(tf.math.is_nan(tensor)))
 
 
 def _place(op: Op | None, tensor) -> tuple:
@@ -64,12 +79,12 @@ def _forward(recording: Recording, op: Op | None, bad: tf.Tensor, paths: Sequenc
         return Finding("nonfinite", "nan_gradient", paths, detail=detail, **place_fields(reader and reader.site))
     shown = ", ".join(_range(t) for t in op.inputs if hasattr(t, "numpy") and t.dtype.is_floating)
     return Finding("nonfinite", "nan_gradient", paths, op_type=op.type, op_name=op.name,
-                   detail=f"On the way forward its result holds {kinds}. Its inputs are finite: {shown}.",
+                   detail=f"On the way forward its result holds {kinds}. Its inputs: {shown}.",
                    chain=_chain(recording, op), **place_fields(op.site))  # fmt: skip
 
 
 def _backward(lineage: Lineage, group: Sequence[Edge], affected: Sequence[Asked]) -> Finding:
-    behind = set().union(*(ancestors(lineage, edge.source) for edge in group))
+    behind = set().union(*(lineage.ancestors(edge.source) for edge in group))
     paths = [one.path for one in affected if behind & set(one.keys)]
     edge = group[0]
     shown = ", ".join(_range(t) for t in edge.op.inputs if hasattr(t, "numpy") and t.dtype.is_floating)

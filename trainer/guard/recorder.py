@@ -54,7 +54,7 @@ def record_run(forward_loss: Callable, *, flat: bool = True, nudge: bool = False
         with tf.GradientTape(persistent=True) as tape:
             recording.tape = tape
             try:
-                recording.loss = forward_loss()
+                recording.loss = tf.autograph.experimental.do_not_convert(forward_loss)() if flat else forward_loss()
             except Exception as error:  # noqa: BLE001 - the user's code may raise anything; it is part of the answer
                 recording.error = error
     recording.trace.loss = recording.loss

@@ -6,27 +6,32 @@ constants that move with it came from there, and all others (labels, weights of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from trainer.guard.lineage import FLOAT_LOSS, PYTHON_WORLD, Lineage
+from trainer.guard.asked import Asked
+from trainer.guard.lineage import FLOAT_LOSS, Lineage
 from trainer.guard.recorder import Recording, record_run
 from trainer.guard.state import preserved
 from trainer.guard.trace import Trace, key
 
 
-def lineage_with_python(recording: Recording, forward_loss: Callable, **options) -> Lineage:
-    """The lineage of a recorded run, with the ways through Python that really lead somewhere."""
-    lineage = Lineage(recording.trace, **options)
-    if not recording.trace.escapes:
+def lineage_with_python(recording: Recording, forward_loss: Callable, asked: Sequence[Asked]) -> Lineage:
+    """The lineage of a recorded run, with the ways through Python that really lead somewhere.
+
+    Only where some variable has no other way to the loss does it matter, and is the forward pass run again.
+    """
+    lineage = Lineage(recording.trace)
+    lost = [one for one in asked if lineage.distance_of(one.keys) is None]
+    if not recording.trace.escapes or not (lost or not asked):
         return lineage
-    wider = Lineage(recording.trace, reentries=_loose(recording.trace), **options)
-    if PYTHON_WORLD not in wider.distance:
+    wider = Lineage(recording.trace, reentries=_loose(recording.trace))
+    if all(wider.distance_of(one.keys) is None for one in lost):
         return lineage
     moved = _moved(recording, forward_loss)
-    return Lineage(recording.trace, reentries=moved, **options) if moved is not None else wider
+    return Lineage(recording.trace, reentries=moved) if moved is not None else wider
 
 
 def _loose(trace: Trace) -> list[int]:

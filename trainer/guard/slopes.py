@@ -50,20 +50,6 @@ def frontier(lineage: Lineage, good: set[int], bad: set[int]) -> list[Edge]:
     ]  # fmt: skip
 
 
-def ancestors(lineage: Lineage, known: int) -> set[int]:
-    """All keys that some way leads from to this one."""
-    arriving: dict[int, list[int]] = {}
-    for edge in lineage.edges():
-        arriving.setdefault(edge.target, []).append(edge.source)
-    seen, queue = set(), [known]
-    while queue:
-        one = queue.pop()
-        if one not in seen:
-            seen.add(one)
-            queue.extend(arriving.get(one, ()))
-    return seen
-
-
 def nonzero_keys(gradients: dict[int, Any]) -> set[int]:
     return {known for known, gradient in gradients.items() if not is_zero(gradient)}
 

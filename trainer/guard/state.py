@@ -37,8 +37,15 @@ def preserved() -> Iterator[None]:
 
 def _all_variables() -> list[tf.Variable]:
     # A forward pass may assign to variables that it was never handed: running statistics, seeds, metrics.
-    kind = resource_variable_ops.BaseResourceVariable
-    return [thing for thing in gc.get_objects() if issubclass(type(thing), kind)]
+    kinds: dict[type, bool] = {}
+    found = []
+    for thing in gc.get_objects():
+        kind = type(thing)
+        if kind not in kinds:
+            kinds[kind] = issubclass(kind, resource_variable_ops.BaseResourceVariable)
+        if kinds[kind]:
+            found.append(thing)
+    return found
 
 
 def _value_of(variable) -> tf.Tensor | None:

@@ -16,7 +16,7 @@ from trainer.guard.causes import chain_from, cut_findings, place_fields
 from trainer.guard.lineage import Edge, Lineage
 from trainer.guard.recorder import Recording
 from trainer.guard.report import Finding
-from trainer.guard.slopes import ancestors, frontier, merged, nonzero_keys, slopes, tensors_of, varied
+from trainer.guard.slopes import frontier, merged, nonzero_keys, slopes, tensors_of, varied
 
 _MOST_ROUNDS = 6
 _MOST_EDGES = 64
@@ -74,7 +74,7 @@ def _reached(recording: Recording, one: Asked, alive: set[int]) -> bool:
 
 
 def _upstream(lineage: Lineage, edge: Edge, left: Sequence[Asked]) -> list[str]:
-    behind = ancestors(lineage, edge.source)
+    behind = lineage.ancestors(edge.source)
     return [one.path for one in left if behind & set(one.keys)]
 
 

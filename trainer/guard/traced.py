@@ -1,0 +1,180 @@
+"""The check that a training step makes while it is being traced: all is known from the graph, and nothing is added to it."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterable, Sequence
+
+import tensorflow as tf
+
+from trainer.guard import graphs
+from trainer.guard.asked import Asked, asked_of
+from trainer.guard.causes import cut_findings, integer_finding, place_fields
+from trainer.guard.check import enforce, wanted
+from trainer.guard.lineage import Lineage
+from trainer.guard.owners import handles_of, trainable_at_heart
+from trainer.guard.probe import Kind, probe
+from trainer.guard.report import Finding, Report, path_of
+from trainer.guard.trace import Op, Trace
+from trainer.guard.untracked import may_be_stray
+
+
+@tf.autograph.experimental.do_not_convert  # it runs inside the user's tf.function, and is no part of it
+def check_traced(
+    loss: tf.Tensor,
+    variables: Iterable,
+    gradients: Sequence,
+    *,
+    watched: Iterable[tf.Variable] = (),
+    allow: Sequence[str] = (),
+    missing: str = "error",
+) -> Report:
+    """Checks a step under trace, after `tape.gradient`, in a replica of a strategy as well as outside of one.
+
+    Args:
+      loss: the loss in the graph being built, scaled or not.
+      variables: what the gradients were asked for.
+      gradients: what `tape.gradient` answered, with its Nones, in the same order.
+      watched: `tape.watched_variables()`, to find trainable variables that nobody listed.
+      allow: regular expressions; variables whose whole path one of them matches may have no gradient.
+      missing: "error" raises, "warn" prints the report and goes on, "off" does nothing.
+
+    Returns:
+      The report, without what is allowed. A zero or NaN that only the numbers show is not in it: no number exists yet.
+
+    Raises:
+      MissingGradientError: something is wrong and `missing="error"`.
+    """
+    if not wanted(missing):
+        return Report()
+    report = _report(loss, asked_of(variables), list(gradients), tuple(watched))
+    return enforce(report, allow, missing)
+
+
+def lineage_findings(trace: Trace, asked: Sequence[Asked], lacking: Sequence[Asked]) -> list[Finding]:
+    """Findings for the variables of a graph whose gradient is None."""
+    lineage = Lineage(trace)
+    findings, cut, unread, dropped, frozen, unwatched = [], [], [], [], [], []
+    for one in lacking:
+        distance = lineage.distance_of(one.keys)
+        if not one.is_tensor and not trainable_at_heart(one.variable):
+            frozen.append(one)
+        elif distance is None:
+            (dropped if _reads(trace, one) else unread).append(one)
+        elif not (one.dtype.is_floating or one.dtype.is_complex):
+            findings.append(integer_finding(lineage, one))
+        else:
+            (cut if distance else unwatched).append(one)
+    findings += cut_findings(lineage, cut)
+    if len(unread) + len(dropped) == len(asked) and not _any_variable(lineage):
+        op = next((trace.producers[k] for k in lineage.distance if k in trace.producers), None)
+        detail = "No variable has any influence on the value of the loss."
+        return [_finding("constant_loss", [*unread, *dropped], detail, op), *findings]
+    first = next((op for one in dropped for op in _reads(trace, one)), None)
+    outside = next((op for one in unwatched for op in _reads(trace, one)), None)
+    for cause, group, detail, op in (
+        ("not_used", dropped, "The forward pass reads them, and drops what it computes before the loss.", first),
+        ("not_used", unread, "The forward pass never reads them.", None),
+        ("not_trainable", frozen, "They were made with trainable=False, so no tape watches them.", None),
+        ("outside_tape", unwatched, "The loss is computed from them where the tape did not record: before it was "
+                                    "opened, or inside tape.stop_recording().", outside),
+    ):  # fmt: skip
+        if group:
+            findings.append(_finding(cause, group, detail, op))
+    return findings
+
+
+def _report(loss, asked: Sequence[Asked], gradients: Sequence, watched: Sequence[tf.Variable]) -> Report:
+    lacking = [one for one, gradient in zip(asked, gradients, strict=True) if gradient is None]
+    graph = getattr(loss, "graph", None) if not hasattr(loss, "numpy") else None
+    if graph is None:
+        return Report(_eager_findings(lacking), len(asked))
+    if not lacking and not may_be_stray(watched, asked) and not may_hide_zeros(loss):
+        return Report((), len(asked))
+    trace = graphs.trace_of(graph)
+    trace.loss = loss
+    findings = lineage_findings(trace, asked, lacking) if lacking else []
+    strict = Lineage(trace, zeros_cost=True)
+    held = [one for one in asked if one not in lacking and (strict.distance_of(one.keys) or 0) > 0]
+    findings += _zeros(strict, held)
+    findings += _untracked(strict, asked, watched)
+    return Report(tuple(findings), len(asked))
+
+
+def may_hide_zeros(loss: tf.Tensor) -> bool:
+    """Whether the loss has an ancestor at which a gradient may become zeros: a branch, a loop, a call, a sign.
+
+    Where there is none, a gradient that is not None is no zero by construction. This is all that a healthy step costs.
+    """
+    seen, queue = {loss.op}, [loss.op]
+    while queue:
+        operation = queue.pop()
+        if _answers_zeros(operation):
+            return True
+        for tensor in operation.inputs:
+            if tensor.op not in seen:
+                seen.add(tensor.op)
+                queue.append(tensor.op)
+    return False
+
+
+def _answers_zeros(operation: tf.Operation) -> bool:
+    if operation.type not in _zero_types:
+        op = Op(operation.type, tuple(operation.inputs), tuple(operation.outputs), operation=operation)
+        _zero_types[op.type] = op.type in graphs.OPENED or any(Kind.ZERO in row for row in probe(op))
+    return _zero_types[operation.type]
+
+
+_zero_types: dict[str, bool] = {}
+
+
+def _zeros(lineage: Lineage, held: Sequence[Asked]) -> list[Finding]:
+    """Gradients that exist and are zero by construction: of a sign, or of a None inside a branch or a loop."""
+    return cut_findings(lineage, held, kind="zero")
+
+
+def _untracked(lineage: Lineage, asked: Sequence[Asked], watched: Sequence[tf.Variable]) -> list[Finding]:
+    ours = {k for one in asked for k in one.keys}
+    strays = [v for v in watched if not ours & set(handles_of(v)) and lineage.distance_of(handles_of(v)) == 0]
+    if not strays:
+        return []
+    frozen = _frozen_by_keras()
+    findings = []
+    for variable in strays:
+        keys = set(handles_of(variable))
+        if not keys & frozen.keys() or frozen[next(iter(keys & frozen.keys()))].trainable:
+            named = next((frozen[k] for k in keys if k in frozen), variable)
+            op = next((op for k in keys for op in lineage.trace.readers.get(k, ())), None)
+            findings.append(Finding("untracked", "untracked_variable", [path_of(named)],
+                                    **place_fields(op and op.site)))  # fmt: skip
+    return findings
+
+
+def _frozen_by_keras() -> dict[int, object]:
+    """All Keras variables of the process by handle. A TensorFlow variable does not know the Keras one around it."""
+    import keras
+
+    found = {}
+    for thing in gc.get_objects():
+        if issubclass(type(thing), keras.Variable) and getattr(thing, "_value", None) is not None:
+            found.update(dict.fromkeys(handles_of(thing), thing))
+    return found
+
+
+def _eager_findings(lacking: Sequence[Asked]) -> list[Finding]:
+    if not lacking:
+        return []
+    detail = "This step runs eagerly, so there is no graph to search; trainer.guard.explain() says why."
+    return [Finding("missing", "not_used", [one.path for one in lacking], detail=detail)]
+
+
+def _reads(trace: Trace, one: Asked) -> list[Op]:
+    return [op for k in one.keys for op in trace.readers.get(k, ())]
+
+
+def _any_variable(lineage: Lineage) -> bool:
+    return any(lineage.distance_of([handle]) is not None for handle in lineage.trace.readers)
+
+
+def _finding(cause: str, group: Sequence[Asked], detail: str, op: Op | None) -> Finding:
+    return Finding("missing", cause, [one.path for one in group], detail=detail, **place_fields(op and op.site))
