@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -56,7 +57,9 @@ def explain_model(
         loss = losses.compute_loss(x=x, y=y, y_pred=predictions, sample_weight=sample_weight, training=True)
         return loss if losses is model else tf.add_n([loss, *map(tf.reduce_sum, model.losses)])
 
-    return _explain(model, forward_loss, x, y)
+    report = _explain(model, forward_loss, x, y)
+    note = _broadcast_note(loss_fn, model, x, y)
+    return dataclasses.replace(report, notes=(*report.notes, note)) if note else report
 
 
 class GradientGuard(keras.callbacks.Callback):
@@ -270,3 +273,21 @@ def _advice_on(predictions: Any, y: Any) -> list[str]:
         elif shape != wanted_shape:
             lines.append(f"  The shapes differ: labels {shape}, predictions {wanted_shape}.")
     return lines
+
+
+def _broadcast_note(loss_fn: Any, model: keras.Model, x: Any, y: Any) -> str | None:
+    """Labels `[n]` and predictions `[n, 1]` make `[n, n]` in a Loss of one's own; Keras's own losses adapt."""
+    own = isinstance(loss_fn, keras.losses.Loss) and all(
+        base.__name__ != "LossFunctionWrapper" for base in type(loss_fn).__mro__
+    )
+    if not own or not hasattr(y, "shape"):
+        return None
+    predicted = model(x, training=False)
+    labels, predictions = tuple(y.shape), tuple(getattr(predicted, "shape", ()))
+    if (*labels, 1) != predictions:
+        return None
+    return (
+        f"Labels of shape {labels} meet predictions of shape {predictions}: subtracted or multiplied they broadcast to "
+        f"{tuple(np.broadcast_shapes(labels, predictions))}, which compares every example with every other. Write "
+        "y_true = y_true[..., None] in the loss."
+    )

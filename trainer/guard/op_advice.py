@@ -9,7 +9,7 @@ from __future__ import annotations
 
 COMPARISONS = ("Greater", "GreaterEqual", "Less", "LessEqual")
 EQUALITIES = ("Equal", "NotEqual", "ApproximateEqual")
-LOGIC = ("LogicalAnd", "LogicalOr", "LogicalNot", "LogicalXor", "All", "Any")
+LOGIC = ("LogicalAnd", "LogicalOr", "LogicalNot", "All", "Any")
 ROUNDING = ("Round", "Rint", "Floor", "Ceil", "FloorDiv", "TruncateDiv")
 
 _INDEX = "an index does not change when the scores change a little"
@@ -24,7 +24,7 @@ _ARGMAX = (
     "Use the probabilities themselves: a softmax is the soft argmax. Keep argmax for the metric.",
     [
         "=tf.nn.softmax({x}, axis=-1)",
-        "# and if the loss needs an expected index:",
+        "# an expected index, if the loss needs one:",
         "index = tf.reduce_sum(tf.nn.softmax(scores) * tf.range(classes, dtype=tf.float32), axis=-1)",
     ],
 )
@@ -95,7 +95,7 @@ _PYTHON = (
     ],
 )
 _COLOUR = (
-    "TensorFlow has no gradient for it",
+    "",
     "Apply this augmentation to the data, before the model, or write the colour arithmetic with plain ops.",
     ["dataset = dataset.map(lambda image, label: (augment(image), label))   # no variable comes before it"],
 )
@@ -134,7 +134,6 @@ OPS: dict[str, tuple[str, str, list[str]]] = {
             "UniqueV2",
             "UniqueWithCounts",
             "UniqueWithCountsV2",
-            "SearchSorted",
             "UpperBound",
             "LowerBound",
         ),
@@ -152,7 +151,7 @@ OPS: dict[str, tuple[str, str, list[str]]] = {
         ),
         _MASKED,
     ),
-    **dict.fromkeys(("PyFunc", "PyFuncStateless", "EagerPyFunc", "NumpyFunction"), _PYTHON),
+    **dict.fromkeys(("PyFunc", "PyFuncStateless", "EagerPyFunc"), _PYTHON),
     **dict.fromkeys(
         (
             "HSVToRGB",
@@ -194,7 +193,6 @@ OPS: dict[str, tuple[str, str, list[str]]] = {
         "Write the fused op out: log_softmax has derivatives of every order.",
         ["loss = -tf.reduce_sum(labels * tf.nn.log_softmax(logits), axis=-1)"],
     ),
-    "NextAfter": ("TensorFlow has no gradient for it", "", []),
 }
 
 ZERO: dict[str, tuple[str, list[str]]] = {

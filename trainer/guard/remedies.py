@@ -238,7 +238,10 @@ def _filled(code: list[str], place: Place | None) -> list[str]:
             "bare": x,
         }
         text = _fill(template.replace("({x})", "({bare})").replace("({x},", "({bare},"), values)
-        lines.append((place.instead(text) if whole else text) + (f"  # {_fill(comment, values)}" if comment else ""))
+        new = place.instead(text) if whole else text
+        if whole and len(set(new.split(" = "))) == 1 and " = " in new:
+            continue  # x = x
+        lines.append(new + (f"  # {_fill(comment, values)}" if comment else ""))
     while lines and lines[-1].startswith("# "):
         lines.pop()  # a remark on a line that was left out
     return lines

@@ -80,8 +80,9 @@ def headline(report: Report) -> str:
             f"of variables, so {'it keeps' if stray == 1 else 'they keep'} {it} first "
             f"{'value' if stray == 1 else 'values'} for ever"
         )
-    if not sentences and not total:
-        sentences.append("There is nothing to differentiate: the list of variables is empty")
+    if not total:
+        empty = "The list of variables is empty: everything is frozen, or it was made before the model was built"
+        sentences.insert(0, empty)
     if not sentences:
         sentences.append("This loss cannot be differentiated")
     return ". ".join(sentences) + "."

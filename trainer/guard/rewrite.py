@@ -32,7 +32,11 @@ class Place:
         """The statement with `new` in the expression's place; `new` alone where the statement is too long."""
         if self.statement is None:
             return new
-        text = self.statement.replace(self.expression, in_brackets(new) if self.embedded else new, 1)
+        old = self.expression
+        if self.embedded:
+            new = in_brackets(new)
+            old = f"({old})" if f"({old})" in self.statement else old
+        text = self.statement.replace(old, new, 1)
         for prefix in ("if", "while"):  # a condition: shown as it is, without its block
             if text.startswith(f"{prefix} ") and not text.endswith(":"):
                 return f"{text}:"

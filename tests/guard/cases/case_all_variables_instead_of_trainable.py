@@ -16,7 +16,16 @@ EXPECT = {
 
 def build():
     r = np.random.RandomState(71)
-    model = keras.Sequential([keras.layers.Input((6, 6, 1)), keras.layers.Conv2D(3, 3, use_bias=False, name="conv"), keras.layers.BatchNormalization(name="bn"),
-                              keras.layers.Activation("tanh"), keras.layers.Flatten(), keras.layers.Dropout(0.2), keras.layers.Dense(1, name="out")])
+    model = keras.Sequential(
+        [
+            keras.layers.Input((6, 6, 1)),
+            keras.layers.Conv2D(3, 3, use_bias=False, name="conv"),
+            keras.layers.BatchNormalization(name="bn"),
+            keras.layers.Activation("tanh"),
+            keras.layers.Flatten(),
+            keras.layers.Dropout(0.2),
+            keras.layers.Dense(1, name="out"),
+        ]
+    )
     x, y = r.rand(4, 6, 6, 1).astype("float32"), r.rand(4, 1).astype("float32")
     return (lambda: tf.reduce_mean(tf.square(model(x, training=True) - y))), model.variables

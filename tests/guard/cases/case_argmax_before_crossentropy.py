@@ -20,6 +20,12 @@ def loss_fn(y_true, y_pred):
 
 def build():
     r = np.random.RandomState(0)
-    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(6, "relu", name="hid"), keras.layers.Dense(3, "softmax", name="out")])
+    model = keras.Sequential(
+        [
+            keras.layers.Input((4,)),
+            keras.layers.Dense(6, "relu", name="hid"),
+            keras.layers.Dense(3, "softmax", name="out"),
+        ]
+    )
     x, y = r.rand(6, 4).astype("float32"), r.randint(0, 3, 6)
     return (lambda: loss_fn(y, model(x, training=True))), model.trainable_variables

@@ -21,7 +21,9 @@ class Ceiling(keras.layers.Layer):
 
 def build():
     r = np.random.RandomState(22)
-    inner = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(3, name="inner_dense"), Ceiling()], name="inner")
+    inner = keras.Sequential(
+        [keras.layers.Input((4,)), keras.layers.Dense(3, name="inner_dense"), Ceiling()], name="inner"
+    )
     middle_in = keras.Input((4,))
     middle = keras.Model(middle_in, inner(middle_in), name="middle")
     inp = keras.Input((4,))

@@ -16,7 +16,9 @@ EXPECT = {
 
 def build():
     r = np.random.RandomState(69)
-    model = keras.Sequential([keras.layers.Input((6, 6, 1)), keras.layers.Conv2D(2, 3, name="conv"), keras.layers.GlobalAveragePooling2D()])
+    model = keras.Sequential(
+        [keras.layers.Input((6, 6, 1)), keras.layers.Conv2D(2, 3, name="conv"), keras.layers.GlobalAveragePooling2D()]
+    )
     copy = keras.models.clone_model(model)
     x = r.rand(3, 6, 6, 1).astype("float32")
     return (lambda: tf.reduce_mean(tf.square(copy(x) - 1.0))), model.trainable_variables

@@ -16,6 +16,7 @@ EXPECT = {
 def product(a, b):
     def grad(upstream):
         return upstream * b, None  # ALSO
+
     return a * b, grad
 
 

@@ -1,4 +1,4 @@
-"""Siamese distance: a bias before the difference cancels out in the graph, yet it is connected; the spare branch is not."""
+"""Siamese distance of two branches with one kernel; a third, spare branch is computed and dropped."""
 
 import numpy as np
 import tensorflow as tf

@@ -24,6 +24,8 @@ def f1_loss(y_true, y_pred):
 
 def build():
     r = np.random.RandomState(2)
-    model = keras.Sequential([keras.layers.Input((5,)), keras.layers.Dense(4, "relu", name="a"), keras.layers.Dense(1, "sigmoid", name="b")])
+    model = keras.Sequential(
+        [keras.layers.Input((5,)), keras.layers.Dense(4, "relu", name="a"), keras.layers.Dense(1, "sigmoid", name="b")]
+    )
     x, y = r.rand(8, 5).astype("float32"), (r.rand(8, 1) > 0.5).astype("float32")
     return (lambda: f1_loss(y, model(x, training=True))), model.trainable_variables

@@ -17,7 +17,9 @@ EXPECT = {
 
 def build():
     r = np.random.RandomState(29)
-    gen = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(48, "sigmoid", name="pixels"), keras.layers.Reshape((4, 4, 3))])
+    gen = keras.Sequential(
+        [keras.layers.Input((4,)), keras.layers.Dense(48, "sigmoid", name="pixels"), keras.layers.Reshape((4, 4, 3))]
+    )
     z, real = r.rand(2, 4).astype("float32"), r.rand(2, 4, 4, 3).astype("float32")
 
     def forward_loss():

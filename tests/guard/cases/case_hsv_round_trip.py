@@ -14,7 +14,9 @@ EXPECT = {
 
 
 def build():
-    gen = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(48, "sigmoid", name="g"), keras.layers.Reshape((4, 4, 3))])
+    gen = keras.Sequential(
+        [keras.layers.Input((4,)), keras.layers.Dense(48, "sigmoid", name="g"), keras.layers.Reshape((4, 4, 3))]
+    )
     z = np.random.RandomState(13).rand(2, 4).astype("float32")
 
     def forward_loss():

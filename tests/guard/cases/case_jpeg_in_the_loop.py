@@ -11,13 +11,22 @@ EXPECT = {
     "none_variables": "all",
     "healthy_variables": [],
     "accept_causes": ["non_differentiable_op"],
-    "accept_ops": ["AdjustJpegQuality", "EncodeJpegVariableQuality", "EncodeJpeg", "DecodeJpeg", "DecodeImage", "Round"],
+    "accept_ops": [
+        "AdjustJpegQuality",
+        "EncodeJpegVariableQuality",
+        "EncodeJpeg",
+        "DecodeJpeg",
+        "DecodeImage",
+        "Round",
+    ],
 }
 
 
 def build():
     r = np.random.RandomState(30)
-    enc = keras.Sequential([keras.layers.Input((8, 8, 3)), keras.layers.Conv2D(3, 3, padding="same", activation="sigmoid", name="mark")])
+    enc = keras.Sequential(
+        [keras.layers.Input((8, 8, 3)), keras.layers.Conv2D(3, 3, padding="same", activation="sigmoid", name="mark")]
+    )
     x = r.rand(1, 8, 8, 3).astype("float32")
 
     def forward_loss():

@@ -20,6 +20,8 @@ def pixel_error(y_true, y_pred):
 
 def build():
     r = np.random.RandomState(1)
-    model = keras.Sequential([keras.layers.Input((8, 8, 1)), keras.layers.Conv2D(3, 3, padding="same", activation="softmax", name="map")])
+    model = keras.Sequential(
+        [keras.layers.Input((8, 8, 1)), keras.layers.Conv2D(3, 3, padding="same", activation="softmax", name="map")]
+    )
     x, y = r.rand(2, 8, 8, 1).astype("float32"), r.randint(0, 3, (2, 8, 8)).astype("float32")
     return (lambda: pixel_error(y, model(x, training=True))), model.trainable_variables

@@ -18,7 +18,9 @@ def build():
 
     def forward_loss():
         n = tf.cast(turns, tf.int32)  # HERE
-        _, s = tf.while_loop(lambda i, s: i < n, lambda i, s: (i + 1, tf.tanh(s * w + 0.1)), [tf.constant(0), tf.ones([2])])
+        _, s = tf.while_loop(
+            lambda i, s: i < n, lambda i, s: (i + 1, tf.tanh(s * w + 0.1)), [tf.constant(0), tf.ones([2])]
+        )
         return tf.reduce_sum(tf.square(s - tf.cast(n, tf.float32)))
 
     return forward_loss, [turns, w]

@@ -9,7 +9,6 @@ EXPECT = {
     "none_variables": "all",
     "healthy_variables": [],
     "accept_markers": ["ALSO"],
-    "accept_causes": ["constant_loss"],
 }
 
 

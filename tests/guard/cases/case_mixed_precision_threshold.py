@@ -16,8 +16,13 @@ EXPECT = {
 def build():
     r = np.random.RandomState(36)
     keras.mixed_precision.set_global_policy("mixed_float16")
-    model = keras.Sequential([keras.layers.Input((8, 8, 1)), keras.layers.Conv2D(4, 3, padding="same", activation="relu", name="c"),
-                              keras.layers.Conv2D(1, 1, activation="sigmoid", dtype="float32", name="mask")])
+    model = keras.Sequential(
+        [
+            keras.layers.Input((8, 8, 1)),
+            keras.layers.Conv2D(4, 3, padding="same", activation="relu", name="c"),
+            keras.layers.Conv2D(1, 1, activation="sigmoid", dtype="float32", name="mask"),
+        ]
+    )
     keras.mixed_precision.set_global_policy("float32")
     x, y = r.rand(2, 8, 8, 1).astype("float32"), (r.rand(2, 8, 8, 1) > 0.5).astype("float32")
 

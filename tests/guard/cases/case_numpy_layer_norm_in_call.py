@@ -25,6 +25,13 @@ class Normalise(keras.layers.Layer):
 
 def build():
     r = np.random.RandomState(54)
-    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(3, name="before"), Normalise(), keras.layers.Dense(1, name="after")])
+    model = keras.Sequential(
+        [
+            keras.layers.Input((4,)),
+            keras.layers.Dense(3, name="before"),
+            Normalise(),
+            keras.layers.Dense(1, name="after"),
+        ]
+    )
     x, y = r.rand(5, 4).astype("float32"), r.rand(5, 1).astype("float32")
     return (lambda: tf.reduce_mean(tf.square(model(x) - y))), model.trainable_variables

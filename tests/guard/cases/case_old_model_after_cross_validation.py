@@ -15,7 +15,9 @@ EXPECT = {
 
 
 def make():
-    return keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(3, "tanh", name="hid"), keras.layers.Dense(1, name="out")])
+    return keras.Sequential(
+        [keras.layers.Input((4,)), keras.layers.Dense(3, "tanh", name="hid"), keras.layers.Dense(1, name="out")]
+    )
 
 
 def build():

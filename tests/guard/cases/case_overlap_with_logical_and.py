@@ -18,7 +18,9 @@ EXPECT = {
 
 def build():
     r = np.random.RandomState(18)
-    model = keras.Sequential([keras.layers.Input((6, 6, 1)), keras.layers.Conv2D(1, 3, padding="same", activation="sigmoid", name="mask")])
+    model = keras.Sequential(
+        [keras.layers.Input((6, 6, 1)), keras.layers.Conv2D(1, 3, padding="same", activation="sigmoid", name="mask")]
+    )
     x, y = r.rand(2, 6, 6, 1).astype("float32"), r.rand(2, 6, 6, 1) > 0.5
 
     def forward_loss():

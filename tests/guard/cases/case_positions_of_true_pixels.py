@@ -16,7 +16,9 @@ EXPECT = {
 
 def build():
     r = np.random.RandomState(39)
-    model = keras.Sequential([keras.layers.Input((6, 6, 1)), keras.layers.Conv2D(1, 3, padding="same", activation="sigmoid", name="mask")])
+    model = keras.Sequential(
+        [keras.layers.Input((6, 6, 1)), keras.layers.Conv2D(1, 3, padding="same", activation="sigmoid", name="mask")]
+    )
     x = r.rand(1, 6, 6, 1).astype("float32")
 
     def forward_loss():

@@ -21,7 +21,7 @@ def build():
     x, ys = r.rand(6, 4).astype("float32"), [r.rand(6, 1).astype("float32") for _ in range(3)]
 
     def forward_loss():
-        for y, out in zip(ys, model(x)):
+        for y, out in zip(ys, model(x), strict=True):
             loss = tf.reduce_mean(tf.square(out - y))
         return loss
 

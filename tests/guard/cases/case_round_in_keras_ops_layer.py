@@ -19,6 +19,13 @@ class Quantise(keras.layers.Layer):
 
 def build():
     r = np.random.RandomState(21)
-    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(5, name="before"), Quantise(), keras.layers.Dense(1, name="after")])
+    model = keras.Sequential(
+        [
+            keras.layers.Input((4,)),
+            keras.layers.Dense(5, name="before"),
+            Quantise(),
+            keras.layers.Dense(1, name="after"),
+        ]
+    )
     x, y = r.rand(5, 4).astype("float32"), r.rand(5, 1).astype("float32")
     return (lambda: keras.losses.MeanSquaredError()(y, model(x, training=True))), model.trainable_variables

@@ -10,7 +10,6 @@ EXPECT = {
     "line_marker": "HERE",
     "none_variables": "all",
     "healthy_variables": [],
-    "accept_markers": ["ALSO"],
     "accept_ops": ["Round"],
 }
 

@@ -16,7 +16,9 @@ EXPECT = {
 
 def build():
     r = np.random.RandomState(11)
-    policy = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(8, "tanh", name="pi1"), keras.layers.Dense(3, name="pi2")])
+    policy = keras.Sequential(
+        [keras.layers.Input((4,)), keras.layers.Dense(8, "tanh", name="pi1"), keras.layers.Dense(3, name="pi2")]
+    )
     states, reward = r.rand(5, 4).astype("float32"), tf.constant(r.rand(5), tf.float32)
 
     def forward_loss():

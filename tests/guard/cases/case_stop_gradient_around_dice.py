@@ -21,6 +21,8 @@ def dice_loss(y_true, y_pred):
 
 def build():
     r = np.random.RandomState(90)
-    model = keras.Sequential([keras.layers.Input((8, 8, 1)), keras.layers.Conv2D(1, 3, padding="same", activation="sigmoid", name="mask")])
+    model = keras.Sequential(
+        [keras.layers.Input((8, 8, 1)), keras.layers.Conv2D(1, 3, padding="same", activation="sigmoid", name="mask")]
+    )
     x, y = r.rand(2, 8, 8, 1).astype("float32"), (r.rand(2, 8, 8, 1) > 0.5).astype("float32")
     return (lambda: dice_loss(y, model(x, training=True))), model.trainable_variables

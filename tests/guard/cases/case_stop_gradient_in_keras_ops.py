@@ -20,6 +20,13 @@ class Detach(keras.layers.Layer):
 
 def build():
     r = np.random.RandomState(91)
-    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(5, "relu", name="backbone"), Detach(), keras.layers.Dense(1, name="head")])
+    model = keras.Sequential(
+        [
+            keras.layers.Input((4,)),
+            keras.layers.Dense(5, "relu", name="backbone"),
+            Detach(),
+            keras.layers.Dense(1, name="head"),
+        ]
+    )
     x, y = r.rand(5, 4).astype("float32"), r.rand(5, 1).astype("float32")
     return (lambda: tf.reduce_mean(tf.square(model(x) - y))), model.trainable_variables

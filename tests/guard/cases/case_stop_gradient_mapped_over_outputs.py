@@ -16,7 +16,9 @@ EXPECT = {
 def build():
     r = np.random.RandomState(94)
     inp = keras.Input((4,))
-    model = keras.Model(inp, {"a": keras.layers.Dense(1, name="head_a")(inp), "b": keras.layers.Dense(2, name="head_b")(inp)})
+    model = keras.Model(
+        inp, {"a": keras.layers.Dense(1, name="head_a")(inp), "b": keras.layers.Dense(2, name="head_b")(inp)}
+    )
     x = r.rand(5, 4).astype("float32")
 
     def forward_loss():

@@ -21,7 +21,14 @@ def build():
     r = np.random.RandomState(96)
     inp = keras.Input((4,))
     h = keras.layers.Dense(5, "tanh", name="trunk")(inp)
-    model = keras.Model(inp, [keras.layers.Dense(3, "sigmoid", name="mask")(h), keras.layers.Dense(2, "softmax", name="cls")(h), keras.layers.Dense(4, name="box")(h)])
+    model = keras.Model(
+        inp,
+        [
+            keras.layers.Dense(3, "sigmoid", name="mask")(h),
+            keras.layers.Dense(2, "softmax", name="cls")(h),
+            keras.layers.Dense(4, name="box")(h),
+        ],
+    )
     x = r.rand(6, 4).astype("float32")
 
     def forward_loss():

@@ -20,6 +20,8 @@ def loss_fn(y_true, y_pred):
 
 def build():
     r = np.random.RandomState(130)
-    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(3, "relu", kernel_initializer="zeros", name="out")])
+    model = keras.Sequential(
+        [keras.layers.Input((4,)), keras.layers.Dense(3, "relu", kernel_initializer="zeros", name="out")]
+    )
     x, y = r.rand(5, 4).astype("float32"), np.eye(3, dtype="float32")[[0, 1, 2, 0, 1]]
     return (lambda: loss_fn(y, model(x))), model.trainable_variables

@@ -20,6 +20,8 @@ def build():
 
     def forward_loss():
         valid = y >= 0
-        return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(tf.boolean_mask(y, valid), tf.boolean_mask(model(x), valid)))
+        return tf.reduce_mean(
+            tf.nn.sparse_softmax_cross_entropy_with_logits(tf.boolean_mask(y, valid), tf.boolean_mask(model(x), valid))
+        )
 
     return forward_loss, model.trainable_variables

@@ -14,7 +14,10 @@ EXPECT = {
 
 def build():
     r = np.random.RandomState(212)
-    q, v = tf.Variable(r.randn(3, 3).astype("float32"), name="q"), tf.Variable(r.randn(3, 3).astype("float32"), name="v")
+    q, v = (
+        tf.Variable(r.randn(3, 3).astype("float32"), name="q"),
+        tf.Variable(r.randn(3, 3).astype("float32"), name="v"),
+    )
     x = tf.constant(r.rand(2, 4, 3), tf.float32)
 
     def forward_loss():

@@ -19,6 +19,9 @@ def clip_backward(x):
 
 def build():
     r = np.random.RandomState(215)
-    a, b = tf.Variable(r.randn(4, 3).astype("float32"), name="a"), tf.Variable(r.randn(3, 1).astype("float32"), name="b")
+    a, b = (
+        tf.Variable(r.randn(4, 3).astype("float32"), name="a"),
+        tf.Variable(r.randn(3, 1).astype("float32"), name="b"),
+    )
     x = tf.constant(r.rand(5, 4), tf.float32)
     return (lambda: tf.reduce_mean(tf.square(clip_backward(x @ a) @ b - 1.0))), [a, b]

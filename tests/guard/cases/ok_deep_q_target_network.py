@@ -13,9 +13,13 @@ EXPECT = {
 }
 
 
+def make(tag):
+    first, second = keras.layers.Dense(6, "tanh", name=f"{tag}1"), keras.layers.Dense(3, name=f"{tag}2")
+    return keras.Sequential([keras.layers.Input((4,)), first, second])
+
+
 def build():
     r = np.random.RandomState(203)
-    make = lambda tag: keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(6, "tanh", name=f"{tag}1"), keras.layers.Dense(3, name=f"{tag}2")])
     online, target = make("online"), make("target")
     s, s2, reward = r.rand(5, 4).astype("float32"), r.rand(5, 4).astype("float32"), r.rand(5).astype("float32")
     action = tf.constant([0, 2, 1, 1, 0])

@@ -14,7 +14,10 @@ EXPECT = {
 
 def build():
     r = np.random.RandomState(220)
-    a, b = tf.Variable(r.randn(3, 2).astype("float32"), name="a"), tf.Variable(r.randn(3, 2).astype("float32"), name="b")
+    a, b = (
+        tf.Variable(r.randn(3, 2).astype("float32"), name="a"),
+        tf.Variable(r.randn(3, 2).astype("float32"), name="b"),
+    )
     x, route = tf.constant(r.rand(6, 3), tf.float32), tf.constant([0, 1, 0, 1, 1, 0])
 
     def forward_loss():

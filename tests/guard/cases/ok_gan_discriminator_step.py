@@ -16,7 +16,9 @@ EXPECT = {
 def build():
     r = np.random.RandomState(201)
     gen = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(4, name="g")])
-    disc = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(5, "tanh", name="d1"), keras.layers.Dense(1, name="d2")])
+    disc = keras.Sequential(
+        [keras.layers.Input((4,)), keras.layers.Dense(5, "tanh", name="d1"), keras.layers.Dense(1, name="d2")]
+    )
     z, real = r.randn(6, 2).astype("float32"), r.rand(6, 4).astype("float32")
 
     def forward_loss():

@@ -18,6 +18,10 @@ def build():
     goal = tf.constant(r.rand(1, 12, 12, 1), tf.float32)
 
     def forward_loss():
-        return 1.0 - tf.reduce_mean(tf.image.ssim(image, goal, 1.0, filter_size=5)) + 1e-3 * tf.reduce_mean(tf.image.total_variation(image))
+        return (
+            1.0
+            - tf.reduce_mean(tf.image.ssim(image, goal, 1.0, filter_size=5))
+            + 1e-3 * tf.reduce_mean(tf.image.total_variation(image))
+        )
 
     return forward_loss, [image]

@@ -23,4 +23,6 @@ def build():
     model = keras.Model(inp, keras.layers.Conv2D(1, 1, dtype="float32", name="mask")(u))
     keras.mixed_precision.set_global_policy("float32")
     x, y = r.rand(2, 8, 8, 1).astype("float32"), (r.rand(2, 8, 8, 1) > 0.5).astype("float32")
-    return (lambda: 1024.0 * tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(y, model(x, training=True)))), model.trainable_variables
+    return (
+        lambda: 1024.0 * tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(y, model(x, training=True)))
+    ), model.trainable_variables

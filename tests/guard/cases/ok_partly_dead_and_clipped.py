@@ -14,7 +14,10 @@ EXPECT = {
 
 def build():
     r = np.random.RandomState(236)
-    a, b = tf.Variable(r.randn(4, 8).astype("float32"), name="a"), tf.Variable(r.randn(8, 1).astype("float32"), name="b")
+    a, b = (
+        tf.Variable(r.randn(4, 8).astype("float32"), name="a"),
+        tf.Variable(r.randn(8, 1).astype("float32"), name="b"),
+    )
     x = tf.constant(r.randn(10, 4), tf.float32)
     mask = tf.constant((r.rand(10, 1) > 0.5).astype("float32"))
 

@@ -15,7 +15,9 @@ EXPECT = {
 
 def build():
     r = np.random.RandomState(204)
-    policy = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(6, "tanh", name="p1"), keras.layers.Dense(3, name="p2")])
+    policy = keras.Sequential(
+        [keras.layers.Input((4,)), keras.layers.Dense(6, "tanh", name="p1"), keras.layers.Dense(3, name="p2")]
+    )
     states, reward = r.rand(5, 4).astype("float32"), tf.constant(r.rand(5), tf.float32)
 
     def forward_loss():

@@ -14,7 +14,10 @@ EXPECT = {
 
 def build():
     r = np.random.RandomState(221)
-    table, w = tf.Variable(r.randn(6, 3).astype("float32"), name="table"), tf.Variable(r.randn(4, 3).astype("float32"), name="w")
+    table, w = (
+        tf.Variable(r.randn(6, 3).astype("float32"), name="table"),
+        tf.Variable(r.randn(4, 3).astype("float32"), name="w"),
+    )
     ids = tf.ragged.constant([[0, 1, 2], [3], [4, 5]])
     sparse = tf.sparse.from_dense(tf.constant([[0.0, 1.0, 0.0, 2.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 3.0, 0.0]]))
 

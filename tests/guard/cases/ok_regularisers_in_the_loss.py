@@ -15,7 +15,15 @@ EXPECT = {
 
 def build():
     r = np.random.RandomState(207)
-    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(5, "tanh", kernel_regularizer="l2", activity_regularizer="l1", name="a"),
-                              keras.layers.Dropout(0.3), keras.layers.Dense(1, bias_regularizer="l2", bias_initializer="ones", name="b")])
+    model = keras.Sequential(
+        [
+            keras.layers.Input((4,)),
+            keras.layers.Dense(5, "tanh", kernel_regularizer="l2", activity_regularizer="l1", name="a"),
+            keras.layers.Dropout(0.3),
+            keras.layers.Dense(1, bias_regularizer="l2", bias_initializer="ones", name="b"),
+        ]
+    )
     x, y = r.rand(5, 4).astype("float32"), r.rand(5, 1).astype("float32")
-    return (lambda: tf.reduce_mean(tf.square(model(x, training=True) - y)) + tf.add_n(model.losses)), model.trainable_variables
+    return (
+        lambda: tf.reduce_mean(tf.square(model(x, training=True) - y)) + tf.add_n(model.losses)
+    ), model.trainable_variables

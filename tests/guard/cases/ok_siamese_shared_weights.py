@@ -15,8 +15,18 @@ EXPECT = {
 
 def build():
     r = np.random.RandomState(224)
-    enc = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(5, "tanh", name="e1"), keras.layers.Dense(2, name="e2", bias_initializer="ones")])
-    a, b, same = r.rand(6, 4).astype("float32"), r.rand(6, 4).astype("float32"), tf.constant([1.0, 0.0, 1.0, 0.0, 0.0, 1.0])
+    enc = keras.Sequential(
+        [
+            keras.layers.Input((4,)),
+            keras.layers.Dense(5, "tanh", name="e1"),
+            keras.layers.Dense(2, name="e2", bias_initializer="ones"),
+        ]
+    )
+    a, b, same = (
+        r.rand(6, 4).astype("float32"),
+        r.rand(6, 4).astype("float32"),
+        tf.constant([1.0, 0.0, 1.0, 0.0, 0.0, 1.0]),
+    )
 
     def forward_loss():
         d = tf.reduce_sum(tf.square(enc(a) - tf.tanh(enc(b))), -1)

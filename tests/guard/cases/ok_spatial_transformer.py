@@ -22,7 +22,9 @@ def build():
         frac = place - low
         i = tf.cast(low, tf.int32)
         patch = tf.stack([image[i[0] + a, i[1] + b] for a in (0, 1) for b in (0, 1)])
-        weights = tf.stack([(1 - frac[0]) * (1 - frac[1]), (1 - frac[0]) * frac[1], frac[0] * (1 - frac[1]), frac[0] * frac[1]])
+        weights = tf.stack(
+            [(1 - frac[0]) * (1 - frac[1]), (1 - frac[0]) * frac[1], frac[0] * (1 - frac[1]), frac[0] * frac[1]]
+        )
         return tf.square(tf.reduce_sum(patch * weights) - 1.0)
 
     return forward_loss, [place]

@@ -15,6 +15,12 @@ EXPECT = {
 
 def build():
     r = np.random.RandomState(227)
-    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.SpectralNormalization(keras.layers.Dense(5, "tanh", name="sn")), keras.layers.Dense(1, name="out")])
+    model = keras.Sequential(
+        [
+            keras.layers.Input((4,)),
+            keras.layers.SpectralNormalization(keras.layers.Dense(5, "tanh", name="sn")),
+            keras.layers.Dense(1, name="out"),
+        ]
+    )
     x, y = r.rand(5, 4).astype("float32"), r.rand(5, 1).astype("float32")
     return (lambda: tf.reduce_mean(tf.square(model(x, training=True) - y))), model.trainable_variables

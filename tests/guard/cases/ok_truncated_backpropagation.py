@@ -14,7 +14,10 @@ EXPECT = {
 
 def build():
     r = np.random.RandomState(237)
-    w, u = tf.Variable(r.randn(3, 3).astype("float32"), name="w"), tf.Variable(r.randn(2, 3).astype("float32"), name="u")
+    w, u = (
+        tf.Variable(r.randn(3, 3).astype("float32"), name="w"),
+        tf.Variable(r.randn(2, 3).astype("float32"), name="u"),
+    )
     x = tf.constant(r.rand(6, 4, 2), tf.float32)
 
     def forward_loss():

@@ -26,4 +26,6 @@ def build():
     z = Sampling()([keras.layers.Dense(2, name="mean")(h), keras.layers.Dense(2, name="log_var")(h)])
     model = keras.Model(inp, keras.layers.Dense(5, "sigmoid", name="out")(z))
     x = r.rand(6, 5).astype("float32")
-    return (lambda: keras.losses.MeanSquaredError()(x, model(x, training=True)) + sum(model.losses)), model.trainable_variables
+    return (
+        lambda: keras.losses.MeanSquaredError()(x, model(x, training=True)) + sum(model.losses)
+    ), model.trainable_variables

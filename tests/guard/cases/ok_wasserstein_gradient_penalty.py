@@ -15,7 +15,9 @@ EXPECT = {
 
 def build():
     r = np.random.RandomState(202)
-    critic = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(5, "tanh", name="c1"), keras.layers.Dense(1, name="c2")])
+    critic = keras.Sequential(
+        [keras.layers.Input((4,)), keras.layers.Dense(5, "tanh", name="c1"), keras.layers.Dense(1, name="c2")]
+    )
     mixed = tf.constant(r.rand(6, 4), tf.float32)
 
     def forward_loss():

@@ -1,4 +1,4 @@
-"""adjust_hue sits in the augmentation branch; the weight of the other branch would learn, but the call raises for all."""
+"""adjust_hue sits in one branch; the weight of the other would learn, but tape.gradient raises for all."""
 
 import numpy as np
 import tensorflow as tf

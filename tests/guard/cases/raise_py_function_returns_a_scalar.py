@@ -21,7 +21,9 @@ def soft_count(t):
 
 def build():
     r = np.random.RandomState(109)
-    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(3, name="a"), keras.layers.Dense(2, name="b")])
+    model = keras.Sequential(
+        [keras.layers.Input((4,)), keras.layers.Dense(3, name="a"), keras.layers.Dense(2, name="b")]
+    )
     x = r.rand(5, 4).astype("float32")
 
     def forward_loss():

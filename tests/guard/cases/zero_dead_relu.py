@@ -17,8 +17,12 @@ EXPECT = {
 
 def build():
     r = np.random.RandomState(110)
-    model = keras.Sequential([keras.layers.Input((4,)),
-                              keras.layers.Dense(6, "relu", bias_initializer=keras.initializers.Constant(-50.0), name="hid"),
-                              keras.layers.Dense(1, name="out")])
+    model = keras.Sequential(
+        [
+            keras.layers.Input((4,)),
+            keras.layers.Dense(6, "relu", bias_initializer=keras.initializers.Constant(-50.0), name="hid"),
+            keras.layers.Dense(1, name="out"),
+        ]
+    )
     x, y = r.rand(5, 4).astype("float32"), r.rand(5, 1).astype("float32")
     return (lambda: tf.reduce_mean(tf.square(model(x) - y))), model.trainable_variables

@@ -18,7 +18,9 @@ EXPECT = {
 class Net(keras.Model):
     def __init__(self):
         super().__init__()
-        self.gate = keras.layers.Dense(3, "hard_sigmoid", bias_initializer=keras.initializers.Constant(-10.0), name="gate")
+        self.gate = keras.layers.Dense(
+            3, "hard_sigmoid", bias_initializer=keras.initializers.Constant(-10.0), name="gate"
+        )
         self.value = keras.layers.Dense(3, name="value")
         self.offset = self.add_weight(shape=(3,), initializer="zeros", name="offset")
 

@@ -21,6 +21,8 @@ class Binary(keras.layers.Layer):
 
 def build():
     r = np.random.RandomState(121)
-    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(6, name="first"), Binary(), keras.layers.Dense(1, name="second")])
+    model = keras.Sequential(
+        [keras.layers.Input((4,)), keras.layers.Dense(6, name="first"), Binary(), keras.layers.Dense(1, name="second")]
+    )
     x, y = r.randn(5, 4).astype("float32"), r.rand(5, 1).astype("float32")
     return (lambda: tf.reduce_mean(tf.square(model(x) - y))), model.trainable_variables

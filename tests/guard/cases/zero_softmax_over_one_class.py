@@ -16,6 +16,12 @@ EXPECT = {
 
 def build():
     r = np.random.RandomState(111)
-    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(5, "tanh", name="hid"), keras.layers.Dense(1, "softmax", name="out")])
+    model = keras.Sequential(
+        [
+            keras.layers.Input((4,)),
+            keras.layers.Dense(5, "tanh", name="hid"),
+            keras.layers.Dense(1, "softmax", name="out"),
+        ]
+    )
     x, y = r.rand(6, 4).astype("float32"), (r.rand(6, 1) > 0.5).astype("float32")
     return (lambda: tf.reduce_mean(tf.square(model(x) - y))), model.trainable_variables

@@ -21,6 +21,8 @@ def loss_fn(y_true, y_pred):
 
 def build():
     r = np.random.RandomState(113)
-    model = keras.Sequential([keras.layers.Input((6, 6, 1)), keras.layers.Conv2D(1, 3, padding="same", activation="sigmoid", name="mask")])
+    model = keras.Sequential(
+        [keras.layers.Input((6, 6, 1)), keras.layers.Conv2D(1, 3, padding="same", activation="sigmoid", name="mask")]
+    )
     x, y = r.rand(2, 6, 6, 1).astype("float32"), np.zeros((2, 6, 6, 1), "float32")
     return (lambda: loss_fn(y, model(x))), model.trainable_variables
