@@ -45,7 +45,13 @@ def cldice(problem, *, iterations=3, smooth_nr=1.0, smooth_dr=1.0, epsilon=1e-4)
 def dice_cldice(problem, *, alpha=0.5, iterations=3, smooth_nr=1.0, smooth_dr=1.0, epsilon=1e-4):
     """`(1 - alpha) * Dice + alpha * clDice`, the sum its authors train with; Dice is the mean over classes of an image.
 
-    Arguments, limits and source as for `cldice`; `alpha` lies in [0, 1]. Equal to MONAI's SoftDiceclDiceLoss.
+    Shit et al. 2021, "clDice", equation 4. Equal to MONAI's SoftDiceclDiceLoss.
+
+    Args:
+        alpha: share of clDice, 0 to 1.   iterations, smooth_nr, smooth_dr (Dice's too), epsilon: as for `cldice`.
+
+    Returns:
+        Scalar; `[batch]` with reduction="none" (a scalar if over="batch").
     """
     in_range(problem, alpha=(alpha, 0, 1))
     skeletons = _cldice(problem, iterations, smooth_nr, smooth_dr, epsilon)
