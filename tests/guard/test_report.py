@@ -90,7 +90,7 @@ def test_whole_text(source):
         (
             [("untracked", "untracked_variable", ["gain"])],
             2,
-            "1 trainable variable is read by the loss and is not in the list of variables, so it keeps its first value for",
+            "1 trainable variable is read by the loss and is not in the list of variables, so it keeps",
         ),
         (
             [("missing", "not_trainable", [])],

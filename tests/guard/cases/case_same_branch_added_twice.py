@@ -21,7 +21,7 @@ class Net(keras.Model):
         self.out = keras.layers.Dense(1, name="out")
 
     def call(self, x):
-        a, b = self.left(x), self.right(x)
+        a, _ = self.left(x), self.right(x)
         return self.out(a + a)
 
 

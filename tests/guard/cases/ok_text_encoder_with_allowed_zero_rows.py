@@ -13,7 +13,6 @@ EXPECT = {
 
 
 def build():
-    r = np.random.RandomState(363)
     model = keras.Sequential(
         [
             keras.layers.Input((3,), dtype="int32"),
