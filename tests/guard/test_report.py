@@ -98,6 +98,7 @@ def test_whole_text(source):
             "The list of variables is empty: everything is frozen, or it was made before the model was built.",
         ),
         ([("missing", "left_tensorflow", [])], 2, "This loss cannot be differentiated."),
+        ([("nonfinite", "nan_gradient", [])], 2, "The loss is NaN or infinite, although every gradient is finite."),
         ([], 5, "All 5 trainable variables get a gradient from this loss."),
     ],
 )

@@ -83,6 +83,8 @@ def headline(report: Report) -> str:
     if not total:
         empty = "The list of variables is empty: everything is frozen, or it was made before the model was built"
         sentences.insert(0, empty)
+    if not sentences and any(finding.kind == "nonfinite" for finding in report.findings):
+        sentences.append("The loss is NaN or infinite, although every gradient is finite")
     if not sentences:
         sentences.append("This loss cannot be differentiated")
     return ". ".join(sentences) + "."
