@@ -3,7 +3,8 @@
     from trainer.guard import explain
     print(explain(lambda: loss_fn(y, model(x, training=True)), model.trainable_variables))
 
-Names are looked up when first used, so that importing the package costs nothing.
+Names are looked up when first used, so that importing the package costs nothing. No module may be called like one of
+these names: importing it would put the module in the name's place.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from __future__ import annotations
 import importlib
 
 _HOMES = {
-    "explain": "check",
-    "check": "check",
+    "explain": "explaining",
+    "check": "explaining",
     "check_traced": "traced",
     "explain_exception": "raised",
     "Finding": "report",

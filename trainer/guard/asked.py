@@ -68,11 +68,15 @@ def _many(variables) -> bool:
 
 @dataclasses.dataclass
 class Answer:
-    """What TensorFlow says of a loss: gradients, or the error that it raised instead."""
+    """What TensorFlow says of a loss: gradients, or the error that it raised instead.
+
+    `began` is a key that only tensors made since then exceed.
+    """
 
     loss: Any = None
     gradients: list[Any] | None = None
     watched: tuple = ()
+    began: int = 0
     forward_error: Exception | None = None
     backward_error: Exception | None = None
 
@@ -83,7 +87,7 @@ class Answer:
 
 def plain_run(forward_loss: Callable, asked: list[Asked]) -> Answer:
     """Runs the forward pass and the backward pass as any program would."""
-    answer = Answer()
+    answer = Answer(began=key(tf.constant(0)))
     with tf.GradientTape() as tape:
         try:
             answer.loss = forward_loss()

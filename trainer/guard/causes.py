@@ -52,7 +52,7 @@ def blame(lineage: Lineage, edge: Edge) -> tuple[str, str | None]:
     if edge.way is Way.ASSIGN:
         return "stateful_assign", None
     if edge.way is Way.UNRECORDED and op.type != "StopGradient":
-        return "stop_gradient", None
+        return "stop_gradient" if op.taped else "outside_tape", None
     if op.type == "StopGradient":
         return "stop_gradient", op.type
     if op.type in _LEAVING:
@@ -126,10 +126,14 @@ def _is_float(lineage: Lineage, known: int) -> bool:
 def _detail(edge: Edge) -> str:
     if edge.way is Way.PYTHON:
         return f"The value leaves TensorFlow by {edge.escape.way}; what comes back is a constant."
+    if edge.way is Way.UNRECORDED and not edge.op.taped:
+        return "This ran in another thread, and a tape sees only the thread that it was opened in."
     if edge.way is Way.UNRECORDED:
         return "This ran while the tape was told to stop recording (`tape.stop_recording()`)."
+    if edge.way is Way.RAISES and edge.op.refusal:
+        return f"Asking for its gradient raises {edge.op.refusal}"
     if edge.way is Way.RAISES:
-        return f"TensorFlow has no gradient registered for {edge.op.type}, so `tape.gradient` raises LookupError."
+        return f"TensorFlow has no gradient registered for {edge.op.type}: `tape.gradient` raises where it meets it."
     if edge.op is not None and edge.op.backward is not None and edge.op.label:
         return f"The custom gradient of `{edge.op.label}` returns None for this input."
     return ""

@@ -9,16 +9,17 @@ import tensorflow as tf
 from trainer.guard.absent import absent_findings
 from trainer.guard.asked import Answer, Asked, is_finite, is_zero
 from trainer.guard.causes import cut_findings, integer_finding
+from trainer.guard.inner import inner_gradient_findings
 from trainer.guard.lineage import Lineage
-from trainer.guard.nonfinite import nonfinite_findings
+from trainer.guard.nonfinite import failed_on_numbers, nonfinite_findings
 from trainer.guard.owners import trainable_at_heart
 from trainer.guard.raised import explain_exception, raising
-from trainer.guard.recorder import Recording, record_run
+from trainer.guard.recorder import Recording, is_value, record_run
 from trainer.guard.reentry import lineage_with_python
 from trainer.guard.report import Finding, Report
 from trainer.guard.state import preserved
 from trainer.guard.untracked import untracked_findings
-from trainer.guard.zeros import zero_findings
+from trainer.guard.zeros import idle_findings, zero_findings
 
 
 def diagnose(forward_loss: Callable, asked: Sequence[Asked], answer: Answer) -> Report:
@@ -26,46 +27,62 @@ def diagnose(forward_loss: Callable, asked: Sequence[Asked], answer: Answer) -> 
     recording = _record(forward_loss, answer)
     if recording.error is not None:
         error = answer.forward_error or recording.error
-        report = explain_exception(error, None, [one.variable for one in asked])
-        if report is None:
-            raise error
-        return report
+        findings = inner_gradient_findings(recording, asked, error) or failed_on_numbers(recording, asked, error)
+        return _or_raise(findings, asked, error)
     lineage = lineage_with_python(recording, forward_loss, asked)
-    findings = []
-    if not asked:
-        findings += _empty(recording, lineage)
+    findings = [] if asked else _empty(recording, lineage)
     missing = _missing(asked, answer, lineage)
     if missing:
         findings += missing_findings(recording, lineage, missing, asked, forward_loss)
     if asked:
         findings += untracked_findings(recording, lineage, asked)
     if answer.gradients is not None:
-        findings += _numeric(recording, lineage, asked, answer)
+        findings += _numeric(recording, lineage, forward_loss, asked, answer)
     elif answer.backward_error is not None:
         findings = _unless_told(raising(lineage, asked), findings)
+    if not findings and any(is_value(part) for part in tf.nest.flatten(answer.loss)):
+        detail = "A part of the loss is a plain number, made by Python or NumPy; tape.gradient takes tensors alone."
+        findings.append(Finding("missing", "left_tensorflow", [one.path for one in asked], detail=detail))
+    if answer.error is not None:
+        return _or_raise(findings, asked, answer.error)
     return Report(tuple(findings), len(asked))
+
+
+def _or_raise(findings: Sequence[Finding], asked: Sequence[Asked], error: Exception) -> Report:
+    """A report on a program that raises: never an empty one. What is no matter of gradients is raised as it was."""
+    if findings:
+        return Report(tuple(findings), len(asked))
+    report = explain_exception(error, None, [one.variable for one in asked])
+    if report is None:
+        raise error
+    return report
 
 
 def _record(forward_loss: Callable, answer: Answer) -> Recording:
     with preserved():
-        recording = record_run(forward_loss)
+        recording = record_run(forward_loss, answer.began)
     if recording.error is not None and answer.forward_error is None:
         with preserved():  # what only runs as a graph is recorded as the call of a graph
-            recording = record_run(forward_loss, flat=False)
+            recording = record_run(forward_loss, answer.began, flat=False)
     return recording
 
 
-def _numeric(recording, lineage: Lineage, asked: Sequence[Asked], answer: Answer) -> list[Finding]:
+def _numeric(recording, lineage: Lineage, forward_loss, asked: Sequence[Asked], answer: Answer) -> list[Finding]:
     """Findings for gradients that exist and are zero or not finite."""
     pairs = [(one, g) for one, g in zip(asked, answer.gradients, strict=True) if g is not None]
     broken = [one for one, gradient in pairs if not is_finite(gradient)]
     zeros = [one for one, gradient in pairs if is_zero(gradient)]
     findings = []
     if broken or not all(is_finite(part) for part in tf.nest.flatten(answer.loss) if tf.is_tensor(part)):
-        findings += nonfinite_findings(recording, lineage, broken)
+        findings += nonfinite_findings(recording, lineage, broken, asked)
     if zeros:
         learning = [one for one, _ in pairs if one not in zeros]
         findings += zero_findings(recording, lineage, zeros, learning)
+        idle = [one for one in zeros if lineage.distance_of(one.keys) is None]
+        if idle:
+            with preserved():
+                whole = record_run(forward_loss, answer.began, flat=False)
+            findings += idle_findings(Lineage(whole.trace), idle) if whole.error is None else []
     return findings
 
 

@@ -36,18 +36,14 @@ Nudge = Callable[[np.ndarray], np.ndarray]
 @contextlib.contextmanager
 def watching(seen: Seen, nudge: Nudge | None = None) -> Iterator[None]:
     """Calls `seen` for each tensor that Python or NumPy reads; `nudge` may change the value that they get."""
-    raw, in_handler = _Eager._numpy, []
+    raw = _Eager._numpy
 
     def value_of(tensor):
         value = raw(tensor)
         return nudge(value) if nudge else value
 
-    def leave(tensor, way):
-        if not in_handler:
-            seen(tensor, way)
-
     def read(self):
-        leave(self, _way_of(sys._getframe(1).f_code.co_name))
+        seen(self, _way_of(sys._getframe(1).f_code.co_name))
         return value_of(self)
 
     def array_function(self, function, types, args, kwargs):
@@ -63,7 +59,7 @@ def watching(seen: Seen, nudge: Nudge | None = None) -> Iterator[None]:
     def _as_numpy(function, args, kwargs, way):
         def convert(part):
             if isinstance(part, _Eager):
-                leave(part, way)
+                seen(part, way)
                 return value_of(part)
             return part
 
@@ -73,15 +69,11 @@ def watching(seen: Seen, nudge: Nudge | None = None) -> Iterator[None]:
     def maker(original):
         def make(*args, **kwargs):
             if args and isinstance(args[0], _Eager):
-                leave(args[0], f"np.{original.__name__}()")
+                seen(args[0], f"np.{original.__name__}()")
                 args = (value_of(args[0]), *args[1:])
             elif args and isinstance(args[0], (list, tuple)) and any(isinstance(part, _Eager) for part in args[0]):
-                args = (_listed(args[0], leave, value_of, original.__name__), *args[1:])
-            in_handler.append(True)
-            try:
-                return original(*args, **kwargs)
-            finally:
-                in_handler.pop()
+                args = (_listed(args[0], seen, value_of, original.__name__), *args[1:])
+            return original(*args, **kwargs)
 
         return make
 
@@ -123,11 +115,11 @@ def nudged(value):
     return moved if isinstance(value, np.ndarray) else moved[()]
 
 
-def _listed(parts, leave, value_of, name):
+def _listed(parts, seen, value_of, name):
     converted = []
     for part in parts:
         if isinstance(part, _Eager):
-            leave(part, f"np.{name}()")
+            seen(part, f"np.{name}()")
             part = value_of(part)
         converted.append(part)
     return converted

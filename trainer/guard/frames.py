@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import gc
@@ -81,6 +82,10 @@ def sites_of(steps: Iterable[Step]) -> list[Site]:
 
 def site_of_operation(operation: tf.Operation) -> Site | None:
     """The user's innermost line that built a graph operation; a traceback of TensorFlow has no columns."""
+    name, vectorized, _ = operation.name.partition("/pfor/")
+    if vectorized:  # tf.vectorized_map builds the loop's body first, and converts it op by op
+        with contextlib.suppress(KeyError, ValueError):
+            return site_of_operation(operation.graph.get_operation_by_name(name))
     for file, line, *_ in reversed(list(operation.traceback or ())):
         if os.path.dirname(file) == _HERE:  # the guard itself ran the user's function; outside of it is somebody else
             return None

@@ -10,9 +10,9 @@ from tensorflow.python.framework import func_graph as func_graphs
 from trainer.guard.trace import Op, Trace, key
 
 _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
-_BRANCHES = frozenset({"If", "StatelessIf", "Case", "StatelessCase"})
+BRANCHES = frozenset({"If", "StatelessIf", "Case", "StatelessCase"})
 _LOOPS = frozenset({"While", "StatelessWhile"})
-OPENED = _CALLS | _BRANCHES | _LOOPS  # ops with a body, which are never asked for their gradient as a whole
+OPENED = _CALLS | BRANCHES | _LOOPS  # ops with a body, which are never asked for their gradient as a whole
 
 
 def trace_of(graph: tf.Graph) -> Trace:
@@ -33,20 +33,20 @@ def trace_of(graph: tf.Graph) -> Trace:
 def inline(trace: Trace, body: tf.Graph, call: Op, bodies: Bodies) -> None:
     """Opens a function called eagerly: its inputs are the call's inputs, its outputs the call's outputs."""
     trace.tensors.update(zip((*call.sources, *call.results), (*call.inputs, *call.outputs), strict=True))
-    _open(trace, body, call.sources, call.results, bodies)
+    _open(trace, body, call, call.sources, call.results, bodies)
 
 
 Bodies = dict[str, tf.Graph]  # graphs of functions by the name that TensorFlow's runtime knows them by
 
 
-def _read(trace: Trace, graph: tf.Graph, shift: int, bodies: Bodies) -> None:
+def _read(trace: Trace, graph: tf.Graph, shift: int, bodies: Bodies, caller: Op | None = None) -> None:
     trace.kept.append(graph)
     for operation in graph.get_operations():
         inputs, outputs = tuple(operation.inputs), tuple(operation.outputs)
-        op = Op(operation.type, inputs, outputs, operation=operation, shift=shift)
+        op = Op(operation.type, inputs, outputs, operation=operation, shift=shift, caller=caller)
         if op.type in _CALLS:
             opened = _open_call(trace, op, bodies)
-        elif op.type in _BRANCHES:
+        elif op.type in BRANCHES:
             opened = _open_branches(trace, op, bodies)
         elif op.type in _LOOPS:
             opened = _open_loop(trace, op, bodies)
@@ -59,7 +59,7 @@ def _read(trace: Trace, graph: tf.Graph, shift: int, bodies: Bodies) -> None:
 def _open_call(trace: Trace, op: Op, bodies: Bodies) -> bool:
     body = _body(op, "f", bodies)
     if body is not None:
-        _open(trace, body, op.sources, op.results, bodies)
+        _open(trace, body, op, op.sources, op.results, bodies)
     return body is not None
 
 
@@ -71,7 +71,7 @@ def _open_branches(trace: Trace, op: Op, bodies: Bodies) -> bool:
     if any(branch is None for branch in branches):
         return False
     for branch in branches:
-        _open(trace, branch, op.sources[1:], op.results, bodies)
+        _open(trace, branch, op, op.sources[1:], op.results, bodies)
     for result in op.results:
         trace.link(op.sources[0], result, op)
     return True
@@ -81,10 +81,10 @@ def _open_loop(trace: Trace, op: Op, bodies: Bodies) -> bool:
     body, condition = _body(op, "body", bodies), _body(op, "cond", bodies)
     if body is None or condition is None:
         return False
-    first, last = _open(trace, body, op.sources, op.results, bodies)
+    first, last = _open(trace, body, op, op.sources, op.results, bodies)
     for before, after in zip(first, last, strict=False):
         trace.link(after, before)  # what one turn leaves is what the next one finds; that it never turns is not looked at
-    tested, verdict = _open(trace, condition, op.sources, (), bodies)
+    tested, verdict = _open(trace, condition, op, op.sources, (), bodies)
     for after, value in zip(last, tested, strict=False):
         trace.link(after, value)
     for result in op.results:
@@ -92,7 +92,7 @@ def _open_loop(trace: Trace, op: Op, bodies: Bodies) -> bool:
     return True
 
 
-def _open(trace: Trace, body: tf.Graph, sources: Iterable[int], results: Iterable[int], bodies: Bodies):
+def _open(trace: Trace, body: tf.Graph, caller: Op, sources: Iterable[int], results: Iterable[int], bodies: Bodies):
     """Joins a copy of a function's body to the tensors around it; the keys of its own inputs and outputs."""
     shift = trace.fresh_shift()
     first = [key(tensor) + shift for tensor in body.inputs]
@@ -101,7 +101,7 @@ def _open(trace: Trace, body: tf.Graph, sources: Iterable[int], results: Iterabl
         trace.link(outer, inner)
     for inner, outer in zip(last, results, strict=False):
         trace.link(inner, outer)
-    _read(trace, body, shift, bodies)
+    _read(trace, body, shift, bodies, caller)
     return first, last
 
 

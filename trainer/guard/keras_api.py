@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer.guard.check import enforce, explain, wanted
+from trainer.guard.explaining import enforce, explain, wanted
 from trainer.guard.frames import site_of_error
 from trainer.guard.moved import moved_names
 from trainer.guard.raised import explain_exception

@@ -14,6 +14,8 @@ import enum
 import functools
 from collections.abc import Iterable, Iterator
 
+import tensorflow as tf
+
 from trainer.guard.frames import Site
 from trainer.guard.probe import Kind, probe
 from trainer.guard.trace import Escape, Op, Trace, differentiable, key
@@ -194,7 +196,11 @@ class Lineage:
         tensor, producer = self.trace.tensors.get(source), self.trace.producers.get(source)
         if tensor is None or not differentiable(tensor):
             return True
-        return producer is not None and not producer.recorded
+        if producer is None:
+            return False
+        if tensor.dtype == tf.variant and not any(Kind.PASS in row for row in probe(producer)):
+            return True  # a data set, a queue: what was put in has lost its gradient on the way in
+        return not producer.recorded
 
     def _tight(self, edge: Edge) -> bool:
         return self.distance[edge.source] == self.distance[edge.target] + edge.cost
@@ -224,7 +230,5 @@ class Lineage:
 
 def loss_keys(loss) -> list[int]:
     """The keys of the tensors of a loss; a number made by Python has a key of its own."""
-    import tensorflow as tf
-
     parts = [part for part in tf.nest.flatten(loss, expand_composites=True) if part is not None]
     return [key(part) if tf.is_tensor(part) and hasattr(part, "_id") else FLOAT_LOSS for part in parts]

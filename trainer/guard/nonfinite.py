@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
 from trainer.guard.asked import Asked, is_finite
 from trainer.guard.causes import chain_from, link_of, place_fields
+from trainer.guard.frames import site_of_error
 from trainer.guard.lineage import Edge, Lineage
 from trainer.guard.recorder import Recording
 from trainer.guard.report import Finding
@@ -15,21 +17,40 @@ from trainer.guard.slopes import finite_keys, frontier, merged, slopes, tensors_
 from trainer.guard.trace import Op, key
 
 
-def nonfinite_findings(recording: Recording, lineage: Lineage, affected: Sequence[Asked]) -> list[Finding]:
+def nonfinite_findings(recording: Recording, lineage: Lineage, affected: Sequence[Asked],
+                       asked: Sequence[Asked]) -> list[Finding]:  # fmt: skip
     """Findings for variables whose gradient is not finite, and for a loss that is not."""
-    paths = [one.path for one in affected]
+    paths = [one.path for one in affected] or [one.path for one in asked if not _is_sound(one)]
     origins = _forward_origins(recording)
     if origins:
         return [_forward(recording, op, bad, paths) for op, bad in origins]
     tensors = tensors_of(lineage)
     gradients = slopes(recording, tensors, [part for part in tf.nest.flatten(recording.loss) if tf.is_tensor(part)])
     finite = finite_keys(gradients)
-    groups = merged(frontier(lineage, finite, set(gradients) - finite))
+    groups = merged(frontier(lineage, finite, set(gradients) - finite, whole=True))
     findings = [_backward(lineage, group, affected) for group in groups]
     findings = [finding for finding in findings if finding.variables]
     told = {path for finding in findings for path in finding.variables}
     rest = [path for path in paths if path not in told]
     return [*findings, *([Finding("nonfinite", "nan_gradient", rest)] if rest else [])]
+
+
+def failed_on_numbers(recording: Recording, asked: Sequence[Asked], error: Exception) -> list[Finding]:
+    """Findings for a forward pass in which an op itself refused its numbers: a NaN that was checked for, a singular matrix."""
+    if not isinstance(error, tf.errors.InvalidArgumentError) or not _ABOUT_NUMBERS.search(str(error)):
+        return []
+    paths = [one.path for one in asked]
+    for op in recording.trace.ops:
+        bad = [t for t in op.outputs if hasattr(t, "numpy") and t.dtype.is_floating and not is_finite(t)]
+        if bad:
+            return [_forward(recording, op, bad[0], paths)]
+    named = re.search(r"\[Op:(\w+)\]", str(error))
+    words = re.sub(r"\{\{.*?\}\} ?|\[Op:\w+\].*", "", str(error)).strip()
+    return [Finding("nonfinite", "nan_gradient", paths, op_type=named and named[1], detail=f"TensorFlow stopped: {words}",
+                    **place_fields(site_of_error(error)))]  # fmt: skip
+
+
+_ABOUT_NUMBERS = re.compile(r"\b(?:NaN|Inf|nan|inf|invertible|singular|Cholesky|not successful|converge)\b")
 
 
 def _forward_origins(recording: Recording) -> list[tuple[Op | None, tf.Tensor]]:
@@ -106,6 +127,11 @@ def _chain(recording: Recording, op: Op) -> tuple:
             return tuple(links)
         seen.add(op.order)
         links.append(link_of(op))
+
+
+def _is_sound(one: Asked) -> bool:
+    """Whether the variable's own value is finite."""
+    return is_finite(tf.convert_to_tensor(one.variable))
 
 
 def _kinds(tensor: tf.Tensor) -> str:

@@ -15,7 +15,7 @@ from trainer.guard.frames import Site, is_user_file
 from trainer.guard.lineage import Lineage
 from trainer.guard.trace import differentiable, key
 
-_DATA_ROOTS = ("np", "numpy", "tf", "tensorflow", "ops", "random")
+_MAKERS = frozenset({"Variable", "add_weight", "Sequential", "Model", "Layer", "trainable_variables", "trainable_weights"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,8 +35,8 @@ def computed_before(recording, lineage: Lineage, forward_loss, certain: bool = F
     """The newest tensor among the loss's ancestors that some model computed before this forward pass.
 
     Args:
-      certain: only where the line that made it is found, and calls something other than TensorFlow or NumPy; otherwise
-        any floating-point tensor from before the run that is not known to be plain data will do.
+      certain: only where the source shows that variables went into it; otherwise any floating-point tensor from before
+        the run that is not known to be plain data will do.
     """
     trace = recording.trace
     old = [
@@ -45,6 +45,10 @@ def computed_before(recording, lineage: Lineage, forward_loss, certain: bool = F
         if 0 <= k < trace.began and k not in trace.producers and k in trace.tensors
         and differentiable(trace.tensors[k]) and trace.tensors[k].dtype not in (tf.resource, tf.variant)
     ]  # fmt: skip
+    whole = next((part for part in old if part is trace.loss), None)
+    if whole is not None:
+        name = next((name for name, value in _names(forward_loss) if value is whole), None)
+        return Outside(name, _made(forward_loss, name)[0] if name else None)
     unknown = None
     for tensor in sorted(old, key=key, reverse=True):
         name = next((name for name, value in _names(forward_loss) if value is tensor), None)
@@ -87,31 +91,64 @@ def _made(forward_loss, name: str) -> tuple[Site | None, bool | None]:
         tree = ast.parse("".join(linecache.getlines(code.co_filename)))
     except SyntaxError:
         return None, None
-    found = None
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Assign) and name in _assigned(node.targets):
-            near = abs(node.lineno - code.co_firstlineno)
-            if found is None or near < abs(found.lineno - code.co_firstlineno):
-                found = node
+    found = _assignment(tree, name, code.co_firstlineno)
     if found is None:
         return None, None
-    calls = [call.func for call in ast.walk(found.value) if isinstance(call, ast.Call)]
-    computed = [call for call in calls if _root(call) not in _DATA_ROOTS and not _is_method(call)]
-    return Site(code.co_filename, found.lineno), (not computed if calls else None)
+    plain = isinstance(found.value, (ast.Constant, ast.Name, ast.Attribute, ast.Subscript))
+    computed = _reaches_variables(tree, found.value, code.co_firstlineno, set())
+    known = plain or all(_is_known(tree, call.func) for call in ast.walk(found.value) if isinstance(call, ast.Call))
+    return Site(code.co_filename, found.lineno), False if computed else None if plain or not known else True
+
+
+def _is_known(tree: ast.AST, function: ast.expr) -> bool:
+    """Whether the file itself shows what a called name is: TensorFlow, NumPy, or something defined here."""
+    while isinstance(function, (ast.Attribute, ast.Call, ast.Subscript)):
+        function = function.func if isinstance(function, ast.Call) else function.value
+    if not isinstance(function, ast.Name):
+        return True
+    imports = [alias for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom)) for alias in node.names]
+    libraries = {a.asname or a.name for a in imports if a.name.partition(".")[0] in ("numpy", "tensorflow", "keras")}
+    defined = bool(_definitions(tree, function.id)) or _assignment(tree, function.id, 1) is not None
+    return function.id in libraries or defined
+
+
+def _assignment(tree: ast.AST, name: str, near: int) -> ast.Assign | None:
+    """The assignment of a name that stands nearest to a line."""
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Assign) and name in _assigned(node.targets)]
+    return min(found, key=lambda node: abs(node.lineno - near), default=None)
+
+
+def _reaches_variables(tree: ast.AST, part: ast.AST, near: int, seen: set[str]) -> bool:
+    """Whether what is written here leads, by names of the same file, to something that makes or holds variables."""
+    for node in ast.walk(part):
+        if isinstance(node, ast.Attribute) and _makes_variables(node):
+            return True
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in seen:
+            seen.add(node.id)
+            if node.id in _MAKERS:
+                return True
+            source = _assignment(tree, node.id, near)
+            bodies = [source.value] if source is not None else _definitions(tree, node.id)
+            if any(_reaches_variables(tree, body, near, seen) for body in bodies):
+                return True
+    return False
+
+
+def _makes_variables(node: ast.Attribute) -> bool:
+    path, root = [node.attr], node.value
+    while isinstance(root, ast.Attribute):
+        path.append(root.attr)
+        root = root.value
+    if node.attr in _MAKERS:
+        return True
+    return isinstance(root, ast.Name) and (root.id == "keras" or "keras" in path) and (
+        path[-1] in ("layers", "models", "applications") or "layers" in path)  # fmt: skip
+
+
+def _definitions(tree: ast.AST, name: str) -> list[ast.AST]:
+    kinds = (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)
+    return [node for node in ast.walk(tree) if isinstance(node, kinds) and node.name == name]
 
 
 def _assigned(targets) -> set[str]:
     return {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
-
-
-def _root(function: ast.expr) -> str | None:
-    while isinstance(function, ast.Attribute):
-        function = function.value
-    return function.id if isinstance(function, ast.Name) else None
-
-
-def _is_method(function: ast.expr) -> bool:
-    """`r.rand(5).astype(...)`: a method of a random state or of an array, not of a model."""
-    return isinstance(function, ast.Attribute) and function.attr in (
-        "astype", "rand", "randn", "random", "normal", "uniform", "randint", "reshape", "copy", "numpy", "standard_normal",
-    )  # fmt: skip

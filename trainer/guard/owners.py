@@ -12,6 +12,8 @@ import tensorflow as tf
 
 from trainer.guard.trace import Op, key
 
+_HOLDERS = (keras.Layer, keras.losses.Loss, keras.metrics.Metric, tf.Module)
+
 
 @dataclasses.dataclass(frozen=True)
 class Read:
@@ -36,7 +38,7 @@ def read_of(op: Op) -> Read:
             owner = frame.f_locals.get("self")
             if isinstance(owner, tf.Variable):
                 variable = variable if variable is not None else owner
-            elif isinstance(owner, (keras.Layer, tf.Module)) and not any(owner is known for known in holders):
+            elif isinstance(owner, _HOLDERS) and not any(owner is known for known in holders):
                 holders.append(owner)
         frame = frame.f_back
     return Read(op, tuple(reversed(holders)), variable)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import collections
 import enum
+from types import FunctionType
 
 import tensorflow as tf
 from tensorflow.python.eager import backprop
@@ -84,13 +85,27 @@ def _ask(op: Op) -> tuple[Kinds, bool]:
         upstream = [_placeholder(output) for output in op.outputs]
         try:
             answers = function(as_operation(op), *upstream)
-        except LookupError:  # PreventGradient, and ops that refuse by raising
-            return _all(op, Kind.RAISES), True
-        except Exception:  # noqa: BLE001 - a gradient function may fail in any way on a placeholder; then nothing is cut
-            return _all(op, Kind.PASS), False
+        except LookupError as error:  # PreventGradient
+            op.refusal = str(error)
+            return _all(op, Kind.RAISES), False
+        except Exception:  # noqa: BLE001 - a gradient function may fail in any way, and on a placeholder alone
+            return _all(op, Kind.RAISES if _refuses(op, function) else Kind.PASS), False
         if not isinstance(answers, (list, tuple)):
             answers = [answers]
         return tuple(_row(op, answer, upstream, scratch) for answer in _padded(answers, op)), True
+
+
+def _refuses(op: Op, function) -> bool:
+    """Whether the gradient function raises on real numbers as well, as the tape would call it."""
+    if op.operation is not None:
+        return False  # without numbers nobody can tell; a None of the tape's own would have shown
+    try:
+        with tf.init_scope():
+            function(as_operation(op), *[tf.ones_like(out) if _carries(out) else None for out in op.outputs])
+    except Exception as error:  # noqa: BLE001 - whatever it raises, the backward pass raises as well
+        op.refusal = f"{type(error).__name__}: {error}"
+        return True
+    return False
 
 
 def _scratch_graph(outer):
@@ -153,10 +168,29 @@ def _signature(op: Op):
     if op.operation is None:
         return (op.type, _hashable(op.attrs), *types)
     attributes = op.operation.node_def.attr
-    if any(name in attributes for name in ("_gradient_op_type",)) or op.operation._gradient_function:
+    if op.operation._gradient_function:
         return None
+    if "_gradient_op_type" in attributes:
+        return (op.type, _closure(gradient_function(op)), *types)
     parts = tuple((n, attributes[n].SerializeToString()) for n in sorted(attributes) if not n.startswith("_"))
     return (op.type, parts, *types)
+
+
+def _closure(function, depth: int = 4):
+    """A custom gradient's code and the plain values that it closes over: equal for all calls of one decorated function."""
+    parts = [function.__code__]
+    for cell in function.__closure__ or ():
+        try:
+            value = cell.cell_contents
+        except ValueError:  # a name that was never assigned
+            continue
+        if isinstance(value, FunctionType) and depth:
+            parts.append(_closure(value, depth - 1))
+        elif value is None or isinstance(value, (bool, int, float, str)):
+            parts.append((type(value).__name__, value))
+        else:
+            parts.append(type(value).__name__)
+    return tuple(parts)
 
 
 def _hashable(value):

@@ -22,7 +22,7 @@ from tensorflow.python.ops import resource_variable_ops
 from trainer.guard import escapes, graphs
 from trainer.guard.frames import user_steps
 from trainer.guard.owners import Read, read_of
-from trainer.guard.trace import Escape, Op, Trace, key
+from trainer.guard.trace import Escape, InnerGradient, Op, Trace, key
 
 _one_at_a_time = threading.Lock()
 
@@ -38,10 +38,12 @@ class Recording:
         self.error: Exception | None = None
 
 
-def record_run(forward_loss: Callable, *, flat: bool = True, nudge: bool = False) -> Recording:
+def record_run(forward_loss: Callable, began: int, *, flat: bool = True, nudge: bool = False) -> Recording:
     """Runs `forward_loss` once under a tape and writes down all that happens.
 
     Args:
+      forward_loss: computes the loss.
+      began: tensors with a smaller key are older than the first run of all.
       flat: run the body of each `tf.function` op by op, rather than as one call.
       nudge: give Python and NumPy slightly different values than TensorFlow has, to see what depends on them.
 
@@ -50,7 +52,7 @@ def record_run(forward_loss: Callable, *, flat: bool = True, nudge: bool = False
     """
     recording = Recording()
     with _one_at_a_time, _eager_functions(flat), _hooks(recording, nudge):
-        recording.trace.began = key(tf.constant(0))
+        recording.trace.began = began
         with tf.GradientTape(persistent=True) as tape:
             recording.tape = tape
             try:
@@ -58,12 +60,13 @@ def record_run(forward_loss: Callable, *, flat: bool = True, nudge: bool = False
             except Exception as error:  # noqa: BLE001 - the user's code may raise anything; it is part of the answer
                 recording.error = error
     recording.trace.loss = recording.loss
+    recording.trace.tensors.update((key(part), part) for part in tf.nest.flatten(recording.loss) if tf.is_tensor(part))
     return recording
 
 
 def _hooks(recording: Recording, nudge: bool):
     trace, boundary = recording.trace, record_run.__code__
-    pending, bodies = [], {}
+    pending, bodies, home = [], {}, threading.get_ident()
 
     def steps():
         import sys
@@ -75,7 +78,8 @@ def _hooks(recording: Recording, nudge: bool):
             return
         op_type = op_type.decode() if isinstance(op_type, bytes) else op_type
         inputs, outputs = tuple(tf.nest.flatten(list(inputs))), tuple(tf.nest.flatten(outputs or []))
-        op = Op(op_type, inputs, outputs, steps(), attrs=attrs, recorded=not pywrap_tfe.TFE_Py_TapeSetIsStopped())
+        here, stopped = threading.get_ident() == home, pywrap_tfe.TFE_Py_TapeSetIsStopped()
+        op = Op(op_type, inputs, outputs, steps(), attrs=attrs, recorded=here and not stopped, taped=here)
         if op_type in bodies:  # the call is recorded as a whole, around a stopped tape
             graphs.inline(trace, bodies[op_type], op, bodies)
             return
@@ -104,12 +108,26 @@ def _hooks(recording: Recording, nudge: bool):
         bodies[function.name.decode() if isinstance(function.name, bytes) else function.name] = function.graph
         return call_flat(function, *args)
 
+    def in_thread(thread):
+        with _callback(on_op):
+            run_thread(thread)
+
+    def inner_gradient(tape, target, sources, *args, **kwargs):
+        answers = gradient(tape, target, sources, *args, **kwargs)
+        for source, answer in zip(tf.nest.flatten(sources), tf.nest.flatten(answers), strict=False):
+            if answer is None:
+                trace.unanswered.append(InnerGradient(target, source, steps()))
+        return answers
+
+    run_thread, gradient = threading.Thread.run, tf.GradientTape.gradient
     original, call_flat = record.record_operation, atomic_function.AtomicFunction.call_flat
     return _installed(
         [
             _callback(on_op),
             escapes.replaced(record, "record_operation", on_custom),
             escapes.replaced(atomic_function.AtomicFunction, "call_flat", on_call),
+            escapes.replaced(threading.Thread, "run", in_thread),
+            escapes.replaced(tf.GradientTape, "gradient", inner_gradient),
             escapes.replaced(pywrap_tfe, "TFE_Py_FastPathExecute", _reading_by_ops()),
             escapes.watching(on_escape, escapes.nudged if nudge else None),
             escapes.script_functions(on_script, lambda args, results: pending.append((args, results))),

@@ -51,7 +51,7 @@ def _loose(trace: Trace) -> list[int]:
 def _moved(recording: Recording, forward_loss: Callable) -> list[int] | None:
     """The constants that differ in a nudged run; None where the two runs cannot be compared."""
     with preserved():
-        other = record_run(forward_loss, nudge=True)
+        other = record_run(forward_loss, recording.trace.began, nudge=True)
     before, after = _loose(recording.trace), _loose(other.trace)
     if other.error is not None or len(before) != len(after):
         return None

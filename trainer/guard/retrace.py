@@ -63,5 +63,5 @@ def leaves_tensorflow(error: BaseException) -> bool:
     """Whether an error comes of handing a symbolic tensor to Python or NumPy."""
     if not isinstance(error, (AttributeError, NotImplementedError, TypeError, ValueError)):
         return False
-    text = str(error).lower()
+    text = str(error).lower().replace("`", "")
     return any(word in text for word in _NUMPY_WORDS)

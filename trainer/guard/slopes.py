@@ -42,11 +42,16 @@ def varied(tensor: tf.Tensor) -> tf.Tensor:
     return tf.cast(1.0 + 0.5 * tf.sin(1.0 + 1.7 * steps), tensor.dtype)
 
 
-def frontier(lineage: Lineage, good: set[int], bad: set[int]) -> list[Edge]:
-    """The ops at whose output the gradient is still good and at whose input it is bad."""
+def frontier(lineage: Lineage, good: set[int], bad: set[int], whole: bool = False) -> list[Edge]:
+    """The ops at whose output the gradient is still good and at whose input it is bad.
+
+    Args:
+      whole: of an op with several outputs, none may be bad.
+    """
     return [
         edge for edge in lineage.edges()
         if edge.op is not None and edge.way in (Way.PASS, Way.ZERO) and edge.target in good and edge.source in bad
+        and not (whole and bad & set(edge.op.results))
     ]  # fmt: skip
 
 

@@ -30,11 +30,14 @@ class Op:
       steps: the user's Python frames, innermost first (eager); a graph operation has its own traceback.
       operation: the graph operation, or None.
       attrs: names and values in turn, as an eager op has them.
-      recorded: False when tapes were told not to record (`tape.stop_recording()`).
+      recorded: False when no tape could record it.
+      taped: whether there was a tape at all, stopped or not; another thread has none.
       backward: the backward function of a custom gradient in eager mode.
       opaque: nothing is known of its inside: a way out of TensorFlow, which carries no gradient.
       state: keys of what it reads apart from its inputs: what an earlier assign left behind.
       shift: tells apart the calls of one function; a part of the keys of its tensors.
+      caller: the call, loop or branch that it is inside of.
+      refusal: what its gradient function raised.
     """
 
     type: str
@@ -44,12 +47,15 @@ class Op:
     operation: tf.Operation | None = None
     attrs: tuple = ()
     recorded: bool = True
+    taped: bool = True
     backward: Callable | None = None
     label: str | None = None
     opaque: bool = False
     state: tuple[int, ...] = ()
     order: int = 0
     shift: int = 0
+    caller: Op | None = None
+    refusal: str = ""
 
     @functools.cached_property
     def sources(self) -> tuple[int, ...]:
@@ -63,8 +69,14 @@ class Op:
 
     @functools.cached_property
     def site(self) -> frames.Site | None:
-        """The user's line that called for this op."""
-        return frames.site_of_operation(self.operation) if self.operation is not None else frames.site_of(self.steps)
+        """The user's line that called for this op; for the inside of a function without lines, the line that called that."""
+        own = frames.site_of_operation(self.operation) if self.operation is not None else frames.site_of(self.steps)
+        return own if own is not None or self.caller is None else self.caller.site
+
+    @property
+    def callers(self) -> tuple[Op, ...]:
+        """The calls, branches and loops around this op, innermost first."""
+        return (self.caller, *self.caller.callers) if self.caller is not None else ()
 
     @property
     def name(self) -> str | None:
@@ -82,6 +94,19 @@ class Escape:
     tensor: Any
     steps: tuple[frames.Step, ...]
     way: str  # ".numpy()", "float()", "np.mean()", …
+
+    @property
+    def site(self) -> frames.Site | None:
+        return frames.site_of(self.steps)
+
+
+@dataclasses.dataclass(frozen=True)
+class InnerGradient:
+    """A call of `tape.gradient` inside the forward pass, for a source that it had no answer for."""
+
+    target: Any
+    source: Any
+    steps: tuple[frames.Step, ...]
 
     @property
     def site(self) -> frames.Site | None:
@@ -108,6 +133,7 @@ class Trace:
         self.written: dict[int, int] = {}  # resource handle -> key of its latest state
         self.writes: dict[int, Op] = {}  # key of a state -> the op that wrote it
         self.escapes: list[Escape] = []
+        self.unanswered: list[InnerGradient] = []
         self.began = 0  # tensors with a smaller key are older than this forward pass
         self.loss: Any = None
         self.calls = 0

@@ -10,7 +10,7 @@ import tensorflow as tf
 from trainer.guard import graphs
 from trainer.guard.asked import Asked, asked_of
 from trainer.guard.causes import cut_findings, integer_finding, place_fields
-from trainer.guard.check import enforce, wanted
+from trainer.guard.explaining import enforce, wanted
 from trainer.guard.lineage import Lineage
 from trainer.guard.owners import handles_of, trainable_at_heart
 from trainer.guard.probe import Kind, probe
@@ -119,10 +119,13 @@ def may_hide_zeros(loss: tf.Tensor) -> bool:
 
 
 def _answers_zeros(operation: tf.Operation) -> bool:
-    if operation.type not in _zero_types:
-        op = Op(operation.type, tuple(operation.inputs), tuple(operation.outputs), operation=operation)
-        _zero_types[op.type] = op.type in graphs.OPENED or any(Kind.ZERO in row for row in probe(op))
-    return _zero_types[operation.type]
+    if operation.type in graphs.OPENED:
+        return True
+    name = operation.type
+    if name not in _zero_types or name == "IdentityN":  # two custom gradients share no more than this name
+        kinds = probe(Op(name, tuple(operation.inputs), tuple(operation.outputs), operation=operation))
+        _zero_types[name] = any(Kind.ZERO in row and Kind.PASS not in row for row in kinds)
+    return _zero_types[name]
 
 
 _zero_types: dict[str, bool] = {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 from collections.abc import Sequence
 
+import keras
 import tensorflow as tf
 
 from trainer.guard.absent import keras_variable
@@ -46,15 +47,38 @@ def untracked_findings(recording: Recording, lineage: Lineage, asked: Sequence[A
 
 def _is_stray(recording: Recording, keys: set[int], reads: Sequence[Read], ours: set[int]) -> bool:
     if min(keys) > recording.trace.began:
-        return True  # made anew by each forward pass
+        return not _holds_a_result(recording, keys)  # made anew by each forward pass
     if not ours:
         return True
     holders = {id(holder): holder for read in reads for holder in read.holders}.values()
     for holder in holders:
         trained = {k for variable in trainable_of(holder) for k in handles_of(variable)}
         known = {k for variable in variables_of(holder) for k in handles_of(variable)}
-        if trained & ours and not known & keys:
+        if not known & keys and (trained & ours or _is_attribute(holder, keys)):
             return True
+    return False
+
+
+def _is_attribute(holder, keys: set[int]) -> bool:
+    """Whether a Keras loss or metric has the variable as an attribute; no Keras object lists what is not its own."""
+    if not isinstance(holder, (keras.losses.Loss, keras.metrics.Metric)):
+        return False
+    held = [part for value in vars(holder).values() for part in tf.nest.flatten(value) if hasattr(part, "assign")]
+    return any(keys & set(handles_of(part)) for part in held)
+
+
+def _holds_a_result(recording: Recording, keys: set[int]) -> bool:
+    """Whether the variable's first value was computed from variables, and not drawn by an initializer."""
+    trace = recording.trace
+    writes = [trace.writes[trace.written[k]] for k in keys if k in trace.written]
+    queue, seen = [source for op in writes for source in op.sources if source not in keys], set()
+    while queue:
+        source = queue.pop()
+        if source in trace.readers:
+            return True
+        if source not in seen:
+            seen.add(source)
+            queue.extend(trace.producers[source].sources if source in trace.producers else ())
     return False
 
 

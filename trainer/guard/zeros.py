@@ -7,19 +7,25 @@ saturated ops in a row are two findings, and mending one of them would not have 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import tensorflow as tf
 
-from trainer.guard.asked import Asked, is_zero
+from trainer.guard.asked import Asked, dense, is_zero
 from trainer.guard.causes import chain_from, cut_findings, place_fields
+from trainer.guard.graphs import BRANCHES
 from trainer.guard.lineage import Edge, Lineage
 from trainer.guard.recorder import Recording
 from trainer.guard.report import Finding
 from trainer.guard.slopes import frontier, merged, nonzero_keys, slopes, tensors_of, varied
+from trainer.guard.trace import Op
 
 _MOST_ROUNDS = 6
 _MOST_EDGES = 64
+_MOST_SINGLE = 8
+_PRODUCTS = ("Mul", "MulNoNan", "MatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum", "Conv2D", "DepthwiseConv2dNative",
+             "RealDiv", "DivNoNan")  # fmt: skip  - for the words of the report alone
 
 
 def zero_findings(recording: Recording, lineage: Lineage, zeros: Sequence[Asked],
@@ -43,27 +49,76 @@ def zero_findings(recording: Recording, lineage: Lineage, zeros: Sequence[Asked]
     return findings
 
 
+def idle_findings(lineage: Lineage, idle: Sequence[Asked]) -> list[Finding]:
+    """Findings for variables of branches that were not taken, where a graph answers zeros and eager mode None.
+
+    Args:
+      lineage: of a run in which functions stayed functions, so that all branches are in it.
+      idle: variables that an eager run has no way for.
+    """
+    by_branch: dict[int, tuple[Op, list[str]]] = {}
+    for one in idle:
+        start = min((k for k in one.keys if k in lineage.distance), key=lineage.distance.get, default=None)
+        if start is None:
+            continue
+        ops = [edge.op for edge in lineage.route(start) if edge.op is not None]
+        branch = next((up for op in ops for up in op.callers if up.type in BRANCHES), None)
+        if branch is not None:
+            by_branch.setdefault(id(branch), (branch, []))[1].append(one.path)
+    detail = "Only a branch that was not taken uses them; inside a graph that is a gradient of zeros."
+    return [Finding("zero", "zero_gradient", paths, op_type=branch.type, op_name=branch.name, detail=detail,
+                    **place_fields(branch.site)) for branch, paths in by_branch.values()]  # fmt: skip
+
+
 def _peeled(recording, lineage: Lineage, zeros: Sequence[Asked], learning: Sequence[Asked]) -> list[Finding]:
     tensors = tensors_of(lineage)
-    targets, seeds = [part for part in tf.nest.flatten(recording.loss) if tf.is_tensor(part)], None
-    left, found = list(zeros), []
+    loss = [part for part in tf.nest.flatten(recording.loss) if tf.is_tensor(part)]
+    found: list[Blocked] = []
+    seen: set[int] = set()
+    layer = [(loss, None, list(zeros))]  # what to differentiate, its weights, and the variables that are to be reached
     for _ in range(_MOST_ROUNDS):
-        gradients = slopes(recording, tensors, targets, seeds)
-        alive = nonzero_keys(gradients)
-        left = [one for one in left if not _reached(recording, one, alive)]
-        cones = set().union(*(lineage.descends_from(one.keys) for one in left[:1])) if len(left) == 1 else None
-        flat = {known for known in tensors if known not in alive}
-        edges = [edge for edge in frontier(lineage, alive, flat) if cones is None or edge.source in cones]
-        edges = edges[:_MOST_EDGES]
-        mine = [(edge, _upstream(lineage, edge, left)) for edge in edges]
-        mine = [(edge, paths) for edge, paths in mine if paths]
-        if not mine:
+        blocked = [one for targets, seeds, left in layer for one in _blocked(recording, lineage, tensors, targets, seeds, left)]
+        blocked = [one for one in blocked if id(one.edge) not in seen]
+        seen.update(id(one.edge) for one in blocked)
+        found = blocked + found
+        layer = _behind(tensors, blocked)
+        if not layer:
             break
-        found = mine + found
-        targets = list({edge.source: tensors[edge.source] for edge, _ in mine}.values())
-        seeds = [varied(target) for target in targets]
-    passing = {one.path for one in zeros} - _blocked(lineage, found, learning)
+    passing = {one.path for one in zeros} - _held_back(lineage, found, learning)
     return _findings(recording, lineage, found, zeros, passing)
+
+
+@dataclasses.dataclass(frozen=True)
+class Blocked:
+    """An op that hands a gradient back as zeros, the variables behind it, and the gradient that it was handed."""
+
+    edge: Edge
+    behind: tuple[Asked, ...]
+    arriving: tf.Tensor | None = None
+
+    @property
+    def paths(self) -> list[str]:
+        return [one.path for one in self.behind]
+
+
+def _blocked(recording, lineage: Lineage, tensors, targets, seeds, left: Sequence[Asked]) -> list[Blocked]:
+    gradients = slopes(recording, tensors, targets, seeds)
+    alive = nonzero_keys(gradients)
+    left = [one for one in left if not _reached(recording, one, alive)]
+    if not left:
+        return []
+    edges = frontier(lineage, alive, set(tensors) - alive)[:_MOST_EDGES]
+    behind = [(edge, tuple(_upstream(lineage, edge, left))) for edge in edges]
+    return [Blocked(edge, ones, gradients.get(edge.target)) for edge, ones in behind if ones]
+
+
+def _behind(tensors: dict[int, tf.Tensor], blocked: Sequence[Blocked]) -> list[tuple]:
+    """Where the search goes on: at each blocked input by itself, or at all at once where there are many."""
+    if len(blocked) > _MOST_SINGLE:
+        targets = list({one.edge.source: tensors[one.edge.source] for one in blocked}.values())
+        left = list({id(asked): asked for one in blocked for asked in one.behind}.values())
+        return [(targets, [varied(target) for target in targets], left)]
+    return [([tensors[one.edge.source]], [varied(tensors[one.edge.source])], one.behind) for one in blocked]
 
 
 def _reached(recording: Recording, one: Asked, alive: set[int]) -> bool:
@@ -73,14 +128,14 @@ def _reached(recording: Recording, one: Asked, alive: set[int]) -> bool:
     return any(result in alive for op in reads for result in op.results)
 
 
-def _upstream(lineage: Lineage, edge: Edge, left: Sequence[Asked]) -> list[str]:
+def _upstream(lineage: Lineage, edge: Edge, left: Sequence[Asked]) -> list[Asked]:
     behind = lineage.ancestors(edge.source)
-    return [one.path for one in left if behind & set(one.keys)]
+    return [one for one in left if behind & set(one.keys)]
 
 
-def _blocked(lineage: Lineage, found, learning: Sequence[Asked]) -> set[str]:
+def _held_back(lineage: Lineage, found: Sequence[Blocked], learning: Sequence[Asked]) -> set[str]:
     """Variables that something other than a learning variable's first value keeps at zero."""
-    return {path for edge, paths in found if not _starts_at_zero(lineage, edge, learning) for path in paths}
+    return {path for one in found if not _starts_at_zero(lineage, one.edge, learning) for path in one.paths}
 
 
 def _starts_at_zero(lineage: Lineage, edge: Edge, learning: Sequence[Asked]) -> bool:
@@ -92,19 +147,17 @@ def _starts_at_zero(lineage: Lineage, edge: Edge, learning: Sequence[Asked]) -> 
     )
 
 
-def _findings(recording, lineage, found, zeros: Sequence[Asked], passing: set[str]) -> list[Finding]:
-    findings, told = [], set()
-    paths_of = {id(edge): [path for path in paths if path not in passing] for edge, paths in found}
-    for group in merged(edge for edge, _ in found):
-        paths = list(dict.fromkeys(path for edge in group for path in paths_of[id(edge)]))
-        if not paths:
-            continue
-        told.update(paths)
-        edge = group[0]
-        findings.append(Finding("zero", "zero_gradient", paths, op_type=edge.op.type, op_name=edge.op.name,
-                                detail=_detail(edge), chain=chain_from(lineage, edge), **place_fields(edge.site)))  # fmt: skip
-    known = {path for _, paths in found for path in paths}
-    silent = [one.path for one in zeros if one.path not in told and one.path not in known]
+def _findings(recording, lineage, found: Sequence[Blocked], zeros: Sequence[Asked], passing: set[str]) -> list[Finding]:
+    findings, known = [], {path for one in found for path in one.paths}
+    by_edge = {id(one.edge): one for one in found}
+    for group in merged(one.edge for one in found):
+        paths = list(dict.fromkeys(path for edge in group for path in by_edge[id(edge)].paths if path not in passing))
+        if paths:
+            edge = group[0]
+            findings.append(Finding("zero", "zero_gradient", paths, op_type=edge.op.type, op_name=edge.op.name,
+                                    detail=_detail(by_edge[id(edge)], found), chain=chain_from(lineage, edge),
+                                    **place_fields(edge.site)))  # fmt: skip
+    silent = [one.path for one in zeros if one.path not in known]
     if silent:
         op = next((recording.trace.producers.get(k) for k in lineage.distance), None)
         findings.append(Finding("zero", "zero_gradient", silent, op_type=op and op.type, detail=(
@@ -112,13 +165,28 @@ def _findings(recording, lineage, found, zeros: Sequence[Asked], passing: set[st
     return findings
 
 
-def _detail(edge: Edge) -> str:
-    op = edge.op
-    others = [t for s, t in zip(op.sources, op.inputs, strict=True) if s != edge.source and hasattr(t, "numpy")]
-    if any(t.dtype.is_floating and t.shape.rank and is_zero(t) for t in others):
+def _detail(one: Blocked, found: Sequence[Blocked]) -> str:
+    op, source = one.edge.op, one.edge.source
+    uses = [other for other in found if other.edge.source == source and other.edge.op is not op]
+    others = [t for s, t in zip(op.sources, op.inputs, strict=True) if s != source and hasattr(t, "numpy")]
+    factors = [t for t in others if t.dtype.is_floating and t.shape.num_elements()] if op.type in _PRODUCTS else []
+    if any(is_zero(t) for t in factors):
         return "The other operand is zero everywhere, so nothing comes back."
-    value = op.inputs[op.sources.index(edge.source)]
+    if uses:
+        return f"The value is used {len(uses) + 1} times, and what comes back from its uses cancels exactly."
+    if factors and one.arriving is not None and _underflows(one.arriving, factors):
+        return f"The gradient that arrives here is so small that {one.arriving.dtype.name} rounds the product to zero."
+    value = op.inputs[op.sources.index(source)]
     if hasattr(value, "numpy") and value.dtype.is_floating and value.shape.num_elements():
         low, high = float(tf.reduce_min(value)), float(tf.reduce_max(value))
-        return f"Its input lies between {low:.4g} and {high:.4g}, where its slope is exactly zero."
+        span = f"is {low:.4g}" if low == high else f"lies between {low:.4g} and {high:.4g}"
+        return f"Its input {span}, where its slope is exactly zero."
     return ""
+
+
+def _underflows(arriving, factors: Sequence[tf.Tensor]) -> bool:
+    """Whether the largest possible product is below the smallest number that the type can hold."""
+    product = 1.0
+    for part in (dense(arriving), *factors):
+        product *= float(tf.reduce_max(tf.abs(tf.cast(part, tf.float64))))
+    return 0.0 < product < {tf.float16: 6e-8, tf.float64: 5e-324}.get(arriving.dtype, 1.4e-45)
