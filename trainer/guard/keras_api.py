@@ -242,7 +242,7 @@ def _why_it_failed(error: Exception, model: keras.Model, x: Any, y: Any) -> str:
         lines.append(f"  at {site.file}:{site.line}:  {site.code}")
     try:
         predictions = model(x, training=False)
-    except Exception:  # noqa: BLE001 - the model itself fails; its error is the one being told
+    except Exception:  # the model itself fails; its error is the one being told
         lines.append(f"  inputs:      {_described(x)}")
         return "\n".join(lines)
     lines += [f"  predictions: {_described(predictions)}", f"  labels:      {_described(y)}"]
