@@ -27,7 +27,7 @@ class Field:
         return f"--config.{self.path}"
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def all_fields() -> Mapping[str, Field]:
     """Every field that is not a section, by path, in the schema's order."""
     comments = _comments()
@@ -52,7 +52,7 @@ def sections() -> list[str]:
     return [field.name for field in dataclasses.fields(schema.Config) if _is_section(field.name)]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def field_types(section: type) -> Mapping[str, Any]:
     """Resolved types of a section's fields (the schema writes annotations as text)."""
     return typing.get_type_hints(section)
