@@ -10,6 +10,7 @@ valid `Config` with `Options` to one verb of `trainer.experiment`.
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import sys
@@ -122,9 +123,9 @@ def main(argv: list[str]) -> int:
     try:
         mode, config, options = read(argv[1:])
         _prepare_environment()
-        # Here and not above: it imports TensorFlow, seconds that --help and a wrong flag should not cost.
-        from trainer import experiment
-
+        with _without_cuda_chatter():
+            # Here and not above: it imports TensorFlow, seconds that --help and a wrong flag should not cost.
+            from trainer import experiment
         return getattr(experiment, mode)(config, options)
     except UserError as error:
         print(error, file=sys.stderr)
@@ -194,6 +195,29 @@ def _prepare_environment() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Keras may be configured for another backend by ~/.keras/keras.json; this program is TensorFlow's alone.
     os.environ["KERAS_BACKEND"] = "tensorflow"
+
+
+@contextlib.contextmanager
+def _without_cuda_chatter():
+    """Where there is no NVIDIA device, keeps TensorFlow from printing that it looked for one.
+
+    No log level reaches these lines: they are written before logging is set up. What Python raises is not touched.
+    """
+    if glob.glob("/dev/nvidia[0-9]*"):
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+        import tensorflow
+
+        tensorflow.config.list_physical_devices()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 if __name__ == "__main__":

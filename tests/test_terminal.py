@@ -115,7 +115,7 @@ def test_commands_can_be_pasted():
     assert shlex.split(lines["curves"]) == ["tensorboard", "--logdir", "my runs/a", "--host", "127.0.0.1"]
     assert shlex.split(lines["predict"]) == [
         "python", "main.py", "--config=configs/pets.py", "--workdir=my runs/a",
-        "--mode=predict", "--inputs=photos/*.jpg",
+        "--mode=predict", "--input=photos/*.jpg",
     ]  # fmt: skip
     assert shlex.split(terminal.closing("w").splitlines()[3].split(maxsplit=1)[1]) == [
         "python", "main.py", "--workdir=w", "--mode=export",

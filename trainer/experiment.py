@@ -196,6 +196,31 @@ def describe(config: Config, options: Options) -> int:
     return EXIT_OK
 
 
+def check(config: Config, options: Options) -> int:
+    """Looks at the data, the loss, the gradients and thirty steps on one batch; returns 1 when something is wrong."""
+    from trainer import checkup
+    from trainer.data.audit import audit
+
+    devices = _start(config)
+    data_audit = audit(config)
+    _tell(f"Data\n{data_audit.text()}\n")
+    if not data_audit.ok:
+        _tell("The data have to be put right first; loss and gradients were not looked at.")
+        return EXIT_FAILED
+    strategy.check_batch(config, devices.replicas)
+    run = _build(config, options, devices, open_data(config), _tell)
+    sections = []
+    for look in (lambda: checkup.check_loss(run.objective, config), lambda: checkup.check_gradients(run),
+                 lambda: checkup.check_learning(run)):  # fmt: skip
+        sections.append(look())
+        _tell(f"{sections[-1]}\n")
+        if sections[-1].title == "Gradients" and sections[-1].problems:
+            break
+    wrong = sum(len(section.problems) for section in sections)
+    _tell(f"{wrong} problem(s) found." if wrong else "Nothing wrong was found.")
+    return EXIT_FAILED if wrong else EXIT_OK
+
+
 def _trained_model(config: Config, options: Options, devices: strategy.Devices):
     saved = checkpoint.find(options.workdir, options.checkpoint)
     with devices.strategy.scope():

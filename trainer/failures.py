@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from trainer import guard
 from trainer.data import data_error_from, training_batches
 from trainer.errors import EXIT_FAILED, UserError
+from trainer.guard.moved import moved_names
 from trainer.run import Run
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -29,6 +30,11 @@ def explain_failure(error: Exception, run: Run) -> UserError | None:
             return _before_the_first_step(str(inner.report), run)
         if isinstance(inner, UserError):
             return inner
+    paths = [variable.path for variable in run.state.trainable]
+    for inner in _chain(error):
+        lost = moved_names(inner, paths) if isinstance(inner, AttributeError) else None
+        if lost is not None:
+            return _before_the_first_step(str(lost), run)
     bad_file = data_error_from(error)
     if bad_file is not None:
         return bad_file

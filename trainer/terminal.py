@@ -216,7 +216,7 @@ def closing(workdir: str, *, config: str = "", images: str = "path/to/images") -
         "What next:",
         [
             ("curves", command("tensorboard", "--logdir", workdir, "--host", "127.0.0.1")),
-            ("predict", command(*main, "--mode=predict", f"--inputs={images}")),
+            ("predict", command(*main, "--mode=predict", f"--input={images}")),
             ("export", command(*main, "--mode=export")),
             ("evaluate", command(*main, "--mode=evaluate")),
         ],
