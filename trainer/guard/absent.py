@@ -132,7 +132,7 @@ def _replaced(replaced: Sequence[Asked], others: Sequence) -> Finding:
     theirs = _roots(path_of(variable) for variable in others)
     return Finding(
         "missing", "variable_replaced", [one.path for one in replaced],
-        detail=f"The list holds variables of {ours}; the forward pass reads those of {theirs}, which are not in the list.",
+        detail=f"The list holds variables of {ours}; the forward pass reads those of {theirs}, which are not in it.",
     )  # fmt: skip
 
 

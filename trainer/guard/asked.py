@@ -1,4 +1,4 @@
-"""The variables as they were asked about, and one plain run: the answer of TensorFlow itself, before any question why."""
+"""The variables as they were asked about, and TensorFlow's own answer of one plain run, before any question why."""
 
 from __future__ import annotations
 
@@ -91,13 +91,13 @@ def plain_run(forward_loss: Callable, asked: list[Asked]) -> Answer:
     with tf.GradientTape() as tape:
         try:
             answer.loss = forward_loss()
-        except Exception as error:  # noqa: BLE001 - the user's code may raise anything; the report says what it was
+        except Exception as error:  # the user's code may raise anything; the report says what it was
             answer.forward_error = error
             return answer
     answer.watched = tape.watched_variables()
     try:
         answer.gradients = tape.gradient(answer.loss, [_source(one) for one in asked])
-    except Exception as error:  # noqa: BLE001 - LookupError, TypeError, InvalidArgumentError, … each has a cause
+    except Exception as error:  # LookupError, TypeError, InvalidArgumentError, … each has a cause
         answer.backward_error = error
     return answer
 

@@ -125,8 +125,8 @@ def missing_findings(recording, lineage: Lineage, missing: Sequence[Asked], aske
 
 
 _UNWATCHED = (
-    "The loss is computed from them, but the tape does not watch them: it watches variables made with trainable=True, and "
-    "tensors only after `tape.watch(tensor)`."
+    "The loss is computed from them, but the tape does not watch them: it watches variables made with trainable=True, "
+    "and tensors only after `tape.watch(tensor)`."
 )
 
 

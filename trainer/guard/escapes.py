@@ -1,8 +1,8 @@
 """Where tensors leave TensorFlow: `.numpy()`, `float()`, `np.mean(tensor)`, `np.asarray(tensor)`, `tf.py_function`.
 
 A tensor has no memory of having been read by Python, so for the time of one recorded run the ways out are watched: the
-methods of TensorFlow's eager tensor, NumPy's own protocols for foreign arrays, and the functions that make arrays (these
-read the tensor's memory directly, past every method). All are put back at the end.
+methods of TensorFlow's eager tensor, NumPy's own protocols for foreign arrays, and the functions that make arrays
+(these read the tensor's memory directly, past every method). All are put back at the end.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tensorflow.python.framework import ops
 from tensorflow.python.ops import script_ops
 
 # The public tf.Tensor is the base of symbolic tensors as well, and its methods are overridden in this private class.
-_Eager = ops._EagerTensorBase  # noqa: SLF001
+_Eager = ops._EagerTensorBase
 
 _MAKERS = ("array", "asarray", "asanyarray", "ascontiguousarray")
 _REFLECTED = {

@@ -95,4 +95,4 @@ def _healthy(answer: Answer, asked: Sequence[Asked]) -> bool:
         return False
     if any(gradient is None for gradient in answer.gradients) or may_be_stray(answer.watched, asked):
         return False
-    return is_finite(answer.loss) and all(is_finite(gradient) and not is_zero(gradient) for gradient in answer.gradients)
+    return is_finite(answer.loss) and all(is_finite(one) and not is_zero(one) for one in answer.gradients)

@@ -75,11 +75,6 @@ def site_of(steps: Iterable[Step]) -> Site | None:
     return None
 
 
-def sites_of(steps: Iterable[Step]) -> list[Site]:
-    """All of the user's frames, innermost first."""
-    return [_place(code, offset) for code, offset in steps]
-
-
 def site_of_operation(operation: tf.Operation) -> Site | None:
     """The user's innermost line that built a graph operation; a traceback of TensorFlow has no columns."""
     name, vectorized, _ = operation.name.partition("/pfor/")
@@ -119,7 +114,7 @@ def _is_rewritten(file: str) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def _before_rewriting(file: str) -> dict[int, tuple[str, int]]:
-    """The user's place for each line of a file that AutoGraph wrote. TensorFlow maps them itself, but not in replica threads."""
+    """The user's place for each line that AutoGraph wrote. TensorFlow maps them itself, but not in replica threads."""
     for thing in gc.get_objects():
         if type(thing) is FunctionType and thing.__code__.co_filename == file:
             origins = getattr(thing, "ag_source_map", None)
@@ -127,12 +122,6 @@ def _before_rewriting(file: str) -> dict[int, tuple[str, int]]:
                 return {spot.lineno: (origin.loc.filename, origin.loc.lineno) for spot, origin in origins.items()
                         if spot.filename == file}  # fmt: skip
     return {}
-
-
-def definition_of(function) -> Site | None:
-    """Where a function is defined; None for callables without Python code."""
-    code = getattr(function, "__code__", None) or getattr(getattr(function, "python_function", None), "__code__", None)
-    return Site(code.co_filename, code.co_firstlineno) if code and is_user_file(code.co_filename) else None
 
 
 def _place(code: CodeType, offset: int) -> Site:

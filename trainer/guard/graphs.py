@@ -83,7 +83,7 @@ def _open_loop(trace: Trace, op: Op, bodies: Bodies) -> bool:
         return False
     first, last = _open(trace, body, op, op.sources, op.results, bodies)
     for before, after in zip(first, last, strict=False):
-        trace.link(after, before)  # what one turn leaves is what the next one finds; that it never turns is not looked at
+        trace.link(after, before)  # what one turn leaves is what the next one finds; at least one turn is assumed
     tested, verdict = _open(trace, condition, op, op.sources, (), bodies)
     for after, value in zip(last, tested, strict=False):
         trace.link(after, value)

@@ -1,9 +1,10 @@
-"""The way from variables to the loss with the fewest places that carry no gradient: a 0-1 search for all of them at once.
+"""The way from variables to the loss with the fewest places that carry no gradient: a 0-1 search for all at once.
 
-The search walks backward from the loss. An edge that hands its gradient on costs nothing, one that does not costs one; what
-has lost its gradient already (an integer, something computed while the tape was stopped) loses nothing more. A variable at
-distance 0 is connected; at distance n at least n places cut it off; one never reached has no influence on the loss at all.
-Side paths, such as the stopped gradient inside batch normalisation, are dearer than the path through the layer, and drop out.
+The search walks backward from the loss. An edge that hands its gradient on costs nothing, one that does not costs one;
+what has lost its gradient already (an integer, something computed while the tape was stopped) loses nothing more. A
+variable at distance 0 is connected; at distance n at least n places cut it off; one never reached has no influence on
+the loss at all. Side paths, such as the stopped gradient inside batch normalisation, are dearer than the path through
+the layer, and drop out.
 """
 
 from __future__ import annotations

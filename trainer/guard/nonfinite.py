@@ -36,7 +36,7 @@ def nonfinite_findings(recording: Recording, lineage: Lineage, affected: Sequenc
 
 
 def failed_on_numbers(recording: Recording, asked: Sequence[Asked], error: Exception) -> list[Finding]:
-    """Findings for a forward pass in which an op itself refused its numbers: a NaN that was checked for, a singular matrix."""
+    """Findings for a forward pass in which an op refused its numbers: a NaN that was checked for, a singular matrix."""
     if not isinstance(error, tf.errors.InvalidArgumentError) or not _ABOUT_NUMBERS.search(str(error)):
         return []
     paths = [one.path for one in asked]
@@ -46,8 +46,8 @@ def failed_on_numbers(recording: Recording, asked: Sequence[Asked], error: Excep
             return [_forward(recording, op, bad[0], paths)]
     named = re.search(r"\[Op:(\w+)\]", str(error))
     words = re.sub(r"\{\{.*?\}\} ?|\[Op:\w+\].*", "", str(error)).strip()
-    return [Finding("nonfinite", "nan_gradient", paths, op_type=named and named[1], detail=f"TensorFlow stopped: {words}",
-                    **place_fields(site_of_error(error)))]  # fmt: skip
+    return [Finding("nonfinite", "nan_gradient", paths, op_type=named and named[1],
+                    detail=f"TensorFlow stopped: {words}", **place_fields(site_of_error(error)))]  # fmt: skip
 
 
 _ABOUT_NUMBERS = re.compile(r"\b(?:NaN|Inf|nan|inf|invertible|singular|Cholesky|not successful|converge)\b")

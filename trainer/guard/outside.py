@@ -15,7 +15,9 @@ from trainer.guard.frames import Site, is_user_file
 from trainer.guard.lineage import Lineage
 from trainer.guard.trace import differentiable, key
 
-_MAKERS = frozenset({"Variable", "add_weight", "Sequential", "Model", "Layer", "trainable_variables", "trainable_weights"})
+_MAKERS = frozenset(
+    {"Variable", "add_weight", "Sequential", "Model", "Layer", "trainable_variables", "trainable_weights"}
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,8 +108,9 @@ def _is_known(tree: ast.AST, function: ast.expr) -> bool:
         function = function.func if isinstance(function, ast.Call) else function.value
     if not isinstance(function, ast.Name):
         return True
-    imports = [alias for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom)) for alias in node.names]
-    libraries = {a.asname or a.name for a in imports if a.name.partition(".")[0] in ("numpy", "tensorflow", "keras")}
+    imports = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    names = [alias for node in imports for alias in node.names]
+    libraries = {a.asname or a.name for a in names if a.name.partition(".")[0] in ("numpy", "tensorflow", "keras")}
     defined = bool(_definitions(tree, function.id)) or _assignment(tree, function.id, 1) is not None
     return function.id in libraries or defined
 

@@ -1,9 +1,9 @@
 """Does an op hand its gradient on? TensorFlow's own gradient function is asked, on a scratch graph that is thrown away.
 
 For each input `i` and output `j` of an op the answer is one of `PASS`, `ZERO`, `CUT` and `RAISES`. A gradient function
-gets a placeholder for the gradient of each output; an input whose gradient comes back as None is cut, one whose gradient
-does not depend on the placeholder of `j` is zero whatever comes in. Nothing is added to the user's graph: the scratch
-graph captures what the gradient function reads.
+gets a placeholder for the gradient of each output; an input whose gradient comes back as None is cut, one whose
+gradient does not depend on the placeholder of `j` is zero whatever comes in. Nothing is added to the user's graph: the
+scratch graph captures what the gradient function reads.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _ask(op: Op) -> tuple[Kinds, bool]:
         except LookupError as error:  # PreventGradient
             op.refusal = str(error)
             return _all(op, Kind.RAISES), False
-        except Exception:  # noqa: BLE001 - a gradient function may fail in any way, and on a placeholder alone
+        except Exception:  # a gradient function may fail in any way, and on a placeholder alone
             return _all(op, Kind.RAISES if _refuses(op, function) else Kind.PASS), False
         if not isinstance(answers, (list, tuple)):
             answers = [answers]
@@ -102,7 +102,7 @@ def _refuses(op: Op, function) -> bool:
     try:
         with tf.init_scope():
             function(as_operation(op), *[tf.ones_like(out) if _carries(out) else None for out in op.outputs])
-    except Exception as error:  # noqa: BLE001 - whatever it raises, the backward pass raises as well
+    except Exception as error:  # whatever it raises, the backward pass raises as well
         op.refusal = f"{type(error).__name__}: {error}"
         return True
     return False
@@ -156,7 +156,7 @@ def _call_backward(op: Op) -> Kinds:
     try:
         with tf.GradientTape() as tape, tape.stop_recording():
             answers = op.backward(*upstream)
-    except Exception:  # noqa: BLE001 - whatever the user's function raises, the backward pass would raise as well
+    except Exception:  # whatever the user's function raises, the backward pass would raise as well
         return _all(op, Kind.RAISES)
     answers = _padded(tf.nest.flatten(answers), op)
     return tuple((Kind.CUT if answer is None else Kind.PASS,) * len(op.outputs) for answer in answers)
@@ -177,7 +177,7 @@ def _signature(op: Op):
 
 
 def _closure(function, depth: int = 4):
-    """A custom gradient's code and the plain values that it closes over: equal for all calls of one decorated function."""
+    """A custom gradient's code and the plain values it closes over: equal for all calls of one decorated function."""
     parts = [function.__code__]
     for cell in function.__closure__ or ():
         try:

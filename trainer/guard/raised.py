@@ -27,7 +27,8 @@ def explain_exception(error: Exception, forward_loss: Callable | None, variables
 
     Args:
       error: what the forward pass or `tape.gradient` raised, in eager mode or while a step was traced.
-      forward_loss: computes the loss; traced once more on a scratch graph, to find the op's line. None: the error's own words
+      forward_loss: computes the loss; traced once more on a scratch graph, to find the op's line. None: the error's
+      own words
         have to do.
       variables: what the gradient was asked for.
 
@@ -66,7 +67,7 @@ def _by_graph(forward_loss: Callable, asked: Sequence[Asked]) -> list[Finding]:
     with scratch.as_default():
         try:
             loss = forward_loss()
-        except Exception:  # noqa: BLE001 - it failed before, or only runs eagerly: then the first error has to do
+        except Exception:  # it failed before, or only runs eagerly: then the first error has to do
             return []
     if not tf.is_tensor(loss):
         return []

@@ -1,13 +1,15 @@
 """An eager run of a forward pass, written down op by op, with the values and the user's lines.
 
-Eager mode is what a tape sees: every Python branch taken, every loop unrolled, every `.numpy()` done. TensorFlow tells of
-each op through its op callbacks (made for tfdbg; nothing public reports ops as they run); what happens in Python without an
-op is watched besides: custom gradients, variables read inside a kernel call, and the ways out of TensorFlow.
+Eager mode is what a tape sees: every Python branch taken, every loop unrolled, every `.numpy()` done. TensorFlow tells
+of each op through its op callbacks (made for tfdbg; nothing public reports ops as they run); what happens in Python
+without an op is watched besides: custom gradients, variables read inside a kernel call, and the ways out of
+TensorFlow.
 """
 
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -57,7 +59,7 @@ def record_run(forward_loss: Callable, began: int, *, flat: bool = True, nudge: 
             recording.tape = tape
             try:
                 recording.loss = tf.autograph.experimental.do_not_convert(forward_loss)() if flat else forward_loss()
-            except Exception as error:  # noqa: BLE001 - the user's code may raise anything; it is part of the answer
+            except Exception as error:  # the user's code may raise anything; it is part of the answer
                 recording.error = error
     recording.trace.loss = recording.loss
     recording.trace.tensors.update((key(part), part) for part in tf.nest.flatten(recording.loss) if tf.is_tensor(part))
@@ -69,8 +71,6 @@ def _hooks(recording: Recording, nudge: bool):
     pending, bodies, home = [], {}, threading.get_ident()
 
     def steps():
-        import sys
-
         return user_steps(sys._getframe(2), boundary)
 
     def on_op(op_type, inputs, attrs, outputs, op_name=None, graph=None):

@@ -1,7 +1,7 @@
 """Constants that Python computed from tensors: which of the constants of a forward pass are such?
 
-Nothing in a constant tells. So the forward pass is run once more with every value that Python reads nudged a little: the
-constants that move with it came from there, and all others (labels, weights of terms, a learning rate) did not.
+Nothing in a constant tells. So the forward pass is run once more with every value that Python reads nudged a little:
+the constants that move with it came from there, and all others (labels, weights of terms, a learning rate) did not.
 """
 
 from __future__ import annotations

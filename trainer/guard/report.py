@@ -188,6 +188,9 @@ class Report:
 class MissingGradientError(ValueError):
     """Variables that should learn from the loss do not; `report` says which, why and where."""
 
+    # Raised while a tf.function is traced, it would come out as AutoGraph's StagingError, without the report.
+    ag_pass_through = True
+
     def __init__(self, report: Report):
         super().__init__(report)
         self.report = report

@@ -1,7 +1,8 @@
 """The forward pass as a graph, for what an eager run cannot show.
 
-A constant that Python makes is no op in eager mode, and a tensor that NumPy copies out of memory (`buffer[i] = tensor`) leaves
-no sign. In a graph the first is an op with a line of its own, and at the second the trace fails, on that very line.
+A constant that Python makes is no op in eager mode, and a tensor that NumPy copies out of memory (`buffer[i] =
+tensor`) leaves no sign. In a graph the first is an op with a line of its own, and at the second the trace fails, on
+that very line.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def retrace(forward_loss: Callable) -> Retraced:
     with preserved():
         try:
             concrete = tf.function(run, autograph=False).get_concrete_function()
-        except Exception as error:  # noqa: BLE001 - what only runs eagerly fails here, in its own way
+        except Exception as error:  # what only runs eagerly fails here, in its own way
             return Retraced(error=error)
     outputs = [part for part in concrete.graph.outputs if part.dtype.is_floating or part.dtype.is_integer]
     return Retraced(loss=outputs[0] if outputs else None)

@@ -31,8 +31,9 @@ def preserved() -> Iterator[None]:
                 variable.assign(value)
         random.setstate(of_python)
         np.random.set_state(of_numpy)
-        if of_tensorflow:
+        if of_tensorflow and _generator().getstate() != of_tensorflow:
             _generator().setstate(of_tensorflow)
+            context.context().clear_kernel_cache()  # a random op's kernel counts its own draws
 
 
 def _all_variables() -> list[tf.Variable]:

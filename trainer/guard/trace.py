@@ -69,7 +69,7 @@ class Op:
 
     @functools.cached_property
     def site(self) -> frames.Site | None:
-        """The user's line that called for this op; for the inside of a function without lines, the line that called that."""
+        """The user's line that called for this op, or for the function without lines that it is inside of."""
         own = frames.site_of_operation(self.operation) if self.operation is not None else frames.site_of(self.steps)
         return own if own is not None or self.caller is None else self.caller.site
 
@@ -179,8 +179,8 @@ class Trace:
 
 
 def key(tensor) -> int:
-    """What identifies a tensor, eager or symbolic. `Tensor.ref()`, the public way, hashes an eager one by its id too."""
-    return tensor._id  # noqa: SLF001 - no public integer identity exists
+    """What identifies a tensor, eager or symbolic."""
+    return tensor._id  # `Tensor.ref()`, the public way, keeps the tensor alive and has no order
 
 
 def differentiable(tensor) -> bool:

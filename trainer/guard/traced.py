@@ -1,4 +1,4 @@
-"""The check that a training step makes while it is being traced: all is known from the graph, and nothing is added to it."""
+"""The check that a training step makes while it is traced: the graph tells all, and nothing is added to it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Trainable variables that the forward pass reads and nobody listed: forgotten, or left out on purpose?
 
-A variable is forgotten when a layer or module that is being trained computes with it and cannot list it: a `tf.Variable`
-attribute of a Keras 3 layer, a layer kept in a plain object. A variable that its layer does list (a frozen backbone, the other
-player of a GAN, a target network) was left out on purpose.
+A variable is forgotten when a layer or module that is being trained computes with it and cannot list it: a
+`tf.Variable` attribute of a Keras 3 layer, a layer kept in a plain object. A variable that its layer does list (a
+frozen backbone, the other player of a GAN, a target network) was left out on purpose.
 """
 
 from __future__ import annotations

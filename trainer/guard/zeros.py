@@ -1,8 +1,8 @@
 """Gradients that exist and are exactly zero: at which op do they become so?
 
-Walking backward from the loss, an op is at fault where the gradient of its output is not zero and that of its input is. Behind it
-everything is zero, so the search goes on from there with a gradient put in by hand, until the variable gets one: two
-saturated ops in a row are two findings, and mending one of them would not have helped.
+Walking backward from the loss, an op is at fault where the gradient of its output is not zero and that of its input
+is. Behind it everything is zero, so the search goes on from there with a gradient put in by hand, until the variable
+gets one: two saturated ops in a row are two findings, and mending one of them would not have helped.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def zero_findings(recording: Recording, lineage: Lineage, zeros: Sequence[Asked]
       zeros: the variables in question.
       learning: those with a gradient that is not zero.
 
-    A variable of a branch that was not taken is left alone, and so is one whose gradient is zero only because another variable,
-    which is learning, starts at zero: the next step mends that.
+    A variable of a branch that was not taken is left alone, and so is one whose gradient is zero only because another
+    variable, which is learning, starts at zero: the next step mends that.
     """
     cut = [one for one in zeros if (lineage.distance_of(one.keys) or 0) > 0]
     findings = cut_findings(lineage, cut, kind="zero")
@@ -77,7 +77,7 @@ def _peeled(recording, lineage: Lineage, zeros: Sequence[Asked], learning: Seque
     seen: set[int] = set()
     layer = [(loss, None, list(zeros))]  # what to differentiate, its weights, and the variables that are to be reached
     for _ in range(_MOST_ROUNDS):
-        blocked = [one for targets, seeds, left in layer for one in _blocked(recording, lineage, tensors, targets, seeds, left)]
+        blocked = [one for part in layer for one in _blocked(recording, lineage, tensors, *part)]
         blocked = [one for one in blocked if id(one.edge) not in seen]
         seen.update(id(one.edge) for one in blocked)
         found = blocked + found
@@ -160,8 +160,9 @@ def _findings(recording, lineage, found: Sequence[Blocked], zeros: Sequence[Aske
     silent = [one.path for one in zeros if one.path not in known]
     if silent:
         op = next((recording.trace.producers.get(k) for k in lineage.distance), None)
-        findings.append(Finding("zero", "zero_gradient", silent, op_type=op and op.type, detail=(
-            "No single op is to blame: what the ops hand back cancels exactly."), **place_fields(op and op.site)))  # fmt: skip
+        detail = "No single op is to blame: what the ops hand back cancels exactly."
+        place = place_fields(op and op.site)
+        findings.append(Finding("zero", "zero_gradient", silent, op_type=op and op.type, detail=detail, **place))
     return findings
 
 
