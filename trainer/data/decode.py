@@ -143,9 +143,19 @@ def open_image(source: str | os.PathLike | bytes, max_pixels: int, *, name: str 
     return Opened(picture, content, name)
 
 
-def exif_orientation(picture: Image.Image) -> int:
-    """1 is upright; 5 to 8 exchange width and height when they are applied."""
-    return picture.getexif().get(ExifTags.Base.Orientation, 1)
+def exif_orientation(opened: Opened, *, whole: bool = False) -> int:
+    """1 is upright; 5 to 8 exchange width and height when they are applied.
+
+    Args:
+      opened: the file.
+      whole: also look behind a PNG's pixels, where the tag may stand; they are decoded for it.
+    """
+    if opened.picture.format == "PNG" and "exif" not in opened.picture.info and not whole:
+        return 1
+    try:
+        return opened.picture.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception as error:  # A damaged file can make a decoder raise anything.
+        raise _undecodable(opened.name, error) from error
 
 
 def _loaded(opened: Opened, upright: bool) -> Image.Image:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from configs.schema import Data
 from trainer.data.agreement import size_problem
-from trainer.data.decode import exif_orientation, open_image
+from trainer.data.decode import Opened, exif_orientation, open_image
 from trainer.data.errors import DataError
 from trainer.data.pairs import Pair
 
@@ -24,18 +24,29 @@ def check_headers(root: str, pairs: Sequence[Pair], data: Data) -> list[str]:
 
 
 def _pair_problems(root: str, pair: Pair, data: Data) -> list[str]:
-    problems, sizes, turned = [], [], 1
+    problems: list[str] = []
+    opened: list[Opened] = []
     paths = [os.path.join(root, path) for path in (pair.image, pair.mask)]
     for path in paths:
         try:
-            picture = open_image(path, data.max_pixels).picture
-            orientation = exif_orientation(picture)
+            opened.append(open_image(path, data.max_pixels))
         except DataError as error:
             problems.append(str(error))
-            continue
-        turned = max(turned, orientation) if path == paths[0] else turned
-        width, height = picture.size
-        sizes.append((width, height) if orientation >= 5 else (height, width))
-    if len(sizes) == 2 and sizes[0] != sizes[1]:
-        problems.append(size_problem(paths[1], sizes[1], paths[0], sizes[0], turned))
+    if problems:
+        return problems
+    try:
+        if _size(opened[0], whole=False) == _size(opened[1], whole=False):
+            return []
+        image_size, mask_size = (_size(file, whole=True) for file in opened)
+        if image_size != mask_size:
+            turned = exif_orientation(opened[0], whole=True)
+            problems.append(size_problem(paths[1], mask_size, paths[0], image_size, turned))
+    except DataError as error:
+        problems.append(str(error))
     return problems
+
+
+def _size(opened: Opened, *, whole: bool) -> tuple[int, int]:
+    """Height and width as they are after the file is turned upright."""
+    width, height = opened.picture.size
+    return (width, height) if exif_orientation(opened, whole=whole) >= 5 else (height, width)
