@@ -11,6 +11,7 @@ import io
 import os
 import struct
 import zlib
+from typing import BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -23,17 +24,24 @@ FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 # Modes whose values are brightness in more than 8 bits.
 _SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
 
+_SIGNATURE_BYTES = 64
+
 # Pillow's own limit is global, lower than some aerial images and only warns; max_pixels is checked before decoding.
 Image.MAX_IMAGE_PIXELS = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Opened:
-    """A file whose header is read: size, mode and format are known, no pixel is decoded."""
+    """A file whose header is read: size, mode and format are known, no pixel is decoded.
+
+    content: the file, or its first bytes where only the header was asked for.
+    stream: what the picture reads from.
+    """
 
     picture: Image.Image
     content: bytes
     name: str
+    stream: BinaryIO
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,25 +115,46 @@ def decode_values(
     return MaskValues(values // factor if factor > 1 else values, palette, opened.picture.format)
 
 
-def open_image(source: str | os.PathLike | bytes, max_pixels: int, *, name: str = "") -> Opened:
+def open_image(
+    source: str | os.PathLike | bytes, max_pixels: int, *, name: str = "", header: bool = False
+) -> Opened:
     """Reads a file and its header.
 
+    Args:
+      source, max_pixels, name: as in `decode_image`.
+      header: leave the rest of a file unread; the caller closes the stream.
     Raises:
       DataError: no such file, empty, not an image, or more than `max_pixels`.
     """
+    name = name or ("an image" if isinstance(source, bytes) else shown(source))
+    try:
+        stream = _stream(source, header)
+        content = stream.read(_SIGNATURE_BYTES if header else -1)
+        length = stream.seek(0, os.SEEK_END)
+        stream.seek(0)
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read: {error.strerror or error}.") from error
+    try:
+        return Opened(_identified(stream, content, length, name, max_pixels), content, name, stream)
+    except BaseException:
+        stream.close()
+        raise
+
+
+def _stream(source: str | os.PathLike | bytes, header: bool) -> BinaryIO:
     if isinstance(source, bytes):
-        name, content = name or "an image", source
-    else:
-        name = name or shown(source)
-        try:
-            with open(source, "rb") as file:
-                content = file.read()
-        except OSError as error:
-            raise DataError(f"{name}: cannot be read: {error.strerror or error}.") from error
+        return io.BytesIO(source)
+    if header:
+        return open(source, "rb")
+    with open(source, "rb") as file:
+        return io.BytesIO(file.read())
+
+
+def _identified(stream: BinaryIO, content: bytes, length: int, name: str, max_pixels: int) -> Image.Image:
     if not content:
         raise DataError(f"{name}: is empty (0 bytes).")
     try:
-        picture = Image.open(io.BytesIO(content), formats=FORMATS)
+        picture = Image.open(stream, formats=FORMATS)
     except Image.UnidentifiedImageError as error:
         raise DataError(
             f"{name}: is not an image: {_looks_like(content)}. Formats read: {', '.join(FORMATS)}."
@@ -135,12 +164,12 @@ def open_image(source: str | os.PathLike | bytes, max_pixels: int, *, name: str 
     width, height = picture.size
     if width * height > max_pixels:
         raise DataError(
-            f"{name}: {width} x {height} = {width * height:,} pixels from a file of {len(content):,} bytes, and "
+            f"{name}: {width} x {height} = {width * height:,} pixels from a file of {length:,} bytes, and "
             f"at most {max_pixels:,} are accepted.\n  If that is right: --config.data.max_pixels={width * height}"
         )
     if not width * height:
         raise DataError(f"{name}: has no pixels ({width} x {height}).")
-    return Opened(picture, content, name)
+    return picture
 
 
 def exif_orientation(opened: Opened, *, whole: bool = False) -> int:
@@ -242,8 +271,8 @@ def _looks_like(content: bytes) -> str:
             return meaning
     if content[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif"):
         return "it is HEIC or AVIF; convert it to PNG or JPEG"
-    if not content.strip(b"\0"):
-        return f"all its {len(content):,} bytes are zero"
+    if not content[:_SIGNATURE_BYTES].strip(b"\0"):
+        return "it starts with zero bytes only"
     return f"it starts with the bytes {content[:8]!r}"
 
 

@@ -24,12 +24,20 @@ def check_headers(root: str, pairs: Sequence[Pair], data: Data) -> list[str]:
 
 
 def _pair_problems(root: str, pair: Pair, data: Data) -> list[str]:
-    problems: list[str] = []
     opened: list[Opened] = []
+    try:
+        return _compared(root, pair, data, opened)
+    finally:
+        for file in opened:
+            file.stream.close()
+
+
+def _compared(root: str, pair: Pair, data: Data, opened: list[Opened]) -> list[str]:
+    problems: list[str] = []
     paths = [os.path.join(root, path) for path in (pair.image, pair.mask)]
     for path in paths:
         try:
-            opened.append(open_image(path, data.max_pixels))
+            opened.append(open_image(path, data.max_pixels, header=True))
         except DataError as error:
             problems.append(str(error))
     if problems:
