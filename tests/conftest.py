@@ -1,4 +1,4 @@
-"""One TensorFlow set-up for the whole suite: quiet logs, four logical CPU devices so that replica tests run anywhere."""
+"""One TensorFlow set-up for the whole suite: quiet logs, four logical CPU devices for replica tests."""
 
 import os
 

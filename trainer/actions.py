@@ -90,7 +90,9 @@ class Evaluator:
             run.state.swap_averages()
         score, host = self.last.score(config.evaluate.metric), run.host
         better = not math.isnan(score) and (host.best_score is None or score > host.best_score)
-        self._telling.line(terminal.evaluated(step, run.plan.total, self.last, seconds=time.monotonic() - start, best=better))
+        self._telling.line(
+            terminal.evaluated(step, run.plan.total, self.last, seconds=time.monotonic() - start, best=better)
+        )
         if better:
             host.best_score, host.best_step, host.evaluations_since_best = score, step, 0
         else:
@@ -100,7 +102,8 @@ class Evaluator:
             run.save(best=(config.evaluate.metric, score))
         if config.evaluate.patience and host.evaluations_since_best >= config.evaluate.patience:
             return (
-                f"{config.evaluate.metric} has not risen for {host.evaluations_since_best} evaluations: best {host.best_score:.4f} at "
+                f"{config.evaluate.metric} has not risen for {host.evaluations_since_best} "
+                f"evaluations: best {host.best_score:.4f} at "
                 f"step {host.best_step}"
             )
         return None

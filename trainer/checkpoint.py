@@ -38,7 +38,7 @@ class DamagedCheckpoint(UserError, ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Saved:
-    """A checkpoint read back: `arrays` by variable path, `host` what the host side keeps (scores, clock, skipped data)."""
+    """A checkpoint read back: `arrays` by variable path, `host` what the host keeps (scores, clock, skipped data)."""
 
     folder: str
     step: int
@@ -98,7 +98,9 @@ def read(folder: str) -> Saved:
     if not os.path.isfile(path):
         raise DamagedCheckpoint(f"{folder}: {_VARIABLES} is missing")
     if _file_digest(path) != manifest["sha256"]:
-        raise DamagedCheckpoint(f"{folder}: {_VARIABLES} ({os.path.getsize(path)} bytes) is not what was written: its digest differs")
+        raise DamagedCheckpoint(
+            f"{folder}: {_VARIABLES} ({os.path.getsize(path)} bytes) is not what was written: its digest differs"
+        )
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[_key(name)] for name in manifest["variables"]}
     return Saved(folder, manifest["step"], arrays, manifest["host"])
@@ -120,7 +122,8 @@ def _read_manifest(folder: str) -> dict:
         raise DamagedCheckpoint(f"{folder}: {_MANIFEST} is not what was written: its digest differs")
     if manifest["format"] > FORMAT:
         raise UserError(
-            f"{folder} was written by a newer version (format {manifest['format']}; this one reads {FORMAT}). Update this project."
+            f"{folder} was written by a newer version (format {manifest['format']}; this one reads "
+            f"{FORMAT}). Update this project."
         )
     return manifest
 

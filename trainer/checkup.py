@@ -58,7 +58,9 @@ def check_loss(objective: Objective, config: Config) -> Section:
         except (TypeError, ValueError, tf.errors.OpError, AttributeError) as error:
             reason = (str(error).strip().splitlines() or [""])[0]
             if logits.dtype == tf.float16:
-                notes.append(f"{name}: {type(error).__name__}; no harm here, where logits are always float32: {reason[:120]}")
+                notes.append(
+                    f"{name}: {type(error).__name__}; no harm here, where logits are always float32: {reason[:120]}"
+                )
             else:
                 problems.append(f"{name}: {type(error).__name__}: {reason}")
             continue
@@ -67,12 +69,15 @@ def check_loss(objective: Objective, config: Config) -> Section:
     perfect, wrong = values.get("perfect prediction", math.nan), values.get("wrong prediction", math.nan)
     if perfect >= wrong:
         problems.append(
-            f"the loss of a perfect prediction ({perfect:.4f}) is not lower than that of a wrong one ({wrong:.4f}): a loss is "
+            f"the loss of a perfect prediction ({perfect:.4f}) is not lower than that of a wrong one "
+            f"({wrong:.4f}): a loss is "
             "minimised; a score needs a minus, `1 - score`"
         )
     half = values.get("perfect, float16 logits", perfect)
     if abs(half - perfect) > 1e-2 * max(1.0, abs(perfect)):
-        problems.append(f"float16 logits change the loss from {perfect:.4f} to {half:.4f}: cast inside, tf.cast(y_pred, tf.float32)")
+        problems.append(
+            f"float16 logits change the loss from {perfect:.4f} to {half:.4f}: cast inside, tf.cast(y_pred, tf.float32)"
+        )
     problems += _swapped_arguments(config)
     lines = [f"{name:<27} {value:.4f}" for name, value in values.items()]
     return Section("Loss", (*lines, *notes), tuple(problems))
@@ -97,7 +102,9 @@ def _swapped_arguments(config: Config) -> list[str]:
     if any(word in first for word in ("pred", "logit", "output", "input")) and any(
         word in second for word in ("true", "label", "target", "mask")
     ):
-        return [f"its parameters are ({first}, {second}), but it is called as Keras does, with the labels first: swap them"]
+        return [
+            f"its parameters are ({first}, {second}), but it is called as Keras does, with the labels first: swap them"
+        ]
     return []
 
 
@@ -114,7 +121,9 @@ def check_gradients(run: Run) -> Section:
         report = explained
     report = report.allowing(run.config.guard.allow)
     if report.ok:
-        return Section("Gradients", (f"all {len(variables)} trainable variables get a finite gradient that is not zero",))
+        return Section(
+            "Gradients", (f"all {len(variables)} trainable variables get a finite gradient that is not zero",)
+        )
     return Section("Gradients", tuple(str(report).splitlines()), (f"{len(report.findings)} finding(s), see above",))
 
 
@@ -139,7 +148,8 @@ def check_learning(run: Run) -> Section:
         return Section("Learning", lines, ("the loss is no number any more: lower --config.optimizer.learning_rate",))
     if first > 0 and last > _OVERFIT_SHARE * first:
         return Section("Learning", lines, (
-            f"it fell by less than {100 * (1 - _OVERFIT_SHARE):.0f} %: the learning rate ({config.optimizer.learning_rate:g}) is too low or too "
+            f"it fell by less than {100 * (1 - _OVERFIT_SHARE):.0f} %: the learning rate "
+            f"({config.optimizer.learning_rate:g}) is too low or too "
             "high, or the labels do not belong to the images",
         ))  # fmt: skip
     return Section("Learning", lines)

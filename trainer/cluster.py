@@ -71,7 +71,9 @@ def _from_tf_config(text: str) -> Cluster | None:
     elif kind == "evaluator":
         problems.append('the task is an "evaluator"; evaluation runs inside the workers here, start none')
     elif task and not (isinstance(index, int) and 0 <= index < len(addresses.get(kind, ()))):
-        problems.append(f'the task is {kind} {index!r}, but "cluster" lists {len(addresses.get(kind, ()))} of that type')
+        problems.append(
+            f'the task is {kind} {index!r}, but "cluster" lists {len(addresses.get(kind, ()))} of that type'
+        )
     if not everyone and not problems:
         problems.append('"cluster" has neither "chief" nor "worker"')
     if problems:
@@ -79,13 +81,16 @@ def _from_tf_config(text: str) -> Cluster | None:
     if len(everyone) == 1:
         return None
     number = index + (len(addresses["chief"]) if kind == "worker" else 0)
-    return Cluster(len(everyone), number, tuple(everyone), "TF_CONFIG", tf.distribute.cluster_resolver.TFConfigClusterResolver)
+    return Cluster(
+        len(everyone), number, tuple(everyone), "TF_CONFIG", tf.distribute.cluster_resolver.TFConfigClusterResolver
+    )
 
 
 def _wrong(problems: list[str], text: str) -> UserError:
     example = '{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}, "task": {"type": "worker", "index": 0}}'
     return UserError(
-        f"TF_CONFIG does not describe a cluster:\n{numbered(problems)}\n  Received: TF_CONFIG={text[:300]}\n  A right one: {example}\n"
+        f"TF_CONFIG does not describe a cluster:\n{numbered(problems)}\n  Received: "
+        f"TF_CONFIG={text[:300]}\n  A right one: {example}\n"
         "  To train without a cluster: unset TF_CONFIG"
     )
 
@@ -97,7 +102,8 @@ def _from_slurm(environ: Mapping[str, str]) -> Cluster:
     if missing:
         raise UserError(
             f"This looks like a Slurm step (SLURM_STEP_NODELIST={environ['SLURM_STEP_NODELIST']!r}), but "
-            f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set.\n  Start the workers with: srun python main.py …"
+            f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set.\n  Start the "
+            "workers with: srun python main.py …"
         )
 
     def resolver():

@@ -49,7 +49,9 @@ def _model_text(config: Config) -> str:
 def _loss_text(config: Config) -> str:
     names = config.loss.name.split("+")
     weights = config.loss.weights or (1.0,) * len(names)
-    return " + ".join(name if weight == 1.0 else f"{weight:g} {name}" for name, weight in zip(names, weights, strict=False))
+    return " + ".join(
+        name if weight == 1.0 else f"{weight:g} {name}" for name, weight in zip(names, weights, strict=False)
+    )
 
 
 def _steps_text(config: Config, plan: Plan, devices: Devices) -> str:
@@ -66,9 +68,12 @@ def _notes(config: Config, devices: Devices) -> list[tuple[str, str]]:
     if config.train.accumulate > 1 and config.model.normalization == "batch" and ":" not in config.model.name:
         notes.append((
             "note",
-            "batch normalisation takes its statistics from each micro-batch, so that accumulation equals the one big batch "
+            "batch normalisation takes its statistics from each micro-batch, so that accumulation "
+            "equals the one big batch "
             "but for them; --config.model.normalization=group has none.",
         ))  # fmt: skip
     if config.deterministic:
-        notes.append(("deterministic", "equal runs are equal bit for bit; operations without a deterministic kernel raise"))
+        notes.append(
+            ("deterministic", "equal runs are equal bit for bit; operations without a deterministic kernel raise")
+        )
     return notes

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 import numpy as np
+
 from trainer import checkpoint, guard
 from trainer.data import training_batches
 from trainer.errors import EXIT_FAILED, UserError
@@ -45,9 +46,14 @@ class Divergence:
         self._skipped = skipped
         in_row = int(state.in_row.numpy())
         if in_row > limit:
-            scale = f" The loss scale is down to {float(state.loss_scale.scale.numpy()):g}." if state.loss_scale.enabled else ""
+            scale = (
+                f" The loss scale is down to {float(state.loss_scale.scale.numpy()):g}."
+                if state.loss_scale.enabled
+                else ""
+            )
             raise UserError(
-                f"{in_row} steps in a row were skipped because of {self._offenders()}: more than config.guard.max_skips="
+                f"{in_row} steps in a row were skipped because of {self._offenders()}: more than "
+                "config.guard.max_skips="
                 f"{limit}, so nothing is learnt any more.{scale}\n  Lower --config.optimizer.learning_rate (now "
                 f"{self._run.config.optimizer.learning_rate:g}), or use --precision=mixed_bfloat16 or float32; "
                 "--config.guard.nonfinite=stop names the line.",
@@ -84,7 +90,8 @@ class Divergence:
         run.host.skipped_data = sorted({*run.host.skipped_data, bad})
         run.saver.last_step = saved.step
         run.tell(
-            f"step {step}: {offenders}; going back to step {saved.step} and leaving out the data of step {bad}, kept in {where}"
+            f"step {step}: {offenders}; going back to step {saved.step} and leaving out the data of "
+            f"step {bad}, kept in {where}"
         )
         return self.WENT_BACK
 
@@ -132,11 +139,14 @@ class Divergence:
         if not limit:
             return
         streaks = state.zero_streak.numpy()
-        names = [v.path for v, n in zip(state.trainable, streaks, strict=True) if n >= limit and v.path not in self._warned]
+        names = [
+            v.path for v, n in zip(state.trainable, streaks, strict=True) if n >= limit and v.path not in self._warned
+        ]
         if names:
             self._warned.update(names)
             shown = ", ".join(names[:6]) + (f", … ({len(names)} in all)" if len(names) > 6 else "")
             self._run.tell(
                 f"warning: the gradient has been exactly zero for {limit} steps, so these do not learn: {shown}\n"
-                "  A dead ReLU, a saturated activation or a mask that is always 0 does this; --mode=check names the line."
+                "  A dead ReLU, a saturated activation or a mask that is always 0 does this; "
+                "--mode=check names the line."
             )

@@ -56,7 +56,11 @@ def train(config: Config, options: Options) -> int:
     check_config(config, options, start, tell)
 
     run = _build(config, options, devices, data, tell)
-    tell(opening_text(config, data, run.plan, run.state.model, devices, precision.choose(config.precision), options.workdir))
+    tell(
+        opening_text(
+            config, data, run.plan, run.state.model, devices, precision.choose(config.precision), options.workdir
+        )
+    )
     if start is not None:
         restore(run.state, start)
         run.host = HostState.from_saved(start.host)
@@ -115,7 +119,9 @@ def _train(run: Run, options: Options) -> int:
     run.save()
     saved = run.saver.wait()
     if reason == _INTERRUPTED:
-        run.tell(f"Stopped at step {step} of {plan.total}{', saved' if saved else ''}. The same command goes on from here.")
+        run.tell(
+            f"Stopped at step {step} of {plan.total}{', saved' if saved else ''}. The same command goes on from here."
+        )
         return EXIT_RESUMABLE
     if reason is not None:
         run.tell(f"Ended at step {step} of {plan.total}: {reason}.")
@@ -143,7 +149,11 @@ def _build(config: Config, options: Options, devices: strategy.Devices, data, te
         scored = scored_classes(data.classes, config.evaluate.classes)
         totals = Totals(objective.parts, tuple(data.classes.index(name) for name in scored), config)
     saver = Saver(
-        options.workdir, keep=config.checkpoint.keep, keep_best=config.checkpoint.keep_best, writes=devices.chief, tell=tell
+        options.workdir,
+        keep=config.checkpoint.keep,
+        keep_best=config.checkpoint.keep_best,
+        writes=devices.chief,
+        tell=tell,
     )
     return Run(config, options.workdir, devices, data, plan, state, objective, totals, HostState(),
                Clock(plan.batch_size), saver, tell)  # fmt: skip
@@ -192,7 +202,11 @@ def describe(config: Config, options: Options) -> int:
     strategy.check_batch(config, devices.replicas)
     run = _build(config, options, devices, data, _tell)
     run.state.model.summary(print_fn=_tell, line_length=terminal.WIDTH)
-    _tell(opening_text(config, data, run.plan, run.state.model, devices, precision.choose(config.precision), options.workdir))
+    _tell(
+        opening_text(
+            config, data, run.plan, run.state.model, devices, precision.choose(config.precision), options.workdir
+        )
+    )
     return EXIT_OK
 
 

@@ -1,4 +1,4 @@
-"""What went wrong while training, in the user's words: the guard's report, a bad file, or their own line that raised."""
+"""What went wrong while training, in the user's words: the guard's report, a bad file, their own line that raised."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ def _users_own(error: Exception) -> UserError | None:
             last = str(inner).strip().splitlines()[-1].strip() if str(inner).strip() else ""
             kind = type(inner).__name__
             return UserError(
-                f"{filename}:{line} raised {'' if last.startswith(kind) else kind + ': '}{last}\n    {code}", exit_code=EXIT_FAILED
+                f"{filename}:{line} raised {'' if last.startswith(kind) else kind + ': '}{last}\n    {code}",
+                exit_code=EXIT_FAILED,
             )
     return None
 
@@ -93,4 +94,6 @@ def _is_user_code(filename: str) -> bool:
     libraries = [*site.getsitepackages(), os.path.dirname(os.__file__), sys.prefix]
     inside = any(path.startswith(os.path.abspath(folder) + os.sep) for folder in libraries)
     ours = any(path.startswith(os.path.join(_OURS, part) + os.sep) for part in ("trainer", "losses", "configs"))
-    return not inside and not ours and "__autograph_generated_file" not in path and path != os.path.join(_OURS, "main.py")
+    return (
+        not inside and not ours and "__autograph_generated_file" not in path and path != os.path.join(_OURS, "main.py")
+    )

@@ -30,7 +30,8 @@ def load_attribute(path: str, field: str):
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
             raise UserError(
-                f"{field}={path!r}: there is no module {error.name!r}. Searched: {', '.join(p or '.' for p in sys.path[:3])}, …\n"
+                f"{field}={path!r}: there is no module {error.name!r}. Searched: "
+                f"{', '.join(p or '.' for p in sys.path[:3])}, …\n"
                 "  Run from the folder that holds it, or add that folder: PYTHONPATH=… python main.py …"
             ) from error
         raise _import_failed(field, path, error) from error
@@ -49,4 +50,7 @@ def load_attribute(path: str, field: str):
 
 def _import_failed(field: str, path: str, error: Exception) -> UserError:
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    return UserError(f"{field}={path!r}: importing it failed in {frame.filename}:{frame.lineno}\n    {frame.line}\n  {type(error).__name__}: {error}")
+    return UserError(
+        f"{field}={path!r}: importing it failed in {frame.filename}:{frame.lineno}\n    "
+        f"{frame.line}\n  {type(error).__name__}: {error}"
+    )

@@ -27,13 +27,17 @@ _GRACE_SECONDS = 10.0
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m trainer.launch", description=__doc__.split("\n\n")[0])
     parser.add_argument("--workers", type=int, default=2, help="processes to start on this machine (default 2)")
-    parser.add_argument("--restarts", type=int, default=3, help="times all are started again after a failure (default 3)")
+    parser.add_argument(
+        "--restarts", type=int, default=3, help="times all are started again after a failure (default 3)"
+    )
     parser.add_argument("command", nargs=argparse.REMAINDER, help="-- and then the command of one worker")
     options = parser.parse_args(argv)
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     problems = []
     if not command:
-        problems.append("the command is missing: python -m trainer.launch --workers=2 -- python main.py --workdir=runs/a")
+        problems.append(
+            "the command is missing: python -m trainer.launch --workers=2 -- python main.py --workdir=runs/a"
+        )
     if options.workers < 1:
         problems.append(f"--workers={options.workers}: it takes at least one")
     if options.restarts < 0:

@@ -31,7 +31,8 @@ class WorkdirLock:
             owner = self._file.read().strip() or "another process"
             self._file.close()
             raise UserError(
-                f"The workdir {workdir!r} is in use by {owner}.\n  Wait for it, stop it, or start this run elsewhere: --workdir=…"
+                f"The workdir {workdir!r} is in use by {owner}.\n  Wait for it, stop it, or start "
+                "this run elsewhere: --workdir=…"
             ) from error
         self._file.seek(0)
         self._file.truncate()

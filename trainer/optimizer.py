@@ -14,7 +14,8 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """Linear rise over `warmup` steps, then constant, cosine or polynomial fall to `final_fraction` of the peak.
 
     With t the step, w the warm-up, T the run's length and u = (t - w) / (T - w) clipped to [0, 1]:
-    cosine: f + (1 - f) (1 + cos(pi u)) / 2 (Loshchilov, Hutter 2017); poly: f + (1 - f) (1 - u)^power (Chen et al. 2017).
+    cosine: f + (1 - f) (1 + cos(pi u)) / 2 (Loshchilov, Hutter 2017); poly: f + (1 - f) (1 - u)^power
+    (Chen et al. 2017).
     The first step already moves: the rate at step t of the warm-up is peak (t + 1) / (w + 1).
     """
 
@@ -51,7 +52,9 @@ def build_optimizer(config: Optimizer, *, total_steps: int, warmup_steps: int) -
         config.learning_rate, config.schedule, total_steps, warmup_steps, config.final_fraction, config.power
     )
     if config.name == "sgd":
-        return keras.optimizers.SGD(schedule, momentum=config.momentum, nesterov=config.nesterov and config.momentum > 0)
+        return keras.optimizers.SGD(
+            schedule, momentum=config.momentum, nesterov=config.nesterov and config.momentum > 0
+        )
     moments = dict(beta_1=config.beta_1, beta_2=config.beta_2, epsilon=config.epsilon)
     if config.name == "adam":
         return keras.optimizers.Adam(schedule, **moments)

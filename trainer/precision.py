@@ -34,7 +34,9 @@ def choose(asked: str) -> Precision:
     if asked == "auto":
         return _automatic(gpus, tpus)
     if asked == "mixed_float16" and not gpus:
-        return Precision(asked, "mixed_float16, as asked; a CPU emulates float16: expect about five times the time of float32")
+        return Precision(
+            asked, "mixed_float16, as asked; a CPU emulates float16: expect about five times the time of float32"
+        )
     return Precision(asked, f"{asked}, as asked")
 
 
@@ -45,12 +47,18 @@ def _automatic(gpus, tpus) -> Precision:
         capability = min(tf.config.experimental.get_device_details(g).get("compute_capability", (0, 0)) for g in gpus)
         version = ".".join(map(str, capability))
         if capability >= (8, 0):
-            return Precision("mixed_bfloat16", f"mixed_bfloat16: compute capability {version} has it, and it needs no loss scale")
+            return Precision(
+                "mixed_bfloat16", f"mixed_bfloat16: compute capability {version} has it, and it needs no loss scale"
+            )
         if capability >= (7, 0):
-            return Precision("mixed_float16", f"mixed_float16: compute capability {version} has float16 tensor cores and no bfloat16")
+            return Precision(
+                "mixed_float16", f"mixed_float16: compute capability {version} has float16 tensor cores and no bfloat16"
+            )
         return Precision("float32", f"float32: compute capability {version} has no fast half precision")
     if _cpu_has_bfloat16():
-        return Precision("float32", "float32; this processor has bfloat16, which may be faster: --precision=mixed_bfloat16")
+        return Precision(
+            "float32", "float32; this processor has bfloat16, which may be faster: --precision=mixed_bfloat16"
+        )
     return Precision("float32", "float32: no GPU is here")
 
 

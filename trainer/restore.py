@@ -27,10 +27,14 @@ def restore(state: TrainState, saved: Saved) -> None:
     """
     variables = state.variables_by_path()
     problems = [f"{p}: not in the checkpoint" for p in variables if p not in saved.arrays]
-    problems += [f"{p}: in the checkpoint, but this run has no such variable" for p in saved.arrays if p not in variables]
+    problems += [
+        f"{p}: in the checkpoint, but this run has no such variable" for p in saved.arrays if p not in variables
+    ]
     for path, variable in variables.items():
         if path in saved.arrays and tuple(variable.shape) != saved.arrays[path].shape:
-            problems.append(f"{path}: {list(saved.arrays[path].shape)} in the checkpoint, {list(variable.shape)} in this run")
+            problems.append(
+                f"{path}: {list(saved.arrays[path].shape)} in the checkpoint, {list(variable.shape)} in this run"
+            )
     if problems:
         more = f"\n  … and {len(problems) - 12} more" if len(problems) > 12 else ""
         raise UserError(
@@ -113,6 +117,8 @@ def load_weights(model, saved: Saved) -> None:
     if problems:
         more = f"\n  … and {len(problems) - 8} more" if len(problems) > 8 else ""
         raise UserError(
-            f"{saved.folder} holds another model: {len(problems)} variables do not fit.\n  " + "\n  ".join(problems[:8]) + more
+            f"{saved.folder} holds another model: {len(problems)} variables do not fit.\n  "
+            + "\n  ".join(problems[:8])
+            + more
             + "\n  Use the config that it was trained with: config.json in its workdir."
         )  # fmt: skip

@@ -56,8 +56,10 @@ def check_config(config: Config, options: Options, start: checkpoint.Saved | Non
     if breaking and not options.force_config:
         named = [f"config.{d.field}: {d.old!r} -> {d.new!r}" for d in breaking]
         raise UserError(
-            f"The workdir {options.workdir!r} holds a run at step {start.step} of another config:\n  " + "\n  ".join(named)
-            + "\n  Go on with the old values, start elsewhere with --workdir=…, or, if you mean it, go on with the new values: "
+            f"The workdir {options.workdir!r} holds a run at step {start.step} of another config:\n  "
+            + "\n  ".join(named)
+            + "\n  Go on with the old values, start elsewhere with --workdir=…, or, if you mean it, "
+              "go on with the new values: "
             "--force_config"
         )  # fmt: skip
     for line in lines:
@@ -86,7 +88,7 @@ def check_shared_workdir(workdir: str, devices: Devices) -> None:
     if missing:
         here = "This worker does not see" if not seen else f"{missing} of {devices.workers} workers do not see"
         raise UserError(
-            f"{here} the chief's workdir {os.path.abspath(workdir)!r}.\n  All workers need the same shared folder (NFS, a "
+            f"{here} the chief's workdir {os.path.abspath(workdir)!r}.\n  All workers need the same "
+            "shared folder (NFS, a "
             "persistent volume), at the same path: checkpoints are read from it by all."
         )
-

@@ -39,7 +39,9 @@ class Saver:
         self.wait()
         self.last_step = step
         if self._writes:
-            self._thread = threading.Thread(target=self._write, args=(step, arrays, dict(host), best), name="checkpoint")
+            self._thread = threading.Thread(
+                target=self._write, args=(step, arrays, dict(host), best), name="checkpoint"
+            )
             self._thread.start()
 
     def _write(self, step, arrays, host, best) -> None:

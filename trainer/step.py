@@ -76,7 +76,9 @@ def make_train_steps(
             # One micro-batch after the other: without the dependency TensorFlow computes them side by side, and the
             # memory that accumulation is for is not saved.
             with tf.control_dependencies(done):
-                new, of_part = share_of_loss(part["image"], part["label"], sums.next_part() if objective.batchwide else None)
+                new, of_part = share_of_loss(
+                    part["image"], part["label"], sums.next_part() if objective.batchwide else None
+                )
             gradients = new if gradients is None else [_add(a, b) for a, b in zip(gradients, new, strict=True)]
             report += of_part / m
             done = [g for g in gradients if g is not None] if m > 1 else []

@@ -97,7 +97,8 @@ def choose(config: Config) -> Devices:
     if kind == "multi_worker":
         if cluster is None:
             raise UserError(
-                "config.strategy=multi_worker: there is no cluster in the environment: TF_CONFIG is not set and this is "
+                "config.strategy=multi_worker: there is no cluster in the environment: TF_CONFIG is "
+                "not set and this is "
                 "no Slurm step.\n  On one machine: python -m trainer.launch --workers=2 -- python main.py …\n"
                 "  On several: set TF_CONFIG on each, see docs/cluster.md."
             )
@@ -133,7 +134,9 @@ def _multi_worker(cluster, why: str) -> Devices:
         if tf.config.list_physical_devices("GPU")
         else tf.distribute.experimental.CommunicationImplementation.RING
     )
-    strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=cluster.resolver(), communication_options=options)
+    strategy = tf.distribute.MultiWorkerMirroredStrategy(
+        cluster_resolver=cluster.resolver(), communication_options=options
+    )
     n = strategy.num_replicas_in_sync
     what = f"worker {cluster.index} of {cluster.workers}, {n} replicas in all"
     return Devices(strategy, n, cluster.workers, cluster.index, f"multi_worker, {why}: {what}")
@@ -143,7 +146,9 @@ def _tpu(why: str) -> Devices:
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect()
     except (ValueError, tf.errors.OpError) as error:
-        raise UserError(f"config.strategy=tpu: no TPU can be reached from here: {error}\n  Without one: --strategy=auto") from error
+        raise UserError(
+            f"config.strategy=tpu: no TPU can be reached from here: {error}\n  Without one: --strategy=auto"
+        ) from error
     strategy = tf.distribute.TPUStrategy(resolver)
     n = strategy.num_replicas_in_sync
     return Devices(strategy, n, 1, 0, f"tpu, {why}: {n} cores")
@@ -161,7 +166,9 @@ def check_batch(config: Config, replicas: int) -> None:
         sizes = f"{low} or {high}" if low else f"{high}"
         micro = f" x {config.train.accumulate} micro-batches" if config.train.accumulate > 1 else ""
         raise UserError(
-            f"config.train.batch_size={batch} is the global batch and cannot be cut into {replicas} replicas{micro} = {parts} equal "
-            f"parts; unequal parts would weigh images differently.\n  Take --config.train.batch_size={sizes.split(' ')[0]}"
+            f"config.train.batch_size={batch} is the global batch and cannot be cut into {replicas} "
+            f"replicas{micro} = {parts} equal "
+            "parts; unequal parts would weigh images differently.\n  Take "
+            f"--config.train.batch_size={sizes.split(' ')[0]}"
             + (f" (or {high})." if low else ".")
         )

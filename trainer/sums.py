@@ -1,12 +1,12 @@
 """Sums over the global batch, for losses that need them (batch Dice): over replicas, and over micro-batches.
 
-A loss L(S) of sums S = s_1 + … + s_K over K = replicas x micro-batches has the gradient L'(S) ds_k on share k. Each share
-contributes its loss divided by K, so what is put in place of s_k has the value S and the slope K:
+A loss L(S) of sums S = s_1 + … + s_K over K = replicas x micro-batches has the gradient L'(S) ds_k on share k. Each
+share contributes its loss divided by K, so what is put in place of s_k has the value S and the slope K:
 
     S + K (s_k - stop(s_k))
 
-No gradient crosses the replicas, so the all-reduce is of a few numbers and has no backward pass. With micro-batches S is
-known only after all of them: a first pass without a tape collects it, on the same dropout masks and without a trace
+No gradient crosses the replicas, so the all-reduce is of a few numbers and has no backward pass. With micro-batches S
+is known only after all of them: a first pass without a tape collects it, on the same dropout masks and without a trace
 in batch normalisation's statistics.
 """
 

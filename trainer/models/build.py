@@ -39,9 +39,7 @@ def build_model(config: Config, *, policy: str = "float32", replicas: int = 1) -
     outputs = logits_per_pixel(config)
     with _dtype_policy(policy):
         if config.model.name in _BUILT_IN:
-            model = _BUILT_IN[config.model.name](
-                config.model, config.data.channels, outputs, synchronized=replicas > 1
-            )
+            model = _BUILT_IN[config.model.name](config.model, config.data.channels, outputs, synchronized=replicas > 1)
         else:
             function = load_attribute(config.model.name, "config.model.name")
             model = function(input_channels=config.data.channels, outputs=outputs, **config.model.options)
@@ -52,7 +50,10 @@ def build_model(config: Config, *, policy: str = "float32", replicas: int = 1) -
 def _check_users_model(model, config: Config, outputs: int) -> None:
     name = config.model.name
     if not isinstance(model, keras.Model):
-        raise UserError(f"{name} returned {type(model).__name__}, not a keras.Model. Return the model itself: `return keras.Model(inputs, logits)`.")
+        raise UserError(
+            f"{name} returned {type(model).__name__}, not a keras.Model. Return the model itself: "
+            "`return keras.Model(inputs, logits)`."
+        )
     side = max(64, size_multiple(config))
     shape = (1, side, side, config.data.channels)
     if not model.built:
@@ -63,8 +64,10 @@ def _check_users_model(model, config: Config, outputs: int) -> None:
     got = tuple(getattr(specs[0], "shape", ()))
     if got != (1, side, side, outputs):
         raise UserError(
-            f"{name} maps images {shape} to {got}, but the loss needs logits {(1, side, side, outputs)}: one for each of the "
-            f"{outputs} output channel(s) at each pixel.\n  End the model with: keras.layers.Conv2D({outputs}, 1, dtype='float32')"
+            f"{name} maps images {shape} to {got}, but the loss needs logits "
+            f"{(1, side, side, outputs)}: one for each of the "
+            f"{outputs} output channel(s) at each pixel.\n  End the model with: "
+            f"keras.layers.Conv2D({outputs}, 1, dtype='float32')"
         )
     if specs[0].dtype != "float32":
         raise UserError(

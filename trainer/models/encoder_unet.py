@@ -49,7 +49,10 @@ def _encoder(config: Model):
     factory = getattr(keras.applications, config.encoder, None)
     if not inspect.isfunction(factory):
         known = sorted(n for n in dir(keras.applications) if inspect.isfunction(getattr(keras.applications, n)))
-        raise UserError(f"config.model.encoder: keras.applications has no network {config.encoder!r}.\n  It has: {', '.join(known)}.")
+        raise UserError(
+            f"config.model.encoder: keras.applications has no network {config.encoder!r}.\n  It has: "
+            f"{', '.join(known)}."
+        )
     weights = config.encoder_weights or None
     try:
         encoder = factory(include_top=False, weights="imagenet" if weights == "imagenet" else None,
@@ -80,6 +83,7 @@ def _taps(encoder: keras.Model, name: str) -> list[str]:
     if missing:
         raise UserError(
             f"config.model.encoder: {name} has no feature map at stride {', '.join(map(str, missing))}, so a U-Net "
-            "cannot be built on it.\n  These can: MobileNetV2, MobileNetV3Small, EfficientNetB0, EfficientNetV2B0, ResNet50, DenseNet121."
+            "cannot be built on it.\n  These can: MobileNetV2, MobileNetV3Small, EfficientNetB0, "
+            "EfficientNetV2B0, ResNet50, DenseNet121."
         )
     return [taps[stride] for stride in (2, 4, 8, 16, 32)]

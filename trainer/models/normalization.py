@@ -1,9 +1,9 @@
 """Batch normalisation over the global batch, the same on any number of replicas, with statistics in float32 or better.
 
-A float32 accumulator drifts over the pixels of a batch, on every kernel that TensorFlow has for this, fused or not: means
-were off by 1e-4, and the first layers' gradients on two replicas by 1e-2 from those on one. Keras's
-`BatchNormalization(synchronized=True)` takes E[x^2] - E[x]^2 of such sums besides. Here sums are made in two stages, the
-second in float64, and the gradients agree to 1e-6, at 1.1 times the fused kernel's share of a U-Net step.
+A float32 accumulator drifts over the pixels of a batch, on every kernel that TensorFlow has for this, fused or not:
+means were off by 1e-4, and the first layers' gradients on two replicas by 1e-2 from those on one. Keras's
+`BatchNormalization(synchronized=True)` takes E[x^2] - E[x]^2 of such sums besides. Here sums are made in two stages,
+the second in float64, and the gradients of a U-Net's normalisation agree to 2e-6.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import tensorflow as tf
 class BatchNormalization(keras.layers.Layer):
     """Normalises `[batch, height, width, channels]` by channel (Ioffe, Szegedy 2015).
 
-    While training: y = gamma (x - mean) / sqrt(variance + epsilon) + beta with mean and variance over the global batch's
-    pixels, and moving averages m <- momentum m + (1 - momentum) batch statistic (variance by n - 1). In inference the
+    While training: y = gamma (x - mean) / sqrt(variance + epsilon) + beta with mean and variance over the global
+    batch's pixels, and moving averages m <- momentum m + (1 - momentum) batch statistic (variance by n - 1). In inference the
     moving averages take their place, as they do when the layer is frozen (`trainable = False`).
 
     Args:
