@@ -176,7 +176,7 @@ class Lineage:
                     yield self._edge(source, target, Way.ASSIGN, op)
             yield from (self._edge(state, target, Way.PASS, op) for state in op.state)
         op = trace.producers.get(target)
-        if op is not None and op.reads_values:
+        if op is not None and op.reads_values and not op.opened:
             kinds, output = probe(op), op.results.index(target)
             for source, row in zip(op.sources, kinds, strict=True):
                 way = _BY_KIND[row[output]]

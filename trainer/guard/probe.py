@@ -156,7 +156,8 @@ def _call_backward(op: Op) -> Kinds:
     try:
         with tf.GradientTape() as tape, tape.stop_recording():
             answers = op.backward(*upstream)
-    except Exception:  # whatever the user's function raises, the backward pass would raise as well
+    except Exception as error:  # whatever the user's function raises, the backward pass would raise as well
+        op.refusal = f"{type(error).__name__}: {error}"
         return _all(op, Kind.RAISES)
     answers = _padded(tf.nest.flatten(answers), op)
     return tuple((Kind.CUT if answer is None else Kind.PASS,) * len(op.outputs) for answer in answers)

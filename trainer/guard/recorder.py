@@ -140,7 +140,15 @@ _BUILT_IN = frozenset({"captured_value", "ReadVariableOp", "_copy"})
 
 def _join(trace: Trace, op: Op, args: tuple, results: tuple) -> None:
     """The function of a `tf.py_function` ran just before its op: values go in, through its own ops, and come out."""
-    op.opaque = True
+    inside = [key(result) for result in results]
+    seen: set[int] = set()
+    while inside:
+        known = inside.pop()
+        if known not in seen and known in trace.producers:
+            inside.extend(trace.producers[known].sources)
+        seen.add(known)
+    op.opened = any(key(arg) in seen for arg in args)
+    op.opaque = not op.opened  # a result that no op made was made by Python
     for outer, inner in zip(op.inputs, args, strict=False):
         trace.link(key(outer), key(inner))
     for inner, outer in zip(results, op.outputs, strict=False):

@@ -48,8 +48,11 @@ def frontier(lineage: Lineage, good: set[int], bad: set[int], whole: bool = Fals
     Args:
       whole: of an op with several outputs, none may be bad.
     """
+    # a tf.py_function has a tape of its own inside; to this one it is a single op
+    opened = [op for op in lineage.trace.ops if op.opened]
+    closed = [Edge(source, result, Way.PASS, op) for op in opened for source in op.sources for result in op.results]
     return [
-        edge for edge in lineage.edges()
+        edge for edge in (*lineage.edges(), *closed)
         if edge.op is not None and edge.way in (Way.PASS, Way.ZERO) and edge.target in good and edge.source in bad
         and not (whole and bad & set(edge.op.results))
     ]  # fmt: skip

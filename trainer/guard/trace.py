@@ -34,6 +34,7 @@ class Op:
       taped: whether there was a tape at all, stopped or not; another thread has none.
       backward: the backward function of a custom gradient in eager mode.
       opaque: nothing is known of its inside: a way out of TensorFlow, which carries no gradient.
+      opened: its inside is a part of the trace, linked to its inputs and outputs, and it has no edges of its own.
       state: keys of what it reads apart from its inputs: what an earlier assign left behind.
       shift: tells apart the calls of one function; a part of the keys of its tensors.
       caller: the call, loop or branch that it is inside of.
@@ -51,6 +52,7 @@ class Op:
     backward: Callable | None = None
     label: str | None = None
     opaque: bool = False
+    opened: bool = False
     state: tuple[int, ...] = ()
     order: int = 0
     shift: int = 0
