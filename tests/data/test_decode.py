@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.data.making import png_file
 from trainer.data.decode import decode_image
 from trainer.data.errors import DataError
 
@@ -112,8 +115,7 @@ def test_exif_orientation_is_applied_as_viewers_do():
 
 
 def test_a_bomb_is_refused_before_it_is_decoded():
-    bomb = encoded(Image.new("1", (60_000, 50_000)), "PNG")
-    assert len(bomb) < 10**6
+    bomb = png_file(struct.pack(">IIBBBBB", 60_000, 50_000, 1, 0, 0, 0, 0), zlib.compress(bytes(10**6)))
     with pytest.raises(DataError, match=r"bomb\.png: 60000 x 50000 = 3,000,000,000 pixels .* at most 1,000,000 are"):
         decode_image(bomb, 3, MANY, name="bomb.png")
 

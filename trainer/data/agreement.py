@@ -11,10 +11,21 @@ from trainer.data.source import Example
 
 
 def read_both(
-    name: str, image_name: str, image: Callable[[], np.ndarray], mask_name: str, label: Callable[[], np.ndarray]
+    name: str,
+    image_name: str,
+    image: Callable[[], np.ndarray],
+    mask_name: str,
+    label: Callable[[], np.ndarray],
+    turned: Callable[[], int] = lambda: 1,
 ) -> Example:
     """An example from what reads its image and what reads its label.
 
+    Args:
+      name: of the example.
+      image_name, mask_name: what messages call the two.
+      image: gives uint8 `[height, width, channels]`, or raises `DataError`.
+      label: gives integers `[height, width]`, or raises `DataError`.
+      turned: gives the EXIF orientation that was applied to the image; asked only where the sizes differ.
     Raises:
       DataError: either fails, or both (then the message holds both reasons), or their sizes differ.
     """
@@ -25,7 +36,7 @@ def read_both(
         except DataError as error:
             problems.append(str(error))
     if not problems and read[0].shape[:2] != read[1].shape:
-        problems.append(size_problem(mask_name, read[1].shape, image_name, read[0].shape))
+        problems.append(size_problem(mask_name, read[1].shape, image_name, read[0].shape, turned()))
     if problems:
         raise DataError("\n".join(problems))
     return Example(read[0], read[1], name)

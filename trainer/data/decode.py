@@ -220,10 +220,11 @@ def _to_uint8(picture: Image.Image, channels: int, name: str) -> np.ndarray:
 
 
 def _whole(values: np.ndarray, name: str) -> np.ndarray:
-    if not (np.isfinite(values).all() and (values == np.rint(values)).all() and np.abs(values).max() < 2**31):
+    wrong = ~np.isfinite(values) | (values != np.rint(values)) | (np.abs(values) >= 2**31)
+    if wrong.any():
         raise DataError(
-            f"{name}: the mask holds fractions ({np.nanmin(values):g} … {np.nanmax(values):g}), and a class id is a "
-            "whole number. Save the mask as an 8-bit PNG."
+            f"{name}: the mask holds numbers that are no class ids: {values[wrong][0]:g} and others, {wrong.sum()} "
+            "pixels. A class id is a whole number; save the mask as an 8-bit PNG."
         )
     return values.astype(np.int32)
 
@@ -253,6 +254,13 @@ def _check_png(content: bytes) -> None:
 
 
 _SIGNATURES = (
+    (b"\x89PNG\r\n", "it begins as a PNG, and its header is damaged or cut off"),
+    (b"\xff\xd8\xff", "it begins as a JPEG, and its header is damaged or cut off"),
+    (b"GIF8", "it begins as a GIF, and its header is damaged or cut off"),
+    (b"RIFF", "it begins as a WEBP, and its header is damaged or cut off"),
+    (b"II*\0", "it begins as a TIFF, and its header is damaged or cut off"),
+    (b"MM\0*", "it begins as a TIFF, and its header is damaged or cut off"),
+    (b"BM", "it begins as a BMP, and its header is damaged or cut off"),
     (b"%PDF", "it is a PDF"),
     (b"PK\x03\x04", "it is a ZIP archive"),
     (b"\x1f\x8b", "it is a gzip archive"),

@@ -23,6 +23,8 @@ IMAGE_SUFFIXES = (
     ".png .jpg .jpeg .jpe .jfif .bmp .dib .gif .tif .tiff .webp .ppm .pgm .pbm .pnm .apng".split()
 )
 _DEEPEST = 8
+# Beyond this many files without a partner, each is not compared with each.
+_MOST_COMPARED = 100
 _VALIDATION_FOLDERS = ("val", "valid", "validation")
 
 
@@ -61,17 +63,21 @@ def _pairs(root: str) -> tuple[dict[str, Pair], list[str], list[str], list[str]]
     notes: list[str] = []
     places = sorted(_places(root))
     for place in places:
-        images, image_trouble, other = _by_stem(root, _join(place, "images"))
-        masks, mask_trouble, others = _by_stem(root, _join(place, "masks"))
+        images, image_trouble, other_images = _by_stem(root, _join(place, "images"))
+        masks, mask_trouble, other_masks = _by_stem(root, _join(place, "masks"))
         problems += image_trouble + mask_trouble
         for stem in sorted(images.keys() | masks.keys()):
             if stem in images and stem in masks:
                 pairs[_join(place, stem)] = Pair(images[stem], masks[stem])
             elif stem in images:
-                problems.append(_alone(root, images[stem], ("an image", "a mask"), _join(place, "masks"), stem, others))
+                hint = _hint(stem, masks, images, other_masks)
+                path = os.path.join(root, images[stem])
+                problems.append(_alone(path, "an image without a mask", _join(place, "masks"), stem, hint))
             else:
-                problems.append(_alone(root, masks[stem], ("a mask", "an image"), _join(place, "images"), stem, other))
-        ignored = [*other, *others]
+                hint = _hint(stem, images, masks, other_images)
+                path = os.path.join(root, masks[stem])
+                problems.append(_alone(path, "a mask without an image", _join(place, "images"), stem, hint))
+        ignored = [*other_images, *other_masks]
         if ignored:
             first = ", ".join(shown(path) for path in ignored[:3]) + (", …" if ignored[3:] else "")
             notes.append(f"{len(ignored)} files without an image's suffix are ignored: {first}")
@@ -111,24 +117,29 @@ def _by_stem(root: str, folder: str) -> tuple[dict[str, str], list[str], list[st
             if suffix.lower() not in IMAGE_SUFFIXES:
                 other.append(path)
             elif stem in found:
-                problems.append(f"{shown(path)}: has the same stem as {shown(found[stem])}; which of them is meant?")
+                problems.append(f"{shown(os.path.join(root, path))}: has the same stem as {shown(found[stem])}; which of them is meant?")
             elif not os.path.isfile(os.path.join(root, path)):
-                problems.append(f"{shown(path)}: is not a regular file{_link(os.path.join(root, path))}.")
+                problems.append(f"{shown(os.path.join(root, path))}: is not a regular file{_link(os.path.join(root, path))}.")
             else:
                 found[stem] = path
     return found, problems, other
 
 
-def _alone(root: str, path: str, what: tuple[str, str], folder: str, stem: str, ignored: list[str]) -> str:
-    """The sentence for an image without a mask, or a mask without an image."""
-    text = f"{shown(os.path.join(root, path))}: {what[0]} without {what[1]}: "
-    text += f"{shown(folder)}/ has no {shown(stem)!r}"
-    for candidate in ignored:
-        if os.path.splitext(candidate[len(folder) + 1 :])[0] == stem:
-            return f"{text} ({shown(candidate)} has no image's suffix)."
-    found = _by_stem(root, folder)[0]
-    near = difflib.get_close_matches(stem, found, 1, 0.8)
-    return text + (f" (there is {shown(found[near[0]])})." if near else ".")
+def _alone(path: str, what: str, folder: str, stem: str, hint: str) -> str:
+    return f"{shown(path)}: {what}: {shown(folder)}/ has no {shown(stem)!r}{hint}."
+
+
+def _hint(stem: str, partners: dict[str, str], own: dict[str, str], ignored: list[str]) -> str:
+    """What the missing partner may be called instead: a partner without one itself, or a file that was ignored."""
+    for path in ignored:
+        if os.path.splitext(os.path.basename(path))[0] == os.path.basename(stem):
+            return f" ({shown(path)} has no image's suffix)"
+    loose = partners.keys() - own.keys()
+    if len(loose) > _MOST_COMPARED:
+        return ""
+    near = sorted(other for other in loose if stem in other or other in stem)
+    near = near or difflib.get_close_matches(stem, loose, 1)
+    return f" (there is {shown(partners[near[0]])})" if near else ""
 
 
 def _split(pairs: list[Pair], root: str, data: Data) -> tuple[list[Pair], list[Pair], list[str]]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from configs.schema import Config, Data
 from trainer.data.agreement import read_both
-from trainer.data.decode import decode_image
+from trainer.data.decode import decode_image, exif_orientation, open_image
 from trainer.data.errors import DataError, listed
 from trainer.data.folder import list_folder
 from trainer.data.headers import check_headers
@@ -85,6 +85,7 @@ class FilePairs:
             lambda: decode_image(image_path, data.channels, data.max_pixels),
             mask_path,
             lambda: decode_mask(mask_path, data),
+            lambda: exif_orientation(open_image(image_path, data.max_pixels), whole=True),
         )
 
 
