@@ -1,0 +1,160 @@
+"""The whole program through `main.main`: a run on the embedded images and everything that is done with it."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import main
+
+SMALL = [
+    "--config.model.width=4", "--config.model.depth=2", "--config.augment.crop=32,32", "--config.train.batch_size=4",
+    "--config.train.log_every=2 steps", "--config.evaluate.panels=2",
+]  # fmt: skip
+
+LOSSES = '''
+import keras.backend as K
+import tensorflow as tf
+
+
+def as_in_pytorch(y_true, y_pred, smooth=1e-5):
+    p = tf.sigmoid(y_pred)
+    overlap = tf.reduce_sum(p * y_true)
+    return 1.0 - (2.0 * overlap + smooth) / (tf.reduce_sum(p) + tf.reduce_sum(y_true) + smooth)
+
+
+def detached(y_true, y_pred):
+    p = tf.nn.softmax(y_pred)
+    score = tf.stop_gradient(2.0 * tf.reduce_sum(p * y_true) / tf.reduce_sum(p + y_true))
+    return 1.0 - score
+
+
+def old_keras(y_true, y_pred):
+    flat_true, flat_pred = K.flatten(y_true), K.flatten(y_pred)
+    return 1.0 - 2.0 * K.sum(flat_true * flat_pred) / (K.sum(flat_true) + K.sum(flat_pred))
+
+
+def thresholded(y_true, y_pred):
+    hard = tf.cast(tf.nn.softmax(y_pred) > 0.5, tf.float32)
+    return 1.0 - 2.0 * tf.reduce_sum(hard * y_true) / tf.reduce_sum(hard + y_true)
+
+
+def not_a_number(y_true, y_pred):
+    return tf.reduce_mean(tf.math.log(tf.nn.relu(y_pred) * 0.0))
+
+
+def broken(y_true, y_pred):
+    return y_true["mask"]
+'''
+
+
+def run(*flags):
+    return main.main(["main.py", *flags])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    workdir = str(tmp_path_factory.mktemp("run"))
+    code = run(f"--workdir={workdir}", "--config.train.length=8 steps", "--config.optimizer.ema_decay=0.9", *SMALL)
+    assert code == 0
+    return workdir
+
+
+@pytest.fixture
+def users_losses(tmp_path, monkeypatch):
+    (tmp_path / "losses_of_mine.py").write_text(LOSSES)
+    monkeypatch.syspath_prepend(tmp_path)
+    return str(tmp_path / "losses_of_mine.py")
+
+
+def test_a_run_leaves_what_scripts_and_tensorboard_read(trained):
+    with open(os.path.join(trained, "config.json")) as file:
+        assert json.load(file)["model"]["width"] == 4
+    with open(os.path.join(trained, "metrics.jsonl")) as file:
+        lines = [json.loads(line) for line in file]
+    assert [line["step"] for line in lines if line["kind"] == "train"] == [2, 4, 6, 8]
+    assert all(np.isfinite(line["loss"]) for line in lines if line["kind"] == "train")
+    with open(os.path.join(trained, "evaluation.json")) as file:
+        evaluation = json.load(file)
+    assert evaluation["images"] == 40 and 0 < evaluation["mean_dice"] < 1 and set(evaluation["iou"]) == {"background", "nucleus"}
+    events = EventAccumulator(trained, size_guidance={"tensors": 0}).Reload()
+    tags = set(events.Tags()["tensors"])
+    assert {"train/loss", "train/loss/dice", "train/learning_rate", "train/gradient_norm", "eval/mean_dice"} <= tags
+    assert sum(tag.startswith("panels/") for tag in tags) == 2
+    assert events.Tags()["graph"]
+
+
+def test_the_same_command_again_says_that_it_is_done_and_harms_nothing(trained, capsys):
+    before = sorted(os.listdir(os.path.join(trained, "checkpoints")))
+    assert run(f"--workdir={trained}", "--config.train.length=8 steps", "--config.optimizer.ema_decay=0.9", *SMALL) == 0
+    assert sorted(os.listdir(os.path.join(trained, "checkpoints"))) == before
+
+
+def test_a_changed_config_is_refused_by_name(trained, capsys):
+    code = run(f"--workdir={trained}", "--config.train.length=8 steps", "--config.optimizer.learning_rate=0.1", *SMALL)
+    told = capsys.readouterr().err
+    assert code == 2
+    assert "config.optimizer.learning_rate" in told and "--force_config" in told and "Traceback" not in told
+
+
+def test_evaluation_repeats_the_score_of_the_checkpoint(trained):
+    with open(os.path.join(trained, "metrics.jsonl")) as file:
+        last = [json.loads(line) for line in file if '"eval"' in line][-1]
+    assert run("--mode=evaluate", f"--workdir={trained}", "--checkpoint=latest") == 0
+    with open(os.path.join(trained, "evaluation.json")) as file:
+        assert json.load(file)["mean_dice"] == pytest.approx(last["mean_dice"], abs=1e-9)
+
+
+def test_prediction_does_the_readable_files_and_names_the_other(trained, tmp_path, capsys):
+    Image.fromarray(np.full((50, 70, 3), 90, np.uint8)).save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    output = tmp_path / "out"
+    assert run("--mode=predict", f"--workdir={trained}", f"--input={tmp_path}", f"--output={output}") == 1
+    assert "bad.png" in capsys.readouterr().out
+    with Image.open(output / "masks" / "good.png") as mask:
+        assert mask.size == (70, 50) and set(np.unique(np.asarray(mask))) <= {0, 1}
+
+
+def test_export_is_compared_with_the_model(trained, tmp_path, capsys):
+    assert run("--mode=export", f"--workdir={trained}", f"--output={tmp_path}", "--formats=saved_model") == 0
+    assert (tmp_path / "saved_model" / "saved_model.pb").exists()
+
+
+def test_dice_as_pytorch_users_write_it_trains(users_losses, tmp_path):
+    flags = ["--config.loss.name=losses_of_mine:as_in_pytorch", "--config.model.outputs=sigmoid"]
+    assert run(f"--workdir={tmp_path}/run", "--config.train.length=2 steps", *flags, *SMALL) == 0
+
+
+@pytest.mark.parametrize(
+    ("loss", "line", "words"),
+    [
+        ("detached", 14, ["tf.stop_gradient", "Take tf.stop_gradient away"]),
+        ("old_keras", 19, ["K.flatten(y_true)  ->", "K.sum("]),
+        ("thresholded", 24, ["y_pred) > 0.5", "Use the probability itself"]),
+        ("not_a_number", 29, ["Log", "not finite"]),
+        ("broken", 33, ["losses_of_mine.py"]),
+    ],
+)
+def test_a_broken_loss_ends_before_the_first_update_with_its_line(users_losses, tmp_path, capsys, loss, line, words):
+    name = f"--config.loss.name=losses_of_mine:{loss}"
+    code = run(f"--workdir={tmp_path}/run", "--config.train.length=4 steps", name, *SMALL)
+    told = capsys.readouterr().err
+    assert code == 1
+    assert f"{users_losses}:{line}" in told
+    for word in words:
+        assert word in told
+    assert "Traceback" not in told
+    assert not os.path.isdir(os.path.join(tmp_path, "run", "checkpoints"))
+
+
+def test_check_finds_the_score_that_was_meant_to_be_a_loss(tmp_path, capsys, monkeypatch):
+    (tmp_path / "scores_of_mine.py").write_text(
+        "import tensorflow as tf\n\n\ndef dice(y_true, y_pred):\n    p = tf.nn.softmax(tf.cast(y_pred, tf.float32))\n"
+        "    return 2.0 * tf.reduce_sum(p * y_true) / tf.reduce_sum(p + y_true)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert run("--mode=check", f"--workdir={tmp_path}/run", "--config.loss.name=scores_of_mine:dice", *SMALL) == 1
+    assert "a score needs a minus" in capsys.readouterr().out
