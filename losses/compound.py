@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -13,8 +14,7 @@ from losses.names import COMMON, nearest, options_of, own_options, terms_of
 PIXEL_MAPS = ("mask", "pixel_weights")
 
 
-@dataclasses.dataclass(frozen=True)
-class LossValue:
+class LossValue(NamedTuple):
     """total: the weighted sum, a scalar.   parts: each term by name, not weighted."""
 
     total: tf.Tensor

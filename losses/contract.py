@@ -198,7 +198,7 @@ def _labels(checks, y_true, scores, axes) -> tf.Tensor:
             + "."
         )
     check_same_shape(checks, "y_true", labels, scores, axes, remedy)
-    return labels
+    return tf.ensure_shape(checks.after(labels), scores.shape)
 
 
 def _valid(checks, labels, scores, axes, ignore_id, mask, activation):

@@ -8,7 +8,7 @@ For probabilities `p`, labels `y` and weights `w` (pixel weights, 0 where ignore
 What follows them is arithmetic on a few `[batch, classes]` numbers in float64, with ordinary autodiff.
 """
 
-import dataclasses
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -20,8 +20,7 @@ from losses.sums import Flags, exact_sum, plain_sums
 __all__ = ["RegionSums", "exact_sum", "group_sum", "image_sums", "region_statistics", "region_sums"]
 
 
-@dataclasses.dataclass(frozen=True)
-class RegionSums:
+class RegionSums(NamedTuple):
     """Sums over what a loss sums over: `[groups, k]` float64; groups = images, or 1 for over="batch".
 
     intersection: sum(p*y), or (P+Y-sum(abs(p-y)))/2 for soft labels.   prediction: sum(p), or sum(p^2) if squared.
@@ -52,7 +51,7 @@ def region_statistics(y_true, y_pred, *, squared: bool = False, soft_label: bool
     sums = region_sums(problem, squared=squared, soft_label=soft_label)
     if problem.poison is None:
         return sums
-    return RegionSums(*(value * problem.poison for value in dataclasses.astuple(sums)))
+    return RegionSums(*(value * problem.poison for value in sums))
 
 
 def region_sums(problem: Problem, *, squared: bool = False, soft_label: bool = False) -> RegionSums:

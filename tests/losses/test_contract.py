@@ -131,9 +131,11 @@ def test_wrong_values_in_a_graph(name, case):
         tf.function(lambda y, z: call(name, y, z, **options))(y_true, y_pred)
 
 
-@pytest.mark.parametrize("name", sorted(set(LOSSES) - {"boundary", "hausdorff"}))
+@every_loss
 def test_wrong_ids_are_nan_under_xla(name):
     y_true, y_pred, options, _ = wrong_values(name)["id 255"]
+    if "iterations" in own_options(name):
+        options = {"iterations": 1}
 
     @tf.function(jit_compile=True)
     def step(y_true, y_pred):
@@ -152,6 +154,19 @@ def test_wrong_ids_are_nan_under_xla(name):
 def test_all_wrong_values_are_nan_under_xla(case):
     y_true, y_pred, options, _ = wrong_values("dice")[case]
     assert np.isnan(tf.function(lambda y, z: losses.dice(y, z, **options), jit_compile=True)(y_true, y_pred))
+
+
+@pytest.mark.parametrize("case", ["batch of 1", "swapped height and width", "a height of 1"])
+@pytest.mark.parametrize("dense", [False, True], ids=["ids", "dense"])
+def test_shapes_known_only_at_run_time_do_not_pass_under_xla(case, dense):
+    y_true, y_pred, _ = wrong_shapes(*good_inputs("dice"))[case]
+    y_true = np.eye(4, dtype=np.float32)[y_true] if dense else y_true
+    signature = [tf.TensorSpec([None] * y_true.ndim, y_true.dtype), tf.TensorSpec([None, None, None, 4])]
+    compiled = tf.function(losses.dice, input_signature=signature, jit_compile=True)
+    try:
+        assert np.isnan(compiled(y_true, y_pred))
+    except tf.errors.InvalidArgumentError:
+        pass  # XLA itself cannot compile the two shapes together.
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
