@@ -114,12 +114,13 @@ def _by_stem(root: str, folder: str) -> tuple[dict[str, str], list[str], list[st
                 continue
             path = _join(folder, name if inside == "." else f"{inside}/{name}")
             stem, suffix = os.path.splitext(path[len(folder) + 1 :])
+            full = os.path.join(root, path)
             if suffix.lower() not in IMAGE_SUFFIXES:
                 other.append(path)
             elif stem in found:
-                problems.append(f"{shown(os.path.join(root, path))}: has the same stem as {shown(found[stem])}; which of them is meant?")
-            elif not os.path.isfile(os.path.join(root, path)):
-                problems.append(f"{shown(os.path.join(root, path))}: is not a regular file{_link(os.path.join(root, path))}.")
+                problems.append(f"{shown(full)}: has the same stem as {shown(found[stem])}; which of them is meant?")
+            elif not os.path.isfile(full):
+                problems.append(f"{shown(full)}: is not a regular file{_link(full)}.")
             else:
                 found[stem] = path
     return found, problems, other

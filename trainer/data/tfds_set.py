@@ -100,26 +100,28 @@ def _prepare(builder, data: Data) -> None:
 
 
 def _check_features(builder, data: Data) -> None:
-    import tensorflow_datasets as tfds
-
     features = builder.info.features
     problems = []
     for field in ("image_key", "mask_key"):
         key = getattr(data, field)
         if key not in features:
-            like = [name for name, feature in features.items() if len(feature.shape or ()) in (2, 3)]
+            images = sorted(name for name, feature in features.items() if _is_image(feature))
             problems.append(
-                f"data.{field}={key!r}: {builder.info.name} has no such feature. It has {', '.join(features)}"
-                + (f"; images among them: {', '.join(like)}." if like else "; none of them is an image.")
+                f"data.{field}={key!r}: {builder.info.name} has no such feature. It has {', '.join(sorted(features))}"
+                + (f"; images among them: {', '.join(images)}." if images else "; none of them is an image.")
             )
-            continue
-        feature = features[key]
-        kinds = (tfds.features.Image, tfds.features.Tensor)
-        is_whole = getattr(feature, "np_dtype", None) is not None and np.dtype(feature.np_dtype).kind in "uib"
-        if not isinstance(feature, kinds) or len(feature.shape) not in (2, 3) or not is_whole:
-            problems.append(f"data.{field}={key!r}: is {feature!r}, not an image of whole numbers.")
+        elif not _is_image(features[key]):
+            problems.append(f"data.{field}={key!r}: is {features[key]!r}, not an image of whole numbers.")
     if problems:
         raise DataError(listed(problems))
+
+
+def _is_image(feature) -> bool:
+    import tensorflow_datasets as tfds
+
+    if not isinstance(feature, (tfds.features.Image, tfds.features.Tensor)) or len(feature.shape) not in (2, 3):
+        return False
+    return np.dtype(feature.np_dtype).kind in "uib"
 
 
 def _split_reader(builder, split: str, info, data: Data) -> TfdsExamples:
