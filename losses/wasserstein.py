@@ -67,7 +67,8 @@ def wasserstein_dice(problem, *, distances, weighting="default", background=0, s
 
 def _matrix(distances, classes, dtype):
     """The distances divided by the largest, checked where they are known."""
-    matrix = tf.cast(tf.convert_to_tensor(distances), tf.float64)
+    # The hint keeps a list of Python numbers from being rounded to float32 on the way.
+    matrix = tf.cast(tf.convert_to_tensor(distances, dtype_hint=tf.float64), tf.float64)
     if matrix.shape.as_list() != [classes, classes]:
         raise ValueError(
             f"wasserstein_dice: distances must be [{classes}, {classes}], one for each pair of classes of y_pred.\n"
