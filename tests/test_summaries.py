@@ -43,7 +43,7 @@ def test_going_on_after_a_kill_leaves_one_curve(tmp_path):
     first = Writer(str(tmp_path))
     for step in (10, 20, 30, 40):
         first.scalars(step, {"train/loss": 1.0})
-    first.flush()  # and then the process is killed, its last checkpoint being of step 20
+    # And then the process is killed, its last checkpoint being of step 20.
     second = Writer(str(tmp_path), restored_step=20)
     for step in (30, 40, 50):
         second.scalars(step, {"train/loss": 2.0})
@@ -130,7 +130,6 @@ def test_workers_other_than_the_chief_write_nothing(tmp_path):
     writer.panels(1, {"b": np.zeros((2, 2, 3), np.uint8)})
     writer.config_text(Config())
     writer.graph(None, 3)
-    writer.flush()
     writer.close()
     assert list(tmp_path.iterdir()) == []
 

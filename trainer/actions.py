@@ -23,23 +23,37 @@ class Telling:
     def __init__(self, run: Run, workdir: str):
         step, chief = run.step(), run.devices.chief
         self.workdir, self.line = workdir, run.tell
-        self.writer = Writer(workdir, chief, restored_step=step)
+        self.writer = Writer(workdir, chief, restored_step=step, tell=run.tell)
         self.writer.config_text(run.config)
         self.writer.graph(run.state.model, run.config.data.channels)
-        self._log = MetricsLog(os.path.join(workdir, METRICS_FILE), step) if chief else None
+        self._log, self._failed = None, set()
+        if chief:
+            self._trying(METRICS_FILE, lambda: self._open_log(step))
+
+    def _open_log(self, step: int) -> None:
+        self._log = MetricsLog(os.path.join(self.workdir, METRICS_FILE), step)
+
+    def _trying(self, name: str, write: Callable[[], None]) -> None:
+        """A full disk or a read-only folder costs a record, not the run; each file is named once."""
+        try:
+            write()
+        except OSError as error:
+            if name not in self._failed:
+                self._failed.add(name)
+                self.line(f"warning: {os.path.join(self.workdir, name)} cannot be written: {error.strerror}.")
 
     def numbers(self, step: int, kind: str, values: dict[str, float]) -> None:
         """One report: a line of metrics.jsonl and a point of each curve."""
         if self._log is not None:
-            self._log.append(step, kind, values)
+            self._trying(METRICS_FILE, lambda: self._log.append(step, kind, values))
         self.writer.scalars(step, {f"{kind}/{name}": value for name, value in values.items()})
 
     def evaluation(self, step: int, evaluation: Evaluation, panels: dict) -> None:
         self.numbers(step, "eval", evaluation.scalars(""))
         self.writer.panels(step, panels)
-        self.writer.flush()
         if self._log is not None:
-            write_json(os.path.join(self.workdir, EVALUATION_FILE), {"step": step, **evaluation.to_dict()})
+            path, content = os.path.join(self.workdir, EVALUATION_FILE), {"step": step, **evaluation.to_dict()}
+            self._trying(EVALUATION_FILE, lambda: write_json(path, content))
 
 
 class Reporter:
@@ -50,6 +64,9 @@ class Reporter:
 
     def __call__(self, step: int) -> None:
         run, state = self._run, self._run.state
+        if run.host.reported == step:
+            return
+        run.host.reported = step
         means = run.totals.read()
         rate = run.clock.rate(step)
         values = dict(means)
@@ -73,21 +90,36 @@ class Reporter:
 
 
 class Evaluator:
-    """Evaluates, keeps the best score, and says when patience is at an end."""
+    """Evaluates, keeps the best score, and says when patience is at an end.
 
-    def __init__(self, run: Run, score: Callable, telling: Telling):
-        self._run, self._score, self._telling = run, score, telling
+    Args:
+      run: the run.
+      score: of `trainer.evaluate.make_evaluator`.
+      telling: where the scores are told.
+      stop: asked between two images, alike on all workers; when it says yes the evaluation is left, to be made when
+        the run goes on.
+    """
+
+    # The reason with which it ends the loop when it was stopped.
+    STOPPED = "asked to stop"
+
+    def __init__(self, run: Run, score: Callable, telling: Telling, stop: Callable[[], bool]):
+        self._run, self._score, self._telling, self._stop = run, score, telling, stop
         self.last: Evaluation | None = None
-        self.last_step: int | None = None
 
     def __call__(self, step: int) -> str | None:
         run, config = self._run, self._run.config
+        if run.host.evaluated == step:
+            return None
         start = time.monotonic()
         with run.clock.pause():
             run.state.swap_averages()
-            self.last, panels = self._score()
-            self.last_step = step
+            found = self._score(self._stop)
             run.state.swap_averages()
+        if found is None:
+            return self.STOPPED
+        self.last, panels = found
+        run.host.evaluated = step
         score, host = self.last.score(config.evaluate.metric), run.host
         better = not math.isnan(score) and (host.best_score is None or score > host.best_score)
         self._telling.line(
@@ -99,11 +131,5 @@ class Evaluator:
             host.evaluations_since_best += 1
         self._telling.evaluation(step, self.last, panels)
         if better and config.checkpoint.keep_best:
-            run.save(best=(config.evaluate.metric, score))
-        if config.evaluate.patience and host.evaluations_since_best >= config.evaluate.patience:
-            return (
-                f"{config.evaluate.metric} has not risen for {host.evaluations_since_best} "
-                f"evaluations: best {host.best_score:.4f} at "
-                f"step {host.best_step}"
-            )
-        return None
+            run.save(again=True)
+        return run.patience_over()

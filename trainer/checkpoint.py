@@ -22,12 +22,17 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from trainer.arrays import file_digest, read_arrays, to_disk, write_arrays
 from trainer.errors import EXIT_FAILED, UserError
-from trainer.records import write_json
+from trainer.records import jsonable, write_json
 
 FORMAT = 1
 _FOLDER = re.compile(r"step_(\d{8,})")
 _VARIABLES, _MANIFEST, _BEST = "variables.npz", "manifest.json", "best.json"
+_FIELDS = ("step", "host", "variables", "sha256")
+# Endings of names that are no checkpoints: one being written or removed, and the former one of a step that is
+# written again, which is one until the new one has its name.
+_PARTIAL, _REPLACED, _DAMAGED = ".partial-", ".replaced", ".damaged"
 
 
 class DamagedCheckpoint(UserError, ValueError):
@@ -38,7 +43,7 @@ class DamagedCheckpoint(UserError, ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Saved:
-    """A checkpoint read back: `arrays` by variable path, `host` what the host keeps (scores, clock, skipped data)."""
+    """A checkpoint read back: `arrays` by variable path, `host` what the host side keeps (scores, skipped data …)."""
 
     folder: str
     step: int
@@ -50,37 +55,37 @@ def folder_of(workdir: str) -> str:
     return os.path.join(workdir, "checkpoints")
 
 
+def step_folder(workdir: str, step: int) -> str:
+    return os.path.join(folder_of(workdir), f"step_{step:08d}")
+
+
 def write(workdir: str, step: int, arrays: Mapping[str, np.ndarray], host: Mapping) -> str:
-    """Writes and commits one checkpoint; returns its folder.
+    """Writes and commits one checkpoint, in the place of an earlier one of that step; returns its folder.
 
     Raises:
       OSError: the disk is full or not writable; nothing of the new checkpoint is left, the older ones are whole.
     """
-    final = os.path.join(folder_of(workdir), f"step_{step:08d}")
-    beside = f"{final}.partial-{os.getpid()}"
+    final = step_folder(workdir, step)
+    beside = f"{final}{_PARTIAL}{os.getpid()}"
     os.makedirs(folder_of(workdir), exist_ok=True)
-    _clear_partial(workdir)
+    tidy(workdir)
     try:
         os.makedirs(beside)
         path = os.path.join(beside, _VARIABLES)
-        with open(path, "wb") as file:
-            np.savez(file, **{_key(name): array for name, array in arrays.items()})
-            _to_disk(file)
-        manifest = {
-            "format": FORMAT,
-            "step": step,
-            "host": host,
-            "variables": {name: [list(a.shape), str(a.dtype)] for name, a in arrays.items()},
-            "sha256": _file_digest(path),
-        }
+        described = write_arrays(path, arrays)
+        manifest = {"format": FORMAT, "step": step, "host": jsonable(host), "variables": described}
+        manifest["sha256"] = file_digest(path)
         manifest["manifest_sha256"] = _manifest_digest(manifest)
-        with open(os.path.join(beside, _MANIFEST), "w") as file:
+        with open(os.path.join(beside, _MANIFEST), "w", encoding="utf-8") as file:
             json.dump(manifest, file, indent=1)
-            _to_disk(file)
-        if os.path.isdir(final):
-            shutil.rmtree(final)
+            to_disk(file)
+        _folder_to_disk(beside)
+        replaced = final + _REPLACED
+        if os.path.lexists(final):
+            os.replace(final, replaced)
         os.replace(beside, final)
         _folder_to_disk(folder_of(workdir))
+        _remove(replaced)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
@@ -92,48 +97,58 @@ def read(folder: str) -> Saved:
 
     Raises:
       DamagedCheckpoint: with the reason, in words.
+      UserError: a newer version of this program wrote it.
     """
-    manifest = _read_manifest(folder)
-    path = os.path.join(folder, _VARIABLES)
-    if not os.path.isfile(path):
-        raise DamagedCheckpoint(f"{folder}: {_VARIABLES} is missing")
-    if _file_digest(path) != manifest["sha256"]:
-        raise DamagedCheckpoint(
-            f"{folder}: {_VARIABLES} ({os.path.getsize(path)} bytes) is not what was written: its digest differs"
-        )
-    with np.load(path, allow_pickle=False) as file:
-        arrays = {name: file[_key(name)] for name in manifest["variables"]}
-    return Saved(folder, manifest["step"], arrays, manifest["host"])
+    try:
+        manifest = _read_manifest(folder)
+        path = os.path.join(folder, _VARIABLES)
+        if not os.path.isfile(path):
+            raise DamagedCheckpoint(f"{folder}: {_VARIABLES} is missing")
+        if file_digest(path) != manifest["sha256"]:
+            what = f"{_VARIABLES} ({os.path.getsize(path)} bytes)"
+            raise DamagedCheckpoint(f"{folder}: {what} is not what was written: its digest differs")
+        return Saved(folder, manifest["step"], read_arrays(path, manifest["variables"]), manifest["host"])
+    except OSError as error:
+        raise DamagedCheckpoint(f"{folder} cannot be read: {error.strerror or error} ({error.filename})") from error
 
 
 def _read_manifest(folder: str) -> dict:
     path = os.path.join(folder, _MANIFEST)
     if not os.path.isdir(folder):
-        raise DamagedCheckpoint(f"{folder}: there is no such folder")
+        what = "this is not a folder" if os.path.lexists(folder) else "there is no such folder"
+        raise DamagedCheckpoint(f"{folder}: {what}")
     if not os.path.isfile(path):
         raise DamagedCheckpoint(f"{folder}: {_MANIFEST} is missing, so it was not finished")
     try:
         with open(path, encoding="utf-8") as file:
             manifest = json.load(file)
-        whole = manifest.get("manifest_sha256") == _manifest_digest(manifest)
-    except (ValueError, AttributeError) as error:
+        whole = isinstance(manifest, dict) and manifest.get("manifest_sha256") == _manifest_digest(manifest)
+    except (ValueError, RecursionError) as error:
         raise DamagedCheckpoint(f"{folder}: {_MANIFEST} cannot be read: {error}") from error
     if not whole:
         raise DamagedCheckpoint(f"{folder}: {_MANIFEST} is not what was written: its digest differs")
-    if manifest["format"] > FORMAT:
+    if manifest.get("format") != FORMAT:
         raise UserError(
-            f"{folder} was written by a newer version (format {manifest['format']}; this one reads "
-            f"{FORMAT}). Update this project."
+            f"{folder} was written by another version (format {manifest.get('format')}; this one reads {FORMAT}). "
+            "Go on with the version that wrote it, or update this one."
         )
+    missing = [name for name in _FIELDS if name not in manifest]
+    if missing:
+        raise DamagedCheckpoint(f"{folder}: {_MANIFEST} lacks {', '.join(missing)}")
+    named = _FOLDER.fullmatch(os.path.basename(os.path.abspath(folder)))
+    if named and int(named[1]) != manifest["step"]:
+        raise DamagedCheckpoint(f"{folder}: it holds the checkpoint of step {manifest['step']}, which its name denies")
     return manifest
 
 
 def list_steps(workdir: str) -> list[int]:
     """Steps of the checkpoint folders, the oldest first; half-written ones have other names and are no checkpoints."""
-    if not os.path.isdir(folder_of(workdir)):
+    try:
+        names = os.listdir(folder_of(workdir))
+    except FileNotFoundError:
         return []
-    found = (_FOLDER.fullmatch(name) for name in os.listdir(folder_of(workdir)))
-    return sorted(int(match[1]) for match in found if match)
+    found = [(int(match[1]), name) for name in names if (match := _FOLDER.fullmatch(name))]
+    return sorted(step for step, name in found if name == f"step_{step:08d}")
 
 
 def read_newest(workdir: str) -> tuple[Saved | None, list[str]]:
@@ -144,49 +159,7 @@ def read_newest(workdir: str) -> tuple[Saved | None, list[str]]:
             return read(step_folder(workdir, step)), damage
         except DamagedCheckpoint as error:
             damage.append(str(error))
-        except OSError as error:
-            damage.append(f"{step_folder(workdir, step)}: {error.strerror or error}")
     return None, damage
-
-
-def step_folder(workdir: str, step: int) -> str:
-    return os.path.join(folder_of(workdir), f"step_{step:08d}")
-
-
-def set_aside(workdir: str, newer_than: int) -> list[str]:
-    """Renames damaged checkpoints newer than the one taken, so that they are kept for a look and never taken again."""
-    moved = []
-    for step in list_steps(workdir):
-        if step > newer_than:
-            target = f"{step_folder(workdir, step)}.damaged"
-            shutil.rmtree(target, ignore_errors=True)
-            os.replace(step_folder(workdir, step), target)
-            moved.append(target)
-    return moved
-
-
-def remember_best(workdir: str, step: int, metric: str, score: float) -> None:
-    """Says which checkpoint is the best; it must be committed before."""
-    write_json(os.path.join(folder_of(workdir), _BEST), {"step": step, "metric": metric, "score": score})
-
-
-def best_step(workdir: str) -> int | None:
-    """The best checkpoint's step; None where none is marked, or the mark cannot be read."""
-    try:
-        with open(os.path.join(folder_of(workdir), _BEST), encoding="utf-8") as file:
-            step = json.load(file)["step"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return step if isinstance(step, int) and step in list_steps(workdir) else None
-
-
-def prune(workdir: str, keep: int, keep_best: bool) -> None:
-    """Removes all but the newest `keep` checkpoints and the best."""
-    steps = list_steps(workdir)
-    kept = set(steps[-keep:]) | ({best_step(workdir)} if keep_best else set())
-    for step in steps:
-        if step not in kept:
-            shutil.rmtree(step_folder(workdir, step), ignore_errors=True)
 
 
 def find(workdir: str, which: str) -> Saved:
@@ -205,21 +178,78 @@ def find(workdir: str, which: str) -> Saved:
         )
     best = best_step(workdir) if which == "best" else None
     if best is not None:
-        return read(step_folder(workdir, best))
+        try:
+            return read(step_folder(workdir, best))
+        except DamagedCheckpoint as error:
+            others = [step for step in steps if step != best]
+            hint = f"\n  Another one: --checkpoint={step_folder(workdir, others[-1])}" if others else ""
+            raise DamagedCheckpoint(f"The best checkpoint is damaged: {error}{hint}") from error
     saved, damage = read_newest(workdir)
     if saved is None:
         raise DamagedCheckpoint("None of the checkpoints is whole:\n  " + "\n  ".join(damage))
     return saved
 
 
-def _key(name: str) -> str:
-    # np.savez takes its arrays as keyword arguments, of which "file" is its own.
-    return f"v/{name}"
+def tidy(workdir: str) -> None:
+    """Removes what a killed process left half written, and gives a checkpoint that it was replacing its name back.
+
+    To be called by the one process that holds the workdir.
+    """
+    folder = folder_of(workdir)
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        path = os.path.join(folder, name)
+        if name.endswith(_REPLACED) and not os.path.lexists(path.removesuffix(_REPLACED)):
+            os.replace(path, path.removesuffix(_REPLACED))
+        elif name.endswith(_REPLACED) or _PARTIAL in name:
+            _remove(path)
 
 
-def _to_disk(file) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+def set_aside(workdir: str, newer_than: int) -> list[str]:
+    """Renames damaged checkpoints newer than the one taken, so that they are kept for a look and never taken again."""
+    moved = []
+    for step in list_steps(workdir):
+        if step > newer_than:
+            path = step_folder(workdir, step)
+            target, number = path + _DAMAGED, 2
+            while os.path.lexists(target):
+                target, number = f"{path}{_DAMAGED}-{number}", number + 1
+            os.replace(path, target)
+            moved.append(target)
+    return moved
+
+
+def mark_best(workdir: str, step: int | None, metric: str, score: float | None) -> None:
+    """Says which checkpoint is the best, if it is there and not marked yet."""
+    if step is not None and step in list_steps(workdir) and best_step(workdir) != step:
+        write_json(os.path.join(folder_of(workdir), _BEST), {"step": step, "metric": metric, "score": score})
+
+
+def best_step(workdir: str) -> int | None:
+    """The best checkpoint's step; None where none is marked, or the mark cannot be read."""
+    try:
+        with open(os.path.join(folder_of(workdir), _BEST), encoding="utf-8") as file:
+            step = json.load(file)["step"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return step if isinstance(step, int) and step in list_steps(workdir) else None
+
+
+def prune(workdir: str, keep: int, best: int | None) -> None:
+    """Removes all but the newest `keep` checkpoints and the one of step `best`."""
+    steps = list_steps(workdir)
+    for step in steps[:-keep]:
+        if step != best:
+            # Under another name first: a kill in the middle must not leave half a checkpoint that looks like one.
+            doomed = f"{step_folder(workdir, step)}{_PARTIAL}removed"
+            os.replace(step_folder(workdir, step), doomed)
+            _remove(doomed)
+
+
+def _remove(path: str) -> None:
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path, ignore_errors=True)
+    elif os.path.lexists(path):
+        os.remove(path)
 
 
 def _folder_to_disk(folder: str) -> None:
@@ -228,21 +258,6 @@ def _folder_to_disk(folder: str) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _clear_partial(workdir: str) -> None:
-    """Removes what a killed process left half written; one process at a time holds the workdir."""
-    for name in os.listdir(folder_of(workdir)):
-        if ".partial-" in name:
-            shutil.rmtree(os.path.join(folder_of(workdir), name), ignore_errors=True)
-
-
-def _file_digest(path: str) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _manifest_digest(manifest: Mapping) -> str:

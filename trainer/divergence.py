@@ -6,16 +6,21 @@ computes the batch again (data are a function of seed and step), keeps it, and a
 
 from __future__ import annotations
 
+import io
 import os
 
 import numpy as np
 
-from trainer import checkpoint, guard
+from trainer import guard
 from trainer.data import training_batches
 from trainer.errors import EXIT_FAILED, UserError
 from trainer.plan import data_step
-from trainer.restore import restore
+from trainer.records import write_whole
+from trainer.resume import find_start
 from trainer.run import Run
+
+# Files in bad_batches/: data that are bad throughout must not fill the disk.
+_MOST_KEPT = 20
 
 
 class Divergence:
@@ -41,8 +46,9 @@ class Divergence:
             return self._go_back(step) if self._run.config.guard.nonfinite == "back" else self._stop(step)
         skipped = int(state.skipped.numpy())
         if skipped > self._skipped and not state.loss_scale.enabled:
-            last = int(state.last_skipped.numpy())
-            self._run.tell(f"step {last}: skipped, {self._offenders()}; the batch is in {self._keep_batch(last)}")
+            steps = state.recent_skipped.numpy()[-(skipped - self._skipped) :]
+            for bad in steps[steps >= 0].tolist():
+                self._run.tell(f"step {bad}: skipped, {self._offenders()}. The batch: {self._keep_batch(bad)}")
         self._skipped = skipped
         in_row = int(state.in_row.numpy())
         if in_row > limit:
@@ -65,7 +71,7 @@ class Divergence:
         where = self._keep_batch(step)
         raise UserError(
             f"Training stopped before the update of step {step}: {self._offenders()}.\n{self._explain(step)}\n"
-            f"  The batch is kept in {where}. The weights are those of step {step}; the checkpoints before are whole.\n"
+            f"  The batch: {where}. The weights are those of step {step}; the checkpoints before are whole.\n"
             "  Other policies: --config.guard.nonfinite=skip (leave the batch out) or back (to the last checkpoint).",
             exit_code=EXIT_FAILED,
         )
@@ -73,25 +79,31 @@ class Divergence:
     def _go_back(self, step: int) -> str:
         run = self._run
         where, offenders = self._keep_batch(step), self._offenders()
-        bad = data_step(step, run.host.skipped_data)
-        run.host.returns += 1
-        run.saver.wait()
-        saved, _ = checkpoint.read_newest(run.workdir)
-        if run.host.returns > run.config.guard.max_skips or saved is None:
-            why = "there is no checkpoint to go back to" if saved is None else (
-                f"the run went back {run.host.returns - 1} times already, as often as config.guard.max_skips allows"
-            )  # fmt: skip
+        skipped, returns, trained = run.host.skipped_data, run.host.returns, run.clock.trained
+        if returns >= run.config.guard.max_skips:
             raise UserError(
-                f"Step {step}: {offenders}, and {why}.\n{self._explain(step)}\n  The batch is kept in {where}.",
+                f"Step {step}: {offenders}, and the run went back {returns} times already, as often as "
+                f"config.guard.max_skips allows.\n{self._explain(step)}\n  The batch: {where}",
                 exit_code=EXIT_FAILED,
             )
-        restore(run.state, saved)
+        bad = data_step(step, skipped)
+        run.saver.wait()
+        saved = find_start(run.workdir, run.devices, run.tell)
+        if saved is None:
+            raise UserError(
+                f"Step {step}: {offenders}, and there is no checkpoint to go back to: none could be written.\n"
+                f"{self._explain(step)}\n  The batch: {where}",
+                exit_code=EXIT_FAILED,
+            )
+        run.go_on_from(saved)
         run.state.halted.assign(0)
-        run.host.skipped_data = sorted({*run.host.skipped_data, bad})
-        run.saver.last_step = saved.step
+        run.host.skipped_data, run.host.returns = sorted({*skipped, bad}), returns + 1
+        run.host.trained = trained
+        # At once: a run that is killed now must not meet that data again.
+        run.save(again=True)
         run.tell(
-            f"step {step}: {offenders}; going back to step {saved.step} and leaving out the data of "
-            f"step {bad}, kept in {where}"
+            f"step {step}: {offenders}; going back to step {saved.step} and leaving out the data of step {bad}. "
+            f"The batch: {where}"
         )
         return self.WENT_BACK
 
@@ -112,13 +124,19 @@ class Divergence:
 
     def _keep_batch(self, step: int) -> str:
         """Writes the global batch beside the run; returns the path, or why it could not be written."""
-        path = os.path.join(self._run.workdir, "bad_batches", f"step_{step:08d}.npz")
-        if self._run.devices.chief:
-            try:
-                os.makedirs(os.path.dirname(path), exist_ok=True)
-                np.savez(path, **{name: value.numpy() for name, value in self._global_batch(step).items()})
-            except OSError as error:
-                return f"nowhere ({error.strerror}: {path})"
+        folder = os.path.join(self._run.workdir, "bad_batches")
+        path = os.path.join(folder, f"step_{step:08d}.npz")
+        if not self._run.devices.chief or os.path.exists(path):
+            return path
+        try:
+            os.makedirs(folder, exist_ok=True)
+            if len(os.listdir(folder)) >= _MOST_KEPT:
+                return f"not kept, {folder} has {_MOST_KEPT} already"
+            content = io.BytesIO()
+            np.savez_compressed(content, **{name: value.numpy() for name, value in self._global_batch(step).items()})
+            write_whole(path, content.getvalue())
+        except OSError as error:
+            return f"not kept ({error.strerror}: {path})"
         return path
 
     def _explain(self, step: int) -> str:

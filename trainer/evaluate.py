@@ -25,7 +25,7 @@ _IN_FLIGHT = 16
 
 def make_evaluator(
     model, datasets, config: Config, strategy=None, *, objective: Callable | None = None
-) -> Callable[[], tuple[Evaluation, dict[str, np.ndarray]]]:
+) -> Callable[..., tuple[Evaluation, dict[str, np.ndarray]] | None]:
     """Compiles the evaluation of a model once, to be called as often as wanted.
 
     Args:
@@ -38,8 +38,10 @@ def make_evaluator(
         the image's loss; the mean over images is reported as `Evaluation.loss`.
 
     Returns:
-      A function without arguments that returns the scores and the panels, tag -> RGB uint8 `[h, w, 3]`, of the first
-      `config.evaluate.panels` images that this process sees. Every worker must call it; each gets the same scores.
+      A function that returns the scores and the panels, tag -> RGB uint8 `[h, w, 3]`, of the first
+      `config.evaluate.panels` images that this process sees. Every worker must call it; each gets the same scores. Its
+      argument `stop` is asked before each image, and has to answer alike on all workers; when it says yes the function
+      returns None.
     """
     strategy = strategy or tf.distribute.get_strategy()
     source, classes = datasets.validation, len(datasets.classes)
@@ -83,12 +85,14 @@ def make_evaluator(
     def count_images(batch):
         return strategy.run(count_image, args=(batch,))
 
-    def evaluate():
+    def evaluate(stop: Callable[[], bool] = lambda: False):
         tally = _Tally(len(source), classes)
         pictures = {}
         in_flight = collections.deque()
         iterator = iter(batches)
         for _ in range(steps):
+            if stop():
+                return None
             found = count_images(next(iterator))
             local = {name: strategy.experimental_local_results(value) for name, value in found.items()}
             for replica in range(len(local["index"])):

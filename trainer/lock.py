@@ -6,38 +6,46 @@ import fcntl
 import os
 import socket
 
-from trainer.errors import UserError
+from trainer.errors import EXIT_FAILED, UserError
 
 
 class WorkdirLock:
     """Holds `workdir/.lock` until released or the process ends, however it ends: the kernel lets go of it.
 
     Raises:
-      UserError: another process holds it, or the workdir cannot be written.
+      UserError: another process holds it (exit code 1), or the workdir cannot be written.
     """
 
     def __init__(self, workdir: str):
         try:
             os.makedirs(workdir, exist_ok=True)
-            self._file = open(os.path.join(workdir, ".lock"), "a+")
+            self._file = open(os.path.join(workdir, ".lock"), "a+b", buffering=0)
         except OSError as error:
             raise UserError(
                 f"The workdir {workdir!r} cannot be written: {error.strerror}.\n  Choose another: --workdir=…"
             ) from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             self._file.seek(0)
-            owner = self._file.read().strip() or "another process"
+            owner = self._file.read(200).decode(errors="replace").strip() or "another process"
             self._file.close()
             raise UserError(
-                f"The workdir {workdir!r} is in use by {owner}.\n  Wait for it, stop it, or start "
-                "this run elsewhere: --workdir=…"
+                f"The workdir {workdir!r} is in use by {owner}.\n  Wait for it, stop it, or start this run elsewhere: "
+                "--workdir=…",
+                exit_code=EXIT_FAILED,
             ) from error
-        self._file.seek(0)
-        self._file.truncate()
-        self._file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        self._file.flush()
+        except OSError as error:
+            self._file.close()
+            raise UserError(
+                f"The file system of the workdir {workdir!r} knows no locks ({error.strerror}), so a second run in it "
+                "could not be refused.\n  Choose a workdir elsewhere: --workdir=…"
+            ) from error
+        try:
+            self._file.truncate(0)
+            self._file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
+        except OSError:
+            pass  # A full disk holds the lock as well; the next one is then told "another process".
 
     def release(self) -> None:
         self._file.close()

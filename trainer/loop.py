@@ -58,13 +58,24 @@ def run_loop(
       after_call: called with the step after every call; returns a reason to end, or None.
       steps_per_call: most steps in a call; 0 adapts them to two seconds.
 
+    What is due at the step that it begins at is done first: a run that was asked to stop has left it. Actions know
+    themselves what they have done already.
+
     Returns:
-      The step reached, and the reason for ending before `total`, or None.
+      The step reached, and the reason for ending there, or None.
 
     Raises:
       RuntimeError: a call made no step and gave no reason.
     """
     step, per_call, compiled = read_step(), steps_per_call or 1, False
+
+    def act() -> str | None:
+        """The first reason to end; what would be due after it is left."""
+        return next((reason for action in actions if action.due(step, total) and (reason := action.run(step))), None)
+
+    reason = act() if step else None
+    if reason is not None:
+        return step, reason
     while step < total:
         target = min([step + per_call, total, *(action.next_after(step, total) for action in actions)])
         start = time.monotonic()
@@ -77,9 +88,7 @@ def run_loop(
         reason = after_call(step)
         if reason is None and step == before:
             raise RuntimeError(f"A call for {target - before} steps at step {before} made none.")
-        for action in actions:
-            if step > before and action.due(step, total):
-                reason = action.run(step) or reason
+        reason = reason or act()
         if reason is not None:
             return step, reason
     return step, None

@@ -43,11 +43,16 @@ def write_json(path: str, value: Any) -> None:
       OSError: the disk is full or the folder cannot be written; the old file is still there, whole.
     """
     text = json.dumps(jsonable(value), indent=2, allow_nan=False) + "\n"
+    write_whole(path, text.encode())
+
+
+def write_whole(path: str, content: bytes) -> None:
+    """Writes a file beside the old one and moves it over it.
+
+    Raises:
+      OSError: as `write_json`.
+    """
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    _replace(path, text.encode())
-
-
-def _replace(path: str, content: bytes) -> None:
     beside = f"{path}.{os.getpid()}.tmp"
     try:
         with open(beside, "wb") as file:
@@ -104,7 +109,7 @@ class MetricsLog:
         ]
         content = b"".join(line + b"\n" for line, _ in kept)
         if os.path.exists(path) and os.path.getsize(path) != len(content):
-            _replace(path, content)
+            write_whole(path, content)
         # A report of the restored step itself may be made again after a kill between report and checkpoint.
         self._already = {(_step(record), record.get("kind")) for _, record in kept if _step(record) == restored_step}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from configs.schema import Config
@@ -43,6 +45,15 @@ class Totals:
         """Adds one step; a step that was left out counts for nothing."""
         row = tf.cast(tf.concat([report, [norm, 1.0]], 0), tf.float64)
         self._sums.assign_add(tf.where(finite, row, tf.zeros_like(row)))
+
+    def sums(self) -> list[float]:
+        """What has been added up since the last `read`, to be kept in a checkpoint."""
+        return self._sums.numpy().tolist()
+
+    def restore(self, sums: Sequence[float]) -> None:
+        """Goes on with sums of this loss; those of another one are dropped, and the next report counts from here."""
+        fits = len(sums) == self._length + 2
+        self._sums.assign(sums if fits else tf.zeros_like(self._sums))
 
     def read(self) -> dict[str, float]:
         """Means since the last call: "loss", "loss/<part>", "gradient_norm", and "dice"; empty if there was no step."""

@@ -6,20 +6,47 @@ import os
 import secrets
 
 from configs.schema import Config
-from configs.text import differences, from_json
+from configs.text import differences, from_json, to_json
 from trainer import checkpoint
-from trainer.errors import UserError
+from trainer.errors import EXIT_FAILED, UserError
 from trainer.options import Options
-from trainer.records import CONFIG_FILE
+from trainer.records import CONFIG_FILE, write_whole
 from trainer.strategy import Devices
 
 
-def find_start(workdir: str, tell) -> checkpoint.Saved | None:
-    """The checkpoint to go on from, or None for a new run. Damaged newer ones are named and set aside.
+def find_start(workdir: str, devices: Devices, tell) -> checkpoint.Saved | None:
+    """The checkpoint to go on from, or None for a new run: the same one on all workers.
+
+    The chief looks, names damaged newer ones and sets them aside; the others read what it has chosen.
 
     Raises:
       DamagedCheckpoint: there are checkpoints and none of them is whole: starting anew over them is not ours to decide.
     """
+    failure = saved = None
+    if devices.chief:
+        try:
+            saved = _newest(workdir, tell)
+        except (UserError, OSError) as error:
+            failure = error
+    # As one number: -2 is a failure, -1 a new run.
+    chosen = int(devices.sum_over_workers(_number(saved, failure) if devices.chief else 0))
+    if failure is not None:
+        raise failure
+    if chosen == -2:
+        raise UserError("The chief, worker 0, could not find a checkpoint to go on from.", exit_code=EXIT_FAILED)
+    if not devices.chief and chosen >= 0:
+        saved = checkpoint.read(checkpoint.step_folder(workdir, chosen))
+    return saved
+
+
+def _number(saved: checkpoint.Saved | None, failure: Exception | None) -> int:
+    if failure is not None:
+        return -2
+    return -1 if saved is None else saved.step
+
+
+def _newest(workdir: str, tell) -> checkpoint.Saved | None:
+    checkpoint.tidy(workdir)
     saved, damage = checkpoint.read_newest(workdir)
     if saved is None and damage:
         raise checkpoint.DamagedCheckpoint(
@@ -40,30 +67,50 @@ def check_config(config: Config, options: Options, start: checkpoint.Saved | Non
     Raises:
       UserError: a change makes it another run, and --force_config does not say that this is meant.
     """
-    path = os.path.join(options.workdir, CONFIG_FILE)
-    if start is None or not os.path.isfile(path):
+    if start is None:
         return
-    with open(path, encoding="utf-8") as file:
-        text = file.read()
+    path = os.path.join(options.workdir, CONFIG_FILE)
     try:
-        before = from_json(text)
-    except ValueError as error:
-        tell(f"warning: {path} cannot be read, so the config is not compared with it: {error}")
+        with open(path, encoding="utf-8") as file:
+            before = from_json(file.read())
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        tell(f"warning: {path} cannot be read, so the config is not compared with the one of the run: {reason}")
         return
     changed = differences(before, config)
-    breaking = [d for d in changed if d.breaks]
-    lines = [f"config.{d.field}: {d.old!r} -> {d.new!r}" for d in changed]
+    breaking = [difference for difference in changed if difference.breaks]
     if breaking and not options.force_config:
-        named = [f"config.{d.field}: {d.old!r} -> {d.new!r}" for d in breaking]
         raise UserError(
-            f"The workdir {options.workdir!r} holds a run at step {start.step} of another config:\n  "
-            + "\n  ".join(named)
-            + "\n  Go on with the old values, start elsewhere with --workdir=…, or, if you mean it, "
-              "go on with the new values: "
-            "--force_config"
+            f"The workdir {options.workdir!r} holds a run at step {start.step} of another config:\n"
+            + "".join(f"  config.{difference}\n" for difference in breaking)
+            + "  Go on with the old values, start elsewhere with --workdir=…, or, if you mean it, go on with the new\n"
+            "  ones: --force_config"
         )  # fmt: skip
-    for line in lines:
-        tell(f"changed since the run began: {line}")
+    for difference in changed:
+        tell(f"changed since the run began: config.{difference}")
+
+
+def write_config(config: Config, workdir: str) -> None:
+    """Leaves the config in the workdir, for the next start and for evaluation, prediction and export.
+
+    Raises:
+      UserError: the disk is full or not writable; exit code 1.
+    """
+    path = os.path.join(workdir, CONFIG_FILE)
+    try:
+        write_whole(path, to_json(config).encode())
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written: {error.strerror}. Nothing was trained; what was saved before is whole.\n"
+            "  Make room, or choose another place: --workdir=…",
+            exit_code=EXIT_FAILED,
+        ) from error
+
+
+def newest(workdir: str) -> str:
+    """The last checkpoint, in words."""
+    steps = checkpoint.list_steps(workdir)
+    return f"step {steps[-1]}" if steps else "the start"
 
 
 def check_shared_workdir(workdir: str, devices: Devices) -> None:
@@ -74,12 +121,14 @@ def check_shared_workdir(workdir: str, devices: Devices) -> None:
     """
     if devices.workers == 1:
         return
-    number = secrets.randbelow(2**31) if devices.chief else 0
-    mark = os.path.join(workdir, f".chief-{int(devices.sum_over_workers(number)) if not devices.chief else number}")
+    number = int(devices.sum_over_workers(secrets.randbelow(2**31) if devices.chief else 0))
+    mark = os.path.join(workdir, f".chief-{number}")
     if devices.chief:
-        with open(mark, "w"):
-            pass
-        devices.sum_over_workers(number)
+        try:
+            with open(mark, "w"):
+                pass
+        except OSError as error:
+            raise UserError(f"The workdir {workdir!r} cannot be written: {error.strerror}.") from error
     devices.sum_over_workers(0.0)  # a barrier: the file is there before anybody looks
     seen = os.path.exists(mark)
     missing = devices.workers - int(devices.sum_over_workers(1.0 if seen else 0.0))
@@ -88,7 +137,6 @@ def check_shared_workdir(workdir: str, devices: Devices) -> None:
     if missing:
         here = "This worker does not see" if not seen else f"{missing} of {devices.workers} workers do not see"
         raise UserError(
-            f"{here} the chief's workdir {os.path.abspath(workdir)!r}.\n  All workers need the same "
-            "shared folder (NFS, a "
-            "persistent volume), at the same path: checkpoints are read from it by all."
+            f"{here} the chief's workdir {os.path.abspath(workdir)!r}.\n  All workers need the same shared folder "
+            "(NFS, a persistent volume), at the same path: checkpoints are read from it by all."
         )

@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping
 import tensorflow as tf
 
 from configs.schema import Config
+from trainer.checkpoint import Saved
 from trainer.clock import Clock
 from trainer.objective import Objective
 from trainer.plan import Plan
 from trainer.reports import Totals
+from trainer.restore import restore
 from trainer.saver import Saver
 from trainer.state import TrainState
 from trainer.strategy import Devices
@@ -24,6 +26,9 @@ class HostState:
     Attributes:
       best_score, best_step: of `config.evaluate.metric`; None before the first evaluation.
       evaluations_since_best: for `config.evaluate.patience`.
+      reported, evaluated: the last step that was; what is due at the step of a checkpoint and was not done before it
+        (the run was asked to stop) is done when the run goes on.
+      report: sums of the training's report since the last one.
       skipped_data: steps of the data left out after a divergence; the data go on without them.
       returns: times the run went back to a checkpoint.
       trained: seconds of training so far.
@@ -32,6 +37,9 @@ class HostState:
     best_score: float | None = None
     best_step: int | None = None
     evaluations_since_best: int = 0
+    reported: int = 0
+    evaluated: int = 0
+    report: list[float] = dataclasses.field(default_factory=list)
     skipped_data: list[int] = dataclasses.field(default_factory=list)
     returns: int = 0
     trained: float = 0.0
@@ -76,10 +84,35 @@ class Run:
 
         return forward_loss
 
-    def save(self, *, best: tuple[str, float] | None = None) -> None:
-        """Saves the state as it is, unless this step is saved already and is no new best."""
-        if self.saver.last_step == self.step() and best is None:
+    def patience_over(self) -> str | None:
+        """Why early stopping has ended the run, or None."""
+        host, evaluate = self.host, self.config.evaluate
+        if not evaluate.patience or host.evaluations_since_best < evaluate.patience:
+            return None
+        best = f": best {host.best_score:.4f} at step {host.best_step}" if host.best_score is not None else ""
+        return f"{evaluate.metric} has not risen for {host.evaluations_since_best} evaluations{best}"
+
+    def is_finished(self) -> bool:
+        """Whether nothing is left to do at this step."""
+        step, total = self.step(), self.plan.total
+        return step > total or (step == total and self.host.evaluated == step) or self.patience_over() is not None
+
+    def save(self, *, again: bool = False) -> None:
+        """Saves the state as it is, unless this step is saved already; `again` is for a new best, say.
+
+        All workers have to call it alike: some variables can be read only by all together.
+        """
+        # Only the chief knows of a save that failed and is to be tried again.
+        if not self.devices.any_worker(again or self.saver.last_step != self.step()):
             return
         with self.clock.pause():
             self.host.trained = self.clock.trained
-            self.saver.save(self.state, dataclasses.asdict(self.host), best=best)
+            self.host.report = self.totals.sums()
+            self.saver.save(self.state, dataclasses.asdict(self.host))
+
+    def go_on_from(self, saved: Saved) -> None:
+        """Puts the device's and the host's state back to what a checkpoint holds."""
+        restore(self.state, saved)
+        self.host = HostState.from_saved(saved.host)
+        self.totals.restore(self.host.report)
+        self.saver.last_step = saved.step

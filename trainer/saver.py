@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from trainer import checkpoint
 from trainer.restore import snapshot
@@ -15,48 +15,50 @@ class Saver:
 
     Args:
       workdir: of the run.
-      keep, keep_best: what `checkpoint.prune` leaves.
+      keep: the newest checkpoints that stay.
+      keep_best: whether the one of `host["best_step"]` stays too.
+      metric: the name of the score, for best.json.
       writes: false on workers that are not the chief: they take part in reading variables and write nothing.
       tell: called with a line of text when a save failed; training goes on and the older checkpoints are whole.
+
+    Attributes:
+      last_step: of the last checkpoint begun, or restored; None after a save that failed, so that it is tried again.
     """
 
-    def __init__(self, workdir: str, *, keep: int, keep_best: bool, writes: bool, tell):
-        self._workdir, self._keep, self._keep_best = workdir, keep, keep_best
+    def __init__(
+        self, workdir: str, *, keep: int, keep_best: bool, metric: str, writes: bool, tell: Callable[[str], None]
+    ):
+        self._workdir, self._keep, self._keep_best, self._metric = workdir, keep, keep_best, metric
         self._writes, self._tell = writes, tell
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
         self.last_step: int | None = None
 
-    def save(self, state: TrainState, host: Mapping, *, best: tuple[str, float] | None = None) -> None:
+    def save(self, state: TrainState, host: Mapping) -> None:
         """Takes a copy of the state and writes it in the background.
 
         Args:
           state: the run's.
-          host: what the host side keeps: numbers, text, lists and mappings.
-          best: (metric, score) if this is the best checkpoint so far.
+          host: what the host side keeps: numbers, text, lists and mappings, with "best_step" and "best_score".
         """
         arrays, step = snapshot(state), int(state.step.numpy())
         self.wait()
         self.last_step = step
         if self._writes:
-            self._thread = threading.Thread(
-                target=self._write, args=(step, arrays, dict(host), best), name="checkpoint"
-            )
+            self._thread = threading.Thread(target=self._write, args=(step, arrays, dict(host)), name="checkpoint")
             self._thread.start()
 
-    def _write(self, step, arrays, host, best) -> None:
+    def _write(self, step: int, arrays: Mapping, host: Mapping) -> None:
         try:
             checkpoint.write(self._workdir, step, arrays, host)
-            if best is not None:
-                checkpoint.remember_best(self._workdir, step, *best)
-            checkpoint.prune(self._workdir, self._keep, self._keep_best)
-        except OSError as error:
-            self._failure = error
+            best = host["best_step"] if self._keep_best else None
+            checkpoint.mark_best(self._workdir, best, self._metric, host["best_score"])
+            checkpoint.prune(self._workdir, self._keep, best)
         except BaseException as error:  # raised again in `wait`: a thread's own traceback reaches nobody
             self._failure = error
 
     def wait(self) -> bool:
-        """Waits for the write under way; returns whether the last one succeeded.
+        """Waits for the write under way; returns whether it succeeded.
 
         Raises:
           Exception: whatever but a full or unwritable disk ended it.
@@ -67,10 +69,11 @@ class Saver:
         failure, self._failure = self._failure, None
         if failure is None:
             return True
+        step, self.last_step = self.last_step, None
         if not isinstance(failure, OSError):
             raise failure
         self._tell(
-            f"warning: the checkpoint of step {self.last_step} could not be written: {failure.strerror or failure}"
-            f" ({failure.filename or self._workdir}). The earlier ones are whole; training goes on."
+            f"warning: the checkpoint of step {step} could not be written: {failure.strerror or failure} "
+            f"({failure.filename or self._workdir}). The earlier ones are whole."
         )
         return False

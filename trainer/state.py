@@ -18,7 +18,7 @@ class TrainState:
       loss_scale: the float16 loss scale.
       step: steps done, int64: also the position in the data.
       skipped: steps whose update was skipped because a gradient was not finite; in_row: of these, the last in a row.
-      last_skipped: the last step that was skipped, or -1.
+      recent_skipped: `[8]`, the last steps that were skipped, the newest last; -1 where there were fewer.
       halted: 1 once a non-finite gradient has stopped the run on the device.
       offenders: `[variables]` int32, 1 for each trainable variable whose gradient was not finite at the last such step.
       zero_streak: `[variables]` int32, steps in a row with a gradient of exactly zero.
@@ -38,7 +38,7 @@ class TrainState:
         self.step = _counter(0, "step", tf.int64)
         self.skipped = _counter(0, "skipped", tf.int64)
         self.in_row = _counter(0, "skipped_in_row", tf.int64)
-        self.last_skipped = _counter(-1, "last_skipped", tf.int64)
+        self.recent_skipped = _counter([-1] * 8, "recent_skipped", tf.int64)
         self.halted = _counter(0, "halted", tf.int32)
         self.offenders = _counter([0] * count, "offenders", tf.int32)
         self.zero_streak = _counter([0] * count, "zero_streak", tf.int32)

@@ -186,7 +186,8 @@ def _count(state: TrainState, finite, squares, *, stops: bool) -> None:
         state.halted.assign(tf.cast(bad, tf.int32))
         state.step.assign_add(1 - bad)
     else:
-        state.last_skipped.assign(tf.where(finite, state.last_skipped, state.step))
+        recent = tf.convert_to_tensor(state.recent_skipped)
+        state.recent_skipped.assign(tf.where(finite, recent, tf.concat([recent[1:], state.step[None]], 0)))
         state.step.assign_add(1)
         state.skipped.assign_add(bad)
         state.in_row.assign((state.in_row + 1) * bad)

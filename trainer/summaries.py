@@ -12,7 +12,7 @@ import glob
 import io
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -21,7 +21,9 @@ from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.plugins.image import metadata as image_metadata
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.plugins.text.summary_v2 import text_pb
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from trainer.event_file import EventFile
 
 
 class Writer:
@@ -32,19 +34,36 @@ class Writer:
       chief: one process alone writes.
       restored_step: the step that training goes on from; what earlier files hold of later steps is dropped. 0 for a
         new run, which drops all of an earlier one.
+      tell: called with a line of text, once, when the disk is full or not writable: curves are lost, the run is not.
     """
 
-    def __init__(self, workdir: str, chief: bool = True, *, restored_step: int = 0):
-        self._restored_step = restored_step
+    def __init__(
+        self, workdir: str, chief: bool = True, *, restored_step: int = 0, tell: Callable[[str], None] = print
+    ):
+        self._workdir, self._restored_step, self._tell = workdir, restored_step, tell
+        self._open, self._failed = chief, False
+        self._events: EventFile | None = None
         if chief:
-            drop_later_events(workdir, restored_step)
-        self._events = EventFileWriter(workdir) if chief else None
+            self._trying(lambda: drop_later_events(workdir, restored_step))
         start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         self._add(step=restored_step + 1, session_log=start)
 
     def _add(self, **fields) -> None:
-        if self._events is not None:
-            self._events.add_event(event_pb2.Event(wall_time=time.time(), **fields))
+        if self._open:
+            self._trying(lambda: self._write(event_pb2.Event(wall_time=time.time(), **fields)))
+
+    def _write(self, event) -> None:
+        if self._events is None:
+            self._events = EventFile(self._workdir)
+        self._events.add(event)
+
+    def _trying(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except OSError as error:
+            if not self._failed:
+                self._failed = True
+                self._tell(f"warning: TensorBoard's event file cannot be written: {error.strerror}; curves are lost.")
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Writes a point of each curve: tag -> number. Not-a-number is written too: TensorBoard marks it."""
@@ -71,22 +90,17 @@ class Writer:
           model: maps float32 `[1, height, width, channels]` to logits.
           channels: of the image.
         """
-        if self._events is None or self._restored_step:
+        if not self._open or self._restored_step:
             return
         image = tf.TensorSpec([1, None, None, channels], tf.float32, name="image")
         graph = tf.function(lambda image: model(image, training=False)).get_concrete_function(image).graph
         self._add(graph_def=graph.as_graph_def(add_shapes=True).SerializeToString())
 
-    def flush(self) -> None:
-        """Waits until everything is in the file."""
-        if self._events is not None:
-            self._events.flush()
-
     def close(self) -> None:
-        """Flushes and closes; nothing can be written afterwards."""
+        """Nothing can be written afterwards."""
+        self._open = False
         if self._events is not None:
             self._events.close()
-            self._events = None
 
 
 def drop_later_events(workdir: str, step: int) -> None:
@@ -111,10 +125,16 @@ def drop_later_events(workdir: str, step: int) -> None:
         if dropped:
             # A name that no reader takes for an event file.
             beside = os.path.join(workdir, f"tmp.{os.getpid()}")
-            with tf.io.TFRecordWriter(beside) as writer:
-                for record in records:
-                    writer.write(record)
-            os.replace(beside, path)
+            try:
+                with open(beside, "wb") as file:
+                    writer = RecordWriter(file)
+                    for record in records:
+                        writer.write(record)
+                os.replace(beside, path)
+            except OSError:
+                if os.path.exists(beside):
+                    os.remove(beside)
+                raise
 
 
 def _compatible(summary):
