@@ -1,0 +1,120 @@
+"""Runs of the real step on logical replicas, for tests that compare their weights."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from configs.schema import Augment, Config, Data, Model, Optimizer, Train
+from trainer.models import build_model
+from trainer.objective import build_objective
+from trainer.optimizer import build_optimizer
+from trainer.reports import Totals
+from trainer.state import TrainState
+from trainer.step import make_train_steps
+
+BATCH = 8
+
+
+def tiny(**changes) -> Config:
+    """A U-Net of two levels on 16 x 16 crops, Adam at 1e-3 with clipping, two micro-batches and averaged weights."""
+    config = Config(
+        data=Data(channels=3),
+        augment=Augment(crop=(16, 16)),
+        model=Model(width=4, depth=2),
+        train=Train(length="10 steps", batch_size=BATCH, accumulate=2),
+        optimizer=Optimizer(
+            name="adam", learning_rate=1e-3, weight_decay=0.0, schedule="constant", warmup="0 steps", ema_decay=0.9
+        ),
+    )
+    return replace(config, **changes)
+
+
+def replace(config: Config, **changes) -> Config:
+    """`replace(config, train=dict(accumulate=1), seed=3)`."""
+    for name, value in changes.items():
+        if isinstance(value, dict):
+            value = dataclasses.replace(getattr(config, name), **value)
+        config = dataclasses.replace(config, **{name: value})
+    return config
+
+
+def batches(steps: int, *, seed: int = 0, size: int = 16, classes: int = 2, void: bool = True) -> list[dict]:
+    """Global batches of bright squares on noise, with their masks and some void pixels."""
+    random = np.random.default_rng(seed)
+    made = []
+    for _ in range(steps):
+        image = random.uniform(0, 120, (BATCH, size, size, 3)).astype("float32")
+        label = np.zeros((BATCH, size, size), "int32")
+        for i in range(BATCH):
+            for c in range(1, classes):
+                y, x = random.integers(0, size - 6, 2)
+                h, w = random.integers(3, 7, 2)
+                label[i, y : y + h, x : x + w] = c
+                image[i, y : y + h, x : x + w] += 90.0 * c / (classes - 1)
+            if void and i % 3 == 0:
+                label[i, : random.integers(1, 4)] = 255
+        made.append({"image": image, "label": label})
+    return made
+
+
+def mirrored(replicas: int) -> tf.distribute.Strategy:
+    if replicas == 1:
+        return tf.distribute.get_strategy()
+    names = [device.name for device in tf.config.list_logical_devices("CPU")[:replicas]]
+    return tf.distribute.MirroredStrategy(names, cross_device_ops=tf.distribute.ReductionToOneDevice())
+
+
+@dataclasses.dataclass
+class Made:
+    """The parts of a run, for a test to look at."""
+
+    config: Config
+    strategy: tf.distribute.Strategy
+    state: TrainState
+    totals: Totals
+    train_steps: object
+
+    def iterator(self, data: list[dict]):
+        """Distributes global batches as the program does: consecutive slices, one a replica."""
+        n = self.strategy.num_replicas_in_sync
+        parts = [{k: v[i * BATCH // n : (i + 1) * BATCH // n] for k, v in batch.items()} for batch in data for i in range(n)]
+        stacked = {k: np.stack([part[k] for part in parts]) for k in parts[0]}
+        return iter(
+            self.strategy.distribute_datasets_from_function(lambda _: tf.data.Dataset.from_tensor_slices(stacked))
+        )
+
+    def run(self, data: list[dict]) -> Made:
+        self.train_steps(self.iterator(data), tf.constant(len(data), tf.int64))
+        return self
+
+    def weights(self) -> dict[str, np.ndarray]:
+        return {path: variable.numpy() for path, variable in self.state.variables_by_path().items()}
+
+
+def make(config: Config, replicas: int = 1, *, policy: str = "float32", model=None, strategy=None) -> Made:
+    """Wires a run as `trainer.experiment` does, without data set, workdir and loop."""
+    keras.backend.clear_session()  # names count from one again, so that paths are alike
+    keras.utils.set_random_seed(config.seed)
+    strategy = strategy or mirrored(replicas)
+    with strategy.scope():
+        built = model() if model else build_model(config, policy=policy, replicas=strategy.num_replicas_in_sync)
+        optimizer = build_optimizer(config.optimizer, total_steps=10, warmup_steps=0)
+        state = TrainState(built, optimizer, config, scales_loss=policy == "mixed_float16")
+        objective = build_objective(config, len(config.data.classes))
+        totals = Totals(objective.parts, (1,), config)
+    return Made(config, strategy, state, totals, make_train_steps(state, objective, totals, strategy, config))
+
+
+def difference(a: dict, b: dict) -> tuple[float, str]:
+    """The largest relative difference (norm of the difference by the norm) over variables, and whose it is."""
+    worst, name = 0.0, ""
+    for path, value in a.items():
+        norm = np.linalg.norm(value.astype("float64"))
+        apart = np.linalg.norm(value.astype("float64") - b[path].astype("float64")) / max(norm, 1e-12)
+        if apart > worst:
+            worst, name = float(apart), path
+    return worst, name
