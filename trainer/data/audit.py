@@ -143,13 +143,15 @@ def _separate(text: str) -> list[str]:
 
 
 def _facts(example: Example, config: Config) -> _Facts:
-    classes = len(config.data.classes)
-    label = example.label.astype(np.int64)
-    ids = np.where(label == config.data.void_id, classes, label)
+    classes, void_id, label = len(config.data.classes), config.data.void_id, example.label
+    void = int((label == void_id).sum())
+    # A void id may be negative, which cannot be counted by position; class 0 gives the pixels back.
+    counts = np.bincount(np.where(label == void_id, 0, label).ravel(), minlength=classes)
+    counts[0] -= void
     return _Facts(
         name=example.name,
         size=label.shape,
-        counts=np.bincount(ids.ravel(), minlength=classes + 1),
+        counts=np.append(counts, void),
         constant=bool((example.image == example.image[0, 0]).all()),
         digest=hashlib.sha256(repr(example.image.shape).encode() + example.image.tobytes()).digest(),
     )

@@ -42,6 +42,8 @@ class Draw:
     placement: Placement
     brightness: float
     contrast: float
+    # A factor for each of red, green and blue.
+    gains: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
 def draw(augment: Augment, seed: int, number: int, size: tuple[int, int]) -> Draw:
@@ -53,7 +55,8 @@ def draw(augment: Augment, seed: int, number: int, size: tuple[int, int]) -> Dra
       number: step * batch_size + position in the global batch.
       size: height and width of the source image.
     """
-    zoom_at, down_at, right_at, turn_at, vertical_at, horizontal_at, bright_at, contrast_at = uniforms(seed, number, 8)
+    drawn = uniforms(seed, number, 11)
+    zoom_at, down_at, right_at, turn_at, vertical_at, horizontal_at, bright_at, contrast_at = drawn[:8]
     low, high = augment.scale
     zoom = low * (high / low) ** zoom_at
     turns = int(turn_at * 4) if augment.quarter_turns else 0
@@ -76,6 +79,7 @@ def draw(augment: Augment, seed: int, number: int, size: tuple[int, int]) -> Dra
         ),
         brightness=255.0 * augment.brightness * (2.0 * bright_at - 1.0),
         contrast=1.0 + augment.contrast * (2.0 * contrast_at - 1.0),
+        gains=tuple(1.0 + augment.color * (2.0 * at - 1.0) for at in drawn[8:]),
     )
 
 
@@ -131,7 +135,8 @@ def crop_label(label: np.ndarray, placement: Placement, crop: tuple[int, int], v
 
 
 def recolor(crop: np.ndarray, draw: Draw, out: np.ndarray) -> None:
-    """Brightness and contrast: `(x - mean) * contrast + mean + brightness`, kept within 0..255.
+    """Colour, contrast, brightness: with x the image times its channels' gains,
+    `(x - mean) * contrast + mean + brightness`, kept within 0..255.
 
     Args:
       crop: uint8 `[height, width, channels]`, or one channel for all.
@@ -142,10 +147,14 @@ def recolor(crop: np.ndarray, draw: Draw, out: np.ndarray) -> None:
         out[...] = crop
         return
     shift = crop.mean() * (1.0 - draw.contrast) + draw.brightness
-    np.multiply(crop, np.float32(draw.contrast), out=out)
-    out += np.float32(shift)
-    np.maximum(out, np.float32(0), out=out)
-    np.minimum(out, np.float32(255), out=out)
+    # One channel for all is worked on alone, and written three times.
+    work = out if crop.shape == out.shape else np.empty(crop.shape, np.float32)
+    np.multiply(crop, np.float32(draw.contrast), out=work)
+    work += np.float32(shift)
+    np.maximum(work, np.float32(0), out=work)
+    np.minimum(work, np.float32(255), out=work)
+    if work is not out:
+        out[...] = work
 
 
 def _whole(room: int, at: float) -> int:
