@@ -73,8 +73,8 @@ def _find(module: str) -> str | None:
         if spec is None:
             raise ModuleNotFoundError(name=full)
         path = spec.submodule_search_locations or []
-    assert spec is not None
-    return spec.origin if spec.origin and spec.origin.endswith(".py") else None
+    origin = spec.origin if spec is not None else None
+    return origin if origin and origin.endswith(".py") else None
 
 
 def _names(tree: ast.Module) -> tuple[dict[str, ast.AST], bool]:

@@ -133,6 +133,7 @@ class Loss:
 
 @_section
 class Optimizer:
+    # Adam, Adam with decoupled weight decay, or stochastic gradient descent with momentum.
     name: Literal["adam", "adamw", "sgd"] = "adamw"
     # Peak learning rate, reached after the warm-up.
     learning_rate: float = 3e-3

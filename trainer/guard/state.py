@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.eager import context
+from tensorflow.python.eager import context  # nothing public reads its generator or clears its kernel cache
 from tensorflow.python.ops import resource_variable_ops
 
 
