@@ -47,6 +47,7 @@ RANGES = {
     "augment.crop": Range(1, 16384),
     "augment.scale": Range(0.01, 100),
     "augment.brightness": Range(0, 1, why="it is a share of the range of brightness"),
+    "augment.color": Range(0, 1, open_high=True, why="a factor of 0 leaves nothing of a channel"),
     "augment.contrast": Range(0, 1, open_high=True, why="a factor of 0 leaves nothing of the image"),
     "model.width": Range(1, 4096),
     "model.depth": Range(1, 8, why="each level halves the resolution"),

@@ -78,6 +78,8 @@ class Augment:
     brightness: float = 0.1
     # Contrast factor is drawn from [1 - contrast, 1 + contrast].
     contrast: float = 0.1
+    # Factor of each of red, green and blue, drawn from [1 - color, 1 + color]; grey images get a tint. 0 is off.
+    color: float = 0.0
 
 
 @_section

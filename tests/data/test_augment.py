@@ -189,3 +189,14 @@ def test_orders_are_permutations_that_differ():
 
 def test_seeds_and_numbers_may_be_large_or_negative():
     assert uniforms(-1, 2**40, 2) != uniforms(1, 2**40, 2)
+
+
+def test_colour_scales_channels_apart_and_stays_in_its_range():
+    drawn = [draw(on(color=0.25), 4, n, (16, 16)) for n in range(500)]
+    gains = np.array([d.gains for d in drawn])
+    assert 0.75 <= gains.min() < 0.76 and 1.24 < gains.max() <= 1.25
+    assert abs(np.corrcoef(gains.T)[0, 1]) < 0.2
+    crop = np.full((2, 2, 3), 100, np.uint8)
+    out = np.empty((2, 2, 3), np.float32)
+    recolor(crop, Draw(drawn[0].placement, brightness=0.0, contrast=1.0, gains=(0.5, 1.0, 2.0)), out)
+    np.testing.assert_allclose(out[0, 0], [50.0, 100.0, 200.0], rtol=1e-6)

@@ -135,21 +135,24 @@ def crop_label(label: np.ndarray, placement: Placement, crop: tuple[int, int], v
 
 
 def recolor(crop: np.ndarray, draw: Draw, out: np.ndarray) -> None:
-    """Colour, contrast, brightness: with x the image times its channels' gains,
-    `(x - mean) * contrast + mean + brightness`, kept within 0..255.
+    """Colour, contrast, brightness: `(x - mean) * contrast + mean + brightness`, kept within 0..255, where x is the
+    image times its channels' gains, and mean is that of x over all channels.
 
     Args:
       crop: uint8 `[height, width, channels]`, or one channel for all.
       draw: the example's.
       out: float32 `[height, width, channels]`, written to.
     """
-    if draw.contrast == 1.0 and draw.brightness == 0.0:
+    # A single channel has no colour to change.
+    tinted = out.shape[2] == 3 and draw.gains != (1.0, 1.0, 1.0)
+    if draw.contrast == 1.0 and draw.brightness == 0.0 and not tinted:
         out[...] = crop
         return
-    shift = crop.mean() * (1.0 - draw.contrast) + draw.brightness
     # One channel for all is worked on alone, and written three times.
-    work = out if crop.shape == out.shape else np.empty(crop.shape, np.float32)
-    np.multiply(crop, np.float32(draw.contrast), out=work)
+    work = out if tinted or crop.shape == out.shape else np.empty(crop.shape, np.float32)
+    gains = np.array(draw.gains if tinted else (1.0,))
+    shift = (crop.mean(axis=(0, 1)) * gains).mean() * (1.0 - draw.contrast) + draw.brightness
+    np.multiply(crop, (gains * draw.contrast).astype(np.float32), out=work)
     work += np.float32(shift)
     np.maximum(work, np.float32(0), out=work)
     np.minimum(work, np.float32(255), out=work)
