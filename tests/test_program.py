@@ -63,11 +63,13 @@ def trained(tmp_path_factory):
     return workdir
 
 
-@pytest.fixture
-def users_losses(tmp_path, monkeypatch):
-    (tmp_path / "losses_of_mine.py").write_text(LOSSES)
-    monkeypatch.syspath_prepend(tmp_path)
-    return str(tmp_path / "losses_of_mine.py")
+@pytest.fixture(scope="module")
+def users_losses(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mine")
+    (folder / "losses_of_mine.py").write_text(LOSSES)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield str(folder / "losses_of_mine.py")
 
 
 def test_a_run_leaves_what_scripts_and_tensorboard_read(trained):
