@@ -89,7 +89,9 @@ def _library_function(config: Config, outputs: int):
     loss = losses.build(config.loss.name, weights=config.loss.weights or None, options=options)
 
     def function(labels, logits, all_reduce):
-        value = loss(labels, logits, all_reduce=all_reduce)
+        # One logit a pixel wants labels of its shape: losses/ never adds or drops an axis by itself.
+        ids = labels[..., tf.newaxis] if outputs == 1 else labels
+        value = loss(ids, logits, all_reduce=all_reduce)
         return ObjectiveValue(value.total, dict(value.parts))
 
     return function

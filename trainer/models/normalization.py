@@ -17,8 +17,8 @@ class BatchNormalization(keras.layers.Layer):
     """Normalises `[batch, height, width, channels]` by channel (Ioffe, Szegedy 2015).
 
     While training: y = gamma (x - mean) / sqrt(variance + epsilon) + beta with mean and variance over the global
-    batch's pixels, and moving averages m <- momentum m + (1 - momentum) batch statistic (variance by n - 1). In inference the
-    moving averages take their place, as they do when the layer is frozen (`trainable = False`).
+    batch's pixels, and moving averages m <- momentum m + (1 - momentum) batch statistic (variance by n - 1). In
+    inference the moving averages take their place, as they do when the layer is frozen (`trainable = False`).
 
     Args:
       momentum: of the moving averages.
