@@ -230,7 +230,7 @@ def tanimoto_dual(case, y, z):
 
 def gce(case, y, z):
     shared = {**case.shared(y, z), "over": "batch"}
-    return call("generalised_cross_entropy", y, z, q=case.take("q"), **shared)
+    return call("generalised_cross_entropy", y, z, q=case.take("q", default=0.5), **shared)
 
 
 def nacl(case, y, z):
@@ -239,7 +239,7 @@ def nacl(case, y, z):
     options = {
         "alpha": case.take("alpha"),
         "kernel_size": case.take("kernel_size", "size"),
-        "distance": case.take("distance_type", "distance", "kind", "type", "norm"),
+        "distance": case.take("distance_type", "distance", "norm", default="l2" if case.take("l2") else "l1"),
     }
     case.take("classes", "dim")
     return call("nacl", y, z, **options, **{**case.shared(y, z), "activation": "softmax", "over": "batch"})

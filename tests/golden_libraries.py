@@ -95,7 +95,7 @@ def sample(case, y, z):
     """Dice of each image times its weight; `norm` says what the sum is divided by."""
     weights = as_array(case.take("sample_weights", "weights", default=case.arrays.get("sample_weights")))
     norm = case.take("norm", default="batch")
-    if norm in ("weights", "weight", "weight_sum", "sum_weights", "sum_of_weights"):
+    if norm in ("weights", "weight", "weight_sum", "sum_weights", "sum_of_weights", "sum_w", "w"):
         weights = weights * len(weights) / weights.sum(dtype=np.float64)
     elif norm not in ("batch", "sum", "none"):
         raise Unoffered(f"norm={norm!r} of image weights")
@@ -105,7 +105,7 @@ def sample(case, y, z):
 
 def wnorm(case, y, z):
     """Dice with class weights that are divided by their sum."""
-    return dice(case, y, z, class_weights=normalised(case.weights("weight", "weights")))
+    return dice(case, y, z, class_weights=normalised(case.weights("weight", "weights", "w")))
 
 
 def deep_supervision(case, target, levels):

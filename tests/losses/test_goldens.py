@@ -1,4 +1,4 @@
-"""The losses against reference values: ours for every formula, the shared folder's where it is there; and the runner."""
+"""The losses against reference values: ours, and the shared folder's where it is there; and the runner itself."""
 
 import json
 import pathlib
