@@ -15,6 +15,7 @@ import tensorflow as tf
 
 import losses
 from configs.schema import Config
+from trainer.errors import UserError
 from trainer.imports import load_attribute
 
 
@@ -66,19 +67,22 @@ def build_objective(config: Config, outputs: int) -> Objective:
     """Builds the objective of a config; `outputs` is the number of logits a pixel.
 
     Raises:
-      UserError: a loss of the user's cannot be imported.
+      UserError: a loss of the user's cannot be imported, or one of ours does not fit the model's outputs or options.
     """
     if ":" in config.loss.name:
         function = _users_function(config, outputs)
         return Objective(config.loss.name, function, (), False, users=True)
-    function = _library_function(config, outputs)
     called: list[tf.Tensor] = []
 
     def record(sums):
         called.append(sums)
         return sums
 
-    probe = function(tf.zeros((1, 8, 8), tf.int32), tf.zeros((1, 8, 8, outputs)), record)
+    try:
+        function = _library_function(config, outputs)
+        probe = function(tf.zeros((1, 8, 8), tf.int32), tf.zeros((1, 8, 8, outputs)), record)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"config.loss.name={config.loss.name!r} with {outputs} logit(s) a pixel: {error}") from error
     return Objective(config.loss.name, function, tuple(value for value in probe.parts), bool(called), users=False)
 
 
