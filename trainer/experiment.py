@@ -18,6 +18,7 @@ from trainer.describe import opening_text
 from trainer.errors import EXIT_FAILED, EXIT_OK, UserError
 from trainer.evaluate import make_evaluator
 from trainer.lock import WorkdirLock
+from trainer.lost_worker import naming_lost_worker
 from trainer.metrics import scored_classes
 from trainer.models import build_model
 from trainer.models.build import logits_per_pixel
@@ -41,7 +42,7 @@ def train(config: Config, options: Options) -> int:
     tell = console.tell if devices.chief else console.silent
     lock = WorkdirLock(options.workdir) if devices.chief else None
     try:
-        with Interruption() as interrupted:
+        with Interruption() as interrupted, naming_lost_worker(devices.cluster, options.workdir):
             check_shared_workdir(options.workdir, devices)
             data = open_data(config)
             strategy.check_batch(config, devices.replicas)
@@ -97,8 +98,9 @@ def evaluate(config: Config, options: Options) -> int:
     """Scores a checkpoint on the validation images, prints the table and writes evaluation.json."""
     devices = _start(config)
     data = open_data(config)
-    model, saved = _trained_model(config, options, devices)
-    result, _ = make_evaluator(model, data, config, devices.strategy)()
+    with naming_lost_worker(devices.cluster, options.workdir):
+        model, saved = _trained_model(config, options, devices)
+        result, _ = make_evaluator(model, data, config, devices.strategy)()
     if devices.chief:
         path = os.path.join(options.workdir, records.EVALUATION_FILE)
         console.tell(f"{saved.folder} on {result.images} validation images:\n{result.table()}")

@@ -7,13 +7,14 @@ several machines (a cluster from TF_CONFIG or Slurm), TPUStrategy, and the defau
 from __future__ import annotations
 
 import dataclasses
-import os
 
 import tensorflow as tf
 
 from configs.schema import Config
-from trainer.cluster import cluster_from_environment
-from trainer.errors import UserError
+from trainer import console
+from trainer.cluster import Cluster, cluster_from_environment
+from trainer.errors import EXIT_FAILED, UserError
+from trainer.lost_worker import first_line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Devices:
       workers: processes that take part.
       worker: this process's number, 0-based.
       reason: a sentence for the user: what was taken and why.
+      cluster: the workers' addresses where there are several, or None.
     """
 
     strategy: tf.distribute.Strategy
@@ -33,6 +35,7 @@ class Devices:
     workers: int
     worker: int
     reason: str
+    cluster: Cluster | None = None
 
     @property
     def chief(self) -> bool:
@@ -89,7 +92,7 @@ def choose(config: Config) -> Devices:
     split_cpu(config.logical_devices)
     # Physical devices: asking for the logical ones starts TensorFlow, after which no cluster can be joined.
     kind, gpus = config.strategy, tf.config.list_physical_devices("GPU")
-    cluster = cluster_from_environment(os.environ) if kind in ("auto", "multi_worker") else None
+    cluster = cluster_from_environment() if kind in ("auto", "multi_worker") else None
     if kind == "auto":
         kind, why = _automatic(cluster, gpus, config.logical_devices)
     else:
@@ -128,18 +131,33 @@ def _automatic(cluster, gpus, logical_devices: int) -> tuple[str, str]:
     return "one", "one GPU is here" if gpus else "no GPU is here"
 
 
-def _multi_worker(cluster, why: str) -> Devices:
+def _multi_worker(cluster: Cluster, why: str) -> Devices:
+    gpus = tf.config.list_physical_devices("GPU")
+    if cluster.own_gpus is not None:
+        gpus = [gpus[i] for i in cluster.own_gpus if i < len(gpus)]
+        tf.config.set_visible_devices(gpus, "GPU")
+    implementations = tf.distribute.experimental.CommunicationImplementation
     options = tf.distribute.experimental.CommunicationOptions(
-        implementation=tf.distribute.experimental.CommunicationImplementation.NCCL
-        if tf.config.list_physical_devices("GPU")
-        else tf.distribute.experimental.CommunicationImplementation.RING
+        implementation=implementations.NCCL if gpus else implementations.RING
     )
-    strategy = tf.distribute.MultiWorkerMirroredStrategy(
-        cluster_resolver=cluster.resolver(), communication_options=options
-    )
+    others = [address for i, address in enumerate(cluster.addresses) if i != cluster.index]
+    listed = ", ".join(others[:4]) + (f", … ({len(others)} in all)" if len(others) > 4 else "")
+    # Said by each: one that waits alone would seem to hang.
+    console.tell(f"worker {cluster.index} of {cluster.workers} ({cluster.origin}): waiting for {listed}")
+    try:
+        strategy = tf.distribute.MultiWorkerMirroredStrategy(
+            cluster_resolver=cluster.resolver(len(gpus)), communication_options=options
+        )
+    except tf.errors.OpError as error:
+        raise UserError(
+            f"Worker {cluster.index} could not join the cluster as {cluster.addresses[cluster.index]}: "
+            f"{first_line(error)}\n  The address has to be this machine's, its port free and open to {listed}; workers "
+            "that do not come are waited for, but not for ever.",
+            exit_code=EXIT_FAILED,
+        ) from error
     n = strategy.num_replicas_in_sync
     what = f"worker {cluster.index} of {cluster.workers}, {n} replicas in all"
-    return Devices(strategy, n, cluster.workers, cluster.index, f"multi_worker, {why}: {what}")
+    return Devices(strategy, n, cluster.workers, cluster.index, f"multi_worker, {why}: {what}", cluster)
 
 
 def _tpu(why: str) -> Devices:
