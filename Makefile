@@ -17,7 +17,7 @@ help:
 	@echo "make test    lint and test (TESTS=tests/test_cli.py for a part)"
 	@echo "make lint    the linter alone"
 	@echo "make docs    write docs/config.md anew from configs/schema.py"
-	@echo "make audit   check the pinned versions for known faults (asks a server)"
+	@echo "make audit   check every installed version for known faults (asks PyPI)"
 	@echo "PYTHON=python3.12 chooses the interpreter of .venv"
 
 train: $(READY)
@@ -33,9 +33,10 @@ lint: $(READY)
 docs: $(READY)
 	$(BIN)/python -m configs.document
 
+# --strict: a package that could not be looked up is not one without faults.
 # In an environment of its own: a tool that looks for faults should not be part of what it looks at.
 audit: $(AUDIT)/.ready
-	$(AUDIT)/bin/pip-audit --requirement requirements.txt
+	$(AUDIT)/bin/pip-audit --strict --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 clean:
 	rm -rf $(VENV)

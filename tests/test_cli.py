@@ -229,7 +229,7 @@ def _argument(draw):
     return dashes + name + draw(st.one_of(st.just(""), _TEXT.map(lambda text: "=" + text)))
 
 
-@settings(max_examples=400, deadline=None, derandomize=True, database=None,
+@settings(max_examples=200, deadline=None, derandomize=True, database=None,
           suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
 @given(st.lists(st.one_of(_argument(), _TEXT), max_size=4))
 @example(["--config.model.options=" + "[" * 100_000])
