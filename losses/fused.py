@@ -102,17 +102,16 @@ def _softmax_forward(scores, ids, weights, *, activation, flags, is_ids, in_bloc
         total = tf.reduce_sum(exponential, axis=-1, keepdims=True)
         lse = peak + tf.math.log(total)
         p = exponential * (1 / total)
-        sums = [sum_rows(tf.reduce_sum(weigh(p), axis=2))]
+        sums = [sum_rows(weigh(p))]
         if flags.squared:
-            sums += [sum_rows(tf.reduce_sum(weigh(p * p), axis=2))]
+            sums += [sum_rows(weigh(p * p))]
         if flags.smoothing:
-            sums += [sum_rows(tf.reduce_sum(weigh(lse - z), axis=2))]
+            sums += [sum_rows(weigh(lse - z))]
         lse = tf.squeeze(lse, -1)
-        return lse, lse - score_of_label(z, ids), *sums
+        return lse, *_sums_by_label(lse - score_of_label(z, ids), ids, weights, z.shape[-1]), *sums
 
-    maps_and_sums = map_blocks(block, rows, pixel_maps=2, sums=1 + flags.squared + flags.smoothing)
-    lse, nll, prediction, *others = maps_and_sums
-    product, nll, target = _by_label(rows, nll)
+    values = map_blocks(block, rows, pixel_maps=1, sums=4 + flags.squared + flags.smoothing)
+    lse, product, nll, target, prediction, *others = values
     sums = [product, prediction, nll]
     if flags.squared:
         sums += [others.pop(0), target]
@@ -125,18 +124,15 @@ def _softmax_forward(scores, ids, weights, *, activation, flags, is_ids, in_bloc
     return (*sums, target, pixels, lse)
 
 
-def _by_label(rows, nll):
-    """sum(w*p), sum(w*nll) and sum(w) over the pixels of each label, p = exp(-nll): `[b, c]` float64 each."""
-    ones = tf.ones_like(nll) if rows.weights is None else rows.weights[..., 0]
+def _sums_by_label(nll, ids, weights, classes):
+    """sum(w*p), sum(w*nll) and sum(w) over the pixels `[b, r, row]` of each id, p = exp(-nll): `[b, c]` float64."""
+    ones = tf.ones_like(nll) if weights is None else weights[..., 0]
     values = tf.stack([ones * tf.exp(-nll), ones * nll, ones], axis=-1)
-    batch, count, classes = tf.shape(nll)[0], tf.shape(nll)[1], rows.classes
-    row = (tf.range(batch * count) * classes)[:, tf.newaxis]
-    segment = row + tf.reshape(rows.labels, tf.stack([batch * count, -1]))
-    summed = tf.math.unsorted_segment_sum(
-        tf.reshape(values, [-1, 3]), tf.reshape(segment, [-1]), batch * count * classes
-    )
-    by_class = sum_rows(tf.reshape(summed, tf.stack([batch, count, 3 * classes])))
-    return tf.unstack(tf.reshape(by_class, [-1, classes, 3]), axis=-1)
+    images = tf.shape(ids)[0]
+    segment = (tf.range(images) * classes)[:, tf.newaxis] + tf.reshape(ids, tf.stack([images, -1]))
+    values = tf.cast(tf.reshape(values, [-1, 3]), tf.float64)
+    summed = tf.math.unsorted_segment_sum(values, tf.reshape(segment, [-1]), images * classes)
+    return tf.unstack(tf.reshape(summed, [-1, classes, 3]), axis=-1)
 
 
 def _softmax_backward(scores, ids, weights, lse, upstream, *, activation, flags, is_ids, in_blocks):

@@ -179,15 +179,20 @@ def test_sums_do_not_drift_in_a_large_volume(jit):
     assert abs(float(total[0, 0]) / right - 1) < 1e-7
 
 
-@pytest.mark.slow
-def test_large_ids_sum_exactly():
-    ids = np.zeros((1, 192, 192, 192), np.uint8)
-    ids[0, :5, :7, :11] = 1
-    z = np.float32(3.0)
-    logits = tf.constant(np.stack([np.full(ids.shape, z), np.full(ids.shape, -z)], -1))
-    p1 = 1 / (1 + np.exp(6.0))
-    sums = tf.function(lambda y, x: region_statistics(y, x))(ids, logits)
-    n = 192**3
-    np.testing.assert_allclose(sums.prediction[0], [n * (1 - p1), n * p1], rtol=1e-6)
-    np.testing.assert_allclose(sums.intersection[0], [(n - 385) * (1 - p1), 385 * p1], rtol=1e-6)
-    np.testing.assert_array_equal(sums.target[0], [n - 385, 385])
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("jit", [None, False, True], ids=["eager", "graph", "XLA"])
+def test_an_image_all_alike_sums_exactly(fused, jit):
+    # Every addition of equals rounds the same way: rows of 256 added one by one are off by 5e-6.
+    side, p1 = 256, 1 / (1 + np.exp(6.0))
+    ids = np.zeros((1, side, side), np.uint8)
+    ids[0, :5, :7] = 1
+    logits = tf.constant(np.broadcast_to(np.float32([3, -3]), (1, side, side, 2)))
+
+    def statistics(y_true, y_pred):
+        return region_statistics(y_true, y_pred, fused=fused)
+
+    sums = (statistics if jit is None else tf.function(statistics, jit_compile=jit))(ids, logits)
+    n = side**2
+    np.testing.assert_allclose(sums.prediction[0], [n * (1 - p1), n * p1], rtol=4e-7)
+    np.testing.assert_allclose(sums.intersection[0], [(n - 35) * (1 - p1), 35 * p1], rtol=4e-7)
+    np.testing.assert_array_equal(sums.target[0], [n - 35, 35])
