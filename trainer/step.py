@@ -94,7 +94,7 @@ def make_train_steps(
     def one_step(iterator):
         gradients, report, before = strategy.run(reduced_gradients, args=(next(iterator),))
         local = [_first(strategy, g) for g in gradients]
-        squares = tf.stack([tf.zeros(()) if g is None else 2.0 * tf.nn.l2_loss(g) for g in local])
+        squares = 2.0 * tf.stack([tf.zeros(()) if g is None else tf.nn.l2_loss(g) for g in local])
         scale = tf.convert_to_tensor(state.loss_scale.scale)
         norm = tf.sqrt(tf.reduce_sum(squares)) / scale
         report = _first(strategy, report)
