@@ -81,7 +81,8 @@ class Made:
     def iterator(self, data: list[dict]):
         """Distributes global batches as the program does: consecutive slices, one a replica."""
         n = self.strategy.num_replicas_in_sync
-        parts = [{k: v[i * BATCH // n : (i + 1) * BATCH // n] for k, v in batch.items()} for batch in data for i in range(n)]
+        shares = [slice(i * BATCH // n, (i + 1) * BATCH // n) for i in range(n)]
+        parts = [{k: v[share] for k, v in batch.items()} for batch in data for share in shares]
         stacked = {k: np.stack([part[k] for part in parts]) for k in parts[0]}
         return iter(
             self.strategy.distribute_datasets_from_function(lambda _: tf.data.Dataset.from_tensor_slices(stacked))
