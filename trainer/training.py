@@ -37,7 +37,7 @@ def train_run(run: Run, options: Options, stop: Callable[[], bool]) -> int:
             "  A longer one from these weights: another --workdir=…, with "
             f"--config.checkpoint.warm_start={shlex.quote(options.workdir)}"
         )
-        run.tell(terminal.closing(options.workdir, config=options.recipe))
+        run.tell(terminal.closing(options.workdir))
         return EXIT_OK
     if run.devices.chief:
         write_config(run.config, options.workdir)
@@ -64,7 +64,7 @@ def train_run(run: Run, options: Options, stop: Callable[[], bool]) -> int:
     if run.host.best_step is not None and run.host.best_step != step:
         run.tell(f"  best {run.config.evaluate.metric}: {run.host.best_score:.4f}, at step {run.host.best_step}")
     run.tell(f"  trained for {terminal.duration(run.clock.trained)}\n")
-    run.tell(terminal.closing(options.workdir, config=options.recipe))
+    run.tell(terminal.closing(options.workdir))
     return EXIT_OK if saved else EXIT_FAILED
 
 
