@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from configs.schema import Config
 from trainer import guard
-from trainer.errors import UserError
 from trainer.objective import Objective
+from trainer.preconditions import check_compiled, check_model
 from trainer.reports import Totals
 from trainer.state import TrainState
 from trainer.sums import GlobalSums
@@ -30,13 +30,14 @@ def make_train_steps(
     It ends early when a non-finite gradient stops the run (`state.halted`). `count` is an int64 tensor, so that no
     number of steps traces again.
 
-    Raises (while tracing, before the first step):
-      UserError: nothing to train.
+    Raises (at once, or while tracing, before the first step):
+      UserError: the model or the config cannot be trained so; see `trainer.preconditions`.
       guard.MissingGradientError: a trainable variable gets no gradient, or one that the forward pass reads is in no
         list, unless the config accepts it.
     """
-    check_trainable(state.model)
     n, m = strategy.num_replicas_in_sync, config.train.accumulate
+    check_model(state.model, strategy)
+    check_compiled(config, state.model, objective.batchwide, n)
     model, variables = state.model, state.trainable
     skips = _skips_nonfinite(config, state)
     # What the forward pass itself writes (batch normalisation's moving statistics) is put back when a step is skipped.
@@ -125,26 +126,6 @@ def make_train_steps(
             done += 1
 
     return train_steps
-
-
-def check_trainable(model) -> None:
-    """Says in words what `optimizer.apply([])` passes in silence.
-
-    Raises:
-      UserError: the model is not built, or every variable of it is frozen.
-    """
-    if not model.built:
-        raise UserError(
-            f"The model {model.name!r} is not built: it has no variables yet, so there is nothing to train.\n"
-            "  Build it before training: model.build((None, None, None, 3)), or call it once on a batch of zeros."
-        )
-    if not model.trainable_variables:
-        frozen = [layer.name for layer in model.layers if not layer.trainable]
-        raise UserError(
-            f"The model {model.name!r} has {len(model.variables)} variables and none of them is trainable"
-            + (f"; frozen layers: {', '.join(frozen[:8])}{' …' if len(frozen) > 8 else ''}" if frozen else "")
-            + ".\n  Set layer.trainable = True on what is to learn."
-        )
 
 
 def _skips_nonfinite(config: Config, state: TrainState) -> bool:

@@ -40,27 +40,31 @@ def normalize(x, config: Model, name: str, synchronized: bool):
     if config.normalization == "batch":
         return BatchNormalization(config.norm_momentum, synchronized=synchronized, name=f"{name}_bn")(x)
     if config.normalization == "group":
-        channels = x.shape[-1]
-        groups = max(g for g in range(1, min(8, channels) + 1) if channels % g == 0)
-        return layers.GroupNormalization(groups=groups, dtype="float32", name=f"{name}_gn")(x)
+        return layers.GroupNormalization(groups=_groups(x.shape[-1]), dtype="float32", name=f"{name}_gn")(x)
     return x
 
 
 def conv_block(x, channels: int, config: Model, name: str, synchronized: bool):
     """Two 3x3 convolutions, each normalised and rectified.
 
-    A convolution in front of a batch normalisation has no bias: the normalisation takes it away again, its gradient is
-    rounding noise, and Adam would turn that noise into steps of full size.
+    A convolution in front of a normalisation by channel has no bias: the normalisation takes it away again, its
+    gradient is rounding noise, and Adam would turn that noise into steps of full size.
     """
+    by_channel = config.normalization == "batch" or (config.normalization == "group" and _groups(channels) == channels)
     for i in (1, 2):
         part = f"{name}_{i}"
         x = layers.Conv2D(
-            channels, 3, padding="same", use_bias=config.normalization != "batch",
+            channels, 3, padding="same", use_bias=not by_channel,
             kernel_initializer="he_normal", name=f"{part}_conv",
         )(x)  # fmt: skip
         x = normalize(x, config, part, synchronized)
         x = layers.ReLU(name=f"{part}_relu")(x)
     return x
+
+
+def _groups(channels: int) -> int:
+    """The largest number of equal groups of channels, up to eight."""
+    return max(g for g in range(1, min(8, channels) + 1) if channels % g == 0)
 
 
 def step_up(x, channels: int, config: Model, name: str):

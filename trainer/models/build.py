@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 
 import keras
+import tensorflow as tf
 
 from configs.schema import Config
 from trainer.errors import UserError
 from trainer.imports import load_attribute
 from trainer.models.encoder_unet import encoder_unet
 from trainer.models.unet import unet
+from trainer.preconditions import check_model
 
 _BUILT_IN = {"unet": unet, "encoder_unet": encoder_unet}
 
@@ -42,9 +45,25 @@ def build_model(config: Config, *, policy: str = "float32", replicas: int = 1) -
             model = _BUILT_IN[config.model.name](config.model, config.data.channels, outputs, synchronized=replicas > 1)
         else:
             function = load_attribute(config.model.name, "config.model.name")
-            model = function(input_channels=config.data.channels, outputs=outputs, **config.model.options)
+            model = _call(function, config, dict(input_channels=config.data.channels, outputs=outputs))
             _check_users_model(model, config, outputs)
     return model
+
+
+def _call(function, config: Config, given: dict):
+    """Calls the user's function; what it takes is told where that is not what it is given."""
+    given = {**given, **config.model.options}
+    try:
+        inspect.signature(function).bind(**given)
+    except TypeError as error:
+        called = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        raise UserError(
+            f"config.model.name={config.model.name!r}: {error}. It is called as {function.__name__}({called}).\n"
+            f"  Write it as: def {function.__name__}({', '.join(given)}); further arguments come from config.model.options."
+        ) from error
+    except ValueError:
+        pass  # a callable without a signature: the call itself will tell
+    return function(**given)
 
 
 def _check_users_model(model, config: Config, outputs: int) -> None:
@@ -59,6 +78,7 @@ def _check_users_model(model, config: Config, outputs: int) -> None:
     if not model.built:
         # A subclassed model makes its variables at its first call; here, inside the scope, is the place for it.
         model(keras.ops.zeros(shape, "float32"))
+    check_model(model, tf.distribute.get_strategy())
     spec = model.compute_output_spec(keras.KerasTensor(shape, "float32"))
     specs = spec if isinstance(spec, (list, tuple)) else [spec]
     got = tuple(getattr(specs[0], "shape", ()))
@@ -73,11 +93,6 @@ def _check_users_model(model, config: Config, outputs: int) -> None:
         raise UserError(
             f"{name} returns {specs[0].dtype} logits; losses need float32.\n  Write the last layer as: "
             f"keras.layers.Conv2D({outputs}, 1, dtype='float32')"
-        )
-    if not model.trainable_variables:
-        raise UserError(
-            f"{name} has no trainable variable: {len(model.variables)} variables, all of them frozen.\n  Set "
-            "`layer.trainable = True` on what is to learn, before the function returns."
         )
 
 
