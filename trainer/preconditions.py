@@ -35,8 +35,8 @@ def check_model(model: keras.Model, strategy: tf.distribute.Strategy) -> None:
     if outside:
         shown = ", ".join(outside[:3]) + (", …" if len(outside) > 3 else "")
         raise UserError(
-            f"{len(outside)} of {len(model.variables)} variables of the model {model.name!r} were made outside the scope "
-            f"of {type(strategy).__name__} ({shown}), so that its {strategy.num_replicas_in_sync} replicas have no copies "
+            f"{len(outside)} of {len(model.variables)} variables of the model {model.name!r} were made outside the scope "  # noqa: E501
+            f"of {type(strategy).__name__} ({shown}), so that its {strategy.num_replicas_in_sync} replicas have no copies "  # noqa: E501
             "of them.\n  Make the layers inside the function that config.model.name names, which is called inside the "
             "scope; not at the top of a module, and not in a cache that lives longer than the call."
         )

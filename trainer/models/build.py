@@ -59,7 +59,7 @@ def _call(function, config: Config, given: dict):
         called = ", ".join(f"{name}={value!r}" for name, value in given.items())
         raise UserError(
             f"config.model.name={config.model.name!r}: {error}. It is called as {function.__name__}({called}).\n"
-            f"  Write it as: def {function.__name__}({', '.join(given)}); further arguments come from config.model.options."
+            f"  Write it as: def {function.__name__}({', '.join(given)}); further arguments come from config.model.options."  # noqa: E501
         ) from error
     except ValueError:
         pass  # a callable without a signature: the call itself will tell
