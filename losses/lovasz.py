@@ -27,6 +27,8 @@ REFUSES = {"pixel_weights": "the place in a ranking has no weight (mask is honou
 def lovasz_softmax(problem, *, absent="skip"):
     """Lovász-softmax loss: errors are `abs(y_c - p_c)` of each class, one ranking a class.
 
+    Source: Berman, Triki and Blaschko 2018.
+
     Soft labels raise: a ranking knows hits and misses only. over="image" ranks each image by itself, over="batch" the
     pixels of this replica's whole batch; that is no function of sums over replicas, so it raises with an `all_reduce`.
 
@@ -49,6 +51,8 @@ def lovasz_softmax(problem, *, absent="skip"):
 @loss(refuses=REFUSES, activation="sigmoid")
 def lovasz_hinge(problem, *, absent="count", joint=False):
     """Lovász hinge loss for one channel of logits, or for each channel of a multi-label prediction.
+
+    Source: Berman, Triki and Blaschko 2018.
 
     Errors are `max(0, 1 - z * (2y - 1))`, with `z` the logit itself: the loss is piecewise linear in the logits.
 
