@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from configs.schema import Config
 from trainer import guard
+from trainer.allreduce import sum_over_replicas
 from trainer.objective import Objective
 from trainer.preconditions import check_compiled, check_model
 from trainer.reports import Totals
@@ -146,7 +147,7 @@ def _first(strategy, value):
 def _sum_over_replicas(gradients, report):
     """One all-reduce for all gradients and the report; a None stays one."""
     present = [g for g in gradients if g is not None]
-    *summed, report = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, [*present, report])
+    *summed, report = sum_over_replicas([*present, report])
     summed = iter(summed)
     return [None if g is None else next(summed) for g in gradients], report
 

@@ -16,12 +16,14 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from trainer.allreduce import sum_over_replicas
+
 
 class GlobalSums:
     """For one step on one replica; `replicas` and `micro_batches` are N and M."""
 
     def __init__(self, replicas: int, micro_batches: int):
-        self._replicas, self._shares = replicas, replicas * micro_batches
+        self._shares = replicas * micro_batches
         self._totals: list[tf.Tensor] | None = None
 
     def collect(self, model, objective, parts) -> None:
@@ -56,7 +58,4 @@ class GlobalSums:
         return all_reduce
 
     def _over_replicas(self, sums):
-        sums = tf.stop_gradient(sums)
-        if self._replicas == 1:
-            return sums
-        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, sums)
+        return sum_over_replicas([sums])[0]

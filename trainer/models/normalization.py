@@ -11,6 +11,8 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from trainer.allreduce import sum_over_replicas
+
 
 @keras.saving.register_keras_serializable("gradline")
 class BatchNormalization(keras.layers.Layer):
@@ -67,20 +69,20 @@ def _normalize(x, gamma, beta, epsilon: float, synchronized: bool):
         """Adds up float64 `[channels]` sums over the replicas, all in one message."""
         if replicas == 1:
             return sums
-        return tf.unstack(context.all_reduce(tf.distribute.ReduceOp.SUM, tf.stack(sums)), num=len(sums))
+        return tf.unstack(sum_over_replicas([tf.stack(sums)])[0], num=len(sums))
+
+    total, squares = over_replicas(*_sums(tf.stop_gradient(tf.cast(x, tf.float32))))
+    mean64 = total / pixels
+    spread = tf.maximum(squares - pixels * tf.square(mean64), 0.0)
+    mean, variance = tf.cast(mean64, tf.float32), tf.cast(spread / pixels, tf.float32)
 
     @tf.custom_gradient
-    def normalize(x, gamma, beta):
-        wide = tf.cast(x, tf.float32)
-        total, squares = over_replicas(*_sums(wide))
-        mean64 = total / pixels
-        spread = tf.maximum(squares - pixels * tf.square(mean64), 0.0)
-        mean, variance = tf.cast(mean64, tf.float32), tf.cast(spread / pixels, tf.float32)
-        scale = tf.math.rsqrt(variance + epsilon)
-
-        def gradient(dy, d_mean, d_variance):
-            del d_mean, d_variance  # they feed the moving averages alone
-            wide_dy = tf.cast(dy, tf.float32)
+    def normalize(x, gamma, beta, mean64, mean, variance):
+        # The statistics come in as arguments, so that TensorFlow, which looks for variables between the arguments of
+        # such a function and its results, does not look through the other replicas. x's own share in them is in dx.
+        def gradient(dy):
+            wide, wide_dy = tf.cast(x, tf.float32), tf.cast(dy, tf.float32)
+            scale = tf.math.rsqrt(variance + epsilon)
             d_beta = _sum(wide_dy)
             centred = _sum(wide_dy * wide) - mean64 * d_beta
             # gamma's and beta's gradients are summed over replicas with all the others; what dx needs is summed here.
@@ -90,12 +92,13 @@ def _normalize(x, gamma, beta, epsilon: float, synchronized: bool):
             tilt = -slope * tf.square(scale) * tf.cast(all_centred / pixels, tf.float32)
             shift = -slope * tf.cast(all_beta / pixels, tf.float32)
             dx = wide_dy * slope + _affine(wide, tilt, shift, mean, tf.ones_like(mean), 0.0)
-            return tf.cast(dx, x.dtype), tf.cast(centred, tf.float32) * scale, tf.cast(d_beta, tf.float32)
+            d_gamma = tf.cast(centred, tf.float32) * scale
+            return tf.cast(dx, x.dtype), d_gamma, tf.cast(d_beta, tf.float32), None, None, None
 
-        unbiased = tf.cast(spread / tf.maximum(pixels - 1.0, 1.0), tf.float32)
-        return (_affine(x, gamma, beta, mean, variance, epsilon), mean, unbiased), gradient
+        return _affine(x, gamma, beta, mean, variance, epsilon), gradient
 
-    return normalize(x, gamma, beta)
+    y = normalize(x, gamma, beta, mean64, mean, variance)
+    return y, mean, tf.cast(spread / tf.maximum(pixels - 1.0, 1.0), tf.float32)
 
 
 def _affine(x, gamma, beta, mean, variance, epsilon: float):
