@@ -16,6 +16,7 @@ from trainer.metrics import Evaluation
 from trainer.options import Options
 from trainer.plan import batches_from
 from trainer.resume import newest, write_config
+from trainer.retracing import warn_of_retracing
 from trainer.run import Run
 from trainer.step import make_train_steps
 
@@ -71,7 +72,9 @@ def train_run(run: Run, options: Options, stop: Callable[[], bool]) -> int:
 def _train_to(total: int, run: Run, stop: Callable[[], bool]) -> tuple[int, str | None, Evaluation | None]:
     """The step reached, the reason for ending there or None, and the last evaluation."""
     config, plan = run.config, run.plan
-    train_steps = make_train_steps(run.state, run.objective, run.totals, run.strategy, config)
+    train_steps = warn_of_retracing(
+        make_train_steps(run.state, run.objective, run.totals, run.strategy, config), run.tell
+    )
     score = make_evaluator(run.state.model, run.data, config, run.strategy, objective=run.objective)
     per_call = config.train.steps_per_call or (_STEPS_PER_CALL_OF_A_CLUSTER if run.devices.workers > 1 else 0)
     divergence = Divergence(run)

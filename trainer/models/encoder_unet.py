@@ -11,6 +11,7 @@ from keras import layers
 from configs.schema import Model
 from trainer.errors import UserError
 from trainer.models.blocks import conv_block, logits_head, step_up
+from trainer.models.dropout import Dropout
 
 # The networks whose module has a preprocess_input that is more than the identity; the others scale inside.
 _SIDE = 64
@@ -34,7 +35,7 @@ def encoder_unet(config: Model, channels: int, outputs: int, *, synchronized: bo
     maps = features(layers.Lambda(preprocess, name="preprocess")(x) if preprocess else x)
     x = maps[-1]
     if config.dropout:
-        x = layers.Dropout(config.dropout, name="bottom_dropout")(x)
+        x = Dropout(config.dropout, name="bottom_dropout")(x)
     for level in reversed(range(5)):
         width = config.width * 2**level
         x = step_up(x, width, config, f"up{level}")

@@ -7,6 +7,7 @@ from keras import layers
 
 from configs.schema import Model
 from trainer.models.blocks import conv_block, logits_head, scale_input, step_up
+from trainer.models.dropout import Dropout
 
 
 def unet(config: Model, channels: int, outputs: int, *, synchronized: bool = False) -> keras.Model:
@@ -32,7 +33,7 @@ def unet(config: Model, channels: int, outputs: int, *, synchronized: bool = Fal
         x = layers.MaxPooling2D(2, name=f"down{level}_pool")(x)
     x = conv_block(x, config.width * 2**config.depth, config, "bottom", synchronized)
     if config.dropout:
-        x = layers.Dropout(config.dropout, name="bottom_dropout")(x)
+        x = Dropout(config.dropout, name="bottom_dropout")(x)
     coarse = []
     for level in reversed(range(config.depth)):
         x = step_up(x, config.width * 2**level, config, f"up{level}")
