@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,8 +21,9 @@ from collections.abc import Sequence
 
 from trainer.errors import EXIT_OK, EXIT_RESUMABLE, EXIT_USAGE
 
-# After one worker has failed the others get this long to end by themselves, then SIGTERM, then SIGKILL.
-_GRACE_SECONDS = 10.0
+# After one worker has ended badly the others get this long to say whom they lost and to end by themselves, then
+# SIGTERM, and as long again until SIGKILL.
+_GRACE_SECONDS = 30.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         problems.append(
             "the command is missing: python -m trainer.launch --workers=2 -- python main.py --workdir=runs/a"
         )
+    elif shutil.which(command[0]) is None:
+        problems.append(f"there is no program {command[0]!r}: write the whole command of one worker after --")
     if options.workers < 1:
         problems.append(f"--workers={options.workers}: it takes at least one")
     if options.restarts < 0:
@@ -52,26 +56,28 @@ def launch(command: Sequence[str], workers: int, restarts: int) -> int:
     """Runs the workers until all end well, one cannot be mended, or the restarts are used up; returns the exit code."""
     with _Stop() as stop:
         for attempt in range(restarts + 1):
-            codes = _run_once(command, workers, stop)
-            bad = {i: code for i, code in enumerate(codes) if code != EXIT_OK}
+            ended = _run_once(command, workers, stop)
+            bad = [(i, code) for i, code in ended if code != EXIT_OK]
             if not bad:
                 return EXIT_OK
-            first = next(iter(bad.values()))
-            if stop.asked or set(bad.values()) == {EXIT_RESUMABLE}:
+            codes = {code for _, code in bad}
+            if stop.asked or codes == {EXIT_RESUMABLE}:
                 return EXIT_RESUMABLE
-            if EXIT_USAGE in bad.values():
+            if EXIT_USAGE in codes:
                 # A wrong flag or config is as wrong the second time.
                 return EXIT_USAGE
-            named = ", ".join(f"worker {i} ended with {_in_words(code)}" for i, code in bad.items())
+            named = ", then ".join(f"worker {i} ended with {_in_words(code)}" for i, code in bad)
             if attempt < restarts:
                 _say(f"{named}; starting all again, {attempt + 1} of {restarts}")
             else:
                 _say(f"{named}; no restarts are left")
-        return first if first > 0 else 128 - first
+        # The first to end is the cause: the others end because of it.
+        code = bad[0][1]
+        return code if code > 0 else 128 - code
 
 
 class _Stop:
-    """Hands SIGTERM and SIGINT on to the workers, so that they save."""
+    """Hands SIGTERM and SIGINT on to the workers, so that they save; the second time it ends them."""
 
     def __init__(self):
         self.asked, self.processes, self._before = False, [], {}
@@ -86,11 +92,12 @@ class _Stop:
             signal.signal(number, handler)
 
     def _on_signal(self, number, frame):
+        _signal_all(self.processes, signal.SIGKILL if self.asked else number)
         self.asked = True
-        _signal_all(self.processes, number)
 
 
-def _run_once(command: Sequence[str], workers: int, stop: _Stop) -> list[int]:
+def _run_once(command: Sequence[str], workers: int, stop: _Stop) -> list[tuple[int, int]]:
+    """Starts all workers and waits for them; returns (worker, exit code) in the order in which they ended."""
     addresses = [f"127.0.0.1:{port}" for port in _free_ports(workers)]
     processes, readers = stop.processes, []
     processes.clear()
@@ -107,19 +114,30 @@ def _run_once(command: Sequence[str], workers: int, stop: _Stop) -> list[int]:
         readers[-1].start()
     if stop.asked:
         _signal_all(processes, signal.SIGTERM)
-    failed_at = None
-    while any(process.poll() is None for process in processes):
-        now = time.monotonic()
-        if failed_at is None and any(process.poll() not in (None, EXIT_OK) for process in processes):
-            failed_at = now
-        if failed_at is not None and not stop.asked and now > failed_at + _GRACE_SECONDS:
-            # A worker that waits for a dead one inside a collective operation hears nothing but SIGKILL.
-            late = now > failed_at + 2 * _GRACE_SECONDS
-            _signal_all(processes, signal.SIGKILL if late else signal.SIGTERM)
-        time.sleep(0.1)
+    ended = _wait_for_all(processes, stop)
     for reader in readers:
         reader.join(timeout=5.0)
-    return [process.returncode for process in processes]
+    return ended
+
+
+def _wait_for_all(processes: Sequence[subprocess.Popen], stop: _Stop) -> list[tuple[int, int]]:
+    """Waits; once one has ended badly the others get some time, then SIGTERM, then SIGKILL."""
+    ended: list[tuple[int, int]] = []
+    # A worker that waits for a dead one inside a collective operation hears nothing but SIGKILL.
+    left, deadline = [signal.SIGTERM, signal.SIGKILL], None
+    while len(ended) < len(processes):
+        seen = {index for index, _ in ended}
+        ended += [(i, p.returncode) for i, p in enumerate(processes) if i not in seen and p.poll() is not None]
+        now = time.monotonic()
+        if deadline is None and any(code != EXIT_OK for _, code in ended):
+            deadline = now + _GRACE_SECONDS
+        if left and deadline is not None and now > deadline and len(ended) < len(processes):
+            if left[0] == signal.SIGKILL or not stop.asked:
+                _signal_all(processes, left[0])
+            del left[0]
+            deadline = now + _GRACE_SECONDS
+        time.sleep(0.1)
+    return ended
 
 
 def _show(process: subprocess.Popen, index: int) -> None:

@@ -18,10 +18,10 @@ def warn_of_retracing(function: tf.types.experimental.PolymorphicFunction, tell:
         if before and function.experimental_get_tracing_count() > count:
             changed = [f"{name}: {before[0].get(name)} -> {now}" for name, now in signature.items()
                        if before[0].get(name) != now]  # fmt: skip
-            why = "; ".join(changed) or "its arguments look the same, so something that it reads from Python has changed"
+            why = "; ".join(changed) or "its arguments look the same, so something that it reads from Python changed"
             tell(
-                f"warning: {function.__name__} was traced again (trace {function.experimental_get_tracing_count()}), which "
-                f"takes seconds each time: {why}"
+                f"warning: {function.__name__} was traced again, which takes seconds each time (trace "
+                f"{function.experimental_get_tracing_count()}): {why}"
             )
         before[:] = [signature]
         return result
