@@ -174,6 +174,8 @@ def _from_slurm(environ: Mapping[str, str]) -> Cluster | None:
     try:
         count, index = int(read["SLURM_STEP_NUM_TASKS"]), int(read["SLURM_PROCID"])
         addresses = _slurm_addresses(environ) if count > 1 else ()
+        if not 0 <= index < count:
+            raise ValueError(f"this is task {index} of {count}, which are counted from 0")
     except (ValueError, RuntimeError) as error:
         listed = ", ".join(f"{name}={value}" for name, value in read.items())
         raise UserError(f"Slurm's variables do not describe a cluster: {error}\nReceived: {listed}") from error

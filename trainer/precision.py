@@ -12,6 +12,9 @@ import tensorflow as tf
 
 INITIAL_SCALE = 2.0**15
 GROWTH_STEPS = 2000
+# NVIDIA's compute capability from which on there are fast units: Ampere and Volta.
+_BFLOAT16_FROM = (8, 0)
+_FLOAT16_FROM = (7, 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,39 +30,80 @@ class Precision:
         return self.policy == "mixed_float16"
 
 
+@dataclasses.dataclass(frozen=True)
+class Hardware:
+    """What bears on the choice.
+
+    Attributes:
+      capabilities: compute capability (major, minor) of each GPU; None for one that has no such number.
+      tpu: there is a TPU.
+      cpu_bfloat16: the processor has instructions for bfloat16.
+    """
+
+    capabilities: tuple[tuple[int, int] | None, ...] = ()
+    tpu: bool = False
+    cpu_bfloat16: bool = False
+
+
 def choose(asked: str) -> Precision:
     """Turns `config.precision` into a policy, asking the devices when it is "auto"."""
-    gpus = tf.config.list_physical_devices("GPU")
-    tpus = tf.config.list_logical_devices("TPU")
+    return decide(asked, _hardware())
+
+
+def decide(asked: str, hardware: Hardware) -> Precision:
+    """`choose` for given hardware. The weakest of several GPUs decides: all replicas compute alike."""
     if asked == "auto":
-        return _automatic(gpus, tpus)
-    if asked == "mixed_float16" and not gpus:
-        return Precision(
-            asked, "mixed_float16, as asked; a CPU emulates float16: expect about five times the time of float32"
-        )
-    return Precision(asked, f"{asked}, as asked")
+        return _automatic(hardware)
+    return Precision(asked, f"{asked}, as asked{_regret(asked, hardware)}")
 
 
-def _automatic(gpus, tpus) -> Precision:
-    if tpus:
+def _automatic(hardware: Hardware) -> Precision:
+    if hardware.tpu:
         return Precision("mixed_bfloat16", "mixed_bfloat16: the TPU's own")
-    if gpus:
-        capability = min(tf.config.experimental.get_device_details(g).get("compute_capability", (0, 0)) for g in gpus)
-        version = ".".join(map(str, capability))
-        if capability >= (8, 0):
+    if hardware.capabilities:
+        if None in hardware.capabilities:
             return Precision(
-                "mixed_bfloat16", f"mixed_bfloat16: compute capability {version} has it, and it needs no loss scale"
+                "float32", "float32: the GPU does not say what it computes fast; to try: --precision=mixed_bfloat16"
             )
-        if capability >= (7, 0):
-            return Precision(
-                "mixed_float16", f"mixed_float16: compute capability {version} has float16 tensor cores and no bfloat16"
-            )
-        return Precision("float32", f"float32: compute capability {version} has no fast half precision")
-    if _cpu_has_bfloat16():
+        lowest = min(hardware.capabilities)
+        version = f"compute capability {lowest[0]}.{lowest[1]}"
+        if lowest >= _BFLOAT16_FROM:
+            return Precision("mixed_bfloat16", f"mixed_bfloat16: {version} has it, and it needs no loss scale")
+        if lowest >= _FLOAT16_FROM:
+            return Precision("mixed_float16", f"mixed_float16: {version} has tensor cores for it and not for bfloat16")
+        return Precision("float32", f"float32: {version} has no fast half precision")
+    if hardware.cpu_bfloat16:
         return Precision(
             "float32", "float32; this processor has bfloat16, which may be faster: --precision=mixed_bfloat16"
         )
     return Precision("float32", "float32: no GPU is here")
+
+
+def _regret(asked: str, hardware: Hardware) -> str:
+    """What to expect of a precision that these devices are not made for, or nothing."""
+    if asked == "float32":
+        return ""
+    if hardware.tpu:
+        return "; a TPU computes in bfloat16: better --precision=mixed_bfloat16" if asked == "mixed_float16" else ""
+    known = [capability for capability in hardware.capabilities if capability is not None]
+    if known:
+        needed = _BFLOAT16_FROM if asked == "mixed_bfloat16" else _FLOAT16_FROM
+        slow = min(known) < needed
+        return "; compute capability {}.{} has no fast units for it: expect no gain".format(*min(known)) if slow else ""
+    if hardware.capabilities:
+        return ""
+    if asked == "mixed_float16":
+        return "; a CPU emulates float16: expect about five times the time of float32"
+    return "" if hardware.cpu_bfloat16 else "; this processor has no instructions for bfloat16: expect it to be slower"
+
+
+def _hardware() -> Hardware:
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+    return Hardware(
+        tuple(detail.get("compute_capability") for detail in details),
+        bool(tf.config.list_logical_devices("TPU")),
+        _cpu_has_bfloat16(),
+    )
 
 
 def _cpu_has_bfloat16() -> bool:
