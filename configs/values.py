@@ -20,6 +20,13 @@ from configs.nearest import did_you_mean
 TRUE = ("true", "yes", "on", "1")
 FALSE = ("false", "no", "off", "0")
 
+# What TensorFlow has and this program refuses, with the reason.
+_NO_SERVERS = (
+    " Keras 3 does not support tf.distribute's parameter servers: its optimizers update variables that every replica "
+    "holds. For several machines write multi_worker."
+)
+_REFUSED = {"parameter_server": _NO_SERVERS, "ps": _NO_SERVERS, "ParameterServerStrategy": _NO_SERVERS}
+
 
 def from_text(text: str, type_: Any) -> Any:
     """A flag's text as a value of `type_`."""
@@ -57,7 +64,9 @@ def from_python(value: Any, type_: Any) -> Any:
             if type(value) is type(choice) and value == choice:
                 return choice
         words = [choice for choice in choices if isinstance(choice, str)]
-        hint = did_you_mean(value, words, "{!r}") if isinstance(value, str) and words else ""
+        hint = _REFUSED.get(value, "") if isinstance(value, str) else ""
+        if not hint and isinstance(value, str) and words:
+            hint = did_you_mean(value, words, "{!r}")
         raise ValueError(f"{shown(value)} is not {describe(type_)}.{hint}")
     if kind is bool:
         if not isinstance(value, bool):

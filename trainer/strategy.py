@@ -7,6 +7,7 @@ several machines (a cluster from TF_CONFIG or Slurm), TPUStrategy, and the defau
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import tensorflow as tf
 
@@ -99,10 +100,12 @@ def choose(config: Config) -> Devices:
         why = "as asked"
     if kind == "multi_worker":
         if cluster is None:
+            found = "TF_CONFIG is not set and this is no Slurm step"
+            if os.environ.get("TF_CONFIG", "").strip():
+                found = "TF_CONFIG is of one process alone"
             raise UserError(
-                "config.strategy=multi_worker: there is no cluster in the environment: TF_CONFIG is "
-                "not set and this is "
-                "no Slurm step.\n  On one machine: python -m trainer.launch --workers=2 -- python main.py …\n"
+                f"config.strategy=multi_worker: there is no cluster in the environment: {found}.\n"
+                "  On one machine: python -m trainer.launch --workers=2 -- python main.py …\n"
                 "  On several: set TF_CONFIG on each, see docs/cluster.md."
             )
         return _multi_worker(cluster, why)
@@ -110,6 +113,8 @@ def choose(config: Config) -> Devices:
         return _tpu(why)
     if kind == "mirrored":
         names = [d.name for d in tf.config.list_logical_devices("GPU" if gpus else "CPU")]
+        if not gpus and config.logical_devices:
+            names = names[: config.logical_devices]
         if len(names) == 1:
             why += ", on the one device there is"
         # On CPU devices the reduction to one of them has a fixed order, and lets one process hold several strategies.
