@@ -81,12 +81,19 @@ class Made:
     def iterator(self, data: list[dict]):
         """Distributes global batches as the program does: consecutive slices, one a replica."""
         n = self.strategy.num_replicas_in_sync
-        shares = [slice(i * BATCH // n, (i + 1) * BATCH // n) for i in range(n)]
-        parts = [{k: v[share] for k, v in batch.items()} for batch in data for share in shares]
-        stacked = {k: np.stack([part[k] for part in parts]) for k in parts[0]}
-        return iter(
-            self.strategy.distribute_datasets_from_function(lambda _: tf.data.Dataset.from_tensor_slices(stacked))
-        )
+
+        def own_parts(context):
+            local = n // context.num_input_pipelines
+            first = context.input_pipeline_id * local
+            elements = [
+                {k: v[i * BATCH // n : (i + 1) * BATCH // n] for k, v in batch.items()}
+                for batch in data
+                for i in range(first, first + local)
+            ]
+            stacked = {k: np.stack([element[k] for element in elements]) for k in elements[0]}
+            return tf.data.Dataset.from_tensor_slices(stacked)
+
+        return iter(self.strategy.distribute_datasets_from_function(own_parts))
 
     def run(self, data: list[dict]) -> Made:
         self.train_steps(self.iterator(data), tf.constant(len(data), tf.int64))
