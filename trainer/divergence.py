@@ -123,9 +123,9 @@ class Divergence:
         return next(iter(batches))
 
     def _keep_batch(self, step: int) -> str:
-        """Writes the global batch beside the run; returns the path, or why it could not be written."""
+        """Writes the global batch, named by its step of the data; returns the path, or why it was not written."""
         folder = os.path.join(self._run.workdir, "bad_batches")
-        path = os.path.join(folder, f"step_{step:08d}.npz")
+        path = os.path.join(folder, f"step_{data_step(step, self._run.host.skipped_data):08d}.npz")
         if not self._run.devices.chief or os.path.exists(path):
             return path
         try:

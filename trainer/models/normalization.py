@@ -43,7 +43,9 @@ class BatchNormalization(keras.layers.Layer):
         self.moving_variance = weight("moving_variance", "ones", False)
 
     def call(self, x, training=False):
-        gamma, beta = self.gamma.value, self.beta.value
+        # As tensors: outside of a replica (the guard runs a batch again there) a mirrored variable would be taken for
+        # one that the custom gradient forgets.
+        gamma, beta = tf.convert_to_tensor(self.gamma.value), tf.convert_to_tensor(self.beta.value)
         if not (training and self.trainable):
             return _affine(x, gamma, beta, self.moving_mean.value, self.moving_variance.value, self.epsilon)
         y, mean, variance = _normalize(x, gamma, beta, self.epsilon, self.synchronized)
