@@ -22,7 +22,7 @@ if __name__ == "__main__":
         json.dumps(
             {
                 "skipped": int(made.state.skipped.numpy()),
-                "last_skipped": int(made.state.last_skipped.numpy()),
+                "last_skipped": int(made.state.recent_skipped.numpy()[-1]),
                 "scale": float(made.state.loss_scale.scale.numpy()),
                 "finite": all(bool(np.isfinite(value).all()) for value in weights.values()),
                 "digest": hashlib.sha256(b"".join(weights[name].tobytes() for name in sorted(weights))).hexdigest(),

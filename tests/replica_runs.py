@@ -20,11 +20,11 @@ BATCH = 8
 
 
 def tiny(**changes) -> Config:
-    """A U-Net of two levels on 16 x 16 crops, Adam at 1e-3 with clipping, two micro-batches and averaged weights."""
+    """A U-Net of one level on 16 x 16 crops, Adam at 1e-3 with clipping, two micro-batches and averaged weights."""
     config = Config(
         data=Data(channels=3),
         augment=Augment(crop=(16, 16)),
-        model=Model(width=4, depth=2),
+        model=Model(width=4, depth=1),
         train=Train(length="10 steps", batch_size=BATCH, accumulate=2),
         optimizer=Optimizer(
             name="adam", learning_rate=1e-3, weight_decay=0.0, schedule="constant", warmup="0 steps", ema_decay=0.9
@@ -126,3 +126,10 @@ def difference(a: dict, b: dict) -> tuple[float, str]:
         if apart > worst:
             worst, name = float(apart), path
     return worst, name
+
+
+def distance(a: dict, b: dict) -> float:
+    """The relative distance of two sets of model weights, taken as one vector."""
+    names = [name for name in a if name.startswith("model/")]
+    first, second = (np.concatenate([w[name].astype("float64").ravel() for name in names]) for w in (a, b))
+    return float(np.linalg.norm(first - second) / np.linalg.norm(first))
