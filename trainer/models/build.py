@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import traceback
 
 import keras
 import tensorflow as tf
 
 from configs.schema import Config
-from trainer.errors import UserError
+from trainer.errors import EXIT_FAILED, UserError
 from trainer.imports import load_attribute
 from trainer.models.encoder_unet import encoder_unet
 from trainer.models.unet import unet
@@ -63,7 +64,19 @@ def _call(function, config: Config, given: dict):
         ) from error
     except ValueError:
         pass  # a callable without a signature: the call itself will tell
-    return function(**given)
+    try:
+        return function(**given)
+    except UserError:
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        source = inspect.getsourcefile(inspect.unwrap(function)) if inspect.isroutine(function) else None
+        frame = ([f for f in frames if f.filename == source] or frames)[-1]
+        raise UserError(
+            f"config.model.name={config.model.name!r}: {frame.filename}:{frame.lineno} raised {type(error).__name__}: "
+            f"{error}\n    {frame.line}",
+            exit_code=EXIT_FAILED,
+        ) from error
 
 
 def _check_users_model(model, config: Config, outputs: int) -> None:
