@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -9,7 +10,9 @@ import time
 
 import pytest
 
+import main
 from trainer import launch
+from trainer.cluster import cluster_from_environment
 
 
 def worker(tmp_path, body):
@@ -109,3 +112,45 @@ def test_a_signal_is_handed_on_once(tmp_path):
 def test_wrong_arguments_are_said(arguments, said, capsys):
     assert launch.main(arguments) == 2
     assert said in capsys.readouterr().err
+
+
+# --- docs/cluster.md and what it names
+
+DOCS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "docs")
+
+
+def test_the_commands_in_the_documentation_are_right(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with open(os.path.join(DOCS, "cluster.md"), encoding="utf-8") as file:
+        lines = [line.strip() for line in file]
+    commands = [line for line in lines if line.startswith(("python main.py", "python -m trainer.launch"))]
+    assert len(commands) >= 3
+    for command in commands:
+        words = shlex.split(command)
+        if words[1] == "-m":
+            split = words.index("--")
+            assert launch.main([*words[3:split], "--", "true"]) == 0
+            words = words[split + 1 :]
+        assert words[:2] == ["python", "main.py"]
+        mode, _, _ = main.read(words[2:])
+        assert mode == "train"
+    (exported,) = [line for line in lines if line.startswith("export TF_CONFIG=")]
+    monkeypatch.setenv("TF_CONFIG", shlex.split(exported)[1].partition("=")[2])
+    assert cluster_from_environment().workers == 2
+
+
+def test_the_slurm_script_is_a_script():
+    done = subprocess.run(["bash", "-n", os.path.join(DOCS, "slurm.sh")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_kubernetes_manifest_names_what_the_operator_looks_for():
+    yaml = pytest.importorskip("yaml", reason="PyYAML reads the manifest")
+    with open(os.path.join(DOCS, "kubernetes.yaml"), encoding="utf-8") as file:
+        job = yaml.safe_load(file)
+    worker = job["spec"]["tfReplicaSpecs"]["Worker"]
+    (container,) = worker["template"]["spec"]["containers"]
+    assert (job["kind"], container["name"]) == ("TFJob", "tensorflow")
+    assert container["ports"] == [{"name": "tfjob-port", "containerPort": 2222}]
+    mode, _, options = main.read(container["args"])
+    assert mode == "train" and options.workdir.startswith(container["volumeMounts"][0]["mountPath"])
