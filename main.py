@@ -130,6 +130,10 @@ def main(argv: list[str]) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        # While training Ctrl-C is answered by the run, which saves; here there is nothing to save.
+        print("Stopped.", file=sys.stderr)
+        return EXIT_INTERRUPTED
 
 
 def _shorthands(values: flags.FlagValues) -> list[overrides.Assignment]:
