@@ -21,7 +21,7 @@ from configs import commandline, document, fields, overrides, recipes, validatio
 from configs import text as config_text
 from configs.nearest import did_you_mean
 from configs.schema import Config
-from trainer.errors import EXIT_OK, UserError, numbered
+from trainer.errors import EXIT_INTERRUPTED, EXIT_OK, UserError, numbered
 from trainer.options import Options
 
 MODES = ("train", "evaluate", "predict", "export", "describe", "check")

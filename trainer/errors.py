@@ -12,6 +12,8 @@ EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_RESUMABLE = 75
+# 128 + SIGINT, as shells count it.
+EXIT_INTERRUPTED = 130
 
 
 class UserError(Exception):
