@@ -1,7 +1,7 @@
 """Prints what the README quotes: the messages for three classic mistakes.
 
-    python -m benchmarks.readme_messages            # prints the section
-    python -m benchmarks.readme_messages --write    # puts it into README.md; a test holds the two equal
+    python -m benchmarks.readme_messages            # prints them
+    python -m benchmarks.readme_messages --write    # puts each between its marks in README.md; a test holds them equal
 
 Each mistake is written to a file of its own, imported, and given to `trainer.guard.explain_model` with a small Keras
 model, as it would be used with `compile` and `fit`.
@@ -12,14 +12,14 @@ from __future__ import annotations
 import importlib.util
 import os
 import pathlib
+import re
 import sys
 import tempfile
 
 README = pathlib.Path(__file__).resolve().parent.parent / "README.md"
-BEGIN, END = "<!-- messages: python -m benchmarks.readme_messages -->", "<!-- end of messages -->"
 
 MISTAKES = {
-    "A Dice loss on a thresholded mask": '''\
+    "threshold": '''\
 import tensorflow as tf
 
 
@@ -28,7 +28,7 @@ def dice_loss(y_true, y_pred):
     overlap = tf.reduce_sum(y_true * mask)
     return 1.0 - 2.0 * overlap / (tf.reduce_sum(y_true) + tf.reduce_sum(mask))
 ''',
-    "A loss on class ids": '''\
+    "argmax": '''\
 import tensorflow as tf
 
 
@@ -36,7 +36,7 @@ def class_error(y_true, y_pred):
     ids = tf.argmax(y_pred, axis=-1)
     return tf.reduce_mean(tf.abs(tf.cast(ids, tf.float32) - y_true[..., 0]))
 ''',
-    "A score that was detached": '''\
+    "stop_gradient": '''\
 import tensorflow as tf
 
 
@@ -48,13 +48,18 @@ def dice_loss(y_true, y_pred):
 }
 
 
-def section() -> str:
-    """The README's section between its two marks, as markdown."""
-    parts = []
+def messages() -> dict[str, str]:
+    """Mistake -> what the README has between its two marks: the message as a block of text."""
     with tempfile.TemporaryDirectory() as folder:
-        for number, (title, code) in enumerate(MISTAKES.items()):
-            parts.append(f"**{title}**\n\n```text\n{message(folder, f'my_loss_{number}', code)}\n```")
-    return "\n\n".join([BEGIN, *parts, END])
+        return {
+            name: f"\n```text\n{message(folder, f'my_loss_{number}', code)}\n```\n"
+            for number, (name, code) in enumerate(MISTAKES.items())
+        }
+
+
+def marked(name: str) -> re.Pattern:
+    """Matches (mark, what is between, mark) of a mistake in the README."""
+    return re.compile(rf"(<!-- message: {name} -->)(.*?)(<!-- end of message -->)", re.DOTALL)
 
 
 def message(folder: str, name: str, code: str) -> str:
@@ -87,13 +92,12 @@ def message(folder: str, name: str, code: str) -> str:
 
 def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    text = section()
-    if "--write" not in sys.argv:
-        print(text)
-        return
-    before = README.read_text(encoding="utf-8")
-    head, rest = before.split(BEGIN)
-    README.write_text(head + text + rest.split(END)[1], encoding="utf-8")
+    text = README.read_text(encoding="utf-8")
+    for name, block in messages().items():
+        print(block)
+        text = marked(name).sub(lambda match, block=block: match[1] + block + match[3], text)
+    if "--write" in sys.argv:
+        README.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
