@@ -1,4 +1,4 @@
-"""Puts the panels that a run left in TensorBoard into docs/nuclei.png, the README's picture: image | label | prediction.
+"""Puts the panels that a run left in TensorBoard into docs/nuclei.png: image | label | prediction.
 
     python main.py && python -m benchmarks.readme_picture runs/nuclei
 """
