@@ -15,6 +15,8 @@ from fractions import Fraction
 from configs.nearest import nearest
 
 _UNITS = {"step": "steps", "steps": "steps", "epoch": "epochs", "epochs": "epochs", "%": "%", "percent": "%"}
+# Far beyond any run, and with any data set within the 64 bits of the step counter.
+_MOST = {"steps": 10**12, "epochs": 10**9}
 _FORM = re.compile(r"\s*(?P<amount>\d[\d_]*(?:\.\d+)?)\s*(?P<unit>%|[A-Za-z]+)?\s*")
 
 
@@ -73,6 +75,8 @@ def parse(text: str) -> Duration:
         raise ValueError(f"{text!r} has the unknown unit {match['unit']!r}{guess}: {hint}")
     amount = Fraction(match["amount"].replace("_", ""))
     unit = _UNITS[unit_text]
+    if amount > _MOST.get(unit, amount):
+        raise ValueError(f'{text!r} is longer than what is counted: write at most "{_MOST[unit]} {unit}"')
     if unit == "steps" and amount.denominator != 1:
         raise ValueError(f"{text!r} is not a whole number of steps: write \"{math.ceil(amount)} steps\"")
     if unit == "%" and amount > 100:

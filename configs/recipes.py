@@ -5,6 +5,7 @@ A recipe is a Python file and is run: use only files you would run yourself.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import os
 import re
@@ -105,17 +106,24 @@ def _failure(error: BaseException, full: str) -> str:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == full]
     place = f"line {frames[-1].lineno} failed: " if frames else "running it failed: "
     code = f"\n    {frames[-1].line}" if frames and frames[-1].line else ""
-    return f"{place}{type(error).__name__}: {error}{_hint(error)}{code}"
+    try:
+        text = str(error)
+    except Exception as second:  # An exception class of the recipe's own.
+        text = f"(str() of it raises {type(second).__name__})"
+    said = f": {text}" if text else ""
+    return f"{place}{type(error).__name__}{said}{_hint(error, text)}{code}"
 
 
-def _hint(error: BaseException) -> str:
-    """The nearest field for the TypeError of a dataclass; Python itself offers none there."""
-    match = re.match(r"(?:(\w+)\.)?__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
+def _hint(error: BaseException, text: str) -> str:
+    """The nearest field for the TypeError of a dataclass; Python itself offers none there. How to set a frozen one."""
+    if isinstance(error, dataclasses.FrozenInstanceError):
+        return ". A config is not changed but made: Config(…), or dataclasses.replace(config, …)."
+    match = re.match(r"(?:(\w+)\.)?__init__\(\) got an unexpected keyword argument '(\w+)'", text)
     if isinstance(error, TypeError) and match:
         class_ = getattr(schema, match[1] or "", None)
         return did_you_mean(match[2], typing.get_type_hints(class_)) if isinstance(class_, type) else ""
-    match = re.fullmatch(r"module 'configs\.schema' has no attribute '(\w+)'", str(error)) or re.match(
-        r"cannot import name '(\w+)' from 'configs\.schema'", str(error)
+    match = re.fullmatch(r"module 'configs\.schema' has no attribute '(\w+)'", text) or re.match(
+        r"cannot import name '(\w+)' from 'configs\.schema'", text
     )
     if match:
         return did_you_mean(match[1], ["Config", *(name.capitalize() for name in sections())])
@@ -126,8 +134,9 @@ def _recipes_in(folder: str) -> list[str]:
     """Files of a folder that define get_config."""
     found = []
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
-        if name.endswith(".py"):
-            with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
+        path = os.path.join(folder, name)
+        if name.endswith(".py") and os.path.isfile(path) and os.access(path, os.R_OK):
+            with open(path, encoding="utf-8", errors="replace") as file:
                 if re.search(r"^def get_config\(", file.read(), re.MULTILINE):
                     found.append(name)
     return found

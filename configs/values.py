@@ -126,7 +126,10 @@ def example(type_: Any) -> str:
 
 def shown(value: Any) -> str:
     """`repr(value)`, cut where it would fill the terminal."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception as error:  # A class of the user's, or a whole number of more digits than Python prints.
+        text = f"<{type(value).__name__}, whose repr() raises {type(error).__name__}>"
     return text if len(text) <= 200 else f"{text[:160]}… ({len(text)} characters)"
 
 
@@ -190,7 +193,7 @@ def _plain_mapping(value: Any) -> dict:
         raise ValueError(f"{shown(value)} is {_type_name(value)}, not a JSON object: write '{{\"key\": value}}'.")
     try:
         plain = json.loads(json.dumps(_as_dicts(value), allow_nan=False))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{shown(dict(value))} cannot be JSON ({error}): use text, numbers, lists.") from None
     return plain
 

@@ -58,6 +58,8 @@ def test_decimals_are_exact():
         ("3 weeks", "unknown unit 'weeks'"),
         ("2.5 steps", 'write "3 steps"'),
         ("101%", "more than the whole run"),
+        ("1000000000001 steps", 'write at most "1000000000000 steps"'),
+        ("9999999999 epochs", 'write at most "1000000000 epochs"'),
         (5, "is not a duration"),
         (None, "is not a duration"),
     ],

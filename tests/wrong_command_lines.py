@@ -31,6 +31,15 @@ FILES = {
     "recipes/not_json.py": GOOD_RECIPE.format("model=Model(options={'a': object()})"),
     "recipes/nan.py": GOOD_RECIPE.format("optimizer=Optimizer(learning_rate=float('nan'))"),
     "recipes/two_mistakes.py": GOOD_RECIPE.format("seed=-1, train=Train(accumulate=3)"),
+    "recipes/frozen.py": "from configs.schema import *\n\ndef get_config():\n    config = Config()\n"
+                         "    config.seed = 3\n",
+    "recipes/cycle.py": "from configs.schema import *\nd = {}\nd['a'] = d\n\ndef get_config():\n"
+                        "    return Config(model=Model(options=d))\n",
+    "recipes/no_repr.py": "class A:\n    def __repr__(self):\n        raise OSError\n\nget_config = A\n",
+    "recipes/no_str.py": "class E(Exception):\n    def __str__(self):\n        raise OSError\n\n"
+                         "def get_config():\n    raise E\n",
+    "recipes/digits.py": GOOD_RECIPE.format("seed=10**5000"),
+    "folder.py/nothing": "",
     "recipes/latin1.py": b"# caf\xe9\ndef get_config(): pass\n",
     "recipes/zeros.py": b"\0\0\0\0",
     "recipes/empty.py": "",
@@ -130,6 +139,13 @@ WRONG = [
     (["--config=recipes/not_json.py"], ["model.options", "JSON"]),
     (["--config=recipes/nan.py"], ["optimizer.learning_rate", "nan"]),
     (["--config=recipes/two_mistakes.py"], ["seed=-1", "train.accumulate=3"]),
+    (["--config=recipes/frozen.py"], ["frozen.py", "line 5", "config.seed = 3", "dataclasses.replace"]),
+    (["--config=recipes/cycle.py"], ["cycle.py", "model.options", "cannot be JSON"]),
+    (["--config=recipes/no_repr.py"], ["no_repr.py", "returned <A", "not a Config"]),
+    (["--config=recipes/no_str.py"], ["no_str.py", "line 6", "raise E"]),
+    (["--config=recipes/digits.py"], ["seed=<int", "2147483647"]),
+    (["--config=folder"], ["--config=folder: there is no such file"]),
+    (["--config=folder.py"], ["this is a folder"]),
     (["--config=recipes/latin1.py"], ["latin1.py"]),
     (["--config=recipes/zeros.py"], ["zeros.py"]),
     # Fields: names.
@@ -179,6 +195,7 @@ WRONG = [
     (["--config.train.length=1000"], ["train.length", "no unit", "1000 steps"]),
     (["--config.train.length=10 epoks"], ["10 epoks", "10 epochs"]),
     (["--config.train.length=50%"], ["train.length='50%'", "length of its own"]),
+    (["--config.train.length=99999999999999999999 steps"], ["train.length", "at most"]),
     (["--config.train.length=0 steps"], ["train.length='0 steps'"]),
     (["--config.evaluate.every=2.5 steps"], ["evaluate.every", "whole number of steps"]),
     (["--config.checkpoint.every=often"], ["checkpoint.every", "'often'"]),

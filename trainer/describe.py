@@ -29,7 +29,7 @@ def opening_text(config: Config, data, plan: Plan, model, devices: Devices, prec
         precision=precision.reason,
         steps=_steps_text(config, plan, devices),
         workdir=workdir,
-        more=_notes(config, devices),
+        more=[*_notes(config, devices), *(("note", note) for note in data.notes)],
     )
 
 

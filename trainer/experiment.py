@@ -28,7 +28,7 @@ from trainer.options import Options
 from trainer.plan import make_plan
 from trainer.reports import Totals
 from trainer.restore import load_weights, warm_start
-from trainer.resume import check_config, check_shared_workdir, find_start
+from trainer.resume import check_config, check_data, check_shared_workdir, describe_data, find_start
 from trainer.run import HostState, Run
 from trainer.saver import Saver
 from trainer.signals import Interruption
@@ -48,6 +48,7 @@ def train(config: Config, options: Options) -> int:
             strategy.check_batch(config, devices.replicas)
             start = find_start(options.workdir, devices, tell)
             check_config(config, options, start, tell)
+            check_data(describe_data(data), options, start, tell)
             run = _build(config, options, devices, data, tell)
             arithmetic = precision.choose(config.precision)
             tell(opening_text(config, data, run.plan, run.state.model, devices, arithmetic, options.workdir))
@@ -90,8 +91,8 @@ def _build(config: Config, options: Options, devices: strategy.Devices, data, te
         writes=devices.chief,
         tell=tell,
     )
-    return Run(config, options.workdir, devices, data, plan, state, objective, totals, HostState(),
-               Clock(plan.batch_size), saver, tell)  # fmt: skip
+    return Run(config, options.workdir, devices, data, plan, state, objective, totals,
+               HostState(data=describe_data(data)), Clock(plan.batch_size), saver, tell)  # fmt: skip
 
 
 def evaluate(config: Config, options: Options) -> int:
@@ -103,7 +104,11 @@ def evaluate(config: Config, options: Options) -> int:
         result, _ = make_evaluator(model, data, config, devices.strategy)()
     if devices.chief:
         path = os.path.join(options.workdir, records.EVALUATION_FILE)
-        console.tell(f"{saved.folder} on {result.images} validation images:\n{result.table()}")
+        left_out = len(data.validation) - result.images
+        without = f", without {left_out} that cannot be used" if left_out else ""
+        console.tell(f"{saved.folder} on {result.images} validation images{without}:\n{result.table()}")
+        for reason in data.validation.skipped.values():
+            console.tell(f"  skipped: {reason}")
         try:
             records.write_json(path, {"step": saved.step, **result.to_dict()})
         except OSError as error:

@@ -15,6 +15,7 @@ from typing import Any
 METRICS_FILE = "metrics.jsonl"
 EVALUATION_FILE = "evaluation.json"
 CONFIG_FILE = "config.json"
+BAD_FILES_FILE = "bad_files.json"
 
 
 def jsonable(value: Any) -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
+from collections.abc import Mapping
 
 from configs.schema import Config
 from configs.text import differences, from_json, to_json
@@ -88,6 +90,46 @@ def check_config(config: Config, options: Options, start: checkpoint.Saved | Non
         )  # fmt: skip
     for difference in changed:
         tell(f"changed since the run began: config.{difference}")
+
+
+def describe_data(data) -> dict[str, list]:
+    """What decides which example a step sees, kept in checkpoints: split -> [number of examples, digest of names].
+
+    Args:
+      data: has the sources `train` and `validation`.
+    """
+    return {
+        source.split: [len(source), hashlib.sha256("\0".join(source.names).encode()).hexdigest()]
+        for source in (data.train, data.validation)
+    }
+
+
+def check_data(described: Mapping, options: Options, start: checkpoint.Saved | None, tell) -> None:
+    """Names the splits that hold other files than when the checkpoint was made.
+
+    Raises:
+      UserError: they do, so that the steps to come would see other images, and --force_config does not say that this
+        is meant.
+    """
+    before = start.host.get("data") if start is not None else None
+    if not before:
+        return
+    changed = []
+    for split, (count, names) in described.items():
+        old_count, old_names = before.get(split, (count, names))
+        if old_count != count:
+            changed.append(f"the {split} split had {old_count} images, now {count}")
+        elif old_names != names:
+            changed.append(f"the {split} split has {count} images as before, but not of the same names")
+    if changed and not options.force_config:
+        raise UserError(
+            f"The workdir {options.workdir!r} holds a run at step {start.step} of other data:\n"
+            + "".join(f"  {what}\n" for what in changed)
+            + "  Put the files back, start elsewhere with --workdir=…, or, if you mean it, go on with these: "
+            "--force_config"
+        )  # fmt: skip
+    for what in changed:
+        tell(f"changed since the run began: {what}")
 
 
 def write_config(config: Config, workdir: str) -> None:

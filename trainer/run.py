@@ -32,6 +32,7 @@ class HostState:
       skipped_data: steps of the data left out after a divergence; the data go on without them.
       returns: times the run went back to a checkpoint.
       trained: seconds of training so far.
+      data: of which files the splits consist; see `resume.describe_data`.
     """
 
     best_score: float | None = None
@@ -43,6 +44,7 @@ class HostState:
     skipped_data: list[int] = dataclasses.field(default_factory=list)
     returns: int = 0
     trained: float = 0.0
+    data: dict[str, list] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def from_saved(cls, values: Mapping) -> HostState:
@@ -113,6 +115,6 @@ class Run:
     def go_on_from(self, saved: Saved) -> None:
         """Puts the device's and the host's state back to what a checkpoint holds."""
         restore(self.state, saved)
-        self.host = HostState.from_saved(saved.host)
+        self.host = dataclasses.replace(HostState.from_saved(saved.host), data=self.host.data)
         self.totals.restore(self.host.report)
         self.saver.last_step = saved.step

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 
+import numpy as np
 import tensorflow as tf
 
 from configs.schema import Config
@@ -47,17 +48,18 @@ class Devices:
     def local_replicas(self) -> int:
         return self.replicas // self.workers
 
-    def sum_over_workers(self, value: float) -> float:
-        """Adds up a number over all workers, each of which has to call this; on one worker it is the number itself."""
+    def sum_over_workers(self, value: float | np.ndarray) -> float | np.ndarray:
+        """Adds up a number, or an array, over all workers, each of which has to call this; on one it is the value."""
         if self.workers == 1:
             return value
 
         def once_a_worker(context):
             first = context.replica_id_in_sync_group % self.local_replicas == 0
-            return tf.constant(value if first else 0.0, tf.float64)
+            return tf.constant(value if first else np.zeros_like(value), tf.float64)
 
         spread = self.strategy.experimental_distribute_values_from_function(once_a_worker)
-        return float(self.strategy.reduce(tf.distribute.ReduceOp.SUM, spread, axis=None))
+        total = self.strategy.reduce(tf.distribute.ReduceOp.SUM, spread, axis=None).numpy()
+        return total if total.ndim else float(total)
 
     def any_worker(self, value: bool) -> bool:
         """Whether it is true on one of the workers: a decision that all of them have to take alike."""

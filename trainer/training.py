@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from trainer import terminal
 from trainer.actions import Evaluator, Reporter, Telling
+from trainer.bad_files import BadFiles
 from trainer.divergence import Divergence
 from trainer.errors import EXIT_FAILED, EXIT_OK, EXIT_RESUMABLE
 from trainer.evaluate import make_evaluator
@@ -42,8 +43,9 @@ def train_run(run: Run, options: Options, stop: Callable[[], bool]) -> int:
         return EXIT_OK
     if run.devices.chief:
         write_config(run.config, options.workdir)
+    bad_files = BadFiles(run)
     try:
-        step, reason, evaluation = _train_to(plan.total, run, stop)
+        step, reason, evaluation = _train_to(plan.total, run, stop, bad_files)
     except Exception as error:
         explained = explain_failure(error, run)
         if explained is None:
@@ -56,6 +58,7 @@ def train_run(run: Run, options: Options, stop: Callable[[], bool]) -> int:
     if not saved:
         last = newest(options.workdir)
         run.tell(f"Step {step} is not saved. With room on the disk the same command goes on from {last}.")
+    bad_files.tell_all()
     if reason == Evaluator.STOPPED:
         run.tell(f"Stopped at step {step} of {plan.total}." + (" The same command goes on from here." if saved else ""))
         return EXIT_RESUMABLE
@@ -69,7 +72,9 @@ def train_run(run: Run, options: Options, stop: Callable[[], bool]) -> int:
     return EXIT_OK if saved else EXIT_FAILED
 
 
-def _train_to(total: int, run: Run, stop: Callable[[], bool]) -> tuple[int, str | None, Evaluation | None]:
+def _train_to(
+    total: int, run: Run, stop: Callable[[], bool], bad_files: BadFiles
+) -> tuple[int, str | None, Evaluation | None]:
     """The step reached, the reason for ending there or None, and the last evaluation."""
     config, plan = run.config, run.plan
     train_steps = warn_of_retracing(
@@ -90,6 +95,7 @@ def _train_to(total: int, run: Run, stop: Callable[[], bool]) -> tuple[int, str 
         evaluate_run = Evaluator(run, score, telling, stop)
         actions = [
             Action(plan.log_every, Reporter(run, telling)),
+            Action(plan.log_every, lambda step: bad_files.tell_new()),
             Action(plan.evaluate_every, evaluate_run, plan.margin(plan.evaluate_every)),
             Action(plan.checkpoint_every, lambda step: run.save(), plan.margin(plan.checkpoint_every)),
         ]

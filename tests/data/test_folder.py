@@ -91,7 +91,7 @@ def test_a_line_of_a_list_may_be_written_in_many_ways(tmp_path, line):
     for file, numbers in (("train.txt", (2, 0)), ("val.txt", (3,))):
         (tmp_path / file).write_text("\n".join(line.format(n=n) for n in numbers))
     assert names(config_for(tmp_path)) == (["images/002.png", "images/000.png"], ["images/003.png"])
-    assert "1 pairs stand in neither train.txt nor val.txt" in open_data(config_for(tmp_path)).notes[0]
+    assert "1 pair stands in neither train.txt nor val.txt" in open_data(config_for(tmp_path)).notes[0]
 
 
 def test_lists_may_come_from_windows_and_end_in_empty_lines(tmp_path):
@@ -141,7 +141,7 @@ def test_hidden_files_and_strangers_are_passed_over_and_noted(tmp_path):
         (tmp_path / "images" / stranger).write_bytes(b"x")
     (tmp_path / "images" / ".hidden.png").write_bytes(b"x")
     data = open_data(config_for(tmp_path))
-    assert data.notes == ("1 files without an image's suffix are ignored: images/notes.txt",)
+    assert data.notes == ("1 file without an image's suffix is ignored: images/notes.txt",)
 
 
 def test_a_home_folder_and_links_are_followed(tmp_path, monkeypatch):

@@ -80,7 +80,10 @@ def _pairs(root: str) -> tuple[dict[str, Pair], list[str], list[str], list[str]]
         ignored = [*other_images, *other_masks]
         if ignored:
             first = ", ".join(shown(path) for path in ignored[:3]) + (", …" if ignored[3:] else "")
-            notes.append(f"{len(ignored)} files without an image's suffix are ignored: {first}")
+            files = "1 file without an image's suffix is" if len(ignored) == 1 else (
+                f"{len(ignored)} files without an image's suffix are"
+            )  # fmt: skip
+            notes.append(f"{files} ignored: {first}")
     return pairs, problems, notes, places
 
 

@@ -58,7 +58,8 @@ def read_lists(root: str, pairs: dict[str, Pair], loose: list[str]) -> Listing:
             why = ": no line names a pair that can be used" if lines else ""
             fatal.append(f"{shown(path)}: the {split} split is empty{why}.")
     unlisted = len({pair.image for pair in pairs.values()} - line_of.keys())
-    notes = (f"{unlisted} pairs stand in neither train.txt nor val.txt and are not used.",) if unlisted else ()
+    pairs_stand = "1 pair stands" if unlisted == 1 else f"{unlisted} pairs stand"
+    notes = (f"{pairs_stand} in neither train.txt nor val.txt and are not used.",) if unlisted else ()
     return Listing(splits.get("train", ()), splits.get("validation", ()), tuple(problems), tuple(fatal), notes)
 
 

@@ -44,10 +44,8 @@ def open_data(config: Config) -> DataSets:
         advice = "" if listing.fatal else _ADVICE
         count = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
         raise DataError(f"The data has {count} ({where}):\n{listed(problems)}{advice}")
-    notes = (*listing.notes, *problems)
-    return data_sets(
-        data, *(FilePairs(root, pairs, data) for pairs in (listing.train, listing.validation)), notes=notes
-    )
+    readers = (FilePairs(root, pairs, data) for pairs in (listing.train, listing.validation))
+    return data_sets(data, *readers, notes=listing.notes, problems=problems)
 
 
 def list_pairs(data: Data) -> tuple[Listing, str]:
@@ -89,7 +87,9 @@ class FilePairs:
         )
 
 
-def data_sets(data: Data, train, validation, *, notes: Sequence[str] = ()) -> DataSets:
+def data_sets(
+    data: Data, train, validation, *, notes: Sequence[str] = (), problems: Sequence[str] = ()
+) -> DataSets:
     """Two readers (`names`, and a call by index) as the splits of a data set with one cache."""
     cache = MemoryCache(data.cache_mib)
     common = {"classes": data.classes, "void_id": data.void_id, "channels": data.channels, "cache": cache}
@@ -100,4 +100,5 @@ def data_sets(data: Data, train, validation, *, notes: Sequence[str] = ()) -> Da
         void_id=data.void_id,
         channels=data.channels,
         notes=tuple(notes),
+        problems=tuple(problems),
     )

@@ -105,6 +105,14 @@ class Source:
                 self._cache.offer(key, example)
         return example
 
+    def why_unusable(self, index: int) -> str:
+        """Why example `index` cannot be used; "" where it can."""
+        try:
+            self.load_compact(index)
+        except DataError as error:
+            return str(error)
+        return ""
+
     def load_good(self, index: int) -> tuple[int, Example]:
         """Example `index` or, where it cannot be used, the next one that can; what was passed over is in `skipped`."""
         for distance in range(len(self)):
@@ -130,7 +138,8 @@ def _compact(example: Example) -> Example:
 class DataSets:
     """The two splits, and what they have in common.
 
-    `notes` are remarks that stop nothing: files that were left out, and why.
+    notes: remarks that stop nothing: files that are no part of it, and why.
+    problems: what was found wrong with single files before anything was decoded; bad_files="skip" goes on without them.
     """
 
     train: Source
@@ -139,3 +148,4 @@ class DataSets:
     void_id: int
     channels: int
     notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
