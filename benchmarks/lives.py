@@ -79,9 +79,13 @@ class Life:
             time.sleep(0.001)
         return False
 
+    def said(self, word: str) -> int:
+        """The number of lines that begin with the word: "step" for reports, "eval" for evaluations."""
+        return sum(line.lstrip("[01] ").startswith(word) for line in self.lines())
+
     def trains(self) -> bool:
         """The first report or evaluation of this life is out: a step has been done."""
-        return any(line.lstrip("[01] ").startswith(("step", "eval")) for line in self.lines())
+        return self.said("step") + self.said("eval") > 0
 
     def evaluates(self) -> bool:
         """The report of a step that is evaluated is the last that was said."""
