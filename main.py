@@ -14,6 +14,7 @@ import contextlib
 import glob
 import os
 import sys
+import traceback
 
 from absl import flags
 
@@ -21,7 +22,7 @@ from configs import commandline, document, fields, overrides, recipes, validatio
 from configs import text as config_text
 from configs.nearest import did_you_mean
 from configs.schema import Config
-from trainer.errors import EXIT_INTERRUPTED, EXIT_OK, UserError, numbered
+from trainer.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, UserError, numbered
 from trainer.options import Options
 
 MODES = ("train", "evaluate", "predict", "export", "describe", "check")
@@ -130,6 +131,12 @@ def main(argv: list[str]) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    except SystemExit as error:
+        # A model or a loss of the user's called sys.exit(): without a word, and with whatever exit code, it would look
+        # like the end of a run.
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        print(f"{frame.filename}:{frame.lineno} ended the program: SystemExit({error.code!r}).", file=sys.stderr)
+        return EXIT_FAILED
     except KeyboardInterrupt:
         # While training Ctrl-C is answered by the run, which saves; here there is nothing to save.
         print("Stopped.", file=sys.stderr)

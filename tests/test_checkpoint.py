@@ -165,6 +165,13 @@ def test_a_damaged_mark_of_the_best_costs_the_mark_alone(workdir, content):
     assert checkpoint.find(workdir, "best").step == 2
 
 
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
+    (tmp_path / "checkpoints").write_text("")
+    with pytest.raises(UserError, match=r"checkpoints: Not a directory") as caught:
+        checkpoint.find(str(tmp_path), "latest")
+    assert caught.value.exit_code == 1
+
+
 def test_names_that_are_no_checkpoints_are_left_alone(workdir):
     folder = checkpoint.folder_of(workdir)
     for name in ("step_12", "step_000000000003", "step_00000009.damaged", "step_00000009.partial-7", "notes"):

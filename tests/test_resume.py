@@ -1,8 +1,10 @@
 """Where a run starts: which checkpoint, on one worker and on several, and whether the config is still the run's."""
 
 import dataclasses
+import json
 import os
 import threading
+import types
 
 import numpy as np
 import pytest
@@ -11,7 +13,15 @@ from configs.schema import Config, Optimizer, Train
 from trainer import checkpoint
 from trainer.errors import UserError
 from trainer.options import Options
-from trainer.resume import check_config, check_shared_workdir, find_start, newest, write_config
+from trainer.resume import (
+    check_config,
+    check_data,
+    check_shared_workdir,
+    describe_data,
+    find_start,
+    newest,
+    write_config,
+)
 
 
 class Workers:
@@ -107,6 +117,13 @@ def test_when_none_is_whole_no_new_run_is_begun_over_them(tmp_path, workers):
     assert checkpoint.list_steps(str(tmp_path)) == [5, 10]
 
 
+def test_a_file_in_the_place_of_the_checkpoints_is_named_and_left(tmp_path):
+    (tmp_path / "checkpoints").write_text("mine")
+    first, second = on_all(2, lambda devices: find_start(str(tmp_path), devices, print))
+    assert "checkpoints: Not a directory" in str(first) and "the chief" in str(second).lower()
+    assert (tmp_path / "checkpoints").read_text() == "mine"
+
+
 def test_a_folder_that_only_the_chief_sees_is_said_on_all_workers(tmp_path):
     (tmp_path / "chief").mkdir()
 
@@ -173,3 +190,34 @@ def test_the_newest_checkpoint_in_words(tmp_path):
     assert newest(str(tmp_path)) == "the start"
     save(tmp_path, 5, 10)
     assert newest(str(tmp_path)) == "step 10"
+
+
+def data_of(train, validation=("v",)):
+    """The part of the data sets that is looked at."""
+
+    class Split(tuple):
+        names = property(tuple)
+
+    first, second = Split(train), Split(validation)
+    first.split, second.split = "train", "validation"
+    return types.SimpleNamespace(train=first, validation=second)
+
+
+def compare_data(before, now, *, force=False):
+    told = []
+    start = dataclasses.replace(START, host={"data": json.loads(json.dumps(describe_data(before)))} if before else {})
+    check_data(describe_data(now), Options(workdir="runs/a", force_config=force), start, told.append)
+    return told
+
+
+def test_other_files_than_at_the_start_are_refused_by_split():
+    assert compare_data(data_of("abc"), data_of("abc")) == []
+    # A checkpoint of before they were kept.
+    assert compare_data(None, data_of("abc")) == []
+    with pytest.raises(UserError, match=r"(?s)at step 40.*train split had 3 images, now 4.*--force_config"):
+        compare_data(data_of("abc"), data_of("abcd"))
+    with pytest.raises(UserError, match="validation split has 1 images as before, but not of the same names") as caught:
+        compare_data(data_of("abc"), data_of("abc", "w"))
+    assert "train split" not in str(caught.value)
+    (line,) = compare_data(data_of("abc"), data_of("ab"), force=True)
+    assert line == "changed since the run began: the train split had 3 images, now 2"

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from configs.schema import Config, Loss
 from tests import replica_runs as runs
 from trainer import guard
 from trainer.errors import UserError
@@ -28,6 +29,24 @@ def gradients_of(made, batch):
         total = objective(batch["label"], made.state.model(batch["image"], training=True)).total
     values = tape.gradient(total, [v.value for v in made.state.trainable])
     return [value.numpy() for value in values], float(total)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("def mine(y_true, y_pred):\n    pass", "returned None, of type NoneType"),
+        ("def mine(y_true, y_pred):\n    return 'x', 1", "returned ('x', 1), of type tuple"),
+        ("class mine:\n    def __init__(self, size):\n        pass", "is a class, and mine() raised TypeError"),
+    ],
+)
+def test_a_loss_that_gives_no_tensor_is_named(tmp_path, monkeypatch, body, words):
+    name = f"losses_{abs(hash(body))}"
+    (tmp_path / f"{name}.py").write_text(body)
+    monkeypatch.syspath_prepend(tmp_path)
+    labels, logits = tf.zeros((1, 4, 4), tf.int32), tf.zeros((1, 4, 4, 2))
+    with pytest.raises(UserError) as caught:
+        build_objective(Config(loss=Loss(name=f"{name}:mine")), 2)(labels, logits)
+    assert words in str(caught.value) and f"{name}:mine" in str(caught.value)
 
 
 @pytest.mark.parametrize("limit", [0.0, 0.05, 1e6])

@@ -174,6 +174,40 @@ def test_a_warm_start_says_what_it_took(unbroken, tmp_path, capsys):
     assert f"Warm start from {unbroken}" in told and "left out by the pattern 'down|bottom': up1_1_conv/kernel" in told
 
 
+@pytest.mark.slow
+def test_skipped_files_are_named_when_met_and_counted_at_the_end(tmp_path, capsys):
+    folder = make_folder(tmp_path / "data", 10)
+    os.remove(os.path.join(folder, "masks", "000.png"))
+    for number in (1, 2):
+        # A bit of the pixels: the header is whole, so that nobody knows before the file is decoded.
+        path = os.path.join(folder, "images", f"00{number}.png")
+        with open(path, "r+b") as file:
+            file.seek(60)
+            byte = file.read(1)[0]
+            file.seek(60)
+            file.write(bytes([byte ^ 1]))
+    flags = [f"--config.data.path={folder}", "--config.evaluate.every=0 steps", "--config.evaluate.patience=0"]
+    assert run(tmp_path / "run", *flags) == 2
+    assert "an image without a mask" in capsys.readouterr().err
+    assert run(tmp_path / "run", *flags, "--config.data.bad_files=skip") == 0
+    told = capsys.readouterr().out
+    assert "left out, as data.bad_files=skip says:" in told and "000.png: an image without a mask" in told
+    with open(tmp_path / "run" / "bad_files.json") as file:
+        kept = json.load(file)
+    found = kept["train"] | kept["validation"]
+    assert sorted(found) == ["images/001.png", "images/002.png"] and len(kept["before_the_first_step"]) == 1
+    # Each once when it is met, or at the end where nothing was reported after it.
+    assert all(told.count(reason) <= 1 and "does not decode" in reason for reason in found.values())
+    counts = [f"{len(kept[split])} of" for split in ("train", "validation") if kept[split]]
+    (line,) = [line for line in told.splitlines() if line.startswith("Skipped as unusable: ")]
+    assert all(count in line for count in counts) and "images/001.png" in line and "images/002.png" in line
+    # Broken off and started again, what was met before counts too.
+    shutil.rmtree(checkpoint.step_folder(str(tmp_path / "run"), 12))
+    assert run(tmp_path / "run", *flags, "--config.data.bad_files=skip") == 0
+    told = capsys.readouterr().out
+    assert line in told.splitlines() and "cannot be used:" not in told
+
+
 def benchmark(*flags):
     command = [sys.executable, os.path.join(ROOT, "benchmarks", "survive.py"), "--steps=12", *flags]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -170,7 +170,10 @@ def find(workdir: str, which: str) -> Saved:
     """
     if which not in ("best", "latest"):
         return read(which)
-    steps = list_steps(workdir)
+    try:
+        steps = list_steps(workdir)
+    except OSError as error:
+        raise unreadable(workdir, error) from error
     if not steps:
         raise UserError(
             f"There is no checkpoint in {folder_of(workdir)}.\n  Train first: python main.py --workdir={workdir}\n"
@@ -188,6 +191,16 @@ def find(workdir: str, which: str) -> Saved:
     if saved is None:
         raise DamagedCheckpoint("None of the checkpoints is whole:\n  " + "\n  ".join(damage))
     return saved
+
+
+def unreadable(workdir: str, error: OSError) -> UserError:
+    """The error for a folder of checkpoints that cannot be looked into, or put in order; exit code 1."""
+    return UserError(
+        f"{error.filename or folder_of(workdir)}: {error.strerror or error}. This run's checkpoints are looked for in "
+        f"{folder_of(workdir)}.\n  Put that right (what it is, who may read and write it), or choose another workdir: "
+        "--workdir=…",
+        exit_code=EXIT_FAILED,
+    )
 
 
 def tidy(workdir: str) -> None:

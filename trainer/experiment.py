@@ -49,26 +49,26 @@ def train(config: Config, options: Options) -> int:
             start = find_start(options.workdir, devices, tell)
             check_config(config, options, start, tell)
             check_data(describe_data(data), options, start, tell)
+            source = _warm_start_from(config, start)
             run = _build(config, options, devices, data, tell)
             arithmetic = precision.choose(config.precision)
             tell(opening_text(config, data, run.plan, run.state.model, devices, arithmetic, options.workdir))
-            _take_up(run, start)
+            _take_up(run, start, source)
             return train_run(run, options, lambda: devices.any_worker(bool(interrupted)))
     finally:
         if lock is not None:
             lock.release()
 
 
-def _take_up(run: Run, start: checkpoint.Saved | None) -> None:
+def _take_up(run: Run, start: checkpoint.Saved | None, source: checkpoint.Saved | None) -> None:
     """Puts the run to where it starts: a checkpoint of its own, other weights, or nothing."""
-    checkpoints = run.config.checkpoint
     if start is not None:
         run.go_on_from(start)
         run.clock = Clock(run.plan.batch_size, trained=run.host.trained)
         run.tell(f"Going on from step {start.step} ({start.folder}).")
-    elif checkpoints.warm_start:
-        saved = checkpoint.find(*_warm_start_source(run.config))
-        run.tell(f"Warm start from {saved.folder}: {warm_start(run.state, saved, checkpoints.warm_start_pattern)}")
+    elif source is not None:
+        taken = warm_start(run.state, source, run.config.checkpoint.warm_start_pattern)
+        run.tell(f"Warm start from {source.folder}: {taken}")
 
 
 def _build(config: Config, options: Options, devices: strategy.Devices, data, tell) -> Run:
@@ -197,9 +197,16 @@ def _start(config: Config) -> strategy.Devices:
     return devices
 
 
-def _warm_start_source(config: Config) -> tuple[str, str]:
-    """(workdir, which) of a warm start: another run's workdir, or one checkpoint's folder."""
+def _warm_start_from(config: Config, start: checkpoint.Saved | None) -> checkpoint.Saved | None:
+    """What a new run takes its weights from: the best of another run's workdir, or one checkpoint's folder."""
     source = config.checkpoint.warm_start
-    if os.path.isdir(os.path.join(source, "checkpoints")):
-        return source, "best"
-    return os.path.dirname(os.path.dirname(os.path.abspath(source))), source
+    if not source or start is not None:
+        return None
+    if checkpoint.list_steps(source):
+        return checkpoint.find(source, "best")
+    if not os.path.exists(os.path.join(source, "manifest.json")):
+        raise UserError(
+            f"config.checkpoint.warm_start={source!r}: there is no checkpoint in this folder.\n  Name another run's "
+            "workdir, or a checkpoint's folder: WORKDIR/checkpoints/step_…"
+        )
+    return checkpoint.read(source)

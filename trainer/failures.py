@@ -67,10 +67,9 @@ def _users_own(error: Exception) -> UserError | None:
             code = linecache.getline(filename, line).strip()
             last = str(inner).strip().splitlines()[-1].strip() if str(inner).strip() else ""
             kind = type(inner).__name__
-            return UserError(
-                f"{filename}:{line} raised {'' if last.startswith(kind) else kind + ': '}{last}\n    {code}",
-                exit_code=EXIT_FAILED,
-            )
+            # Autograph wraps what it cannot copy, and says the first exception's type itself.
+            said = last if kind == "StagingError" or last.startswith(kind) else f"{kind}: {last}"
+            return UserError(f"{filename}:{line} raised {said}\n    {code}", exit_code=EXIT_FAILED)
     return None
 
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import numbers
+import reprlib
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 import losses
@@ -105,7 +108,13 @@ def _users_function(config: Config, outputs: int):
     """Wraps a function, a Keras Loss object or a Loss class of the user's."""
     loss = load_attribute(config.loss.name, "config.loss.name")
     if inspect.isclass(loss):
-        loss = loss()
+        try:
+            loss = loss()
+        except Exception as error:
+            raise UserError(
+                f"config.loss.name={config.loss.name!r} is a class, and {loss.__name__}() raised "
+                f"{type(error).__name__}: {error}.\n  Name a function, or a class whose arguments all have defaults."
+            ) from error
     try:
         accepted = inspect.signature(loss).parameters
     except (TypeError, ValueError):
@@ -130,11 +139,17 @@ def _users_function(config: Config, outputs: int):
         # The result's form is the user's: a scalar, or a value an image or a pixel, of which the mean is taken here,
         # once, so that it means the same on any number of replicas.
         value = loss(y_true, y_pred, **extra)
+        if not isinstance(value, (tf.Tensor, tf.Variable, np.ndarray, numbers.Number)):
+            raise UserError(
+                f"config.loss.name={config.loss.name!r} returned {reprlib.repr(value)}, of type "
+                f"{type(value).__name__}, and a loss is a tensor.\n  Return the value itself: a scalar, or one for "
+                "each image or pixel."
+            )
         return ObjectiveValue(value if _is_scalar(value) else tf.reduce_mean(value), {})
 
     return function
 
 
 def _is_scalar(value) -> bool:
-    # A value that is no tensor is handed on as it is: the guard says what is wrong with it.
+    # A number that is no tensor is handed on as it is: the guard says what is wrong with it.
     return not tf.is_tensor(value) or value.shape.rank == 0

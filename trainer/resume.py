@@ -28,8 +28,10 @@ def find_start(workdir: str, devices: Devices, tell) -> checkpoint.Saved | None:
     if devices.chief:
         try:
             saved = _newest(workdir, tell)
-        except (UserError, OSError) as error:
+        except UserError as error:
             failure = error
+        except OSError as error:
+            failure = checkpoint.unreadable(workdir, error)
     # As one number: -2 is a failure, -1 a new run.
     chosen = int(devices.sum_over_workers(_number(saved, failure) if devices.chief else 0))
     if failure is not None:

@@ -162,7 +162,7 @@ def test_skipping_leaves_bad_pairs_to_be_passed_over(tmp_path):
         open_data(config_for(tmp_path))
     data = open_data(config_for(tmp_path, bad_files="skip"))
     assert len(data.train) + len(data.validation) == 5
-    assert [note.split(":")[0].rsplit("/", 1)[1] for note in data.notes] == ["001.png", "002.png"]
+    assert [note.split(":")[0].rsplit("/", 1)[1] for note in data.problems] == ["001.png", "002.png"]
 
 
 def test_the_embedded_nuclei_are_whole_and_small():

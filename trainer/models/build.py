@@ -68,7 +68,7 @@ def _call(function, config: Config, given: dict):
         return function(**given)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
         source = inspect.getsourcefile(inspect.unwrap(function)) if inspect.isroutine(function) else None
         frame = ([f for f in frames if f.filename == source] or frames)[-1]
