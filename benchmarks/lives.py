@@ -91,7 +91,7 @@ class Life:
         """The report of a step that is evaluated is the last that was said."""
         last = next((line for line in reversed(self.lines()) if "loss" in line), "")
         words = last.replace("/", " ").split()
-        return words[:1] == ["step"] and int(words[1]) % self._evaluate_every == 0
+        return words[:1] == ["step"] and (int(words[1]) % self._evaluate_every == 0 or words[1] == words[2])
 
     def saves(self) -> bool:
         """A checkpoint is half written."""

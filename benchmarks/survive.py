@@ -141,7 +141,11 @@ def kill_lives(options, workdir: str, tally: Tally) -> int:
         kind = draw.choices(list(MOMENTS), MOMENTS.values())[0] if tally.kills < options.kills else "none"
         life = new_life(options, workdir, forked=kind != "start")
         if kind != "none":
-            aim(life, kind, draw)
+            # Some occasions are let pass, or the run would never get beyond its first evaluation; not so many that it
+            # would be at its end before the last kill.
+            goal = options.steps * (tally.kills + 1) // (options.kills + 1)
+            most = (goal - (checkpoint.list_steps(workdir) or [0])[-1]) // REPORT_EVERY
+            aim(life, kind, draw, passed=min(draw.randrange(6), max(0, most - 1)))
             if life.running():
                 moment = moment_of(life)
                 life.send(number)
@@ -156,17 +160,15 @@ def kill_lives(options, workdir: str, tally: Tally) -> int:
     return UNFINISHED
 
 
-def aim(life: Life, kind: str, draw) -> None:
-    """Waits for a moment of that kind, and a little longer."""
-    # Some occasions are let pass, or the run would never get beyond the first evaluation.
-    passed = draw.randrange(6)
+def aim(life: Life, kind: str, draw, *, passed: int) -> None:
+    """Lets so many reports pass, waits for a moment of that kind, and then a little longer."""
     if kind == "start":
         time.sleep(draw.uniform(0.0, 8.0))
     elif kind == "step":
         life.wait_for(lambda: life.said("step") > passed)
         time.sleep(draw.uniform(0.0, 0.2))
     elif kind == "evaluation":
-        life.wait_for(lambda: life.said("eval") >= passed % 2 and life.evaluates())
+        life.wait_for(lambda: life.said("step") >= passed and life.evaluates())
         time.sleep(draw.uniform(0.0, 1.0))
     else:
         life.wait_for(lambda: life.said("step") >= passed and life.saves())
