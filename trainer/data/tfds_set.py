@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 
 import numpy as np
+from absl import logging
 
 from configs.schema import Data
 from trainer.data.errors import DataError, listed, shown
@@ -20,7 +22,9 @@ def open_splits(data: Data) -> tuple[TfdsExamples, TfdsExamples, list[str]]:
       DataError: no such set, split or feature, or the set is not on disk; says how to get it.
     """
     builder = _builder(data)
-    if not builder.is_prepared():
+    with _without_warnings():
+        prepared = builder.is_prepared()
+    if not prepared:
         _prepare(builder, data)
     _check_features(builder, data)
     readers, problems, spans = [], [], []
@@ -76,6 +80,17 @@ def _builder(data: Data):
         ) from error
     except Exception as error:  # Each builder checks its name, version and config in its own way.
         raise DataError(f"data.name={data.name!r}: {_first_line(error)}") from error
+
+
+@contextlib.contextmanager
+def _without_warnings():
+    """TFDS warns of a folder in which it finds no set; `_prepare` says it, and how to get it."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _prepare(builder, data: Data) -> None:
