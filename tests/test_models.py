@@ -14,7 +14,7 @@ from trainer.errors import UserError
 from trainer.models import build_model
 from trainer.models.build import logits_per_pixel, size_multiple
 from trainer.models.dropout import Dropout
-from trainer.models.normalization import BatchNormalization
+from trainer.models.normalization import BatchNormalization, with_global_statistics
 
 SMALL = Model(width=4, depth=2)
 
@@ -73,11 +73,27 @@ def test_an_encoder_from_keras_applications():
     config = Config(model=Model(name="encoder_unet", width=4), data=Data(channels=1))
     model = build_model(config)
     assert model(np.zeros((1, 64, 32, 1), "float32")).shape == (1, 64, 32, 2)
+    kinds = {type(layer) for layer in model._flatten_layers() if "normalization" in type(layer).__name__.lower()}
+    assert kinds == {BatchNormalization}
     with pytest.raises(UserError, match="no network 'MobileNetV9'"):
         build_model(Config(model=Model(name="encoder_unet", encoder="MobileNetV9")))
 
 
 # --- batch normalisation
+
+
+def test_a_network_of_keras_keeps_its_weights_with_batch_normalisation_over_the_global_batch():
+    # InceptionV3 has no gamma; there the layer stays Keras's own.
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.BatchNormalization(name="whole")(keras.layers.Conv2D(4, 3, name="conv")(inputs))
+    network = keras.Model(inputs, keras.layers.BatchNormalization(scale=False, name="no_gamma")(x))
+    network.set_weights([0.5 + np.random.default_rng(0).random(w.shape) for w in network.get_weights()])
+    copied = with_global_statistics(network, momentum=0.8, synchronized=True)
+    np.testing.assert_allclose(copied(noise(2, 8, 8, 3)), network(noise(2, 8, 8, 3)), rtol=1e-5, atol=1e-5)
+    assert type(copied.get_layer("whole")) is BatchNormalization
+    for name in ("whole", "no_gamma"):
+        layer = copied.get_layer(name)
+        assert (layer.momentum, layer.synchronized, layer.epsilon) == (0.8, True, 1e-3)
 
 
 def reference(x, gamma, beta, epsilon):

@@ -13,6 +13,7 @@ from configs.schema import Config
 from trainer.errors import EXIT_FAILED, UserError
 from trainer.imports import load_attribute
 from trainer.models.encoder_unet import encoder_unet
+from trainer.models.normalization import synchronize
 from trainer.models.unet import unet
 from trainer.preconditions import check_model
 
@@ -47,6 +48,8 @@ def build_model(config: Config, *, policy: str = "float32", replicas: int = 1) -
         else:
             function = load_attribute(config.model.name, "config.model.name")
             model = _call(function, config, dict(input_channels=config.data.channels, outputs=outputs))
+            if replicas > 1 and isinstance(model, keras.Model):
+                synchronize(model)
             _check_users_model(model, config, outputs)
     return model
 
