@@ -23,7 +23,7 @@ FLAGS = [
     "--config.train.batch_size=4", "--config.train.length=12 steps", "--config.train.log_every=3 steps",
     "--config.checkpoint.every=4 steps", "--config.evaluate.every=6 steps", "--config.evaluate.panels=1",
     "--config.evaluate.patience=9", "--config.optimizer.ema_decay=0.9", "--config.checkpoint.keep=9",
-    "--config.data.source=folder", "--config.data.classes=background,disc",
+    "--config.data.source=folder", "--config.data.classes=background,disc", "--config.model.normalization=batch",
 ]  # fmt: skip
 
 

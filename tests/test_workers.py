@@ -47,7 +47,7 @@ def flags(folder, workdir):
         "--config.model.depth=1", "--config.train.batch_size=4", f"--config.train.length={STEPS} steps",
         "--config.train.steps_per_call=2", "--config.train.log_every=2 steps", "--config.checkpoint.every=4 steps",
         "--config.evaluate.every=100%", "--config.evaluate.panels=0", "--config.optimizer.learning_rate=1e-3",
-        "--config.optimizer.ema_decay=0.9", "--config.train.accumulate=2",
+        "--config.optimizer.ema_decay=0.9", "--config.train.accumulate=2", "--config.model.normalization=batch",
         '--config.loss.options={"dice": {"over": "batch"}}',
     ]  # fmt: skip
 

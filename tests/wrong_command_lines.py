@@ -202,8 +202,8 @@ WRONG = [
     (["--config.optimizer.warmup=120%"], ["optimizer.warmup", "100%"]),
     (["--config.optimizer.warmup=2000 steps"], ["optimizer.warmup", "as long as the run"]),
     # Fields: relations.
-    (["--config.train.accumulate=3"], ["train.accumulate=3", "train.batch_size=8", "accumulate=2"]),
-    (["--strategy=mirrored", "--logical_devices=3"], ["train.batch_size=8", "3 logical devices", "batch_size=9"]),
+    (["--config.train.accumulate=3"], ["train.accumulate=3", "train.batch_size=4", "accumulate=2"]),
+    (["--strategy=mirrored", "--logical_devices=3"], ["train.batch_size=4", "3 logical devices", "batch_size=6"]),
     (["--strategy=tpu", "--precision=mixed_float16"], ["mixed_float16", "mixed_bfloat16"]),
     (["--config.optimizer.name=sgd"], ["optimizer.weight_decay", "sgd", "weight_decay=0"]),
     (["--config.data.source=folder"], ["data.path", "--config.data.path=FOLDER"]),
