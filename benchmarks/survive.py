@@ -118,7 +118,8 @@ def command(options, workdir: str) -> list[str]:
     """The same for both runs but for the workdir."""
     main = [
         sys.executable, os.path.join(ROOT, "main.py"), f"--workdir={workdir}",
-        f"--config.train.length={options.steps} steps", "--config.train.batch_size=8", "--config.model.normalization=batch",
+        f"--config.train.length={options.steps} steps", "--config.train.batch_size=8",
+        "--config.model.normalization=batch",
         "--config.model.width=4", "--config.model.depth=1", "--config.model.dropout=0.2", "--config.augment.crop=32,32",
         "--config.optimizer.ema_decay=0.9", f"--config.train.accumulate={options.accumulate}",
         f"--config.train.log_every={REPORT_EVERY} steps", f"--config.checkpoint.every={SAVE_EVERY} steps",
