@@ -24,6 +24,7 @@ train: $(READY)
 	$(BIN)/python main.py $(FLAGS)
 
 # Two processes halve the time of two cores; a file stays in one of them, so that it traces its functions once.
+# tests/conftest.py says in which order they come.
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
