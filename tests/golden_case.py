@@ -1,11 +1,15 @@
 """One reference case: its options by whatever name they go, and the call of a loss with those it has."""
 
+import ast
 import re
 
 import numpy as np
 
 import losses
 from losses.names import LOSSES, options_of
+
+# Other names of the mean.
+REDUCTIONS = {"sum_over_batch_size": "mean", "elementwise_mean": "mean"}
 
 
 class Unoffered(Exception):
@@ -16,7 +20,7 @@ class Case:
     """One case's options, read by any of the names they go by; what nobody read can be told afterwards."""
 
     def __init__(self, entry, arrays):
-        self.formula = entry["formula"]
+        self.formula, self.library = entry["formula"], entry.get("library")
         self.arrays = {role: arrays[key] for role, key in entry["inputs"].items() if isinstance(key, str)}
         # The formula's own words come first, then the neutral options, then what the library was given.
         self.sources = [
@@ -55,7 +59,8 @@ class Case:
         if z.shape[-1] == 1:
             return "sigmoid"
         # The stored labels tell ids from channels of their own; `y` may be the ids made one-hot.
-        ids = self.arrays["target"].ndim < len(z.shape) if "target" in self.arrays else len(y.shape) < len(z.shape)
+        stored = self.arrays.get("target", y)
+        ids = len(stored.shape) < len(z.shape) or stored.shape[-1] < z.shape[-1]
         return named or ("softmax" if ids else "sigmoid")
 
     def weights(self, *more):
@@ -72,7 +77,7 @@ class Case:
             "mask": self.arrays.get("mask") if self.take("mask", default=True) is True else self.take("mask"),
             "pixel_weights": as_array(self.take("pixel_weights", default=self.arrays.get("pixel_weights"))),
             "over": "batch" if over else "image",
-            "reduction": self.take("reduction"),
+            "reduction": REDUCTIONS.get(self.take("reduction"), self.take("reduction")),
         }
 
 
@@ -83,7 +88,7 @@ def _flat(kwargs):
         if isinstance(value, dict):
             flat |= _flat(value)
         elif name == "loss" and isinstance(value, str):
-            flat |= {key: word == "True" for key, word in re.findall(r"(\w+)=(True|False)", value)}
+            flat |= {key: ast.literal_eval(word) for key, word in re.findall(r"(\w+)=(True|False|[\d.e+-]+)", value)}
         else:
             flat[name] = value
     return flat
@@ -107,6 +112,8 @@ def call(name, y, z, **options):
     if name not in LOSSES:
         raise Unoffered(f"a loss {name!r}")
     given = {option: value for option, value in options.items() if value is not None or option == "activation"}
+    if "class_weights" in given and np.ndim(given["class_weights"]) == 0:
+        given["class_weights"] = np.full(z.shape[-1], given["class_weights"])
     unknown = [option for option in given if option not in options_of(name)]
     # An option at its default says nothing, so a loss that refuses it may leave it out.
     defaults = {"include_background": True, "over": "image", "reduction": "mean"}

@@ -4,7 +4,18 @@
 formula or option; an option of the formula that nothing here reads is one too, so that none is left out in silence.
 """
 
-from tests.golden_case import Unoffered, call
+import tensorflow as tf
+
+from tests.golden_case import call
+from tests.golden_pixels import (
+    binary_cross_entropy,
+    cross_entropy,
+    focal_sigmoid,
+    focal_softmax,
+    gce,
+    nacl,
+    topk_ce,
+)
 
 
 def dice(case, y, z, **fixed):
@@ -43,6 +54,7 @@ def gdl(case, y, z):
         y,
         z,
         weighting=case.take("w_type"),
+        absent="count",
         smooth_nr=case.take("smooth_nr", "nr", default=1e-5),
         smooth_dr=case.take("smooth_dr", "dr", default=1e-5),
         soft_label=case.take("soft_label") or None,
@@ -63,65 +75,18 @@ def gwdl(case, y, z):
     )
 
 
-def _focal(name, activation):
-    def focal(case, y, z):
-        shared = {**case.shared(y, z), "activation": activation}
-        options = {"gamma": case.take("gamma", default=2.0), "alpha": case.take("alpha")}
-        options["class_weights"] = case.weights("weight")
-        ignoring, reduction = shared["ignore_id"] is not None, shared["reduction"]
-        if name == "focal_softmax":
-            options["mean_over"] = "pixels" if ignoring else "elements"
-        if reduction == "sum":
-            # MONAI's sum over images and classes is of means over space.
-            images_and_classes = z.shape[0] * (z.shape[-1] - (shared["include_background"] is False))
-            return images_and_classes * call(name, y, z, **options, **shared | {"reduction": "mean", "over": "image"})
-        # With ignored pixels the mean is over what is left of the whole batch.
-        return call(name, y, z, **options, **shared | {"over": "batch" if ignoring else "image"})
-
-    return focal
+def lovasz_hinge(case, y, z):
+    case.take("classes")
+    over = "image" if case.take("per_image", default=False) else "batch"
+    return call("lovasz_hinge", y, z, joint=True, **case.shared(y, z) | {"over": over, "activation": "sigmoid"})
 
 
-def cross_entropy(case, y, z):
-    shared = case.shared(y, z) | {"activation": "softmax", "over": "batch", "include_background": None}
-    weights, smoothing = case.weights("weight", "weights"), case.take("label_smoothing")
-    return call("cross_entropy", y, z, class_weights=weights, label_smoothing=smoothing, **shared)
-
-
-def topk_ce(case, y, z):
-    if case.take("reduction", default="mean") != "mean":
-        raise Unoffered(f"top-k with reduction {case.take('reduction')!r}")
-    return call(
-        "top_k_cross_entropy",
-        y,
-        z,
-        percent=case.take("k", default=10),
-        class_weights=case.weights("weight"),
-        label_smoothing=case.take("label_smoothing") or None,
-        **{**case.shared(y, z), "activation": "softmax", "over": "batch"},
-    )
-
-
-def binary_cross_entropy(case, y, z):
-    shared = case.shared(y, z) | {"activation": "sigmoid", "over": "batch", "include_background": None}
-    positive = case.take("pos_weight", "weight")
-    return call("binary_cross_entropy", y, z, positive_weight=positive, class_weights=case.weights(), **shared)
-
-
-def _ranking(name, **fixed):
-    def lovasz(case, y, z):
-        classes = case.take("classes", default="present")
-        return call(
-            name,
-            y,
-            z,
-            **case.shared(y, z)
-            | {"over": "image" if case.take("per_image", default=False) else "batch"}
-            | ({"absent": {"present": "skip", "all": "count"}.get(classes, "skip")} if name == "lovasz_softmax" else {})
-            | ({"classes": classes, "absent": "count"} if not isinstance(classes, str) else {})
-            | fixed,
-        )
-
-    return lovasz
+def lovasz_softmax(case, y, z):
+    classes = case.take("classes", default="present")
+    over = "image" if case.take("per_image", default=False) else "batch"
+    picked = {} if isinstance(classes, str) else {"classes": classes}
+    absent = "skip" if classes == "present" else "count"
+    return call("lovasz_softmax", y, z, absent=absent, **picked, **case.shared(y, z) | {"over": over})
 
 
 def mcc_monai(case, y, z):
@@ -131,6 +96,9 @@ def mcc_monai(case, y, z):
 
 def mcc_smp(case, y, z):
     eps = case.take("eps", default=1e-5)
+    if len(y.shape) == len(z.shape):
+        # Its counts run over the channels, too.
+        y, z = (tf.reshape(tf.convert_to_tensor(x), [x.shape[0], -1, 1]) for x in (y, z))
     return call("mcc", y, z, smooth_dr=0.0, count_smooth=eps, **{**case.shared(y, z), "over": "batch"})
 
 
@@ -172,7 +140,10 @@ def _sum(first, second, first_weight, second_weight):
 
 
 def aufl_monai(case, y, z):
-    return unified_focal(case, y, z, form="monai", delta=case.take("delta", default=0.7))
+    """MONAI takes probabilities, and clips them."""
+    p = tf.sigmoid(z) if case.activation(y, z) == "sigmoid" else tf.nn.softmax(z)
+    p = tf.clip_by_value(p, 1e-7, 1 - 1e-7)
+    return unified_focal(case, y, p, form="monai", delta=case.take("delta", default=0.7), activation=None)
 
 
 def unified_focal(case, y, z, **fixed):
@@ -228,34 +199,17 @@ def tanimoto_dual(case, y, z):
     return call("tanimoto", y, z, dual=case.take("dual", default=True), smooth=smooth, **case.shared(y, z))
 
 
-def gce(case, y, z):
-    shared = {**case.shared(y, z), "over": "batch"}
-    return call("generalised_cross_entropy", y, z, q=case.take("q", default=0.5), **shared)
-
-
-def nacl(case, y, z):
-    if case.take("kernel_ops", default="mean") != "mean":
-        raise Unoffered(f"a {case.take('kernel_ops')} kernel of the loss 'nacl'")
-    options = {
-        "alpha": case.take("alpha"),
-        "kernel_size": case.take("kernel_size", "size"),
-        "distance": case.take("distance_type", "distance", "norm", default="l2" if case.take("l2") else "l1"),
-    }
-    case.take("classes", "dim")
-    return call("nacl", y, z, **options, **{**case.shared(y, z), "activation": "softmax", "over": "batch"})
-
-
 FORMULAS = {
     "dice": dice,
     "tversky": tversky,
     "gdl": gdl,
     "gwdl": gwdl,
-    "focal_sigmoid": _focal("focal_sigmoid", "sigmoid"),
-    "focal_softmax": _focal("focal_softmax", "softmax"),
+    "focal_sigmoid": focal_sigmoid,
+    "focal_softmax": focal_softmax,
     "ce": cross_entropy,
     "topk_ce": topk_ce,
-    "lovasz_hinge": _ranking("lovasz_hinge", joint=True, activation="sigmoid"),
-    "lovasz_softmax": _ranking("lovasz_softmax"),
+    "lovasz_hinge": lovasz_hinge,
+    "lovasz_softmax": lovasz_softmax,
     "mcc_monai": mcc_monai,
     "mcc_smp": mcc_smp,
     "boundary": boundary,
@@ -264,8 +218,8 @@ FORMULAS = {
     "dicecldice": dicecldice,
     "dicece": _sum(dice, cross_entropy, "lambda_dice", "lambda_ce"),
     "dicebce": _sum(dice, binary_cross_entropy, "lambda_dice", "lambda_ce"),
-    "dicefocal": _sum(dice, _focal("focal_sigmoid", "sigmoid"), "lambda_dice", "lambda_focal"),
-    "gdfocal": _sum(gdl, _focal("focal_sigmoid", "sigmoid"), "lambda_gdl", "lambda_focal"),
+    "dicefocal": _sum(dice, focal_sigmoid, "lambda_dice", "lambda_focal"),
+    "gdfocal": _sum(gdl, focal_sigmoid, "lambda_gdl", "lambda_focal"),
     "aufl_monai": aufl_monai,
     "unified_focal": unified_focal,
     "log_cosh_dice": log_cosh_dice,

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 import losses
 from losses.averages import power
+from losses.sums import activate
 from tests.golden_case import Unoffered, as_array, call
 from tests.golden_formulas import cross_entropy, dice
 
@@ -40,30 +41,23 @@ def smp_tversky(case, y, z):
     return power(value, case.take("gamma", default=1.0))
 
 
-def _over_axes(case, z):
-    """(over, whether classes are summed too) of a Keras `axis`."""
-    axis, rank = case.take("axis"), len(z.shape)
-    axes = set(range(rank)) if axis is None else {a % rank for a in np.atleast_1d(axis).tolist()}
-    if not set(range(1, rank - 1)) <= axes:
-        raise Unoffered(f"axis={axis} that leaves out an axis of space")
-    return "batch" if 0 in axes else "image", rank - 1 in axes
-
-
 def _keras_ratio(case, y, z, alpha, beta):
-    """`1 - I / (I + alpha FP + beta FN + eps)`, all classes in one fraction where the axis says so."""
-    over, together = _over_axes(case, z)
-    shared = {**case.shared(y, z), "over": over}
-    if not together or z.shape[-1] == 1:
-        smooth = {"smooth_nr": 0.0, "smooth_dr": 1e-7, "absent": "count"}
-        if alpha == beta == 0.5:
-            return call("dice", y, z, **smooth, **shared)
-        return call("tversky", y, z, alpha=alpha, beta=beta, **smooth, **shared)
-    shared = {name: value for name, value in shared.items() if value is not None}
-    sums = losses.region_statistics(y, z, **shared)
-    hit, predicted, labelled = (tf.reduce_sum(s, -1) for s in (sums.intersection, sums.prediction, sums.target))
-    scale = 2 if alpha == beta == 0.5 else 1
-    bottom = hit + alpha * (predicted - hit) + beta * (labelled - hit)
-    return tf.cast(tf.reduce_mean(1 - scale * hit / (scale * bottom + 1e-7)), z.dtype)
+    """`1 - I / (I + alpha FP + beta FN + eps)`, each sum over the axes of Keras's `axis`, whichever they are."""
+    rank, shared = len(z.shape), case.shared(y, z)
+    axis = case.take("axis")
+    summed = set(range(rank)) if axis is None else {a % rank for a in np.atleast_1d(axis).tolist()}
+    name, factors = ("dice", {}) if alpha == beta == 0.5 else ("tversky", {"alpha": alpha, "beta": beta})
+    options = {"smooth_nr": 0.0, "smooth_dr": 1e-7, "absent": "count", **factors}
+    space = set(range(1, rank - 1))
+    if summed in (space, space | {0}):
+        return call(name, y, z, **options, **shared | {"over": "batch" if 0 in summed else "image"})
+    # Other axes: what is kept becomes the batch of one channel, and what is summed its space.
+    p = activate(z, shared["activation"])
+    labels = tf.cast(y, z.dtype) if len(y.shape) == rank else tf.one_hot(y, z.shape[-1], dtype=z.dtype)
+    order = sorted(set(range(rank)) - summed) + sorted(summed)
+    size = int(np.prod([z.shape[a] for a in summed]))
+    labels, p = (tf.reshape(tf.transpose(x, order), [-1, size, 1]) for x in (labels, p))
+    return call(name, labels, p, activation=None, reduction=shared["reduction"], **options)
 
 
 def keras_dice(case, y, z):
@@ -94,13 +88,13 @@ def nn_dcce(case, y, z):
 def sample(case, y, z):
     """Dice of each image times its weight; `norm` says what the sum is divided by."""
     weights = as_array(case.take("sample_weights", "weights", default=case.arrays.get("sample_weights")))
-    norm = case.take("norm", default="batch")
-    if norm in ("weights", "weight", "weight_sum", "sum_weights", "sum_of_weights", "sum_w", "w"):
-        weights = weights * len(weights) / weights.sum(dtype=np.float64)
-    elif norm not in ("batch", "sum", "none"):
-        raise Unoffered(f"norm={norm!r} of image weights")
-    total = dice(case, y, z, image_weights=weights, class_weights=None)
-    return total * len(weights) if norm in ("sum", "none") else total
+    norm, divisors = case.take("norm", default="batch"), {"batch": len(weights), "images": len(weights), "none": 1}
+    if norm not in divisors:
+        if norm not in ("weights", "weight", "weight_sum", "sum_weights", "sum_of_weights", "sum_w", "w", "sum"):
+            raise Unoffered(f"norm={norm!r} of image weights")
+        divisors[norm] = weights.sum(dtype=np.float64)
+    mean = dice(case, y, z, image_weights=weights, class_weights=None)
+    return mean * (len(weights) / divisors[norm])
 
 
 def wnorm(case, y, z):
@@ -113,9 +107,7 @@ def deep_supervision(case, target, levels):
     decay = {"exp": lambda i: max(0.5**i, 0.0625), "same": lambda i: 1.0, "two": lambda i: 0.5 if i else 1.0}
     weigh = decay[case.take("weight_mode", default="exp")]
     weights = list(case.take("weights", default=[weigh(i) for i in range(len(levels))]))[: len(levels)]
-    return losses.deep_supervision(
-        target, list(levels), loss=lambda y, z: dice(case, y, z, class_weights=None), weights=weights
-    )
+    return losses.deep_supervision(target, list(levels), loss=lambda y, z: dice(case, y, z), weights=weights)
 
 
 LIBRARY_FORMULAS = {
