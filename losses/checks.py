@@ -58,6 +58,15 @@ class ValueChecks:
         return tf.where(tf.reduce_all(tf.stack(self._oks)), tf.ones([], dtype), nan)
 
 
+def check_floating(loss: str, dtype: tf.DType):
+    """Predictions that have a gradient."""
+    if not dtype.is_floating:
+        raise TypeError(
+            f"{loss}: predictions must be floating point; {dtype.name} has no gradient. Hand in the logits, before any "
+            f"argmax, rounding or threshold.\nReceived: y_pred of dtype {dtype.name}"
+        )
+
+
 def check_same_shape(checks: ValueChecks, name: str, shape_of, reference: tf.Tensor, axes, remedy: str = ""):
     """The first `len(axes)` sizes of both must be equal: now where they are known, else at run time."""
     static, wanted = shape_of.shape.as_list()[: len(axes)], reference.shape.as_list()[: len(axes)]

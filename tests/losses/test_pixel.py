@@ -36,7 +36,7 @@ own_options = [
     ("focal_softmax", {"gamma": 0.5, "alpha": 0.25, "mean_over": "elements"}),
     ("focal_softmax", {"gamma": 0}),
     ("focal_sigmoid", {"gamma": 0.5, "alpha": 0.25}),
-    ("top_k_cross_entropy", {"percent": 45, "over": "batch"}),
+    ("top_k_cross_entropy", {"percent": 45, "over": "batch", "label_smoothing": 0.1}),
     ("generalised_cross_entropy", {"q": 0.2}),
     ("generalised_cross_entropy", {"q": 1}),
 ]
@@ -105,6 +105,10 @@ def test_focal_without_focus_is_cross_entropy():
     by_hand = -((1 - p_label) ** 2) * np.log(p_label) * np.where(ids == 0, 0.75, 0.25)
     np.testing.assert_allclose(losses.focal_softmax(ids, logits, alpha=0.25), by_hand.mean())
     np.testing.assert_allclose(losses.focal_softmax(ids, logits, alpha=0.25, mean_over="elements"), by_hand.mean() / 4)
+    each = losses.focal_softmax(ids, logits, alpha=[0.75, 0.25, 0.25, 0.25])
+    np.testing.assert_allclose(each, by_hand.mean())
+    with pytest.raises(ValueError, match="or 4 numbers"):
+        losses.focal_softmax(ids, logits, alpha=[0.5, 0.5])
 
 
 def test_top_k_by_hand():
