@@ -7,8 +7,10 @@ from typing import NamedTuple
 import tensorflow as tf
 
 import losses
+from losses.checks import axis_names, shape_text
 from losses.contract import prepare
 from losses.names import COMMON, nearest, options_of, own_options, terms_of
+from losses.sums import Flags
 
 # Options that are one value a pixel: deep supervision resizes them with the labels.
 PIXEL_MAPS = ("mask", "pixel_weights")
@@ -56,14 +58,19 @@ def build(
         unknown = [repr(extra) for extra in extras if not any(extra in options_of(term) for term in terms)]
         if unknown:
             raise TypeError(f"no term of {sum_of_losses!r} has an option {', '.join(unknown)}.")
-        parts, problems = {}, []
+        parts, problems, calls = {}, [], []
         for term in terms:
             accepted = options_of(term)
             given = by_term[term] | {k: v for k, v in extras.items() if k in accepted}
             own = {k: v for k, v in given.items() if k in own_options(term)}
             common = functions[term].common_defaults | {k: v for k, v in given.items() if k not in own}
             common["all_reduce"] = all_reduce
-            parts[term] = functions[term].on(_shared_problem(problems, term, y_true, y_pred, common), **own)
+            calls.append((term, own, _shared_problem(problems, term, y_true, y_pred, common)))
+        for term, own, problem in calls:
+            # One pass for all terms of a problem: the first to come asks for what the others need, too.
+            wanted = [_sums_of(other, options) for other, options, theirs in calls if theirs is problem]
+            problem = dataclasses.replace(problem, loss=term, wanted=Flags(*map(any, zip(*wanted, strict=True))))
+            parts[term] = functions[term].on(problem, **own)
         return LossValue(tf.add_n([w * parts[term] for w, term in zip(weights, terms, strict=True)]), parts)
 
     return total
@@ -78,7 +85,7 @@ def deep_supervision(
     ids stay ids. Wang et al. 2015, "Training deeper convolutional networks with deep supervision".
 
     Args:
-        y_true: as for the loss, at the size of the largest prediction or any other.
+        y_true: as for the loss, at the size of the largest prediction or larger.
         y_preds: predictions `[batch, *space, classes]`, the one at full size first.
         loss: a function of `losses`, or one that `build` made.
         weights: one for each prediction; by default 1, 1/2, 1/4 … divided by their sum, as nnU-Net. MONAI's
@@ -89,7 +96,8 @@ def deep_supervision(
         What the loss returns: a scalar tensor, or a `LossValue` whose parts are weighted sums over the sizes, too.
 
     Raises:
-        ValueError: no predictions, or another number of weights.
+        ValueError: no predictions, or another number of weights; labels smaller than a prediction, or with its axes
+            swapped.
     """
     if not isinstance(y_preds, (list, tuple)) or not y_preds:
         raise ValueError(f"deep_supervision: y_preds must be a list of predictions. Received: y_preds={y_preds!r}")
@@ -102,8 +110,8 @@ def deep_supervision(
         )
     values = []
     for y_pred in y_preds:
-        maps = {name: _resized(options[name], y_pred) for name in PIXEL_MAPS if options.get(name) is not None}
-        values.append(loss(_resized(y_true, y_pred), y_pred, **(options | maps)))
+        maps = {name: _resized(name, options[name], y_pred) for name in PIXEL_MAPS if options.get(name) is not None}
+        values.append(loss(_resized("y_true", y_true, y_pred), y_pred, **(options | maps)))
 
     def weighted(tensors):
         return tf.add_n([weight * tensor for weight, tensor in zip(weights, tensors, strict=True)])
@@ -114,10 +122,24 @@ def deep_supervision(
     return LossValue(weighted([value.total for value in values]), parts)
 
 
-def _resized(values, like):
+def _resized(name, values, like):
     """`[batch, *space, ...]` at the nearest pixels of the space of `like`."""
     values = tf.convert_to_tensor(values)
-    for axis in range(1, like.shape.rank - 1):
+    last = like.shape.rank - 1
+    if values.shape.rank not in (last, last + 1):
+        return values  # The loss says what is wrong.
+    sizes, wanted = values.shape.as_list()[1:last], like.shape.as_list()[1:last]
+    if None not in sizes + wanted:
+        swapped = sizes != wanted and sorted(sizes) == sorted(wanted)
+        if swapped or any(size < one for size, one in zip(sizes, wanted, strict=True)):
+            axes = axis_names(like.shape.rank)[1:last]
+            what = "the axes of a prediction swapped" if swapped else "fewer pixels than a prediction"
+            raise ValueError(
+                f"deep_supervision: {name} has {what}, and it is only taken down to smaller sizes. Hand it in at full "
+                f"size, its axes in the order of the predictions.\n"
+                f"Received: {name} {shape_text(sizes, axes)}, a prediction {shape_text(wanted, axes)}"
+            )
+    for axis in range(1, last):
         if values.shape[axis] is not None and values.shape[axis] == like.shape[axis]:
             continue
         size, wanted = (tf.cast(tf.shape(x)[axis], tf.float64) for x in (values, like))
@@ -131,10 +153,21 @@ def _shared_problem(problems, term, y_true, y_pred, common):
     """The problem of an earlier term with the same options, so that both read the same sums; else a new one."""
     for known, problem in problems:
         if all(known[name] is value or _equal(known[name], value) for name, value in common.items()):
-            return dataclasses.replace(problem, loss=term)
+            return problem
     problem = prepare(y_true, y_pred, loss=term, **common)
     problems.append((common, problem))
     return problem
+
+
+def _sums_of(term, options) -> Flags:
+    """The sums a term with these options of its own asks `losses.statistics.image_sums` for."""
+    squared = options.get("squared", False) or term == "tanimoto"
+    return Flags(
+        squared=squared,
+        distance=options.get("soft_label", False) and not squared,
+        smoothing=options.get("label_smoothing", 0) > 0,
+        logs=term in ("cross_entropy", "binary_cross_entropy", "nacl"),
+    )
 
 
 def _equal(a, b) -> bool:

@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 
 import losses
+from losses.checks import check_floating
 from losses.names import LOSSES, nearest
 
 REDUCTIONS = {"sum_over_batch_size": "mean", "mean": "mean", "sum": "sum", "none": "none", None: "none"}
@@ -29,7 +30,8 @@ class SegmentationLoss(keras.losses.Loss):
         **options: options of the function.
 
     Raises:
-        TypeError: an option the function does not have.
+        TypeError: an option the function does not have; predictions that are not floating point.
+        ValueError: another reduction; a `sample_weight` that is neither one of images nor one of pixels.
     """
 
     function = None
@@ -37,6 +39,11 @@ class SegmentationLoss(keras.losses.Loss):
     def __init__(self, name=None, reduction="sum_over_batch_size", dtype=None, **options):
         if self.function is None:
             raise TypeError("SegmentationLoss is the base of the classes of losses.keras_losses: use one of those.")
+        if reduction not in REDUCTIONS:
+            raise ValueError(
+                f"{type(self).__name__}: reduction must be one of {tuple(REDUCTIONS)}; weights act inside the loss's "
+                f"sums, so no other mean has a meaning.\nReceived: {reduction=}"
+            )
         super().__init__(name=name or type(self).function.__name__, reduction=reduction, dtype=dtype)
         accepted = [n for n in inspect.signature(type(self).function).parameters if n not in ("y_true", "y_pred")]
         accepted = [n for n in accepted if n not in ("all_reduce", "image_weights", "pixel_weights", "mask")]
@@ -46,8 +53,11 @@ class SegmentationLoss(keras.losses.Loss):
                 f"{type(self).__name__} has no option {', '.join(unknown)}. It takes: {', '.join(accepted)}."
             )
         self.options = options
+        self._config = {} if dtype is None else {"dtype": dtype}
 
     def __call__(self, y_true, y_pred, sample_weight=None):
+        # Keras would cast whatever comes to floats.
+        check_floating(self.name, tf.convert_to_tensor(y_pred).dtype)
         # The weights travel beside the labels: Keras would multiply the finished loss by them.
         return super().__call__((y_true, *(() if sample_weight is None else (sample_weight,))), y_pred)
 
@@ -62,7 +72,13 @@ class SegmentationLoss(keras.losses.Loss):
         return value[tf.newaxis] if reduction == "mean" else value
 
     def get_config(self):
-        return {**super().get_config(), **self.options}
+        return {**super().get_config(), **self._config, **{name: _plain(v) for name, v in self.options.items()}}
+
+
+def _plain(value):
+    """Arrays and tensors as lists, which is what Keras gives back from a file."""
+    value = value.numpy() if hasattr(value, "numpy") else value
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _weights(sample_weight, y_pred):

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 import losses
+from losses import statistics
 from tests.losses.inputs import ids_and_logits, mask_and_logits, value_and_gradient
 
 
@@ -108,3 +109,35 @@ def test_deep_supervision_of_a_sum_with_maps_and_unknown_sizes():
     np.testing.assert_allclose(dynamic(ids, logits, small), expected)
     with pytest.raises(ValueError, match="2 predictions"):
         losses.deep_supervision(ids, [logits, small], loss=losses.dice, weights=(1,))
+
+
+def test_deep_supervision_only_takes_labels_down():
+    ids, logits = ids_and_logits((2, 6, 5, 3))
+    with pytest.raises(ValueError, match=r"y_true has the axes of a prediction swapped.*\n.*height=5.*height=6"):
+        losses.deep_supervision(np.swapaxes(ids, 1, 2), [logits], loss=losses.dice)
+    with pytest.raises(ValueError, match="y_true has fewer pixels than a prediction"):
+        losses.deep_supervision(ids[:, ::2], [logits], loss=losses.dice)
+    with pytest.raises(ValueError, match="mask has fewer pixels"):
+        losses.deep_supervision(ids, [logits], loss=losses.dice, mask=np.ones((2, 6, 1)))
+    with pytest.raises(ValueError, match="y_true must be class ids"):
+        losses.deep_supervision(ids[0], [logits], loss=losses.dice)
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_terms_in_any_order_share_one_pass(activation, monkeypatch):
+    ids, logits = ids_and_logits()
+    made = []
+    for make in ("fused_sums", "plain_sums"):
+        one = getattr(statistics, make)
+        monkeypatch.setattr(statistics, make, lambda *a, one=one, **k: made.append(k["flags"]) or one(*a, **k))
+    cross_entropy = {"softmax": "cross_entropy", "sigmoid": "binary_cross_entropy"}[activation]
+    options = {"*": {"activation": activation}, "jaccard": {"squared": True}, "tversky": {"soft_label": True}}
+    options[cross_entropy] = {"label_smoothing": 0.1}
+    for name in (f"dice+{cross_entropy}+jaccard+tversky", f"jaccard+tversky+{cross_entropy}+dice"):
+        for fused in (True, False):
+            made.clear()
+            value = losses.build(name, options=options | {"*": options["*"] | {"fused": fused}})(ids, logits)
+            assert len(made) == 1
+            for term, part in value.parts.items():
+                alone = getattr(losses, term)(ids, logits, activation=activation, **options.get(term, {}))
+                np.testing.assert_allclose(part, alone, rtol=1e-12)

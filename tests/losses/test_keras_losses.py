@@ -56,6 +56,22 @@ def test_config_round_trip_and_unknown_options():
     assert again.get_config() == made.get_config() and again.options == {"alpha": 0.2, "ignore_id": 255}
     with pytest.raises(TypeError, match="did you mean 'smooth_nr'"):
         keras_losses.Dice(smoth_nr=1)
+    arrays = {"distances": 1 - np.eye(4), "dtype": "float64", "reduction": "sum"}
+    again = keras.losses.deserialize(keras.losses.serialize(keras_losses.WassersteinDice(**arrays)))
+    ids, logits = ids_and_logits()
+    expected = losses.wasserstein_dice(ids, logits, distances=arrays["distances"], reduction="sum")
+    assert again(ids, logits).dtype == tf.float64
+    np.testing.assert_allclose(again(ids, logits), expected, rtol=1e-12)
+
+
+def test_what_keras_would_let_pass_is_told():
+    ids, logits = ids_and_logits(dtype="float32")
+    with pytest.raises(TypeError, match="int32 has no gradient"):
+        keras_losses.Dice()(ids, tf.cast(logits > 0, tf.int32))
+    with pytest.raises(ValueError, match="no other mean"):
+        keras_losses.Dice(reduction="mean_with_sample_weight")
+    with pytest.raises(ValueError, match="none of the 4 classes"):
+        keras_losses.Dice()(ids + 1, logits)
 
 
 def small_model():
