@@ -35,8 +35,7 @@ def mcc(problem, *, smooth_nr=0.0, smooth_dr=1e-5, count_smooth=0.0):
     """
     sums = region_sums(problem)
     true_positive = sums.intersection
-    false_positive = sums.prediction - true_positive
-    false_negative = sums.target - true_positive
+    false_positive, false_negative = sums.wrong, sums.missed
     true_negative = sums.pixels - sums.prediction - false_negative
     agree = tf.equal(false_positive, 0) & tf.equal(false_negative, 0)
     true_positive, false_positive, false_negative, true_negative = (

@@ -14,7 +14,7 @@ import tensorflow as tf
 from losses.averages import power
 from losses.definition import loss
 from losses.options import choose, in_range
-from losses.reduction import absent_policy, ratio, reduce_classes, reduce_groups
+from losses.reduction import ABSENT, absent_policy, lost_share, ratio, reduce_classes, reduce_groups
 from losses.statistics import RegionSums, region_sums
 from losses.sums import safe_log
 
@@ -46,8 +46,10 @@ def dice(problem, *, smooth_nr=1e-5, smooth_dr=1e-5, squared=False, soft_label=F
     classes as well unless given axes, with smooth_nr=0.
     """
     sums = region_sums(problem, squared=squared, soft_label=soft_label)
-    score = ratio(2 * sums.intersection + smooth_nr, sums.prediction + sums.target + smooth_dr)
-    return reduce_classes(problem, *absent_policy(problem, sums, _from_score(score, log_loss), absent))
+    values = dice_values(sums, smooth_nr, smooth_dr)
+    return reduce_classes(
+        problem, *absent_policy(problem, sums, minus_log_score(values) if log_loss else values, absent)
+    )
 
 
 @loss
@@ -66,9 +68,10 @@ def jaccard(
     half of this one.
     """
     sums = region_sums(problem, squared=squared, soft_label=soft_label)
-    union = sums.prediction + sums.target - sums.intersection
-    score = ratio(2 * sums.intersection + smooth_nr, 2 * union + smooth_dr)
-    return reduce_classes(problem, *absent_policy(problem, sums, _from_score(score, log_loss), absent))
+    values = lost_share(2 * sums.difference + smooth_dr - smooth_nr, 2 * sums.intersection + smooth_nr)
+    return reduce_classes(
+        problem, *absent_policy(problem, sums, minus_log_score(values) if log_loss else values, absent)
+    )
 
 
 @loss
@@ -97,8 +100,10 @@ def tversky(
     alpha is on false positives as in the paper, MONAI and segmentation-models-pytorch; keras.losses.Tversky 3.15.1 has
     it on false negatives, against its own documentation.
     """
-    index, sums = _tversky_index(problem, alpha, beta, smooth_nr, smooth_dr, squared, soft_label)
-    return reduce_classes(problem, *absent_policy(problem, sums, _from_score(index, log_loss), absent))
+    values, sums = _tversky_values(problem, alpha, beta, smooth_nr, smooth_dr, squared, soft_label)
+    return reduce_classes(
+        problem, *absent_policy(problem, sums, minus_log_score(values) if log_loss else values, absent)
+    )
 
 
 @loss
@@ -127,8 +132,8 @@ def focal_tversky(
     """
     if not gamma > 0:
         raise ValueError(f"focal_tversky: gamma must be positive. Received: {gamma=}")
-    index, sums = _tversky_index(problem, alpha, beta, smooth_nr, smooth_dr, squared, soft_label)
-    return reduce_classes(problem, *absent_policy(problem, sums, power(1 - index, 1 / gamma), absent))
+    values, sums = _tversky_values(problem, alpha, beta, smooth_nr, smooth_dr, squared, soft_label)
+    return reduce_classes(problem, *absent_policy(problem, sums, power(values, 1 / gamma), absent))
 
 
 @loss
@@ -145,7 +150,9 @@ def generalised_dice(
         weighting: "square" (1/Y^2), "simple" (1/Y) or "uniform" (1).
         smooth_nr, smooth_dr: added to sums of v times pixels, which are near 1/Y: 1e-5 would drown them in an image of
             512x512 pixels.   squared, soft_label: as for `dice`.
-        absent: a class with Y = 0 takes the largest weight of the others ("count"), or no part ("skip").
+        absent: a class with Y = 0 takes the largest weight of the others ("count", the authors' code; with no class
+            present the loss is 0). "skip": it takes no part. "penalty" and "zero": the mean over classes of what `dice`
+            puts in place of an absent class (its mean probability, or 0) and this loss of the others, once for each.
         class_weights multiply v.
 
     Returns:
@@ -153,24 +160,22 @@ def generalised_dice(
 
     MONAI's GeneralizedDiceLoss smooths by 1e-5, else the same. The Model Garden's: over the batch, Y + epsilon.
     """
-    choose(problem, weighting=(weighting, WEIGHTINGS), absent=(absent, ("count", "skip")))
+    choose(problem, weighting=(weighting, WEIGHTINGS), absent=(absent, ABSENT))
     sums = region_sums(problem, squared=squared, soft_label=soft_label)
     present = sums.target > 0
-    ones = tf.ones_like(sums.target)
     exponent = {"square": 2, "simple": 1, "uniform": 0}[weighting]
-    weights = ratio(ones, sums.target**exponent)
+    weights = tf.where(present, ratio(tf.ones_like(sums.target), sums.target**exponent), tf.zeros_like(sums.target))
     if absent == "count":
-        # Where no class is present nothing says how much one should weigh: 1 keeps the loss connected.
-        largest = tf.reduce_max(tf.where(present, weights, tf.zeros_like(weights)), axis=-1, keepdims=True)
-        largest = tf.where(largest > 0, largest, tf.ones_like(largest))
-        weights = tf.where(present, weights, largest * ones)
-    else:
-        weights = tf.where(present, weights, tf.zeros_like(weights))
+        most = tf.reduce_max(weights, axis=-1, keepdims=True) if exponent else tf.ones_like(weights)
+        weights = tf.where(present, weights, most)
     if problem.class_weights is not None:
         weights = weights * problem.class_weights
-    numerator = 2 * tf.reduce_sum(weights * sums.intersection, axis=-1) + smooth_nr
-    denominator = tf.reduce_sum(weights * (sums.prediction + sums.target), axis=-1) + smooth_dr
-    return reduce_groups(problem, 1 - ratio(numerator, denominator))
+    lost = tf.reduce_sum(weights * sums.difference, axis=-1) + smooth_dr - smooth_nr
+    values = lost_share(lost, 2 * tf.reduce_sum(weights * sums.intersection, axis=-1) + smooth_nr)
+    if absent in ("penalty", "zero"):
+        each = tf.where(present, values[:, tf.newaxis], tf.zeros_like(sums.target))
+        values = tf.reduce_mean(absent_policy(problem, sums, each, absent)[0], axis=-1)
+    return reduce_groups(problem, values)
 
 
 @loss
@@ -199,7 +204,7 @@ def log_cosh_dice(
     """
     choose(problem, mean_first=(mean_first, MEANS))
     sums = region_sums(problem, squared=squared, soft_label=soft_label)
-    values = 1 - ratio(2 * sums.intersection + smooth_nr, sums.prediction + sums.target + smooth_dr)
+    values = dice_values(sums, smooth_nr, smooth_dr)
     values, present = absent_policy(problem, sums, values, absent)
     if mean_first == "class":
         return reduce_classes(problem, _log_cosh(values), present)
@@ -223,16 +228,22 @@ def class_mean(problem, values, present=None):
     return ratio(tf.reduce_sum(values * present, axis=-1), tf.reduce_sum(present, axis=-1))
 
 
-def _tversky_index(problem, alpha, beta, smooth_nr, smooth_dr, squared, soft_label) -> tuple[tf.Tensor, RegionSums]:
+def dice_values(sums: RegionSums, smooth_nr, smooth_dr) -> tf.Tensor:
+    """1 - (2*I + smooth_nr) / (P + Y + smooth_dr), `[groups, k]`."""
+    return lost_share(sums.difference + smooth_dr - smooth_nr, 2 * sums.intersection + smooth_nr)
+
+
+def _tversky_values(problem, alpha, beta, smooth_nr, smooth_dr, squared, soft_label) -> tuple[tf.Tensor, RegionSums]:
     in_range(problem, alpha=(alpha, 0, None), beta=(beta, 0, None))
     sums = region_sums(problem, squared=squared, soft_label=soft_label)
-    hit, false_positive = sums.intersection, sums.prediction - sums.intersection
-    false_negative = sums.target - sums.intersection
-    return ratio(hit + smooth_nr, hit + alpha * false_positive + beta * false_negative + smooth_dr), sums
+    mistakes = alpha * sums.wrong + beta * sums.missed
+    return lost_share(mistakes + smooth_dr - smooth_nr, sums.intersection + smooth_nr), sums
 
 
-def _from_score(score, log_loss):
-    return -safe_log(score) if log_loss else 1 - score
+def minus_log_score(values):
+    """-log(score) of values 1 - score: exact at both ends, and finite."""
+    good = values < 0.5
+    return tf.where(good, -tf.math.log1p(-tf.where(good, values, tf.zeros_like(values))), -safe_log(1 - values))
 
 
 def _log_cosh(x):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from losses.sums import activate, neutral
+from losses.sums import Flags, activate, neutral
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -25,6 +25,7 @@ class Problem:
     all_reduce: this replica's sums to the global batch's, or None.
     fused: whether the region sums may take the memory-saving path.
     poison: scalar 1 or NaN in float64 (see `losses.checks`), or None.
+    wanted: the sums that the terms of a sum of losses will ask for, so that one pass makes them all.
     """
 
     loss: str
@@ -42,6 +43,7 @@ class Problem:
     all_reduce: Callable | None
     fused: bool
     poison: tf.Tensor | None
+    wanted: Flags = Flags()
     memo: dict = dataclasses.field(default_factory=dict)
 
     @property

@@ -6,6 +6,7 @@ import tensorflow as tf
 from losses.averages import negative_logs, power, space_mean
 from losses.definition import loss
 from losses.options import choose, in_range
+from losses.overlap import dice_values, minus_log_score
 from losses.reduction import ratio, reduce_classes, reduce_groups
 from losses.statistics import exact_sum, group_sum, image_sums, region_sums
 
@@ -33,8 +34,7 @@ def combo(problem, *, alpha=0.5, beta=0.5, smooth_nr=1e-5, smooth_dr=1e-5):
     y = problem.targets()
     cross = space_mean(problem, problem.select(beta * y * nll + (1 - beta) * (1 - y) * nll_absent))
     sums = region_sums(problem)
-    overlap = ratio(2 * sums.intersection + smooth_nr, sums.prediction + sums.target + smooth_dr)
-    return reduce_classes(problem, alpha * cross - (1 - alpha) * overlap)
+    return reduce_classes(problem, alpha * cross - (1 - alpha) * (1 - dice_values(sums, smooth_nr, smooth_dr)))
 
 
 WHOLE = "the cross-entropy is that of each pixel's own label"
@@ -70,8 +70,7 @@ def exp_log(
     """
     in_range(problem, dice_exponent=(dice_exponent, 0, None), cross_entropy_exponent=(cross_entropy_exponent, 0, None))
     sums = region_sums(problem)
-    overlap = ratio(2 * sums.intersection + smooth_nr, sums.prediction + sums.target + smooth_dr)
-    logs = tf.nn.relu(-tf.math.log(tf.maximum(overlap, tf.constant(1e-30, overlap.dtype))))
+    logs = tf.nn.relu(minus_log_score(dice_values(sums, smooth_nr, smooth_dr)))
     dice_part = tf.reduce_mean(power(logs, dice_exponent), axis=-1)
 
     nll, nll_absent = negative_logs(problem)
@@ -103,16 +102,16 @@ def tanimoto(problem, *, dual=True, smooth=1e-5):
 
     Source: Diakogiannis et al. 2020, "ResUNet-a", equations 4 and 5.
     """
-    raw = image_sums(problem, squared=True)
-    names = ("product", "prediction", "target", "prediction_squared", "target_squared", "pixels")
-    product, prediction, target, squared, target_squared, pixels = (group_sum(problem, raw[name]) for name in names)
-    agreement = ratio(product + smooth, squared + target_squared - product + smooth)
+    squares = region_sums(problem, squared=True)
+    union = squares.prediction + squares.target - squares.intersection
+    values = ratio(squares.difference, union + smooth)
     if dual:
-        # Of 1 - p and 1 - y, from the same sums.
-        both = pixels - prediction - target + product
-        rest = (pixels - 2 * prediction + squared) + (pixels - 2 * target + target_squared) - both
-        agreement = (agreement + ratio(both + smooth, rest + smooth)) / 2
-    return reduce_classes(problem, 1 - agreement)
+        # Of 1 - p and 1 - y, from the same sums; their squared difference is the same.
+        sums = region_sums(problem)
+        both = sums.pixels - sums.intersection - sums.difference
+        rest = 2 * (sums.pixels - sums.prediction - sums.target) + squares.prediction + squares.target - both
+        values = (values + ratio(squares.difference, rest + smooth)) / 2
+    return reduce_classes(problem, values)
 
 
 @loss
@@ -174,7 +173,7 @@ def nacl(problem, *, alpha=0.1, kernel_size=3, distance="l1"):
     choose(problem, distance=(distance, ("l1", "l2")), activation=(problem.activation, ("softmax",)))
     if kernel_size < 1 or kernel_size % 2 == 0:
         raise ValueError(f"nacl: kernel_size must be odd, such as 3. Received: kernel_size={kernel_size}")
-    sums = image_sums(problem)
+    sums = image_sums(problem, logs=True)
     nll, target = (problem.over_groups(tf.reduce_sum(sums[name], -1, keepdims=True)) for name in ("nll", "target"))
     labels = problem.targets()
     if problem.valid is not None:

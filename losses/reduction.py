@@ -14,6 +14,22 @@ def ratio(numerator: tf.Tensor, denominator: tf.Tensor) -> tf.Tensor:
     return tf.where(nonzero, numerator / safe, tf.zeros_like(numerator))
 
 
+@tf.custom_gradient
+def lost_share(lost: tf.Tensor, hit: tf.Tensor):
+    """`lost / (hit + lost)`: 1 - hit / (hit + lost) to all digits, and so is its gradient, at either end.
+
+    1 with a zero gradient where there is nothing.
+    """
+    whole = hit + lost
+    safe = tf.where(tf.not_equal(whole, 0), whole, tf.ones_like(whole))
+
+    def gradient(upstream):
+        scaled = tf.where(tf.not_equal(whole, 0), upstream / (safe * safe), tf.zeros_like(upstream))
+        return hit * scaled, -lost * scaled
+
+    return tf.where(tf.not_equal(whole, 0), lost / safe, tf.ones_like(whole)), gradient
+
+
 def reduce_classes(problem: Problem, values: tf.Tensor, present: tf.Tensor | None = None) -> tf.Tensor:
     """`[groups, k]` values to the loss.
 

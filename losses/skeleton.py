@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from losses.definition import loss
 from losses.options import in_range
+from losses.overlap import dice_values
 from losses.problem import Problem
 from losses.reduction import ratio, reduce_groups
 from losses.statistics import exact_sum, region_sums
@@ -56,7 +57,7 @@ def dice_cldice(problem, *, alpha=0.5, iterations=3, smooth_nr=1.0, smooth_dr=1.
     in_range(problem, alpha=(alpha, 0, 1))
     skeletons = _cldice(problem, iterations, smooth_nr, smooth_dr, epsilon)
     sums = region_sums(problem)
-    overlap = 1 - ratio(2 * sums.intersection + smooth_nr, sums.prediction + sums.target + smooth_dr)
+    overlap = dice_values(sums, smooth_nr, smooth_dr)
     return reduce_groups(problem, (1 - alpha) * tf.reduce_mean(overlap, axis=-1) + alpha * skeletons)
 
 

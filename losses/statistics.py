@@ -2,10 +2,11 @@
 
 For probabilities `p`, labels `y` and weights `w` (pixel weights, 0 where ignored), over the space of an image:
 
-    product = sum(w*p*y)   prediction = sum(w*p)   target = sum(w*y)   pixels = sum(w)
-    nll = sum(w*y*-log p)    nll_absent = sum(w*(1-y)*-log(1-p))   (not for a softmax)
+    product = sum(w*p*y)   missed = sum(w*(1-p)*y)   wrong = sum(w*p*(1-y))   target = sum(w*y)   pixels = sum(w)
+    nll = sum(w*y*-log p)    nll_absent = sum(w*(1-y)*-log(1-p))   (if asked for; the second not for a softmax)
 
-What follows them is arithmetic on a few `[batch, classes]` numbers in float64, with ordinary autodiff.
+What follows them is arithmetic on a few `[batch, classes]` numbers in float64, with ordinary autodiff. A loss is made
+of missed and wrong, not of 1 minus something near 1: so it is exact for a good prediction, too.
 """
 
 from typing import NamedTuple
@@ -20,17 +21,27 @@ from losses.sums import Flags, exact_sum, plain_sums
 __all__ = ["RegionSums", "exact_sum", "group_sum", "image_sums", "region_statistics", "region_sums"]
 
 
+# What of `image_sums` a region loss reads.
+SUMS = ("product", "wrong", "missed", "target", "pixels")
+SUMS += ("prediction_squared", "target_squared", "difference_squared", "distance")
+
+
 class RegionSums(NamedTuple):
     """Sums over what a loss sums over: `[groups, k]` float64; groups = images, or 1 for over="batch".
 
-    intersection: sum(p*y), or (P+Y-sum(abs(p-y)))/2 for soft labels.   prediction: sum(p), or sum(p^2) if squared.
-    target: sum(y), or sum(y^2).   pixels: sum(w), how much could be counted.
+    intersection: sum(p*y), or (P+Y-sum(abs(p-y)))/2 for soft labels.   prediction: P = sum(p), or sum(p^2) if squared.
+    target: Y = sum(y), or sum(y^2).   pixels: sum(w), how much could be counted.
+    wrong: P - intersection, the false positives.   missed: Y - intersection, the false negatives.
+    difference: wrong + missed.
     """
 
     intersection: tf.Tensor
     prediction: tf.Tensor
     target: tf.Tensor
     pixels: tf.Tensor
+    wrong: tf.Tensor
+    missed: tf.Tensor
+    difference: tf.Tensor
 
 
 @tf.autograph.experimental.do_not_convert
@@ -57,13 +68,17 @@ def region_statistics(y_true, y_pred, *, squared: bool = False, soft_label: bool
 def region_sums(problem: Problem, *, squared: bool = False, soft_label: bool = False) -> RegionSums:
     """Sums over each image, or over the (global) batch, for the classes that count."""
     raw = image_sums(problem, squared=squared, distance=soft_label and not squared)
+    raw = {name: group_sum(problem, value) for name, value in raw.items() if name in SUMS}
+    hit, wrong, missed, target = raw["product"], raw["wrong"], raw["missed"], raw["target"]
+    prediction, difference = hit + wrong, wrong + missed
     if squared:
-        prediction, target, intersection = raw["prediction_squared"], raw["target_squared"], raw["product"]
-    else:
-        prediction, target, intersection = raw["prediction"], raw["target"], raw["product"]
-        if soft_label:
-            intersection = (prediction + target - raw["distance"]) / 2
-    return RegionSums(*(group_sum(problem, x) for x in (intersection, prediction, target, raw["pixels"])))
+        prediction, target, difference = raw["prediction_squared"], raw["target_squared"], raw["difference_squared"]
+        wrong, missed = prediction - hit, target - hit
+    elif soft_label:
+        difference, excess = raw["distance"], wrong - missed
+        wrong, missed = (difference + excess) / 2, (difference - excess) / 2
+        hit = prediction - wrong
+    return RegionSums(hit, prediction, target, raw["pixels"], wrong, missed, difference)
 
 
 def group_sum(problem: Problem, per_image: tf.Tensor) -> tf.Tensor:
@@ -71,14 +86,19 @@ def group_sum(problem: Problem, per_image: tf.Tensor) -> tf.Tensor:
     return problem.over_groups(problem.select(per_image))
 
 
-def image_sums(problem: Problem, *, squared=False, distance=False, smoothing=False) -> dict[str, tf.Tensor]:
+def image_sums(problem: Problem, **flags: bool) -> dict[str, tf.Tensor]:
     """Named sums `[b, c]` in float64 over the space of each image, for all classes, counted or not.
 
-    Always product, prediction, target, pixels, nll (and nll_absent but for a softmax); besides, as asked for:
-    prediction_squared and target_squared; distance = sum(w*abs(p-y)); for label smoothing nll_all = sum(w*-log p), and
-    nll_absent_all = sum(w*-log(1-p)) but for a softmax.
+    Always product, missed, wrong, target, pixels. Besides, as asked for by name,
+        squared: prediction_squared, target_squared, and difference_squared = sum(w*(p-y)^2);
+        distance: sum(w*abs(p-y));
+        logs: nll, and nll_absent but for a softmax;
+        smoothing (with logs): nll_all = sum(w*-log p), and nll_absent_all = sum(w*-log(1-p)) but for a softmax.
     """
-    wanted = Flags(squared, distance, smoothing)
+    # The fused pass over a softmax has the logarithms at hand.
+    at_hand = problem.fused and problem.activation == "softmax"
+    wanted = Flags(*(a or b for a, b in zip(Flags(**flags), problem.wanted, strict=True)))
+    wanted = wanted._replace(logs=wanted.logs or wanted.smoothing or at_hand)
     for made, sums in problem.memo.items():
         if all(has or not asked for has, asked in zip(made, wanted, strict=True)):
             return sums

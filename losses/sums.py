@@ -18,6 +18,7 @@ class Flags(NamedTuple):
     squared: bool = False
     distance: bool = False
     smoothing: bool = False
+    logs: bool = False
 
 
 def exact_sum(values: tf.Tensor) -> tf.Tensor:
@@ -25,15 +26,22 @@ def exact_sum(values: tf.Tensor) -> tf.Tensor:
     return sum_rows(to_rows(values))
 
 
-def sum_rows(rows: tf.Tensor) -> tf.Tensor:
+@tf.custom_gradient
+def sum_rows(rows: tf.Tensor):
     """`[b, rows, row, c]` summed over rows and row: `[b, c]` float64."""
+    shape, dtype = tf.shape(rows), rows.dtype
     for _ in range(PAIRINGS):
         half = (rows.shape[2] + 1) // 2
         second = rows[:, :, half:]
         if rows.shape[2] % 2:
             second = tf.pad(second, [[0, 0], [0, 0], [0, 1], [0, 0]])
         rows = rows[:, :, :half] + second
-    return tf.reduce_sum(tf.cast(rows, tf.float64), axis=[1, 2])
+
+    def gradient(upstream):
+        # A sum's gradient is the same for all its terms; left to itself, each slice above would fill a tensor with it.
+        return tf.broadcast_to(tf.cast(upstream, dtype)[:, tf.newaxis, tf.newaxis, :], shape)
+
+    return tf.reduce_sum(tf.cast(rows, tf.float64), axis=[1, 2]), gradient
 
 
 def to_rows(values: tf.Tensor, pad_with=0) -> tf.Tensor:
@@ -68,13 +76,37 @@ def _row_length(pixels: int) -> int | None:
 
 def sum_names(activation: str | None, flags: Flags) -> list[str]:
     """The sums `plain_sums` returns, in order; the gradient passes through all but target, target_squared, pixels."""
-    names = ["product", "prediction", "nll"]
-    names += ["nll_absent"] if activation != "softmax" else []
-    names += ["prediction_squared", "target_squared"] if flags.squared else []
+    absent = activation != "softmax"
+    names = ["product", "missed", "wrong"]
+    names += ["nll"] + ["nll_absent"] * absent if flags.logs else []
+    names += ["prediction_squared", "difference_squared", "target_squared"] if flags.squared else []
     names += ["distance"] if flags.distance else []
-    names += ["nll_all"] if flags.smoothing else []
-    names += ["nll_absent_all"] if flags.smoothing and activation != "softmax" else []
+    names += ["nll_all"] + ["nll_absent_all"] * absent if flags.smoothing else []
     return [*names, "target", "pixels"]
+
+
+def sum_terms(names, p, q, y, nll, nll_absent):
+    """What each sum of these names adds up, `[b, *space, c]`, of p and q = 1 - p.
+
+    The logarithms may be None where no name asks for them. Differences are made of q, so that none of them is what is
+    left of two numbers near 1: of a good prediction the mistakes are all that counts.
+    """
+    terms = {
+        "product": lambda: p * y,
+        "missed": lambda: q * y,
+        "wrong": lambda: p * (1 - y),
+        "target": lambda: y,
+        "pixels": lambda: tf.ones_like(y),
+        "prediction_squared": lambda: p * p,
+        "difference_squared": lambda: tf.square(p * (1 - y) - q * y),
+        "target_squared": lambda: y * y,
+        "distance": lambda: tf.abs(p * (1 - y) - q * y),
+        "nll": lambda: y * nll,
+        "nll_absent": lambda: (1 - y) * nll_absent,
+        "nll_all": lambda: nll,
+        "nll_absent_all": lambda: nll_absent,
+    }
+    return [terms[name]() for name in names]
 
 
 def plain_sums(scores, labels, weights, *, activation, flags: Flags, is_ids: bool) -> dict[str, tf.Tensor]:
@@ -92,22 +124,22 @@ def plain_sums(scores, labels, weights, *, activation, flags: Flags, is_ids: boo
     scores = neutral(tf.cast(scores, dtype), weights)
     y = tf.one_hot(labels, scores.shape[-1], dtype=dtype) if is_ids else tf.cast(labels, dtype)
     p = activate(scores, activation)
-    terms = {"product": p * y, "prediction": p, "target": y, "pixels": tf.ones_like(y)}
-    if flags.squared:
-        terms |= {"prediction_squared": p * p, "target_squared": y * y}
-    if flags.distance:
-        terms["distance"] = tf.abs(p - y)
-    if activation == "softmax":
-        nll, nll_absent = -tf.nn.log_softmax(scores), None
-    elif activation == "sigmoid":
+    q = complement(p, scores, activation)
+    names, nll, nll_absent = sum_names(activation, flags), None, None
+    if flags.logs and activation == "softmax":
+        nll = -tf.nn.log_softmax(scores)
+    elif flags.logs and activation == "sigmoid":
         nll, nll_absent = tf.nn.softplus(-scores), tf.nn.softplus(scores)
-    else:
-        nll, nll_absent = -safe_log(p), -safe_log(1 - p)
-    terms |= {"nll": y * nll, "nll_all": nll}
-    if nll_absent is not None:
-        terms |= {"nll_absent": (1 - y) * nll_absent, "nll_absent_all": nll_absent}
-    weigh = (lambda x: x) if weights is None else (lambda x: x * tf.cast(weights, dtype))
-    return {name: exact_sum(weigh(terms[name])) for name in sum_names(activation, flags)}
+    elif flags.logs:
+        nll, nll_absent = -safe_log(p), -safe_log(q)
+    *names, pixels = names
+    terms = sum_terms(names, p, q, y, nll, nll_absent)
+    if weights is not None:
+        weights = tf.cast(weights, dtype)
+        terms = [term * weights for term in terms]
+    sums = {name: exact_sum(term) for name, term in zip(names, terms, strict=True)}
+    counted = exact_sum(tf.ones_like(y[..., :1]) if weights is None else weights)
+    return sums | {pixels: tf.broadcast_to(counted, tf.shape(sums["target"]))}
 
 
 def neutral(scores: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
@@ -124,7 +156,22 @@ def activate(scores: tf.Tensor, activation: str | None) -> tf.Tensor:
     return tf.sigmoid(scores) if activation == "sigmoid" else scores
 
 
+def complement(p: tf.Tensor, scores: tf.Tensor, activation: str | None) -> tf.Tensor:
+    """1 - p with the digits that a subtraction from 1 would lose where p is near 1."""
+    if activation == "sigmoid":
+        return tf.sigmoid(-scores)
+    if activation is None:
+        return 1 - p
+    # Above 1/2 there is one class only, and 1 - p is what the others have.
+    others = tf.where(p > 0.5, tf.zeros_like(p), p)
+    return tf.where(p > 0.5, tf.reduce_sum(others, axis=-1, keepdims=True), 1 - p)
+
+
 def safe_log(p: tf.Tensor) -> tf.Tensor:
     """log(p) of given probabilities: finite at 0, and with a gradient there (a clip would have none)."""
-    floor = tf.constant(1e-15 if p.dtype == tf.float64 else 1e-7, p.dtype)
-    return tf.math.log(p + tf.stop_gradient(tf.maximum(p, floor) - p))
+    return tf.math.log(p + tf.stop_gradient(tf.maximum(p, log_floor(p.dtype)) - p))
+
+
+def log_floor(dtype) -> tf.Tensor:
+    """The least probability a logarithm is taken of."""
+    return tf.constant(1e-15 if dtype == tf.float64 else 1e-7, dtype)

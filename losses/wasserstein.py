@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from losses.definition import loss
 from losses.options import choose
-from losses.reduction import ratio, reduce_groups
+from losses.reduction import lost_share, reduce_groups
 from losses.statistics import exact_sum, group_sum
 
 WHOLE = "probability is moved between all classes, so none can be left out"
@@ -17,9 +17,8 @@ def wasserstein_dice(problem, *, distances, weighting="default", background=0, s
     `W = sum_c M[label, c] * p_c` is the distance a pixel's probability has to be moved (0 to 1, `M` divided by its
     maximum). With `a` the weight of a pixel's label, sums over the space of one image (or of the batch):
 
-        "default":  TP = sum(a * (1 - W)),  a = 0 for the background and 1 otherwise;   1 - (2 TP + nr) / (2 TP + sum(W)
-        + dr) "gdl":      a = 1 / (pixels of the label + 1);                     1 - (2 TP + nr) / (sum(a * (2 - W)) +
-        dr)
+        "default":  1 - (2 TP + nr) / (2 TP + sum(W) + dr), TP = sum(a * (1 - W)), a = 0 for the background, else 1
+        "gdl":      1 - (2 TP + nr) / (sum(a * (2 - W)) + dr), a = 1 / (pixels of the label + 1)
 
     Soft labels take the mean of their labels' rows of `M`. A sigmoid raises: it has no distribution over classes to
     move.
@@ -57,12 +56,12 @@ def wasserstein_dice(problem, *, distances, weighting="default", background=0, s
     if weighting == "default":
         weight = tf.one_hot(background, classes, on_value=0.0, off_value=1.0, dtype=tf.float64)
         hit = tf.reduce_sum(weight * (volume - moved), axis=-1)
-        bottom = 2 * hit + tf.reduce_sum(moved, axis=-1)
+        lost = tf.reduce_sum(moved, axis=-1)
     else:
         weight = 1 / (volume + 1)
         hit = tf.reduce_sum(weight * (volume - moved), axis=-1)
-        bottom = tf.reduce_sum(weight * (2 * volume - moved), axis=-1)
-    return reduce_groups(problem, 1 - ratio(2 * hit + smooth_nr, bottom + smooth_dr))
+        lost = tf.reduce_sum(weight * moved, axis=-1)
+    return reduce_groups(problem, lost_share(lost + smooth_dr - smooth_nr, 2 * hit + smooth_nr))
 
 
 def _matrix(distances, classes, dtype):

@@ -169,14 +169,13 @@ def test_connected_and_finite_whatever_the_input(name, smooth, case):
     ids, logits, options = degenerate_inputs()[case]
     options = options | {"smooth_nr": smooth, "smooth_dr": smooth}
     function = getattr(losses, name)
-    policies = ("count", "skip") if name == "generalised_dice" else ("count", "skip", "zero", "penalty")
-    for activation in ("softmax", "sigmoid"):
-        for absent in policies:
-            for dtype in ("float32", "float16"):
-                value, gradient = value_and_gradient(
-                    function, ids, tf.constant(logits, dtype), activation=activation, absent=absent, **options
-                )
-                assert np.isfinite(value) and np.isfinite(gradient).all(), (activation, absent, dtype)
+    ways = [("softmax", "count", "float16"), ("softmax", "zero", "float32"), ("softmax", "penalty", "bfloat16")]
+    ways += [("sigmoid", "count", "float32"), ("sigmoid", "skip", "float16")]
+    for activation, absent, dtype in ways:
+        value, gradient = value_and_gradient(
+            function, ids, tf.constant(logits, dtype), activation=activation, absent=absent, **options
+        )
+        assert np.isfinite(value) and np.isfinite(gradient).all(), (activation, absent, dtype)
     p = tf.nn.softmax(tf.constant(logits, tf.float32))
     value, gradient = value_and_gradient(function, ids, p, from_logits=False, **options)
     assert np.isfinite(value) and np.isfinite(gradient).all()
@@ -195,6 +194,39 @@ def test_policies_for_an_absent_class():
     np.testing.assert_allclose(dice("skip"), formula[0])
     np.testing.assert_allclose(dice("zero"), formula[0] / 2)
     np.testing.assert_allclose(dice("penalty"), (formula[0] + np.mean(p[..., 1])) / 2)
+
+
+def test_policies_of_generalised_dice():
+    ids, logits = ids_and_logits((1, 4, 4, 3))
+    ids = np.where(ids == 2, 0, ids)
+    p = tf.nn.softmax(logits)
+
+    def gdl(policy, ids=ids, **options):
+        return float(losses.generalised_dice(ids, logits, absent=policy, **options))
+
+    present = gdl("skip")
+    np.testing.assert_allclose(gdl("zero"), present * 2 / 3)
+    np.testing.assert_allclose(gdl("penalty"), (present * 2 + np.mean(p[..., 2])) / 3)
+    assert present < gdl("count")
+    # With nothing at all, only a penalty says what is wrong.
+    empty = {"ids": np.zeros_like(ids), "include_background": False}
+    assert gdl("count", **empty) == gdl("skip", **empty) == gdl("zero", **empty) == 0
+    np.testing.assert_allclose(gdl("penalty", **empty), np.mean(p[..., 1:]))
+
+
+@every_region_loss
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_a_good_prediction_keeps_its_digits(name, activation):
+    """Of a loss of 1e-6 float32 keeps six digits, where 1 minus a score would keep one."""
+    ids, _ = ids_and_logits((2, 8, 8, 3))
+    good = tf.constant(13.0 * np.eye(3)[ids] - 5, tf.float32) + tf.constant(np.linspace(0, 1, 3), tf.float32)
+    for options in ({}, {"soft_label": True}) + (() if "tversky" in name else ({"squared": True},)):
+        for form, fused in ((ids, True), (np.eye(3)[ids], True), (ids, False)):
+            given = {"activation": activation, "smooth_nr": 0, "smooth_dr": 0, "fused": fused, **options}
+            right, slope = value_and_gradient(getattr(losses, name), form, tf.cast(good, tf.float64), **given)
+            value, gradient = value_and_gradient(getattr(losses, name), form, good, **given)
+            np.testing.assert_allclose(value, right, rtol=1e-6)
+            np.testing.assert_allclose(gradient, slope, rtol=0, atol=0.05 * np.abs(slope).max())
 
 
 def test_the_default_has_a_slope_towards_an_empty_mask():

@@ -132,7 +132,7 @@ def test_second_derivatives_are_those_of_the_plain_path():
             outer.watch(logits)
             with tf.GradientTape() as inner:
                 inner.watch(logits)
-                sums = image_sums(prepare(ids, logits, loss="test", fused=is_fused), squared=True)
+                sums = image_sums(prepare(ids, logits, loss="test", fused=is_fused), squared=True, logs=True)
                 value = tf.reduce_sum(sums["product"] / (1 + sums["prediction_squared"])) + tf.reduce_sum(
                     sums["nll"] ** 2
                 )
@@ -164,7 +164,7 @@ def test_sums_by_hand():
 def test_names_are_those_of_the_sums():
     ids, logits = ids_and_logits()
     for activation in ("softmax", "sigmoid"):
-        flags = Flags(True, True, True)
+        flags = Flags(True, True, True, True)
         made = plain_sums(logits, tf.constant(ids), None, activation=activation, flags=flags, is_ids=True)
         assert list(made) == sum_names(activation, flags)
 
