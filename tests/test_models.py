@@ -14,7 +14,8 @@ from trainer.errors import UserError
 from trainer.models import build_model
 from trainer.models.build import logits_per_pixel, size_multiple
 from trainer.models.dropout import Dropout
-from trainer.models.normalization import BatchNormalization, with_global_statistics
+from trainer.models.normalization import BatchNormalization
+from trainer.models.synchronization import with_global_statistics
 
 SMALL = Model(width=4, depth=2)
 

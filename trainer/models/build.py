@@ -13,7 +13,7 @@ from configs.schema import Config
 from trainer.errors import EXIT_FAILED, UserError
 from trainer.imports import load_attribute
 from trainer.models.encoder_unet import encoder_unet
-from trainer.models.normalization import synchronize
+from trainer.models.synchronization import synchronize
 from trainer.models.unet import unet
 from trainer.preconditions import check_model
 

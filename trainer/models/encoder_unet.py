@@ -12,7 +12,7 @@ from configs.schema import Model
 from trainer.errors import UserError
 from trainer.models.blocks import conv_block, logits_head, step_up
 from trainer.models.dropout import Dropout
-from trainer.models.normalization import with_global_statistics
+from trainer.models.synchronization import with_global_statistics
 
 # Side of the image, in pixels, by which the strides of feature maps are found.
 _SIDE = 64

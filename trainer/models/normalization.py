@@ -63,35 +63,6 @@ class BatchNormalization(keras.layers.Layer):
                 "synchronized": self.synchronized}  # fmt: skip
 
 
-def synchronize(model: keras.Model) -> None:
-    """Makes every batch normalisation of Keras's in a model take its statistics over all replicas, from now on."""
-    # keras.Model has no public way to all nested layers.
-    for layer in model._flatten_layers(include_self=False, recursive=True):
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.synchronized = True
-
-
-def with_global_statistics(model: keras.Model, momentum: float, synchronized: bool) -> keras.Model:
-    """A copy of a functional model, with its weights, whose batch normalisation is the one above.
-
-    The networks of keras.applications come with Keras's: with statistics of a replica, and moving averages whose
-    momentum of 0.999 needs thousands of steps. A layer without gamma or beta stays Keras's own, synchronised.
-    """
-
-    def copy(layer):
-        if type(layer) is not keras.layers.BatchNormalization:
-            return layer.__class__.from_config(layer.get_config())
-        if layer.scale and layer.center:
-            return BatchNormalization(momentum, layer.epsilon, synchronized, name=layer.name)
-        return layer.__class__.from_config(
-            {**layer.get_config(), "momentum": momentum, "synchronized": synchronized, "dtype": "float32"}
-        )
-
-    copied = keras.models.clone_model(model, clone_function=copy)
-    copied.set_weights(model.get_weights())
-    return copied
-
-
 def _normalize(x, gamma, beta, epsilon: float, synchronized: bool):
     """Training-mode normalisation; returns y, the mean, and the variance by n - 1, float32."""
     context = tf.distribute.get_replica_context()

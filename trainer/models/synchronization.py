@@ -1,0 +1,36 @@
+"""Batch normalisation over the global batch in networks that were not written for it: Keras's own, and users'."""
+
+from __future__ import annotations
+
+import keras
+
+from trainer.models.normalization import BatchNormalization
+
+
+def synchronize(model: keras.Model) -> None:
+    """Makes every batch normalisation of Keras's in a model take its statistics over all replicas, from now on."""
+    # keras.Model has no public way to all nested layers.
+    for layer in model._flatten_layers(include_self=False, recursive=True):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True
+
+
+def with_global_statistics(model: keras.Model, momentum: float, synchronized: bool) -> keras.Model:
+    """A copy of a functional model, with its weights, whose batch normalisation is that of `trainer.models.normalization`.
+
+    The networks of keras.applications come with Keras's: with statistics of a replica, and moving averages whose
+    momentum of 0.999 needs thousands of steps. A layer without gamma or beta stays Keras's own, synchronised.
+    """
+
+    def copy(layer):
+        if type(layer) is not keras.layers.BatchNormalization:
+            return layer.__class__.from_config(layer.get_config())
+        if layer.scale and layer.center:
+            return BatchNormalization(momentum, layer.epsilon, synchronized, name=layer.name)
+        return layer.__class__.from_config(
+            {**layer.get_config(), "momentum": momentum, "synchronized": synchronized, "dtype": "float32"}
+        )
+
+    copied = keras.models.clone_model(model, clone_function=copy)
+    copied.set_weights(model.get_weights())
+    return copied
