@@ -16,7 +16,7 @@ def synchronize(model: keras.Model) -> None:
 
 
 def with_global_statistics(model: keras.Model, momentum: float, synchronized: bool) -> keras.Model:
-    """A copy of a functional model, with its weights, whose batch normalisation is that of `trainer.models.normalization`.
+    """A copy of a functional model, with its weights, whose batch normalisation is ours.
 
     The networks of keras.applications come with Keras's: with statistics of a replica, and moving averages whose
     momentum of 0.999 needs thousands of steps. A layer without gamma or beta stays Keras's own, synchronised.
