@@ -23,7 +23,10 @@ class StandardizeImage(layers.Layer):
     def call(self, images):
         mean = keras.ops.mean(images, axis=(1, 2, 3), keepdims=True)
         variance = keras.ops.mean(keras.ops.square(images - mean), axis=(1, 2, 3), keepdims=True)
-        return (images - mean) / keras.ops.sqrt(keras.ops.maximum(variance, 1.0))
+        deviation = keras.ops.sqrt(keras.ops.maximum(variance, 1.0))
+        # The outer maximum changes nothing but this: TensorFlow rewrites x / sqrt(v) to x * rsqrt(v), whose last bit
+        # depends on how many images are beside this one.
+        return (images - mean) / keras.ops.maximum(deviation, 1.0)
 
 
 def scale_input(images, how: str):

@@ -115,18 +115,25 @@ def _affine(x, gamma, beta, mean, variance, epsilon: float):
 
 
 def _sum(x):
-    """Sum over batch and space, float64 `[channels]`: rows in float32 first, since one float32 accumulator drifts."""
-    return tf.reduce_sum(tf.cast(tf.reduce_sum(x, axis=2), tf.float64), axis=(0, 1))
+    """Sum over batch and space, float64 `[channels]`."""
+    return tf.reduce_sum(_sum_of_each(x), axis=0)
+
+
+def _sum_of_each(x):
+    """Sum over space, float64 `[batch, channels]`: rows in float32 first, since one float32 accumulator drifts."""
+    return tf.reduce_sum(tf.cast(tf.reduce_sum(x, axis=2), tf.float64), axis=1)
 
 
 def _sums(x):
     """Sum and sum of squares, float64 `[channels]`.
 
-    Squares are taken about a value near the mean and moved to zero in float64, where the mean's own square, which
-    may be a million times the variance, costs no digits.
+    Squares are taken about a value near the image's mean and moved to zero in float64, where the mean's own square,
+    which may be a million times the variance, costs no digits. All float32 arithmetic is within an image, so that it
+    rounds alike whatever other images are on the replica.
     """
-    near = tf.reduce_mean(x[:, ::16, ::16], axis=(0, 1, 2))
-    total, about = _sum(x), _sum(tf.math.squared_difference(x, near))
-    near = tf.cast(near, tf.float64)
-    pixels = tf.cast(tf.reduce_prod(tf.shape(x)[:-1]), tf.float64)
-    return total, about + near * (2.0 * total - pixels * near)
+    near = tf.reduce_mean(x[:, ::16, ::16], axis=(1, 2), keepdims=True)
+    total, about = _sum_of_each(x), _sum_of_each(tf.math.squared_difference(x, near))
+    near = tf.cast(near[:, 0, 0], tf.float64)
+    pixels = tf.cast(tf.reduce_prod(tf.shape(x)[1:-1]), tf.float64)
+    squares = about + near * (2.0 * total - pixels * near)
+    return tf.reduce_sum(total, axis=0), tf.reduce_sum(squares, axis=0)
