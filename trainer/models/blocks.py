@@ -6,6 +6,7 @@ import keras
 from keras import layers
 
 from configs.schema import Model
+from trainer.models.convolution import Conv2D
 from trainer.models.normalization import BatchNormalization
 
 
@@ -56,7 +57,7 @@ def conv_block(x, channels: int, config: Model, name: str, synchronized: bool):
     by_channel = config.normalization == "batch" or (config.normalization == "group" and _groups(channels) == channels)
     for i in (1, 2):
         part = f"{name}_{i}"
-        x = layers.Conv2D(
+        x = Conv2D(
             channels, 3, padding="same", use_bias=not by_channel,
             kernel_initializer="he_normal", name=f"{part}_conv",
         )(x)  # fmt: skip
@@ -79,4 +80,4 @@ def step_up(x, channels: int, config: Model, name: str):
 
 def logits_head(x, outputs: int, name: str = "logits"):
     """A 1x1 convolution in float32 whatever the policy: a loss on float16 logits has lost before it starts."""
-    return layers.Conv2D(outputs, 1, dtype="float32", name=name)(x)
+    return Conv2D(outputs, 1, dtype="float32", name=name)(x)
