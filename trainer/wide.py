@@ -23,7 +23,7 @@ _thread = threading.local()
 class WideVariables:
     """Float64 stand-ins of variables, for the time of one forward pass under a tape."""
 
-    def __init__(self, tape: tf.GradientTape):
+    def __init__(self, tape):
         self._tape = tape
         self._made: dict[int, tf.Tensor] = {}
 
@@ -46,7 +46,7 @@ class WideVariables:
 
 
 @contextlib.contextmanager
-def wide_variables(tape: tf.GradientTape, *, wanted: bool) -> Iterator[WideVariables]:
+def wide_variables(tape, *, wanted: bool) -> Iterator[WideVariables]:
     """Offers float64 stand-ins to the layers that are called inside, or, if not `wanted`, none."""
     made = WideVariables(tape)
     _thread.offered = made if wanted else None
