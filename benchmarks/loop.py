@@ -144,7 +144,7 @@ def fit(config: Config, in_one: int = 1) -> Callable[[int], None]:
     )  # fmt: skip
     batch = one_batch(config)
     data = tf.data.Dataset.from_tensors((batch["image"], batch["label"])).repeat()
-    return lambda steps: model.fit(data, steps_per_epoch=steps, epochs=1, verbose=0)
+    return lambda steps: model.fit(data, steps_per_epoch=steps, epochs=1, shuffle=False, verbose=0)
 
 
 def measure(loops: dict[str, Callable[[int], None]], steps: int, rounds: int) -> dict[str, list[tuple[float, float]]]:
@@ -176,7 +176,7 @@ def table(title: str, times: dict[str, list[tuple[float, float]]], reference: st
         print(flush=True)
 
 
-def compare_loops(name: str, rounds: int | None) -> None:
+def compare_loops(name: str, rounds: int | None, *, deterministic: bool) -> None:
     size = SIZES[name]
     config = size.config()
     with tempfile.TemporaryDirectory() as folder:
@@ -186,6 +186,8 @@ def compare_loops(name: str, rounds: int | None) -> None:
             "fit": fit(config),
             "fit, in one": fit(config, size.steps),
         }
+        if deterministic:
+            loops["ours, deterministic"] = ours(dataclasses.replace(config, deterministic=True), folder)
         times = measure(loops, size.steps, rounds or size.rounds)
     table(
         f"{name}: width {size.width}, depth {size.depth}, batch {size.batch} of {size.crop}x{size.crop}, "
@@ -224,13 +226,14 @@ def main() -> None:
     parser.add_argument("--sizes", default="tiny,unet", help=f"any of {','.join(SIZES)} (default both)")
     parser.add_argument("--rounds", type=int, help="rounds of each (default 15 and 11)")
     parser.add_argument("--workers", type=int, default=0, help="also compare so many workers with one process")
+    parser.add_argument("--deterministic", action="store_true", help="also this loop with config.deterministic")
     parser.add_argument("--as_worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.as_worker:
         as_worker(SIZES["unet"].steps, options.rounds)
         return
     for name in filter(None, options.sizes.split(",")):
-        compare_loops(name, options.rounds)
+        compare_loops(name, options.rounds, deterministic=options.deterministic)
     if options.workers:
         compare_workers(options.workers)
 

@@ -21,6 +21,7 @@ from trainer.preconditions import check_compiled, check_model
 from trainer.reports import Totals
 from trainer.state import TrainState
 from trainer.sums import GlobalSums
+from trainer.wide import wide_variables
 
 
 def make_train_steps(
@@ -40,20 +41,20 @@ def make_train_steps(
     check_model(state.model, strategy)
     check_compiled(config, state.model, objective.batchwide, n)
     model, variables = state.model, state.trainable
-    skips = _skips_nonfinite(config, state)
+    skips, wide = _skips_nonfinite(config, state), _adds_in_float64(config)
     # What the forward pass itself writes (batch normalisation's moving statistics) is put back when a step is skipped.
     written = [v.value for v in model.non_trainable_variables if v.dtype.startswith("float")] if skips else []
 
     def share_of_loss(images, labels, all_reduce):
         """One micro-batch of one replica: the loss, and its share of the global one, scaled against underflow."""
-        with tf.GradientTape() as tape:
+        with tf.GradientTape() as tape, wide_variables(tape, wanted=wide) as stand_ins:
             outputs = model(images, training=True)
             value = objective(labels, outputs, all_reduce)
             loss = tf.add_n([value.total, *model.losses]) if model.losses else value.total
             share = loss / (n * m)
             if state.loss_scale.enabled:
                 share *= tf.convert_to_tensor(state.loss_scale.scale)
-        gradients = tape.gradient(share, variables)
+        gradients = stand_ins.gradients(share, variables)
         if config.guard.missing != "off":
             guard.check_traced(
                 loss, variables, gradients, watched=tape.watched_variables(),
@@ -86,6 +87,8 @@ def make_train_steps(
             done = [g for g in gradients if g is not None] if m > 1 else []
         if n > 1:
             gradients, report = _sum_over_replicas(gradients, report / n)
+        # What layers told in float64 is rounded here, once.
+        gradients = [None if g is None else tf.cast(g, v.dtype) for g, v in zip(gradients, variables, strict=True)]
         return gradients, report, before
 
     def apply(gradients, factor):
@@ -135,6 +138,12 @@ def _skips_nonfinite(config: Config, state: TrainState) -> bool:
     return how == "skip" or (how == "auto" and state.loss_scale.enabled)
 
 
+def _adds_in_float64(config: Config) -> bool:
+    """Whether gradients are to round alike on any number of replicas, where devices compute an image alike on each."""
+    accelerators = [d for d in tf.config.list_logical_devices() if d.device_type in ("GPU", "TPU")]
+    return config.deterministic and not config.train.jit_compile and not accelerators
+
+
 def _add(a, b):
     return None if a is None else a + b
 
@@ -145,11 +154,12 @@ def _first(strategy, value):
 
 
 def _sum_over_replicas(gradients, report):
-    """One all-reduce for all gradients and the report; a None stays one."""
+    """One all-reduce for all gradients and the report, of one type so that one is enough; a None stays one."""
     present = [g for g in gradients if g is not None]
-    *summed, report = sum_over_replicas([*present, report])
+    wide = any(g.dtype == tf.float64 for g in present)
+    *summed, total = sum_over_replicas([tf.cast(g, tf.float64) if wide else g for g in [*present, report]])
     summed = iter(summed)
-    return [None if g is None else next(summed) for g in gradients], report
+    return [None if g is None else next(summed) for g in gradients], tf.cast(total, report.dtype)
 
 
 def _average(strategy, state: TrainState, decay: float) -> None:

@@ -6,6 +6,7 @@ import keras
 from keras import layers
 
 from configs.schema import Model
+from trainer.models.convolution import Conv2D
 from trainer.models.normalization import BatchNormalization
 
 
@@ -23,7 +24,10 @@ class StandardizeImage(layers.Layer):
     def call(self, images):
         mean = keras.ops.mean(images, axis=(1, 2, 3), keepdims=True)
         variance = keras.ops.mean(keras.ops.square(images - mean), axis=(1, 2, 3), keepdims=True)
-        return (images - mean) / keras.ops.sqrt(keras.ops.maximum(variance, 1.0))
+        deviation = keras.ops.sqrt(keras.ops.maximum(variance, 1.0))
+        # The outer maximum changes nothing but this: TensorFlow rewrites x / sqrt(v) to x * rsqrt(v), whose last bit
+        # depends on how many images are beside this one.
+        return (images - mean) / keras.ops.maximum(deviation, 1.0)
 
 
 def scale_input(images, how: str):
@@ -53,7 +57,7 @@ def conv_block(x, channels: int, config: Model, name: str, synchronized: bool):
     by_channel = config.normalization == "batch" or (config.normalization == "group" and _groups(channels) == channels)
     for i in (1, 2):
         part = f"{name}_{i}"
-        x = layers.Conv2D(
+        x = Conv2D(
             channels, 3, padding="same", use_bias=not by_channel,
             kernel_initializer="he_normal", name=f"{part}_conv",
         )(x)  # fmt: skip
@@ -76,4 +80,4 @@ def step_up(x, channels: int, config: Model, name: str):
 
 def logits_head(x, outputs: int, name: str = "logits"):
     """A 1x1 convolution in float32 whatever the policy: a loss on float16 logits has lost before it starts."""
-    return layers.Conv2D(outputs, 1, dtype="float32", name=name)(x)
+    return Conv2D(outputs, 1, dtype="float32", name=name)(x)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from trainer import wide
 from trainer.allreduce import sum_over_replicas
 
 
@@ -50,7 +51,9 @@ class BatchNormalization(keras.layers.Layer):
         gamma, beta = tf.convert_to_tensor(self.gamma.value), tf.convert_to_tensor(self.beta.value)
         if not (training and self.trainable):
             return _affine(x, gamma, beta, self.moving_mean.value, self.moving_variance.value, self.epsilon)
-        y, mean, variance = _normalize(x, gamma, beta, self.epsilon, self.synchronized)
+        variables = wide.offered()
+        told = [variables.of(v) for v in (self.gamma, self.beta)] if variables else [gamma, beta]
+        y, mean, variance = _normalize(x, gamma, beta, told, self.epsilon, self.synchronized)
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving + (1.0 - self.momentum) * (tf.stop_gradient(batch) - moving))
         return y
@@ -63,8 +66,11 @@ class BatchNormalization(keras.layers.Layer):
                 "synchronized": self.synchronized}  # fmt: skip
 
 
-def _normalize(x, gamma, beta, epsilon: float, synchronized: bool):
-    """Training-mode normalisation; returns y, the mean, and the variance by n - 1, float32."""
+def _normalize(x, gamma, beta, told, epsilon: float, synchronized: bool):
+    """Training-mode normalisation; returns y, the mean, and the variance by n - 1, float32.
+
+    `told` is what the gradients of gamma and beta are handed to: themselves, or their float64 stand-ins.
+    """
     context = tf.distribute.get_replica_context()
     replicas = context.num_replicas_in_sync if synchronized and context is not None else 1
     pixels = tf.cast(tf.reduce_prod(tf.shape(x)[:-1]) * replicas, tf.float64)
@@ -81,7 +87,7 @@ def _normalize(x, gamma, beta, epsilon: float, synchronized: bool):
     mean, variance = tf.cast(mean64, tf.float32), tf.cast(spread / pixels, tf.float32)
 
     @tf.custom_gradient
-    def normalize(x, gamma, beta, mean64, mean, variance):
+    def normalize(x, told_gamma, told_beta, gamma, beta, mean64, mean, variance):
         # The statistics come in as arguments, so that TensorFlow, which looks for variables between the arguments of
         # such a function and its results, does not look through the other replicas. x's own share in them is in dx.
         def gradient(dy):
@@ -96,12 +102,13 @@ def _normalize(x, gamma, beta, epsilon: float, synchronized: bool):
             tilt = -slope * tf.square(scale) * tf.cast(all_centred / pixels, tf.float32)
             shift = -slope * tf.cast(all_beta / pixels, tf.float32)
             dx = wide_dy * slope + _affine(wide, tilt, shift, mean, tf.ones_like(mean), 0.0)
-            d_gamma = tf.cast(centred, tf.float32) * scale
-            return tf.cast(dx, x.dtype), d_gamma, tf.cast(d_beta, tf.float32), None, None, None
+            d_gamma = centred * tf.cast(scale, tf.float64)
+            d_gamma, d_beta = tf.cast(d_gamma, told_gamma.dtype), tf.cast(d_beta, told_beta.dtype)
+            return tf.cast(dx, x.dtype), d_gamma, d_beta, None, None, None, None, None
 
         return _affine(x, gamma, beta, mean, variance, epsilon), gradient
 
-    y = normalize(x, gamma, beta, mean64, mean, variance)
+    y = normalize(x, *told, tf.stop_gradient(gamma), tf.stop_gradient(beta), mean64, mean, variance)
     return y, mean, tf.cast(spread / tf.maximum(pixels - 1.0, 1.0), tf.float32)
 
 
@@ -117,18 +124,20 @@ def _affine(x, gamma, beta, mean, variance, epsilon: float):
 
 
 def _sum(x):
-    """Sum over batch and space, float64 `[channels]`: rows in float32 first, since one float32 accumulator drifts."""
-    return tf.reduce_sum(tf.cast(tf.reduce_sum(x, axis=2), tf.float64), axis=(0, 1))
+    """Sum over batch and space, float64 `[channels]`."""
+    return tf.reduce_sum(wide.sum_over_space(x), axis=0)
 
 
 def _sums(x):
     """Sum and sum of squares, float64 `[channels]`.
 
-    Squares are taken about a value near the mean and moved to zero in float64, where the mean's own square, which
-    may be a million times the variance, costs no digits.
+    Squares are taken about a value near the image's mean and moved to zero in float64, where the mean's own square,
+    which may be a million times the variance, costs no digits. All float32 arithmetic is within an image, so that it
+    rounds alike whatever other images are on the replica.
     """
-    near = tf.reduce_mean(x[:, ::16, ::16], axis=(0, 1, 2))
-    total, about = _sum(x), _sum(tf.math.squared_difference(x, near))
-    near = tf.cast(near, tf.float64)
-    pixels = tf.cast(tf.reduce_prod(tf.shape(x)[:-1]), tf.float64)
-    return total, about + near * (2.0 * total - pixels * near)
+    near = tf.reduce_mean(x[:, ::16, ::16], axis=(1, 2), keepdims=True)
+    total, about = wide.sum_over_space(x), wide.sum_over_space(tf.math.squared_difference(x, near))
+    near = tf.cast(near[:, 0, 0], tf.float64)
+    pixels = tf.cast(tf.reduce_prod(tf.shape(x)[1:-1]), tf.float64)
+    squares = about + near * (2.0 * total - pixels * near)
+    return tf.reduce_sum(total, axis=0), tf.reduce_sum(squares, axis=0)
