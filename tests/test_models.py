@@ -14,6 +14,7 @@ from trainer.errors import UserError
 from trainer.models import build_model
 from trainer.models.build import logits_per_pixel, size_multiple
 from trainer.models.dropout import Dropout
+from trainer.models.group_normalization import GroupNormalization
 from trainer.models.normalization import BatchNormalization
 from trainer.models.synchronization import with_global_statistics
 
@@ -78,6 +79,45 @@ def test_an_encoder_from_keras_applications():
     assert kinds == {BatchNormalization}
     with pytest.raises(UserError, match="no network 'MobileNetV9'"):
         build_model(Config(model=Model(name="encoder_unet", encoder="MobileNetV9")))
+
+
+# --- group normalisation
+
+
+@pytest.mark.parametrize(("channels", "groups"), [(8, 8), (6, 2), (4, 1)])
+def test_group_normalisation_is_the_formula_and_its_gradient_is_right(channels, groups):
+    layer, x, weights = GroupNormalization(groups), noise(3, 6, 5, channels), noise(3, 6, 5, channels, seed=1)
+    layer.build(x.shape)
+    layer.gamma.assign(np.linspace(0.5, 2.0, channels))
+    layer.beta.assign(np.linspace(-1.0, 1.0, channels))
+
+    def both(x, gamma, beta, normalised):
+        with tf.GradientTape() as tape:
+            tape.watch([x, gamma, beta])
+            y = normalised(x, gamma, beta)
+            value = tf.reduce_sum(y * tf.cast(weights, y.dtype))
+        return y, *tape.gradient(value, [x, gamma, beta])
+
+    def formula(x, gamma, beta):
+        grouped = tf.reshape(x, (3, 6, 5, groups, channels // groups))
+        mean, variance = tf.nn.moments(grouped, [1, 2, 4], keepdims=True)
+        return gamma * tf.reshape((grouped - mean) / tf.sqrt(variance + 1e-3), x.shape) + beta
+
+    found = both(tf.constant(x), layer.gamma.value, layer.beta.value, lambda x, gamma, beta: layer(x))
+    expected = both(*(tf.constant(np.float64(v)) for v in (x, layer.gamma.numpy(), layer.beta.numpy())), formula)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-4)
+
+
+def test_group_normalisation_takes_large_images_and_half_precision():
+    # Far from zero: with one float32 sum over the pixels, as in Keras's layer, the mean here is 0.06.
+    x = np.float32(1000.0) + noise(1, 384, 384, 2)
+    y = GroupNormalization(2, dtype="float32")(x).numpy().astype("float64")
+    assert np.abs(y.mean((0, 1, 2))).max() < 1e-3 and np.abs(y.std((0, 1, 2)) - 1.0).max() < 1e-3
+    half = GroupNormalization(2, dtype="mixed_float16")(tf.cast(100.0 * noise(1, 64, 64, 2), tf.float16))
+    assert half.dtype == tf.float16 and np.isfinite(half.numpy()).all()
+    with pytest.raises(ValueError, match="6 channels cannot be shared out among 4 groups"):
+        GroupNormalization(4).build((None, 8, 8, 6))
 
 
 # --- batch normalisation

@@ -7,6 +7,7 @@ from keras import layers
 
 from configs.schema import Model
 from trainer.models.convolution import Conv2D
+from trainer.models.group_normalization import GroupNormalization
 from trainer.models.normalization import BatchNormalization
 
 
@@ -44,7 +45,7 @@ def normalize(x, config: Model, name: str, synchronized: bool):
     if config.normalization == "batch":
         return BatchNormalization(config.norm_momentum, synchronized=synchronized, name=f"{name}_bn")(x)
     if config.normalization == "group":
-        return layers.GroupNormalization(groups=_groups(x.shape[-1]), dtype="float32", name=f"{name}_gn")(x)
+        return GroupNormalization(_groups(x.shape[-1]), name=f"{name}_gn")(x)
     return x
 
 
