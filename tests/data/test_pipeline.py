@@ -15,9 +15,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-# No public name takes determinism back; the rest of the suite runs without.
-from tensorflow.python.framework.config import disable_op_determinism
-
 from tests.data.making import changed, config_for, make_folder, picture, save
 from trainer.data import DataError, data_error_from, evaluation_batches, open_data, training_batches
 
@@ -204,31 +201,6 @@ def test_examples_are_loaded_from_any_thread(config):
     for thread in threads:
         thread.join()
     assert [found[i] for i in range(COUNT)] == expected
-
-
-@pytest.fixture
-def deterministic_operations():
-    tf.config.experimental.enable_op_determinism()
-    yield
-    disable_op_determinism()
-
-
-def test_deterministic_operations_do_not_make_examples_one_at_a_time(config, deterministic_operations):
-    source = open_data(changed(config, cache_mib=0, workers=2)).train
-    expected = [batch["index"].numpy().tolist() for batch in training_batches(source, config, start_step=0, steps=4)]
-    # The first examples of two batches have to be in the making at once, or the first of all waits in vain.
-    meeting, waiting = threading.Barrier(2, timeout=20), threading.Semaphore(2)
-    read = source.load_compact
-
-    def meeting_once(index):
-        if waiting.acquire(blocking=False):
-            meeting.wait()
-        return read(index)
-
-    source.load_compact = meeting_once
-    two = changed(config, cache_mib=0, workers=2)
-    found = [batch["index"].numpy().tolist() for batch in training_batches(source, two, start_step=0, steps=4)]
-    assert found == expected
 
 
 @pytest.fixture
