@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -208,6 +209,40 @@ def test_a_kill_while_a_step_is_saved_again_loses_neither(workdir, monkeypatch, 
     saved, damage = checkpoint.read_newest(workdir)
     assert saved.step == 2 and saved.host["best_score"] in (0.5, 0.75) and not damage
     assert sorted(os.listdir(checkpoint.folder_of(workdir))) == ["step_00000001", "step_00000002"]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1 MiB of its own; where this process may not mount one the test is skipped."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = shutil.which("mount")
+    asked = mount and subprocess.run([mount, "-t", "tmpfs", "-o", "size=1m", "tmpfs", place], capture_output=True)
+    if not asked or asked.returncode:
+        pytest.skip("a file system can be mounted by root alone")
+    yield str(place)
+    subprocess.run(["umount", place], check=True)
+
+
+def test_a_full_disk_and_one_that_became_read_only_leave_the_earlier_ones_whole(small_disk):
+    arrays = {"model/a/kernel": np.random.default_rng(0).random((300, 150))}  # 360 kB: two fit, a third does not
+    for step in (1, 2):
+        checkpoint.write(small_disk, step, arrays, {})
+    before = sorted(os.listdir(checkpoint.folder_of(small_disk)))
+    for step in (3, 2):
+        # Another step, and the same step again, which stays until the new one is whole.
+        with pytest.raises(OSError, match="No space left on device"):
+            checkpoint.write(small_disk, step, arrays, {"again": True})
+        assert sorted(os.listdir(checkpoint.folder_of(small_disk))) == before
+    saved, damage = checkpoint.read_newest(small_disk)
+    assert saved.step == 2 and saved.host == {} and not damage
+    checkpoint.prune(small_disk, 1, None)
+    checkpoint.write(small_disk, 3, arrays, {})
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    with pytest.raises(OSError, match="Read-only file system"):
+        checkpoint.write(small_disk, 4, arrays, {})
+    assert checkpoint.list_steps(small_disk) == [2, 3]
+    assert checkpoint.find(small_disk, "latest").step == 3
 
 
 def test_a_kill_while_old_ones_are_removed_leaves_no_half_of_one(workdir, monkeypatch):

@@ -92,6 +92,7 @@ def test_a_signal_is_handed_on_once(tmp_path):
         [sys.executable, "-m", "trainer.launch", "--workers=2", "--", *command],
         cwd=os.path.dirname(os.path.dirname(os.path.abspath(__file__))), stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
+    assert "listen on all network interfaces" in process.stdout.readline()
     seen = [process.stdout.readline(), process.stdout.readline()]
     process.send_signal(signal.SIGTERM)
     out, _ = process.communicate(timeout=60)

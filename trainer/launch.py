@@ -1,8 +1,9 @@
 """Starts several workers on one machine: `python -m trainer.launch --workers=2 -- python main.py …`.
 
-Each gets a TF_CONFIG with a free port on the loopback interface. Their output is shown with a prefix. When one ends
-badly all are ended, and they start again together, from the last checkpoint, up to `--restarts` times. A scheduler
-(Kubernetes, Slurm) does the same for workers on several machines; see docs/cluster.md.
+Each gets a TF_CONFIG with a free port and talks to the others over the loopback interface; TensorFlow's servers
+listen on all interfaces, whatever the address says, and know no password, which is said. Their output is shown with a
+prefix. When one ends badly all are ended, and they start again together, from the last checkpoint, up to `--restarts`
+times. A scheduler (Kubernetes, Slurm) does the same for workers on several machines; see docs/cluster.md.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if problems:
         print("\n".join(problems), file=sys.stderr)
         return EXIT_USAGE
+    if options.workers > 1:
+        _say("TensorFlow's servers listen on all network interfaces and ask for no password (docs/cluster.md)")
     return launch(command, options.workers, options.restarts)
 
 

@@ -59,7 +59,7 @@ def training_batches(
         return make_batch(source, config, range(first, first + size))
 
     def element(number):
-        image, label, index = tf.numpy_function(batch_of, [number], (tf.float32, tf.int32, tf.int64))
+        image, label, index = _call(batch_of, number, (tf.float32, tf.int32, tf.int64))
         image.set_shape((size, *crop, source.channels))
         label.set_shape((size, *crop))
         index.set_shape((size,))
@@ -124,7 +124,7 @@ def evaluation_batches(
 
     def element(number):
         types = (tf.float32, tf.int32, tf.int64, tf.float32, tf.int32)
-        image, label, index, valid, size = tf.numpy_function(example_of, [number], types)
+        image, label, index, valid, size = _call(example_of, number, types)
         image.set_shape((1, None, None, source.channels))
         label.set_shape((1, None, None))
         for value in (index, valid):
@@ -156,6 +156,12 @@ def _padded(source: Source, config: Config, index: int, multiple: int) -> tuple[
     label = np.pad(example.label.astype(np.int32), margin, constant_values=source.void_id)
     size = np.array([[height, width]], np.int32)
     return image[None], label[None], np.array([index], np.int64), np.ones(1, np.float32), size
+
+
+def _call(function, number, types):
+    # Stateless, as it is: what it gives depends on the number alone. A stateful function would be called by one thread
+    # at a time under --deterministic.
+    return tf.numpy_function(function, [number], types, stateful=False)
 
 
 def _in_parallel(numbers: tf.data.Dataset, element, config: Config, ahead: int) -> tf.data.Dataset:
