@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import logging
 import os
 
 import numpy as np
-from absl import logging
 
 from configs.schema import Data
 from trainer.data.errors import DataError, listed, shown
@@ -85,12 +85,13 @@ def _builder(data: Data):
 @contextlib.contextmanager
 def _without_warnings():
     """TFDS warns of a folder in which it finds no set; `_prepare` says it, and how to get it."""
-    before = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
+    logger = logging.getLogger("absl")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logging.set_verbosity(before)
+        logger.setLevel(before)
 
 
 def _prepare(builder, data: Data) -> None:
