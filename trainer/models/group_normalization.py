@@ -59,7 +59,10 @@ def _normalize(x, gamma, beta, told, groups: int, epsilon: float):
         floats = tf.cast(x, tf.float32)
         mean = _group_mean(_mean_over_space(floats), groups)
         centred = floats - mean
-        scale = tf.math.rsqrt(_group_mean(_mean_over_space(tf.square(centred)), groups) + epsilon)
+        variance = _group_mean(_mean_over_space(tf.square(centred)), groups) + epsilon
+        # The last bit of a float32 root depends on how many numbers are beside it.
+        precise = told_gamma.dtype == tf.float64
+        scale = tf.cast(tf.math.rsqrt(tf.cast(variance, tf.float64 if precise else tf.float32)), tf.float32)
 
         def gradient(dy):
             slope = tf.cast(dy, tf.float32)
