@@ -151,6 +151,29 @@ def test_a_broken_loss_ends_before_the_first_update_with_its_line(users_losses, 
         assert word in told
     assert "Traceback" not in told
     assert not os.path.isdir(os.path.join(tmp_path, "run", "checkpoints"))
+    # What the guard found is kept beside the curves; of an error that is the user's own it knows nothing.
+    notes = guard_notes(tmp_path / "run")
+    assert (f"losses_of_mine.py:{line}" in notes[-1]) if notes else loss == "broken"
+
+
+def test_a_warning_is_given_once_is_kept_and_training_goes_on(users_losses, tmp_path, capsys):
+    name = "--config.loss.name=losses_of_mine:detached"
+    flags = ["--config.train.length=2 steps", "--config.train.accumulate=2", "--config.evaluate.every=0 steps", *SMALL]
+    assert run(f"--workdir={tmp_path}/run", "--config.guard.missing=warn", name, *flags) == 0
+    told = capsys.readouterr().err
+    assert told.count("get no gradient from this loss") == 1 and f"{users_losses}:14" in told
+    (note,) = guard_notes(tmp_path / "run")
+    assert "**" in note and "losses_of_mine.py:14" in note
+
+
+def guard_notes(workdir):
+    """What TensorBoard shows under "guard", as markdown."""
+    events = EventAccumulator(str(workdir), size_guidance={"tensors": 0})
+    events.Reload()
+    if "guard" not in events.Tags()["tensors"]:
+        return []
+    assert events.SummaryMetadata("guard").plugin_data.plugin_name == "text"
+    return [event.tensor_proto.string_val[0].decode() for event in events.Tensors("guard")]
 
 
 def test_check_finds_the_score_that_was_meant_to_be_a_loss(tmp_path, capsys, monkeypatch):
@@ -161,3 +184,5 @@ def test_check_finds_the_score_that_was_meant_to_be_a_loss(tmp_path, capsys, mon
     monkeypatch.syspath_prepend(tmp_path)
     assert run("--mode=check", f"--workdir={tmp_path}/run", "--config.loss.name=scores_of_mine:dice", *SMALL) == 1
     assert "a score needs a minus" in capsys.readouterr().out
+    with Image.open(tmp_path / "run" / "check.png") as picture:
+        assert picture.size == (3 * 32, 4 * 32)

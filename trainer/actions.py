@@ -48,6 +48,10 @@ class Telling:
             self._trying(METRICS_FILE, lambda: self._log.append(step, kind, values))
         self.writer.scalars(step, {f"{kind}/{name}": value for name, value in values.items()})
 
+    def note(self, markdown: str, step: int | None = None) -> None:
+        """What the guard has to say, as text in TensorBoard; without a step, of the one that training goes on from."""
+        self.writer.text("guard", markdown, step)
+
     def evaluation(self, step: int, evaluation: Evaluation, panels: dict) -> None:
         self.numbers(step, "eval", evaluation.scalars(""))
         self.writer.panels(step, panels)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
+import os
 
+import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from configs.schema import Config
 from trainer import guard, terminal
@@ -14,9 +17,11 @@ from trainer.data import training_batches
 from trainer.imports import load_attribute
 from trainer.models.build import logits_per_pixel
 from trainer.objective import Objective
+from trainer.panels import colored, overlay, rgb
 from trainer.run import Run
 from trainer.step import make_train_steps
 
+_SHOWN = 4
 _OVERFIT_STEPS = 30
 # One batch seen thirty times: a model that learns at all takes its loss below this share of where it began.
 _OVERFIT_SHARE = 0.9
@@ -33,6 +38,23 @@ class Section:
     def __str__(self) -> str:
         marked = [f"  {line}" for line in self.lines] + [f"  PROBLEM: {problem}" for problem in self.problems]
         return "\n".join([self.title, *marked])
+
+
+def show_batch(run: Run) -> Section:
+    """Writes the first training images with their labels, as the model gets them: cropped and augmented."""
+    path = os.path.join(run.workdir, "check.png")
+    data = run.data
+    batch = next(iter(training_batches(run.data.train, run.config, start_step=0, steps=1)))
+    rows = []
+    for image, label in zip(batch["image"][:_SHOWN].numpy(), batch["label"][:_SHOWN].numpy(), strict=True):
+        parts = rgb(image), colored(label, data.classes, data.void_id), overlay(image, label, classes=data.classes)
+        rows.append(np.concatenate(parts, axis=1))
+    try:
+        os.makedirs(run.workdir, exist_ok=True)
+        Image.fromarray(np.concatenate(rows)).save(path)
+    except OSError as error:
+        return Section("Pictures", (f"{path} cannot be written: {error.strerror}",))
+    return Section("Pictures", (f"image, label and both, {len(rows)} times, as the model gets them: {path}",))
 
 
 def check_loss(objective: Objective, config: Config) -> Section:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
+from typing import NoReturn
 
 import numpy as np
 
@@ -21,6 +23,10 @@ from trainer.run import Run
 
 # Files in bad_batches/: data that are bad throughout must not fill the disk.
 _MOST_KEPT = 20
+_ONLY_IN_TRAINING = (
+    "  Computed again in one piece the gradients are finite: the overflow comes from the arithmetic of this precision "
+    "or from the split over replicas."
+)
 
 
 class Divergence:
@@ -29,8 +35,9 @@ class Divergence:
     # The reason with which the loop ends when it is to begin again from a checkpoint.
     WENT_BACK = "went back to a checkpoint"
 
-    def __init__(self, run: Run):
-        self._run = run
+    def __init__(self, run: Run, note: Callable[[int, str], None]):
+        """`note` puts a text about a step, in Markdown, where the run's curves are."""
+        self._run, self._note = run, note
         self._skipped = int(run.state.skipped.numpy())
         self._warned: set[str] = set()
 
@@ -48,7 +55,7 @@ class Divergence:
         if skipped > self._skipped and not state.loss_scale.enabled:
             steps = state.recent_skipped.numpy()[-(skipped - self._skipped) :]
             for bad in steps[steps >= 0].tolist():
-                self._run.tell(f"step {bad}: skipped, {self._offenders()}. The batch: {self._keep_batch(bad)}")
+                self._tell(bad, f"step {bad}: skipped, {self._offenders()}. The batch: {self._keep_batch(bad)}")
         self._skipped = skipped
         in_row = int(state.in_row.numpy())
         if in_row > limit:
@@ -57,23 +64,37 @@ class Divergence:
                 if state.loss_scale.enabled
                 else ""
             )
-            raise UserError(
+            text = (
                 f"{in_row} steps in a row were skipped because of {self._offenders()}: more than "
                 "config.guard.max_skips="
                 f"{limit}, so nothing is learnt any more.{scale}\n  Lower --config.optimizer.learning_rate (now "
                 f"{self._run.config.optimizer.learning_rate:g}), or use --precision=mixed_bfloat16 or float32; "
-                "--config.guard.nonfinite=stop names the line.",
-                exit_code=EXIT_FAILED,
+                "--config.guard.nonfinite=stop names the line."
             )
+            raise UserError(text, exit_code=EXIT_FAILED, markdown=text)
         return None
 
-    def _stop(self, step: int):
-        where = self._keep_batch(step)
-        raise UserError(
-            f"Training stopped before the update of step {step}: {self._offenders()}.\n{self._explain(step)}\n"
-            f"  The batch: {where}. The weights are those of step {step}; the checkpoints before are whole.\n"
+    def _tell(self, step: int, line: str) -> None:
+        self._run.tell(line)
+        self._note(step, line)
+
+    def _stop(self, step: int) -> NoReturn:
+        self._end(
+            step,
+            f"Training stopped before the update of step {step}: {self._offenders()}.",
+            f"  The batch: {self._keep_batch(step)}. The weights are those of step {step}; the checkpoints before are "
+            "whole.\n"
             "  Other policies: --config.guard.nonfinite=skip (leave the batch out) or back (to the last checkpoint).",
+        )
+
+    def _end(self, step: int, what: str, more: str) -> NoReturn:
+        """Ends the run, with the line at which the batch's gradient stops being finite."""
+        report = self._explained(step)
+        found, markdown = (_ONLY_IN_TRAINING,) * 2 if report.ok else (str(report), report.to_markdown())
+        raise UserError(
+            f"{what}\n{found}\n{more}",
             exit_code=EXIT_FAILED,
+            markdown="\n\n".join([what, markdown, more]),
         )
 
     def _go_back(self, step: int) -> str:
@@ -81,29 +102,24 @@ class Divergence:
         where, offenders = self._keep_batch(step), self._offenders()
         skipped, returns, trained = run.host.skipped_data, run.host.returns, run.clock.trained
         if returns >= run.config.guard.max_skips:
-            raise UserError(
-                f"Step {step}: {offenders}, and the run went back {returns} times already, as often as "
-                f"config.guard.max_skips allows.\n{self._explain(step)}\n  The batch: {where}",
-                exit_code=EXIT_FAILED,
-            )
+            what = f"and the run went back {returns} times already, as often as config.guard.max_skips allows."
+            self._end(step, f"Step {step}: {offenders}, {what}", f"  The batch: {where}")
         bad = data_step(step, skipped)
         run.saver.wait()
         saved = find_start(run.workdir, run.devices, run.tell)
         if saved is None:
-            raise UserError(
-                f"Step {step}: {offenders}, and there is no checkpoint to go back to: none could be written.\n"
-                f"{self._explain(step)}\n  The batch: {where}",
-                exit_code=EXIT_FAILED,
-            )
+            what = "and there is no checkpoint to go back to: none could be written."
+            self._end(step, f"Step {step}: {offenders}, {what}", f"  The batch: {where}")
         run.go_on_from(saved)
         run.state.halted.assign(0)
         run.host.skipped_data, run.host.returns = sorted({*skipped, bad}), returns + 1
         run.host.trained = trained
         # At once: a run that is killed now must not meet that data again.
         run.save(again=True)
-        run.tell(
+        self._tell(
+            saved.step,
             f"step {step}: {offenders}; going back to step {saved.step} and leaving out the data of step {bad}. "
-            f"The batch: {where}"
+            f"The batch: {where}",
         )
         return self.WENT_BACK
 
@@ -139,17 +155,9 @@ class Divergence:
             return f"not kept ({error.strerror}: {path})"
         return path
 
-    def _explain(self, step: int) -> str:
+    def _explained(self, step: int) -> guard.Report:
         """Runs the batch again, once, with the guard looking for the operation and the line."""
-        run = self._run
-        batch = self._global_batch(step)
-        report = guard.explain(run.forward_loss(batch), run.state.trainable)
-        if report.ok:
-            return (
-                "  Computed again in one piece the gradients are finite: the overflow comes from the arithmetic of "
-                "this precision or from the split over replicas."
-            )
-        return str(report)
+        return guard.explain(self._run.forward_loss(self._global_batch(step)), self._run.state.trainable)
 
     def _warn_of_zeros(self) -> None:
         """Names, once, each variable whose gradient has been exactly zero for so many steps."""
@@ -163,8 +171,9 @@ class Divergence:
         if names:
             self._warned.update(names)
             shown = ", ".join(names[:6]) + (f", … ({len(names)} in all)" if len(names) > 6 else "")
-            self._run.tell(
+            self._tell(
+                self._run.step(),
                 f"warning: the gradient has been exactly zero for {limit} steps, so these do not learn: {shown}\n"
                 "  A dead ReLU, a saturated activation or a mask that is always 0 does this; "
-                "--mode=check names the line."
+                "--mode=check names the line.",
             )

@@ -23,12 +23,14 @@ class UserError(Exception):
         message: What happened, with names and numbers; why it is wrong; what to write instead.
         exit_code: What the process returns: 2 for a wrong command line, config or input (the default), 1 for a run that
             failed with a named cause.
+        markdown: The same for TensorBoard, where it is worth keeping there: what the guard found.
     """
 
     exit_code = EXIT_USAGE
 
-    def __init__(self, message: str, *, exit_code: int | None = None):
+    def __init__(self, message: str, *, exit_code: int | None = None, markdown: str = ""):
         super().__init__(message)
+        self.markdown = markdown
         if exit_code is not None:
             self.exit_code = exit_code
 

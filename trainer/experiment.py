@@ -168,8 +168,8 @@ def check(config: Config, options: Options) -> int:
     strategy.check_batch(config, devices.replicas)
     run = _build(config, options, devices, open_data(config), console.tell)
     sections = []
-    for look in (lambda: checkup.check_loss(run.objective, config), lambda: checkup.check_gradients(run),
-                 lambda: checkup.check_learning(run)):  # fmt: skip
+    for look in (lambda: checkup.show_batch(run), lambda: checkup.check_loss(run.objective, config),
+                 lambda: checkup.check_gradients(run), lambda: checkup.check_learning(run)):  # fmt: skip
         sections.append(look())
         console.tell(f"{sections[-1]}\n")
         if sections[-1].title == "Gradients" and sections[-1].problems:

@@ -27,14 +27,14 @@ def explain_failure(error: Exception, run: Run) -> UserError | None:
     """
     for inner in _chain(error):
         if isinstance(inner, guard.MissingGradientError) and hasattr(inner, "report"):
-            return _before_the_first_step(str(inner.report), run)
+            return _before_the_first_step(inner.report, run)
         if isinstance(inner, UserError):
             return inner
     paths = [variable.path for variable in run.state.trainable]
     for inner in _chain(error):
         lost = moved_names(inner, paths) if isinstance(inner, AttributeError) else None
         if lost is not None:
-            return _before_the_first_step(str(lost), run)
+            return _before_the_first_step(lost, run)
     bad_file = data_error_from(error)
     if bad_file is not None:
         return bad_file
@@ -42,13 +42,13 @@ def explain_failure(error: Exception, run: Run) -> UserError | None:
         batch = next(iter(training_batches(run.data.train, run.config, start_step=0, steps=1)))
         report = guard.explain_exception(error, run.forward_loss(batch), run.state.trainable)
         if report is not None and not report.ok:
-            return _before_the_first_step(str(report), run)
+            return _before_the_first_step(report, run)
     return _users_own(error)
 
 
-def _before_the_first_step(report: str, run: Run) -> UserError:
+def _before_the_first_step(report: guard.Report, run: Run) -> UserError:
     text = f"{report}\n\nNothing was trained: step {run.step()}, loss {run.objective.name}."
-    return UserError(text, exit_code=EXIT_FAILED)
+    return UserError(text, exit_code=EXIT_FAILED, markdown=report.to_markdown())
 
 
 def _is_of_the_users(error: Exception) -> bool:

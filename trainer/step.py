@@ -25,12 +25,14 @@ from trainer.wide import wide_variables
 
 
 def make_train_steps(
-    state: TrainState, objective: Objective, totals: Totals, strategy: tf.distribute.Strategy, config: Config
+    state: TrainState, objective: Objective, totals: Totals, strategy: tf.distribute.Strategy, config: Config,
+    warn: Callable[[guard.Report], None] = guard.Report.print,
 ) -> Callable[[object, tf.Tensor], None]:
     """Builds `train_steps(iterator, count)`: up to `count` steps in one call on the device.
 
     It ends early when a non-finite gradient stops the run (`state.halted`). `count` is an int64 tensor, so that no
-    number of steps traces again.
+    number of steps traces again. `warn` is called with what the guard finds where `config.guard.missing` is "warn",
+    once a trace of a replica's micro-batch.
 
     Raises (at once, or while tracing, before the first step):
       UserError: the model or the config cannot be trained so; see `trainer.preconditions`.
@@ -58,7 +60,7 @@ def make_train_steps(
         if config.guard.missing != "off":
             guard.check_traced(
                 loss, variables, gradients, watched=tape.watched_variables(),
-                allow=config.guard.allow, missing=config.guard.missing,
+                allow=config.guard.allow, missing=config.guard.missing, warn=warn,
             )  # fmt: skip
         gradients = [None if g is None else tf.convert_to_tensor(g) for g in gradients]
         return gradients, totals.of_micro_batch(loss, value.parts, labels, outputs)

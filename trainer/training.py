@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 
-from trainer import terminal
+from trainer import guard, terminal
 from trainer.actions import Evaluator, Reporter, Telling
 from trainer.bad_files import BadFiles
 from trainer.divergence import Divergence
@@ -46,11 +46,6 @@ def train_run(run: Run, options: Options, stop: Callable[[], bool]) -> int:
     bad_files = BadFiles(run)
     try:
         step, reason, evaluation = _train_to(plan.total, run, stop, bad_files)
-    except Exception as error:
-        explained = explain_failure(error, run)
-        if explained is None:
-            raise
-        raise explained from error
     finally:
         run.saver.wait()
     run.save()
@@ -77,12 +72,20 @@ def _train_to(
 ) -> tuple[int, str | None, Evaluation | None]:
     """The step reached, the reason for ending there or None, and the last evaluation."""
     config, plan = run.config, run.plan
+    warned: set[str] = set()
+
+    def warn(report: guard.Report) -> None:
+        if str(report) not in warned and run.devices.chief:  # each replica and micro-batch finds the same
+            warned.add(str(report))
+            report.print()
+            telling.note(report.to_markdown())
+
     train_steps = warn_of_retracing(
-        make_train_steps(run.state, run.objective, run.totals, run.strategy, config), run.tell
+        make_train_steps(run.state, run.objective, run.totals, run.strategy, config, warn), run.tell
     )
     score = make_evaluator(run.state.model, run.data, config, run.strategy, objective=run.objective)
     per_call = config.train.steps_per_call or (_STEPS_PER_CALL_OF_A_CLUSTER if run.devices.workers > 1 else 0)
-    divergence = Divergence(run)
+    divergence = Divergence(run, lambda step, markdown: telling.note(markdown, step))
     if config.guard.nonfinite == "back" and run.saver.last_step is None:
         run.save()  # the start, so that there is a checkpoint to go back to
 
@@ -109,6 +112,13 @@ def _train_to(
                 train_steps, iterator, read_step=run.step, total=total, actions=actions,
                 after_call=after_call, steps_per_call=per_call,
             )  # fmt: skip
+        except Exception as error:
+            explained = explain_failure(error, run)
+            if explained is None:
+                raise
+            if explained.markdown:
+                telling.note(explained.markdown, run.step())
+            raise explained from error
         finally:
             telling.writer.close()
         if reason != Divergence.WENT_BACK:

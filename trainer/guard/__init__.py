@@ -21,7 +21,7 @@ _HOMES = {
     "Report": "report",
     "MissingGradientError": "report",
     "explain_model": "keras_api",
-    "GradientGuard": "keras_api",
+    "GradientGuard": "keras_callback",
 }
 
 __all__ = sorted(_HOMES)

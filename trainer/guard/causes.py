@@ -22,11 +22,19 @@ def cut_findings(lineage: Lineage, affected: Iterable[Asked], kind: str = "missi
     edges: dict[tuple, Edge] = {}
     for one in affected:
         for edge in lineage.cuts(one.keys):
+            edge = _at_the_stop(lineage, edge)
             place = (*blame(lineage, edge), edge.site and edge.site.file, edge.site and edge.site.line)
             edges.setdefault(place, edge)
             if one.path not in by_place[place]:
                 by_place[place].append(one.path)
     return [finding_of(lineage, edges[place], paths, kind) for place, paths in by_place.items()]
+
+
+def _at_the_stop(lineage: Lineage, edge: Edge) -> Edge:
+    """`tf.stop_gradient(variable)` reads the variable with the tape stopped already: the stop is to blame, no block."""
+    if edge.way is Way.UNRECORDED and any(tensor.dtype == tf.resource for tensor in edge.op.inputs):
+        return next((e for e in lineage.leaving.get(edge.target, ()) if e.op and e.op.type == "StopGradient"), edge)
+    return edge
 
 
 def finding_of(lineage: Lineage, edge: Edge, paths: Iterable[str], kind: str = "missing", detail: str = "") -> Finding:
@@ -50,7 +58,7 @@ def blame(lineage: Lineage, edge: Edge) -> tuple[str, str | None]:
     if edge.way is Way.PYTHON:
         return "left_tensorflow", None
     if edge.way is Way.ASSIGN:
-        return "stateful_assign", None
+        return "stateful_assign", None if _into_variable(op) else op.type
     if edge.way is Way.UNRECORDED and op.type != "StopGradient":
         return "stop_gradient" if op.taped else "outside_tape", None
     if op.type == "StopGradient":
@@ -62,6 +70,11 @@ def blame(lineage: Lineage, edge: Edge) -> tuple[str, str | None]:
     if op.type == "Cast" and not differentiable(lineage.trace.tensors[edge.target]):
         return "integer_cast", op.type
     return "non_differentiable_op", op.type
+
+
+def _into_variable(op: Op) -> bool:
+    """Whether an op that writes writes into a variable; others put a value into a table or a queue."""
+    return "Assign" in op.type or op.type.startswith("ResourceScatter")
 
 
 def is_custom(op: Op) -> bool:

@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from trainer.guard.absent import absent_findings
 from trainer.guard.asked import Answer, Asked, is_finite, is_zero
-from trainer.guard.causes import cut_findings, integer_finding
+from trainer.guard.causes import cut_findings, integer_finding, place_fields
 from trainer.guard.inner import inner_gradient_findings
 from trainer.guard.lineage import Lineage
-from trainer.guard.nonfinite import failed_on_numbers, nonfinite_findings
+from trainer.guard.nonfinite import backward_failed_on_numbers, failed_on_numbers, nonfinite_findings
 from trainer.guard.owners import trainable_at_heart
 from trainer.guard.raised import explain_exception, raising
 from trainer.guard.recorder import Recording, is_value, record_run
@@ -32,6 +32,10 @@ def diagnose(forward_loss: Callable, asked: Sequence[Asked], answer: Answer) -> 
     lineage = lineage_with_python(recording, forward_loss, asked)
     findings = [] if asked else _empty(recording, lineage)
     missing = _missing(asked, answer, lineage)
+    if any(_should_learn(one, lineage) for one in missing):
+        whole = _record_whole(forward_loss, answer)  # functions that do something else when they run eagerly
+        if whole.error is None:
+            recording, lineage = whole, lineage_with_python(whole, forward_loss, asked)
     if missing:
         findings += missing_findings(recording, lineage, missing, asked, forward_loss)
     if asked:
@@ -39,10 +43,13 @@ def diagnose(forward_loss: Callable, asked: Sequence[Asked], answer: Answer) -> 
     if answer.gradients is not None:
         findings += _numeric(recording, lineage, forward_loss, asked, answer)
     elif answer.backward_error is not None:
-        findings = _unless_told(raising(lineage, asked), findings)
+        raised = raising(lineage, asked) or backward_failed_on_numbers(lineage, asked, answer.backward_error)
+        findings = _unless_told(raised, findings)
     if not findings and any(is_value(part) for part in tf.nest.flatten(answer.loss)):
         detail = "A part of the loss is a plain number, made by Python or NumPy; tape.gradient takes tensors alone."
-        findings.append(Finding("missing", "left_tensorflow", [one.path for one in asked], detail=detail))
+        last = next(reversed(recording.trace.escapes), None)
+        findings.append(Finding("missing", "left_tensorflow", [one.path for one in asked], detail=detail,
+                                **place_fields(last and last.site)))  # fmt: skip
     if answer.error is not None:
         return _or_raise(findings, asked, answer.error)
     return Report(tuple(findings), len(asked))
@@ -62,9 +69,20 @@ def _record(forward_loss: Callable, answer: Answer) -> Recording:
     with preserved():
         recording = record_run(forward_loss, answer.began)
     if recording.error is not None and answer.forward_error is None:
-        with preserved():  # what only runs as a graph is recorded as the call of a graph
-            recording = record_run(forward_loss, answer.began, flat=False)
+        recording = _record_whole(forward_loss, answer)  # what only runs as a graph
     return recording
+
+
+def _record_whole(forward_loss: Callable, answer: Answer) -> Recording:
+    """A run in which the call of a `tf.function` stays the call of a graph, with all its branches."""
+    with preserved():
+        return record_run(forward_loss, answer.began, flat=False)
+
+
+def _should_learn(one: Asked, lineage: Lineage) -> bool:
+    """Whether the recorded run knows no reason why a variable has no gradient."""
+    floats = one.dtype.is_floating or one.dtype.is_complex
+    return floats and not one.is_tensor and trainable_at_heart(one.variable) and lineage.distance_of(one.keys) == 0
 
 
 def _numeric(recording, lineage: Lineage, forward_loss, asked: Sequence[Asked], answer: Answer) -> list[Finding]:
@@ -80,8 +98,7 @@ def _numeric(recording, lineage: Lineage, forward_loss, asked: Sequence[Asked], 
         findings += zero_findings(recording, lineage, zeros, learning)
         idle = [one for one in zeros if lineage.distance_of(one.keys) is None]
         if idle:
-            with preserved():
-                whole = record_run(forward_loss, answer.began, flat=False)
+            whole = _record_whole(forward_loss, answer)
             findings += idle_findings(Lineage(whole.trace), idle) if whole.error is None else []
     return findings
 

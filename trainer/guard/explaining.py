@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Sequence
 
 import tensorflow as tf
@@ -80,13 +79,15 @@ def wanted(missing: str) -> bool:
     return missing != "off"
 
 
-def enforce(report: Report, allow: Sequence[str], missing: str) -> Report:
+def enforce(
+    report: Report, allow: Sequence[str], missing: str, warn: Callable[[Report], None] = Report.print
+) -> Report:
     """The report without what is allowed; raises or warns if something is left."""
     report = report.allowing(allow)
     if not report.ok and missing == "error":
         raise MissingGradientError(report)
     if not report.ok:
-        report.print(sys.stderr)
+        warn(report)
     return report
 
 

@@ -233,3 +233,11 @@ def loss_keys(loss) -> list[int]:
     """The keys of the tensors of a loss; a number made by Python has a key of its own."""
     parts = [part for part in tf.nest.flatten(loss, expand_composites=True) if part is not None]
     return [key(part) if tf.is_tensor(part) and hasattr(part, "_id") else FLOAT_LOSS for part in parts]
+
+def merged(edges: Iterable[Edge]) -> list[list[Edge]]:
+    """Edges grouped by op type and line, in the order in which they come."""
+    groups: dict[tuple, list[Edge]] = {}
+    for edge in edges:
+        site = edge.site
+        groups.setdefault((edge.op.type, site and site.file, site and site.line), []).append(edge)
+    return list(groups.values())

@@ -10,10 +10,11 @@ import tensorflow as tf
 from trainer.guard.asked import Asked, is_finite
 from trainer.guard.causes import chain_from, link_of, place_fields
 from trainer.guard.frames import site_of_error
-from trainer.guard.lineage import Edge, Lineage
+from trainer.guard.lineage import Edge, Lineage, merged
+from trainer.guard.probe import refused_numbers
 from trainer.guard.recorder import Recording
 from trainer.guard.report import Finding
-from trainer.guard.slopes import finite_keys, frontier, merged, slopes, tensors_of
+from trainer.guard.slopes import finite_keys, frontier, slopes, tensors_of
 from trainer.guard.trace import Op, key
 
 
@@ -37,7 +38,7 @@ def nonfinite_findings(recording: Recording, lineage: Lineage, affected: Sequenc
 
 def failed_on_numbers(recording: Recording, asked: Sequence[Asked], error: Exception) -> list[Finding]:
     """Findings for a forward pass in which an op refused its numbers: a NaN that was checked for, a singular matrix."""
-    if not isinstance(error, tf.errors.InvalidArgumentError) or not _ABOUT_NUMBERS.search(str(error)):
+    if not _is_about_numbers(error):
         return []
     paths = [one.path for one in asked]
     for op in recording.trace.ops:
@@ -45,9 +46,37 @@ def failed_on_numbers(recording: Recording, asked: Sequence[Asked], error: Excep
         if bad:
             return [_forward(recording, op, bad[0], paths)]
     named = re.search(r"\[Op:(\w+)\]", str(error))
-    words = re.sub(r"\{\{.*?\}\} ?|\[Op:\w+\].*", "", str(error)).strip()
     return [Finding("nonfinite", "nan_gradient", paths, op_type=named and named[1],
-                    detail=f"TensorFlow stopped: {words}", **place_fields(site_of_error(error)))]  # fmt: skip
+                    detail=f"TensorFlow stopped: {_words(error)}", **place_fields(site_of_error(error)))]  # fmt: skip
+
+
+def backward_failed_on_numbers(lineage: Lineage, asked: Sequence[Asked], error: Exception) -> list[Finding]:
+    """Findings for ops whose gradient function refuses the numbers of the forward pass: a singular matrix, say.
+
+    TensorFlow names the op that failed on the way back (MatrixInverse); the user wrote another (MatrixDeterminant).
+    """
+    if not _is_about_numbers(error):
+        return []
+    findings, tried = [], set()
+    for edge in lineage.edges():
+        if edge.op is None or edge.op.order in tried:
+            continue
+        tried.add(edge.op.order)
+        refusal = refused_numbers(edge.op)
+        paths = [one.path for one in asked if edge.source in lineage.descends_from(one.keys)] if refusal else []
+        if paths:
+            findings.append(Finding("nonfinite", "nan_gradient", paths, op_type=edge.op.type, op_name=edge.op.name,
+                                    detail=f"On the way back TensorFlow stopped: {_words(refusal)}",
+                                    chain=chain_from(lineage, edge), **place_fields(edge.site)))  # fmt: skip
+    return findings
+
+
+def _is_about_numbers(error: Exception) -> bool:
+    return isinstance(error, tf.errors.InvalidArgumentError) and bool(_ABOUT_NUMBERS.search(str(error)))
+
+
+def _words(error: Exception) -> str:
+    return re.sub(r"\{\{.*?\}\} ?|\[Op:\w+\].*", "", str(error)).strip()
 
 
 _ABOUT_NUMBERS = re.compile(r"\b(?:NaN|Inf|nan|inf|invertible|singular|Cholesky|not successful|converge)\b")

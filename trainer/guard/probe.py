@@ -99,13 +99,31 @@ def _refuses(op: Op, function) -> bool:
     """Whether the gradient function raises on real numbers as well, as the tape would call it."""
     if op.operation is not None:
         return False  # without numbers nobody can tell; a None of the tape's own would have shown
+    error = _error_on_numbers(op, function)
+    if error is not None:
+        op.refusal = f"{type(error).__name__}: {error}"
+    return error is not None
+
+
+def refused_numbers(op: Op) -> tf.errors.InvalidArgumentError | None:
+    """What the gradient function of an eager op raises about the numbers of this run, if it does."""
+    if op.operation is not None or op.backward is not None or op.opaque or op.opened:
+        return None
+    try:
+        function = gradient_function(op)
+    except LookupError:
+        return None
+    error = _error_on_numbers(op, function) if function is not None else None
+    return error if isinstance(error, tf.errors.InvalidArgumentError) else None
+
+
+def _error_on_numbers(op: Op, function) -> Exception | None:
     try:
         with tf.init_scope():
             function(as_operation(op), *[tf.ones_like(out) if _carries(out) else None for out in op.outputs])
     except Exception as error:  # whatever it raises, the backward pass raises as well
-        op.refusal = f"{type(error).__name__}: {error}"
-        return True
-    return False
+        return error
+    return None
 
 
 def _scratch_graph(outer):

@@ -12,12 +12,16 @@ from trainer.guard import graphs
 from trainer.guard.asked import Asked, asked_of
 from trainer.guard.causes import cut_findings, finding_of, place_fields
 from trainer.guard.frames import site_of_error
-from trainer.guard.lineage import Lineage, Way
+from trainer.guard.lineage import Lineage, Way, merged
 from trainer.guard.report import Finding, Report
 from trainer.guard.retrace import leaves_tensorflow
 
 _NO_GRADIENT = re.compile(
     r"(?:gradient registry has no entry for: |No gradient defined for operation[^(]*\(op type: )(\w+)"
+)
+_SYMBOLIC = (
+    "`model.output`, `layer.output` and `keras.Input` are KerasTensors: they stand for a shape and a type while a model"
+    " is built, and hold no numbers. The loss takes what the model returns under the tape: `model(x, training=True)`."
 )
 
 
@@ -28,8 +32,7 @@ def explain_exception(error: Exception, forward_loss: Callable | None, variables
     Args:
       error: what the forward pass or `tape.gradient` raised, in eager mode or while a step was traced.
       forward_loss: computes the loss; traced once more on a scratch graph, to find the op's line. None: the error's
-      own words
-        have to do.
+        own words have to do.
       variables: what the gradient was asked for.
 
     Returns:
@@ -40,6 +43,8 @@ def explain_exception(error: Exception, forward_loss: Callable | None, variables
         site, words = site_of_error(error), str(error).strip().splitlines()
         detail = f"{type(error).__name__}: {words[-1].strip() if words else ''}"
         return Report((_plain("left_tensorflow", asked, detail, site),), len(asked))
+    if "KerasTensor" in str(error):
+        return Report((_plain("outside_tape", asked, _SYMBOLIC, site_of_error(error)),), len(asked))
     named = _NO_GRADIENT.search(str(error))
     if not named:
         return None
@@ -53,11 +58,11 @@ def explain_exception(error: Exception, forward_loss: Callable | None, variables
 def raising(lineage: Lineage, asked: Sequence[Asked]) -> list[Finding]:
     """Findings for ops whose gradient function raises: they spoil the whole backward pass, even beside an open way."""
     findings = []
-    for edge in lineage.edges():
-        if edge.way is Way.RAISES:
-            through = [one.path for one in asked if edge.source in lineage.descends_from(one.keys)]
-            if through:
-                findings.append(finding_of(lineage, edge, through))
+    for group in merged(edge for edge in lineage.edges() if edge.way is Way.RAISES):
+        sources = {edge.source for edge in group}
+        through = [one.path for one in asked if sources & lineage.descends_from(one.keys)]
+        if through:
+            findings.append(finding_of(lineage, group[0], through))
     return findings
 
 

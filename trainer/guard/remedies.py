@@ -61,6 +61,8 @@ def explain_cause(finding) -> str:
         return f"{_SPOKEN[op]} ({op}) leaves TensorFlow, and no gradient can follow it"
     if finding.cause == "stop_gradient" and op != "StopGradient":
         return "The tape was told not to record this" if op is None else f"The gradient is stopped ({op})"
+    if finding.cause == "stateful_assign" and op:
+        return f"{op} puts the value into a table or a queue, and no gradient passes through that"
     if finding.cause == "not_trainable" and not finding.variables:
         return "There is no trainable variable: the layers are frozen, or not built yet"
     sentence = _SENTENCES[finding.cause]
@@ -82,7 +84,8 @@ def advise(finding) -> str:
     if finding.cause in writers:
         return writers[finding.cause](finding)
     words, code = _ADVICE[finding.cause]
-    return _joined(words, code)
+    is_of_variables = finding.cause != "stateful_assign" or finding.op_type is None
+    return _joined(words, code if is_of_variables else [])
 
 
 _ADVICE = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import tensorflow as tf
@@ -64,12 +63,3 @@ def nonzero_keys(gradients: dict[int, Any]) -> set[int]:
 
 def finite_keys(gradients: dict[int, Any]) -> set[int]:
     return {known for known, gradient in gradients.items() if is_finite(gradient)}
-
-
-def merged(edges: Iterable[Edge]) -> list[list[Edge]]:
-    """Edges grouped by op type and line, in the order in which they come."""
-    groups: dict[tuple, list[Edge]] = {}
-    for edge in edges:
-        site = edge.site
-        groups.setdefault((edge.op.type, site and site.file, site and site.line), []).append(edge)
-    return list(groups.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import tensorflow as tf
 
@@ -28,6 +28,7 @@ def check_traced(
     watched: Iterable[tf.Variable] = (),
     allow: Sequence[str] = (),
     missing: str = "error",
+    warn: Callable[[Report], None] = Report.print,
 ) -> Report:
     """Checks a step under trace, after `tape.gradient`, in a replica of a strategy as well as outside of one.
 
@@ -37,7 +38,8 @@ def check_traced(
       gradients: what `tape.gradient` answered, with its Nones, in the same order.
       watched: `tape.watched_variables()`, to find trainable variables that nobody listed.
       allow: regular expressions; variables whose whole path one of them matches may have no gradient.
-      missing: "error" raises, "warn" prints the report and goes on, "off" does nothing.
+      missing: "error" raises, "warn" calls `warn` and goes on, "off" does nothing.
+      warn: what is done with a report that does not end the run; each trace calls it. Prints to standard error.
 
     Returns:
       The report, without what is allowed. A zero or NaN that only the numbers show is not in it: no number exists yet.
@@ -48,7 +50,7 @@ def check_traced(
     if not wanted(missing):
         return Report()
     report = _report(loss, asked_of(variables), list(gradients), tuple(watched))
-    return enforce(report, allow, missing)
+    return enforce(report, allow, missing, warn)
 
 
 def lineage_findings(trace: Trace, asked: Sequence[Asked], lacking: Sequence[Asked]) -> list[Finding]:

@@ -7,6 +7,7 @@ gets one: two saturated ops in a row are two findings, and mending one of them w
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Sequence
 
@@ -15,10 +16,10 @@ import tensorflow as tf
 from trainer.guard.asked import Asked, dense, is_zero
 from trainer.guard.causes import chain_from, cut_findings, place_fields
 from trainer.guard.graphs import BRANCHES
-from trainer.guard.lineage import Edge, Lineage
+from trainer.guard.lineage import Edge, Lineage, merged
 from trainer.guard.recorder import Recording
 from trainer.guard.report import Finding
-from trainer.guard.slopes import frontier, merged, nonzero_keys, slopes, tensors_of, varied
+from trainer.guard.slopes import frontier, nonzero_keys, slopes, tensors_of, varied
 from trainer.guard.trace import Op
 
 _MOST_ROUNDS = 6
@@ -90,11 +91,19 @@ def _peeled(recording, lineage: Lineage, zeros: Sequence[Asked], learning: Seque
 
 @dataclasses.dataclass(frozen=True)
 class Blocked:
-    """An op that hands a gradient back as zeros, the variables behind it, and the gradient that it was handed."""
+    """An op that hands a gradient back as zeros.
+
+    Attributes:
+      edge: from its input, whose gradient is zero, to its output, whose gradient is not.
+      behind: the variables whose gradient goes through it.
+      arriving: the gradient that it was handed.
+      fault: the edge of the op to blame; another one where this op only hands zeros on (a slice, a concatenation).
+    """
 
     edge: Edge
     behind: tuple[Asked, ...]
-    arriving: tf.Tensor | None = None
+    arriving: tf.Tensor | None
+    fault: Edge
 
     @property
     def paths(self) -> list[str]:
@@ -108,8 +117,30 @@ def _blocked(recording, lineage: Lineage, tensors, targets, seeds, left: Sequenc
     if not left:
         return []
     edges = frontier(lineage, alive, set(tensors) - alive)[:_MOST_EDGES]
-    behind = [(edge, tuple(_upstream(lineage, edge, left))) for edge in edges]
-    return [Blocked(edge, ones, gradients.get(edge.target)) for edge, ones in behind if ones]
+    blocked = []
+    for edge in edges:
+        behind, arriving = tuple(_upstream(lineage, edge, left)), gradients.get(edge.target)
+        if behind:
+            blocked.append(Blocked(edge, behind, arriving, _at_fault(recording, lineage, tensors, edge, arriving)))
+    return blocked
+
+
+def _at_fault(recording: Recording, lineage: Lineage, tensors, edge: Edge, arriving) -> Edge:
+    """The op whose own slope is zero, at this edge or nearer to the loss.
+
+    What arrives may be zero just where this input comes in: then an op further on made these zeros, the first one
+    that answers with nothing although its whole output asks.
+    """
+    if arriving is None or bool(tf.reduce_all(tf.not_equal(dense(arriving), 0))):
+        return edge
+    source = tensors[edge.source]
+    for step in (edge, *lineage.route(edge.target)):
+        result = tensors.get(step.target)
+        if step.op is not None and result is not None:
+            answer = recording.tape.gradient(result, source, output_gradients=varied(result))
+            if answer is None or is_zero(answer):
+                return step
+    return edge
 
 
 def _behind(tensors: dict[int, tf.Tensor], blocked: Sequence[Blocked]) -> list[tuple]:
@@ -135,7 +166,7 @@ def _upstream(lineage: Lineage, edge: Edge, left: Sequence[Asked]) -> list[Asked
 
 def _held_back(lineage: Lineage, found: Sequence[Blocked], learning: Sequence[Asked]) -> set[str]:
     """Variables that something other than a learning variable's first value keeps at zero."""
-    return {path for one in found if not _starts_at_zero(lineage, one.edge, learning) for path in one.paths}
+    return {path for one in found if not _starts_at_zero(lineage, one.fault, learning) for path in one.paths}
 
 
 def _starts_at_zero(lineage: Lineage, edge: Edge, learning: Sequence[Asked]) -> bool:
@@ -149,13 +180,16 @@ def _starts_at_zero(lineage: Lineage, edge: Edge, learning: Sequence[Asked]) -> 
 
 def _findings(recording, lineage, found: Sequence[Blocked], zeros: Sequence[Asked], passing: set[str]) -> list[Finding]:
     findings, known = [], {path for one in found for path in one.paths}
-    by_edge = {id(one.edge): one for one in found}
-    for group in merged(one.edge for one in found):
-        paths = list(dict.fromkeys(path for edge in group for path in by_edge[id(edge)].paths if path not in passing))
+    by_fault: dict[int, list[Blocked]] = collections.defaultdict(list)
+    for one in found:
+        by_fault[id(one.fault)].append(one)
+    for group in merged({id(one.fault): one.fault for one in found}.values()):
+        blocked = [one for edge in group for one in by_fault[id(edge)]]
+        paths = list(dict.fromkeys(path for one in blocked for path in one.paths if path not in passing))
         if paths:
             edge = group[0]
             findings.append(Finding("zero", "zero_gradient", paths, op_type=edge.op.type, op_name=edge.op.name,
-                                    detail=_detail(by_edge[id(edge)], found), chain=chain_from(lineage, edge),
+                                    detail=_detail(blocked[0], found), chain=chain_from(lineage, edge),
                                     **place_fields(edge.site)))  # fmt: skip
     silent = [one.path for one in zeros if one.path not in known]
     if silent:
@@ -167,6 +201,8 @@ def _findings(recording, lineage, found: Sequence[Blocked], zeros: Sequence[Aske
 
 
 def _detail(one: Blocked, found: Sequence[Blocked]) -> str:
+    if one.fault is not one.edge:
+        return "Nothing comes back from it for the entries of its input that these variables fill."
     op, source = one.edge.op, one.edge.source
     uses = [other for other in found if other.edge.source == source and other.edge.op is not op]
     others = [t for s, t in zip(op.sources, op.inputs, strict=True) if s != source and hasattr(t, "numpy")]

@@ -1,0 +1,167 @@
+"""What the guard costs: seconds to explain a cut loss, and the share that it adds to tracing a healthy step.
+
+    python -m benchmarks.guard            # about four minutes on two cores
+    python -m benchmarks.guard --rounds 3 # shorter
+
+Explaining: the cut cases of tests/guard/cases, one after the other, each with the wall time of `explain` alone; and
+MobileNetV2 and EfficientNetB0 (96 x 96, five classes, batch normalisation training) with `tf.argmax` in the loss, so
+that every variable is missing. These two are timed as a step under trace has it (`check_traced`, its graph already
+built) and as `explain` does it from nothing, which runs the forward pass itself.
+
+Tracing: `tf.function` of forward pass, loss, gradients and an SGD update, traced with and without the guard in turn;
+the median of each and their ratio. The two graphs are compared, too: they hold the same operations.
+"""
+
+import argparse
+import gc
+import importlib.util
+import os
+import pathlib
+import statistics
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+CASES = pathlib.Path(__file__).resolve().parent.parent / "tests" / "guard" / "cases"
+MODELS = ("MobileNetV2", "EfficientNetB0")
+SIZE, CLASSES, BATCH = 96, 5, 2
+
+
+def seconds_of_cases() -> list[float]:
+    """Wall time of `explain` on each case in which something is cut, replaced or forgotten."""
+    import keras
+
+    from trainer.guard import explain
+
+    taken = []
+    for path in sorted(CASES.glob("case*.py")):
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(7)
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        forward_loss, variables = module.build()
+        start = time.perf_counter()
+        report = explain(forward_loss, variables)
+        taken.append(time.perf_counter() - start)
+        if report.ok:
+            raise RuntimeError(f"{path.stem}: nothing was found, so there is nothing to time")
+        keras.mixed_precision.set_global_policy("float32")
+    return taken
+
+
+def classifier(name: str):
+    """A model of keras.applications with its own head, random weights, and a batch for it."""
+    import keras
+    import numpy as np
+
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(0)
+    model = getattr(keras.applications, name)(weights=None, input_shape=(SIZE, SIZE, 3), classes=CLASSES)
+    draw = np.random.default_rng(0)
+    return model, draw.random((BATCH, SIZE, SIZE, 3), "float32") * 255.0, draw.integers(0, CLASSES, BATCH)
+
+
+def cut_loss(labels, probabilities):
+    """A distance between class ids, one of them from `tf.argmax`: no variable gets a gradient."""
+    import tensorflow as tf
+
+    ids = tf.argmax(probabilities, axis=-1)
+    return tf.reduce_mean(tf.abs(tf.cast(ids - labels, tf.float32)))
+
+
+def seconds_of_model(name: str) -> dict[str, float]:
+    """Seconds to explain a model whose every variable is missing."""
+    import tensorflow as tf
+
+    from trainer import guard
+
+    model, x, y = classifier(name)
+    variables, taken = model.trainable_variables, {}
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            loss = cut_loss(y, model(x, training=True))
+        gradients = tape.gradient(loss, variables)
+        start = time.perf_counter()
+        report = guard.check_traced(loss, variables, gradients, missing="warn", warn=lambda report: None)
+        taken["after tracing"] = time.perf_counter() - start
+        _expect(report, len(variables))
+        return loss
+
+    step.get_concrete_function()
+    start = time.perf_counter()
+    report = guard.explain(lambda: cut_loss(y, model(x, training=True)), variables)
+    taken["explain()"] = time.perf_counter() - start
+    _expect(report, len(variables))
+    taken["variables"] = len(variables)
+    return taken
+
+
+def _expect(report, count: int) -> None:
+    if len(report.affected("missing")) != count:
+        raise RuntimeError(f"{len(report.affected('missing'))} of {count} variables are named:\n{report}")
+
+
+def tracing(name: str, rounds: int) -> tuple[list[float], list[float]]:
+    """Seconds to trace a healthy training step, without and with the guard, in turn."""
+    import keras
+    import tensorflow as tf
+
+    from trainer import guard
+
+    model, x, y = classifier(name)
+    variables, loss_fn = model.trainable_variables, keras.losses.SparseCategoricalCrossentropy()
+
+    def step(guarded: bool):
+        with tf.GradientTape() as tape:
+            loss = loss_fn(y, model(x, training=True))
+        gradients = tape.gradient(loss, variables)
+        if guarded:
+            guard.check_traced(loss, variables, gradients, watched=tape.watched_variables())
+        for variable, gradient in zip(variables, gradients, strict=True):
+            variable.assign_sub(0.01 * gradient)
+        return loss
+
+    def trace(guarded: bool) -> tuple[float, list[str]]:
+        gc.collect()
+        function = tf.function(lambda: step(guarded))
+        start = time.perf_counter()
+        graph = function.get_concrete_function().graph
+        return time.perf_counter() - start, [operation.type for operation in graph.get_operations()]
+
+    trace(False), trace(True)  # what is loaded once
+    plain, guarded = [], []
+    for turn in range(rounds):
+        pair = {guard_on: trace(guard_on) for guard_on in ((False, True) if turn % 2 else (True, False))}
+        if pair[False][1] != pair[True][1]:
+            raise RuntimeError(f"{name}: the guard changed the graph")
+        plain.append(pair[False][0])
+        guarded.append(pair[True][0])
+    return plain, guarded
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7, help="times that each step is traced")
+    args = parser.parse_args()
+
+    import tensorflow as tf
+
+    tf.get_logger().setLevel("ERROR")
+    taken = sorted(seconds_of_cases())
+    print(f"explain(), {len(taken)} cut losses: median {statistics.median(taken):.2f} s, worst {taken[-1]:.2f} s")
+    print(f"\n{'every variable missing':24} {'variables':>9} {'after tracing':>14} {'explain()':>10}")
+    for name in MODELS:
+        row = seconds_of_model(name)
+        print(f"{name:24} {row['variables']:9} {row['after tracing']:12.2f} s {row['explain()']:8.2f} s")
+    print(f"\n{'tracing a healthy step':24} {'without':>10} {'with':>10} {'ratio':>7}   graphs")
+    for name in MODELS:
+        plain, guarded = tracing(name, args.rounds)
+        ratio = statistics.median(g / p for g, p in zip(guarded, plain, strict=True))
+        print(f"{name:24} {statistics.median(plain):8.2f} s {statistics.median(guarded):8.2f} s {ratio:7.3f}   equal")
+
+
+if __name__ == "__main__":
+    main()
