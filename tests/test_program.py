@@ -156,14 +156,18 @@ def test_a_broken_loss_ends_before_the_first_update_with_its_line(users_losses, 
     assert (f"losses_of_mine.py:{line}" in notes[-1]) if notes else loss == "broken"
 
 
-def test_a_warning_is_given_once_is_kept_and_training_goes_on(users_losses, tmp_path, capsys):
-    name = "--config.loss.name=losses_of_mine:detached"
-    flags = ["--config.train.length=2 steps", "--config.train.accumulate=2", "--config.evaluate.every=0 steps", *SMALL]
-    assert run(f"--workdir={tmp_path}/run", "--config.guard.missing=warn", name, *flags) == 0
-    told = capsys.readouterr().err
-    assert told.count("get no gradient from this loss") == 1 and f"{users_losses}:14" in told
-    (note,) = guard_notes(tmp_path / "run")
-    assert "**" in note and "losses_of_mine.py:14" in note
+def test_warnings_are_given_once_and_kept_and_training_goes_on(users_losses, tmp_path, capsys):
+    flags = [
+        "--config.loss.name=losses_of_mine:detached", "--config.guard.missing=warn", "--config.guard.zero_steps=2",
+        "--config.train.length=4 steps", "--config.train.accumulate=2", "--config.evaluate.every=0 steps",
+    ]  # fmt: skip
+    assert run(f"--workdir={tmp_path}/run", *flags, *SMALL) == 0
+    told = capsys.readouterr()
+    assert told.err.count("get no gradient from this loss") == 1 and f"{users_losses}:14" in told.err
+    # Two calls of two steps each: what has not moved after the first is not named again after the second.
+    assert told.out.count("has been exactly zero for 2 steps") == 1
+    missing, zero = guard_notes(tmp_path / "run")
+    assert "losses_of_mine.py:14" in missing and "exactly zero for 2 steps" in zero
 
 
 def guard_notes(workdir):
@@ -176,7 +180,7 @@ def guard_notes(workdir):
     return [event.tensor_proto.string_val[0].decode() for event in events.Tensors("guard")]
 
 
-def test_check_finds_the_score_that_was_meant_to_be_a_loss(tmp_path, capsys, monkeypatch):
+def test_check_finds_what_is_wrong_with_a_loss(users_losses, tmp_path, capsys, monkeypatch):
     (tmp_path / "scores_of_mine.py").write_text(
         "import tensorflow as tf\n\n\ndef dice(y_true, y_pred):\n    p = tf.nn.softmax(tf.cast(y_pred, tf.float32))\n"
         "    return 2.0 * tf.reduce_sum(p * y_true) / tf.reduce_sum(p + y_true)\n"
@@ -184,5 +188,10 @@ def test_check_finds_the_score_that_was_meant_to_be_a_loss(tmp_path, capsys, mon
     monkeypatch.syspath_prepend(tmp_path)
     assert run("--mode=check", f"--workdir={tmp_path}/run", "--config.loss.name=scores_of_mine:dice", *SMALL) == 1
     assert "a score needs a minus" in capsys.readouterr().out
+    # A loss that cannot be computed is told once, in words, with what to write instead.
+    name = "--config.loss.name=losses_of_mine:old_keras"
+    assert run("--mode=check", f"--workdir={tmp_path}/run", name, *SMALL) == 1
+    told = capsys.readouterr().out
+    assert told.count("has no attribute 'flatten'") == 1 and "K.flatten(y_true)  ->" in told
     with Image.open(tmp_path / "run" / "check.png") as picture:
         assert picture.size == (3 * 32, 4 * 32)

@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import math
 import os
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -14,14 +15,15 @@ from PIL import Image
 from configs.schema import Config
 from trainer import guard, terminal
 from trainer.data import training_batches
+from trainer.failures import explain_failure
 from trainer.imports import load_attribute
 from trainer.models.build import logits_per_pixel
-from trainer.objective import Objective
 from trainer.panels import colored, overlay, rgb
 from trainer.run import Run
 from trainer.step import make_train_steps
 
 _SHOWN = 4
+_HALF = "perfect, float16 logits"
 _OVERFIT_STEPS = 30
 # One batch seen thirty times: a model that learns at all takes its loss below this share of where it began.
 _OVERFIT_SHARE = 0.9
@@ -38,6 +40,22 @@ class Section:
     def __str__(self) -> str:
         marked = [f"  {line}" for line in self.lines] + [f"  PROBLEM: {problem}" for problem in self.problems]
         return "\n".join([self.title, *marked])
+
+
+def sections(run: Run) -> Iterator[Section]:
+    """The parts of the report in turn; none after gradients that are wrong: nothing learns by such."""
+    looks = {"Pictures": show_batch, "Loss": check_loss, "Gradients": check_gradients, "Learning": check_learning}
+    for title, look in looks.items():
+        try:
+            section = look(run)
+        except Exception as error:
+            explained = explain_failure(error, run)
+            if explained is None:
+                raise
+            section = Section(title, tuple(str(explained).splitlines()), ("it could not be computed, see above",))
+        yield section
+        if title == "Gradients" and section.problems:
+            return
 
 
 def show_batch(run: Run) -> Section:
@@ -57,11 +75,12 @@ def show_batch(run: Run) -> Section:
     return Section("Pictures", (f"image, label and both, {len(rows)} times, as the model gets them: {path}",))
 
 
-def check_loss(objective: Objective, config: Config) -> Section:
+def check_loss(run: Run) -> Section:
     """The loss on predictions whose merit is known: perfect, wrong, all background, perfect in float16.
 
     A loss has to be finite on all of them, and lower for the perfect one than for the wrong one.
     """
+    objective, config = run.objective, run.config
     outputs = logits_per_pixel(config)
     labels = tf.constant([[[int(8 <= i < 20 and 6 <= j < 26) for j in range(32)] for i in range(32)]] * 2, tf.int32)
     background = tf.zeros_like(labels)
@@ -71,23 +90,24 @@ def check_loss(objective: Objective, config: Config) -> Section:
         "all background": (labels, _logits(background, outputs)),
         "empty mask, all background": (background, _logits(background, outputs)),
         "empty mask, all foreground": (background, _logits(background + 1, outputs)),
-        "perfect, float16 logits": (labels, tf.cast(_logits(labels, outputs), tf.float16)),
+        _HALF: (labels, tf.cast(_logits(labels, outputs), tf.float16)),
     }
-    values, notes, problems = {}, [], []
+    values, problems, refused = {}, [], {}
     for name, (label, logits) in cases.items():
         try:
             values[name] = float(objective(label, logits).total)
-        except (TypeError, ValueError, tf.errors.OpError, AttributeError) as error:
-            reason = (str(error).strip().splitlines() or [""])[0]
-            if logits.dtype == tf.float16:
-                notes.append(
-                    f"{name}: {type(error).__name__}; no harm here, where logits are always float32: {reason[:120]}"
-                )
-            else:
-                problems.append(f"{name}: {type(error).__name__}: {reason}")
+        except Exception as error:  # a loss of the user's may raise anything
+            reason = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
+            refused.setdefault(reason, []).append(name)
             continue
         if not math.isfinite(values[name]):
             problems.append(f"{name}: the loss is {values[name]}")
+    notes = []
+    for reason, names in refused.items():
+        if names == [_HALF]:
+            notes.append(f"{_HALF}: {reason[:120]}; no harm here, where logits are always float32")
+        else:
+            problems.append(f"it raises {reason} ({'; '.join(names)})")
     perfect, wrong = values.get("perfect prediction", math.nan), values.get("wrong prediction", math.nan)
     if perfect >= wrong:
         problems.append(
@@ -95,7 +115,7 @@ def check_loss(objective: Objective, config: Config) -> Section:
             f"({wrong:.4f}): a loss is "
             "minimised; a score needs a minus, `1 - score`"
         )
-    half = values.get("perfect, float16 logits", perfect)
+    half = values.get(_HALF, perfect)
     if abs(half - perfect) > 1e-2 * max(1.0, abs(perfect)):
         problems.append(
             f"float16 logits change the loss from {perfect:.4f} to {half:.4f}: cast inside, tf.cast(y_pred, tf.float32)"
@@ -134,14 +154,7 @@ def check_gradients(run: Run) -> Section:
     """The guard on a real batch: every trainable variable has a gradient that is finite and not all zero."""
     batch = next(iter(training_batches(run.data.train, run.config, start_step=0, steps=1)))
     variables = run.state.trainable
-    try:
-        report = guard.explain(run.forward_loss(batch), variables)
-    except Exception as error:
-        explained = guard.explain_exception(error, run.forward_loss(batch), variables)
-        if explained is None:
-            raise
-        report = explained
-    report = report.allowing(run.config.guard.allow)
+    report = guard.explain(run.forward_loss(batch), variables).allowing(run.config.guard.allow)
     if report.ok:
         return Section(
             "Gradients", (f"all {len(variables)} trainable variables get a finite gradient that is not zero",)

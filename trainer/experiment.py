@@ -167,14 +167,10 @@ def check(config: Config, options: Options) -> int:
         return EXIT_FAILED
     strategy.check_batch(config, devices.replicas)
     run = _build(config, options, devices, open_data(config), console.tell)
-    sections = []
-    for look in (lambda: checkup.show_batch(run), lambda: checkup.check_loss(run.objective, config),
-                 lambda: checkup.check_gradients(run), lambda: checkup.check_learning(run)):  # fmt: skip
-        sections.append(look())
-        console.tell(f"{sections[-1]}\n")
-        if sections[-1].title == "Gradients" and sections[-1].problems:
-            break
-    wrong = sum(len(section.problems) for section in sections)
+    wrong = 0
+    for section in checkup.sections(run):
+        console.tell(f"{section}\n")
+        wrong += len(section.problems)
     console.tell(f"{wrong} problem(s) found." if wrong else "Nothing wrong was found.")
     return EXIT_FAILED if wrong else EXIT_OK
 

@@ -53,6 +53,12 @@ def test_long_operand_gets_a_name_of_its_own(tmp_path):
     assert "hard = soft + tf.stop_gradient(tf.round(soft) - soft)" in lines
 
 
+@pytest.mark.parametrize("op_type, step", [("ArgMax", "tf.argmax({}, -1)"), ("Greater", "{} > 0.5")])
+def test_what_is_a_probability_is_not_made_one_again(op_type, step, tmp_path):
+    soft = "tf.nn.softmax(z)"
+    assert code_of(advice("non_differentiable_op", op_type, f"h = {step.format(soft)}", tmp_path))[0] == f"h = {soft}"
+
+
 def test_labels_are_left_alone(tmp_path):
     statement = "loss = tf.reduce_mean(tf.sign(y_true) * tf.sign(y_pred))"
     lines = code_of(advice("zero_gradient", "Sign", statement, tmp_path, kind="zero"))

@@ -227,6 +227,9 @@ def _filled(code: list[str], place: Place | None) -> list[str]:
         if whole and (not place or _lacks_operand(line, len(operands))):
             continue
         template, _, comment = line.lstrip("=").partition("  # ") if whole else (line, "", "")
+        if _is_probability(first):
+            template = template.replace("tf.nn.softmax({x}, axis=-1)", "{x}")
+            comment = "" if comment.startswith("if it is a probability") else comment
         x, expr = first, expression
         if template.count("{x}") > 1 and len(first) > _LONG:
             lines.append(f"soft = {first}")
@@ -248,6 +251,11 @@ def _filled(code: list[str], place: Place | None) -> list[str]:
     while lines and lines[-1].startswith("# "):
         lines.pop()  # a remark on a line that was left out
     return lines
+
+
+def _is_probability(expression: str) -> bool:
+    """Whether the user's expression says itself that it is one."""
+    return any(name in expression for name in ("softmax(", "sigmoid("))
 
 
 def _lacks_operand(line: str, count: int) -> bool:
