@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import math
 import os
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -49,7 +50,7 @@ def sections(run: Run) -> Iterator[Section]:
         try:
             section = look(run)
         except Exception as error:
-            explained = explain_failure(error, run)
+            explained = explain_failure(error, run, sys.stdout)
             if explained is None:
                 raise
             section = Section(title, tuple(str(explained).splitlines()), ("it could not be computed, see above",))
@@ -159,7 +160,8 @@ def check_gradients(run: Run) -> Section:
         return Section(
             "Gradients", (f"all {len(variables)} trainable variables get a finite gradient that is not zero",)
         )
-    return Section("Gradients", tuple(str(report).splitlines()), (f"{len(report.findings)} finding(s), see above",))
+    lines = tuple(report.shown_on(sys.stdout).splitlines())
+    return Section("Gradients", lines, (f"{len(report.findings)} finding(s), see above",))
 
 
 def check_learning(run: Run) -> Section:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -90,7 +91,7 @@ class Divergence:
     def _end(self, step: int, what: str, more: str) -> NoReturn:
         """Ends the run, with the line at which the batch's gradient stops being finite."""
         report = self._explained(step)
-        found, markdown = (_ONLY_IN_TRAINING,) * 2 if report.ok else (str(report), report.to_markdown())
+        found, markdown = (_ONLY_IN_TRAINING,) * 2 if report.ok else (report.shown_on(sys.stderr), report.to_markdown())
         raise UserError(
             f"{what}\n{found}\n{more}",
             exit_code=EXIT_FAILED,

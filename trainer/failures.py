@@ -8,6 +8,7 @@ import site
 import sys
 import traceback
 from collections.abc import Iterator
+from typing import TextIO
 
 from trainer import guard
 from trainer.data import data_error_from, training_batches
@@ -18,23 +19,24 @@ from trainer.run import Run
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-def explain_failure(error: Exception, run: Run) -> UserError | None:
+def explain_failure(error: Exception, run: Run, stream: TextIO | None = None) -> UserError | None:
     """Turns an exception out of the training loop into what the user can put right, or None where it is not theirs.
 
     Args:
       error: as it came out of `tf.function`, which wraps what is raised while tracing.
       run: its model, objective and data are used to run the first batch again under the guard.
+      stream: where the text will be written; standard error if nothing else is said. A terminal gets colours.
     """
     for inner in _chain(error):
         if isinstance(inner, guard.MissingGradientError) and hasattr(inner, "report"):
-            return _before_the_first_step(inner.report, run)
+            return _before_the_first_step(inner.report, run, stream)
         if isinstance(inner, UserError):
             return inner
     paths = [variable.path for variable in run.state.trainable]
     for inner in _chain(error):
         lost = moved_names(inner, paths) if isinstance(inner, AttributeError) else None
         if lost is not None:
-            return _before_the_first_step(lost, run)
+            return _before_the_first_step(lost, run, stream)
     bad_file = data_error_from(error)
     if bad_file is not None:
         return bad_file
@@ -42,12 +44,13 @@ def explain_failure(error: Exception, run: Run) -> UserError | None:
         batch = next(iter(training_batches(run.data.train, run.config, start_step=0, steps=1)))
         report = guard.explain_exception(error, run.forward_loss(batch), run.state.trainable)
         if report is not None and not report.ok:
-            return _before_the_first_step(report, run)
+            return _before_the_first_step(report, run, stream)
     return _users_own(error)
 
 
-def _before_the_first_step(report: guard.Report, run: Run) -> UserError:
-    text = f"{report}\n\nNothing was trained: step {run.step()}, loss {run.objective.name}."
+def _before_the_first_step(report: guard.Report, run: Run, stream: TextIO | None) -> UserError:
+    end = f"Nothing was trained: step {run.step()}, loss {run.objective.name}."
+    text = f"{report.shown_on(stream or sys.stderr)}\n\n{end}"
     return UserError(text, exit_code=EXIT_FAILED, markdown=report.to_markdown())
 
 

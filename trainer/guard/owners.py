@@ -21,7 +21,6 @@ class Read:
 
     op: Op
     holders: tuple[Any, ...]
-    variable: Any = None  # the tf.Variable, where its own method did the reading
 
     @property
     def handles(self) -> tuple[int, ...]:
@@ -30,18 +29,16 @@ class Read:
 
 def read_of(op: Op) -> Read:
     """Looks up the Python stack for objects with variables to train (`self` of a Layer or tf.Module)."""
-    holders, variable = [], None
+    holders: list[Any] = []
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
         if code.co_argcount and code.co_varnames[0] == "self" and "record_run" != code.co_name:
             owner = frame.f_locals.get("self")
-            if isinstance(owner, tf.Variable):
-                variable = variable if variable is not None else owner
-            elif isinstance(owner, _HOLDERS) and not any(owner is known for known in holders):
+            if isinstance(owner, _HOLDERS) and not any(owner is known for known in holders):
                 holders.append(owner)
         frame = frame.f_back
-    return Read(op, tuple(reversed(holders)), variable)
+    return Read(op, tuple(reversed(holders)))
 
 
 def handles_of(variable) -> tuple[int, ...]:

@@ -178,11 +178,15 @@ class Report:
             "notes": list(self.notes),
         }
 
-    def print(self, stream=None) -> None:
-        """Writes the report, in colour where the stream is a terminal and NO_COLOR is not set."""
-        stream = stream or sys.stderr
+    def shown_on(self, stream) -> str:
+        """The text for a stream: in colour where that is a terminal and NO_COLOR is not set."""
         color = bool(getattr(stream, "isatty", lambda: False)()) and not os.environ.get("NO_COLOR")
-        print(self.render(color=color), file=stream)
+        return self.render(color=color)
+
+    def print(self, stream=None) -> None:
+        """Writes the report, to standard error if nothing else is said."""
+        stream = stream or sys.stderr
+        print(self.shown_on(stream), file=stream)
 
 
 class MissingGradientError(ValueError):
