@@ -7,8 +7,9 @@ import pytest
 import tensorflow as tf
 
 from trainer.guard import names, op_advice
-from trainer.guard.remedies import advise, explain_cause
+from trainer.guard.remedies import advise
 from trainer.guard.report import CAUSES, Finding
+from trainer.guard.sentences import explain_cause
 
 
 def advice(cause, op_type, statement, tmp_path, kind="missing", line=1):

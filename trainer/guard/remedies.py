@@ -1,4 +1,4 @@
-"""The cause of a finding in a sentence, and what to write instead, in words and code."""
+"""What to write instead, in words and code."""
 
 from __future__ import annotations
 
@@ -7,68 +7,6 @@ from trainer.guard.names import numpy_replacements
 from trainer.guard.rewrite import Place, calls_in, in_brackets, place_of
 
 _LONG = 24  # characters; a longer operand that advice needs twice gets a name of its own
-
-_SPOKEN = {
-    **dict.fromkeys(op_advice.COMPARISONS + op_advice.EQUALITIES, "A comparison"),
-    **dict.fromkeys(op_advice.LOGIC, "A logical operation"),
-    **dict.fromkeys(("PyFunc", "PyFuncStateless", "EagerPyFunc"), "A Python function"),
-    "ArgMax": "The index of the largest value",
-    "ArgMin": "The index of the smallest value",
-    "TopKV2": "The index of top_k",
-    "Round": "Rounding",
-    "Rint": "Rounding",
-    "Floor": "Rounding down",
-    "Ceil": "Rounding up",
-    "FloorDiv": "Whole division",
-    "Where": "The position of true values",
-    "Multinomial": "A random draw of categories",
-    "StatelessMultinomial": "A random draw of categories",
-    "Bincount": "A count",
-    "DenseBincount": "A count",
-}
-
-_SENTENCES = {
-    "stop_gradient": "tf.stop_gradient cuts the gradient",
-    "integer_cast": "A cast to integers has no gradient",
-    "left_tensorflow": "The value leaves TensorFlow, and no gradient can follow it",
-    "outside_tape": "The values were computed outside the tape, which knows nothing of how",
-    "not_used": "The loss does not use them",
-    "not_trainable": "They are not trainable",
-    "untracked_variable": "The forward pass reads them, but no layer tracks them, so no optimizer changes them",
-    "variable_replaced": "Another variable has taken their place in the forward pass",
-    "constant_loss": "The loss does not depend on the model: it is a constant, or made from the labels alone",
-    "removed_function": "The loss calls a function that Keras 3 no longer has",
-    "custom_gradient_none": "A custom gradient function answers None",
-    "stateful_assign": (
-        "The value is written to a variable by assign and read back; no gradient passes through a variable's memory"
-    ),
-}
-
-
-def explain_cause(finding) -> str:
-    """The cause in a sentence, without a full stop, for a finding's title."""
-    op = finding.op_type
-    if finding.cause == "non_differentiable_op":
-        subject = _SPOKEN.get(op, op or "An operation")
-        named = f"{subject} ({op})" if op and subject != op else subject
-        why = op_advice.OPS.get(op, ("",))[0]
-        return f"{named} has no gradient" + (f": {why}" if why else "")
-    if finding.cause == "zero_gradient":
-        return f"The gradient becomes exactly zero at {op}" if op else "The gradient is exactly zero"
-    if finding.cause == "nan_gradient":
-        return f"NaN or infinity first appears at {op}" if op else "The gradient is NaN or infinite"
-    if finding.cause == "left_tensorflow" and op in _SPOKEN:
-        return f"{_SPOKEN[op]} ({op}) leaves TensorFlow, and no gradient can follow it"
-    if finding.cause == "stop_gradient" and op != "StopGradient":
-        return "The tape was told not to record this" if op is None else f"The gradient is stopped ({op})"
-    if finding.cause == "stateful_assign" and op:
-        return f"{op} puts the value into a table or a queue, and no gradient passes through that"
-    if finding.cause == "not_trainable" and not finding.variables:
-        return "There is no trainable variable: the layers are frozen, or not built yet"
-    sentence = _SENTENCES[finding.cause]
-    if finding.cause == "integer_cast" and op and op != "Cast":
-        return f"{sentence} ({op})"
-    return _singular(sentence) if len(finding.variables) == 1 else sentence
 
 
 def advise(finding) -> str:
@@ -273,16 +211,3 @@ def _joined(words: str, code: list[str]) -> str:
     """A paragraph of words and one of code; an empty line of code would end the paragraph, so it holds a #."""
     lines = [f"    {line}" if line else "    #" for line in "\n".join(code).split("\n")] if code else []
     return "\n\n".join(part for part in (words, "\n".join(lines)) if part)
-
-
-def _singular(sentence: str) -> str:
-    for plural, single in (
-        ("They are", "It is"),
-        ("use them", "use it"),
-        ("their place", "its place"),
-        ("reads them", "reads it"),
-        ("tracks them", "tracks it"),
-        ("change them", "change it"),
-    ):
-        sentence = sentence.replace(plural, single)
-    return sentence

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 
 from trainer.guard.report import Finding, Report
+from trainer.guard.sentences import explain_cause
 from trainer.guard.source import expression_columns, line_at, lines_around
 
 MOST_LAYERS = 8  # longer lists of layers are cut short in text; to_dict() has them all
@@ -34,7 +35,7 @@ def as_markdown(report: Report) -> str:
     """The same content as markdown."""
     parts = [f"**{headline(report)}**"]
     for number, finding in enumerate(report.findings, 1):
-        parts.append(f"### {number}. {_sentence(finding)}")
+        parts.append(f"### {number}. {explain_cause(finding)}")
         if finding.variables:
             parts.append("\n".join(f"* `{line}`" for line in grouped_by_layer(finding.variables)))
         if finding.detail:
@@ -138,7 +139,7 @@ def _common_parents(layers: list[str]) -> list[str]:
 
 def _block(finding: Finding, number: int, report: Report, paint, width: int) -> str:
     count = len(finding.variables)
-    title = _sentence(finding) + (f" — {count} {_plural('variable', count)}:" if count else "")
+    title = explain_cause(finding) + (f" — {count} {_plural('variable', count)}:" if count else "")
     lines = [paint(_wrap(f"{number}. {title}", width, hanging=3), "strong")]
     lines += [f"     {line}" for line in grouped_by_layer(finding.variables)]
     if finding.detail:
@@ -158,12 +159,6 @@ def _block(finding: Finding, number: int, report: Report, paint, width: int) -> 
     if hint:
         lines += ["", _wrap("If these are meant to have no gradient, say so:", width, indent=3), f"     {hint}"]
     return "\n".join(lines)
-
-
-def _sentence(finding: Finding) -> str:
-    from trainer.guard.remedies import explain_cause
-
-    return explain_cause(finding)
 
 
 def _window(finding: Finding) -> list[tuple[str, str | None]]:
