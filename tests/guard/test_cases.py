@@ -114,6 +114,8 @@ def test_mistake_is_named(path):
         assert any((f.file, f.line) in places(path, marks) for f in about if f.file), told
     for finding in report.findings:
         assert finding.file is None or pathlib.Path(finding.file).name != "test_cases.py", told
+    blamed = [(f.kind, f.cause, f.op_type, f.file, f.line) for f in report.findings if f.line]
+    assert len(blamed) == len(set(blamed)), f"one finding a cause, not a variable:{told}"
 
 
 @pytest.mark.parametrize("path", CONTROLS, ids=lambda path: path.stem)
