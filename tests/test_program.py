@@ -48,6 +48,10 @@ def not_a_number(y_true, y_pred):
 
 def broken(y_true, y_pred):
     return y_true["mask"]
+
+
+def integers(y_true, y_pred):
+    return tf.reduce_mean((tf.cast(y_true, tf.int32) - y_pred) ** 2)
 '''
 
 
@@ -139,6 +143,7 @@ def test_dice_as_pytorch_users_write_it_trains(users_losses, tmp_path):
         ("thresholded", 24, ["y_pred) > 0.5", "Use the probability itself"]),
         ("not_a_number", 29, ["Log", "not finite"]),
         ("broken", 33, ["losses_of_mine.py"]),
+        ("integers", 37, ["float32 that does not match type int32", "y_true = tf.cast(y_true, y_pred.dtype)"]),
     ],
 )
 def test_a_broken_loss_ends_before_the_first_update_with_its_line(users_losses, tmp_path, capsys, loss, line, words):
@@ -153,7 +158,7 @@ def test_a_broken_loss_ends_before_the_first_update_with_its_line(users_losses, 
     assert not os.path.isdir(os.path.join(tmp_path, "run", "checkpoints"))
     # What the guard found is kept beside the curves; of an error that is the user's own it knows nothing.
     notes = guard_notes(tmp_path / "run")
-    assert (f"losses_of_mine.py:{line}" in notes[-1]) if notes else loss == "broken"
+    assert (f"losses_of_mine.py:{line}" in notes[-1]) if notes else loss in ("broken", "integers")
 
 
 def test_warnings_are_given_once_and_kept_and_training_goes_on(users_losses, tmp_path, capsys):

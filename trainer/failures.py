@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 import os
+import re
 import site
 import sys
 import traceback
@@ -68,12 +69,31 @@ def _users_own(error: Exception) -> UserError | None:
         if users:
             filename, line = users[-1]
             code = linecache.getline(filename, line).strip()
-            last = str(inner).strip().splitlines()[-1].strip() if str(inner).strip() else ""
+            last = _NODES.sub("", str(inner).strip().splitlines()[-1]).strip() if str(inner).strip() else ""
             kind = type(inner).__name__
             # Autograph wraps what it cannot copy, and says the first exception's type itself.
             said = last if kind == "StagingError" or last.startswith(kind) else f"{kind}: {last}"
-            return UserError(f"{filename}:{line} raised {said}\n    {code}", exit_code=EXIT_FAILED)
+            return UserError(f"{filename}:{line} raised {said}\n    {code}{_hint(last)}", exit_code=EXIT_FAILED)
     return None
+
+
+_NODES = re.compile(r" for '\{\{node [^}]*\}\} = [^']*'|\{\{function_node .*?\}\} ?")  # names that nobody wrote
+_HINTS = {
+    r"does not match type|was expected to be an? \w+ tensor but is": (
+        "If labels and predictions meet here, cast the labels, not the predictions:\n"
+        "    y_true = tf.cast(y_true, y_pred.dtype)"
+    ),
+    r"Dimensions must be equal|[Ii]ncompatible shapes": (
+        "If labels and predictions meet here: --config.loss.labels=one_hot gives labels the shape of the predictions,\n"
+        "  and ids lack the last axis:\n"
+        "    y_true = y_true[..., None]"
+    ),
+}
+
+
+def _hint(said: str) -> str:
+    """What to write instead, where the words of the error are those of types or shapes that do not fit."""
+    return "".join(f"\n  {text}" for pattern, text in _HINTS.items() if re.search(pattern, said))
 
 
 def _autograph_frames(error: BaseException) -> Iterator[tuple[str, int]]:

@@ -40,8 +40,9 @@ def explain_exception(error: Exception, forward_loss: Callable | None, variables
     """
     asked = asked_of(variables)
     if leaves_tensorflow(error):
-        site, words = site_of_error(error), str(error).strip().splitlines()
-        detail = f"{type(error).__name__}: {words[-1].strip() if words else ''}"
+        site, words = site_of_error(error), (str(error).strip().splitlines() or [""])[-1].strip()
+        kind = type(error).__name__  # AutoGraph puts it before the words itself
+        detail = words if words.startswith(kind) else f"{kind}: {words}"
         return Report((_plain("left_tensorflow", asked, detail, site),), len(asked))
     if "KerasTensor" in str(error):
         return Report((_plain("outside_tape", asked, _SYMBOLIC, site_of_error(error)),), len(asked))
