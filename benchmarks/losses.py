@@ -1,13 +1,14 @@
 """Time and peak memory of the losses: fused, written out, and Keras's own, in a normal training step (not XLA's).
 
-    python -m benchmarks.losses                        # the README's table: (8, 512, 512, 21), about two minutes
+    python -m benchmarks.losses                        # the README's table: (8, 512, 512, 21), about three minutes
     python -m benchmarks.losses --shape 2,256,256,8    # smaller
 
 Each row is a `tf.function` that returns a loss of class ids and float32 logits, and its gradient by the logits. Times
-are medians of rounds in which every row has its turn, so the ratios hold on a busy machine, too. Peak is the highest
-memory of a process (ru_maxrss) during the first call at this shape, above what it had with the inputs, in units of the
-logits; 1.00 of it is the gradient that is returned. Every row's peak is measured in a process of its own, which has run
-the same step on a small image before, so that what libraries load once does not count.
+are medians of rounds in which every row has its turn; the second is that of all cores together, whose ratios hold on a
+busy machine, too. Peak is the highest memory of a process (ru_maxrss) during the first call at this shape, above what
+it had with the inputs, in units of the logits; 1.00 of it is the gradient that is returned. Every row's peak is
+measured in a process of its own, which has run the same step on a small image before, so that what libraries load once
+does not count.
 """
 
 import argparse
@@ -36,6 +37,19 @@ def written_out(squared=False, with_cross_entropy=True):
         if with_cross_entropy:
             value += tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(ids, logits))
         return value
+
+    return loss
+
+
+def sigmoid_written_out():
+    """The same of a sigmoid: each class against the rest."""
+    import tensorflow as tf
+
+    def loss(ids, logits):
+        p, y = tf.sigmoid(logits), tf.one_hot(ids, logits.shape[-1])
+        intersection, both = tf.reduce_sum(p * y, [1, 2]), tf.reduce_sum(p, [1, 2]) + tf.reduce_sum(y, [1, 2])
+        dice = tf.reduce_mean(1 - (2 * intersection + 1e-5) / (both + 1e-5))
+        return dice + tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(y, logits))
 
     return loss
 
@@ -73,6 +87,12 @@ ROWS = {
     "Dice, ours": (ours, {"name": "dice"}, "Dice, written out"),
     "Dice squared, ours": (ours, {"name": "dice", "squared": True}, "Dice, written out"),
     "Tversky + CE, ours": (ours, {"name": "tversky+cross_entropy"}, "Dice + CE, written out"),
+    "Dice + BCE of a sigmoid, written out": (sigmoid_written_out, {}, "Dice + BCE of a sigmoid, written out"),
+    "Dice + BCE of a sigmoid, ours": (
+        ours,
+        {"name": "dice+binary_cross_entropy", "activation": "sigmoid"},
+        "Dice + BCE of a sigmoid, written out",
+    ),
 }
 
 
@@ -120,19 +140,21 @@ def measure_peak(row, shape):
 
 
 def measure_times(shape):
-    """Milliseconds of each row, medians of interleaved rounds, and each row's value."""
+    """Milliseconds of each row, by the clock and of all cores, medians of interleaved rounds; and each row's value."""
     ids, logits = inputs(shape)
     steps = {row: step_of(row) for row in ROWS}
     values = {row: float(step(ids, logits)[0]) for row, step in steps.items()}
     times = {row: [] for row in steps}
     for _ in range(ROUNDS):
         for row, step in steps.items():
-            start = time.perf_counter()
+            start = time.perf_counter(), time.process_time()
             value, gradient = step(ids, logits)
             float(value), gradient[0, 0].numpy()
-            times[row].append(1000 * (time.perf_counter() - start))
+            ends = time.perf_counter(), time.process_time()
+            times[row].append([1000 * (end - begun) for begun, end in zip(start, ends, strict=True)])
             del value, gradient
-    return {row: statistics.median(t) for row, t in times.items()}, values
+    medians = {row: [statistics.median(t) for t in zip(*rounds, strict=True)] for row, rounds in times.items()}
+    return medians, values
 
 
 def main(arguments=None):
@@ -150,11 +172,12 @@ def main(arguments=None):
         peaks[row] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.splitlines()[-1])
     times, values = measure_times(shape)
     print(f"shape {shape}, forward and backward, {os.cpu_count()} CPU cores\n")
-    print("| loss | time, ms | against written out | peak / logits | value |")
-    print("| --- | --- | --- | --- | --- |")
+    print("| loss | time, ms | against written out | of all cores, ms | against written out | peak / logits | value |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     for row, (_, _, reference) in ROWS.items():
-        ratio = times[row] / times[reference]
-        print(f"| {row} | {times[row]:.0f} | {ratio:.2f} | {peaks[row]:.2f} | {values[row]:.6f} |")
+        of_row = zip(times[row], times[reference], strict=True)
+        cells = " | ".join(f"{own:.0f} | {own / others:.2f}" for own, others in of_row)
+        print(f"| {row} | {cells} | {peaks[row]:.2f} | {values[row]:.6f} |")
 
 
 if __name__ == "__main__":

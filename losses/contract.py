@@ -103,7 +103,7 @@ def prepare(
         _not_negative(checks, "pixel_weights", pixels)
     images = None if image_weights is None else _image_weights(checks, image_weights, scores)
     weights = None if class_weights is None else _class_weights(checks, class_weights, num_classes, chosen)
-    scores = checks.after(scores)
+    scores, ids, dense, valid, pixels = _sizes_known_to_all(checks.after(scores), ids, dense, valid, pixels)
     return Problem(
         loss=loss,
         scores=scores,
@@ -155,6 +155,23 @@ def _scores(loss, y_pred) -> tf.Tensor:
             f"Received: y_pred {shape_text(scores.shape, axis_names(rank))}"
         )
     return scores
+
+
+def _sizes_known_to_all(scores, ids, dense, valid, pixels):
+    """The tensors, each with all the sizes that any of them is known to have: they are cut alike by what is known."""
+    sizes = scores.shape[:-1]
+    for other in (dense, valid, pixels):
+        sizes = sizes if other is None else sizes.merge_with(other.shape[:-1])
+    sizes = sizes if ids is None else sizes.merge_with(ids.shape)
+
+    def known(tensor):
+        if tensor is None or tensor.shape[: sizes.rank].as_list() == sizes.as_list():
+            return tensor
+        tensor = tf.identity(tensor)
+        tensor.set_shape(sizes + tensor.shape[sizes.rank :])
+        return tensor
+
+    return tuple(known(tensor) for tensor in (scores, ids, dense, valid, pixels))
 
 
 def _classes(loss, num_classes, include_background, classes) -> tuple[int, ...]:

@@ -178,9 +178,11 @@ def gdl(
     smooth_nr=1e-5,
     smooth_dr=1e-5,
     reduction="mean",
+    soft_label=False,
+    ignore=None,
 ):
-    p, y = prepared(z, target, activation, include_background)
-    i, big_p, big_y = region(p, y, space(z, batch))
+    p, y = prepared(z, target, activation, include_background, None, ignore)
+    i, big_p, big_y = region(p, y, space(z, batch), soft_label=soft_label)
     with np.errstate(divide="ignore"):
         w = {"square": 1 / big_y**2, "simple": 1 / big_y, "uniform": np.ones_like(big_y)}[w_type]
     finite = np.where(np.isinf(w), 0.0, w)
@@ -214,10 +216,15 @@ def focal_sigmoid(z, target, *, gamma=2.0, alpha=None, reduction="mean", include
     return loss.mean() if reduction == "mean" else loss.mean(space(z)).sum()
 
 
-def focal_softmax(z, target, *, gamma=2.0, alpha=None, reduction="mean"):
-    y, log_p = dense(target, z), log_softmax(z)
+def focal_softmax(z, target, *, gamma=2.0, alpha=None, reduction="mean", include_background=True, ignore=None):
+    keep = valid_pixels(target, z, ignore)
+    y, log_p = dense(target, z) * keep, log_softmax(z)
     loss = -((1 - np.exp(log_p)) ** gamma) * log_p * y
-    loss = loss * (1 if alpha is None else np.array([1 - alpha] + [alpha] * (z.shape[-1] - 1)))
+    alphas = [1 - alpha] + [alpha] * (z.shape[-1] - 1) if np.ndim(alpha) == 0 and alpha is not None else alpha
+    loss = loss * (1 if alpha is None else np.array(alphas))
+    loss = loss if include_background else loss[..., 1:]
+    if reduction == "none" or ignore is not None:
+        return loss if reduction == "none" else loss.sum() / keep.sum()
     return loss.mean() if reduction == "mean" else loss.mean(space(z)).sum()
 
 
@@ -230,8 +237,9 @@ def ce(z, target, *, ignore=None, class_weights=None, label_smoothing=0.0):
     return top / (w * y).sum()
 
 
-def topk_ce(z, target, *, k=10):
-    nll = -(dense(target, z) * log_softmax(z)).sum(-1).ravel()
+def topk_ce(z, target, *, k=10, ignore=None):
+    """Of all pixels: one that is ignored is a loss of 0."""
+    nll = -(dense(target, z) * valid_pixels(target, z, ignore) * log_softmax(z)).sum(-1).ravel()
     count = int(nll.size * k / 100)
     return nll[np.argsort(-np.real(nll))[:count]].mean()
 

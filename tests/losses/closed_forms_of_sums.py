@@ -145,6 +145,16 @@ def nacl(z, target, *, alpha=0.1, distance_type="l1"):
     return ce(z, target) + alpha * np.mean(gap)
 
 
+def wnorm(z, target, *, class_weights, activation="softmax"):
+    w = np.asarray(class_weights, float)
+    return np.mean((dice(z, target, activation=activation, reduction="none") * w).sum(-1) / w.sum())
+
+
+def bceval(z, target, *, pos_weight=1.0, label_smoothing=0.0):
+    y = (1 - label_smoothing) * dense(target, z) + label_smoothing / 2
+    return np.mean(-(pos_weight * y * log_sigmoid(z) + (1 - y) * log_sigmoid(-z)))
+
+
 def sample(z, target, *, weights, norm="batch", activation="softmax"):
     per_image = dice(z, target, activation=activation, reduction="none").mean(-1)
     return (per_image * weights).sum() / (len(z) if norm == "batch" else np.sum(weights))

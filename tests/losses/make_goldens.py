@@ -22,6 +22,7 @@ BINARY, CLASSES, LABELS = ("bin2d/logits", "bin2d/mask"), ("mc2d/logits", "mc2d/
 VOLUME, TWO, BLOB = ("mc3d/logits", "mc3d/labels"), ("two2d/logits", "two2d/labels"), ("blob2d/logits", "blob2d/mask")
 BLOBS, SOLID = ("blobmc/logits", "blobmc/labels"), ("blob3d/logits", "blob3d/mask")
 IGNORED, ABSENT = ("mc2d/logits", "mc2d/labels_ignore255"), ("mc2d/logits", "mc2d/labels_absent")
+BACKGROUND = ("mc2d/logits", "mc2d/labels_background")
 WEIGHTS = {"class_weights": [0.5, 2.0, 1.25, 0.75]}
 
 CASES = [
@@ -95,6 +96,18 @@ CASES = [
     ("nacl", *CLASSES, {}),
     ("nacl", *VOLUME, {"distance_type": "l2", "alpha": 0.5}),
     ("sample", *CLASSES, {"norm": "weights", "weights": "@mc2d/sample_weights"}),
+    ("wnorm", *CLASSES, WEIGHTS),
+    ("bceval", *LABELS, {"pos_weight": 2.0, "label_smoothing": 0.1}),
+    ("gdl", *BACKGROUND, {**SOFTMAX, "include_background": False}),
+    ("gdl", *IGNORED, {**SOFTMAX, "ignore": 255}),
+    ("gdl", "mc2d/logits", "mc2d/soft", {**SOFTMAX, "soft_label": True}),
+    ("focal_softmax", *IGNORED, {"ignore": 255, "alpha": 0.3}),
+    ("focal_softmax", *CLASSES, {"include_background": False, "reduction": "none", "alpha": [0.1, 0.2, 0.3, 0.4]}),
+    ("topk_ce", *IGNORED, {"ignore": 255, "k": 40}),
+    ("keras_dice", *VOLUME, {**SOFTMAX, "axis": [1, 2]}),
+    ("keras_tversky", *CLASSES, {**SOFTMAX, "alpha": 0.3, "beta": 0.7, "axis": [0, 3]}),
+    ("mcc_smp", *LABELS, SIGMOID),
+    ("aufl_monai", "two2d/sure", "two2d/labels", SOFTMAX),
 ]
 
 
@@ -139,6 +152,10 @@ def inputs():
     ball = sum((axis - centre) ** 2 for axis, centre in zip(np.mgrid[:4, :5, :6], (1.5, 2, 2.7), strict=True)) < 4
     arrays["blob3d/mask"] = ball[None, ..., None].astype(np.uint8)
     arrays["blob3d/logits"] = (3 * ball - 1.2 + draw.standard_normal(ball.shape))[None, ..., None].astype(np.float32)
+    # Drawn last, so that the arrays above stay what they were.
+    arrays["mc2d/labels_background"] = arrays["mc2d/labels"] * np.array([0, 1], np.int32)[:, None, None]
+    arrays["mc2d/soft"] = draw.dirichlet(np.ones(4), (2, 4, 5)).astype(np.float32)
+    arrays["two2d/sure"] = arrays["two2d/logits"] * 20
     return arrays
 
 

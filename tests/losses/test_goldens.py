@@ -14,7 +14,7 @@ FORMULAS = sorted({case["formula"] for case in json.loads((OURS / "index.json").
 
 # Formulas that are sums or other readings of losses which have a formula of their own.
 MADE_OF_OTHERS = {"dicebce", "dicece", "dicefocal", "gdfocal", "keras_dice", "keras_tversky", "nn_dcce", "nnunet_dice"}
-MADE_OF_OTHERS |= {"aufl_monai", "dicecldice", "log_cosh_dice_per_class", "mcc_smp", "sample"}
+MADE_OF_OTHERS |= {"aufl_monai", "dicecldice", "log_cosh_dice_per_class", "mcc_smp", "sample", "wnorm"}
 
 
 def off(folder, modes):

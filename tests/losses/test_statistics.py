@@ -143,12 +143,17 @@ def test_second_derivatives_are_those_of_the_plain_path():
     assert np.abs(hessian_times_direction(True)).max() > 1e-3
 
 
-def test_dense_labels_of_unknown_shape():
+def test_sizes_that_only_some_tensors_are_known_to_have():
     ids, logits = ids_and_logits()
-    one_hot = np.eye(4)[ids]
-    unknown = [tf.TensorSpec([None] * 4, tf.float64), tf.TensorSpec([None, None, None, 4], tf.float64)]
-    sums = tf.function(lambda y, z: region_statistics(y, z), input_signature=unknown)(one_hot, logits)
-    np.testing.assert_allclose(sums.intersection, region_statistics(ids, logits).intersection)
+    one_hot, mask = np.eye(4)[ids], np.random.default_rng(0).integers(0, 2, ids.shape)
+    expected = region_statistics(ids, logits, mask=mask)
+    of_logits = tf.TensorSpec([None, None, None, 4], tf.float64)
+    for labels in (ids, one_hot):
+        unknown = [tf.TensorSpec([None] * labels.ndim, labels.dtype), of_logits]
+        sums = tf.function(lambda y, z: region_statistics(y, z, mask=mask), input_signature=unknown)(labels, logits)
+        np.testing.assert_allclose(sums.intersection, expected.intersection)
+        known = tf.function(lambda z, y=labels: region_statistics(y, z), input_signature=[of_logits])(logits)
+        np.testing.assert_allclose(known.wrong, region_statistics(ids, logits).wrong)
 
 
 def test_sums_by_hand():
