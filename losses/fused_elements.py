@@ -30,8 +30,9 @@ def forward(scores, labels, weights, *, activation, flags, is_ids, in_blocks):
     return (*map_blocks(block, rows, sums=len(names)), tf.zeros([]))
 
 
-def backward(scores, labels, weights, _, upstream, *, activation, flags, is_ids, in_blocks):
+def backward(scores, labels, weights, saved, upstream, *, activation, flags, is_ids, in_blocks):
     """The gradient by the scores, in their shape and type."""
+    del saved
     rows = Rows(scores, labels, weights, in_blocks)
     names = [n for n in sum_names(activation, flags) if n not in ("target", "target_squared", "pixels")]
     by_name = dict(zip(sum_names(activation, flags), upstream, strict=True))

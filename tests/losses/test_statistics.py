@@ -69,7 +69,8 @@ def test_fused_equals_plain_eager(form, space):
     assert_same(y_true, y_pred, options, lambda f, z: f(z))
 
 
-@pytest.mark.parametrize("form", forms((2, 6, 5, 4)))
+# One form of each formula: what a sigmoid's labels are made of is not XLA's business.
+@pytest.mark.parametrize("form", sorted(set(forms((2, 6, 5, 4))) - {"sigmoid ids", "multi-label"}))
 def test_fused_equals_plain_in_compiled_blocks(form, monkeypatch):
     monkeypatch.setattr(fused, "WORTH_COMPILING", 0)
     monkeypatch.setattr("losses.blocks.BLOCK", 256 * 5)
