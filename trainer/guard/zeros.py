@@ -25,6 +25,7 @@ from trainer.guard.trace import Op
 _MOST_ROUNDS = 6
 _MOST_EDGES = 64
 _MOST_SINGLE = 8
+_MOST_STEPS = 12  # from an op that hands zeros on to the one that makes them; they are neighbours as a rule
 _PRODUCTS = ("Mul", "MulNoNan", "MatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum", "Conv2D", "DepthwiseConv2dNative",
              "RealDiv", "DivNoNan")  # fmt: skip  - for the words of the report alone
 
@@ -134,7 +135,7 @@ def _at_fault(recording: Recording, lineage: Lineage, tensors, edge: Edge, arriv
     if arriving is None or bool(tf.reduce_all(tf.not_equal(dense(arriving), 0))):
         return edge
     source = tensors[edge.source]
-    for step in (edge, *lineage.route(edge.target)):
+    for step in (edge, *lineage.route(edge.target)[:_MOST_STEPS]):
         result = tensors.get(step.target)
         if step.op is not None and result is not None:
             answer = recording.tape.gradient(result, source, output_gradients=varied(result))
