@@ -205,10 +205,10 @@ def as_worker(steps: int, rounds: int) -> None:
         print(json.dumps([wall for wall, _ in times]), flush=True)
 
 
-def compare_workers(workers: int) -> None:
+def compare_workers(workers: int, rounds: int | None) -> None:
     """The same global batch in one process and in several, on the same cores, by turns."""
     size = SIZES["unet"]
-    command = [sys.executable, "-m", "benchmarks.loop", "--as_worker", f"--rounds={size.rounds}"]
+    command = [sys.executable, "-m", "benchmarks.loop", "--as_worker", f"--rounds={rounds or size.rounds}"]
     found: dict[int, list[float]] = {1: [], workers: []}
     for _ in range(2):
         for count in found:
@@ -235,7 +235,7 @@ def main() -> None:
     for name in filter(None, options.sizes.split(",")):
         compare_loops(name, options.rounds, deterministic=options.deterministic)
     if options.workers:
-        compare_workers(options.workers)
+        compare_workers(options.workers, options.rounds)
 
 
 if __name__ == "__main__":

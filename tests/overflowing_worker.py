@@ -14,8 +14,8 @@ if __name__ == "__main__":
     data = runs.batches(6)
     # The last image is the last replica's: only one worker sees the overflow in its own gradients.
     data[3]["image"][-1] = np.inf
-    config = runs.tiny(train={"accumulate": 1}, model={"depth": 1})
-    made = runs.make(config, policy="mixed_float16", strategy=devices.strategy)
+    config = runs.tiny(train={"accumulate": 1})
+    made = runs.make_block(config, devices.replicas, policy="mixed_float16", strategy=devices.strategy)
     made.run(data)
     weights = {name: value for name, value in made.weights().items() if value.dtype.kind == "f"}
     print(

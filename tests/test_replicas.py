@@ -23,7 +23,8 @@ def trained(losses, replicas):
     Returns:
       The run, its variables after it, and its report.
     """
-    made = runs.make(runs.tiny(**LOSSES[losses]), replicas).run(runs.batches(STEPS))
+    make = runs.make_block if losses == "per batch" else runs.make
+    made = make(runs.tiny(**LOSSES[losses]), replicas).run(runs.batches(STEPS))
     return made, made.weights(), made.totals.read()
 
 
@@ -67,9 +68,9 @@ def test_another_number_of_steps_in_a_call_does_not_trace_again():
 def test_bfloat16_on_two_replicas_is_nearer_to_one_than_to_float32():
     config = runs.tiny(train={"accumulate": 1})
     data = runs.batches(STEPS)
-    one = runs.make(config, policy="mixed_bfloat16").run(data).weights()
-    two = runs.make(config, 2, policy="mixed_bfloat16").run(data).weights()
-    exact = runs.make(config).run(data).weights()
+    one = runs.make_block(config, policy="mixed_bfloat16").run(data).weights()
+    two = runs.make_block(config, 2, policy="mixed_bfloat16").run(data).weights()
+    exact = runs.make_block(config).run(data).weights()
     assert runs.distance(one, two) < runs.distance(one, exact)
     # Half a unit in the last place of bfloat16 is 2^-9.
     assert runs.distance(one, two) < 4 * 2.0**-9
@@ -80,7 +81,7 @@ def test_an_overflow_on_the_last_replica_is_skipped_on_all():
     data = runs.batches(6)
     data[3]["image"][-1] = np.inf
     config = runs.tiny(train={"accumulate": 1})
-    one, two = (runs.make(config, n, policy="mixed_float16").run(data) for n in (1, 2))
+    one, two = (runs.make_block(config, n, policy="mixed_float16").run(data) for n in (1, 2))
     for made in (one, two):
         state, weights = made.state, made.weights()
         assert int(state.step.numpy()) == 6
@@ -104,9 +105,9 @@ def test_a_skipped_step_leaves_no_trace():
     data = runs.batches(4)
     bad = {"image": np.full_like(data[0]["image"], np.inf), "label": data[0]["label"]}
     config = runs.tiny(guard={"nonfinite": "skip"}, train={"accumulate": 1})
-    made = runs.make(config)
+    made = runs.make_block(config)
     made.run([*data[:2], bad, *data[2:]])
-    other = runs.make(config).run(data)
+    other = runs.make_block(config).run(data)
     for path, value in other.weights().items():
         if not path.startswith("counter/"):
             assert np.array_equal(made.weights()[path], value), path
@@ -115,7 +116,7 @@ def test_a_skipped_step_leaves_no_trace():
 def test_in_float32_the_run_stops_before_the_update():
     data = runs.batches(6)
     data[3]["image"][0] = np.nan
-    made = runs.make(runs.tiny(train={"accumulate": 1})).run(data)
+    made = runs.make_block(runs.tiny(train={"accumulate": 1})).run(data)
     assert int(made.state.step.numpy()) == 3 and int(made.state.halted.numpy()) == 1
     assert made.state.offenders.numpy().any()
     assert all(np.isfinite(variable.value.numpy()).all() for variable in made.state.trainable)
@@ -130,6 +131,6 @@ def test_micro_batches_are_the_one_big_batch_without_batch_statistics(over):
             train={"accumulate": accumulate}, model={"normalization": "none"},
             loss={"options": {"*": {"over": over}}},
         )  # fmt: skip
-        weights.append(runs.make(config).run(data).weights())
+        weights.append(runs.make_block(config).run(data).weights())
     apart, variable = runs.difference(*weights)
     assert apart < 1e-5, variable
