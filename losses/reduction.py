@@ -60,7 +60,8 @@ def reduce_groups(problem: Problem, values: tf.Tensor) -> tf.Tensor:
     if problem.image_weights is not None:
         values = values * tf.cast(problem.image_weights, values.dtype)
     if problem.reduction == "mean":
-        values = tf.reduce_mean(values)
+        # A replica whose share of the batch is empty has a loss of 0.
+        values = ratio(tf.reduce_sum(values), tf.cast(tf.size(values), values.dtype))
     elif problem.reduction == "sum":
         values = tf.reduce_sum(values)
     return problem.result(values)

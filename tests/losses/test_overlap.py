@@ -291,6 +291,20 @@ def test_reductions_and_their_shapes():
     np.testing.assert_allclose(losses.dice(ids, logits, classes=[3, 1], reduction="none"), each.numpy()[:, [3, 1]])
 
 
+@pytest.mark.parametrize("name", ["dice", "generalised_dice", "cross_entropy", "focal_softmax"])
+def test_an_empty_share_of_the_batch_is_0(name):
+    ids, logits = ids_and_logits()
+    value, gradient = value_and_gradient(getattr(losses, name), ids[:0], logits[:0])
+    assert value == 0 and gradient.shape == (0, 6, 5, 4)
+
+
+def test_soft_labels_may_be_a_rounding_above_1():
+    ids, logits = ids_and_logits()
+    np.testing.assert_allclose(losses.dice(np.eye(4)[ids] * (1 + 1e-6), logits), losses.dice(ids, logits), rtol=1e-5)
+    with pytest.raises(ValueError, match="outside 0 to 1"):
+        losses.dice(np.eye(4)[ids] * 1.01, logits)
+
+
 def test_weights_weigh():
     ids, logits = ids_and_logits()
     each = losses.dice(ids, logits, reduction="none").numpy()
