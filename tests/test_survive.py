@@ -131,7 +131,7 @@ def test_a_full_disk_loses_nothing_that_was_saved(unbroken, tmp_path, capsys):
     assert "the checkpoint of step 8 could not be written: File too large" in told.out
     assert "the checkpoint of step 12 could not be written: File too large" in told.out
     assert "TensorBoard's event file cannot be written: File too large" in told.out
-    assert "Step 12 is not saved. With room on the disk the same command goes on from step 4." in told.out
+    assert "Step 12 is not saved. Once the workdir can be written the same command goes on from step 4." in told.out
     assert "Traceback" not in told.out + told.err
     assert checkpoint.list_steps(workdir) == [4]
     assert all((array == before[name]).all() for name, array in checkpoint.read_newest(workdir)[0].arrays.items())

@@ -52,7 +52,7 @@ def train_run(run: Run, options: Options, stop: Callable[[], bool]) -> int:
     saved = run.saver.wait()
     if not saved:
         last = newest(options.workdir)
-        run.tell(f"Step {step} is not saved. With room on the disk the same command goes on from {last}.")
+        run.tell(f"Step {step} is not saved. Once the workdir can be written the same command goes on from {last}.")
     bad_files.tell_all()
     if reason == Evaluator.STOPPED:
         run.tell(f"Stopped at step {step} of {plan.total}." + (" The same command goes on from here." if saved else ""))
