@@ -192,6 +192,17 @@ def test_the_newest_checkpoint_in_words(tmp_path):
     assert newest(str(tmp_path)) == "step 10"
 
 
+def test_checkpoints_that_cannot_be_written_are_said_before_the_first_step(tmp_path):
+    os.symlink("nowhere", tmp_path / "checkpoints")
+    with pytest.raises(UserError, match=r"checkpoints.* cannot be written: .*\. Nothing was trained") as caught:
+        write_config(CONFIG, str(tmp_path))
+    assert caught.value.exit_code == 1
+    os.remove(tmp_path / "checkpoints")
+    save(tmp_path, 5)
+    write_config(CONFIG, str(tmp_path))
+    assert os.listdir(tmp_path / "checkpoints") == ["step_00000005"]
+
+
 def data_of(train, validation=("v",)):
     """The part of the data sets that is looked at."""
 

@@ -138,11 +138,16 @@ def write_config(config: Config, workdir: str) -> None:
     """Leaves the config in the workdir, for the next start and for evaluation, prediction and export.
 
     Raises:
-      UserError: the disk is full or not writable; exit code 1.
+      UserError: the disk is full, or the workdir or the checkpoints in it cannot be written; exit code 1.
     """
-    path = os.path.join(workdir, CONFIG_FILE)
+    path, folder = os.path.join(workdir, CONFIG_FILE), checkpoint.folder_of(workdir)
     try:
         write_whole(path, to_json(config).encode())
+        if os.path.lexists(folder):
+            # When the first checkpoint is due would be too late. `tidy` removes what a kill leaves of this.
+            path = os.path.join(folder, f"tried.partial-{os.getpid()}")
+            write_whole(path, b"")
+            os.remove(path)
     except OSError as error:
         raise UserError(
             f"{path} cannot be written: {error.strerror}. Nothing was trained; what was saved before is whole.\n"
