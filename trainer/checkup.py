@@ -170,7 +170,8 @@ def check_learning(run: Run) -> Section:
         run.config, train=dataclasses.replace(run.config.train, jit_compile=False)
     )  # fmt: skip
     batch = next(iter(training_batches(
-        run.data.train, config, start_step=0, steps=1, parts=run.devices.local_replicas
+        run.data.train, config, start_step=0, steps=1,
+        shard_index=run.devices.worker, shard_count=run.devices.workers, parts=run.devices.local_replicas,
     )))  # fmt: skip
     dataset = tf.data.Dataset.from_tensors(batch).repeat()
     iterator = iter(run.strategy.distribute_datasets_from_function(lambda context: dataset))

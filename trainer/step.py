@@ -23,6 +23,9 @@ from trainer.state import TrainState
 from trainer.sums import GlobalSums
 from trainer.wide import wide_variables
 
+# What the step reads of a batch.
+_READ = ("image", "label")
+
 
 def make_train_steps(
     state: TrainState, objective: Objective, totals: Totals, strategy: tf.distribute.Strategy, config: Config,
@@ -71,8 +74,10 @@ def make_train_steps(
     def reduced_gradients(batch):
         """In replica context: the global batch's gradients, still scaled, the same on every replica."""
         before = [tf.identity(v) for v in written]
+        # With several workers tf.distribute no longer knows how many images there are.
+        batch = {k: tf.ensure_shape(batch[k], [config.train.batch_size // n, *batch[k].shape[1:]]) for k in _READ}
         # Every M-th image, not M runs of them: image i of the global batch is then in micro-batch i mod M on any N.
-        parts = [{k: batch[k][i::m] for k in ("image", "label")} for i in range(m)]
+        parts = [{k: batch[k][i::m] for k in _READ} for i in range(m)]
         sums = GlobalSums(n, m)
         if objective.batchwide and m > 1:
             sums.collect(model, objective, parts)

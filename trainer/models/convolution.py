@@ -30,12 +30,19 @@ def _convolve(x, kernel, wide_kernel, options):
     def convolve(x, kernel, wide_kernel):
         def gradient(dy):
             dx = tf.raw_ops.Conv2DBackpropInput(input_sizes=tf.shape(x), filter=kernel, out_backprop=dy, **options)
-            images = x.shape[0] or 1
-            each = [
-                tf.raw_ops.Conv2DBackpropFilter(input=one, filter_sizes=kernel.shape, out_backprop=slope, **options)
-                for one, slope in zip(tf.split(x, images), tf.split(dy, images), strict=True)
-            ]
-            return dx, None, tf.add_n([tf.cast(part, tf.float64) for part in each])
+
+            def of_image(pair):
+                one, slope = (tf.expand_dims(value, 0) for value in pair)
+                part = tf.raw_ops.Conv2DBackpropFilter(
+                    input=one, filter_sizes=kernel.shape, out_backprop=slope, **options
+                )
+                return tf.cast(part, tf.float64)
+
+            if x.shape[0] is None:
+                each = tf.map_fn(of_image, (x, dy), fn_output_signature=tf.float64)
+                return dx, None, tf.reduce_sum(each, axis=0)
+            each = [of_image(pair) for pair in zip(tf.unstack(x), tf.unstack(dy, x.shape[0]), strict=True)]
+            return dx, None, tf.add_n(each)
 
         return tf.nn.conv2d(x, kernel, **options), gradient
 
