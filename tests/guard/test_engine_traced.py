@@ -41,6 +41,20 @@ def rounded_in_map_fn(labels, outputs):
     return squared_error(labels, tf.map_fn(tf.round, outputs))
 
 
+def thresholded_over_lines(labels, outputs):
+    if tf.reduce_sum(labels) > 1e9:  # AutoGraph rewrites it, and keeps one line of a statement
+        labels = labels * 2.0
+    return tf.reduce_mean(
+        tf.square(
+            tf.cast(
+                outputs > 0.5,
+                tf.float32,
+            )
+            - labels
+        )
+    )
+
+
 @tf.function
 def rounding_function(outputs):
     return tf.round(outputs)
@@ -97,6 +111,13 @@ def test_a_cut_is_named_with_its_line_before_the_first_step(xla):
     assert (finding.kind, finding.cause, finding.op_type) == ("missing", "non_differentiable_op", "Round")
     assert finding.file == __file__ and finding.code == "return squared_error(labels, tf.round(outputs))"
     assert len(finding.variables) == 6
+
+
+def test_the_line_of_a_statement_over_several_lines_is_the_ops_own():
+    _, report = trace_step(small_net(), thresholded_over_lines, missing="warn")
+    (finding,) = report.findings
+    assert (finding.op_type, finding.code) == ("Greater", "outputs > 0.5,")
+    assert finding.chain[0].code == "tf.cast("
 
 
 @pytest.mark.parametrize("loss_fn", [rounded_in_a_loop, rounded_in_a_branch, rounded_in_map_fn, rounded_in_a_function])

@@ -16,6 +16,8 @@ from types import CodeType, FrameType, FunctionType
 import keras
 import tensorflow as tf
 
+from trainer.guard.source import spelled_line
+
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _LIBRARIES = tuple(
     os.path.realpath(folder) + os.sep
@@ -87,7 +89,7 @@ def site_of_operation(operation: tf.Operation) -> Site | None:
         if _is_rewritten(file):
             file, line = _before_rewriting(file).get(line, (None, None))
         if file and is_user_file(file):
-            return Site(file, line)
+            return Site(file, spelled_line(file, line, operation.type))
     return None
 
 

@@ -78,6 +78,9 @@ _OPERATORS = {
 }
 
 
+_SIMPLE = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.Expr)
+
+
 def line_at(file: str, line: int) -> str:
     """The text of a line (1-based) of a file or a notebook cell, without its line break; "" where there is none."""
     return linecache.getline(file, line).rstrip("\r\n")
@@ -127,6 +130,20 @@ def expression_columns(file: str, line: int, op_type: str | None) -> tuple[int, 
     return len(code) - len(code.lstrip()), len(code)
 
 
+@functools.lru_cache(maxsize=1024)
+def spelled_line(file: str, line: int, op_type: str) -> int:
+    """The line on which an op is spelled out in the statement that `line` is a part of; `line` if that is not clear.
+
+    In code that AutoGraph has rewritten TensorFlow knows a statement over several lines by one of them.
+    """
+    tree = parsed(file)
+    statements = [node for node in ast.walk(tree) if isinstance(node, _SIMPLE)] if tree else []
+    around = [node for node in statements if node.lineno <= line <= node.end_lineno != node.lineno]
+    found = {part.lineno for node in around for part in ast.walk(node)
+             if isinstance(part, ast.expr) and spells(part, op_type)}  # fmt: skip
+    return found.pop() if len(found) == 1 and line not in found else line
+
+
 def about_labels(expression: str) -> bool:
     """Whether an expression speaks of labels only, by its names: of two equal candidates, the other one is meant."""
     return bool(re.search(r"true|label|target|truth|mask_gt", expression)) and not re.search(
@@ -173,8 +190,7 @@ def _expressions(file: str) -> list[ast.expr]:
 
 def _statement_values(file: str) -> list[ast.expr]:
     tree = parsed(file)
-    kinds = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.Expr)
-    return [node.value for node in ast.walk(tree) if isinstance(node, kinds) and node.value] if tree else []
+    return [node.value for node in ast.walk(tree) if isinstance(node, _SIMPLE) and node.value] if tree else []
 
 
 def _column(text: str, offset: int) -> int:
