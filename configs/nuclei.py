@@ -1,9 +1,10 @@
 """Nuclei in light microscopy: the embedded default, offline, minutes on a CPU.
 
 150 training and 40 validation images (2018 Data Science Bowl, CC0); Otsu's threshold gives a mean Dice of 0.89 on the
-latter without learning anything. Measured here over the validation images at their own resolution: SCORES with seeds
-0, 1 and 2, in TIME of training on two otherwise idle CPU cores. The contours were drawn more or less tightly from
-image to image, which no model can know: the score levels off at about 0.92.
+latter without learning anything. Measured here over the validation images at their own resolution: 0.9194, 0.9207 and
+0.9214 with seeds 0, 1 and 2, in three and a half minutes of training on two CPU cores (15 images a second).
+The contours were drawn more or less tightly from image to image, which no model can know: longer runs score no better
+(1000 steps of 3 images: 0.9204 with seed 0).
 """
 
 from configs.schema import Augment, Checkpoint, Config, Evaluate, Model, Optimizer, Train
