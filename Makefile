@@ -23,10 +23,10 @@ help:
 train: $(READY)
 	$(BIN)/python main.py $(FLAGS)
 
-# Two processes halve the time of two cores; a file stays in one of them, so that it traces its functions once.
+# Three processes keep two cores busy (tests of killed workers wait a lot) in 10 GB; a file stays in one of them, so that it traces its functions once.
 # tests/conftest.py says in which order they come.
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile $(TESTS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
