@@ -23,7 +23,8 @@ help:
 train: $(READY)
 	$(BIN)/python main.py $(FLAGS)
 
-# Three processes keep two cores busy (tests of killed workers wait a lot) in 10 GB; a file stays in one of them, so that it traces its functions once.
+# Three processes keep two cores busy, since tests of killed workers wait a lot; they take about 10 GB (two take 7).
+# A file stays in one of them, so that it traces its functions once.
 # tests/conftest.py says in which order they come.
 test: lint
 	$(BIN)/python -m pytest -n 3 --dist loadfile $(TESTS)
