@@ -83,13 +83,11 @@ def check_config(config: Config, options: Options, start: checkpoint.Saved | Non
         return
     changed = differences(before, config)
     breaking = [difference for difference in changed if difference.breaks]
-    if breaking and not options.force_config:
-        raise UserError(
-            f"The workdir {options.workdir!r} holds a run at step {start.step} of another config:\n"
-            + "".join(f"  config.{difference}\n" for difference in breaking)
-            + "  Go on with the old values, start elsewhere with --workdir=…, or, if you mean it, go on with the new\n"
-            "  ones: --force_config"
-        )  # fmt: skip
+    remedy = (
+        "Go on with the old values, start elsewhere with --workdir=…, or, if you mean it, go on with the new\n"
+        "  ones: --force_config"
+    )
+    _refuse("another config", [f"config.{d}" for d in breaking], remedy, options, start)
     for difference in changed:
         tell(f"changed since the run began: config.{difference}")
 
@@ -123,15 +121,20 @@ def check_data(described: Mapping, options: Options, start: checkpoint.Saved | N
             changed.append(f"the {split} split had {old_count} images, now {count}")
         elif old_names != names:
             changed.append(f"the {split} split has {count} images as before, but not of the same names")
-    if changed and not options.force_config:
-        raise UserError(
-            f"The workdir {options.workdir!r} holds a run at step {start.step} of other data:\n"
-            + "".join(f"  {what}\n" for what in changed)
-            + "  Put the files back, start elsewhere with --workdir=…, or, if you mean it, go on with these: "
-            "--force_config"
-        )  # fmt: skip
+    remedy = (
+        "Put the files back, start elsewhere with --workdir=…, or, if you mean it, go on with these: --force_config"
+    )
+    _refuse("other data", changed, remedy, options, start)
     for what in changed:
         tell(f"changed since the run began: {what}")
+
+
+def _refuse(kind: str, changed: list[str], remedy: str, options: Options, start: checkpoint.Saved) -> None:
+    """Raises a UserError that lists what makes it another run, unless nothing does or --force_config allows it."""
+    if changed and not options.force_config:
+        listed = "".join(f"  {what}\n" for what in changed)
+        held = f"The workdir {options.workdir!r} holds a run at step {start.step} of {kind}:"
+        raise UserError(f"{held}\n{listed}  {remedy}")
 
 
 def write_config(config: Config, workdir: str) -> None:
