@@ -113,9 +113,18 @@ def ours(config: Config, folder: str, strategy: tf.distribute.Strategy | None = 
     return run
 
 
+def keras_optimizer(config: Config) -> keras.optimizers.Optimizer:
+    """What somebody would write who has only Keras: the same rule and schedule."""
+    ours = build_optimizer(config.optimizer, total_steps=1000, warmup_steps=50)
+    theirs = keras.optimizers.AdamW.from_config({**ours.get_config(), "learning_rate": ours._learning_rate})
+    theirs.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return theirs
+
+
 def by_hand(config: Config) -> Callable[[int], None]:
     """Forward, gradient, apply, in a loop on the device, and nothing else."""
-    model, optimizer, objective = built(config)
+    model, _, objective = built(config)
+    optimizer = keras_optimizer(config)
     optimizer.build(model.trainable_variables)
     iterator = iter(tf.data.Dataset.from_tensors(one_batch(config)).repeat())
 
@@ -137,9 +146,9 @@ def by_hand(config: Config) -> Callable[[int], None]:
 
 def fit(config: Config, in_one: int = 1) -> Callable[[int], None]:
     """`keras.Model.fit` with the same loss."""
-    model, optimizer, objective = built(config)
+    model, _, objective = built(config)
     model.compile(
-        optimizer, loss=lambda labels, logits: objective(labels, logits).total,
+        keras_optimizer(config), loss=lambda labels, logits: objective(labels, logits).total,
         steps_per_execution=in_one, jit_compile=False,
     )  # fmt: skip
     batch = one_batch(config)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tests.replica_runs import mirrored
 from trainer.models.group_normalization import GroupNormalization
 from trainer.models.normalization import BatchNormalization
-from trainer.models.synchronization import with_global_statistics
+from trainer.models.synchronization import same_on_all_replicas
 
 # --- group normalisation
 
@@ -60,7 +60,7 @@ def test_a_network_of_keras_keeps_its_weights_with_batch_normalisation_over_the_
     x = keras.layers.BatchNormalization(name="whole")(keras.layers.Conv2D(4, 3, name="conv")(inputs))
     network = keras.Model(inputs, keras.layers.BatchNormalization(scale=False, name="no_gamma")(x))
     network.set_weights([0.5 + np.random.default_rng(0).random(w.shape) for w in network.get_weights()])
-    copied = with_global_statistics(network, momentum=0.8, synchronized=True)
+    copied = same_on_all_replicas(network, momentum=0.8, synchronized=True)
     np.testing.assert_allclose(copied(noise(2, 8, 8, 3)), network(noise(2, 8, 8, 3)), rtol=1e-5, atol=1e-5)
     assert type(copied.get_layer("whole")) is BatchNormalization
     for name in ("whole", "no_gamma"):

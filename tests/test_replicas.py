@@ -10,8 +10,10 @@ from trainer.precision import INITIAL_SCALE
 
 STEPS = 10
 LOSSES = {
-    "per image": {"loss": {"name": "dice+cross_entropy"}, "deterministic": True},
-    "per batch": {"loss": {"name": "dice+cross_entropy", "options": {"*": {"over": "batch"}}}},
+    "dice+cross_entropy": {"loss": {"name": "dice+cross_entropy"}},
+    "dice": {"loss": {"name": "dice"}},
+    "batch dice": {"loss": {"name": "dice", "options": {"*": {"over": "batch"}}}},
+    "cross_entropy": {"loss": {"name": "cross_entropy"}},
     "with dropout": {"loss": {"name": "tversky"}, "model": {"normalization": "none", "dropout": 0.3}},
 }
 
@@ -23,26 +25,17 @@ def trained(losses, replicas):
     Returns:
       The run, its variables after it, and its report.
     """
-    make = runs.make_block if losses == "per batch" else runs.make
+    make = runs.make if losses in ("dice+cross_entropy", "with dropout") else runs.make_block
     made = make(runs.tiny(**LOSSES[losses]), replicas).run(runs.batches(STEPS))
     return made, made.weights(), made.totals.read()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("losses", "replicas"), [("per batch", 2), ("with dropout", 2)])
-def test_many_replicas_train_the_weights_of_one(losses, replicas):
+@pytest.mark.parametrize(("losses", "replicas"), [*((name, 2) for name in LOSSES), ("dice+cross_entropy", 4)])
+def test_many_replicas_train_the_bits_of_one(losses, replicas):
     (_, before, told), (_, after, told_by_many) = trained(losses, 1), trained(losses, replicas)
     assert before["counter/step"] == after["counter/step"] == STEPS
     # Every variable by itself: weights, their averages, statistics, the optimizer's moments, seeds, counters.
-    apart, variable = runs.difference(before, after)
-    assert apart < 1e-5, variable
-    assert told_by_many == pytest.approx(told, rel=1e-5)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("replicas", [2, 4])
-def test_when_deterministic_many_replicas_train_the_bits_of_one(replicas):
-    (_, before, told), (_, after, told_by_many) = trained("per image", 1), trained("per image", replicas)
     for path, value in before.items():
         assert np.array_equal(value, after[path]), path
     assert told_by_many == pytest.approx(told, rel=1e-5)
@@ -50,15 +43,15 @@ def test_when_deterministic_many_replicas_train_the_bits_of_one(replicas):
 
 def test_the_weights_have_moved_and_differ_from_their_averages():
     """Without this the equality above could hold for a run that trains nothing."""
-    start = runs.make(runs.tiny(**LOSSES["per image"])).weights()
-    _, end, _ = trained("per image", 1)
+    start = runs.make(runs.tiny(**LOSSES["dice+cross_entropy"])).weights()
+    _, end, _ = trained("dice+cross_entropy", 1)
     kernel = "down0_1_conv/kernel"
     assert runs.difference({"": start[f"model/{kernel}"]}, {"": end[f"model/{kernel}"]})[0] > 1e-3
     assert runs.difference({"": end[f"average/{kernel}"]}, {"": end[f"model/{kernel}"]})[0] > 1e-4
 
 
 def test_another_number_of_steps_in_a_call_does_not_trace_again():
-    made, _, _ = trained("per image", 1)
+    made, _, _ = trained("dice+cross_entropy", 1)
     made.run(runs.batches(3))
     made.run(runs.batches(2))
     assert made.train_steps.experimental_get_tracing_count() == 1

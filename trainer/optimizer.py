@@ -7,6 +7,7 @@ import math
 import keras
 
 from configs.schema import Optimizer
+from trainer.adam import Adam, AdamW
 
 
 @keras.saving.register_keras_serializable("gradline")
@@ -57,8 +58,8 @@ def build_optimizer(config: Optimizer, *, total_steps: int, warmup_steps: int) -
         )
     moments = dict(beta_1=config.beta_1, beta_2=config.beta_2, epsilon=config.epsilon)
     if config.name == "adam":
-        return keras.optimizers.Adam(schedule, **moments)
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay, **moments)
+        return Adam(schedule, **moments)
+    optimizer = AdamW(schedule, weight_decay=config.weight_decay, **moments)
     # Biases and normalisation gains do not overfit; pulling them to zero only shifts the function.
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer

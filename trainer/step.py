@@ -21,7 +21,7 @@ from trainer.preconditions import check_compiled, check_model
 from trainer.reports import Totals
 from trainer.state import TrainState
 from trainer.sums import GlobalSums
-from trainer.wide import wide_variables
+from trainer.wide import images_together, wide_variables
 
 # What the step reads of a batch.
 _READ = ("image", "label")
@@ -46,13 +46,13 @@ def make_train_steps(
     check_model(state.model, strategy)
     check_compiled(config, state.model, objective.batchwide, n)
     model, variables = state.model, state.trainable
-    skips, wide = _skips_nonfinite(config, state), _adds_in_float64(config)
+    skips, together = _skips_nonfinite(config, state), images_together(config)
     # What the forward pass itself writes (batch normalisation's moving statistics) is put back when a step is skipped.
     written = [v.value for v in model.non_trainable_variables if v.dtype.startswith("float")] if skips else []
 
     def share_of_loss(images, labels, all_reduce):
         """One micro-batch of one replica: the loss, and its share of the global one, scaled against underflow."""
-        with tf.GradientTape() as tape, wide_variables(tape, wanted=wide) as stand_ins:
+        with tf.GradientTape() as tape, wide_variables(tape, together) as stand_ins:
             outputs = model(images, training=True)
             value = objective(labels, outputs, all_reduce)
             loss = tf.add_n([value.total, *model.losses]) if model.losses else value.total
@@ -143,12 +143,6 @@ def _skips_nonfinite(config: Config, state: TrainState) -> bool:
     """Whether a step with a non-finite gradient is left out, or ends the run."""
     how = config.guard.nonfinite
     return how == "skip" or (how == "auto" and state.loss_scale.enabled)
-
-
-def _adds_in_float64(config: Config) -> bool:
-    """Whether gradients are to round alike on any number of replicas, where devices compute an image alike on each."""
-    accelerators = [d for d in tf.config.list_logical_devices() if d.device_type in ("GPU", "TPU")]
-    return config.deterministic and not config.train.jit_compile and not accelerators
 
 
 def _add(a, b):

@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from configs.schema import Model
-from trainer.models.convolution import Conv2D
+from trainer.models.convolution import Conv2D, Conv2DTranspose
 from trainer.models.group_normalization import GroupNormalization
 from trainer.models.normalization import BatchNormalization
 
@@ -75,7 +75,7 @@ def _groups(channels: int) -> int:
 def step_up(x, channels: int, config: Model, name: str):
     """Twice the height and width, `channels` channels."""
     if config.upsampling == "transpose":
-        return layers.Conv2DTranspose(channels, 2, strides=2, name=f"{name}_up")(x)
+        return Conv2DTranspose(channels, 2, strides=2, name=f"{name}_up")(x)
     return layers.UpSampling2D(2, interpolation=config.upsampling, name=f"{name}_up")(x)
 
 

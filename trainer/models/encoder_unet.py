@@ -12,7 +12,7 @@ from configs.schema import Model
 from trainer.errors import UserError
 from trainer.models.blocks import conv_block, logits_head, step_up
 from trainer.models.dropout import Dropout
-from trainer.models.synchronization import with_global_statistics
+from trainer.models.synchronization import same_on_all_replicas
 
 # Side of the image, in pixels, by which the strides of feature maps are found.
 _SIDE = 64
@@ -30,7 +30,7 @@ def encoder_unet(config: Model, channels: int, outputs: int, *, synchronized: bo
     images = keras.Input((None, None, channels), dtype="float32", name="image")
     x = layers.Concatenate(name="grey_to_rgb")([images] * 3) if channels == 1 else images
     encoder, preprocess = _encoder(config)
-    encoder = with_global_statistics(encoder, config.norm_momentum, synchronized)
+    encoder = same_on_all_replicas(encoder, config.norm_momentum, synchronized)
     encoder.trainable = config.encoder_trainable
     taps = _taps(encoder, config.encoder)
     features = keras.Model(encoder.inputs, [encoder.get_layer(name).output for name in taps], name="encoder")

@@ -1,9 +1,10 @@
-"""Batch normalisation over the global batch in networks that were not written for it: Keras's own, and users'."""
+"""The same on any number of replicas, for networks that were not written for it: Keras's own, and users'."""
 
 from __future__ import annotations
 
 import keras
 
+from trainer.models.convolution import ours
 from trainer.models.normalization import BatchNormalization
 
 
@@ -15,14 +16,16 @@ def synchronize(model: keras.Model) -> None:
             layer.synchronized = True
 
 
-def with_global_statistics(model: keras.Model, momentum: float, synchronized: bool) -> keras.Model:
-    """A copy of a functional model, with its weights, whose batch normalisation is ours.
+def same_on_all_replicas(model: keras.Model, momentum: float, synchronized: bool) -> keras.Model:
+    """A copy of a functional model, with its weights, whose batch normalisation and convolutions are ours.
 
     The networks of keras.applications come with Keras's: with statistics of a replica, and moving averages whose
     momentum of 0.999 needs thousands of steps. A layer without gamma or beta stays Keras's own, synchronised.
     """
 
     def copy(layer):
+        if kind := ours(layer):
+            return kind.from_config(layer.get_config())
         if type(layer) is not keras.layers.BatchNormalization:
             return layer.__class__.from_config(layer.get_config())
         if layer.scale and layer.center:
