@@ -241,7 +241,8 @@ class Config:
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
     # Splits the CPU into this many logical devices, to try replicas on a laptop. 0 is off.
     logical_devices: int = 0
-    # Equal runs are equal bit for bit; on CPUs also on 1, 2, 4, … replicas. Costs speed, mostly on GPUs.
+    # Equal runs are equal bit for bit. Costs speed, mostly on GPUs. On CPUs 8, 16, … replicas then train the bits of
+    # one, too, as 2 and 4 do without it.
     deterministic: bool = False
     data: Data = dataclasses.field(default_factory=Data)
     augment: Augment = dataclasses.field(default_factory=Augment)

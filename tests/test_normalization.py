@@ -10,7 +10,7 @@ import tensorflow as tf
 from tests.replica_runs import mirrored
 from trainer.models.group_normalization import GroupNormalization
 from trainer.models.normalization import BatchNormalization
-from trainer.models.synchronization import same_on_all_replicas
+from trainer.models.synchronization import same_on_all_replicas, synchronize
 
 # --- group normalisation
 
@@ -66,6 +66,13 @@ def test_a_network_of_keras_keeps_its_weights_with_batch_normalisation_over_the_
     for name in ("whole", "no_gamma"):
         layer = copied.get_layer(name)
         assert (layer.momentum, layer.synchronized, layer.epsilon) == (0.8, True, 1e-3)
+
+
+def test_all_batch_normalisation_of_a_model_is_synchronised():
+    inner = keras.Sequential([BatchNormalization(name="ours"), keras.layers.BatchNormalization(name="of_keras")])
+    model = keras.Sequential([keras.layers.Conv2D(4, 3), inner])
+    synchronize(model)
+    assert [layer.synchronized for layer in inner.layers] == [True, True]
 
 
 def reference(x, gamma, beta, epsilon):

@@ -1,5 +1,19 @@
-"""Models by name: the U-Net, a U-Net on a keras.applications encoder, or any function of the user's."""
+"""Models by name: the U-Net, a U-Net on a keras.applications encoder, or any function of the user's.
+
+The layers are those that train the same bits on several replicas of a CPU; a model of one's own may be made of them.
+"""
 
 from trainer.models.build import build_model, size_multiple
+from trainer.models.convolution import Conv2D, Conv2DTranspose, DepthwiseConv2D
+from trainer.models.group_normalization import GroupNormalization
+from trainer.models.normalization import BatchNormalization
 
-__all__ = ["build_model", "size_multiple"]
+__all__ = [
+    "BatchNormalization",
+    "Conv2D",
+    "Conv2DTranspose",
+    "DepthwiseConv2D",
+    "GroupNormalization",
+    "build_model",
+    "size_multiple",
+]

@@ -9,10 +9,10 @@ from trainer.models.normalization import BatchNormalization
 
 
 def synchronize(model: keras.Model) -> None:
-    """Makes every batch normalisation of Keras's in a model take its statistics over all replicas, from now on."""
+    """Makes every batch normalisation in a model, Keras's or ours, take its statistics over all replicas."""
     # keras.Model has no public way to all nested layers.
     for layer in model._flatten_layers(include_self=False, recursive=True):
-        if isinstance(layer, keras.layers.BatchNormalization):
+        if isinstance(layer, (keras.layers.BatchNormalization, BatchNormalization)):
             layer.synchronized = True
 
 
