@@ -37,6 +37,7 @@ def gradients_of(made, batch):
         ("def mine(y_true, y_pred):\n    pass", "returned None, of type NoneType"),
         ("def mine(y_true, y_pred):\n    return 'x', 1", "returned ('x', 1), of type tuple"),
         ("class mine:\n    def __init__(self, size):\n        pass", "is a class, and mine() raised TypeError"),
+        ("from os import system as mine", "is written in C"),
     ],
 )
 def test_a_loss_that_gives_no_tensor_is_named(tmp_path, monkeypatch, body, words):

@@ -66,7 +66,7 @@ class Divergence:
                 else ""
             )
             text = (
-                f"{in_row} steps in a row were skipped because of {self._offenders()}: more than "
+                f"{in_row} steps in a row were skipped, since {self._offenders()}: more than "
                 "config.guard.max_skips="
                 f"{limit}, so nothing is learnt any more.{scale}\n  Lower --config.optimizer.learning_rate (now "
                 f"{self._run.config.optimizer.learning_rate:g}), or use --precision=mixed_bfloat16 or float32; "

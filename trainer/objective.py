@@ -107,6 +107,11 @@ def _library_function(config: Config, outputs: int):
 def _users_function(config: Config, outputs: int):
     """Wraps a function, a Keras Loss object or a Loss class of the user's."""
     loss = load_attribute(config.loss.name, "config.loss.name")
+    if inspect.isbuiltin(loss):
+        raise UserError(
+            f"config.loss.name={config.loss.name!r} is written in C and knows no tensors.\n"
+            "  Name a function of yours that is called as loss(y_true, y_pred) and computes with TensorFlow."
+        )
     if inspect.isclass(loss):
         try:
             loss = loss()
