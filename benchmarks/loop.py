@@ -116,7 +116,7 @@ def ours(config: Config, folder: str, strategy: tf.distribute.Strategy | None = 
 def keras_optimizer(config: Config) -> keras.optimizers.Optimizer:
     """What somebody would write who has only Keras: the same rule and schedule."""
     ours = build_optimizer(config.optimizer, total_steps=1000, warmup_steps=50)
-    theirs = keras.optimizers.AdamW.from_config({**ours.get_config(), "learning_rate": ours._learning_rate})
+    theirs = keras.optimizers.AdamW.from_config(ours.get_config())
     theirs.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return theirs
 

@@ -76,19 +76,19 @@ def test_weight_decay_spares_biases_and_normalisation():
     assert [float(v.numpy()[0]) for v in variables] == pytest.approx([0.95, 1.0, 1.0, 1.0])
 
 
-@pytest.mark.parametrize("name", ["adam", "adamw"])
-def test_adam_is_that_of_keras(name):
+@pytest.mark.parametrize(("name", "dtype"), [("adam", "float32"), ("adamw", "float32"), ("adamw", "float64")])
+def test_adam_is_that_of_keras(name, dtype):
     settings = Optimizer(name=name, weight_decay=0.01 if name == "adamw" else 0.0, schedule="cosine")
     ours = build_optimizer(settings, total_steps=10, warmup_steps=3)
     theirs = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}[name].from_config(ours.get_config())
     random = np.random.default_rng(0)
-    start = random.normal(size=(3, 4)).astype("float32")
+    start, *gradients = (size * random.normal(size=(3, 4)) for size in (1.0, 1.0, 1e-6, 1e3, 0.0, 1.0))
     ends = []
     for optimizer in (ours, theirs):
-        variable, random = keras.Variable(start, name="kernel"), np.random.default_rng(1)
+        variable = keras.Variable(start, dtype=dtype, name="kernel")
         optimizer.build([variable])
-        for size in (1.0, 1e-6, 1e3, 0.0, 1.0):
-            optimizer.apply([tf.constant(size * random.normal(size=(3, 4)), tf.float32)], [variable])
+        for gradient in gradients:
+            optimizer.apply([tf.constant(gradient, tf.float32)], [variable])
         ends.append([variable, *optimizer.variables])
     for one, other in zip(*ends, strict=True):
         np.testing.assert_allclose(one, other, rtol=2e-5)  # 1 - 0.999 in float32 is off by 1.3e-5

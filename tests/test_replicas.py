@@ -12,6 +12,11 @@ STEPS = 10
 LOSSES = {
     "dice+cross_entropy": {"loss": {"name": "dice+cross_entropy"}},
     "dice": {"loss": {"name": "dice"}},
+    # The others' convolutions are small and computed in float64; here pairs of images are added up in float32.
+    "dice, larger": {
+        "loss": {"name": "dice"}, "train": {"accumulate": 1}, "model": {"width": 16}, "augment": {"crop": (48, 48)},
+    },
+    "deterministic": {"loss": {"name": "dice"}, "train": {"accumulate": 1}, "deterministic": True},
     "batch dice": {"loss": {"name": "dice", "options": {"*": {"over": "batch"}}}},
     "cross_entropy": {"loss": {"name": "cross_entropy"}},
     "with dropout": {"loss": {"name": "tversky"}, "model": {"normalization": "none", "dropout": 0.3}},
@@ -20,18 +25,23 @@ LOSSES = {
 
 @functools.cache
 def trained(losses, replicas):
-    """A run with accumulation, clipping, averaged weights and, but with dropout, synchronised batch normalisation.
+    """A run with clipping, averaged weights and, but where LOSSES says otherwise, accumulation and synchronised
+    batch normalisation.
 
     Returns:
       The run, its variables after it, and its report.
     """
     make = runs.make if losses in ("dice+cross_entropy", "with dropout") else runs.make_block
-    made = make(runs.tiny(**LOSSES[losses]), replicas).run(runs.batches(STEPS))
+    config = runs.tiny(**LOSSES[losses])
+    made = make(config, replicas).run(runs.batches(STEPS, size=config.augment.crop[0]))
     return made, made.weights(), made.totals.read()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("losses", "replicas"), [*((name, 2) for name in LOSSES), ("dice+cross_entropy", 4)])
+@pytest.mark.parametrize(
+    ("losses", "replicas"),
+    [*((name, 2) for name in LOSSES), ("dice+cross_entropy", 4), ("dice, larger", 4), ("deterministic", 8)],
+)
 def test_many_replicas_train_the_bits_of_one(losses, replicas):
     (_, before, told), (_, after, told_by_many) = trained(losses, 1), trained(losses, replicas)
     assert before["counter/step"] == after["counter/step"] == STEPS

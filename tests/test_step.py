@@ -135,6 +135,24 @@ def test_a_cut_gradient_ends_the_run_before_its_first_step():
     assert int(allowed.run(runs.batches(1)).state.step.numpy()) == 1
 
 
+def test_a_layer_in_float64_is_trained_like_one_in_float32():
+    def start(shape, dtype):
+        return 0.1 * np.random.default_rng(0).normal(size=shape)  # random numbers of Keras's depend on their type
+
+    def model(dtype):
+        images = keras.Input((None, None, 3))
+        x = keras.layers.Conv2D(4, 3, dtype=dtype, name="first", padding="same", kernel_initializer=start)(images)
+        return keras.Model(images, keras.layers.Conv2D(2, 1, name="last")(x))
+
+    data = runs.batches(2)
+    single, double = (
+        runs.make(runs.tiny(), model=lambda dtype=dtype: model(dtype)).run(data).weights()
+        for dtype in ("float32", "float64")
+    )
+    assert double["model/first/kernel"].dtype == "float64"
+    assert runs.distance(single, double) < 1e-5
+
+
 @pytest.mark.slow
 def test_xla_computes_the_same_step():
     changes = dict(optimizer={"ema_decay": 0.0}, model={"normalization": "group"})

@@ -37,7 +37,7 @@ def test_auto_takes_the_logical_devices_that_were_asked_for():
 
 def test_what_is_asked_for_is_taken():
     assert strategy.choose(Config(strategy="one", logical_devices=4)).replicas == 1
-    assert strategy.choose(Config(strategy="mirrored")).reason.startswith("mirrored, as asked: 4 replicas")
+    assert strategy.choose(Config(strategy="mirrored")).reason.startswith("mirrored, as asked: 8 replicas")
 
 
 @pytest.mark.parametrize("tf_config", [None, {"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}])
@@ -72,7 +72,7 @@ def test_parameter_servers_are_refused_with_the_reason(capsys, name):
 
 
 def test_more_logical_devices_than_this_process_started_with():
-    with pytest.raises(UserError, match="config.logical_devices=9: TensorFlow already runs with 4"):
+    with pytest.raises(UserError, match="config.logical_devices=9: TensorFlow already runs with 8"):
         strategy.split_cpu(9)
     strategy.split_cpu(0)
 

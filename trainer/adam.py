@@ -24,7 +24,8 @@ class _OneKernel:
     def update_step(self, gradient, variable, rates):
         index = self._get_variable_index(variable)
         m, v = (kept[index].value for kept in (self._momentums, self._velocities))
-        rate, beta_1_power, beta_2_power = rates
+        # Of the variable's type, all of them: the kernel ends the process where one is not.
+        gradient, rate, beta_1_power, beta_2_power = (tf.cast(value, variable.dtype) for value in (gradient, *rates))
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle, m=m.handle, v=v.handle, grad=gradient, lr=rate, beta1_power=beta_1_power,
             beta2_power=beta_2_power, beta1=self.beta_1, beta2=self.beta_2, epsilon=self.epsilon, use_locking=True,
@@ -33,9 +34,9 @@ class _OneKernel:
 
 @keras.saving.register_keras_serializable("gradline")
 class Adam(_OneKernel, keras.optimizers.Adam):
-    """`keras.optimizers.Adam` without amsgrad, for float32 variables and dense gradients."""
+    """`keras.optimizers.Adam` without amsgrad, for dense gradients."""
 
 
 @keras.saving.register_keras_serializable("gradline")
 class AdamW(_OneKernel, keras.optimizers.AdamW):
-    """`keras.optimizers.AdamW` without amsgrad, for float32 variables and dense gradients."""
+    """`keras.optimizers.AdamW` without amsgrad, for dense gradients."""

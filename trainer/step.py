@@ -99,20 +99,22 @@ def make_train_steps(
         return gradients, report, before
 
     def apply(gradients, factor):
-        """In replica context. Keras sums the N equal copies again, hence the division by N within the factor."""
-        scaled = [(g * factor, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
+        """In replica context. Keras sums over the replicas once more: one hands in the gradient, the others zeros."""
+        first = tf.distribute.get_replica_context().replica_id_in_sync_group == 0
+        factor = tf.where(first, factor, 0.0)
+        scaled = [(g * tf.cast(factor, g.dtype), v) for g, v in zip(gradients, variables, strict=True) if g is not None]
         state.optimizer.apply([g for g, _ in scaled], [v for _, v in scaled])
 
     def one_step(iterator):
         gradients, report, before = strategy.run(reduced_gradients, args=(next(iterator),))
         local = [_first(strategy, g) for g in gradients]
-        squares = 2.0 * tf.stack([tf.zeros(()) if g is None else tf.nn.l2_loss(g) for g in local])
+        squares = 2.0 * tf.stack([0.0 if g is None else tf.cast(tf.nn.l2_loss(g), tf.float32) for g in local])
         scale = tf.convert_to_tensor(state.loss_scale.scale)
         norm = tf.sqrt(tf.reduce_sum(squares)) / scale
         report = _first(strategy, report)
         finite = tf.math.is_finite(norm) & tf.math.is_finite(report[0])
         clip = config.optimizer.clip_norm
-        factor = (clip / tf.maximum(norm, clip) if clip else 1.0) / (scale * n)
+        factor = (clip / tf.maximum(norm, clip) if clip else 1.0) / scale
 
         def update():
             strategy.run(apply, args=(gradients, factor))

@@ -14,82 +14,93 @@ from trainer import wide
 _SMALL = 500_000
 
 
-@keras.saving.register_keras_serializable("gradline")
-class Conv2D(keras.layers.Conv2D):
-    """`keras.layers.Conv2D`, which hands over its gradient in float64 where that is asked for."""
+class _HandsOver:
+    """A convolution of Keras's, which hands over its gradient in float64 where that is asked for."""
 
     def call(self, x):
         variables = wide.offered()
-        if variables is None or self.groups != 1 or self.data_format != "channels_last":
+        parts = self._parts(x) if variables is not None and self.data_format == "channels_last" else None
+        if parts is None:
             return super().call(x)
-        options = dict(strides=[1, *self.strides, 1], padding=self.padding.upper(),
-                       dilations=[1, *self.dilation_rate, 1])  # fmt: skip
-        shape, kernel = tf.shape(x), self.kernel.shape
-        y = _product(
-            x, self.kernel, variables,
+        y = _product(x, self.kernel, variables, *parts)
+        if self.use_bias:
+            y = _add_bias(y, tf.cast(tf.convert_to_tensor(self.bias), y.dtype), variables.of(self.bias))
+        return y if self.activation is None else self.activation(y)
+
+    def _parts(self, x) -> tuple[Callable, Callable, Callable] | None:
+        """The product and its gradients, as `_product` takes them; None where the raw operations cannot say it."""
+        raise NotImplementedError
+
+    def _options(self) -> dict:
+        return dict(strides=[1, *self.strides, 1], padding=self.padding.upper())
+
+
+@keras.saving.register_keras_serializable("gradline")
+class Conv2D(_HandsOver, keras.layers.Conv2D):
+    """`keras.layers.Conv2D`, with a gradient that rounds alike on any number of replicas."""
+
+    def _parts(self, x):
+        if self.groups != 1:
+            return None
+        options = {**self._options(), "dilations": [1, *self.dilation_rate, 1]}
+        shape, kernel_shape = tf.shape(x), self.kernel.shape
+        return (
             lambda x, kernel: tf.nn.conv2d(x, kernel, **options),
             lambda dy, kernel: tf.raw_ops.Conv2DBackpropInput(
                 input_sizes=shape, filter=kernel, out_backprop=dy, **options
             ),
-            lambda x, dy: tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=kernel, out_backprop=dy, **options),
-        )  # fmt: skip
-        return _finish(self, y, variables)
+            lambda x, dy: tf.raw_ops.Conv2DBackpropFilter(
+                input=x, filter_sizes=kernel_shape, out_backprop=dy, **options
+            ),
+        )
 
 
 @keras.saving.register_keras_serializable("gradline")
-class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
-    """`keras.layers.DepthwiseConv2D`, which hands over its gradient in float64 where that is asked for."""
+class DepthwiseConv2D(_HandsOver, keras.layers.DepthwiseConv2D):
+    """`keras.layers.DepthwiseConv2D`, with a gradient that rounds alike on any number of replicas."""
 
-    def call(self, x):
-        variables = wide.offered()
-        if (
-            variables is None or self.data_format != "channels_last"
-            or self.dilation_rate != (1, 1) or self.strides[0] != self.strides[1]
-        ):  # fmt: skip
-            return super().call(x)
-        options = dict(strides=[1, *self.strides, 1], padding=self.padding.upper())
-        shape, kernel = tf.shape(x), self.kernel.shape
-        y = _product(
-            x, self.kernel, variables,
+    def _parts(self, x):
+        if self.dilation_rate != (1, 1) or self.strides[0] != self.strides[1]:
+            return None
+        options, shape, kernel_shape = self._options(), tf.shape(x), self.kernel.shape
+        return (
             lambda x, kernel: tf.raw_ops.DepthwiseConv2dNative(input=x, filter=kernel, **options),
             lambda dy, kernel: tf.raw_ops.DepthwiseConv2dNativeBackpropInput(
                 input_sizes=shape, filter=kernel, out_backprop=dy, **options
             ),
             lambda x, dy: tf.raw_ops.DepthwiseConv2dNativeBackpropFilter(
-                input=x, filter_sizes=kernel, out_backprop=dy, **options
+                input=x, filter_sizes=kernel_shape, out_backprop=dy, **options
             ),
-        )  # fmt: skip
-        return _finish(self, y, variables)
+        )
 
 
 @keras.saving.register_keras_serializable("gradline")
-class Conv2DTranspose(keras.layers.Conv2DTranspose):
-    """`keras.layers.Conv2DTranspose`, which hands over its gradient in float64 where that is asked for."""
+class Conv2DTranspose(_HandsOver, keras.layers.Conv2DTranspose):
+    """`keras.layers.Conv2DTranspose`, with a gradient that rounds alike on any number of replicas."""
 
-    def call(self, x):
-        variables = wide.offered()
-        if (
-            variables is None or self.data_format != "channels_last" or self.output_padding is not None
-            or self.dilation_rate != (1, 1) or None in x.shape[1:3]
-        ):  # fmt: skip
-            return super().call(x)
-        options = dict(strides=[1, *self.strides, 1], padding=self.padding.upper())
+    def _parts(self, x):
+        if self.output_padding is not None or self.dilation_rate != (1, 1) or None in x.shape[1:3]:
+            return None
         # A transposed convolution is the gradient of a convolution from `shape` to x's, so the parts change places.
-        shape, kernel = [tf.shape(x)[0], *self.compute_output_shape(x.shape)[1:]], self.kernel.shape
-        y = _product(
-            x, self.kernel, variables,
+        options, shape = self._options(), [tf.shape(x)[0], *self.compute_output_shape(x.shape)[1:]]
+        kernel_shape = self.kernel.shape
+        return (
             lambda x, kernel: tf.raw_ops.Conv2DBackpropInput(
                 input_sizes=shape, filter=kernel, out_backprop=x, **options
             ),
             lambda dy, kernel: tf.nn.conv2d(dy, kernel, **options),
-            lambda x, dy: tf.raw_ops.Conv2DBackpropFilter(input=dy, filter_sizes=kernel, out_backprop=x, **options),
-        )  # fmt: skip
-        return _finish(self, y, variables)
+            lambda x, dy: tf.raw_ops.Conv2DBackpropFilter(
+                input=dy, filter_sizes=kernel_shape, out_backprop=x, **options
+            ),
+        )
 
 
-def ours(layer: keras.layers.Layer) -> type[keras.layers.Layer] | None:
-    """The class here that stands for one of Keras's convolutions; None for any other layer."""
-    return {kind.__base__: kind for kind in (Conv2D, DepthwiseConv2D, Conv2DTranspose)}.get(type(layer))
+# By Keras's class, whose place it takes.
+OURS = {
+    keras.layers.Conv2D: Conv2D,
+    keras.layers.DepthwiseConv2D: DepthwiseConv2D,
+    keras.layers.Conv2DTranspose: Conv2DTranspose,
+}
 
 
 def _product(x, kernel, variables: wide.WideVariables, product: Callable, to_x: Callable, to_kernel: Callable):
@@ -125,13 +136,6 @@ def _in_float64(to_kernel: Callable, x, dy, kernel: tf.TensorShape, images: int)
     count = batch // images if batch % images == 0 else batch
     pairs = zip(tf.split(x, count), tf.split(dy, count), strict=True)
     return tf.add_n([tf.cast(to_kernel(*pair), tf.float64) for pair in pairs])
-
-
-def _finish(layer, y, variables: wide.WideVariables):
-    """Bias and activation, as Keras's layer has them."""
-    if layer.use_bias:
-        y = _add_bias(y, tf.cast(tf.convert_to_tensor(layer.bias), y.dtype), variables.of(layer.bias))
-    return y if layer.activation is None else layer.activation(y)
 
 
 @tf.custom_gradient

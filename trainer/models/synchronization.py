@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from trainer.models.convolution import ours
+from trainer.models.convolution import OURS
 from trainer.models.normalization import BatchNormalization
 
 
@@ -24,10 +24,8 @@ def same_on_all_replicas(model: keras.Model, momentum: float, synchronized: bool
     """
 
     def copy(layer):
-        if kind := ours(layer):
-            return kind.from_config(layer.get_config())
         if type(layer) is not keras.layers.BatchNormalization:
-            return layer.__class__.from_config(layer.get_config())
+            return OURS.get(type(layer), type(layer)).from_config(layer.get_config())
         if layer.scale and layer.center:
             return BatchNormalization(momentum, layer.epsilon, synchronized, name=layer.name)
         return layer.__class__.from_config(
