@@ -14,7 +14,7 @@ AUDIT := $(VENV)/audit
 
 help:
 	@echo "make train   train the default (FLAGS='--config=configs/oxford_pets.py' adds flags)"
-	@echo "make test    lint and test (TESTS=tests/test_cli.py for a part)"
+	@echo "make test    lint and test (TESTS=tests/program/test_cli.py for a part)"
 	@echo "make lint    the linter alone"
 	@echo "make docs    write docs/config.md anew from configs/schema.py"
 	@echo "make audit   check every installed version for known faults (asks PyPI)"
@@ -33,7 +33,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 
 docs: $(READY)
-	$(BIN)/python -m configs.document
+	$(BIN)/python -m configs.reading.help
 
 # --strict: a package that could not be looked up is not one without faults.
 # In an environment of its own: a tool that looks for faults should not be part of what it looks at.

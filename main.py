@@ -18,9 +18,11 @@ import traceback
 
 from absl import flags
 
-from configs import commandline, document, fields, overrides, recipes, validation
-from configs import text as config_text
-from configs.nearest import did_you_mean
+from configs.reading import commandline, fields, overrides, validation
+from configs.reading import help as document
+from configs.reading import loading as recipes
+from configs.reading import serialization as config_text
+from configs.reading.nearest import did_you_mean
 from configs.schema import Config
 from trainer.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, UserError, numbered
 from trainer.options import Options

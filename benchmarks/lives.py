@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from trainer import checkpoint
+from trainer.checkpoints import folder as checkpoint
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -114,7 +114,7 @@ def _server() -> multiprocessing.context.BaseContext:
     """Starts the server with the first life that is forked from it."""
     os.environ.update(_environment(), KERAS_BACKEND="tensorflow")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["main", "trainer.experiment", "trainer.predict"])
+    context.set_forkserver_preload(["main", "trainer.experiment", "trainer.evaluation.predict"])
     return context
 
 

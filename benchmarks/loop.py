@@ -35,14 +35,14 @@ import numpy as np
 import tensorflow as tf
 
 from configs.schema import Augment, Config, Evaluate, Model, Train
-from trainer import strategy as devices_of
+from trainer.distribution import strategy as devices_of
 from trainer.models import build_model
-from trainer.objective import build_objective
-from trainer.optimizer import build_optimizer
-from trainer.reports import Totals
-from trainer.state import TrainState
-from trainer.step import make_train_steps
-from trainer.summaries import Writer
+from trainer.reporting.summaries import Writer
+from trainer.stepping.objective import build_objective
+from trainer.stepping.optimizer import build_optimizer
+from trainer.stepping.state import TrainState
+from trainer.stepping.step import make_train_steps
+from trainer.stepping.totals import Totals
 
 
 @dataclasses.dataclass(frozen=True)

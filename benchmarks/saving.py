@@ -23,7 +23,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from trainer import checkpoint  # noqa: E402
+from trainer.checkpoints import folder as checkpoint  # noqa: E402
 
 LATE = 900_000
 
@@ -49,8 +49,8 @@ def saving(flags: list[str], workdir: str, pairs: int, seconds: float) -> None:
 
     import main as program
     from trainer import experiment
-    from trainer.plan import batches_from
-    from trainer.step import make_train_steps
+    from trainer.stepping.intervals import batches_from
+    from trainer.stepping.step import make_train_steps
 
     _, config, options = program.read([f"--workdir={workdir}", *flags])
     devices = experiment._start(config)

@@ -32,8 +32,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
 from benchmarks.lives import Life  # noqa: E402
-from trainer import checkpoint  # noqa: E402
-from trainer.records import read_metrics, write_json  # noqa: E402
+from trainer.checkpoints import folder as checkpoint  # noqa: E402
+from trainer.reporting.records import read_metrics, write_json  # noqa: E402
 
 EVALUATE_EVERY, SAVE_EVERY, REPORT_EVERY = 20, 4, 4
 # Steps for each kill: fewer, and the run may be at its end before it was killed as often as asked for.
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--replicas", type=int, default=1, help="logical CPU devices under MirroredStrategy")
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--accumulate", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=1, help="processes under trainer.launch")
+    parser.add_argument("--workers", type=int, default=1, help="processes under trainer.distribution.launcher")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--flags", default="", help="more flags of main.py, separated by blanks")
     parser.add_argument("--keep", default="", help="a folder for both workdirs (default: a temporary one)")

@@ -3,7 +3,7 @@
 A recipe (`configs/nuclei.py`, …) returns a `Config` that says only what differs from these defaults; any field can be
 set on the command line as `--config.<section>.<field>=value`. The comment above a field is its documentation: unit,
 meaning, and why the default. This file imports nothing but the standard library, so that a wrong flag is answered
-before TensorFlow is loaded. The rules that relate fields to each other are in `configs/validation.py`.
+before TensorFlow is loaded. The rules that relate fields to each other are in `configs/reading/validation.py`.
 
 Durations are text: "500 steps", "3 epochs", "5%" (of the run's length), or "0 steps" for never.
 """

@@ -41,7 +41,7 @@ def _tree(path):
 
 
 def _imported(node):
-    """Modules of ours that an import statement names: `from trainer import loop` names trainer.loop."""
+    """Modules of ours that an import statement names: `from trainer import loop` names trainer.stepping.loop."""
     names = []
     if isinstance(node, ast.Import):
         names = [alias.name for alias in node.names]
@@ -71,7 +71,7 @@ def _of(package):
         ("trainer.guard", r"trainer\.guard(\..*)?"),
         ("trainer.errors", r"(?!)"),
         ("trainer.options", r"(?!)"),
-        ("trainer.loop", r"(?!)"),
+        ("trainer.stepping.loop", r"(?!)"),
         ("trainer", r"(configs|losses|trainer)(\..*)?"),
     ],
 )
@@ -101,7 +101,7 @@ def test_top_level_imports_have_no_circle():
 
 def test_only_main_and_the_command_line_know_absl_flags():
     importers = {path for path in _SHIPPED if re.search(r"^\s*(from|import) absl\b", _files(*_PACKAGES)[path], re.M)}
-    assert importers == {"main.py", "configs/commandline.py", "configs/document.py"}
+    assert importers == {"main.py", "configs/reading/commandline.py", "configs/reading/help.py"}
 
 
 def test_the_step_has_the_only_gradient_tape_outside_the_guard():
@@ -111,7 +111,7 @@ def test_the_step_has_the_only_gradient_tape_outside_the_guard():
         for node in ast.walk(_tree(path))
         if isinstance(node, ast.Attribute) and node.attr == "GradientTape" and "guard" not in path
     }
-    assert with_tape == {os.path.join("trainer", "step.py")}
+    assert with_tape == {os.path.join("trainer", "stepping", "step.py")}
 
 
 def test_files_are_short_and_about_a_subject():

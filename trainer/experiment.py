@@ -11,28 +11,31 @@ import keras
 import tensorflow as tf
 
 from configs.schema import Config
-from trainer import checkpoint, console, precision, records, strategy, terminal
-from trainer.clock import Clock
+from trainer.checkpoints import folder as checkpoint
+from trainer.checkpoints.lock import WorkdirLock
+from trainer.checkpoints.restore import load_weights, warm_start
+from trainer.checkpoints.resume import check_config, check_data, check_shared_workdir, describe_data, find_start
+from trainer.checkpoints.saver import Saver
 from trainer.data import open_data
-from trainer.describe import opening_text
+from trainer.distribution import strategy
+from trainer.distribution.lost_worker import naming_lost_worker
 from trainer.errors import EXIT_FAILED, EXIT_OK, UserError
-from trainer.evaluate import make_evaluator
-from trainer.lock import WorkdirLock
-from trainer.lost_worker import naming_lost_worker
-from trainer.metrics import scored_classes
+from trainer.evaluation.evaluator import make_evaluator
+from trainer.evaluation.metrics import scored_classes
 from trainer.models import build_model
 from trainer.models.build import logits_per_pixel
-from trainer.objective import build_objective
-from trainer.optimizer import build_optimizer
 from trainer.options import Options
-from trainer.plan import make_plan
-from trainer.reports import Totals
-from trainer.restore import load_weights, warm_start
-from trainer.resume import check_config, check_data, check_shared_workdir, describe_data, find_start
+from trainer.reporting import console, records, terminal
+from trainer.reporting.clock import Clock
+from trainer.reporting.opening import opening_text
 from trainer.run import HostState, Run
-from trainer.saver import Saver
 from trainer.signals import Interruption
-from trainer.state import TrainState
+from trainer.stepping import precision
+from trainer.stepping.intervals import make_plan
+from trainer.stepping.objective import build_objective
+from trainer.stepping.optimizer import build_optimizer
+from trainer.stepping.state import TrainState
+from trainer.stepping.totals import Totals
 from trainer.training import train_run
 
 
@@ -118,7 +121,7 @@ def evaluate(config: Config, options: Options) -> int:
 
 def predict(config: Config, options: Options) -> int:
     """Writes masks and overlays of the given images; returns 1 when some could not be read."""
-    from trainer.predict import predict as predict_files
+    from trainer.evaluation.predict import predict as predict_files
 
     model, saved = _trained_model(config, options, _start(config))
     output = options.output or os.path.join(options.workdir, "predictions")
@@ -129,7 +132,7 @@ def predict(config: Config, options: Options) -> int:
 
 def export(config: Config, options: Options) -> int:
     """Exports a checkpoint and compares each format with the model before it is kept."""
-    from trainer.export import export as export_model
+    from trainer.export.export import export as export_model
 
     model, saved = _trained_model(config, options, _start(config))
     output = options.output or os.path.join(options.workdir, "export")
@@ -156,7 +159,7 @@ def describe(config: Config, options: Options) -> int:
 
 def check(config: Config, options: Options) -> int:
     """Looks at the data, the loss, the gradients and thirty steps on one batch; returns 1 when something is wrong."""
-    from trainer import checkup
+    from trainer import check as checkup
     from trainer.data.audit import audit
 
     devices = _start(config)

@@ -8,15 +8,15 @@ from collections.abc import Callable, Mapping
 import tensorflow as tf
 
 from configs.schema import Config
-from trainer.checkpoint import Saved
-from trainer.clock import Clock
-from trainer.objective import Objective
-from trainer.plan import Plan
-from trainer.reports import Totals
-from trainer.restore import restore
-from trainer.saver import Saver
-from trainer.state import TrainState
-from trainer.strategy import Devices
+from trainer.checkpoints.folder import Saved
+from trainer.checkpoints.restore import restore
+from trainer.checkpoints.saver import Saver
+from trainer.distribution.strategy import Devices
+from trainer.reporting.clock import Clock
+from trainer.stepping.intervals import Plan
+from trainer.stepping.objective import Objective
+from trainer.stepping.state import TrainState
+from trainer.stepping.totals import Totals
 
 
 @dataclasses.dataclass

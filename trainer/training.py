@@ -5,21 +5,22 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 
-from trainer import guard, terminal
-from trainer.actions import Evaluator, Reporter, Telling
-from trainer.bad_files import BadFiles
-from trainer.divergence import Divergence
+from trainer import guard
+from trainer.actions.bad_files import BadFiles
+from trainer.actions.nonfinite import Divergence
+from trainer.actions.report import Evaluator, Reporter, Telling
+from trainer.checkpoints.resume import newest, write_config
 from trainer.errors import EXIT_FAILED, EXIT_OK, EXIT_RESUMABLE
-from trainer.evaluate import make_evaluator
-from trainer.failures import explain_failure
-from trainer.loop import Action, run_loop
-from trainer.metrics import Evaluation
+from trainer.evaluation.evaluator import make_evaluator
+from trainer.evaluation.metrics import Evaluation
 from trainer.options import Options
-from trainer.plan import batches_from
-from trainer.resume import newest, write_config
-from trainer.retracing import warn_of_retracing
+from trainer.reporting import terminal
+from trainer.reporting.failures import explain_failure
 from trainer.run import Run
-from trainer.step import make_train_steps
+from trainer.stepping.intervals import batches_from
+from trainer.stepping.loop import Action, run_loop
+from trainer.stepping.retracing import warn_of_retracing
+from trainer.stepping.step import make_train_steps
 
 # Steps in a call where several workers have to make calls of the same length, each with a clock of its own.
 _STEPS_PER_CALL_OF_A_CLUSTER = 10

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from configs.schema import Augment
-from trainer.data.augment import Draw, Placement, crop_image, crop_label, draw, recolor
-from trainer.data.draws import order, uniforms
+from trainer.data.augment.draws import order, uniforms
+from trainer.data.augment.placement import Draw, Placement, crop_image, crop_label, draw, recolor
 
 OFF = Augment(
     crop=(16, 16),

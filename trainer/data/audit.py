@@ -106,7 +106,8 @@ def audit(config: Config) -> Audit:
 def _readers(config: Config, problems: list[str], warnings: list[str]) -> tuple[Callable[[int], Example], ...]:
     data = config.data
     if data.source == "tfds":
-        from trainer.data import records, tfds_set
+        from trainer.data.sources import tfds as tfds_set
+        from trainer.data.sources import tfrecord as records
 
         train, validation, notes = tfds_set.open_splits(data)
         problems += records.damaged_files(tfds_set.record_files(data))

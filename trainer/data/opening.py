@@ -6,19 +6,19 @@ import os
 from collections.abc import Sequence
 
 from configs.schema import Config, Data
-from trainer.data.agreement import read_both
 from trainer.data.decode import decode_image, exif_orientation, open_image
 from trainer.data.errors import DataError, listed
-from trainer.data.folder import list_folder
-from trainer.data.headers import check_headers
 from trainer.data.masks import decode_mask
-from trainer.data.pairs import Listing, Pair
 from trainer.data.source import DataSets, Example, MemoryCache, Source
+from trainer.data.sources.agreement import read_both
+from trainer.data.sources.folder import list_folder
+from trainer.data.sources.headers import check_headers
+from trainer.data.sources.pairs import Listing, Pair
 
 _ADVICE = "\n--config.data.bad_files=skip leaves such files out; --mode=check looks into every file."
 
 # The embedded set.
-NUCLEI = os.path.join(os.path.dirname(os.path.abspath(__file__)), "nuclei")
+NUCLEI = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sources", "nuclei")
 
 
 def open_data(config: Config) -> DataSets:
@@ -31,7 +31,7 @@ def open_data(config: Config) -> DataSets:
     data = config.data
     if data.source == "tfds":
         # TensorFlow Datasets takes a second to import, and only this source needs it.
-        from trainer.data import tfds_set
+        from trainer.data.sources import tfds as tfds_set
 
         train, validation, notes = tfds_set.open_splits(data)
         return data_sets(data, train, validation, notes=notes)

@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from configs.schema import Config
-from trainer.data.augment import crop_image, crop_label, draw, recolor
-from trainer.data.draws import order
+from trainer.data.augment.draws import order
+from trainer.data.augment.placement import crop_image, crop_label, draw, recolor
 from trainer.data.errors import DataError
 from trainer.data.source import Source
 

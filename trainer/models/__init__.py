@@ -5,8 +5,8 @@ The layers are those that train the same bits on several replicas of a CPU; a mo
 
 from trainer.models.build import build_model, size_multiple
 from trainer.models.convolution import Conv2D, Conv2DTranspose, DepthwiseConv2D
-from trainer.models.group_normalization import GroupNormalization
-from trainer.models.normalization import BatchNormalization
+from trainer.models.layers.batch_normalization import BatchNormalization
+from trainer.models.layers.group_normalization import GroupNormalization
 
 __all__ = [
     "BatchNormalization",

@@ -7,8 +7,8 @@ from keras import layers
 
 from configs.schema import Model
 from trainer.models.convolution import Conv2D, Conv2DTranspose
-from trainer.models.group_normalization import GroupNormalization
-from trainer.models.normalization import BatchNormalization
+from trainer.models.layers.batch_normalization import BatchNormalization
+from trainer.models.layers.group_normalization import GroupNormalization
 
 
 @keras.saving.register_keras_serializable("gradline")

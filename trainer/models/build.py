@@ -11,11 +11,11 @@ import tensorflow as tf
 
 from configs.schema import Config
 from trainer.errors import EXIT_FAILED, UserError
-from trainer.imports import load_attribute
+from trainer.models.check import check_model
 from trainer.models.encoder_unet import encoder_unet
 from trainer.models.synchronization import synchronize
 from trainer.models.unet import unet
-from trainer.preconditions import check_model
+from trainer.parts import load_attribute
 
 _BUILT_IN = {"unet": unet, "encoder_unet": encoder_unet}
 

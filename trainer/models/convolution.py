@@ -1,4 +1,4 @@
-"""Convolutions whose gradient rounds alike on any number of replicas, where that is asked for; see `trainer.wide`."""
+"""Convolutions whose gradient rounds alike on any number of replicas, where that is asked for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from trainer import wide
+from trainer.stepping import wide
 
 # Products an image up to which a kernel's gradient in float64 costs no more than one in float32: what a call costs
 # besides them weighs more.

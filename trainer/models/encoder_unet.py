@@ -11,7 +11,7 @@ from keras import layers
 from configs.schema import Model
 from trainer.errors import UserError
 from trainer.models.blocks import conv_block, logits_head, step_up
-from trainer.models.dropout import Dropout
+from trainer.models.layers.dropout import Dropout
 from trainer.models.synchronization import same_on_all_replicas
 
 # Side of the image, in pixels, by which the strides of feature maps are found.

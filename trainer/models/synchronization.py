@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 
 from trainer.models.convolution import OURS
-from trainer.models.normalization import BatchNormalization
+from trainer.models.layers.batch_normalization import BatchNormalization
 
 
 def synchronize(model: keras.Model) -> None:

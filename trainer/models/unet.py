@@ -7,7 +7,7 @@ from keras import layers
 
 from configs.schema import Model
 from trainer.models.blocks import conv_block, logits_head, scale_input, step_up
-from trainer.models.dropout import Dropout
+from trainer.models.layers.dropout import Dropout
 
 
 def unet(config: Model, channels: int, outputs: int, *, synchronized: bool = False) -> keras.Model:

@@ -1,0 +1,109 @@
+"""The schema's comments as documentation: the text of --help and --helpfull, and docs/config.md.
+
+    python -m configs.reading.help          # writes docs/config.md anew; a test holds it current
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import textwrap
+import typing
+from typing import Any
+
+from absl import flags
+
+from configs.reading import fields, values
+
+_TASKS = {
+    "What to do": ("mode", "config", "workdir"),
+    "Train": ("strategy", "precision", "seed", "deterministic", "logical_devices", "force_config"),
+    "Evaluate, predict, export": ("checkpoint", "input", "output", "formats"),
+    "Help": ("help", "helpfull"),
+}
+
+_OPENING = """\
+Gradline trains, evaluates, applies and exports image segmentation models.
+
+  python main.py                                   train a U-Net on the embedded nuclei images
+  python main.py --config=configs/oxford_pets.py   another recipe
+  python main.py --mode=predict --workdir=runs/nuclei --input=photos/"""
+
+
+def help_text(known: flags.FlagValues, *, full: bool) -> str:
+    """The program's flags by task; with `full` also every field of the config."""
+    lines = [_OPENING]
+    for title, names in _TASKS.items():
+        lines += ["", title]
+        for name in names:
+            lines += _entry(_signature(known[name]), _doc(known[name]))
+    lines += ["", "Config"]
+    if not full:
+        example = "--config.optimizer.learning_rate=3e-4"
+        lines += _entry("--config.<section>.<field>=value", f"Any field, e.g. {example}. --helpfull lists them.")
+        return "\n".join(lines)
+    section = ""
+    for path, field in fields.all_fields().items():
+        if path.rpartition(".")[0] != section:
+            section = path.rpartition(".")[0]
+            lines += ["", f"Config: {section}"]
+        default = f"({values.describe(field.type)}; default here: {_default(field.default)})"
+        lines += _entry(field.flag, f"{field.doc} {default}".strip())
+    return "\n".join(lines)
+
+
+def markdown() -> str:
+    """docs/config.md."""
+    lines = [
+        "# Every field of the config",
+        "",
+        "<!-- Written by `python -m configs.reading.help` from configs/schema.py. Change it there. -->",
+        "",
+        "Set a field in a recipe (`configs/*.py`) or on the command line: `--config.<section>.<field>=value`. "
+        "Lists are written `a,b`, lists of lists and options as JSON in single quotes. A recipe is a Python file, and "
+        "`--config=FILE` runs it: use only files you would run yourself.",
+    ]
+    section = None
+    for path, field in fields.all_fields().items():
+        here, _, name = path.rpartition(".")
+        if here != section:
+            section = here
+            lines += ["", f"## {section or 'The run'}", "", "| field | type | default | meaning |", "|---|---|---|---|"]
+        cells = (f"`{name}`", values.describe(field.type), f"`{_default(field.default)}`", field.doc)
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _signature(flag: flags.Flag) -> str:
+    choices = getattr(flag.parser, "enum_values", None)
+    field = fields.all_fields().get(flag.name)
+    if choices is None and field is not None and typing.get_origin(field.type) is typing.Literal:
+        choices = typing.get_args(field.type)
+    if choices:
+        return f"--{flag.name}={'|'.join(choices)}"
+    return f"--{flag.name}" if flag.boolean else f"--{flag.name}=…"
+
+
+def _doc(flag: flags.Flag) -> str:
+    """The flag's help as it was written; absl adds the choices before it and a remark after it."""
+    return flag.help.partition(">: ")[2] or flag.help.partition(";\n")[0]
+
+
+def _entry(head: str, doc: str) -> list[str]:
+    return [f"  {head}", *textwrap.wrap(doc, 110, initial_indent=" " * 6, subsequent_indent=" " * 6)]
+
+
+def _default(value: Any) -> str:
+    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
+
+
+def main() -> None:
+    home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    path = os.path.join(home, "docs", "config.md")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(markdown())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""The config as text: config.json and back, and the difference of two configs in words."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from typing import Any, NamedTuple
+
+from configs.reading import durations, fields, values
+from configs.reading.nearest import did_you_mean
+from configs.schema import Config
+
+# Fields whose change leaves a resumed run the run that was begun: where it reads and writes, what it shows and keeps,
+# what it does about faults it had not met, and the devices, which change no more than rounding. All others make it
+# another run: its weights would come from two recipes.
+_HARMLESS = re.compile(
+    r"name|strategy|logical_devices|deterministic"
+    r"|data\.(path|download|bad_files|max_pixels|cache_mib|workers)"
+    r"|train\.(log_every|steps_per_call|jit_compile)"
+    r"|evaluate\.panels"
+    r"|checkpoint\..*"
+    r"|guard\..*"
+    # Read before the first step alone.
+    r"|model\.encoder_weights"
+)
+# These decide when early stopping ends the run, and nothing else of it.
+_HARMLESS_WITHOUT_PATIENCE = re.compile(r"evaluate\.(every|tile|tile_overlap)")
+
+
+class Difference(NamedTuple):
+    """A field that changed; `breaks` when a resumed run would no longer be the run that was begun."""
+
+    field: str
+    old: Any
+    new: Any
+    breaks: bool
+
+    def __str__(self):
+        return f"{self.field}: was {values.shown(self.old)}, now {values.shown(self.new)}"
+
+
+def to_json(config: Config) -> str:
+    """Readable JSON, a line a field, every field written out; `from_json` gives an equal config back."""
+    return json.dumps(dataclasses.asdict(config), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def from_json(text: str) -> Config:
+    """The config of `to_json`.
+
+    Raises:
+        ValueError: Not JSON, unknown or missing fields, or wrong types; the message lists every one of them.
+    """
+    try:
+        tree = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"It is not JSON: {error}.") from None
+    if not isinstance(tree, dict):
+        raise ValueError("It is JSON, but not an object with the fields of a config.")
+    found, problems = {}, []
+    known = fields.all_fields()
+    for path, value in _leaves(tree):
+        if path in fields.sections():
+            problems.append(f"{path}: {values.shown(value)} is not an object with the fields of that section.")
+            continue
+        if path not in known:
+            problems.append(f"{path} is not a field.{did_you_mean(path, known)}")
+            continue
+        try:
+            found[path] = values.from_python(value, known[path].type)
+        except ValueError as error:
+            problems.append(f"{path}: {error}")
+            found[path] = None
+    missing = [path for path in known if path not in found]
+    if missing:
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        problems.append(f"Missing: {', '.join(missing[:5])}{more}.")
+    if problems:
+        raise ValueError("\n".join(problems))
+    return fields.replace(Config(), found)
+
+
+def differences(old: Config, new: Config) -> list[Difference]:
+    """Fields whose values differ, those that break the run first.
+
+    Two texts of one duration ("2 epochs", "2  epoch") do not differ. Fields of a part that was not chosen (the momentum
+    of Adam) count like any other.
+    """
+    patient = old.evaluate.patience or new.evaluate.patience
+
+    def unseen(path: str) -> bool:
+        return not patient and _HARMLESS_WITHOUT_PATIENCE.fullmatch(path) is not None
+
+    found = []
+    for path in fields.all_fields():
+        before, after = fields.get(old, path), fields.get(new, path)
+        if before != after and not _same_duration(before, after):
+            found.append(Difference(path, before, after, breaks=not (_HARMLESS.fullmatch(path) or unseen(path))))
+    return sorted(found, key=lambda difference: not difference.breaks)
+
+
+def _leaves(tree: dict) -> list[tuple[str, Any]]:
+    """(path, value) of everything below the sections; a mapping that is a field's value stays whole."""
+    found: list[tuple[str, Any]] = []
+    sections = fields.sections()
+    for name, value in tree.items():
+        if name in sections and isinstance(value, dict):
+            found += [(f"{name}.{inner}", inner_value) for inner, inner_value in value.items()]
+        else:
+            found.append((name, value))
+    return found
+
+
+def _same_duration(before: Any, after: Any) -> bool:
+    try:
+        return durations.parse(before) == durations.parse(after)
+    except ValueError:
+        return False

@@ -1,0 +1,255 @@
+"""A whole config judged before TensorFlow is imported: every field's range, and the rules that relate fields.
+
+Each problem says what is wrong, why, and what to write instead; all of them are found at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Callable, Iterator
+
+from configs.reading import durations, fields
+from configs.reading.nearest import did_you_mean
+from configs.reading.ranges import RANGES
+from configs.reading.validation_parts import loss_problems, mask_problems, model_problems
+from configs.reading.values import shown
+from configs.schema import Config
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """`fields`: the paths it is about; `text`: the message, which begins with the first of them and its value."""
+
+    fields: tuple[str, ...]
+    text: str
+
+
+# A rule yields (paths, text): about which fields, and why and what instead.
+Rule = Callable[[Config], Iterator[tuple[tuple[str, ...], str]]]
+
+
+def problems(config: Config, *, files: bool = True) -> list[Problem]:
+    """Everything that is wrong with `config`, in the order of the schema.
+
+    Args:
+        config: A config whose values have their fields' types (`overrides.check_types`).
+        files: Look also whether the files and folders that training reads exist.
+    """
+    found = [*_texts(config), *_ranges(config), *_durations(config)]
+    # A rule about a field that is wrong by itself would say the same in other words, or fail; it sees the default.
+    wrong = {path for problem in found for path in problem.fields}
+    defaults = fields.all_fields()
+    judged = fields.replace(config, {path: defaults[path].default for path in wrong})
+    rules: list[Rule] = [_run, mask_problems, _augment, model_problems, loss_problems]
+    rules += [_optimizer, _train, _evaluate, _save]
+    if files:
+        rules += [_data_source, _files]
+    for rule in rules:
+        for paths, text in rule(judged):
+            if wrong.isdisjoint(paths):
+                found.append(_problem(config, paths, text))
+    order = {path: position for position, path in enumerate(fields.all_fields())}
+    return sorted(found, key=lambda problem: order[problem.fields[0]])
+
+
+def _problem(config: Config, paths: tuple[str, ...], text: str) -> Problem:
+    return Problem(paths, f"{paths[0]}={shown(fields.get(config, paths[0]))}: {text}")
+
+
+def _texts(config: Config) -> Iterator[Problem]:
+    for path in fields.all_fields():
+        value = fields.get(config, path)
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str) and not text.isprintable():
+                yield _problem(config, (path,), "it holds characters that cannot be printed. Write it anew, as UTF-8.")
+                break
+
+
+def _ranges(config: Config) -> Iterator[Problem]:
+    for path, allowed in RANGES.items():
+        value = fields.get(config, path)
+        if not all(allowed.holds(number) for number in _numbers(value)):
+            why = f" ({allowed.why})" if allowed.why else ""
+            yield _problem(config, (path,), f"it has to be {allowed}{why}.")
+
+
+def _numbers(value) -> Iterator[float]:
+    if isinstance(value, tuple):
+        for item in value:
+            yield from _numbers(item)
+    else:
+        yield value
+
+
+_DURATIONS = ("optimizer.warmup", "train.length", "train.log_every", "evaluate.every", "checkpoint.every")
+
+
+def _durations(config: Config) -> Iterator[Problem]:
+    for path in _DURATIONS:
+        try:
+            duration = durations.parse(fields.get(config, path))
+        except ValueError as error:
+            yield Problem((path,), f"{path}: {error}.")
+            continue
+        if path == "train.length" and (duration.unit == "%" or not duration.amount):
+            yield _problem(config, (path,), 'a run needs a length of its own: write "1000 steps" or "20 epochs".')
+
+
+def _run(config: Config):
+    if not re.fullmatch(r"\w[\w.-]*", config.name):
+        yield ("name",), "it names a folder: write letters, digits, dashes and dots, and begin with a letter or digit."
+    if config.strategy == "tpu" and config.precision == "mixed_float16":
+        yield ("precision", "strategy"), "TPUs compute in bfloat16. Write --config.precision=mixed_bfloat16."
+    if config.strategy == "tpu" and config.logical_devices:
+        yield ("logical_devices", "strategy"), "it splits the CPU, and strategy=tpu does not use it. Leave it out."
+
+
+def _data_source(config: Config):
+    data = config.data
+    if data.name and data.source != "tfds":
+        yield ("data.name", "data.source"), f"data.source={data.source} reads no name. Write --config.data.source=tfds."
+    if data.path and data.source == "nuclei":
+        yield ("data.path", "data.source"), "the embedded nuclei have no path. Write --config.data.source=folder."
+    if data.source == "tfds":
+        if not re.fullmatch(r"[\w/]+(:(\d+\.\d+\.\d+|\d+\.\*\.\*|\d+\.\d+\.\*))?", data.name):
+            yield ("data.name",), "data.source=tfds needs a data set: write --config.data.name=oxford_iiit_pet:4.0.0."
+        for name in ("train_split", "validation_split"):
+            if not getattr(data, name).strip():
+                yield (f"data.{name}",), "data.source=tfds needs a split here, such as train or test[:50%]."
+        if data.image_key == data.mask_key:
+            yield ("data.mask_key", "data.image_key"), "image and mask cannot be the same feature."
+
+
+def _files(config: Config):
+    data, model, checkpoint = config.data, config.model, config.checkpoint
+    if data.source == "folder":
+        if not data.path:
+            yield ("data.path",), "a folder with images/ and masks/ is needed: write --config.data.path=FOLDER."
+        elif not os.path.isdir(data.path):
+            yield ("data.path",), _missing(data.path, "folder")
+    weights = model.encoder_weights
+    if model.name == "encoder_unet" and weights not in ("", "imagenet") and not os.path.isfile(weights):
+        yield ("model.encoder_weights",), _missing(weights, "file") + ' ("imagenet" downloads, "" is random.)'
+    if checkpoint.warm_start and not os.path.isdir(checkpoint.warm_start):
+        yield ("checkpoint.warm_start",), _missing(checkpoint.warm_start, "folder")
+
+
+def _missing(path: str, kind: str) -> str:
+    """There is no such file or folder, with the nearest name beside it."""
+    if os.path.exists(path):
+        return f"this is not a {kind}."
+    parent, name = os.path.split(os.path.abspath(path))
+    if not os.path.isdir(parent):
+        return f"there is no folder {parent!r}."
+    is_kind = os.path.isdir if kind == "folder" else os.path.isfile
+    try:
+        beside = [entry for entry in os.listdir(parent) if is_kind(os.path.join(parent, entry))]
+    except OSError:
+        beside = []
+    return f"there is no such {kind}.{did_you_mean(name, beside, os.path.join(os.path.dirname(path), '{}'))}"
+
+
+def _augment(config: Config):
+    low, high = config.augment.scale
+    if low > high:
+        yield ("augment.scale",), f"the smaller factor comes first. Write --config.augment.scale={high},{low}."
+    multiple, why = size_multiple(config)
+    if any(side % multiple for side in config.augment.crop):
+        better = ",".join(str(max(1, round(side / multiple)) * multiple) for side in config.augment.crop)
+        text = f"the sides have to be multiples of {multiple}: {why}. Write --config.augment.crop={better}."
+        yield ("augment.crop", "model.depth"), text
+
+
+def size_multiple(config: Config) -> tuple[int, str]:
+    """What the model needs height and width to be divisible by, and why."""
+    if config.model.name == "unet":
+        return 2**config.model.depth, f"the U-Net halves them {config.model.depth} times (model.depth)"
+    if config.model.name == "encoder_unet":
+        return 32, "the encoder halves them 5 times"
+    return 1, ""
+
+
+def _optimizer(config: Config):
+    optimizer = config.optimizer
+    if optimizer.weight_decay and optimizer.name != "adamw":
+        yield ("optimizer.weight_decay", "optimizer.name"), (
+            f"{optimizer.name} has no decoupled weight decay. Write --config.optimizer.weight_decay=0 or "
+            "--config.optimizer.name=adamw."
+        )
+    warmup, length = durations.parse(optimizer.warmup), durations.parse(config.train.length)
+    too_long = warmup.amount >= (100 if warmup.unit == "%" else length.amount)
+    if too_long and warmup.unit in ("%", length.unit):
+        yield ("optimizer.warmup", "train.length"), (
+            f"the warm-up is as long as the run ({config.train.length}), which would never reach its learning rate. "
+            'Write a shorter one, e.g. --config.optimizer.warmup="5%".'
+        )
+
+
+def _train(config: Config):
+    train = config.train
+    if train.batch_size % train.accumulate:
+        fewer = max(n for n in range(1, train.accumulate) if train.batch_size % n == 0)
+        more = _up(train.batch_size, train.accumulate)
+        yield ("train.accumulate", "train.batch_size"), (
+            f"it does not divide train.batch_size={train.batch_size}, and micro-batches are of one size. Write "
+            f"--config.train.accumulate={fewer} or --config.train.batch_size={more}."
+        )
+    elif config.strategy == "mirrored" and config.logical_devices:
+        parts = config.logical_devices * train.accumulate
+        if train.batch_size % parts:
+            yield ("train.batch_size", "logical_devices", "train.accumulate"), (
+                f"{config.logical_devices} logical devices cannot share it in {train.accumulate} micro-batch(es). "
+                f"Write --config.train.batch_size={_up(train.batch_size, parts)}."
+            )
+
+
+def _up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
+
+
+def _evaluate(config: Config):
+    evaluate = config.evaluate
+    multiple, why = size_multiple(config)
+    if any(evaluate.tile):
+        if not all(evaluate.tile):
+            yield ("evaluate.tile",), "one side is 0. Write both, as --config.evaluate.tile=512,512, or 0,0 for none."
+        elif any(side % multiple for side in evaluate.tile):
+            better = ",".join(str(_up(side, multiple)) for side in evaluate.tile)
+            text = f"the sides have to be multiples of {multiple}: {why}. Write --config.evaluate.tile={better}."
+            yield ("evaluate.tile", "model.depth"), text
+        elif evaluate.tile_overlap >= min(evaluate.tile):
+            text = f"tiles of {evaluate.tile} would not move on. Write at most half of the smaller side."
+            yield ("evaluate.tile_overlap", "evaluate.tile"), text
+    unknown = [name for name in evaluate.classes if name not in config.data.classes]
+    if unknown:
+        hints = "".join(did_you_mean(name, config.data.classes) for name in unknown)
+        known = ", ".join(config.data.classes)
+        yield ("evaluate.classes", "data.classes"), f"{', '.join(unknown)} not among data.classes ({known}).{hints}"
+    if len(set(evaluate.classes)) != len(evaluate.classes):
+        yield ("evaluate.classes",), "a class is named twice. Name each once."
+    if evaluate.patience and not durations.parse(evaluate.every).amount:
+        yield ("evaluate.patience", "evaluate.every"), (
+            "early stopping needs evaluations, and evaluate.every is 0. Write --config.evaluate.every=\"5%\"."
+        )
+
+
+def _save(config: Config):
+    for path in ("checkpoint.warm_start_pattern", "guard.allow"):
+        value = fields.get(config, path)
+        for pattern in value if isinstance(value, tuple) else (value,):
+            try:
+                re.compile(pattern)
+            except (re.error, OverflowError, RecursionError) as error:
+                literally = f"To mean it literally: {shown(re.escape(pattern))}."
+                yield (path,), f"{shown(pattern)} is not a regular expression: {error}. {literally}"
+    if config.checkpoint.warm_start_pattern != ".*" and not config.checkpoint.warm_start:
+        yield ("checkpoint.warm_start_pattern", "checkpoint.warm_start"), (
+            "it chooses among the weights of checkpoint.warm_start, which is empty. Write "
+            "--config.checkpoint.warm_start=FOLDER."
+        )
+    if config.guard.nonfinite == "back" and not durations.parse(config.checkpoint.every).amount:
+        yield ("guard.nonfinite", "checkpoint.every"), (
+            'to go back takes checkpoints, and checkpoint.every is 0. Write --config.checkpoint.every="5%".'
+        )

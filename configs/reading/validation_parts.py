@@ -1,0 +1,182 @@
+"""The longer rules of validation, about what masks mean and how model and loss are named.
+
+A rule yields (paths, text): the fields it is about, and why they are wrong and what to write instead.
+"""
+
+from __future__ import annotations
+
+from configs.reading.nearest import did_you_mean
+from configs.reading.references import check_call
+from configs.schema import Config
+from losses import names as losses
+
+_MODELS = ("unet", "encoder_unet")
+
+# The functions of keras.applications that are networks; a test holds the list equal to the installed Keras.
+ENCODERS = tuple(
+    "ConvNeXtBase ConvNeXtLarge ConvNeXtSmall ConvNeXtTiny ConvNeXtXLarge DenseNet121 DenseNet169 DenseNet201 "
+    "EfficientNetB0 EfficientNetB1 EfficientNetB2 EfficientNetB3 EfficientNetB4 EfficientNetB5 EfficientNetB6 "
+    "EfficientNetB7 EfficientNetV2B0 EfficientNetV2B1 EfficientNetV2B2 EfficientNetV2B3 EfficientNetV2L "
+    "EfficientNetV2M EfficientNetV2S InceptionResNetV2 InceptionV3 MobileNet MobileNetV2 MobileNetV3Large "
+    "MobileNetV3Small NASNetLarge NASNetMobile ResNet101 ResNet101V2 ResNet152 ResNet152V2 ResNet50 ResNet50V2 "
+    "VGG16 VGG19 Xception".split()
+)
+
+# Options of losses that the run decides, with where to say it instead.
+_DECIDED = {
+    "activation": "model.outputs decides it",
+    "from_logits": "the model gives logits",
+    "ignore_id": "data.void_id decides it",
+    "reduction": "the step needs one number a batch",
+    "mask": "a tensor cannot be given here",
+    "image_weights": "a tensor cannot be given here",
+    "pixel_weights": "a tensor cannot be given here",
+    "distance_maps": "a tensor cannot be given here",
+}
+
+
+def mask_problems(config: Config):
+    """Classes, the void id, and the tables that turn mask files into class ids."""
+    data = config.data
+    count = len(data.classes)
+    if count < 2:
+        yield ("data.classes",), "two classes are needed at least. Name the background too: background,nucleus."
+    if not all(name.strip() for name in data.classes):
+        yield ("data.classes",), "a name is empty. Write one name for each class."
+    twice = sorted({name for name in data.classes if data.classes.count(name) > 1})
+    if twice:
+        yield ("data.classes",), f"{', '.join(twice)} is there twice. Give each class a name of its own."
+    if data.void_id in range(count):
+        yield ("data.void_id", "data.classes"), (
+            f"it is the id of class {data.classes[data.void_id]!r}, which nothing would count then. Write 255, "
+            f"or any id that is not 0 … {count - 1}."
+        )
+    if data.mask_encoding == "binary" and count != 2:
+        yield ("data.mask_encoding", "data.classes"), (
+            f"a binary mask tells two classes, and data.classes names {count}. Write --config.data.mask_encoding=ids "
+            "or colors."
+        )
+    for table, encoding in (("mask_ids", "ids"), ("mask_colors", "colors")):
+        rows = getattr(data, table)
+        path = f"data.{table}"
+        if rows and data.mask_encoding != encoding:
+            yield (path, "data.mask_encoding"), (
+                f"mask_encoding={data.mask_encoding} does not read it. Write --config.data.mask_encoding={encoding}."
+            )
+        elif rows:
+            yield from _table_problems(path, rows, config)
+    if data.mask_encoding == "colors":
+        if not data.mask_colors:
+            example = "'[[0, 0, 0, 0], [255, 0, 0, 1]]'"
+            yield ("data.mask_colors", "data.mask_encoding"), (
+                f"data.mask_encoding=colors needs the table, a row (red, green, blue, class id) a colour: {example}."
+            )
+        if any(not 0 <= channel <= 255 for row in data.mask_colors for channel in row[:3]):
+            yield ("data.mask_colors",), "red, green and blue are 0 … 255."
+
+
+def _table_problems(path: str, rows: tuple[tuple[int, ...], ...], config: Config):
+    count, void = len(config.data.classes), config.data.void_id
+    keys = [row[:-1] for row in rows]
+    what = "colour" if len(rows[0]) == 4 else "pixel value"
+    twice = sorted({key for key in keys if keys.count(key) > 1})
+    if twice:
+        named = ", ".join(str(key if len(key) > 1 else key[0]) for key in twice)
+        yield (path,), f"{what} {named} has two rows. Keep one."
+    targets = {row[-1] for row in rows}
+    strange = sorted(targets - {*range(count), void})
+    if strange:
+        named = ", ".join(map(str, strange))
+        yield (path, "data.classes", "data.void_id"), (
+            f"{named} is no class id: classes are 0 … {count - 1} ({', '.join(config.data.classes)}), void is {void}."
+        )
+    unreached = [name for number, name in enumerate(config.data.classes) if number not in targets]
+    if unreached:
+        yield (path, "data.classes"), f"no {what} means {', '.join(unreached)}. Add a row, or take the class away."
+
+
+def model_problems(config: Config):
+    """The model's name, and the fields that only some models read."""
+    model = config.model
+    if ":" in model.name:
+        problem = check_call(model.name, keywords=("input_channels", "outputs", *model.options))
+        if problem:
+            yield ("model.name", "model.options"), problem
+    else:
+        if model.name not in _MODELS:
+            yield ("model.name",), (
+                f'it is one of {", ".join(_MODELS)}, or "package.module:function" of your own.'
+                + did_you_mean(model.name, _MODELS)
+            )
+        elif model.options:
+            yield ("model.options", "model.name"), (
+                f"they are for a model of your own; {model.name} has fields: --config.model.width=…, depth, dropout."
+            )
+    if model.name == "encoder_unet" and model.encoder not in ENCODERS:
+        hint = did_you_mean(model.encoder, ENCODERS) or f" It has {', '.join(ENCODERS)}."
+        yield ("model.encoder",), f"keras.applications has no such network.{hint}"
+    if model.outputs == "sigmoid" and len(config.data.classes) != 2:
+        yield ("model.outputs", "data.classes"), (
+            f"one logit tells two classes, and data.classes names {len(config.data.classes)}. Write "
+            "--config.model.outputs=softmax."
+        )
+    if model.deep_supervision and model.name == "encoder_unet":
+        yield ("model.deep_supervision", "model.name"), "encoder_unet predicts at full resolution alone. Leave it out."
+    if model.deep_supervision and model.name == "unet" and model.depth < 3:
+        yield ("model.deep_supervision", "model.depth"), (
+            f"model.depth={model.depth} leaves no coarser level to predict at. Write --config.model.depth=3 or more."
+        )
+
+
+def loss_problems(config: Config):
+    """The loss's name, weights and options."""
+    loss = config.loss
+    if ":" in loss.name:
+        problem = check_call(loss.name, positional=("y_true", "y_pred"))
+        if problem:
+            yield ("loss.name",), problem
+        if loss.options:
+            yield ("loss.options", "loss.name"), "they are for the named losses; a loss of your own has its defaults."
+        if loss.weights:
+            yield ("loss.weights", "loss.name"), "they are for the terms of a sum of named losses."
+        return
+    if not loss.from_logits:
+        yield ("loss.from_logits", "loss.name"), "it is for a loss of your own; named ones take logits. Leave it out."
+    if loss.labels != "one_hot":
+        yield ("loss.labels", "loss.name"), "it is for a loss of your own; named ones take class ids. Leave it out."
+    terms = [term.strip() for term in loss.name.split("+")]
+    for term in dict.fromkeys(terms):
+        if term not in losses.LOSSES:
+            known = f" There are {', '.join(sorted(losses.LOSSES))}."
+            hint = did_you_mean(term, losses.LOSSES) or known
+            yield ("loss.name",), f'{term!r} is not a loss.{hint} One of your own: "package.module:function".'
+        elif terms.count(term) > 1:
+            yield ("loss.name",), f"{term!r} is there twice. Name it once and use loss.weights."
+    if loss.weights and len(loss.weights) != len(terms):
+        example = ",".join(["1"] * len(terms))
+        yield ("loss.weights", "loss.name"), (
+            f"{loss.name} has {len(terms)} term{'s' if len(terms) > 1 else ''}. Write --config.loss.weights={example}."
+        )
+    if any(weight < 0 for weight in loss.weights) or (loss.weights and not any(loss.weights)):
+        yield ("loss.weights",), "none may be negative, and not all 0, which leaves nothing to minimise."
+    yield from _option_problems(config, [term for term in terms if term in losses.LOSSES])
+
+
+def _option_problems(config: Config, terms: list[str]):
+    for key, options in config.loss.options.items():
+        if key != "*" and key not in terms:
+            hint = did_you_mean(key, [*terms, "*"])
+            yield ("loss.options", "loss.name"), f"{key!r} is not a term of {config.loss.name}.{hint}"
+            continue
+        if not isinstance(options, dict):
+            yield ("loss.options",), f'{key!r} needs an object of options: {{"{key}": {{"option": value}}}}.'
+            continue
+        accepted = {option for term in (terms if key == "*" else [key]) for option in losses.options_of(term)}
+        for option in options:
+            if option in _DECIDED:
+                yield ("loss.options",), f"{key}: {option!r} is not set here: {_DECIDED[option]}."
+            elif option not in accepted:
+                open_to = sorted(accepted - _DECIDED.keys())
+                hint = did_you_mean(option, open_to) or f" It has {', '.join(open_to)}."
+                whose = "none of the losses has" if key == "*" else f"{key} has no"
+                yield ("loss.options",), f"{whose} option {option!r}.{hint}"

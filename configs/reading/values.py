@@ -1,0 +1,223 @@
+"""Values of fields: read from a flag's text, and checked against the schema's types wherever they come from.
+
+ml_collections.config_flags does this too, but it stops at the first mistake, ends a misspelt field in a bare KeyError
+and sets fields in place, which frozen dataclasses refuse; so the few types the schema uses are read here.
+
+`from_text` and `from_python` raise ValueError with what is wrong and what to write; the caller adds the field's name.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import numbers
+import typing
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from configs.reading.nearest import did_you_mean
+
+TRUE = ("true", "yes", "on", "1")
+FALSE = ("false", "no", "off", "0")
+
+# What TensorFlow has and this program refuses, with the reason.
+_NO_SERVERS = (
+    " Keras 3 does not support tf.distribute's parameter servers: its optimizers update variables that every replica "
+    "holds. For several machines write multi_worker."
+)
+_REFUSED = {"parameter_server": _NO_SERVERS, "ps": _NO_SERVERS, "ParameterServerStrategy": _NO_SERVERS}
+
+
+def from_text(text: str, type_: Any) -> Any:
+    """A flag's text as a value of `type_`."""
+    kind = typing.get_origin(type_) or type_
+    if kind is str:
+        return text
+    if kind is bool:
+        if text.lower() not in TRUE + FALSE:
+            raise ValueError(f"{shown(text)} is neither true nor false.")
+        return text.lower() in TRUE
+    if kind is int or kind is float:
+        return _number(text, kind)
+    if kind is Literal:
+        by_text = {str(choice): choice for choice in typing.get_args(type_)}
+        return from_python(by_text.get(text, text), type_)
+    if kind is tuple:
+        return from_python(_items(text, type_), type_)
+    if kind is Mapping:
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            message = f"{shown(text)} is not JSON ({error}): write '{{\"key\": value}}', in single quotes."
+            raise ValueError(message) from None
+        return from_python(value, type_)
+    raise TypeError(f"The schema's type {type_} has no reader here.")
+
+
+def from_python(value: Any, type_: Any) -> Any:
+    """A value of a recipe or of JSON, as exactly `type_`: lists become tuples, whole numbers become floats."""
+    kind = typing.get_origin(type_) or type_
+    wrong = ValueError(f"{shown(value)} is {_type_name(value)}, not {describe(type_)}.")
+    if kind is Literal:
+        choices = typing.get_args(type_)
+        for choice in choices:
+            if type(value) is type(choice) and value == choice:
+                return choice
+        words = [choice for choice in choices if isinstance(choice, str)]
+        hint = _REFUSED.get(value, "") if isinstance(value, str) else ""
+        if not hint and isinstance(value, str) and words:
+            hint = did_you_mean(value, words, "{!r}")
+        raise ValueError(f"{shown(value)} is not {describe(type_)}.{hint}")
+    if kind is bool:
+        if not isinstance(value, bool):
+            raise wrong
+        return value
+    if kind is str:
+        if not isinstance(value, str):
+            raise wrong
+        return str(value)
+    if kind is int:
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+            raise wrong
+        return int(value)
+    if kind is float:
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise wrong
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise ValueError(f"{shown(value)} is not a finite number.")
+        return number
+    if kind is tuple:
+        return _tuple(value, type_)
+    if kind is Mapping:
+        return _plain_mapping(value)
+    raise TypeError(f"The schema's type {type_} has no reader here.")
+
+
+def describe(type_: Any) -> str:
+    """A type in words, with its article: "a whole number", "one of: a, b"."""
+    kind = typing.get_origin(type_) or type_
+    if kind is Literal:
+        return "one of: " + ", ".join(str(choice) for choice in typing.get_args(type_))
+    if kind is tuple:
+        items = typing.get_args(type_)
+        if items[-1] is Ellipsis:
+            return f"a list of {_plural(items[0])}"
+        return f"{len(items)} {_plural(items[0])}"
+    if kind is Mapping:
+        return "a JSON object"
+    return {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[kind]
+
+
+def example(type_: Any) -> str:
+    """How a value of a list type is written on the command line."""
+    items = typing.get_args(type_)
+    item = {int: "128", float: "0.5", str: "name"}.get(items[0])
+    if item is None:
+        inner = ", ".join(["1"] * len(typing.get_args(items[0])))
+        return f"'[[{inner}], [{inner}]]'"
+    if items[-1] is Ellipsis:
+        return {int: "1,2", float: "1.0,0.5", str: "first,second"}[items[0]]
+    return ",".join([{int: "128", float: "1.0"}[items[0]]] * len(items))
+
+
+def shown(value: Any) -> str:
+    """`repr(value)`, cut where it would fill the terminal."""
+    try:
+        text = repr(value)
+    except Exception as error:  # A class of the user's, or a whole number of more digits than Python prints.
+        text = f"<{type(value).__name__}, whose repr() raises {type(error).__name__}>"
+    return text if len(text) <= 200 else f"{text[:160]}… ({len(text)} characters)"
+
+
+def _number(text: str, kind: type) -> int | float:
+    try:
+        return kind(text) if kind is int else from_python(float(text), float)
+    except ValueError as error:
+        if "finite" in str(error):
+            raise
+    if kind is int:
+        try:
+            whole = float(text)
+        except ValueError:
+            raise ValueError(f"{shown(text)} is not a whole number.") from None
+        hint = f" Write {int(whole)}." if math.isfinite(whole) and whole == int(whole) else ""
+        raise ValueError(f"{shown(text)} is not a whole number.{hint}")
+    hint = f" Write {text.replace(',', '.')}." if text.count(",") == 1 and "." not in text else ""
+    raise ValueError(f"{shown(text)} is not a number.{hint}")
+
+
+def _items(text: str, type_: Any) -> list:
+    """The items of a list written as JSON, as Python's tuple or simply as a,b."""
+    items = typing.get_args(type_)
+    stripped = text.strip()
+    if not stripped:
+        return []
+    if items[0] is str and not stripped.startswith("["):
+        return [item.strip() for item in stripped.split(",")]
+    if items[0] is not str:
+        stripped = stripped.replace("(", "[").replace(")", "]").replace(",]", "]").replace(", ]", "]")
+    for as_json in (stripped, f"[{stripped}]"):
+        try:
+            value = json.loads(as_json)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, list):
+            return value
+    escaped = f" or, as JSON, '{json.dumps([stripped])}'" if items[0] is str else ""
+    raise ValueError(f"{shown(text)} is not {describe(type_)}: write it as {example(type_)}{escaped}.")
+
+
+def _tuple(value: Any, type_: Any) -> tuple:
+    try:
+        return _tuple_items(value, type_)
+    except ValueError as error:
+        raise ValueError(f"{error} Write it as {example(type_)}.") from None
+
+
+def _tuple_items(value: Any, type_: Any) -> tuple:
+    if isinstance(value, str) or not isinstance(value, (list, tuple)):
+        raise ValueError(f"{shown(value)} is {_type_name(value)}, not {describe(type_)}.")
+    items = typing.get_args(type_)
+    if items[-1] is not Ellipsis and len(value) != len(items):
+        raise ValueError(f"{shown(list(value))} is a list of {len(value)}, not {describe(type_)}.")
+    item_is_tuple = typing.get_origin(items[0]) is tuple
+    return tuple(_tuple_items(item, items[0]) if item_is_tuple else from_python(item, items[0]) for item in value)
+
+
+def _plain_mapping(value: Any) -> dict:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{shown(value)} is {_type_name(value)}, not a JSON object: write '{{\"key\": value}}'.")
+    try:
+        plain = json.loads(json.dumps(_as_dicts(value), allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{shown(dict(value))} cannot be JSON ({error}): use text, numbers, lists.") from None
+    return plain
+
+
+def _as_dicts(value: Any) -> Any:
+    """json.dumps turns the keys 1, None and True into text in silence; a key has to be text already."""
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise TypeError(f"the key {key!r} is not text")
+        return {key: _as_dicts(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_dicts(item) for item in value]
+    return value
+
+
+def _type_name(value: Any) -> str:
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list",
+             tuple: "a list", dict: "a mapping", type(None): "nothing"}  # fmt: skip
+    return names.get(type(value), f"of type {type(value).__name__}")
+
+
+def _plural(type_: Any) -> str:
+    if typing.get_origin(type_) is tuple:
+        inner = typing.get_args(type_)
+        return f"groups of {len(inner)} {_plural(inner[0])}"
+    return {int: "whole numbers", float: "numbers", str: "texts"}[type_]

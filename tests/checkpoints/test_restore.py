@@ -1,0 +1,102 @@
+"""From a checkpoint's arrays to variables: all of them, or those that match, and what is said of the others."""
+
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from trainer.checkpoints.folder import Saved
+from trainer.checkpoints.restore import load_weights, restore, snapshot, warm_start
+from trainer.errors import UserError
+
+
+def variable(shape, value=0.0, path=""):
+    made = tf.Variable(np.full(shape, value, np.float32))
+    return types.SimpleNamespace(path=path, shape=made.shape, value=made, assign=made.assign, numpy=made.numpy)
+
+
+class State:
+    """The part of a run's state that is read here: two layers, and an average of the first."""
+
+    def __init__(self, value=0.0, averages=False):
+        self.trainable = [variable((2, 3), value, "a/kernel"), variable((3,), value, "b/bias")]
+        self.averages = [tf.Variable(v.numpy()) for v in self.trainable] if averages else []
+        self.step = tf.Variable(0, dtype=tf.int64)
+
+    def variables_by_path(self):
+        named = {f"model/{v.path}": v for v in self.trainable} | {"counter/step": self.step}
+        return named | {f"average/{v.path}": a for v, a in zip(self.trainable, self.averages, strict=False)}
+
+
+def saved(**changes):
+    arrays = {
+        "model/a/kernel": np.full((2, 3), 5.0, np.float32),
+        "model/b/bias": np.full((3,), 6.0, np.float32),
+        "counter/step": np.int64(40),
+    }
+    arrays |= {name.replace("__", "/"): array for name, array in changes.items()}
+    return Saved("runs/old/checkpoints/step_00000040", 40, {n: a for n, a in arrays.items() if a is not None}, {})
+
+
+def test_a_snapshot_is_a_copy_that_later_steps_do_not_change():
+    state = State(1.0)
+    taken = snapshot(state)
+    state.trainable[0].assign(np.zeros((2, 3)))
+    assert (taken["model/a/kernel"] == 1.0).all() and set(taken) == set(state.variables_by_path())
+
+
+def test_everything_is_put_back():
+    state = State()
+    restore(state, saved())
+    assert int(state.step) == 40 and (state.trainable[1].numpy() == 6.0).all()
+
+
+def test_what_does_not_fit_is_named_all_at_once_and_nothing_is_changed():
+    state = State()
+    with pytest.raises(UserError) as caught:
+        restore(state, saved(model__a__kernel=None, model__b__bias=np.zeros(4), model__c__bias=np.zeros(1)))
+    text = str(caught.value)
+    assert "3 variables do not fit" in text and "--config.checkpoint.warm_start=" in text
+    assert "model/a/kernel: not in the checkpoint" in text
+    assert "model/b/bias: [4] in the checkpoint, [3] in this run" in text
+    assert "model/c/bias: in the checkpoint, but this run has no such variable" in text
+    assert int(state.step) == 0
+
+
+def test_a_warm_start_takes_the_weights_and_not_the_counters():
+    state = State(averages=True)
+    report = warm_start(state, saved(), ".*")
+    assert str(report) == "2 of 2 model variables taken" and int(state.step) == 0
+    assert (state.averages[0].numpy() == 5.0).all()
+
+
+def test_a_warm_start_by_pattern_says_why_each_other_was_left():
+    state = State()
+    report = warm_start(state, saved(model__a__kernel=np.zeros((2, 4)), model__c__bias=np.zeros(1)), "a/|b/|d/")
+    assert str(report).splitlines() == [
+        "1 of 3 model variables taken",
+        "shape [2, 4] there, [2, 3] here: a/kernel",
+        "extra in the checkpoint, no such variable here: c/bias",
+    ]
+    report = warm_start(state, saved(model__b__bias=None), "kernel")
+    assert report.reasons == {"b/bias": "left out by the pattern 'kernel'"}
+
+
+def test_a_warm_start_takes_the_averages_of_a_run_that_kept_some():
+    state = State()
+    warm_start(state, saved(average__a__kernel=np.full((2, 3), 9.0, np.float32)), ".*")
+    assert (state.trainable[0].numpy() == 9.0).all() and (state.trainable[1].numpy() == 6.0).all()
+
+
+def test_a_warm_start_that_takes_nothing_is_an_error_with_the_reasons():
+    with pytest.raises(UserError, match=r"(?s)nothing of runs/old.*fits.*left out by the pattern 'nowhere'"):
+        warm_start(State(), saved(), "nowhere")
+
+
+def test_weights_for_prediction_name_what_is_missing():
+    model = types.SimpleNamespace(variables=State().trainable)
+    load_weights(model, saved())
+    assert (model.variables[0].numpy() == 5.0).all()
+    with pytest.raises(UserError, match=r"(?s)1 variables do not fit.*b/bias: \[4\] there, \[3\] here"):
+        load_weights(model, saved(model__b__bias=np.zeros(4)))

@@ -1,0 +1,284 @@
+"""Evaluation of whole data sets: every image once, at its own size, alike on any number of replicas, tiled or whole."""
+
+import dataclasses
+import json
+import os
+import socket
+import subprocess
+import sys
+import types
+
+import keras
+import numpy as np
+import PIL.Image
+import pytest
+import tensorflow as tf
+
+from configs.schema import Config, Data, Evaluate, Model
+from trainer.data import open_data
+from trainer.evaluation import evaluator as evaluate_module
+from trainer.evaluation.evaluator import make_evaluator
+from trainer.evaluation.predict import predict
+from trainer.evaluation.windows import logits_function, mirrored_index, tile_starts, tiled_logits
+from trainer.reporting.records import jsonable
+
+CLASSES = ("background", "cell", "wall")
+VOID = 255
+SIZES = [(37, 50), (64, 64), (33, 91), (70, 41), (40, 40), (96, 32), (55, 57)]
+
+
+class Images:
+    """Seven images of seven sizes, noise whose brightness tells the class; the second image has void."""
+
+    def __init__(self):
+        random = np.random.default_rng(5)
+        self.names = [f"image_{n}" for n in range(len(SIZES))]
+        self.labels = [random.integers(0, 3, size).astype(np.int32) for size in SIZES]
+        self.labels[1][:20] = VOID
+        self.labels[4][:] = 0
+        self.images = [
+            np.clip(label[..., None] * 80.0 + random.normal(40, 30, (*label.shape, 1)), 0, 255).astype(np.float32)
+            for label in (np.where(label == VOID, 0, label) for label in self.labels)
+        ]
+
+    def __len__(self):
+        return len(self.names)
+
+
+def batches_of(source, config, *, multiple, shard_index=0, shard_count=1, parts=1):
+    """The interface of `trainer.data.evaluation_batches` over arrays in memory."""
+    strides = shard_count * parts
+    rounds = -(-len(source) // strides)
+
+    def generate():
+        for turn in range(rounds):
+            for part in range(parts):
+                index = turn * strides + shard_index * parts + part
+                valid = index < len(source)
+                image, label = source.images[index if valid else 0], source.labels[index if valid else 0]
+                height, width = label.shape
+                bottom, right = -height % multiple, -width % multiple
+                yield {
+                    "image": np.pad(image, ((0, bottom), (0, right), (0, 0)), mode="edge")[None],
+                    "label": np.pad(label, ((0, bottom), (0, right)), constant_values=VOID)[None],
+                    "index": np.array([index if valid else 0], np.int64),
+                    "valid": np.array([valid], np.float32),
+                    "size": np.array([[height, width]], np.int32),
+                }
+
+    return tf.data.Dataset.from_generator(
+        generate,
+        output_signature={
+            "image": tf.TensorSpec([1, None, None, 1], tf.float32),
+            "label": tf.TensorSpec([1, None, None], tf.int32),
+            "index": tf.TensorSpec([1], tf.int64),
+            "valid": tf.TensorSpec([1], tf.float32),
+            "size": tf.TensorSpec([1, 2], tf.int32),
+        },
+    )
+
+
+def data_sets():
+    return types.SimpleNamespace(validation=Images(), classes=CLASSES, void_id=VOID)
+
+
+@pytest.fixture
+def images(monkeypatch):
+    monkeypatch.setattr(evaluate_module, "evaluation_batches", batches_of)
+    return data_sets()
+
+
+def config_with(**evaluate):
+    return Config(
+        data=Data(classes=CLASSES, channels=1), model=Model(depth=3), evaluate=Evaluate(panels=2, **evaluate)
+    )
+
+
+def pointwise_model():
+    """Logits from each pixel alone: what a tile sees around it cannot matter."""
+    image = keras.Input([None, None, 1])
+    weights = [np.array([[[[-0.02, 0.0, 0.02]]]], np.float32), np.array([1.6, 0.0, -2.4], np.float32)]
+    layer = keras.layers.Conv2D(3, 1)
+    logits = layer(image)
+    layer.set_weights([weights[0], weights[1]])
+    return keras.Model(image, logits)
+
+
+def reference(source):
+    """Mean Dice by class, by NumPy alone, from the pointwise model's arithmetic."""
+    by_class = {name: [] for name in CLASSES}
+    for image, label in zip(source.images, source.labels, strict=True):
+        logits = image * np.array([-0.02, 0.0, 0.02]) + np.array([1.6, 0.0, -2.4])
+        prediction, counted = logits.argmax(-1), label != VOID
+        for number, name in enumerate(CLASSES):
+            a, b = (label == number) & counted, (prediction == number) & counted
+            if a.sum() + b.sum():
+                by_class[name].append(2 * (a & b).sum() / (a.sum() + b.sum()))
+    return {name: float(np.mean(values)) for name, values in by_class.items()}
+
+
+def test_every_image_is_scored_at_its_own_size(images):
+    evaluation, panels = make_evaluator(pointwise_model(), images, config_with())()
+    assert evaluation.images == len(SIZES)
+    assert dict(evaluation.dice) == pytest.approx(reference(images.validation), abs=1e-12)
+    pixels = sum(int((label != VOID).sum()) for label in images.validation.labels)
+    assert sum(map(sum, evaluation.confusion)) == pixels
+    assert list(panels) == ["panels/image_0", "panels/image_1"]
+    assert panels["panels/image_0"].dtype == np.uint8
+    assert panels["panels/image_0"].shape == (37, 3 * 50 + 2 * 4, 3)
+
+
+def test_images_of_all_sizes_share_one_trace(images):
+    evaluator = make_evaluator(pointwise_model(), images, config_with())
+    evaluator()
+    evaluator()
+    assert evaluator.trace_count() == 1
+
+
+def test_the_loss_is_the_mean_over_images(images):
+    def objective(labels, logits):
+        assert logits.shape[-1] == 3
+        return types.SimpleNamespace(total=tf.cast(tf.size(labels), tf.float32))
+
+    evaluation, _ = make_evaluator(pointwise_model(), images, config_with(), objective=objective)()
+    assert evaluation.loss == pytest.approx(np.mean([h * w for h, w in SIZES]))
+
+
+def test_embedded_images_score_as_their_predicted_files_do(tmp_path):
+    """The real pipeline: evaluation, and the Dice of the mask files that prediction writes, are the same number."""
+    config = Config(model=Model(outputs="sigmoid"), evaluate=Evaluate(panels=1))
+    data = open_data(config)
+    image = keras.Input([None, None, 3])
+    # Each pixel against the mean of its block of 16: the last blocks hold padding, so that padding matters.
+    blocks = keras.layers.UpSampling2D(16)(keras.layers.AveragePooling2D(16)(image))
+    model = keras.Model(image, keras.ops.mean(image - 0.8 * blocks, axis=-1, keepdims=True) - 10.0)
+    evaluation, panels = make_evaluator(model, data, config)()
+    assert evaluation.images == len(data.validation) == len(dict.fromkeys(data.validation.names))
+    assert len(panels) == 1
+
+    examples = [data.validation.load(i) for i in range(len(data.validation))]
+    for number, example in enumerate(examples):
+        PIL.Image.fromarray(example.image).save(tmp_path / f"{number}.png")
+    assert predict(model, [str(tmp_path)], str(tmp_path / "out"), config) == []
+    scores = []
+    for number, example in enumerate(examples):
+        mask, label = np.asarray(PIL.Image.open(tmp_path / "out" / "masks" / f"{number}.png")), example.label
+        common, sizes = ((mask == 1) & (label == 1)).sum(), ((mask == 1) & (label != VOID)).sum() + (label == 1).sum()
+        scores += [2 * common / sizes] if sizes else []
+    assert 0.3 < np.mean(scores) < 1.0
+    assert evaluation.mean_dice == pytest.approx(np.mean(scores), abs=1e-12)
+
+
+@pytest.mark.parametrize("replicas", [2, 4])
+def test_replicas_count_every_image_once_and_alike(images, logical_devices, replicas):
+    alone, _ = make_evaluator(pointwise_model(), images, config_with())()
+    strategy = tf.distribute.MirroredStrategy(logical_devices[:replicas])
+    with strategy.scope():
+        model = pointwise_model()
+    evaluator = make_evaluator(model, images, config_with(), strategy)
+    together, panels = evaluator()
+    assert together.to_dict() == alone.to_dict() | {"loss": together.loss}
+    assert len(panels) == 2
+    assert evaluator.trace_count() == 1
+
+
+@pytest.mark.slow
+def test_workers_count_every_image_once_and_agree(images):
+    alone, _ = make_evaluator(pointwise_model(), images, config_with())()
+    expected = json.loads(json.dumps(jsonable(alone.to_dict())))
+    sockets = [socket.socket() for _ in range(2)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
+    for one in sockets:
+        one.close()
+    workers = []
+    for number in range(2):
+        cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": number}}
+        environment = os.environ | {"TF_CONFIG": json.dumps(cluster), "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-m", "tests.evaluation.test_evaluator"]
+        workers.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+    try:
+        for worker in workers:
+            output, errors = worker.communicate(timeout=120)
+            assert worker.returncode == 0, errors.decode()[-3000:]
+            assert json.loads(output.splitlines()[-1]) == expected
+    finally:
+        for worker in workers:
+            worker.kill()
+
+
+def evaluate_as_worker():
+    """What each worker of the test above runs: two evaluations, of which it prints the second."""
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    evaluate_module.evaluation_batches = batches_of
+    with strategy.scope():
+        model = pointwise_model()
+    evaluator = make_evaluator(model, data_sets(), config_with(), strategy)
+    evaluator()
+    evaluation, panels = evaluator()
+    assert len(panels) == 2
+    print(json.dumps(jsonable(evaluation.to_dict())), flush=True)
+
+
+def test_an_image_served_twice_is_an_error(images, monkeypatch):
+    def twice(source, config, **options):
+        return batches_of(source, config, **options).map(lambda batch: batch | {"index": batch["index"] * 0})
+
+    monkeypatch.setattr(evaluate_module, "evaluation_batches", twice)
+    with pytest.raises(RuntimeError, match="1 validation images were counted more than once: image_0"):
+        make_evaluator(pointwise_model(), images, config_with())()
+
+
+@pytest.mark.parametrize(("tile", "overlap"), [((32, 32), 8), ((32, 48), 0), ((64, 32), 31), ((128, 128), 32)])
+def test_tiles_of_a_pointwise_model_are_the_whole(images, tile, overlap):
+    whole, _ = make_evaluator(pointwise_model(), images, config_with())()
+    tiled, _ = make_evaluator(pointwise_model(), images, config_with(tile=tile, tile_overlap=overlap))()
+    assert dataclasses.replace(tiled, loss=0.0) == dataclasses.replace(whole, loss=0.0)
+
+
+def test_tiled_logits_are_in_their_place():
+    image = tf.random.stateless_uniform([1, 75, 101, 2], [1, 2], 0, 255)
+    for tile, overlap in [((32, 40), 8), ((16, 16), 12), ((80, 32), 3)]:
+
+        @tf.function
+        def compiled(image, tile=tile, overlap=overlap):
+            return tiled_logits(lambda part: part * 0.5 - 3.0, image, tile, overlap, 2)
+
+        np.testing.assert_allclose(compiled(image), image * 0.5 - 3.0, rtol=3e-6, atol=1e-5)
+
+
+def test_overlapping_tiles_are_blended_without_a_seam():
+    """A model whose logits depend on the place in the tile: the blend must change by small steps."""
+    ramp = tf.range(32, dtype=tf.float32)[None, None, :, None]
+    logits = tiled_logits(lambda part: tf.zeros_like(part) + ramp, tf.zeros([1, 32, 96, 1]), (32, 32), 16, 1)
+    assert np.abs(np.diff(logits[0, 0, :, 0])).max() < 2.5
+
+
+@pytest.mark.parametrize(
+    ("length", "tile", "overlap", "starts"),
+    [(32, 32, 8, [0]), (33, 32, 8, [0, 1]), (56, 32, 8, [0, 24]), (100, 32, 0, [0, 32, 64, 68])],
+)
+def test_tiles_cover_the_axis_and_end_with_it(length, tile, overlap, starts):
+    assert tile_starts(tf.constant(length), tile, overlap).numpy().tolist() == starts
+
+
+@pytest.mark.parametrize("length", [1, 2, 5])
+def test_mirrored_index_repeats_no_edge(length):
+    expected = np.pad(np.arange(length), (0, 12 - length), mode="reflect" if length > 1 else "edge")
+    assert mirrored_index(tf.constant(length), 12).numpy().tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("tile", [(0, 0), (32, 32)])
+def test_a_convolutional_model_keeps_the_size(tile):
+    """Down and up again by 8: odd sizes come back as they were, also smaller than a tile or the multiple."""
+    image = keras.Input([None, None, 1])
+    deep = keras.layers.AveragePooling2D(8)(image)
+    model = keras.Model(image, keras.layers.Conv2D(3, 1)(keras.layers.UpSampling2D(8)(deep)))
+    logits_of = tf.function(logits_function(model, config_with(tile=tile, tile_overlap=8), 8), reduce_retracing=True)
+    for height, width in [(1, 1), (7, 9), (31, 33), (65, 40)]:
+        assert logits_of(tf.zeros([1, height, width, 1])).shape == (1, height, width, 3)
+
+
+if __name__ == "__main__":
+    evaluate_as_worker()

@@ -1,0 +1,60 @@
+"""The program as it is started: a process of its own, its exit code, its two streams, and what it imports."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+_HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def _run(*arguments, cwd=_HOME, options=()):
+    command = [sys.executable, *options, os.path.join(_HOME, "main.py"), *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--helpfull"], ["--mode=trian"], ["--config.optimizer.lr=1"]])
+def test_help_and_mistakes_do_not_wait_for_tensorflow(arguments):
+    result = _run(*arguments, options=("-X", "importtime"))
+
+    imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines() if "import time:" in line}
+    assert "configs.schema" in imported
+    assert not imported & {"tensorflow", "keras", "numpy", "PIL", "scipy", "tensorflow_datasets"}
+
+
+def test_help_is_on_stdout_and_exits_0():
+    result = _run("--help")
+
+    assert result.returncode == 0
+    assert result.stderr == ""
+    assert "--mode=train|evaluate|predict|export|describe|check" in result.stdout
+
+
+def test_mistakes_are_on_stderr_and_exit_2(tmp_path):
+    result = _run("--mode=trian", "--config.optimizer.lr=1", "--seed", cwd=tmp_path)
+
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("3 mistakes; nothing was started:")
+    assert "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bytes_that_are_not_utf8_are_answered_too(tmp_path):
+    result = subprocess.run(
+        [sys.executable.encode(), os.path.join(_HOME, "main.py").encode(), b"--config.name=caf\xe9", b"\xff"],
+        cwd=tmp_path, capture_output=True, timeout=120, check=False, env={**os.environ, "LC_ALL": "C"},
+    )  # fmt: skip
+
+    assert result.returncode == 2
+    assert b"Traceback" not in result.stderr
+
+
+def test_the_users_module_is_found_in_the_current_directory(tmp_path):
+    (tmp_path / "my_losses.py").write_text("def dice_loss(y_true):\n    return 0\n")
+
+    result = _run("--config.loss.name=my_losses:dice_loss", cwd=tmp_path)
+
+    assert result.returncode == 2
+    assert "takes 1 argument" in result.stderr

@@ -1,0 +1,124 @@
+"""From a checkpoint's arrays to variables: all of them when a run goes on, by pattern when it starts warm."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+from trainer.checkpoints.folder import Saved
+from trainer.errors import UserError
+from trainer.stepping.state import TrainState
+
+
+def snapshot(state: TrainState) -> dict[str, np.ndarray]:
+    """Copies every variable to the host. This is all that training waits for when a checkpoint is saved."""
+    # On a CPU .numpy() may show the variable's own memory, which the next step overwrites.
+    return {path: np.array(variable.numpy()) for path, variable in state.variables_by_path().items()}
+
+
+def restore(state: TrainState, saved: Saved) -> None:
+    """Puts every variable back.
+
+    Raises:
+      UserError: a variable is missing, of another shape, or has no place; all of them are named.
+    """
+    variables = state.variables_by_path()
+    problems = [f"{p}: not in the checkpoint" for p in variables if p not in saved.arrays]
+    problems += [
+        f"{p}: in the checkpoint, but this run has no such variable" for p in saved.arrays if p not in variables
+    ]
+    for path, variable in variables.items():
+        if path in saved.arrays and tuple(variable.shape) != saved.arrays[path].shape:
+            problems.append(
+                f"{path}: {list(saved.arrays[path].shape)} in the checkpoint, {list(variable.shape)} in this run"
+            )
+    if problems:
+        more = f"\n  … and {len(problems) - 12} more" if len(problems) > 12 else ""
+        raise UserError(
+            f"{saved.folder} is of another model or optimizer: {len(problems)} variables do not fit.\n  "
+            + "\n  ".join(problems[:12]) + more
+            + "\n  Go on with the config that the run was started with (config.json in its workdir), or start anew in "
+            "another workdir,\n  from these weights if you like: --workdir=… --config.checkpoint.warm_start=…"
+        )  # fmt: skip
+    for path, variable in variables.items():
+        variable.assign(saved.arrays[path])
+
+
+@dataclasses.dataclass(frozen=True)
+class WarmStart:
+    """What a warm start took and left, variable by variable; `reasons` says why for each that was left."""
+
+    taken: tuple[str, ...]
+    reasons: Mapping[str, str]
+
+    def __str__(self) -> str:
+        total = len(self.taken) + len(self.reasons)
+        lines = [f"{len(self.taken)} of {total} model variables taken"]
+        by_reason: dict[str, list[str]] = {}
+        for path, reason in self.reasons.items():
+            by_reason.setdefault(reason, []).append(path)
+        for reason, paths in by_reason.items():
+            shown = ", ".join(paths[:4]) + (f", … ({len(paths)} in all)" if len(paths) > 4 else "")
+            lines.append(f"{reason}: {shown}")
+        return "\n".join(lines)
+
+
+def warm_start(state: TrainState, saved: Saved, pattern: str) -> WarmStart:
+    """Takes the model's variables whose path matches, where the shape agrees; averages start from them too.
+
+    Raises:
+      UserError: nothing at all was taken, with the reasons.
+    """
+    taken, reasons = [], {}
+    variables = {p: v for p, v in state.variables_by_path().items() if p.startswith("model/")}
+    source = {p: a for p, a in saved.arrays.items() if p.startswith("model/")}
+    # A run that averaged its weights is known by the averages: they are what was evaluated.
+    source |= {"model/" + p.removeprefix("average/"): a for p, a in saved.arrays.items() if p.startswith("average/")}
+    for path, variable in variables.items():
+        name = path.removeprefix("model/")
+        if not re.search(pattern, name):
+            reasons[name] = f"left out by the pattern {pattern!r}"
+        elif path not in source:
+            reasons[name] = "missing in the checkpoint"
+        elif source[path].shape != tuple(variable.shape):
+            reasons[name] = f"shape {list(source[path].shape)} there, {list(variable.shape)} here"
+        else:
+            variable.assign(source[path])
+            taken.append(name)
+    for path in source:
+        if path not in variables:
+            reasons[path.removeprefix("model/")] = "extra in the checkpoint, no such variable here"
+    for variable, average in zip(state.trainable, state.averages, strict=False):
+        average.assign(variable.value)
+    result = WarmStart(tuple(taken), reasons)
+    if not taken:
+        raise UserError(f"config.checkpoint.warm_start: nothing of {saved.folder} fits this model.\n  {result}")
+    return result
+
+
+def load_weights(model, saved: Saved) -> None:
+    """Puts a checkpoint's weights into a model that is not trained further: the averages where there are some.
+
+    Raises:
+      UserError: the model has a variable that the checkpoint lacks, or of another shape.
+    """
+    problems = []
+    for variable in model.variables:
+        array = saved.arrays.get(f"average/{variable.path}", saved.arrays.get(f"model/{variable.path}"))
+        if array is None:
+            problems.append(f"{variable.path}: not in the checkpoint")
+        elif array.shape != tuple(variable.shape):
+            problems.append(f"{variable.path}: {list(array.shape)} there, {list(variable.shape)} here")
+        else:
+            variable.assign(array)
+    if problems:
+        more = f"\n  … and {len(problems) - 8} more" if len(problems) > 8 else ""
+        raise UserError(
+            f"{saved.folder} holds another model: {len(problems)} variables do not fit.\n  "
+            + "\n  ".join(problems[:8])
+            + more
+            + "\n  Use the config that it was trained with: config.json in its workdir."
+        )  # fmt: skip

@@ -1,0 +1,194 @@
+"""Where a run starts: at the newest whole checkpoint of its workdir, if the config is still the same run's."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Mapping
+
+from configs.reading.serialization import differences, from_json, to_json
+from configs.schema import Config
+from trainer.checkpoints import folder as checkpoint
+from trainer.distribution.strategy import Devices
+from trainer.errors import EXIT_FAILED, UserError
+from trainer.options import Options
+from trainer.reporting.records import CONFIG_FILE, write_whole
+
+
+def find_start(workdir: str, devices: Devices, tell) -> checkpoint.Saved | None:
+    """The checkpoint to go on from, or None for a new run: the same one on all workers.
+
+    The chief looks, names damaged newer ones and sets them aside; the others read what it has chosen.
+
+    Raises:
+      DamagedCheckpoint: there are checkpoints and none of them is whole: starting anew over them is not ours to decide.
+    """
+    failure = saved = None
+    if devices.chief:
+        try:
+            saved = _newest(workdir, tell)
+        except UserError as error:
+            failure = error
+        except OSError as error:
+            failure = checkpoint.unreadable(workdir, error)
+    # As one number: -2 is a failure, -1 a new run.
+    chosen = int(devices.sum_over_workers(_number(saved, failure) if devices.chief else 0))
+    if failure is not None:
+        raise failure
+    if chosen == -2:
+        raise UserError("The chief, worker 0, could not find a checkpoint to go on from.", exit_code=EXIT_FAILED)
+    if not devices.chief and chosen >= 0:
+        saved = checkpoint.read(checkpoint.step_folder(workdir, chosen))
+    return saved
+
+
+def _number(saved: checkpoint.Saved | None, failure: Exception | None) -> int:
+    if failure is not None:
+        return -2
+    return -1 if saved is None else saved.step
+
+
+def _newest(workdir: str, tell) -> checkpoint.Saved | None:
+    checkpoint.tidy(workdir)
+    saved, damage = checkpoint.read_newest(workdir)
+    if saved is None and damage:
+        raise checkpoint.DamagedCheckpoint(
+            f"None of the {len(damage)} checkpoints of this run is whole:\n  " + "\n  ".join(damage)
+            + f"\n  To start anew, move {checkpoint.folder_of(workdir)} away, or choose another workdir: --workdir=…"
+        )  # fmt: skip
+    for reason in damage:
+        tell(f"warning: damaged checkpoint: {reason}")
+    if damage:
+        checkpoint.set_aside(workdir, saved.step)
+        tell(f"warning: taking the one before instead, of step {saved.step}; the damaged are kept as *.damaged")
+    return saved
+
+
+def check_config(config: Config, options: Options, start: checkpoint.Saved | None, tell) -> None:
+    """Names what changed since the run began.
+
+    Raises:
+      UserError: a change makes it another run, and --force_config does not say that this is meant.
+    """
+    if start is None:
+        return
+    path = os.path.join(options.workdir, CONFIG_FILE)
+    try:
+        with open(path, encoding="utf-8") as file:
+            before = from_json(file.read())
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        tell(f"warning: {path} cannot be read, so the config is not compared with the one of the run: {reason}")
+        return
+    changed = differences(before, config)
+    breaking = [difference for difference in changed if difference.breaks]
+    remedy = (
+        "Go on with the old values, start elsewhere with --workdir=…, or, if you mean it, go on with the new\n"
+        "  ones: --force_config"
+    )
+    _refuse("another config", [f"config.{d}" for d in breaking], remedy, options, start)
+    for difference in changed:
+        tell(f"changed since the run began: config.{difference}")
+
+
+def describe_data(data) -> dict[str, list]:
+    """What decides which example a step sees, kept in checkpoints: split -> [number of examples, digest of names].
+
+    Args:
+      data: has the sources `train` and `validation`.
+    """
+    return {
+        source.split: [len(source), hashlib.sha256("\0".join(source.names).encode()).hexdigest()]
+        for source in (data.train, data.validation)
+    }
+
+
+def check_data(described: Mapping, options: Options, start: checkpoint.Saved | None, tell) -> None:
+    """Names the splits that hold other files than when the checkpoint was made.
+
+    Raises:
+      UserError: they do, so that the steps to come would see other images, and --force_config does not say that this
+        is meant.
+    """
+    before = start.host.get("data") if start is not None else None
+    if not before:
+        return
+    changed = []
+    for split, (count, names) in described.items():
+        old_count, old_names = before.get(split, (count, names))
+        if old_count != count:
+            changed.append(f"the {split} split had {old_count} images, now {count}")
+        elif old_names != names:
+            changed.append(f"the {split} split has {count} images as before, but not of the same names")
+    remedy = (
+        "Put the files back, start elsewhere with --workdir=…, or, if you mean it, go on with these: --force_config"
+    )
+    _refuse("other data", changed, remedy, options, start)
+    for what in changed:
+        tell(f"changed since the run began: {what}")
+
+
+def _refuse(kind: str, changed: list[str], remedy: str, options: Options, start: checkpoint.Saved) -> None:
+    """Raises a UserError that lists what makes it another run, unless nothing does or --force_config allows it."""
+    if changed and not options.force_config:
+        listed = "".join(f"  {what}\n" for what in changed)
+        held = f"The workdir {options.workdir!r} holds a run at step {start.step} of {kind}:"
+        raise UserError(f"{held}\n{listed}  {remedy}")
+
+
+def write_config(config: Config, workdir: str) -> None:
+    """Leaves the config in the workdir, for the next start and for evaluation, prediction and export.
+
+    Raises:
+      UserError: the disk is full, or the workdir or the checkpoints in it cannot be written; exit code 1.
+    """
+    path, folder = os.path.join(workdir, CONFIG_FILE), checkpoint.folder_of(workdir)
+    try:
+        write_whole(path, to_json(config).encode())
+        if os.path.lexists(folder):
+            # When the first checkpoint is due would be too late. `tidy` removes what a kill leaves of this.
+            path = os.path.join(folder, f"tried.partial-{os.getpid()}")
+            write_whole(path, b"")
+            os.remove(path)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written: {error.strerror}. Nothing was trained; what was saved before is whole.\n"
+            "  Make room, or choose another place: --workdir=…",
+            exit_code=EXIT_FAILED,
+        ) from error
+
+
+def newest(workdir: str) -> str:
+    """The last checkpoint, in words."""
+    steps = checkpoint.list_steps(workdir)
+    return f"step {steps[-1]}" if steps else "the start"
+
+
+def check_shared_workdir(workdir: str, devices: Devices) -> None:
+    """Finds out whether every worker sees the chief's workdir, by a file that the chief writes.
+
+    Raises:
+      UserError: this or another worker does not; raised on all of them.
+    """
+    if devices.workers == 1:
+        return
+    number = int(devices.sum_over_workers(secrets.randbelow(2**31) if devices.chief else 0))
+    mark = os.path.join(workdir, f".chief-{number}")
+    if devices.chief:
+        try:
+            with open(mark, "w"):
+                pass
+        except OSError as error:
+            raise UserError(f"The workdir {workdir!r} cannot be written: {error.strerror}.") from error
+    devices.sum_over_workers(0.0)  # a barrier: the file is there before anybody looks
+    seen = os.path.exists(mark)
+    missing = devices.workers - int(devices.sum_over_workers(1.0 if seen else 0.0))
+    if devices.chief:
+        os.remove(mark)
+    if missing:
+        here = "This worker does not see" if not seen else f"{missing} of {devices.workers} workers do not see"
+        raise UserError(
+            f"{here} the chief's workdir {os.path.abspath(workdir)!r}.\n  All workers need the same shared folder "
+            "(NFS, a persistent volume), at the same path: checkpoints are read from it by all."
+        )

@@ -1,0 +1,1 @@
+"""Augmentation without state, image and label together."""

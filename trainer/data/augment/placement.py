@@ -1,0 +1,188 @@
+"""Augmentation without state: (config, seed, example number) decides everything, image and label together.
+
+Zoom, position, quarter turn and flips are one window of the source image, taken once: the window is resampled to the
+crop's size and then turned. So only the pixels of the crop are ever resampled, and image and label cannot drift apart.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+from PIL import Image
+
+from configs.schema import Augment
+from trainer.data.augment.draws import uniforms
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """Where a crop lies and how it is turned.
+
+    top, left, height, width: the window in source pixels; it may reach beyond the image. A window of the crop's own
+      size lies on whole pixels.
+    quarter_turns: turns by 90 degrees, counter-clockwise, made after the window is resampled.
+    flip_vertical, flip_horizontal: mirrored after turning.
+    """
+
+    top: float
+    left: float
+    height: float
+    width: float
+    quarter_turns: int = 0
+    flip_vertical: bool = False
+    flip_horizontal: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """One example's augmentation: `image * contrast about its mean + brightness`, at a placement."""
+
+    placement: Placement
+    brightness: float
+    contrast: float
+    # A factor for each of red, green and blue.
+    gains: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
+def draw(augment: Augment, seed: int, number: int, size: tuple[int, int]) -> Draw:
+    """What happens to example number `number` (counted over the whole run) of a run with this seed.
+
+    Args:
+      augment: the config's section.
+      seed: the run's.
+      number: step * batch_size + position in the global batch.
+      size: height and width of the source image.
+    """
+    drawn = uniforms(seed, number, 11)
+    zoom_at, down_at, right_at, turn_at, vertical_at, horizontal_at, bright_at, contrast_at = drawn[:8]
+    low, high = augment.scale
+    zoom = low * (high / low) ** zoom_at
+    turns = int(turn_at * 4) if augment.quarter_turns else 0
+    crop_height, crop_width = augment.crop if turns % 2 == 0 else augment.crop[::-1]
+    height, width = crop_height / zoom, crop_width / zoom
+    top, left = (size[0] - height) * down_at, (size[1] - width) * right_at
+    if zoom == 1.0:
+        # Whole pixels: nothing is resampled, the crop is a copy.
+        height, width = crop_height, crop_width
+        top, left = _whole(size[0] - height, down_at), _whole(size[1] - width, right_at)
+    return Draw(
+        Placement(
+            top,
+            left,
+            height,
+            width,
+            turns,
+            augment.flip_vertical and vertical_at < 0.5,
+            augment.flip_horizontal and horizontal_at < 0.5,
+        ),
+        brightness=255.0 * augment.brightness * (2.0 * bright_at - 1.0),
+        contrast=1.0 + augment.contrast * (2.0 * contrast_at - 1.0),
+        gains=tuple(1.0 + augment.color * (2.0 * at - 1.0) for at in drawn[8:]),
+    )
+
+
+def crop_image(image: np.ndarray, placement: Placement, crop: tuple[int, int]) -> np.ndarray:
+    """The window of an image at the crop's size: bilinear, with anti-aliasing where it shrinks.
+
+    Beyond its border the image is mirrored; the label is void there, so what is shown only has to look natural.
+
+    Args:
+      image: uint8 `[height, width, channels]`.
+      placement: the window and its turns.
+      crop: height and width of the result.
+    Returns:
+      uint8 `[*crop, channels]`, possibly a view.
+    """
+    rows, cols = _before_turning(placement, crop)
+    if (placement.height, placement.width) == (rows, cols):
+        top, left = int(placement.top), int(placement.left)
+        return _turned(_window(image, top, top + rows, left, left + cols), placement)
+    # A margin of the filter's reach, so that a pixel at the window's edge sees its neighbours on both sides.
+    reach = 2 + math.ceil(max(placement.height / rows, placement.width / cols))
+    top, bottom = math.floor(placement.top) - reach, math.ceil(placement.top + placement.height) + reach
+    left, right = math.floor(placement.left) - reach, math.ceil(placement.left + placement.width) + reach
+    window = _window(image, top, bottom, left, right)
+    y, x = placement.top - top, placement.left - left
+    picture = Image.fromarray(window[:, :, 0] if image.shape[2] == 1 else window)
+    box = (x, y, x + placement.width, y + placement.height)
+    resampled = np.asarray(picture.resize((cols, rows), Image.Resampling.BILINEAR, box=box))
+    return _turned(resampled.reshape(rows, cols, image.shape[2]), placement)
+
+
+def crop_label(label: np.ndarray, placement: Placement, crop: tuple[int, int], void_id: int) -> np.ndarray:
+    """The same window of a label: each pixel takes the id of the nearest source pixel, or void beyond the border.
+
+    Args:
+      label: integers `[height, width]`.
+      placement: the window and its turns.
+      crop: height and width of the result.
+      void_id: the id beyond the border.
+    Returns:
+      int32 `[*crop]`, possibly a view.
+    """
+    rows, cols = _before_turning(placement, crop)
+    y = np.floor(placement.top + (np.arange(rows) + 0.5) * (placement.height / rows)).astype(np.int64)
+    x = np.floor(placement.left + (np.arange(cols) + 0.5) * (placement.width / cols)).astype(np.int64)
+    height, width = label.shape
+    window = label[y.clip(0, height - 1)][:, x.clip(0, width - 1)].astype(np.int32)
+    if y[0] < 0 or y[-1] >= height:
+        window[(y < 0) | (y >= height), :] = void_id
+    if x[0] < 0 or x[-1] >= width:
+        window[:, (x < 0) | (x >= width)] = void_id
+    return _turned(window, placement)
+
+
+def recolor(crop: np.ndarray, draw: Draw, out: np.ndarray) -> None:
+    """Colour, contrast, brightness: `(x - mean) * contrast + mean + brightness`, kept within 0..255, where x is the
+    image times its channels' gains, and mean is that of x over all channels.
+
+    Args:
+      crop: uint8 `[height, width, channels]`, or one channel for all.
+      draw: the example's.
+      out: float32 `[height, width, channels]`, written to.
+    """
+    # A single channel has no colour to change.
+    tinted = out.shape[2] == 3 and draw.gains != (1.0, 1.0, 1.0)
+    if draw.contrast == 1.0 and draw.brightness == 0.0 and not tinted:
+        out[...] = crop
+        return
+    # One channel for all is worked on alone, and written three times.
+    work = out if tinted or crop.shape == out.shape else np.empty(crop.shape, np.float32)
+    gains = np.array(draw.gains if tinted else (1.0,))
+    shift = (crop.mean(axis=(0, 1)) * gains).mean() * (1.0 - draw.contrast) + draw.brightness
+    np.multiply(crop, (gains * draw.contrast).astype(np.float32), out=work)
+    work += np.float32(shift)
+    np.maximum(work, np.float32(0), out=work)
+    np.minimum(work, np.float32(255), out=work)
+    if work is not out:
+        out[...] = work
+
+
+def _whole(room: int, at: float) -> int:
+    """One of the |room| + 1 whole positions between 0 and `room`, which is negative for an image below the crop."""
+    return min(room, 0) + math.floor((abs(room) + 1) * at)
+
+
+def _before_turning(placement: Placement, crop: tuple[int, int]) -> tuple[int, int]:
+    return crop if placement.quarter_turns % 2 == 0 else (crop[1], crop[0])
+
+
+def _turned(array: np.ndarray, placement: Placement) -> np.ndarray:
+    array = np.rot90(array, placement.quarter_turns)
+    if placement.flip_vertical:
+        array = array[::-1]
+    if placement.flip_horizontal:
+        array = array[:, ::-1]
+    return array
+
+
+def _window(image: np.ndarray, top: int, bottom: int, left: int, right: int) -> np.ndarray:
+    """Rows top:bottom and columns left:right, which may lie beyond the image: it is mirrored there."""
+    height, width = image.shape[:2]
+    inside = image[max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
+    missing = ((max(-top, 0), max(bottom - height, 0)), (max(-left, 0), max(right - width, 0)), (0, 0))
+    if any(before or after for before, after in missing):
+        inside = np.pad(inside, missing, mode="symmetric")
+    return inside

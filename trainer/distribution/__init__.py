@@ -1,0 +1,1 @@
+"""Devices, workers and what they say to each other."""

@@ -1,0 +1,212 @@
+"""Dice, IoU and pixel accuracy: whole-number counts on the device, ratios from them in float64.
+
+The device only counts: one confusion matrix an image, in integers, so that no order of summation, number of replicas or
+arithmetic policy changes a score. What the scores mean:
+
+  dice[class]    2 |label ∩ prediction| / (|label| + |prediction|) of each image, averaged over the images that count
+  iou[class]     |label ∩ prediction| / |label ∪ prediction|, likewise
+  *_pooled       the same ratio of the pixels of all images together: large objects weigh more
+  pixel_accuracy the share of pixels whose predicted class is their label's
+
+**Empty masks.** An image in which neither label nor prediction has the class says nothing about it and is not counted
+for that class; one that has the class in only one of them counts as 0. `counted` says how many images each mean has.
+Pixels of the void class count nowhere. A score without a single image is NaN, and `null` in JSON.
+
+References: Dice (1945), "Measures of the amount of ecologic association between species"; Jaccard (1901). The pooled
+mean IoU is that of Pascal VOC (Everingham et al., 2010, section 4.2).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.reporting.terminal import evaluation_table
+
+# Images named in `Evaluation.worst`.
+WORST_IMAGES = 10
+
+
+def class_ids(logits):
+    """The predicted class of each pixel.
+
+    Args:
+      logits: float `[batch, height, width, outputs]`; one output is the logit of class 1 of two (a sigmoid's).
+
+    Returns:
+      int32 `[batch, height, width]`. A logit of exactly 0 is class 0, as the first of two equal softmax logits is.
+    """
+    if logits.shape[-1] == 1:
+        return tf.cast(logits[..., 0] > 0, tf.int32)
+    return tf.argmax(logits, axis=-1, output_type=tf.int32)
+
+
+def probabilities(logits):
+    """float32 `[batch, height, width, classes]` that sum to 1, from logits with one output (sigmoid) or one a class."""
+    logits = tf.cast(logits, tf.float32)
+    if logits.shape[-1] == 1:
+        return tf.concat([tf.sigmoid(-logits), tf.sigmoid(logits)], axis=-1)
+    return tf.nn.softmax(logits)
+
+
+def scored_classes(classes: Sequence[str], chosen: Sequence[str] = ()) -> tuple[str, ...]:
+    """The classes whose scores enter the means: the chosen; else all but the first (background) of two, all of more."""
+    return tuple(chosen) or tuple(classes[1:] if len(classes) == 2 else classes)
+
+
+def confusion_matrices(labels, predictions, classes: int, void_id: int):
+    """Counts the pixels of each (label, prediction) pair, image by image, on the device.
+
+    Args:
+      labels: int `[batch, height, width]`; void, and anything else outside 0..classes-1, is not counted.
+      predictions: int `[batch, height, width]` class ids, or float logits `[batch, height, width, outputs]`.
+      classes: number of classes.
+      void_id: the id of pixels that do not count. It wins over a class of that id.
+
+    Returns:
+      int64 `[batch, classes, classes]`; row = label, column = prediction.
+    """
+    if predictions.shape.rank == 4:
+        predictions = class_ids(predictions)
+    # one_hot of -1 is all zeros, which takes void out of both factors' product.
+    labels = tf.where(labels == void_id, -1, tf.cast(labels, tf.int32))
+    label_rows = tf.one_hot(labels, classes, dtype=tf.float32)
+    prediction_rows = tf.one_hot(predictions, classes, dtype=tf.float32)
+    # A row of pixels at a time in float32, where sums of ones are exact up to 2^24; the rows are added in int64.
+    # (bincount would do, but refuses determinism on a GPU.)
+    row_counts = tf.linalg.matmul(label_rows, prediction_rows, transpose_a=True)
+    return tf.reduce_sum(tf.cast(tf.round(row_counts), tf.int64), axis=1)
+
+
+def image_counts(confusions):
+    """What the scores are made of: int64 `[..., classes, classes]` -> `[..., classes, 3]`.
+
+    The last axis is (pixels common to label and prediction, the label's pixels, the prediction's).
+    """
+    diagonal = np.diagonal(confusions, axis1=-2, axis2=-1)
+    return np.stack([diagonal, confusions.sum(axis=-1), confusions.sum(axis=-2)], axis=-1)
+
+
+def _ratio(numerator, denominator):
+    """float64 quotient, NaN where the denominator is 0."""
+    numerator, denominator = np.float64(numerator), np.float64(denominator)
+    return np.divide(numerator, denominator, out=np.full(np.shape(denominator), np.nan), where=denominator > 0)
+
+
+def dice_and_iou(counts):
+    """The scores of counts `[..., classes, 3]`: two float64 `[..., classes]`, NaN where a class is in neither mask."""
+    common, label, prediction = counts[..., 0], counts[..., 1], counts[..., 2]
+    return _ratio(2 * common, label + prediction), _ratio(common, label + prediction - common)
+
+
+def _mean(values) -> float:
+    """Mean of what is not NaN; NaN of nothing, without NumPy's warning."""
+    values = [float(v) for v in values if not math.isnan(v)]
+    return math.fsum(values) / len(values) if values else math.nan
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Scores of a model on a set of images; see the module's docstring for what each one means."""
+
+    classes: tuple[str, ...]
+    # The classes that the means below are taken over.
+    scored: tuple[str, ...]
+    # Images evaluated.
+    images: int
+    mean_dice: float
+    mean_iou: float
+    mean_dice_pooled: float
+    mean_iou_pooled: float
+    pixel_accuracy: float
+    dice: Mapping[str, float]
+    iou: Mapping[str, float]
+    dice_pooled: Mapping[str, float]
+    iou_pooled: Mapping[str, float]
+    # Images that each class's mean is over.
+    counted: Mapping[str, int]
+    # Pixels by (label, prediction) over all images.
+    confusion: tuple[tuple[int, ...], ...]
+    # The mean over images of the validation loss; NaN where none was computed.
+    loss: float = math.nan
+    # (name, Dice averaged over the scored classes) of the images with the lowest scores, lowest first.
+    worst: tuple[tuple[str, float], ...] = ()
+
+    def score(self, metric: str) -> float:
+        """The score that `config.evaluate.metric` names. NaN when no image counts for any scored class."""
+        return float(getattr(self, metric))
+
+    def scalars(self, prefix: str = "eval/") -> dict[str, float]:
+        """Tag -> value for TensorBoard and `metrics.jsonl`; what is NaN (nothing counted) is left out."""
+        values = {name: getattr(self, name) for name in ("mean_dice", "mean_iou", "pixel_accuracy", "loss")}
+        values |= {f"dice/{name}": value for name, value in self.dice.items()}
+        values |= {f"iou/{name}": value for name, value in self.iou.items()}
+        return {prefix + name: value for name, value in values.items() if not math.isnan(value)}
+
+    def to_dict(self) -> dict:
+        """What `evaluation.json` holds."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return values | {"worst": [{"name": name, "dice": dice} for name, dice in self.worst]}
+
+    def table(self) -> str:
+        """The scores a class as text, aligned, with the means below."""
+        return evaluation_table(self)
+
+
+def evaluation_of(
+    counts,
+    confusion,
+    classes: Sequence[str],
+    *,
+    chosen: Sequence[str] = (),
+    names: Sequence[str] = (),
+    losses: Sequence[float] = (),
+) -> Evaluation:
+    """Scores from each image's counts.
+
+    Args:
+      counts: int64 NumPy `[images, classes, 3]`, see `image_counts`.
+      confusion: int64 NumPy `[classes, classes]`, of all images together.
+      classes: names, by class id.
+      chosen: `config.evaluate.classes`.
+      names: the images' names, for the list of the worst.
+      losses: the images' losses.
+    """
+    classes = tuple(classes)
+    scored = scored_classes(classes, chosen)
+    dice, iou = dice_and_iou(counts)
+    positions = [classes.index(name) for name in scored]
+    worst = []
+    if names:
+        by_image = [(name, _mean(row[positions])) for name, row in zip(names, dice, strict=True)]
+        worst = sorted((pair for pair in by_image if not math.isnan(pair[1])), key=lambda pair: (pair[1], pair[0]))
+    dice_pooled, iou_pooled = dice_and_iou(image_counts(confusion))
+
+    def by_class(values):
+        return {name: value.item() for name, value in zip(classes, values, strict=True)}
+
+    def means(values):
+        return np.array([_mean(column) for column in values.T])
+
+    return Evaluation(
+        classes=classes,
+        scored=scored,
+        images=len(counts),
+        mean_dice=_mean(means(dice)[positions]),
+        mean_iou=_mean(means(iou)[positions]),
+        mean_dice_pooled=_mean(dice_pooled[positions]),
+        mean_iou_pooled=_mean(iou_pooled[positions]),
+        pixel_accuracy=_ratio(confusion.trace(), confusion.sum()).item(),
+        dice=by_class(means(dice)),
+        iou=by_class(means(iou)),
+        dice_pooled=by_class(dice_pooled),
+        iou_pooled=by_class(iou_pooled),
+        counted=by_class(np.count_nonzero(~np.isnan(dice), axis=0)),
+        confusion=tuple(tuple(int(pixels) for pixels in row) for row in confusion),
+        loss=math.fsum(losses) / len(losses) if len(losses) else math.nan,
+        worst=tuple(worst[:WORST_IMAGES]),
+    )

@@ -1,0 +1,204 @@
+"""Prediction: images in; for each a mask of class ids and an overlay to look at, in the image's own size.
+
+    <output>/masks/<name>.png      palette PNG: a pixel's value is its class id, the palette makes it visible
+    <output>/overlays/<name>.png   the image with the classes' colours over it
+
+`<name>` is the image's path below the folder it was found in, without its extension, so that masks/ can be used as
+the masks of a data set of one's own. Where two images would have the same name, as much of their paths is added as
+tells them apart. An image that is displayed turned (EXIF orientation) is predicted, and written, as it is displayed.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import glob
+import os
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from configs.schema import Config
+from trainer.data import decode_image
+from trainer.errors import UserError
+from trainer.evaluation.metrics import class_ids
+from trainer.evaluation.windows import logits_function
+from trainer.models import size_multiple
+from trainer.reporting.panels import class_colors, overlay
+
+# In a folder files of these names are taken; a file named by itself or by a glob is tried whatever its name.
+IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """An input that could not be predicted, and why."""
+
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason if self.path in self.reason else f"{self.path}: {self.reason}"
+
+
+def predict(
+    model,
+    inputs: Sequence[str],
+    output_dir: str,
+    config: Config,
+    *,
+    report: Callable[[str], None] = lambda line: None,
+) -> list[Failure]:
+    """Predicts every image that can be read.
+
+    Args:
+      model: float32 images `[1, height, width, channels]`, 0..255, to logits `[1, height, width, outputs]`.
+      inputs: files, folders (searched with their subfolders) and glob patterns (`**` for any depth).
+      output_dir: where masks/ and overlays/ go; made if need be. What lies in it is never an input of a folder.
+      config: `data`, `model` and `evaluate.tile` are read.
+      report: is given a line for each image that is done, then one for each failure.
+
+    Returns:
+      The inputs that failed, in their order; empty when all went well.
+
+    Raises:
+      OSError: the output cannot be written.
+    """
+    paths, failures = find_images(inputs, output_dir)
+    predicted_ids, done = _compiled(model, config), 0
+    for path, name in output_names(paths).items():
+        try:
+            image = decode_image(path, config.data.channels, config.data.max_pixels)
+        except (UserError, OSError) as error:
+            failures.append(Failure(path, str(error)))
+            continue
+        try:
+            mask = predicted_ids(image[None].astype(np.float32))[0].numpy()
+        except tf.errors.ResourceExhaustedError:
+            height, width = image.shape[:2]
+            failures.append(
+                Failure(
+                    path,
+                    f"{width} x {height} pixels at once do not fit in memory. In tiles they may: "
+                    "--config.evaluate.tile='(512, 512)'",
+                )
+            )
+            continue
+        write_mask(os.path.join(output_dir, "masks", name + ".png"), mask, config.data.classes)
+        picture = overlay(image, mask, classes=config.data.classes)
+        _save(Image.fromarray(picture), os.path.join(output_dir, "overlays", name + ".png"))
+        report(f"{path} -> {name}.png  {shares(mask, config.data.classes)}")
+        done += 1
+    for failure in failures:
+        report(f"not predicted: {failure}")
+    report(f"{done} of {done + len(failures)} done: {os.path.join(output_dir, 'masks')} and overlays/ beside it")
+    return failures
+
+
+def _compiled(model, config: Config):
+    """float32 image `[1, h, w, channels]` of any size -> int32 ids `[1, h, w]`, in one trace."""
+    logits_of = logits_function(model, config, size_multiple(config))
+    image = tf.TensorSpec([1, None, None, config.data.channels], tf.float32)
+    return tf.function(lambda image: class_ids(logits_of(image)), input_signature=[image])
+
+
+def find_images(inputs: Sequence[str], output_dir: str = "") -> tuple[dict[str, str], list[Failure]]:
+    """Expands files, folders and globs.
+
+    Returns:
+      (path -> its path below the folder that was searched, in order and each once; the inputs that led nowhere).
+    """
+    found: dict[str, str] = {}
+    failures = []
+    for given in inputs:
+        text = os.path.expanduser(given)
+        # A file may be called "a[1].png": what exists as it is written is no pattern.
+        matches = [text] if os.path.lexists(text) else sorted(glob.glob(text, recursive=True))
+        before = len(found)
+        for match in matches:
+            if os.path.isdir(match):
+                for path in _images_below(match, output_dir):
+                    found.setdefault(path, os.path.relpath(path, match))
+            else:
+                found.setdefault(os.path.normpath(match), os.path.basename(match))
+        if not matches:
+            what = "no file matches this pattern" if glob.has_magic(text) else "there is no such file or folder"
+            failures.append(Failure(given, what))
+        elif len(found) == before and all(os.path.isdir(match) for match in matches):
+            if not any(_images_below(match, output_dir) for match in matches):
+                failures.append(Failure(given, f"no image in it; looked for {', '.join(IMAGE_EXTENSIONS)}"))
+    return found, failures
+
+
+def _images_below(folder: str, output_dir: str) -> list[str]:
+    output = os.path.realpath(output_dir) if output_dir else None
+    paths = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and os.path.realpath(os.path.join(parent, name)) != output
+        )
+        paths += [
+            os.path.normpath(os.path.join(parent, name))
+            for name in sorted(files)
+            if name.lower().endswith(IMAGE_EXTENSIONS) and not name.startswith(".")
+        ]
+    return paths
+
+
+def output_names(paths: dict[str, str]) -> dict[str, str]:
+    """Names for the outputs, without extension, no two alike (nor alike but for upper and lower case).
+
+    Args:
+      paths: path -> the name wished for, with extension.
+    """
+    names = {path: os.path.splitext(wish)[0] for path, wish in paths.items()}
+    for group in _alike(names):
+        # The same name in several folders: the part of the path in which the folders differ goes before it.
+        folders = {path: os.path.dirname(os.path.abspath(path)) for path in group}
+        common = os.path.commonpath(folders.values())
+        for path in group:
+            names[path] = os.path.splitext(os.path.relpath(os.path.abspath(path), common))[0]
+    for group in _alike(names):
+        # a.jpg beside a.png.
+        for path in group:
+            names[path] += os.path.splitext(path)[1].replace(".", "_")
+    for group in _alike(names):
+        for number, path in enumerate(group[1:], start=2):
+            names[path] += f"_{number}"
+    return names
+
+
+def _alike(names: dict[str, str]) -> Iterable[list[str]]:
+    groups = collections.defaultdict(list)
+    for path, name in names.items():
+        groups[name.casefold()].append(path)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def write_mask(path: str, mask: np.ndarray, classes: Sequence[str]) -> None:
+    """Writes class ids `[height, width]` as a PNG whose pixel values are the ids.
+
+    Up to 256 classes it has a palette, which viewers show in colours; with more it is 16-bit grey.
+    """
+    if len(classes) <= 256:
+        picture = Image.fromarray(mask.astype(np.uint8)).convert("L")
+        picture.putpalette(class_colors(classes).ravel().tolist())
+    else:
+        picture = Image.fromarray(mask.astype(np.uint16))
+    _save(picture, path)
+
+
+def _save(picture: Image.Image, path: str) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    picture.save(path, format="PNG")
+
+
+def shares(mask: np.ndarray, classes: Sequence[str]) -> str:
+    """The share of each class that occurs, largest first: "background 91.2 %, nucleus 8.8 %"."""
+    counts = np.bincount(mask.ravel(), minlength=len(classes))
+    order = np.argsort(-counts, kind="stable")
+    return ", ".join(f"{classes[i]} {100 * counts[i] / mask.size:.1f} %" for i in order if counts[i])

@@ -1,0 +1,1 @@
+"""The model in other formats, each compared with the model."""

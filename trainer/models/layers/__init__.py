@@ -1,0 +1,1 @@
+"""Layers for what Keras's do not do: see each."""

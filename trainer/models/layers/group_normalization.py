@@ -1,0 +1,101 @@
+"""Group normalisation of each image by itself, the same alone, in a batch, on a replica and exported.
+
+Keras's layer adds up all of an image's pixels in one float32 sum, which drifts: on 384 x 384 pixels about 1000 with a
+deviation of 2 its result has a mean of 0.06, on 1024 x 1024 of 0.97; an exported model was off by 1e-4 in a
+probability. Here rows are averaged first (0.0002 and 0.0003), and the gradient has a short formula of its own.
+"""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from trainer.stepping import wide
+
+
+@keras.saving.register_keras_serializable("gradline")
+class GroupNormalization(keras.layers.Layer):
+    """Normalises `[batch, height, width, channels]` by image and group of channels (Wu, He 2018, equations 1 to 4).
+
+    y = gamma (x - mean) / sqrt(variance + epsilon) + beta, with mean and variance (by n) over an image's pixels and a
+    group's channels, in float32 whatever the type of x. Training and inference are the same.
+
+    Args:
+      groups: equal groups of neighbouring channels; divides the channels.
+      epsilon: added to the variance.
+    """
+
+    def __init__(self, groups: int, epsilon: float = 1e-3, **kwargs):
+        super().__init__(**kwargs)
+        self.groups, self.epsilon = groups, epsilon
+
+    def build(self, shape):
+        if shape[-1] % self.groups:
+            raise ValueError(f"{self.name}: {shape[-1]} channels cannot be shared out among {self.groups} groups.")
+
+        def weight(name, value):
+            return self.add_weight(name=name, shape=(shape[-1],), initializer=value, dtype="float32", autocast=False)
+
+        self.gamma, self.beta = weight("gamma", "ones"), weight("beta", "zeros")
+
+    def call(self, x):
+        gamma, beta = (tf.convert_to_tensor(v.value) for v in (self.gamma, self.beta))
+        variables = wide.offered()
+        told = [variables.of(v) for v in (self.gamma, self.beta)] if variables else [gamma, beta]
+        return _normalize(x, gamma, beta, told, self.groups, self.epsilon)
+
+    def compute_output_shape(self, shape):
+        return shape
+
+    def get_config(self):
+        return {**super().get_config(), "groups": self.groups, "epsilon": self.epsilon}
+
+
+def _normalize(x, gamma, beta, told, groups: int, epsilon: float):
+    """`told` is what the gradients of gamma and beta are handed to: themselves, or their float64 stand-ins."""
+
+    @tf.custom_gradient
+    def normalize(x, told_gamma, told_beta, gamma, beta):
+        floats = tf.cast(x, tf.float32)
+        mean = _group_mean(_mean_over_space(floats), groups)
+        centred = floats - mean
+        variance = _group_mean(_mean_over_space(tf.square(centred)), groups) + epsilon
+        # The last bit of a float32 root depends on how many numbers are beside it.
+        precise = told_gamma.dtype == tf.float64
+        scale = tf.cast(tf.math.rsqrt(tf.cast(variance, tf.float64 if precise else tf.float32)), tf.float32)
+
+        def gradient(dy):
+            slope = tf.cast(dy, tf.float32)
+            # float64 `[batch, channels]`.
+            of_beta = wide.sum_over_space(slope)
+            of_gamma = wide.sum_over_space(slope * centred) * tf.cast(scale[:, 0, 0], tf.float64)
+            pixels = tf.cast(tf.reduce_prod(tf.shape(x)[1:3]), tf.float64)
+
+            def mean_over_group(sums):
+                sums = tf.cast(sums / pixels, tf.float32) * gamma
+                return _group_mean(sums[:, tf.newaxis, tf.newaxis], groups)
+
+            # dx = scale (gamma dy - mean(gamma dy) - y' mean(gamma dy y')) with y' = scale (x - mean)
+            tilt = tf.square(scale) * mean_over_group(of_gamma)
+            dx = slope * (scale * gamma) - centred * tilt - scale * mean_over_group(of_beta)
+            d_gamma, d_beta = (tf.reduce_sum(sums, axis=0) for sums in (of_gamma, of_beta))
+            return (tf.cast(dx, x.dtype), tf.cast(d_gamma, told_gamma.dtype), tf.cast(d_beta, told_beta.dtype),
+                    None, None)  # fmt: skip
+
+        return tf.cast(centred * (scale * gamma) + beta, x.dtype), gradient
+
+    return normalize(x, *told, tf.stop_gradient(gamma), tf.stop_gradient(beta))
+
+
+def _mean_over_space(x):
+    """`[batch, height, width, channels]` -> `[batch, 1, 1, channels]`."""
+    return tf.reduce_mean(tf.reduce_mean(x, axis=2, keepdims=True), axis=1, keepdims=True)
+
+
+def _group_mean(x, groups: int):
+    """Each channel's mean over its group: `[batch, 1, 1, channels]` -> the same shape."""
+    channels = x.shape[-1]
+    if groups == channels:
+        return x
+    means = tf.reduce_mean(tf.reshape(x, [-1, 1, 1, groups, channels // groups]), axis=-1, keepdims=True)
+    return tf.reshape(tf.repeat(means, channels // groups, axis=-1), [-1, 1, 1, channels])

@@ -1,0 +1,1 @@
+"""What a run says: terminal, metrics.jsonl, TensorBoard, pictures."""

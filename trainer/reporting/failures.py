@@ -1,0 +1,121 @@
+"""What went wrong while training, in the user's words: the guard's report, a bad file, their own line that raised."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import re
+import site
+import sys
+import traceback
+from collections.abc import Iterator
+from typing import TextIO
+
+from trainer import guard
+from trainer.data import data_error_from, training_batches
+from trainer.errors import EXIT_FAILED, UserError
+from trainer.guard.moved import moved_names
+from trainer.run import Run
+
+_OURS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def explain_failure(error: Exception, run: Run, stream: TextIO | None = None) -> UserError | None:
+    """Turns an exception out of the training loop into what the user can put right, or None where it is not theirs.
+
+    Args:
+      error: as it came out of `tf.function`, which wraps what is raised while tracing.
+      run: its model, objective and data are used to run the first batch again under the guard.
+      stream: where the text will be written; standard error if nothing else is said. A terminal gets colours.
+    """
+    for inner in _chain(error):
+        if isinstance(inner, guard.MissingGradientError) and hasattr(inner, "report"):
+            return _before_the_first_step(inner.report, run, stream)
+        if isinstance(inner, UserError):
+            return inner
+    paths = [variable.path for variable in run.state.trainable]
+    for inner in _chain(error):
+        lost = moved_names(inner, paths) if isinstance(inner, AttributeError) else None
+        if lost is not None:
+            return _before_the_first_step(lost, run, stream)
+    bad_file = data_error_from(error)
+    if bad_file is not None:
+        return bad_file
+    if run.config.guard.missing != "off" and _is_of_the_users(error):
+        batch = next(iter(training_batches(run.data.train, run.config, start_step=0, steps=1)))
+        report = guard.explain_exception(error, run.forward_loss(batch), run.state.trainable)
+        if report is not None and not report.ok:
+            return _before_the_first_step(report, run, stream)
+    return _users_own(error)
+
+
+def _before_the_first_step(report: guard.Report, run: Run, stream: TextIO | None) -> UserError:
+    end = f"Nothing was trained: step {run.step()}, loss {run.objective.name}."
+    text = f"{report.shown_on(stream or sys.stderr)}\n\n{end}"
+    return UserError(text, exit_code=EXIT_FAILED, markdown=report.to_markdown())
+
+
+def _is_of_the_users(error: Exception) -> bool:
+    """Not an out-of-memory, a lost worker or a failed operation on the device: something that Python raised."""
+    return not type(error).__module__.startswith("tensorflow.python.framework.errors")
+
+
+def _users_own(error: Exception) -> UserError | None:
+    """The last line of the user's own code that the exception passed through, if there is one."""
+    for inner in _chain(error):
+        frames = [(f.filename, f.lineno) for f in traceback.extract_tb(inner.__traceback__)]
+        frames += [f[:2] for f in _autograph_frames(inner)]
+        users = [frame for frame in frames if _is_user_code(frame[0])]
+        if users:
+            filename, line = users[-1]
+            code = linecache.getline(filename, line).strip()
+            last = _NODES.sub("", str(inner).strip().splitlines()[-1]).strip() if str(inner).strip() else ""
+            kind = type(inner).__name__
+            # Autograph wraps what it cannot copy, and says the first exception's type itself.
+            said = last if kind == "StagingError" or last.startswith(kind) else f"{kind}: {last}"
+            return UserError(f"{filename}:{line} raised {said}\n    {code}{_hint(last)}", exit_code=EXIT_FAILED)
+    return None
+
+
+_NODES = re.compile(r" for '\{\{node [^}]*\}\} = [^']*'|\{\{function_node .*?\}\} ?")  # names that nobody wrote
+_HINTS = {
+    r"does not match type|was expected to be an? \w+ tensor but is": (
+        "If labels and predictions meet here, cast the labels, not the predictions:\n"
+        "    y_true = tf.cast(y_true, y_pred.dtype)"
+    ),
+    r"Dimensions must be equal|[Ii]ncompatible shapes": (
+        "If labels and predictions meet here: --config.loss.labels=one_hot gives labels the shape of the predictions,\n"
+        "  and ids lack the last axis:\n"
+        "    y_true = y_true[..., None]"
+    ),
+}
+
+
+def _hint(said: str) -> str:
+    """What to write instead, where the words of the error are those of types or shapes that do not fit."""
+    return "".join(f"\n  {text}" for pattern, text in _HINTS.items() if re.search(pattern, said))
+
+
+def _autograph_frames(error: BaseException) -> Iterator[tuple[str, int]]:
+    """The original lines behind generated code. TensorFlow keeps them on the exception and has no public accessor."""
+    metadata = getattr(error, "ag_error_metadata", None)
+    for frame in reversed(getattr(metadata, "translated_stack", ())):
+        yield frame.filename, frame.lineno
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _is_user_code(filename: str) -> bool:
+    path = os.path.abspath(filename)
+    libraries = [*site.getsitepackages(), os.path.dirname(os.__file__), sys.prefix]
+    inside = any(path.startswith(os.path.abspath(folder) + os.sep) for folder in libraries)
+    ours = any(path.startswith(os.path.join(_OURS, part) + os.sep) for part in ("trainer", "losses", "configs"))
+    return (
+        not inside and not ours and "__autograph_generated_file" not in path and path != os.path.join(_OURS, "main.py")
+    )

@@ -1,0 +1,224 @@
+"""What a run prints: plain aligned text, the same on a terminal and in a log file.
+
+Every function returns text and prints nothing; who prints (the chief alone) is the caller's business.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+import textwrap
+from collections.abc import Mapping, Sequence
+
+WIDTH = 110
+
+
+def summary(title: str, rows: Sequence[tuple[str, str]], *, width: int = WIDTH) -> str:
+    """A title and aligned `label   text` rows; long text is wrapped under itself.
+
+    Args:
+      title: one line.
+      rows: (label, text) pairs; text may have several lines. A pair with empty text is left out.
+      width: columns.
+    """
+    rows = [(label, text) for label, text in rows if text]
+    column = max((len(label) for label, _ in rows), default=0)
+    indent = " " * (column + 4)
+    lines = [title]
+    for label, text in rows:
+        wrapped = [
+            part
+            for line in text.splitlines()
+            for part in textwrap.wrap(line, width - len(indent), break_long_words=False, break_on_hyphens=False) or [""]
+        ]
+        lines.append(f"  {label:<{column}}  {wrapped[0]}")
+        lines += [indent + part for part in wrapped[1:]]
+    return "\n".join(lines)
+
+
+def opening(
+    *,
+    name: str,
+    data: str,
+    classes: Sequence[str],
+    model: str,
+    parameters: int,
+    trainable_parameters: int,
+    loss: str,
+    devices: str,
+    precision: str,
+    steps: str,
+    workdir: str,
+    more: Sequence[tuple[str, str]] = (),
+) -> str:
+    """What training is about to do, before it does it.
+
+    Args:
+      name: the config's name.
+      data: e.g. "nuclei: 150 training and 40 validation images".
+      classes: names, by class id.
+      model: e.g. "unet, width 16, depth 4".
+      parameters: numbers in the model's weights.
+      trainable_parameters: how many of them training changes.
+      loss: e.g. "dice + cross_entropy".
+      devices: what was taken and why.
+      precision: likewise.
+      steps: e.g. "1,000 steps of 8 images (53.3 epochs)".
+      workdir: where the run writes.
+      more: further (label, text) rows.
+    """
+    frozen = parameters - trainable_parameters
+    size = f"{parameters:,} parameters" + (f", {frozen:,} of them not trained" if frozen else "")
+    rows = [
+        ("data", data),
+        ("classes", f"{len(classes)}: {', '.join(classes)}"),
+        ("model", f"{model}: {size}"),
+        ("loss", loss),
+        ("devices", devices),
+        ("precision", precision),
+        ("steps", steps),
+        *more,
+        ("workdir", workdir),
+    ]
+    return summary(f"Gradline · {name}", rows)
+
+
+def number(value: float) -> str:
+    """Four significant digits, in the form that lines up best: 0.4312, 12.34, 1.234e-05, nan."""
+    value = float(value)
+    if not math.isfinite(value):
+        return str(value)
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        digits = 4 if abs(value) < 10 else 2 if abs(value) < 1000 else 0
+        return f"{value:.{digits}f}"
+    return f"{value:.3e}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as 0:07, 12:34, 1:02:03 or 2 d 03:04; "?" where unknown."""
+    if not math.isfinite(seconds):
+        return "?"
+    whole = max(0, round(seconds))
+    hours, minutes, seconds = whole // 3600, whole // 60 % 60, whole % 60
+    if hours >= 24:
+        return f"{hours // 24} d {hours % 24:02}:{minutes:02}"
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def progress(
+    step: int,
+    steps: int,
+    *,
+    loss: float,
+    dice: float | None = None,
+    rate: float | None = None,
+    seconds_left: float | None = None,
+    more: Mapping[str, float] | None = None,
+) -> str:
+    """One line of training: step, loss, Dice, images a second, time left.
+
+    Args:
+      step: steps done.
+      steps: steps of the run.
+      loss: mean over the steps since the last line.
+      dice: likewise, of the training crops.
+      rate: images a second.
+      seconds_left: to the end of the run.
+      more: further named numbers, e.g. {"loss scale": 32768}.
+    """
+    parts = [f"step {step:>{len(str(steps))}}/{steps}", f"loss {number(loss):>8}"]
+    if dice is not None:
+        parts.append(f"Dice {dice:.4f}")
+    parts += [f"{name} {number(value)}" for name, value in (more or {}).items()]
+    if rate is not None:
+        parts.append(f"{rate:>7.1f} images/s")
+    if seconds_left is not None:
+        parts.append(f"{duration(seconds_left):>7} left")
+    return "  ".join(parts)
+
+
+def evaluated(step: int, steps: int, evaluation, *, seconds: float | None = None, best: bool = False) -> str:
+    """One line of evaluation, aligned with `progress`."""
+    parts = [f"eval {step:>{len(str(steps))}}/{steps}"]
+    if not math.isnan(evaluation.loss):
+        parts.append(f"loss {number(evaluation.loss):>8}")
+    parts += [f"Dice {evaluation.mean_dice:.4f}", f"IoU {evaluation.mean_iou:.4f}", f"{evaluation.images} images"]
+    if seconds is not None:
+        parts.append(f"in {seconds:.1f} s")
+    return "  ".join(parts) + ("  best so far" if best else "")
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, rule_before: int | None = None) -> str:
+    """Text in columns: the first to the left, the others to the right, a rule under the header and before a row."""
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+
+    def line(row):
+        numbers = [f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True)]
+        return "  " + "  ".join([f"{row[0]:<{widths[0]}}", *numbers]).rstrip()
+
+    rule = "  " + "  ".join("-" * width for width in widths)
+    lines = [line(header), rule]
+    for position, row in enumerate(rows):
+        if position == rule_before:
+            lines.append(rule)
+        lines.append(line(row))
+    return "\n".join(lines)
+
+
+def _score(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.4f}"
+
+
+def evaluation_table(evaluation) -> str:
+    """Dice and IoU a class, how many images each mean counts, and the means.
+
+    Args:
+      evaluation: a `trainer.evaluation.metrics.Evaluation`.
+    """
+    rows = [
+        [
+            name + ("" if name in evaluation.scored else " *"),
+            _score(evaluation.dice[name]),
+            _score(evaluation.iou[name]),
+            _score(evaluation.dice_pooled[name]),
+            _score(evaluation.iou_pooled[name]),
+            str(evaluation.counted[name]),
+        ]
+        for name in evaluation.classes
+    ]
+    means = [evaluation.mean_dice, evaluation.mean_iou, evaluation.mean_dice_pooled, evaluation.mean_iou_pooled]
+    rows.append(["mean", *map(_score, means), str(evaluation.images)])
+    text = table(
+        ["class", "Dice", "IoU", "Dice pooled", "IoU pooled", "images"], rows, rule_before=len(evaluation.classes)
+    )
+    accuracy = _score(evaluation.pixel_accuracy)
+    notes = [f"pixel accuracy {accuracy}. Dice and IoU are means over images; pooled is of all pixels together."]
+    if set(evaluation.scored) != set(evaluation.classes):
+        notes.append("* not in the mean.")
+    return text + "".join(f"\n  {note}" for note in notes)
+
+
+def command(*words: str) -> str:
+    """Words as a line that a shell takes as they are."""
+    return " ".join(word if word == "…" else shlex.quote(word) for word in words)
+
+
+def closing(workdir: str, *, config: str = "", images: str = "path/to/images") -> str:
+    """The exact commands for what comes after training.
+
+    Args:
+      workdir: the run's directory.
+      config: the recipe file that the run was started with; "" for the default.
+      images: what to write for the images to predict.
+    """
+    main = ["python", "main.py", *([f"--config={config}"] if config else []), f"--workdir={workdir}"]
+    return summary(
+        "What next:",
+        [
+            ("curves", command("tensorboard", "--logdir", workdir, "--host", "127.0.0.1")),
+            ("predict", command(*main, "--mode=predict", f"--input={images}")),
+            ("export", command(*main, "--mode=export")),
+            ("evaluate", command(*main, "--mode=evaluate")),
+        ],
+        width=10_000,
+    )
