@@ -1,22 +1,70 @@
-"""`package.module:function` -> the function, with the reason in words when it cannot be had."""
+"""A part of a run (model, loss, optimizer, schedule, metric, augmentation, action, source, task) by name or as an object.
+
+A name is one of the built-in ones of its kind, or "package.module:name" of the user's own. What is built in goes through
+the same function, so that everything can be replaced without editing this project.
+"""
 
 from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 import os
 import sys
 import traceback
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from trainer.errors import UserError
 
+# Packages of this project: a file of the same name in the user's folder is meant when a part is named, not these.
+_OURS = ("losses", "trainer", "configs", "main", "tests", "benchmarks")
 
-def load_attribute(path: str, field: str):
-    """Imports a user's function or class.
+
+def resolve(part: Any, field: str, built_in: Mapping[str, Any] | None = None) -> Any:
+    """The object that `part` names; an object is returned as it is.
+
+    Args:
+      part: a built-in name, "package.module:name", or the object itself.
+      field: what the part is given as, for messages: "config.model.name", "model".
+      built_in: name -> object of this kind.
+
+    Raises:
+      UserError: there is no such name; the message lists the built-in ones, the nearest first.
+    """
+    if not isinstance(part, str):
+        return part
+    built_in = built_in or {}
+    if part in built_in:
+        return built_in[part]
+    if ":" in part:
+        return load_attribute(part, field)
+    raise UserError(f"{field}={part!r}: there is no such name. {known_names(part, built_in)}")
+
+
+def known_names(wrong: str, built_in: Iterable[str]) -> str:
+    """What could have been meant by a wrong name: the nearest, all there are, and how to name a part of one's own."""
+    names = sorted(built_in)
+    near = difflib.get_close_matches(wrong, names, 1)
+    did_you_mean = f"Did you mean {near[0]!r}? " if near else ""
+    listed = f"Built in: {', '.join(names)}. " if names else ""
+    return f'{did_you_mean}{listed}One of your own: "package.module:name".'
+
+
+def name_of(part: Any) -> str:
+    """The name by which an object goes in config.json: of a function or class where it is defined, else of its class."""
+    if isinstance(part, str):
+        return part
+    target = part if hasattr(part, "__qualname__") else type(part)
+    return f"{target.__module__}:{target.__qualname__}"
+
+
+def load_attribute(path: str, field: str) -> Any:
+    """Imports a function or class of the user's.
 
     Args:
       path: "package.module:name". The current directory is searched too, as `python main.py` does.
-      field: the config field that said so, for the message.
+      field: the config field or argument that holds it, for messages.
 
     Raises:
       UserError: no such module, no such name in it (the nearest is offered), or an error while it was imported, with
@@ -24,15 +72,15 @@ def load_attribute(path: str, field: str):
     """
     module_name, _, name = path.partition(":")
     if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+        sys.path.append(os.getcwd())
     try:
-        module = importlib.import_module(module_name)
+        module = _import(module_name)
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
             raise UserError(
-                f"{field}={path!r}: there is no module {error.name!r}. Searched: "
-                f"{', '.join(p or '.' for p in sys.path[:3])}, …\n"
-                "  Run from the folder that holds it, or add that folder: PYTHONPATH=… python main.py …"
+                f"{field}={path!r}: there is no module {error.name!r}. Searched: the current directory "
+                f"({os.getcwd()}) and Python's path.\n  Run from the folder that holds it, or add that folder: "
+                "PYTHONPATH=FOLDER python …"
             ) from error
         raise _import_failed(field, path, error) from error
     except Exception as error:
@@ -46,6 +94,26 @@ def load_attribute(path: str, field: str):
             + (f" Did you mean {module_name}:{near[0]}?" if near else "")
         )
     return value
+
+
+def _import(module_name: str):
+    """Imports a module; one in the current directory that is called as a package of ours is the user's."""
+    own = os.path.join(os.getcwd(), f"{module_name}.py")
+    if module_name not in _OURS or not os.path.isfile(own):
+        return importlib.import_module(module_name)
+    alias = f"{module_name} (of the current directory)"
+    loaded = sys.modules.get(alias)
+    if loaded is not None and loaded.__file__ == own:
+        return loaded
+    spec = importlib.util.spec_from_file_location(alias, own)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[alias] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[alias]
+        raise
+    return module
 
 
 def _import_failed(field: str, path: str, error: Exception) -> UserError:
