@@ -1,7 +1,7 @@
-"""A part of a run (model, loss, optimizer, schedule, metric, augmentation, action, source, task) by name or as an object.
+"""A part of a run (model, loss, optimizer, metric, augmentation, action, source, task) by name or as an object.
 
-A name is one of the built-in ones of its kind, or "package.module:name" of the user's own. What is built in goes through
-the same function, so that everything can be replaced without editing this project.
+A name is one of the built-in ones of its kind, or "package.module:name" of the user's own. What is built in goes
+through the same function, so that everything can be replaced without editing this project.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def known_names(wrong: str, built_in: Iterable[str]) -> str:
 
 
 def name_of(part: Any) -> str:
-    """The name by which an object goes in config.json: of a function or class where it is defined, else of its class."""
+    """The name of an object in config.json: where a function or class is defined, else its class."""
     if isinstance(part, str):
         return part
     target = part if hasattr(part, "__qualname__") else type(part)
