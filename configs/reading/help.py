@@ -1,4 +1,4 @@
-"""The schema's comments as documentation: the text of --help and --helpfull, and docs/config.md.
+"""The schema as documentation: the text of --help and --helpfull, and docs/config.md.
 
     python -m configs.reading.help          # writes docs/config.md anew; a test holds it current
 """
@@ -47,7 +47,7 @@ def help_text(known: flags.FlagValues, *, full: bool) -> str:
         if path.rpartition(".")[0] != section:
             section = path.rpartition(".")[0]
             lines += ["", f"Config: {section}"]
-        default = f"({values.describe(field.type)}; default here: {_default(field.default)})"
+        default = f"({_kind(field)}; default here: {_default(field.default)})"
         lines += _entry(field.flag, f"{field.doc} {default}".strip())
     return "\n".join(lines)
 
@@ -69,9 +69,19 @@ def markdown() -> str:
         if here != section:
             section = here
             lines += ["", f"## {section or 'The run'}", "", "| field | type | default | meaning |", "|---|---|---|---|"]
-        cells = (f"`{name}`", values.describe(field.type), f"`{_default(field.default)}`", field.doc)
+        cells = (f"`{name}`", _kind(field), f"`{_default(field.default)}`", field.doc)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _kind(field: fields.Field) -> str:
+    """Type, range and unit in words: "a whole number from 1 to 4096, pixels"."""
+    if field.knob.form in ("duration", "pattern"):
+        words = {"duration": "a duration", "pattern": "a regular expression"}[field.knob.form]
+        return words if field.type is str else f"a list, each {words}"
+    within = f" {field.knob.within}" if field.knob.within is not None else ""
+    unit = f", {field.knob.unit}" if field.knob.unit else ""
+    return values.describe(field.type) + within + unit
 
 
 def _signature(flag: flags.Flag) -> str:

@@ -11,9 +11,8 @@ import os
 import re
 import sys
 import traceback
-import typing
 
-from configs import schema
+from configs import knobs, schema
 from configs.reading.fields import sections
 from configs.reading.nearest import did_you_mean
 from configs.reading.overrides import check_types
@@ -77,13 +76,16 @@ def _run(path: str) -> schema.Config:
     # A dataclass defined in the recipe looks its module up here.
     sys.modules[module_name] = module
     try:
-        spec.loader.exec_module(module)
+        # Unchecked, so that the mistakes of all sections come together.
+        with knobs.unchecked():
+            spec.loader.exec_module(module)
         get_config = getattr(module, "get_config", None)
         if not callable(get_config):
             own = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module_name]
             hint = did_you_mean("get_config", own, "to rename {}")
             raise RecipeError(f"{where}: the file has no function get_config.{hint} Write {_EXAMPLE}.")
-        config = get_config()
+        with knobs.unchecked():
+            config = get_config()
     except RecipeError:
         raise
     # SystemExit and the like are mistakes of the recipe as well; only Ctrl-C goes on.
@@ -115,13 +117,9 @@ def _failure(error: BaseException, full: str) -> str:
 
 
 def _hint(error: BaseException, text: str) -> str:
-    """The nearest field for the TypeError of a dataclass; Python itself offers none there. How to set a frozen one."""
+    """How to set a field of a frozen section, and the nearest name for a section that does not exist."""
     if isinstance(error, dataclasses.FrozenInstanceError):
         return ". A config is not changed but made: Config(…), or dataclasses.replace(config, …)."
-    match = re.match(r"(?:(\w+)\.)?__init__\(\) got an unexpected keyword argument '(\w+)'", text)
-    if isinstance(error, TypeError) and match:
-        class_ = getattr(schema, match[1] or "", None)
-        return did_you_mean(match[2], typing.get_type_hints(class_)) if isinstance(class_, type) else ""
     match = re.fullmatch(r"module 'configs\.schema' has no attribute '(\w+)'", text) or re.match(
         r"cannot import name '(\w+)' from 'configs\.schema'", text
     )

@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
+from configs import knobs
 from configs.reading import fields, values
 from configs.reading.nearest import nearest
 from configs.schema import Config
@@ -78,25 +79,22 @@ def unknown_field(path: str) -> str:
 def check_types(config: Config, where: str) -> tuple[Config, list[str]]:
     """A recipe's config with every value brought to its field's exact type.
 
-    Dataclasses do not check types: a recipe may have put a text where a number belongs, or something else in place of
-    a whole section.
+    A recipe is run unchecked: it may have put a text where a number belongs, or something else in place of a section.
     """
     problems: list[str] = []
     sections_ok: dict[str, Any] = {}
-    for name in fields.sections():
-        section, expected = getattr(config, name), fields.field_types(Config)[name]
+    for name, expected in fields.section_types().items():
+        section = getattr(config, name)
         if not isinstance(section, expected):
-            problems.append(
-                f"{where}: {name} is {values.shown(section)}, not a configs.schema.{expected.__name__}. "
-                f"Write {name}={expected.__name__}(…)."
-            )
+            problems.append(f"{where}: {name} is {knobs.section_problem(section, name, expected)}")
             sections_ok[name] = expected()
-    config = dataclasses.replace(config, **sections_ok)
+    with knobs.unchecked():
+        config = dataclasses.replace(config, **sections_ok)
     new = {}
     for path, field in fields.all_fields().items():
         try:
             new[path] = values.from_python(fields.get(config, path), field.type)
         except ValueError as error:
-            problems.append(f"{where}: {path}: {error}")
+            problems.append(f"{where}: {path}: {error}{knobs.hint(fields.get(config, path), field.knob)}")
             new[path] = field.default
     return fields.replace(config, new), problems

@@ -4,28 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from typing import Any, NamedTuple
 
 from configs.reading import durations, fields, values
 from configs.reading.nearest import did_you_mean
 from configs.schema import Config
-
-# Fields whose change leaves a resumed run the run that was begun: where it reads and writes, what it shows and keeps,
-# what it does about faults it had not met, and the devices, which change no more than rounding. All others make it
-# another run: its weights would come from two recipes.
-_HARMLESS = re.compile(
-    r"name|strategy|logical_devices|deterministic"
-    r"|data\.(path|download|bad_files|max_pixels|cache_mib|workers)"
-    r"|train\.(log_every|steps_per_call|jit_compile)"
-    r"|evaluate\.panels"
-    r"|checkpoint\..*"
-    r"|guard\..*"
-    # Read before the first step alone.
-    r"|model\.encoder_weights"
-)
-# These decide when early stopping ends the run, and nothing else of it.
-_HARMLESS_WITHOUT_PATIENCE = re.compile(r"evaluate\.(every|tile|tile_overlap)")
 
 
 class Difference(NamedTuple):
@@ -86,16 +69,17 @@ def differences(old: Config, new: Config) -> list[Difference]:
     Two texts of one duration ("2 epochs", "2  epoch") do not differ. Fields of a part that was not chosen (the momentum
     of Adam) count like any other.
     """
-    patient = old.evaluate.patience or new.evaluate.patience
 
-    def unseen(path: str) -> bool:
-        return not patient and _HARMLESS_WITHOUT_PATIENCE.fullmatch(path) is not None
+    def breaks(changes_run: bool | str) -> bool:
+        if isinstance(changes_run, str):
+            return any(fields.get(config, changes_run) for config in (old, new))
+        return changes_run
 
     found = []
-    for path in fields.all_fields():
+    for path, field in fields.all_fields().items():
         before, after = fields.get(old, path), fields.get(new, path)
-        if before != after and not _same_duration(before, after):
-            found.append(Difference(path, before, after, breaks=not (_HARMLESS.fullmatch(path) or unseen(path))))
+        if before != after and not (field.knob.form == "duration" and _same_duration(before, after)):
+            found.append(Difference(path, before, after, breaks=breaks(field.knob.changes_run)))
     return sorted(found, key=lambda difference: not difference.breaks)
 
 

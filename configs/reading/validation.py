@@ -10,9 +10,9 @@ import os
 import re
 from collections.abc import Callable, Iterator
 
+from configs import knobs
 from configs.reading import durations, fields
 from configs.reading.nearest import did_you_mean
-from configs.reading.ranges import RANGES
 from configs.reading.validation_parts import loss_problems, mask_problems, model_problems
 from configs.reading.values import shown
 from configs.schema import Config
@@ -37,7 +37,7 @@ def problems(config: Config, *, files: bool = True) -> list[Problem]:
         config: A config whose values have their fields' types (`overrides.check_types`).
         files: Look also whether the files and folders that training reads exist.
     """
-    found = [*_texts(config), *_ranges(config), *_durations(config)]
+    found = list(_by_themselves(config))
     # A rule about a field that is wrong by itself would say the same in other words, or fail; it sees the default.
     wrong = {path for problem in found for path in problem.fields}
     defaults = fields.all_fields()
@@ -58,43 +58,11 @@ def _problem(config: Config, paths: tuple[str, ...], text: str) -> Problem:
     return Problem(paths, f"{paths[0]}={shown(fields.get(config, paths[0]))}: {text}")
 
 
-def _texts(config: Config) -> Iterator[Problem]:
-    for path in fields.all_fields():
-        value = fields.get(config, path)
-        for text in value if isinstance(value, tuple) else (value,):
-            if isinstance(text, str) and not text.isprintable():
-                yield _problem(config, (path,), "it holds characters that cannot be printed. Write it anew, as UTF-8.")
-                break
-
-
-def _ranges(config: Config) -> Iterator[Problem]:
-    for path, allowed in RANGES.items():
-        value = fields.get(config, path)
-        if not all(allowed.holds(number) for number in _numbers(value)):
-            why = f" ({allowed.why})" if allowed.why else ""
-            yield _problem(config, (path,), f"it has to be {allowed}{why}.")
-
-
-def _numbers(value) -> Iterator[float]:
-    if isinstance(value, tuple):
-        for item in value:
-            yield from _numbers(item)
-    else:
-        yield value
-
-
-_DURATIONS = ("optimizer.warmup", "train.length", "train.log_every", "evaluate.every", "checkpoint.every")
-
-
-def _durations(config: Config) -> Iterator[Problem]:
-    for path in _DURATIONS:
-        try:
-            duration = durations.parse(fields.get(config, path))
-        except ValueError as error:
-            yield Problem((path,), f"{path}: {error}.")
-            continue
-        if path == "train.length" and (duration.unit == "%" or not duration.amount):
-            yield _problem(config, (path,), 'a run needs a length of its own: write "1000 steps" or "20 epochs".')
+def _by_themselves(config: Config) -> Iterator[Problem]:
+    for path, field in fields.all_fields().items():
+        wrong = knobs.problem(fields.get(config, path), field.knob)
+        if wrong:
+            yield _problem(config, (path,), wrong)
 
 
 def _run(config: Config):
@@ -179,6 +147,8 @@ def _optimizer(config: Config):
             "--config.optimizer.name=adamw."
         )
     warmup, length = durations.parse(optimizer.warmup), durations.parse(config.train.length)
+    if length.unit == "%" or not length.amount:
+        return
     too_long = warmup.amount >= (100 if warmup.unit == "%" else length.amount)
     if too_long and warmup.unit in ("%", length.unit):
         yield ("optimizer.warmup", "train.length"), (
@@ -189,6 +159,9 @@ def _optimizer(config: Config):
 
 def _train(config: Config):
     train = config.train
+    length = durations.parse(train.length)
+    if length.unit == "%" or not length.amount:
+        yield ("train.length",), 'a run needs a length of its own: write "1000 steps" or "20 epochs".'
     if train.batch_size % train.accumulate:
         fewer = max(n for n in range(1, train.accumulate) if train.batch_size % n == 0)
         more = _up(train.batch_size, train.accumulate)
@@ -236,14 +209,6 @@ def _evaluate(config: Config):
 
 
 def _save(config: Config):
-    for path in ("checkpoint.warm_start_pattern", "guard.allow"):
-        value = fields.get(config, path)
-        for pattern in value if isinstance(value, tuple) else (value,):
-            try:
-                re.compile(pattern)
-            except (re.error, OverflowError, RecursionError) as error:
-                literally = f"To mean it literally: {shown(re.escape(pattern))}."
-                yield (path,), f"{shown(pattern)} is not a regular expression: {error}. {literally}"
     if config.checkpoint.warm_start_pattern != ".*" and not config.checkpoint.warm_start:
         yield ("checkpoint.warm_start_pattern", "checkpoint.warm_start"), (
             "it chooses among the weights of checkpoint.warm_start, which is empty. Write "

@@ -12,7 +12,6 @@ from configs.reading import fields, validation
 from configs.reading import help as document
 from configs.reading import loading as recipes
 from configs.reading.nearest import nearest
-from configs.reading.ranges import RANGES
 from configs.reading.serialization import from_json, to_json
 from configs.reading.validation_parts import ENCODERS
 from configs.schema import Config
@@ -43,8 +42,12 @@ def test_every_number_has_a_range_or_is_free():
     for path, field in fields.all_fields().items():
         kinds = (field.type, *typing.get_args(field.type))
         if (int in kinds or float in kinds) and path not in free:
-            assert path in RANGES
-    assert RANGES.keys() <= fields.all_fields().keys()
+            assert field.knob.within is not None, path
+
+
+def test_what_changes_a_run_only_beside_another_field_names_that_field():
+    named = {field.knob.changes_run for field in fields.all_fields().values()} - {True, False}
+    assert named and named <= fields.all_fields().keys()
 
 
 def test_the_defaults_are_valid():

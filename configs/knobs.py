@@ -1,0 +1,200 @@
+"""How the schema declares a field: `knob`, with all that is known about it, in a `section`, which checks its values.
+
+A knob's documentation, unit, range and consequences stand at the field and nowhere else: the command line, validation,
+config.json, the comparison of two runs and docs/config.md read them from there. Only the standard library is needed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import dataclasses
+import functools
+import re
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from configs.reading import durations, values
+from configs.reading.interval import Interval
+from configs.reading.nearest import did_you_mean
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Knob:
+    """What is known about a field besides its type and default.
+
+    Attributes:
+        doc: Meaning, and why the default.
+        unit: What a number counts: "pixels", "MiB".
+        within: The numbers it may hold; of lists each item's.
+        why: The reason for that range, for the message, where one is needed.
+        form: How its text is read: "duration" ("5 epochs"), "pattern" (a regular expression), or "" for any.
+        changes_run: Whether another value makes a resumed run another run, of which the weights come from two recipes.
+            The path of a field: only where that field is set.
+    """
+
+    doc: str
+    unit: str = ""
+    within: Interval | None = None
+    why: str = ""
+    form: str = ""
+    changes_run: bool | str = True
+
+
+class ConfigError(ValueError):
+    """Values that no run can have, or fields that do not exist.
+
+    Attributes:
+        problems: Every mistake found, a text each, which begins with the field.
+    """
+
+    def __init__(self, problems: Sequence[str]):
+        self.problems = tuple(problems)
+        lines = [f"  {number}. {problem}" for number, problem in enumerate(self.problems, start=1)]
+        several = f"{len(lines)} mistakes in the config:\n" + "\n".join(lines)
+        super().__init__(self.problems[0] if len(lines) == 1 else several)
+
+    def __reduce__(self):
+        return type(self), (self.problems,)
+
+
+def knob(
+    default: Any,
+    doc: str,
+    *,
+    unit: str = "",
+    within: str = "",
+    why: str = "",
+    form: str = "",
+    changes_run: bool | str = True,
+) -> Any:
+    """A field of a section: its default, its documentation, and what `Knob` describes. `within`: "[0, 1)"."""
+    interval = Interval.parse(within) if within else None
+    about = Knob(doc=doc, unit=unit, within=interval, why=why, form=form, changes_run=changes_run)
+    if isinstance(default, Mapping):
+        return dataclasses.field(default_factory=lambda: dict(default), metadata={"knob": about})
+    return dataclasses.field(default=default, metadata={"knob": about})
+
+
+def section(class_: type) -> type:
+    """Makes a frozen dataclass, its fields given by name, that checks what it is made of.
+
+    Lists become tuples and whole numbers floats where the field's type says so. All mistakes come in one `ConfigError`:
+    fields that do not exist, with the nearest that does, values of another type, and values out of range.
+    """
+    class_ = dataclasses.dataclass(frozen=True, kw_only=True)(class_)
+    set_fields = class_.__init__
+
+    @functools.wraps(set_fields)
+    def __init__(self, *positional, **given):
+        known = types(class_)
+        problems = [
+            f"{class_.__name__}({name}=…): there is no such field.{did_you_mean(name, known)}"
+            for name in given
+            if name not in known
+        ]
+        if positional:
+            call = f"{class_.__name__}({next(iter(known))}=…)"
+            problems.append(f"{class_.__name__}({values.shown(positional[0])}): fields are given by name, as {call}.")
+        set_fields(self, **{name: value for name, value in given.items() if name in known})
+        if _CHECKED.get():
+            problems += _check(self)
+        if problems:
+            raise ConfigError(problems)
+
+    class_.__init__ = __init__
+    return class_
+
+
+_CHECKED = contextvars.ContextVar("checked", default=True)
+
+
+@contextlib.contextmanager
+def unchecked() -> Iterator[None]:
+    """Within it a section may hold any value: for readers that gather the mistakes of a whole config in one message."""
+    token = _CHECKED.set(False)
+    try:
+        yield
+    finally:
+        _CHECKED.reset(token)
+
+
+@functools.cache
+def types(class_: type) -> Mapping[str, Any]:
+    """Resolved types of a section's fields (the schema writes annotations as text)."""
+    return typing.get_type_hints(class_)
+
+
+def problem(value: Any, about: Knob) -> str:
+    """Why a value of the right type is wrong all the same, by itself; empty when it is not."""
+    items = value if isinstance(value, tuple) else (value,)
+    texts = [item for item in items if isinstance(item, str)]
+    if not all(text.isprintable() for text in texts):
+        return "it holds characters that cannot be printed. Write it anew, as UTF-8."
+    if about.within is not None and not all(number in about.within for number in _numbers(value)):
+        why = f" ({about.why})" if about.why else ""
+        return f"it has to be {about.within}{why}."
+    for text in texts:
+        found = _form_problem(text, about.form)
+        if found:
+            return found
+    return ""
+
+
+def _form_problem(text: str, form: str) -> str:
+    try:
+        if form == "duration":
+            durations.parse(text)
+        elif form == "pattern":
+            re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        literally = f"To mean it literally: {values.shown(re.escape(text))}."
+        return f"{values.shown(text)} is not a regular expression: {error}. {literally}"
+    except ValueError as error:
+        return f"{error}."
+    return ""
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    if isinstance(value, tuple):
+        for item in value:
+            yield from _numbers(item)
+    else:
+        yield value
+
+
+def _check(made: Any) -> list[str]:
+    """Brings every value of a section to its field's exact type, and returns what is wrong with any of them."""
+    found = []
+    known = types(type(made))
+    is_root = any(dataclasses.is_dataclass(type_) for type_ in known.values())
+    for field in dataclasses.fields(made):
+        value, type_, about = getattr(made, field.name), known[field.name], field.metadata.get("knob")
+        path = field.name if is_root else f"{type(made).__name__.lower()}.{field.name}"
+        if about is None:
+            if not isinstance(value, type_):
+                found.append(f"{path} is {section_problem(value, path, type_)}")
+            continue
+        try:
+            exact = values.from_python(value, type_)
+        except ValueError as error:
+            found.append(f"{path}: {error}{hint(value, about)}")
+            continue
+        object.__setattr__(made, field.name, exact)
+        wrong = problem(exact, about)
+        if wrong:
+            found.append(f"{path}={values.shown(exact)}: {wrong}")
+    return found
+
+
+def section_problem(value: Any, name: str, class_: type) -> str:
+    """What is wrong with something else in the place of a section."""
+    return f"{values.shown(value)}, not a configs.schema.{class_.__name__}. Write {name}={class_.__name__}(…)."
+
+
+def hint(value: Any, about: Knob) -> str:
+    """What to write instead of a value of another type, where the type alone would not say."""
+    if about.form == "duration" and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return f' Write "{value} steps", "{value} epochs" or, for a share of the run, "{value}%".'
+    return ""
