@@ -103,6 +103,9 @@ def read(arguments: list[str]) -> tuple[str, Config, Options]:
     if not recipe_problems:
         # A field whose text was wrong still has its old value, about which nothing need be said.
         found = validation.problems(config, files=values.mode not in _READ_A_RUN)
+        # What a recipe sets for another part may stay in it; on the command line it is a mistake.
+        said = {assignment.path for assignment in assignments}
+        found += [problem for problem in validation.unread(config) if problem.fields[0] in said]
         problems += [problem.text for problem in found if field_problems.keys().isdisjoint(problem.fields)]
     if problems:
         raise UserError(_message(problems))

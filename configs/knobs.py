@@ -15,9 +15,10 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from configs.reading import durations, values
+from configs.reading import actions, durations, values
 from configs.reading.interval import Interval
 from configs.reading.nearest import did_you_mean
+from configs.reading.references import FORM
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,11 @@ class Knob:
         unit: What a number counts: "pixels", "MiB".
         within: The numbers it may hold; of lists each item's.
         why: The reason for that range, for the message, where one is needed.
-        form: How its text is read: "duration" ("5 epochs"), "pattern" (a regular expression), or "" for any.
+        form: How its text is read: "duration" ("5 epochs"), "pattern" (a regular expression), "action" ("100 steps:
+            package.module:function"), "name" (one of `names`, or "package.module:name"), or "" for any.
+        names: The built-in names of a field that names a part of the run.
+        part: The argument of `Run` that takes the part itself, an object, in place of its name.
+        read_by: Beside which values of which other field of its section it is read; all others do without it.
         changes_run: Whether another value makes a resumed run another run, of which the weights come from two recipes.
             The path of a field: only where that field is set.
     """
@@ -39,6 +44,9 @@ class Knob:
     within: Interval | None = None
     why: str = ""
     form: str = ""
+    names: tuple[str, ...] = ()
+    part: str = ""
+    read_by: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     changes_run: bool | str = True
 
 
@@ -59,19 +67,9 @@ class ConfigError(ValueError):
         return type(self), (self.problems,)
 
 
-def knob(
-    default: Any,
-    doc: str,
-    *,
-    unit: str = "",
-    within: str = "",
-    why: str = "",
-    form: str = "",
-    changes_run: bool | str = True,
-) -> Any:
-    """A field of a section: its default, its documentation, and what `Knob` describes. `within`: "[0, 1)"."""
-    interval = Interval.parse(within) if within else None
-    about = Knob(doc=doc, unit=unit, within=interval, why=why, form=form, changes_run=changes_run)
+def knob(default: Any, doc: str, *, within: str = "", **about: Any) -> Any:
+    """A field of a section: its default and documentation, its range as "[0, 1)", and the attributes of `Knob`."""
+    about = Knob(doc=doc, within=Interval.parse(within) if within else None, **about)
     if isinstance(default, Mapping):
         return dataclasses.field(default_factory=lambda: dict(default), metadata={"knob": about})
     return dataclasses.field(default=default, metadata={"knob": about})
@@ -135,25 +133,42 @@ def problem(value: Any, about: Knob) -> str:
     if about.within is not None and not all(number in about.within for number in _numbers(value)):
         why = f" ({about.why})" if about.why else ""
         return f"it has to be {about.within}{why}."
+    if about.form == "name":
+        # A part that need not be there has the empty name.
+        texts = [text for text in texts if text or value or about.names]
     for text in texts:
-        found = _form_problem(text, about.form)
+        found = _form_problem(text, about, subject="it" if isinstance(value, str) else values.shown(text))
         if found:
             return found
     return ""
 
 
-def _form_problem(text: str, form: str) -> str:
+def _form_problem(text: str, about: Knob, subject: str) -> str:
     try:
-        if form == "duration":
+        if about.form == "duration":
             durations.parse(text)
-        elif form == "pattern":
+        elif about.form == "pattern":
             re.compile(text)
+        elif about.form == "action":
+            return _name_problem(actions.parse(text)[1], about, subject)
+        elif about.form == "name":
+            return _name_problem(text, about, subject)
     except (re.error, OverflowError, RecursionError) as error:
         literally = f"To mean it literally: {values.shown(re.escape(text))}."
         return f"{values.shown(text)} is not a regular expression: {error}. {literally}"
     except ValueError as error:
-        return f"{error}."
+        return str(error).rstrip("?.") + ("?" if str(error).endswith("?") else ".")
     return ""
+
+
+def _name_problem(name: str, about: Knob, subject: str) -> str:
+    if name in about.names or FORM.fullmatch(name):
+        return ""
+    own = '"package.module:name"'
+    if ":" in name or not about.names:
+        return f"{subject} is not of the form {own}."
+    hint = did_you_mean(name, about.names, "{!r}")
+    return f"{subject} is none of {', '.join(about.names)}.{hint} One of your own: {own}."
 
 
 def _numbers(value: Any) -> Iterator[float]:
@@ -197,4 +212,7 @@ def hint(value: Any, about: Knob) -> str:
     """What to write instead of a value of another type, where the type alone would not say."""
     if about.form == "duration" and isinstance(value, (int, float)) and not isinstance(value, bool):
         return f' Write "{value} steps", "{value} epochs" or, for a share of the run, "{value}%".'
+    items = value if isinstance(value, (list, tuple)) else (value,)
+    if about.part and not all(isinstance(item, (str, int, float, type(None))) for item in items):
+        return f" A config holds names: hand the object itself to Run({about.part}=…)."
     return ""

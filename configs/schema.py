@@ -21,9 +21,13 @@ from configs.knobs import knob, section
 
 @section
 class Data:
-    source: Literal["nuclei", "tfds", "folder"] = knob(
+    source: str = knob(
         "nuclei",
-        "Where examples come from: the embedded nuclei images, any TensorFlow Datasets set, or a folder of one's own.",
+        "Where examples come from: the embedded nuclei images, any TensorFlow Datasets set, a folder of one's own, or "
+        '"package.module:name".',
+        form="name",
+        names=("nuclei", "tfds", "folder"),
+        part="data",
     )
     path: str = knob(
         "",
@@ -147,10 +151,22 @@ class Model:
         "your own, called as function(input_channels=, outputs=, **options) and returning a Keras model that "
         "maps float32 images [batch, height, width, channels] with values 0..255 to logits [batch, height, "
         "width, outputs].",
+        form="name",
+        names=("unet", "encoder_unet"),
+        part="model",
     )
-    width: int = knob(16, "unet: channels of the first level; each level down doubles them.", within="[1, 4096]")
+    width: int = knob(
+        16,
+        "channels of the first level; each level down doubles them.",
+        within="[1, 4096]",
+        read_by={"name": ("unet", "encoder_unet")},
+    )
     depth: int = knob(
-        4, "unet: number of times the resolution is halved.", within="[1, 8]", why="each level halves the resolution"
+        4,
+        "number of times the resolution is halved.",
+        within="[1, 8]",
+        why="each level halves the resolution",
+        read_by={"name": ("unet",)},
     )
     normalization: Literal["batch", "group", "none"] = knob(
         "batch", "Normalisation after each convolution. Batch statistics are synchronised over replicas."
@@ -169,14 +185,19 @@ class Model:
         "encoder's own.",
     )
     encoder: str = knob(
-        "MobileNetV2", 'encoder_unet: a name in keras.applications, e.g. "MobileNetV2", "EfficientNetB0", "ResNet50".'
+        "MobileNetV2",
+        'a name in keras.applications, e.g. "MobileNetV2", "EfficientNetB0", "ResNet50".',
+        read_by={"name": ("encoder_unet",)},
     )
     encoder_weights: str = knob(
         "",
-        'encoder_unet: "" for random weights, "imagenet" to download them, or a path to a .weights.h5 file.',
+        '"" for random weights, "imagenet" to download them, or a path to a .weights.h5 file.',
+        read_by={"name": ("encoder_unet",)},
         changes_run=False,
     )
-    encoder_trainable: bool = knob(True, "encoder_unet: train the encoder too; off trains the decoder alone.")
+    encoder_trainable: bool = knob(
+        True, "train the encoder too; off trains the decoder alone.", read_by={"name": ("encoder_unet",)}
+    )
     outputs: Literal["softmax", "sigmoid"] = knob(
         "softmax", '"softmax": one logit a class. "sigmoid": two classes from one logit, that of class 1.'
     )
@@ -195,6 +216,7 @@ class Loss:
         "dice+cross_entropy",
         'A loss of losses/, or a sum of them ("dice+cross_entropy"), or "package.module:function" of your '
         "own, called as Keras calls it: function(y_true, y_pred).",
+        part="loss",
     )
     weights: tuple[float, ...] = knob((), "One factor for each term of the sum; empty: 1 each.")
     options: Mapping[str, Any] = knob(
@@ -213,31 +235,70 @@ class Loss:
 
 @section
 class Optimizer:
-    name: Literal["adam", "adamw", "sgd"] = knob(
-        "adamw", "Adam, Adam with decoupled weight decay, or stochastic gradient descent with momentum."
+    name: str = knob(
+        "adamw",
+        'Any of Keras\'s, by its name in lower case, or "package.module:name" of your own: a class derived from '
+        "keras.optimizers.Optimizer, or a function that returns one, called as name(learning_rate=, **options).",
+        form="name",
+        names=(
+            "adadelta",
+            "adafactor",
+            "adagrad",
+            "adam",
+            "adamax",
+            "adamw",
+            "ftrl",
+            "lamb",
+            "lion",
+            "muon",
+            "nadam",
+            "rmsprop",
+            "schedulefreeadamw",
+            "sgd",
+        ),
+        part="optimizer",
     )
     learning_rate: float = knob(
         3e-3, "Peak learning rate, reached after the warm-up.", within="(0, inf)", why="nothing would be learnt"
     )
-    schedule: Literal["constant", "cosine", "poly"] = knob(
-        "cosine", "How the rate falls from its peak to learning_rate * final_fraction at the end of the run."
+    schedule: str = knob(
+        "cosine",
+        "How the rate falls from its peak to learning_rate * final_fraction at the end of the run, or "
+        '"package.module:name" of your own: a function of the step, or what makes a Keras schedule of those of '
+        "learning_rate, total_steps and warmup_steps that it names.",
+        form="name",
+        names=("constant", "cosine", "poly"),
+        part="schedule",
     )
-    warmup: str = knob("5%", "Linear rise from 0 to the peak.", form="duration")
-    final_fraction: float = knob(0.01, "Rate at the end, as a share of the peak.", within="[0, 1]")
-    power: float = knob(0.9, "poly: exponent of (1 - progress).", within="(0, inf)")
+    warmup: str = knob(
+        "5%",
+        "linear rise from 0 to the peak.",
+        form="duration",
+        read_by={"schedule": ("constant", "cosine", "poly")},
+    )
+    final_fraction: float = knob(
+        0.01, "rate at the end, as a share of the peak.", within="[0, 1]", read_by={"schedule": ("cosine", "poly")}
+    )
+    power: float = knob(0.9, "exponent of (1 - progress).", within="(0, inf)", read_by={"schedule": ("poly",)})
     weight_decay: float = knob(
-        1e-4, "adamw: decoupled weight decay (times the rate); sgd and adam: must be 0.", within="[0, inf)"
+        1e-4, "decoupled weight decay, times the rate.", within="[0, inf)", read_by={"name": ("adamw",)}
     )
-    beta_1: float = knob(0.9, "adam, adamw: decay of the first moment.", within="[0, 1)")
-    beta_2: float = knob(0.999, "adam, adamw: decay of the second moment.", within="[0, 1)")
+    beta_1: float = knob(0.9, "decay of the first moment.", within="[0, 1)", read_by={"name": ("adam", "adamw")})
+    beta_2: float = knob(0.999, "decay of the second moment.", within="[0, 1)", read_by={"name": ("adam", "adamw")})
     epsilon: float = knob(
         1e-7,
-        "adam, adamw: added to the root of the second moment.",
+        "added to the root of the second moment.",
         within="(0, inf)",
         why="it keeps a division from 0",
+        read_by={"name": ("adam", "adamw")},
     )
-    momentum: float = knob(0.9, "sgd: momentum.", within="[0, 1)")
-    nesterov: bool = knob(True, "sgd: Nesterov's form of it.")
+    momentum: float = knob(0.9, "momentum.", within="[0, 1)", read_by={"name": ("sgd",)})
+    nesterov: bool = knob(True, "Nesterov's form of it.", read_by={"name": ("sgd",)})
+    options: Mapping[str, Any] = knob(
+        {},
+        "What else the optimizer takes, as JSON, and all that one without fields of its own takes: "
+        "--config.optimizer.name=lion --config.optimizer.options='{\"weight_decay\": 0.01}'.",
+    )
     clip_norm: float = knob(
         1.0,
         "Largest global L2 norm of the gradient, taken after reduction over replicas and unscaling. 0 is off.",
@@ -281,6 +342,14 @@ class Train:
         "Compile the step with XLA. A new image shape compiles again, so only with fixed crops.",
         changes_run=False,
     )
+    actions: tuple[str, ...] = knob(
+        (),
+        "Functions of your own, f(run, step) -> None or a reason to stop, and when each is called: "
+        '"100 steps: package.module:function", and likewise with epochs, a share of the run, "evaluation" (after '
+        'each) and "end".',
+        form="action",
+        part="actions",
+    )
 
 
 @section
@@ -305,9 +374,15 @@ class Evaluate:
         within="[0, inf)",
         changes_run="evaluate.patience",
     )
-    metric: Literal["mean_dice", "mean_iou", "pixel_accuracy"] = knob(
+    metric: str = knob(
         "mean_dice",
-        "The score that picks the best checkpoint and stops early: mean_dice, mean_iou or pixel_accuracy.",
+        "The score that picks the best checkpoint and stops early: mean_dice, mean_iou, pixel_accuracy, or one of "
+        "`metrics`, by the name after its colon.",
+        names=("mean_dice", "mean_iou", "pixel_accuracy"),
+        part="metrics",
+    )
+    metrics: tuple[str, ...] = knob(
+        (), 'Scores of your own that are measured too, each "package.module:name".', form="name", part="metrics"
     )
     classes: tuple[str, ...] = knob(
         (), "Classes whose score enters the mean: empty takes all but the first (the background) of two, all of more."
@@ -395,6 +470,13 @@ class Config:
         "Equal runs are equal bit for bit. Costs speed, mostly on GPUs. On CPUs 8, 16, … replicas then train "
         "the bits of one, too, as 2 and 4 do without it.",
         changes_run=False,
+    )
+    task: str = knob(
+        "",
+        'What is learned from a batch: "" is segmentation, by model and loss; "package.module:name" a task of your '
+        "own, derived from trainer.Task.",
+        form="name",
+        part="task",
     )
     data: Data = dataclasses.field(default_factory=Data)
     augment: Augment = dataclasses.field(default_factory=Augment)

@@ -67,7 +67,7 @@ def _of(package):
     [
         ("losses", r"losses(\..*)?"),
         ("configs.schema", r"configs\.knobs"),
-        ("configs.knobs", r"configs\.reading\.(durations|interval|nearest|values)"),
+        ("configs.knobs", r"configs\.reading\.(actions|durations|interval|nearest|references|values)"),
         ("configs", r"configs(\..*)?|losses\.names"),
         ("trainer.guard", r"trainer\.guard(\..*)?"),
         ("trainer.errors", r"(?!)"),

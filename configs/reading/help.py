@@ -30,6 +30,14 @@ Gradline trains, evaluates, applies and exports image segmentation models.
   python main.py --mode=predict --workdir=runs/nuclei --input=photos/"""
 
 
+_FORMS = {
+    "action": 'when and what: "100 steps: package.module:function"',
+    "duration": "a duration",
+    "name": '"package.module:name"',
+    "pattern": "a regular expression",
+}
+
+
 def help_text(known: flags.FlagValues, *, full: bool) -> str:
     """The program's flags by task; with `full` also every field of the config."""
     lines = [_OPENING]
@@ -76,8 +84,10 @@ def markdown() -> str:
 
 def _kind(field: fields.Field) -> str:
     """Type, range and unit in words: "a whole number from 1 to 4096, pixels"."""
-    if field.knob.form in ("duration", "pattern"):
-        words = {"duration": "a duration", "pattern": "a regular expression"}[field.knob.form]
+    words = _FORMS.get(field.knob.form)
+    if field.knob.names:
+        words = f"one of: {', '.join(field.knob.names)}; or {words}" if words else None
+    if words:
         return words if field.type is str else f"a list, each {words}"
     within = f" {field.knob.within}" if field.knob.within is not None else ""
     unit = f", {field.knob.unit}" if field.knob.unit else ""

@@ -6,13 +6,17 @@ Each problem says what is wrong, why, and what to write instead; all of them are
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from configs import knobs
-from configs.reading import durations, fields
+from configs.knobs import ConfigError
+from configs.reading import actions, durations, fields
 from configs.reading.nearest import did_you_mean
+from configs.reading.optimizers import option_problems
+from configs.reading.references import FORM, module_problem
 from configs.reading.validation_parts import loss_problems, mask_problems, model_problems
 from configs.reading.values import shown
 from configs.schema import Config
@@ -30,28 +34,72 @@ class Problem:
 Rule = Callable[[Config], Iterator[tuple[tuple[str, ...], str]]]
 
 
-def problems(config: Config, *, files: bool = True) -> list[Problem]:
-    """Everything that is wrong with `config`, in the order of the schema.
+def check(config: Config, *, files: bool = True, given: Collection[str] = (), metrics: Collection[str] = ()) -> None:
+    """Raises an error with everything that is wrong with a config, if anything is.
 
     Args:
-        config: A config whose values have their fields' types (`overrides.check_types`).
-        files: Look also whether the files and folders that training reads exist.
+        config: The whole config of a run.
+        files: Look also whether the files, folders and modules that training reads exist.
+        given: Parts that were handed over as objects, by the name of the argument: "model", "data". The fields that
+            would name them are not judged.
+        metrics: Names of metrics that were handed over as objects.
+
+    Raises:
+        ConfigError: With every problem, as the command line would say it.
     """
+    found = problems(config, files=files, given=given, metrics=metrics)
+    if found:
+        raise ConfigError([problem.text for problem in found])
+
+
+def problems(
+    config: Config, *, files: bool = True, given: Collection[str] = (), metrics: Collection[str] = ()
+) -> list[Problem]:
+    """Everything that is wrong with `config`, in the order of the schema; the arguments are those of `check`."""
+    config = _with_objects(config, given)
     found = list(_by_themselves(config))
     # A rule about a field that is wrong by itself would say the same in other words, or fail; it sees the default.
     wrong = {path for problem in found for path in problem.fields}
     defaults = fields.all_fields()
     judged = fields.replace(config, {path: defaults[path].default for path in wrong})
     rules: list[Rule] = [_run, mask_problems, _augment, model_problems, loss_problems]
-    rules += [_optimizer, _train, _evaluate, _save]
+    rules += [_optimizer, option_problems, _train, _evaluate, functools.partial(_metric, given=metrics), _save]
     if files:
-        rules += [_data_source, _files]
+        rules += [_data_source, _files, functools.partial(_modules, given=given)]
     for rule in rules:
         for paths, text in rule(judged):
             if wrong.isdisjoint(paths):
                 found.append(_problem(config, paths, text))
     order = {path: position for position, path in enumerate(fields.all_fields())}
     return sorted(found, key=lambda problem: order[problem.fields[0]])
+
+
+def unread(config: Config, *, given: Collection[str] = ()) -> list[Problem]:
+    """Fields that were set and that nothing reads, because another part was chosen: the momentum of Adam.
+
+    No mistake in a recipe, whose optimizer the command line may exchange; worth a remark when the run starts.
+    """
+    found = []
+    known = fields.all_fields()
+    for path, field in fields.all_fields().items():
+        for sibling, readers in field.knob.read_by.items():
+            chooser = f"{path.rpartition('.')[0]}.{sibling}"
+            part, chosen = known[chooser].knob.part, fields.get(config, chooser)
+            if fields.get(config, path) != field.default and (part in given or chosen not in readers):
+                reader = f"the {part} given" if part in given else f"{chooser}={chosen}"
+                verb = "does" if len(readers) == 1 else "do"
+                text = f"{reader} does not read it; {', '.join(readers)} {verb}."
+                found.append(_problem(config, (path, chooser), text))
+    return found
+
+
+# What stands in for the name of a part that was handed over as an object: a part of the user's own.
+_AN_OBJECT = "an:object"
+
+
+def _with_objects(config: Config, given: Collection[str]) -> Config:
+    own = [path for path, field in fields.all_fields().items() if field.knob.part in given and field.type is str]
+    return fields.replace(config, dict.fromkeys((path for path in own if path != "evaluate.metric"), _AN_OBJECT))
 
 
 def _problem(config: Config, paths: tuple[str, ...], text: str) -> Problem:
@@ -76,6 +124,8 @@ def _run(config: Config):
 
 def _data_source(config: Config):
     data = config.data
+    if ":" in data.source:
+        return
     if data.name and data.source != "tfds":
         yield ("data.name", "data.source"), f"data.source={data.source} reads no name. Write --config.data.source=tfds."
     if data.path and data.source == "nuclei":
@@ -141,11 +191,6 @@ def size_multiple(config: Config) -> tuple[int, str]:
 
 def _optimizer(config: Config):
     optimizer = config.optimizer
-    if optimizer.weight_decay and optimizer.name != "adamw":
-        yield ("optimizer.weight_decay", "optimizer.name"), (
-            f"{optimizer.name} has no decoupled weight decay. Write --config.optimizer.weight_decay=0 or "
-            "--config.optimizer.name=adamw."
-        )
     warmup, length = durations.parse(optimizer.warmup), durations.parse(config.train.length)
     if length.unit == "%" or not length.amount:
         return
@@ -206,6 +251,41 @@ def _evaluate(config: Config):
         yield ("evaluate.patience", "evaluate.every"), (
             "early stopping needs evaluations, and evaluate.every is 0. Write --config.evaluate.every=\"5%\"."
         )
+
+
+def _metric(config: Config, *, given: Collection[str] = ()):
+    """The score that decides: built in, or one of the user's."""
+    evaluate = config.evaluate
+    names = [name.rpartition(":")[2] for name in evaluate.metrics]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    built_in = fields.all_fields()["evaluate.metric"].knob.names
+    taken = sorted({name for name in names if name in built_in})
+    if twice or taken:
+        text = f"{', '.join(twice or taken)} is the name of two metrics. Give each function a name of its own."
+        yield ("evaluate.metrics",), text
+    known = [*built_in, *names, *given]
+    if evaluate.metric not in known:
+        own = "Name one of your own in evaluate.metrics, too"
+        if FORM.fullmatch(evaluate.metric):
+            own = f"Write --config.evaluate.metrics={evaluate.metric} " \
+                  f"--config.evaluate.metric={evaluate.metric.rpartition(':')[2]}"  # fmt: skip
+        hint = did_you_mean(evaluate.metric, known, "{!r}")
+        text = f"it is none of the scores measured: {', '.join(known)}.{hint} {own}."
+        yield ("evaluate.metric", "evaluate.metrics"), text
+
+
+def _modules(config: Config, *, given: Collection[str] = ()):
+    """Whether there are the modules that parts of the user's own are in."""
+    for path, field in fields.all_fields().items():
+        if not field.knob.part or path == "evaluate.metric" or field.knob.part in given and field.type is str:
+            continue
+        value = fields.get(config, path)
+        for text in value if isinstance(value, tuple) else (value,):
+            name = actions.parse(text)[1] if field.knob.form == "action" else text
+            if ":" in name and name != _AN_OBJECT:
+                found = module_problem(name)
+                if found:
+                    yield (path,), found
 
 
 def _save(config: Config):

@@ -11,7 +11,7 @@ import pytest
 from configs import knobs, schema
 from configs.knobs import ConfigError
 from configs.reading.interval import Interval
-from configs.schema import Augment, Config, Data, Guard, Loss, Model, Optimizer, Train
+from configs.schema import Augment, Config, Data, Evaluate, Guard, Loss, Model, Optimizer, Train
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,14 @@ from configs.schema import Augment, Config, Data, Guard, Loss, Model, Optimizer,
         (lambda: Loss(weights=(float("nan"),)), ["loss.weights: nan is not a finite number"]),
         (lambda: Optimizer(learning_rate=0), ["optimizer.learning_rate=0.0", "above 0"]),
         (lambda: Guard(allow=("(a",)), ["guard.allow=('(a',)", "regular expression"]),
+        (lambda: Data(source=[np.zeros(2)]), ["data.source: [array", "hand the object itself to Run(data=…)"]),
+        (lambda: Model(name=object()), ["model.name: <object", "hand the object itself to Run(model=…)"]),
+        (lambda: Optimizer(name="adan"), ["optimizer.name='adan': it is none of", "Did you mean 'adam'?"]),
+        (lambda: Optimizer(schedule=lambda step: 1.0), ["optimizer.schedule: <function", "Run(schedule=…)"]),
+        (lambda: Evaluate(metrics=(len,)), ["evaluate.metrics", "Run(metrics=…)"]),
+        (lambda: Train(actions=((100, len),)), ["train.actions", "Run(actions=…)"]),
+        (lambda: Train(actions=("100: my:log",)), ["train.actions", "'100' has no unit"]),
+        (lambda: Config(task="teacher"), ["task='teacher'", '"package.module:name"']),
         (lambda: dataclasses.replace(Train(), batch_size=0), ["train.batch_size=0"]),
         (lambda: dataclasses.replace(Train(), lenght=""), ["Did you mean length?"]),
     ],

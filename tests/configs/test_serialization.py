@@ -56,7 +56,7 @@ def test_the_text_is_readable():
     ("change", "named"),
     [
         (lambda tree: tree.pop("seed"), "Missing: seed."),
-        (lambda tree: tree.pop("optimizer"), "and 9 more"),
+        (lambda tree: tree.pop("optimizer"), "and 10 more"),
         (lambda tree: tree["optimizer"].update(lr=1), "optimizer.lr is not a field. Did you mean optimizer.lea"),
         (lambda tree: tree.update(optimizer=3), "optimizer: 3 is not an object"),
         (lambda tree: tree.update(seed="1"), "seed: '1' is text"),

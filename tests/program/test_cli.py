@@ -116,6 +116,14 @@ def _read(*arguments):
         (["--deterministic"], "deterministic", True),
         (["--nodeterministic"], "deterministic", False),
         (["--strategy=one"], "strategy", "one"),
+        (["--config.optimizer.name=sgd"], "optimizer.name", "sgd"),
+        (["--config.optimizer.name=lion", '--config.optimizer.options={"beta_2": 0.9}'], "optimizer.options",
+         {"beta_2": 0.9}),
+        (["--config.train.actions=100 steps: json:dumps,end: json:loads"], "train.actions",
+         ("100 steps: json:dumps", "end: json:loads")),
+        (["--config.evaluate.metrics=json:f1", "--config.evaluate.metric=f1"], "evaluate.metric", "f1"),
+        (["--config.task=json:Task"], "task", "json:Task"),
+        (["--config.data.source=json:load", "--config.data.classes=a,b,c"], "data.source", "json:load"),
     ],
 )  # fmt: skip
 def test_a_field_is_set(arguments, path, value):

@@ -52,9 +52,10 @@ def test_bytes_that_are_not_utf8_are_answered_too(tmp_path):
 
 
 def test_the_users_module_is_found_in_the_current_directory(tmp_path):
-    (tmp_path / "my_losses.py").write_text("def dice_loss(y_true):\n    return 0\n")
+    (tmp_path / "my_losses.py").write_text("def dice_loss(y_true, y_pred):\n    return 0\n")
 
-    result = _run("--config.loss.name=my_losses:dice_loss", cwd=tmp_path)
+    result = _run("--config.loss.name=my_losses:dice_loss", "--config.model.name=no_such_module:net", cwd=tmp_path)
 
     assert result.returncode == 2
-    assert "takes 1 argument" in result.stderr
+    assert "no module 'no_such_module'" in result.stderr
+    assert "loss.name" not in result.stderr

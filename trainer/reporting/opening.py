@@ -14,7 +14,8 @@ from trainer.stepping.precision import Precision
 def opening_text(config: Config, data, plan: Plan, model, devices: Devices, precision: Precision, workdir: str) -> str:
     """The opening summary: data, classes, model and parameters, loss, devices and precision with the reasons, steps."""
     train, validation = len(data.train), len(data.validation)
-    source = {"nuclei": "nuclei (embedded)", "tfds": config.data.name, "folder": config.data.path}[config.data.source]
+    source = config.data.source
+    source = {"nuclei": "nuclei (embedded)", "tfds": config.data.name, "folder": config.data.path}.get(source, source)
     count = sum(_size(v) for v in model.weights)
     trainable = sum(_size(v) for v in model.trainable_weights)
     return terminal.opening(
