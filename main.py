@@ -4,13 +4,14 @@
     python main.py --config=configs/oxford_pets.py    # another recipe; any field: --config.<section>.<field>=value
     python main.py --helpfull                         # every flag and every field
 
-This is the only file that reads flags. It answers a wrong command line before TensorFlow is imported, and hands a
-valid `Config` with `Options` to one verb of `trainer.experiment`.
+This is the only file that reads flags, sets signals and knows exit codes. It answers a wrong command line before
+TensorFlow is imported, and hands a valid `Config` to a verb of `trainer.Run`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import glob
 import os
 import sys
@@ -24,8 +25,7 @@ from configs.reading import loading as recipes
 from configs.reading import serialization as config_text
 from configs.reading.nearest import did_you_mean
 from configs.schema import Config
-from trainer.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, UserError, numbered
-from trainer.options import Options
+from trainer.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_RESUMABLE, UserError, numbered
 
 MODES = ("train", "evaluate", "predict", "export", "describe", "check")
 FORMATS = ("saved_model", "litert", "onnx")
@@ -85,8 +85,22 @@ def define_flags() -> flags.FlagValues:
     return values
 
 
-def read(arguments: list[str]) -> tuple[str, Config, Options]:
-    """The command line as (mode, valid config, options); TensorFlow is not needed for it.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """A command line: what to do, with which config, and where to read and write."""
+
+    mode: str
+    config: Config
+    workdir: str
+    inputs: tuple[str, ...]
+    output: str
+    formats: tuple[str, ...]
+    checkpoint: str
+    force_config: bool
+
+
+def read(arguments: list[str]) -> Command:
+    """The command line, valid as a whole; TensorFlow is not needed for it.
 
     Raises:
         UserError: Something is wrong; the message lists everything that is.
@@ -109,9 +123,10 @@ def read(arguments: list[str]) -> tuple[str, Config, Options]:
         problems += [problem.text for problem in found if field_problems.keys().isdisjoint(problem.fields)]
     if problems:
         raise UserError(_message(problems))
-    return values.mode, config, Options(
+    return Command(
+        mode=values.mode,
+        config=config,
         workdir=values.workdir or os.path.join("runs", config.name),
-        recipe=values.config or "",
         inputs=tuple(values.input),
         output=values.output,
         formats=tuple(values.formats),
@@ -127,12 +142,13 @@ def main(argv: list[str]) -> int:
         print(document.help_text(define_flags(), full=any("helpfull" in flag for flag in help_flags)))
         return EXIT_OK
     try:
-        mode, config, options = read(argv[1:])
+        command = read(argv[1:])
         _prepare_environment()
         with _without_cuda_chatter():
             # Here and not above: it imports TensorFlow, seconds that --help and a wrong flag should not cost.
-            from trainer import experiment
-        return getattr(experiment, mode)(config, options)
+            from trainer.run import Run
+        run = Run(command.config, workdir=command.workdir, force=command.force_config)
+        return _VERBS[command.mode](run, command)
     except UserError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -146,6 +162,71 @@ def main(argv: list[str]) -> int:
         # While training Ctrl-C is answered by the run, which saves; here there is nothing to save.
         print("Stopped.", file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+def _train(run, command: Command) -> int:
+    from trainer.signals import Interruption
+
+    with Interruption() as interrupted:
+        result = run.train(stop=lambda: bool(interrupted))
+    if result.stopped:
+        return EXIT_RESUMABLE
+    return EXIT_OK if result.saved else EXIT_FAILED
+
+
+def _evaluate(run, command: Command) -> int:
+    """Prints the table and writes evaluation.json."""
+    from trainer.distribution.lost_worker import naming_lost_worker
+    from trainer.reporting.records import EVALUATION_FILE, write_json
+
+    path = os.path.join(run.workdir, EVALUATION_FILE)
+    with naming_lost_worker(run.devices.cluster, run.workdir), run.weights(command.checkpoint) as saved:
+        scores = run.evaluate(checkpoint=None)
+    if run.devices.chief:
+        left_out = len(run.data.validation) - scores.images
+        without = f", without {left_out} that cannot be used" if left_out else ""
+        run.log(f"{saved.folder} on {scores.images} validation images{without}:\n{scores.table()}")
+        for reason in run.data.validation.skipped.values():
+            run.log(f"  skipped: {reason}")
+        try:
+            write_json(path, {"step": saved.step, **scores.to_dict()})
+        except OSError as error:
+            raise UserError(f"{path} cannot be written: {error.strerror}.", exit_code=EXIT_FAILED) from error
+    return EXIT_OK
+
+
+def _predict(run, command: Command) -> int:
+    output = command.output or os.path.join(run.workdir, "predictions")
+    with run.weights(command.checkpoint) as saved:
+        run.log(f"Predicting with {saved.folder} into {output}")
+        failures = run.predict(list(command.inputs), output, checkpoint=None)
+    return EXIT_FAILED if failures else EXIT_OK
+
+
+def _export(run, command: Command) -> int:
+    output = command.output or os.path.join(run.workdir, "export")
+    with run.weights(command.checkpoint) as saved:
+        run.log(f"Exporting {saved.folder} to {output}")
+        for line in run.export(output, command.formats, checkpoint=None):
+            run.log(f"  {line}")
+    return EXIT_OK
+
+
+def _describe(run, command: Command) -> int:
+    run.log(run.describe())
+    return EXIT_OK
+
+
+def _check(run, command: Command) -> int:
+    wrong = sum(len(section.problems) for section in run.check())
+    run.log(f"{wrong} problem(s) found." if wrong else "Nothing wrong was found.")
+    return EXIT_FAILED if wrong else EXIT_OK
+
+
+_VERBS = {
+    "train": _train, "evaluate": _evaluate, "predict": _predict, "export": _export, "describe": _describe,
+    "check": _check,
+}  # fmt: skip
 
 
 def _shorthands(values: flags.FlagValues) -> list[overrides.Assignment]:

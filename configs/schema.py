@@ -381,6 +381,9 @@ class Evaluate:
         names=("mean_dice", "mean_iou", "pixel_accuracy"),
         part="metrics",
     )
+    best: Literal["auto", "highest", "lowest"] = knob(
+        "auto", "Which value of `metric` is the best: auto is the lowest of a loss, the highest of everything else."
+    )
     metrics: tuple[str, ...] = knob(
         (), 'Scores of your own that are measured too, each "package.module:name".', form="name", part="metrics"
     )

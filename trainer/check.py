@@ -1,7 +1,8 @@
-"""`--mode=check`: everything that can be known before training is paid for. Data, loss, gradients, one batch learnt."""
+"""`Run.check`: everything that can be known before a run. Data, loss, gradients, one batch learned."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import math
@@ -13,15 +14,16 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from configs.schema import Config
 from trainer import guard
 from trainer.data import training_batches
+from trainer.data.audit import audit
 from trainer.models.build import logits_per_pixel
-from trainer.parts import load_attribute
 from trainer.reporting import terminal
 from trainer.reporting.failures import explain_failure
 from trainer.reporting.panels import colored, overlay, rgb
-from trainer.run import Run
+from trainer.stepping.batchwise import batchwise_remark
+from trainer.stepping.optimizer import scaled_rate
+from trainer.stepping.segmentation import Segmentation
 from trainer.stepping.step import make_train_steps
 
 _SHOWN = 4
@@ -38,16 +40,38 @@ class Section:
     title: str
     lines: tuple[str, ...]
     problems: tuple[str, ...] = ()
+    # Whether the problems are to be added to the lines.
+    marked: bool = True
 
     def __str__(self) -> str:
-        marked = [f"  {line}" for line in self.lines] + [f"  PROBLEM: {problem}" for problem in self.problems]
-        return "\n".join([self.title, *marked])
+        problems = [f"  PROBLEM: {problem}" for problem in self.problems] if self.marked else []
+        return "\n".join([self.title, *(f"  {line}".rstrip() for line in self.lines), *problems])
 
 
-def sections(run: Run) -> Iterator[Section]:
-    """The parts of the report in turn; none after gradients that are wrong: nothing learns by such."""
-    looks = {"Pictures": show_batch, "Loss": check_loss, "Gradients": check_gradients, "Learning": check_learning}
-    for title, look in looks.items():
+def check(run) -> tuple[Section, ...]:
+    """Looks at the data, the loss, the gradients and some steps on a batch, and logs each part as it is known.
+
+    Weights, optimizer and counters are afterwards what they were before.
+    """
+    found = []
+    for section in _sections(run):
+        run.log(f"{section}\n")
+        found.append(section)
+    return tuple(found)
+
+
+def _sections(run) -> Iterator[Section]:
+    """The parts of the report in turn; none after data or gradients that are wrong: nothing learns by such."""
+    if run.parts.data is None:
+        run.log("Looking into every file …")
+        found = audit(run.config)
+        end = () if found.ok else ("The data have to be put right first; loss and gradients were not looked at.",)
+        yield Section("Data", (*found.text().splitlines(), *end), tuple(found.problems), marked=False)
+        if not found.ok:
+            return
+    segments = isinstance(run.task, Segmentation)
+    looks = {"Pictures": show_batch, "Loss": check_loss} if segments else {}
+    for title, look in {**looks, "Gradients": check_gradients, "Learning": check_learning}.items():
         try:
             section = look(run)
         except Exception as error:
@@ -60,7 +84,7 @@ def sections(run: Run) -> Iterator[Section]:
             return
 
 
-def show_batch(run: Run) -> Section:
+def show_batch(run) -> Section:
     """Writes the first training images with their labels, as the model gets them: cropped and augmented."""
     path = os.path.join(run.workdir, "check.png")
     data = run.data
@@ -77,12 +101,12 @@ def show_batch(run: Run) -> Section:
     return Section("Pictures", (f"image, label and both, {len(rows)} times, as the model gets them: {path}",))
 
 
-def check_loss(run: Run) -> Section:
+def check_loss(run) -> Section:
     """The loss on predictions whose merit is known: perfect, wrong, all background, perfect in float16.
 
     A loss has to be finite on all of them, and lower for the perfect one than for the wrong one.
     """
-    objective, config = run.objective, run.config
+    objective, config = run.task.objective, run.config
     outputs = logits_per_pixel(config)
     labels = tf.constant([[[int(8 <= i < 20 and 6 <= j < 26) for j in range(32)] for i in range(32)]] * 2, tf.int32)
     background = tf.zeros_like(labels)
@@ -97,7 +121,7 @@ def check_loss(run: Run) -> Section:
     values, problems, refused = {}, [], {}
     for name, (label, logits) in cases.items():
         try:
-            values[name] = float(objective(label, logits).total)
+            values[name] = sum(float(term) for term in objective(label, logits).values())
         except Exception as error:  # a loss of the user's may raise anything
             reason = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
             refused.setdefault(reason, []).append(name)
@@ -122,7 +146,8 @@ def check_loss(run: Run) -> Section:
         problems.append(
             f"float16 logits change the loss from {perfect:.4f} to {half:.4f}: cast inside, tf.cast(y_pred, tf.float32)"
         )
-    problems += _swapped_arguments(config)
+    problems += _swapped_arguments(objective)
+    notes += _batchwide(run)
     lines = [f"{name:<27} {value:.4f}" for name, value in values.items()]
     return Section("Loss", (*lines, *notes), tuple(problems))
 
@@ -134,12 +159,10 @@ def _logits(labels, outputs: int) -> tf.Tensor:
     return 24.0 * tf.one_hot(labels, outputs) - 12.0
 
 
-def _swapped_arguments(config: Config) -> list[str]:
+def _swapped_arguments(objective) -> list[str]:
     """A loss of the user's whose first parameter is named as a prediction is called with the labels there."""
-    if ":" not in config.loss.name:
-        return []
     try:
-        names = list(inspect.signature(load_attribute(config.loss.name, "config.loss.name")).parameters)
+        names = list(inspect.signature(objective.own).parameters) if objective.own is not None else []
     except (TypeError, ValueError):
         return []
     first, second = ([*names, "", ""])[:2]
@@ -152,7 +175,12 @@ def _swapped_arguments(config: Config) -> list[str]:
     return []
 
 
-def check_gradients(run: Run) -> Section:
+def _batchwide(run) -> list[str]:
+    found = batchwise_remark(run)
+    return [found] if found else []
+
+
+def check_gradients(run) -> Section:
     """The guard on a real batch: every trainable variable has a gradient that is finite and not all zero."""
     batch = next(iter(training_batches(run.data.train, run.config, start_step=0, steps=1)))
     variables = run.state.trainable
@@ -165,30 +193,43 @@ def check_gradients(run: Run) -> Section:
     return Section("Gradients", lines, (f"{len(report.findings)} finding(s), see above",))
 
 
-def check_learning(run: Run) -> Section:
-    """Thirty steps on one batch: what cannot learn that by heart will learn nothing."""
-    config = dataclasses.replace(
-        run.config, train=dataclasses.replace(run.config.train, jit_compile=False)
-    )  # fmt: skip
+def check_learning(run) -> Section:
+    """Some steps on one batch at the full learning rate: what cannot learn that by heart will learn nothing."""
+    config = dataclasses.replace(run.config, train=dataclasses.replace(run.config.train, jit_compile=False))
     batch = next(iter(training_batches(
         run.data.train, config, start_step=0, steps=1,
         shard_index=run.devices.worker, shard_count=run.devices.workers, parts=run.devices.local_replicas,
     )))  # fmt: skip
     dataset = tf.data.Dataset.from_tensors(batch).repeat()
     iterator = iter(run.strategy.distribute_datasets_from_function(lambda context: dataset))
-    train_steps = make_train_steps(run.state, run.objective, run.totals, run.strategy, config)
-    losses = []
-    for count in (1, _OVERFIT_STEPS - 2, 1):
-        train_steps(iterator, tf.constant(count, tf.int64))
-        losses.append(run.totals.read().get("loss", math.nan))
+    with run.unchanged(), _at_full_rate(run) as rate:
+        train_steps = make_train_steps(run.state, run.totals, run.strategy, config).many
+        losses = []
+        for count in (1, _OVERFIT_STEPS - 2, 1):
+            train_steps(iterator, tf.constant(count, tf.int64))
+            losses.append(run.totals.read().get("loss", math.nan))
     first, last = losses[0], losses[-1]
     lines = (f"loss on one batch, {_OVERFIT_STEPS} steps: {terminal.number(first)} -> {terminal.number(last)}",)
     if not math.isfinite(last):
         return Section("Learning", lines, ("the loss is no number any more: lower --config.optimizer.learning_rate",))
     if first > 0 and last > _OVERFIT_SHARE * first:
         return Section("Learning", lines, (
-            f"it fell by less than {100 * (1 - _OVERFIT_SHARE):.0f} %: the learning rate "
-            f"({config.optimizer.learning_rate:g}) is too low or too "
+            f"it fell by less than {100 * (1 - _OVERFIT_SHARE):.0f} %: the learning rate ({rate:g}) is too low or too "
             "high, or the labels do not belong to the images",
         ))  # fmt: skip
     return Section("Learning", lines)
+
+
+@contextlib.contextmanager
+def _at_full_rate(run) -> Iterator[float]:
+    """Inside, every optimizer has the highest rate of its schedule: a warm-up lasts longer than these steps."""
+    scaled = [scaled_rate(update.optimizer) for update in run.state.updates]
+    before = [each.rate for each in scaled]
+    steps = np.unique(np.linspace(0, max(run.intervals.total - 1, 0), 65).astype(int))
+    for each in scaled:
+        each.rate = max(float(each.rate(tf.constant(step))) for step in steps) if callable(each.rate) else each.rate
+    try:
+        yield max(each.rate for each in scaled)
+    finally:
+        for each, rate in zip(scaled, before, strict=True):
+            each.rate = rate

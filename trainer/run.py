@@ -1,103 +1,296 @@
-"""A training run: what is wired together once, and the state that the host keeps beside the device's."""
+"""`Run`: what a script or a notebook holds. It builds the parts once, and has a verb for whatever is done with them.
+
+    run = Run(Config(train=Train(length="5 epochs")), workdir="runs/a", model=my_model, loss=my_loss, data=my_data)
+    result = run.train()
+    run.evaluate(); run.predict(images); run.export("out")
+"""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+import functools
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
+import keras
+import numpy as np
 import tensorflow as tf
 
+from configs.reading import fields, validation
+from configs.reading.nearest import did_you_mean
 from configs.schema import Config
-from trainer.checkpoints.folder import Saved
-from trainer.checkpoints.restore import restore
+from trainer.checkpoints import folder as checkpoints
+from trainer.checkpoints.host import HostState
+from trainer.checkpoints.restore import load_weights, put_back, restore, snapshot
+from trainer.checkpoints.resume import describe_data
 from trainer.checkpoints.saver import Saver
-from trainer.distribution.strategy import Devices
+from trainer.data import open_data
+from trainer.distribution import strategy as distribution
+from trainer.errors import UserError, numbered
+from trainer.evaluation.metrics import scored_classes
+from trainer.evaluation.own_metrics import build_metrics
+from trainer.models.build import build_model, fresh_names, logits_per_pixel
+from trainer.parts import name_of, resolve
+from trainer.reporting import console
 from trainer.reporting.clock import Clock
-from trainer.stepping.intervals import Plan
-from trainer.stepping.objective import Objective
-from trainer.stepping.state import TrainState
+from trainer.result import Result
+from trainer.seeds import seeded
+from trainer.stepping import precision
+from trainer.stepping.intervals import make_intervals
+from trainer.stepping.objective import build_objective
+from trainer.stepping.optimizer import build_optimizer
+from trainer.stepping.schedule import build_schedule
+from trainer.stepping.segmentation import Segmentation
+from trainer.stepping.state import TrainState, build_updates, new_rate_factor
+from trainer.stepping.task import Task, build_task
 from trainer.stepping.totals import Totals
 
+# The scores of a segmentation that can pick the best checkpoint.
+SCORES = ("mean_dice", "mean_iou", "pixel_accuracy", "loss")
 
-@dataclasses.dataclass
-class HostState:
-    """What a continued run needs and no variable holds.
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What was handed over as an object, or as another name than the config's; None takes the config's."""
+
+    model: Any = None
+    loss: Any = None
+    data: Any = None
+    metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    optimizer: Any = None
+    schedule: Any = None
+    augment: Sequence[Any] = ()
+    actions: Sequence[Any] = ()
+    task: Any = None
+
+    def names(self) -> dict[str, Any]:
+        """What was given, by the names that it goes by in config.json."""
+        found: dict[str, Any] = {}
+        for field in dataclasses.fields(self):
+            part = getattr(self, field.name)
+            if field.name == "metrics" and part:
+                found[field.name] = {name: name_of(metric) for name, metric in part.items()}
+            elif field.name == "actions" and part:
+                found[field.name] = [a if isinstance(a, str) else f"{a[0]}: {name_of(a[1])}" for a in part]
+            elif field.name == "augment" and part:
+                found[field.name] = [name_of(function) for function in part]
+            elif field.name == "data" and part is not None:
+                found[field.name] = type(part).__name__
+            elif part is not None and part != () and part != {}:
+                found[field.name] = name_of(part)
+        return found
+
+
+class Run:
+    """A training run and what follows it.
+
+    Args:
+      config: what is not said stays at its default; None is `Config()`.
+      workdir: directory of the run: config.json, checkpoints, metrics.jsonl, TensorBoard's event files; default
+        runs/<config.name>. Training goes on where a run in it stopped.
+      model: a `keras.Model`; a function or class that gives one, called in the strategy's scope with those of
+        `input_channels`, `outputs` that it names (needed on several replicas); or a name.
+      loss: `function(y_true, y_pred)`, a Keras loss, or a name.
+      data: anything with `len()` and `[i]` that gives (image, label) or a dict; a pair of arrays; a `tf.data.Dataset`;
+        {"train": …, "validation": …} of these; or a name. None takes the config's source.
+      metrics: name -> function of (label, prediction) of an image, or of the confusion counts.
+      optimizer: a Keras optimizer, with its own rate; its class; or a name.
+      schedule: a Keras schedule, a function of the step, or a name, for an optimizer by name.
+      augment: functions of (example, random) called after the built-in augmentation.
+      actions: pairs (when, function of (run, step)): (100, f), ("2 epochs", f), ("evaluation", f), ("end", f).
+      task: a `Task`, or its class, in place of segmentation.
+      force: go on in the workdir although fields of the config changed that make it another run.
+
+    Raises:
+      UserError: with everything that is wrong with the arguments and the config.
 
     Attributes:
-      best_score, best_step: of `config.evaluate.metric`; None before the first evaluation.
-      evaluations_since_best: for `config.evaluate.patience`.
-      reported, evaluated: the last step that was; what is due at the step of a checkpoint and was not done before it
-        (the run was asked to stop) is done when the run goes on.
-      report: sums of the training's report since the last one.
-      skipped_data: steps of the data left out after a divergence; the data go on without them.
-      returns: times the run went back to a checkpoint.
-      trained: seconds of training so far.
-      data: of which files the splits consist; see `resume.describe_data`.
+      config: with the classes and channels that the data have, once these are open.
+      step, report, scores, memory, rate_factor: for actions: the last training report and scores, what actions keep
+        over a restart (JSON), and what the learning rates are multiplied by.
     """
 
-    best_score: float | None = None
-    best_step: int | None = None
-    evaluations_since_best: int = 0
-    reported: int = 0
-    evaluated: int = 0
-    report: list[float] = dataclasses.field(default_factory=list)
-    skipped_data: list[int] = dataclasses.field(default_factory=list)
-    returns: int = 0
-    trained: float = 0.0
-    data: dict[str, list] = dataclasses.field(default_factory=dict)
+    def __init__(self, config: Config | None = None, *, workdir: str | os.PathLike = "", force: bool = False, **parts):
+        known = [field.name for field in dataclasses.fields(Parts)]
+        unknown = [name for name in parts if name not in known]
+        if unknown:
+            also = ["config", "workdir", "force", *known]
+            raise UserError(
+                numbered([f"Run has no argument {name!r}.{did_you_mean(name, also)}" for name in unknown])
+                + f"\n  It takes {', '.join(also)}."
+            )
+        config = Config() if config is None else config
+        if not isinstance(config, Config):
+            raise UserError(f"config is of type {type(config).__name__}: write Config(…) of configs.schema.")
+        self.parts = Parts(**{name: part for name, part in parts.items() if part is not None})
+        given = set(self.parts.names())
+        problems = validation.problems(config, files="data" not in given, given=given, metrics=self.parts.metrics)
+        if problems:
+            raise UserError(numbered([f"config.{problem.text}" for problem in problems]))
+        self.config, self.force = config, force
+        self.workdir = os.fspath(workdir) or os.path.join("runs", config.name)
+        self.host = HostState()
+        self.report: dict[str, float] = {}
+        self.scores = None
+        self.journal = None
 
-    @classmethod
-    def from_saved(cls, values: Mapping) -> HostState:
-        known = {field.name for field in dataclasses.fields(cls)}
-        return cls(**{name: value for name, value in values.items() if name in known})
+    # --- what a run is made of, made when it is first needed
 
-
-@dataclasses.dataclass
-class Run:
-    """The parts of one run."""
-
-    config: Config
-    workdir: str
-    devices: Devices
-    data: object
-    plan: Plan
-    state: TrainState
-    objective: Objective
-    totals: Totals
-    host: HostState
-    clock: Clock
-    saver: Saver
-    tell: Callable[[str], None]
+    @functools.cached_property
+    def devices(self) -> distribution.Devices:
+        if self.config.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        return distribution.choose(self.config)
 
     @property
-    def strategy(self):
+    def strategy(self) -> tf.distribute.Strategy:
         return self.devices.strategy
 
-    def step(self) -> int:
+    @property
+    def log(self) -> Callable[[str], None]:
+        """Logs a line; workers that are not the chief say nothing twice."""
+        return console.log if self.devices.chief else console.silent
+
+    @functools.cached_property
+    def data(self):
+        """The two splits; opening them puts their classes and channels into the config."""
+        self.devices  # noqa: B018 - before anything that makes a tensor: a cluster can be joined only then
+        data = open_data(self.config)
+        found = {"data.classes": tuple(data.classes), "data.channels": data.channels}
+        self.config = fields.replace(self.config, found)
+        distribution.check_batch(self.config, self.devices.replicas)
+        return data
+
+    @functools.cached_property
+    def intervals(self):
+        return make_intervals(self.config, len(self.data.train))
+
+    @functools.cached_property
+    def metrics(self):
+        return build_metrics(self.parts.metrics, self.config.evaluate.metrics)
+
+    @functools.cached_property
+    def precision(self) -> precision.Precision:
+        return precision.choose(self.config.precision)
+
+    @functools.cached_property
+    def task(self) -> Task:
+        data, config = self.data, self.config
+        with seeded(config.seed), self.strategy.scope(), fresh_names():
+            given = self.parts.task or config.task
+            if given:
+                task = build_task(resolve(given, "task"), config=config, data=data, model=self._build_model)
+            else:
+                task = self._segmentation()
+        self._check_metric(task)
+        return task
+
+    def _build_model(self) -> keras.Model:
+        return build_model(
+            self.config, self.parts.model, policy=self.precision.policy, replicas=self.devices.replicas
+        )
+
+    def _segmentation(self) -> Segmentation:
+        config, classes = self.config, self.data.classes
+        model = self._build_model()
+        objective = build_objective(config, logits_per_pixel(config), self.parts.loss)
+        scored = [classes.index(name) for name in scored_classes(classes, config.evaluate.classes)]
+        return Segmentation(model, objective, config, classes, scored)
+
+    @functools.cached_property
+    def state(self) -> TrainState:
+        task, config, intervals = self.task, self.config, self.intervals
+        with seeded(config.seed), self.strategy.scope(), fresh_names():
+            factor = new_rate_factor()
+            schedule = build_schedule(
+                config.optimizer, self.parts.schedule, total_steps=intervals.total, warmup_steps=intervals.warmup
+            )
+
+            def optimizer_of(phase):
+                own = phase.optimizer if phase is not None else None
+                field = "optimizer" if own is None else f"the optimizer of the phase {phase.name!r}"
+                return build_optimizer(
+                    config.optimizer, schedule, factor, self.parts.optimizer if own is None else own, field=field
+                )
+
+            updates = build_updates(task, optimizer_of)
+            return TrainState(task, updates, config, scales_loss=self.precision.scales_loss, rate_factor=factor)
+
+    @functools.cached_property
+    def totals(self) -> Totals:
+        with self.strategy.scope():
+            return Totals()
+
+    @functools.cached_property
+    def clock(self) -> Clock:
+        return Clock(self.config.train.batch_size)
+
+    @functools.cached_property
+    def saver(self) -> Saver:
+        checkpoint = self.config.checkpoint
+        return Saver(
+            self.workdir,
+            keep=checkpoint.keep,
+            keep_best=checkpoint.keep_best,
+            metric=self.metric,
+            writes=self.devices.chief,
+            log=self.log,
+        )
+
+    # --- for actions
+
+    @property
+    def current_step(self) -> int:
+        """Steps done."""
         return int(self.state.step.numpy())
 
-    def forward_loss(self, batch) -> Callable[[], tf.Tensor]:
-        """The scalar loss of one batch as a function without arguments, for the guard to run."""
+    @property
+    def memory(self) -> dict[str, Any]:
+        """What actions keep over a restart: numbers, text, lists and mappings."""
+        return self.host.memory
 
-        def forward_loss():
-            outputs = self.state.model(batch["image"], training=True)
-            total = self.objective(batch["label"], outputs).total
-            return tf.add_n([total, *self.state.model.losses]) if self.state.model.losses else total
+    @property
+    def rate_factor(self) -> float:
+        """What every learning rate is multiplied by."""
+        return float(self.state.rate_factor.numpy())
 
-        return forward_loss
+    @rate_factor.setter
+    def rate_factor(self, value: float) -> None:
+        self.state.rate_factor.assign(value)
 
-    def patience_over(self) -> str | None:
-        """Why early stopping has ended the run, or None."""
-        host, evaluate = self.host, self.config.evaluate
-        if not evaluate.patience or host.evaluations_since_best < evaluate.patience:
-            return None
-        best = f": best {host.best_score:.4f} at step {host.best_step}" if host.best_score is not None else ""
-        return f"{evaluate.metric} has not risen for {host.evaluations_since_best} evaluations{best}"
+    @property
+    def metric(self) -> str:
+        """The score that picks the best checkpoint and stops early."""
+        metric = self.config.evaluate.metric
+        return metric if isinstance(self.task, Segmentation) or metric not in SCORES else "loss"
 
-    def is_finished(self) -> bool:
-        """Whether nothing is left to do at this step."""
-        step, total = self.step(), self.plan.total
-        return step > total or (step == total and self.host.evaluated == step) or self.patience_over() is not None
+    @property
+    def highest_is_best(self) -> bool:
+        best = self.config.evaluate.best
+        if best != "auto":
+            return best == "highest"
+        own = {metric.name for metric in self.metrics}
+        return self.metric in own or self.metric in SCORES and self.metric != "loss"
+
+    def _check_metric(self, task: Task) -> None:
+        wanted, own = self.config.evaluate.metric, [metric.name for metric in self.metrics]
+        if isinstance(task, Segmentation) and wanted not in (*SCORES, *own):
+            known = (*own, *SCORES)
+            raise UserError(
+                f"config.evaluate.metric={wanted!r}: there is no such score. It is one of {', '.join(known)}."
+                f"{did_you_mean(wanted, known)}"
+            )
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The weights are their averages inside, where there are averages, and themselves again after it."""
+        self.state.swap_averages()
+        try:
+            yield
+        finally:
+            self.state.swap_averages()
 
     def save(self, *, again: bool = False) -> None:
         """Saves the state as it is, unless this step is saved already; `again` is for a new best, say.
@@ -105,16 +298,166 @@ class Run:
         All workers have to call it alike: some variables can be read only by all together.
         """
         # Only the chief knows of a save that failed and is to be tried again.
-        if not self.devices.any_worker(again or self.saver.last_step != self.step()):
+        if not self.devices.any_worker(again or self.saver.last_step != self.current_step):
             return
         with self.clock.pause():
             self.host.trained = self.clock.trained
             self.host.report = self.totals.sums()
             self.saver.save(self.state, dataclasses.asdict(self.host))
 
-    def go_on_from(self, saved: Saved) -> None:
+    def go_on_from(self, saved: checkpoints.Saved) -> None:
         """Puts the device's and the host's state back to what a checkpoint holds."""
         restore(self.state, saved)
-        self.host = dataclasses.replace(HostState.from_saved(saved.host), data=self.host.data)
+        self.host = dataclasses.replace(HostState.from_saved(saved.host), data=describe_data(self.data))
         self.totals.restore(self.host.report)
         self.saver.last_step = saved.step
+
+    def forward_loss(self, batch) -> Callable[[], tf.Tensor]:
+        """The scalar loss of a batch as a function without arguments, for the guard to run."""
+        from trainer.stepping.task import terms_of
+
+        def forward_loss():
+            terms = []
+            for update in self.state.updates:
+                outcome = self.task.outcome(batch, training=True, phase=update.name)
+                terms += [*terms_of(outcome, update.phase, self.task).values(), *update.penalties()]
+            return terms[0] if len(terms) == 1 else tf.add_n([tf.cast(term, tf.float32) for term in terms])
+
+        return forward_loss
+
+    # --- verbs
+
+    def train(self, stop: Callable[[], bool] = lambda: False) -> Result:
+        """Trains from the start, or from where the workdir's run stopped, to the end.
+
+        Args:
+          stop: asked after every call to the device; when it says yes the run is saved and ends.
+
+        Raises:
+          UserError: what ended the run, in words; no checkpoint is made of such a state.
+        """
+        from trainer.training import train
+
+        return train(self, stop)
+
+    def step(self, batch: Mapping[str, np.ndarray]) -> dict[str, tf.Tensor]:
+        """One training step on a global batch of the user's, for a loop of one's own.
+
+        Guard, replicas, accumulation, precision, finite test, clipping, averages and counters are those of `train`;
+        `report()`, evaluation and saving are the user's: `run.save()`, `run.evaluate(checkpoint=None)`.
+
+        Args:
+          batch: "image", usually "label", and whatever the task reads: arrays `[train.batch_size, …]`, as the pipeline
+            would give them: images float32, labels int32 class ids.
+
+        Returns:
+          The step's report: "loss", "loss/<term>", "gradient_norm" … as scalar tensors, which nobody waits for before
+          they are read.
+        """
+        from trainer.own_loop import OwnLoop
+
+        if "_own_loop" not in self.__dict__:
+            self._own_loop = OwnLoop(self)
+        return self._own_loop(batch)
+
+    def evaluate(self, checkpoint: str | None = "best"):
+        """Scores on the validation examples.
+
+        Args:
+          checkpoint: "best", "latest" or a checkpoint's folder; None takes the weights as they are.
+
+        Returns:
+          An `Evaluation` (or `TermScores`): `.score("mean_dice")`, `.table()`, `.to_dict()`.
+        """
+        from trainer.evaluation.evaluator import make_evaluator
+        from trainer.reporting.progress import Progress
+
+        if self.data.validation is None:
+            raise UserError('There are no validation examples: data={"train": …, "validation": …}.')
+        with self.weights(checkpoint):
+            evaluate = make_evaluator(
+                self.task, self.data, self.config, self.strategy, metrics=self.metrics,
+                progress=Progress("evaluated", self.log),
+            )  # fmt: skip
+            scores, _ = evaluate()
+        return scores
+
+    def predict(self, images, output: str | os.PathLike = "", checkpoint: str | None = "best"):
+        """Predicts images.
+
+        Args:
+          images: an array `[batch, height, width, channels]` or a list of arrays `[height, width, channels]`; or paths
+            of files, folders and patterns, whose masks and overlays are written to `output`.
+          output: a directory, for paths; default <workdir>/predictions.
+          checkpoint: as for `evaluate`.
+
+        Returns:
+          Of arrays: int32 class ids `[height, width]` each, stacked where an array came in (or what the task's
+          `predict` gives). Of paths: the list of those that failed.
+        """
+        from trainer.evaluation import predict as prediction
+
+        with self.weights(checkpoint):
+            if prediction.are_paths(images):
+                output = os.fspath(output) or os.path.join(self.workdir, "predictions")
+                return prediction.predict(self.task.model, list(images), output, self.config, report=self.log)
+            return prediction.predict_arrays(self.task, images, self.config)
+
+    def export(
+        self, output: str | os.PathLike = "", formats: Sequence[str] = ("saved_model", "litert"),
+        checkpoint: str | None = "best",
+    ) -> list[str]:
+        """Writes the model in each format and compares it with the model; see `trainer.export`. Returns a line each."""
+        from trainer.export.export import export
+
+        output = os.fspath(output) or os.path.join(self.workdir, "export")
+        with self.weights(checkpoint):
+            return export(self.task.model, self.config, output, formats)
+
+    def check(self):
+        """Data, loss, gradients and some steps on one batch, tried on copies; see `trainer.check`."""
+        from trainer.check import check
+
+        return check(self)
+
+    def describe(self) -> str:
+        """What `train` would do, without doing it."""
+        from trainer.reporting.opening import opening_text
+
+        return opening_text(self)
+
+    @contextlib.contextmanager
+    def weights(self, checkpoint: str | None) -> Iterator[checkpoints.Saved | None]:
+        """The weights of a checkpoint inside, and those that the models had again after it.
+
+        Args:
+          checkpoint: "best", "latest" or a folder; None takes the weights as they are, averaged where they are.
+        """
+        if checkpoint is None:
+            with self.averaged():
+                yield None
+            return
+        saved = checkpoints.find(self.workdir, checkpoint)
+        before = snapshot_of(self.task)
+        load_weights(self.task, saved)
+        try:
+            yield saved
+        finally:
+            for variable, value in before:
+                variable.assign(value)
+
+    @contextlib.contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Whatever happens to the state inside is undone."""
+        arrays = snapshot(self.state)
+        try:
+            yield
+        finally:
+            put_back(self.state, arrays)
+
+
+def snapshot_of(task: Task) -> list[tuple[keras.Variable, np.ndarray]]:
+    """The values of a task's variables."""
+    from trainer.stepping.state import task_variables
+
+    return [(variable, np.array(variable.numpy())) for variable in task_variables(task).values()]

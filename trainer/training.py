@@ -1,116 +1,188 @@
-"""From a run that is wired together to its end, or to where it was asked to stop; and what is said then."""
+"""From a run to its end, or to where it was asked to stop; and what is reported then."""
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable
 
 from trainer import guard
 from trainer.actions.bad_files import BadFiles
-from trainer.actions.nonfinite import Divergence
-from trainer.actions.report import Evaluator, Reporter, Telling
-from trainer.checkpoints.resume import newest, write_config
-from trainer.errors import EXIT_FAILED, EXIT_OK, EXIT_RESUMABLE
+from trainer.actions.early_stopping import stop_early
+from trainer.actions.evaluate import STOPPED, Evaluate
+from trainer.actions.nonfinite import Nonfinite
+from trainer.actions.report import report
+from trainer.actions.timing import Timed, timed
+from trainer.checkpoints import folder as checkpoints
+from trainer.checkpoints.lock import WorkdirLock
+from trainer.checkpoints.restore import warm_start
+from trainer.checkpoints.resume import (
+    check_config,
+    check_data,
+    check_shared_workdir,
+    describe_data,
+    find_start,
+    newest,
+    write_config,
+)  # fmt: skip
+from trainer.distribution.lost_worker import naming_lost_worker
+from trainer.errors import UserError
 from trainer.evaluation.evaluator import make_evaluator
-from trainer.evaluation.metrics import Evaluation
-from trainer.options import Options
 from trainer.reporting import terminal
+from trainer.reporting.clock import Clock
 from trainer.reporting.failures import explain_failure
-from trainer.run import Run
-from trainer.stepping.intervals import batches_from
+from trainer.reporting.journal import Journal
+from trainer.reporting.opening import opening_text
+from trainer.reporting.progress import Progress
+from trainer.result import FINISHED, Result
+from trainer.stepping.batches import batches_from
+from trainer.stepping.batchwise import batchwise_remark
 from trainer.stepping.loop import Action, run_loop
-from trainer.stepping.retracing import warn_of_retracing
 from trainer.stepping.step import make_train_steps
 
 # Steps in a call where several workers have to make calls of the same length, each with a clock of its own.
 _STEPS_PER_CALL_OF_A_CLUSTER = 10
 
 
-def train_run(run: Run, options: Options, stop: Callable[[], bool]) -> int:
-    """Trains to the end, or until `stop`, which all workers ask together, says yes; returns the exit code.
+def train(run, stop: Callable[[], bool] = lambda: False) -> Result:
+    """Trains `run` to its end, or until `stop`, which all workers ask together, says yes.
 
     Raises:
       UserError: what ended the run, in words; no checkpoint is made of such a state.
     """
-    plan = run.plan
-    if run.is_finished():
-        why = f": {run.patience_over()}" if run.patience_over() else ""
-        run.tell(
-            f"This run has ended already, at step {run.step()} of {plan.total}{why}; nothing was done or changed.\n"
-            "  A longer one from these weights: another --workdir=…, with "
-            f"--config.checkpoint.warm_start={shlex.quote(options.workdir)}"
+    devices = run.devices
+    lock = WorkdirLock(run.workdir) if devices.chief else None
+    try:
+        with naming_lost_worker(devices.cluster, run.workdir):
+            check_shared_workdir(run.workdir, devices)
+            data = run.data
+            start = find_start(run.workdir, devices, run.log)
+            check_config(run, start)
+            check_data(describe_data(data), run, start)
+            source = _warm_start_from(run.config, start)
+            run.host.data = describe_data(data)
+            actions = timed([*run.config.train.actions, *run.parts.actions], run.intervals)
+            run.log(opening_text(run))
+            if devices.replicas * run.config.train.accumulate > 1 and (remark := batchwise_remark(run)):
+                run.log(f"warning: {remark}.")
+            _take_up(run, start, source)
+            return _train(run, actions, lambda: devices.any_worker(bool(stop())))
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def _take_up(run, start: checkpoints.Saved | None, source: checkpoints.Saved | None) -> None:
+    """Puts the run to where it starts: a checkpoint of its own, other weights, or nothing."""
+    if start is not None:
+        run.go_on_from(start)
+        run.clock = Clock(run.intervals.batch_size, trained=run.host.trained)
+        due = run.host.evaluated != start.step and run.data.validation is not None
+        run.log(
+            f"Resuming at step {start.step} ({start.folder})."
+            + (" It begins with what was due there: an evaluation." if due and _evaluates(run, start.step) else "")
         )
-        run.tell(terminal.closing(options.workdir))
-        return EXIT_OK
+    elif source is not None:
+        taken = warm_start(run.state, source, run.config.checkpoint.warm_start_pattern)
+        run.log(f"Warm start from {source.folder}: {taken}")
+
+
+def _evaluates(run, step: int) -> bool:
+    every = run.intervals.evaluate_every
+    return Action(every, lambda step: None, run.intervals.margin(every)).due(step, run.intervals.total)
+
+
+def _warm_start_from(config, start: checkpoints.Saved | None) -> checkpoints.Saved | None:
+    """What a new run takes its weights from: the best of another run's workdir, or one checkpoint's folder."""
+    source = config.checkpoint.warm_start
+    if not source or start is not None:
+        return None
+    if checkpoints.list_steps(source):
+        return checkpoints.find(source, "best")
+    if not os.path.exists(os.path.join(source, "manifest.json")):
+        raise UserError(
+            f"config.checkpoint.warm_start={source!r}: there is no checkpoint in this folder.\n  Name another run's "
+            "workdir, or a checkpoint's folder: WORKDIR/checkpoints/step_…"
+        )
+    return checkpoints.read(source)
+
+
+def is_finished(run) -> bool:
+    """Whether nothing is left to do at this step."""
+    step, total = run.current_step, run.intervals.total
+    evaluated = run.data.validation is None or run.host.evaluated == step
+    return step > total or (step == total and evaluated) or stop_early(run, step) is not None
+
+
+def _train(run, actions: list[Timed], stop: Callable[[], bool]) -> Result:
+    total = run.intervals.total
+    if is_finished(run):
+        why = stop_early(run, run.current_step)
+        run.log(
+            f"This run has ended already, at step {run.current_step} of {total}{f': {why}' if why else ''}; nothing "
+            "was done or changed.\n  A longer one from these weights: another --workdir=…, with "
+            f"--config.checkpoint.warm_start={shlex.quote(run.workdir)}"
+        )
+        run.log(terminal.closing(run.workdir))
+        return _result(run, run.current_step, why or FINISHED, saved=True)
     if run.devices.chief:
-        write_config(run.config, options.workdir)
+        write_config(run)
     bad_files = BadFiles(run)
     try:
-        step, reason, evaluation = _train_to(plan.total, run, stop, bad_files)
+        step, reason = _train_to(total, run, actions, stop, bad_files)
     finally:
         run.saver.wait()
     run.save()
     saved = run.saver.wait()
     if not saved:
-        last = newest(options.workdir)
-        run.tell(f"Step {step} is not saved. Once the workdir can be written the same command goes on from {last}.")
-    bad_files.tell_all()
-    if reason == Evaluator.STOPPED:
-        run.tell(f"Stopped at step {step} of {plan.total}." + (" The same command goes on from here." if saved else ""))
-        return EXIT_RESUMABLE
+        last = newest(run.workdir)
+        run.log(f"Step {step} is not saved. Once the workdir can be written the same command goes on from {last}.")
+    bad_files.report_all()
+    if reason == STOPPED:
+        run.log(f"Stopped at step {step} of {total}." + (" The same command goes on from here." if saved else ""))
+        return _result(run, step, reason, saved=saved, stopped=True)
     if reason is not None:
-        run.tell(f"Ended at step {step} of {plan.total}: {reason}.")
-    run.tell("\n" + evaluation.table())
+        run.log(f"Ended at step {step} of {total}: {reason}.")
+    if run.scores is not None:
+        run.log("\n" + run.scores.table())
     if run.host.best_step is not None and run.host.best_step != step:
-        run.tell(f"  best {run.config.evaluate.metric}: {run.host.best_score:.4f}, at step {run.host.best_step}")
-    run.tell(f"  trained for {terminal.duration(run.clock.trained)}\n")
-    run.tell(terminal.closing(options.workdir))
-    return EXIT_OK if saved else EXIT_FAILED
+        run.log(f"  best {run.metric}: {run.host.best_score:.4f}, at step {run.host.best_step}")
+    run.log(f"  trained for {terminal.duration(run.clock.trained)}\n")
+    run.log(terminal.closing(run.workdir))
+    return _result(run, step, reason or FINISHED, saved=saved)
+
+
+def _result(run, step: int, reason: str, *, saved: bool, stopped: bool = False) -> Result:
+    scores = run.scores.scalars("") if run.scores is not None else {}
+    return Result(step, reason, scores, run.host.best_score, run.host.best_step, saved, stopped)
 
 
 def _train_to(
-    total: int, run: Run, stop: Callable[[], bool], bad_files: BadFiles
-) -> tuple[int, str | None, Evaluation | None]:
-    """The step reached, the reason for ending there or None, and the last evaluation."""
-    config, plan = run.config, run.plan
-    warned: set[str] = set()
-
-    def warn(report: guard.Report) -> None:
-        if str(report) not in warned and run.devices.chief:  # each replica and micro-batch finds the same
-            warned.add(str(report))
-            report.print()
-            telling.note(report.to_markdown())
-
-    train_steps = warn_of_retracing(
-        make_train_steps(run.state, run.objective, run.totals, run.strategy, config, warn), run.tell
-    )
-    score = make_evaluator(run.state.model, run.data, config, run.strategy, objective=run.objective)
+    total: int, run, actions: list[Timed], stop: Callable[[], bool], bad_files: BadFiles
+) -> tuple[int, str | None]:
+    """The step reached, and the reason for ending there or None."""
+    config = run.config
+    train_steps = make_train_steps(run.state, run.totals, run.strategy, config, warn=_Warnings(run)).many
     per_call = config.train.steps_per_call or (_STEPS_PER_CALL_OF_A_CLUSTER if run.devices.workers > 1 else 0)
-    divergence = Divergence(run, lambda step, markdown: telling.note(markdown, step))
+    nonfinite = Nonfinite(run)
     if config.guard.nonfinite == "back" and run.saver.last_step is None:
         run.save()  # the start, so that there is a checkpoint to go back to
 
     def after_call(step: int) -> str | None:
         run.clock.start_once(step)
-        return divergence.after_call(step) or (Evaluator.STOPPED if stop() else None)
+        return nonfinite.after_call(step) or (STOPPED if stop() else None)
 
     while True:
-        telling = Telling(run, run.workdir)
-        evaluate_run = Evaluator(run, score, telling, stop)
-        actions = [
-            Action(plan.log_every, Reporter(run, telling)),
-            Action(plan.log_every, lambda step: bad_files.tell_new()),
-            Action(plan.evaluate_every, evaluate_run, plan.margin(plan.evaluate_every)),
-            Action(plan.checkpoint_every, lambda step: run.save(), plan.margin(plan.checkpoint_every)),
-        ]
+        run.journal = Journal(run)
         try:
+            due = _due(run, actions, stop, bad_files)
             if stop():
-                return run.step(), Evaluator.STOPPED, None
+                return run.current_step, STOPPED
             iterator = batches_from(
-                run.data.train, config, run.strategy, step=run.step(), total=total, skipped=run.host.skipped_data
+                run.data.train, config, run.strategy, step=run.current_step, total=total, skipped=run.host.skipped_data
             )
             step, reason = run_loop(
-                train_steps, iterator, read_step=run.step, total=total, actions=actions,
+                train_steps, iterator, read_step=lambda: run.current_step, total=total, actions=due,
                 after_call=after_call, steps_per_call=per_call,
             )  # fmt: skip
         except Exception as error:
@@ -118,9 +190,50 @@ def _train_to(
             if explained is None:
                 raise
             if explained.markdown:
-                telling.note(explained.markdown, run.step())
+                run.journal.note(explained.markdown, run.current_step)
             raise explained from error
         finally:
-            telling.writer.close()
-        if reason != Divergence.WENT_BACK:
-            return step, reason, evaluate_run.last
+            run.journal.close()
+        if reason != Nonfinite.WENT_BACK:
+            return step, reason
+
+
+def _due(run, actions: list[Timed], stop: Callable[[], bool], bad_files: BadFiles) -> list[Action]:
+    """What is done between steps, in the order in which it is done where several are due."""
+    intervals = run.intervals
+    own = [Action(action.every, _bound(action, run)) for action in actions if not action.after_evaluation]
+    found = [
+        Action(intervals.log_every, lambda step: report(run, step)),
+        Action(intervals.log_every, lambda step: bad_files.report_new()),
+        *own,
+    ]
+    if run.data.validation is not None:
+        progress = Progress("evaluated", run.log)
+        score = make_evaluator(
+            run.task, run.data, run.config, run.strategy, metrics=run.metrics, progress=progress
+        )
+        then = [action for action in actions if action.after_evaluation]
+        then.append(Timed(stop_early, "early stopping", after_evaluation=True))
+        evaluate, every = Evaluate(score, stop, then), intervals.evaluate_every
+        found.append(Action(every, lambda step: evaluate(run, step), intervals.margin(every)))
+    every = intervals.checkpoint_every
+    found.append(Action(every, lambda step: run.save(), intervals.margin(every)))
+    return found
+
+
+def _bound(action: Timed, run) -> Callable[[int], str | None]:
+    return lambda step: action.function(run, step)
+
+
+class _Warnings:
+    """Reports what the guard finds where it does not end the run, each report once."""
+
+    def __init__(self, run):
+        self._run, self._seen = run, set()
+
+    def __call__(self, report: guard.Report) -> None:
+        if str(report) not in self._seen and self._run.devices.chief:  # each replica and micro-batch finds the same
+            self._seen.add(str(report))
+            report.print()
+            if self._run.journal is not None:
+                self._run.journal.note(report.to_markdown())

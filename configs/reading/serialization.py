@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from configs.reading import durations, fields, values
@@ -23,9 +24,28 @@ class Difference(NamedTuple):
         return f"{self.field}: was {values.shown(self.old)}, now {values.shown(self.new)}"
 
 
-def to_json(config: Config) -> str:
-    """Readable JSON, a line a field, every field written out; `from_json` gives an equal config back."""
-    return json.dumps(dataclasses.asdict(config), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+# What config.json holds besides the config: parts that were handed over as objects, and the process's settings.
+_BESIDES = ("objects", "process")
+
+
+def to_json(config: Config, **besides: Mapping[str, Any]) -> str:
+    """Readable JSON, a line a field, every field written out; `from_json` gives an equal config back.
+
+    Args:
+        config: The config.
+        besides: "objects" (the names of parts that were handed over as objects) and "process".
+    """
+    content = dataclasses.asdict(config) | {name: values for name, values in besides.items() if values}
+    return json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def besides_of(text: str, name: str) -> dict[str, Any]:
+    """What a config.json holds beside the config under this name ("objects", "process"); empty where it has nothing."""
+    try:
+        found = json.loads(text).get(name)
+    except (ValueError, RecursionError, AttributeError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def from_json(text: str) -> Config:
@@ -40,6 +60,7 @@ def from_json(text: str) -> Config:
         raise ValueError(f"It is not JSON: {error}.") from None
     if not isinstance(tree, dict):
         raise ValueError("It is JSON, but not an object with the fields of a config.")
+    tree = {name: value for name, value in tree.items() if name not in _BESIDES}
     found, problems = {}, []
     known = fields.all_fields()
     for path, value in _leaves(tree):

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import NoReturn
 
 import numpy as np
+import tensorflow as tf
 
 from trainer import guard
 from trainer.checkpoints.resume import find_start
 from trainer.data import training_batches
 from trainer.errors import EXIT_FAILED, UserError
 from trainer.reporting.records import write_whole
-from trainer.run import Run
-from trainer.stepping.intervals import data_step
+from trainer.stepping.batches import data_step
 
 # Files in bad_batches/: data that are bad throughout must not fill the disk.
 _MOST_KEPT = 20
@@ -30,33 +31,37 @@ _ONLY_IN_TRAINING = (
 )
 
 
-class Divergence:
-    """The policy `config.guard.nonfinite`, told after every call to the device."""
+class Nonfinite:
+    """The policy `config.guard.nonfinite`, asked after every call to the device."""
 
     # The reason with which the loop ends when it is to begin again from a checkpoint.
     WENT_BACK = "went back to a checkpoint"
 
-    def __init__(self, run: Run, note: Callable[[int, str], None]):
-        """`note` puts a text about a step, in Markdown, where the run's curves are."""
-        self._run, self._note = run, note
+    def __init__(self, run):
+        self._run, self._batch = run, None
         self._skipped = int(run.state.skipped.numpy())
         self._warned: set[str] = set()
 
-    def after_call(self, step: int) -> str | None:
+    def after_call(self, step: int, batch: Mapping[str, np.ndarray] | None = None) -> str | None:
         """Returns WENT_BACK after going back, else None.
+
+        Args:
+          step: that the run is at.
+          batch: the last global batch where it is not the pipeline's (`Run.step`).
 
         Raises:
           UserError: the policy ends the run, with what was found; exit code 1.
         """
         state, limit = self._run.state, self._run.config.guard.max_skips
+        self._batch = batch
         self._warn_of_zeros()
         if int(state.halted.numpy()):
-            return self._go_back(step) if self._run.config.guard.nonfinite == "back" else self._stop(step)
+            return self._go_back(step) if self._goes_back() else self._stop(step)
         skipped = int(state.skipped.numpy())
         if skipped > self._skipped and not state.loss_scale.enabled:
             steps = state.recent_skipped.numpy()[-(skipped - self._skipped) :]
             for bad in steps[steps >= 0].tolist():
-                self._tell(bad, f"step {bad}: skipped, {self._offenders()}. The batch: {self._keep_batch(bad)}")
+                self._report(bad, f"step {bad}: skipped, {self._offenders()}. The batch: {self._keep_batch(bad)}")
         self._skipped = skipped
         in_row = int(state.in_row.numpy())
         if in_row > limit:
@@ -68,16 +73,20 @@ class Divergence:
             text = (
                 f"{in_row} steps in a row were skipped, since {self._offenders()}: more than "
                 "config.guard.max_skips="
-                f"{limit}, so nothing is learnt any more.{scale}\n  Lower --config.optimizer.learning_rate (now "
+                f"{limit}, so nothing is learned any more.{scale}\n  Lower --config.optimizer.learning_rate (now "
                 f"{self._run.config.optimizer.learning_rate:g}), or use --precision=mixed_bfloat16 or float32; "
                 "--config.guard.nonfinite=stop names the line."
             )
             raise UserError(text, exit_code=EXIT_FAILED, markdown=text)
         return None
 
-    def _tell(self, step: int, line: str) -> None:
-        self._run.tell(line)
-        self._note(step, line)
+    def _goes_back(self) -> bool:
+        return self._run.config.guard.nonfinite == "back" and self._batch is None
+
+    def _report(self, step: int, line: str) -> None:
+        self._run.log(line)
+        if self._run.journal is not None:
+            self._run.journal.note(line, step)
 
     def _stop(self, step: int) -> NoReturn:
         self._end(
@@ -107,7 +116,7 @@ class Divergence:
             self._end(step, f"Step {step}: {offenders}, {what}", f"  The batch: {where}")
         bad = data_step(step, skipped)
         run.saver.wait()
-        saved = find_start(run.workdir, run.devices, run.tell)
+        saved = find_start(run.workdir, run.devices, run.log)
         if saved is None:
             what = "and there is no checkpoint to go back to: none could be written."
             self._end(step, f"Step {step}: {offenders}, {what}", f"  The batch: {where}")
@@ -117,7 +126,7 @@ class Divergence:
         run.host.trained = trained
         # At once: a run that is killed now must not meet that data again.
         run.save(again=True)
-        self._tell(
+        self._report(
             saved.step,
             f"step {step}: {offenders}; going back to step {saved.step} and leaving out the data of step {bad}. "
             f"The batch: {where}",
@@ -134,6 +143,8 @@ class Divergence:
 
     def _global_batch(self, step: int):
         run = self._run
+        if self._batch is not None:
+            return {key: tf.convert_to_tensor(value) for key, value in self._batch.items()}
         batches = training_batches(
             run.data.train, run.config, start_step=data_step(step, run.host.skipped_data), steps=1
         )
@@ -165,15 +176,17 @@ class Divergence:
         limit, state = self._run.config.guard.zero_steps, self._run.state
         if not limit:
             return
-        streaks = state.zero_streak.numpy()
+        streaks, allowed = state.zero_streak.numpy(), self._run.config.guard.allow
         names = [
-            v.path for v, n in zip(state.trainable, streaks, strict=True) if n >= limit and v.path not in self._warned
+            v.path
+            for v, n in zip(state.trainable, streaks, strict=True)
+            if n >= limit and v.path not in self._warned and not any(re.fullmatch(p, v.path) for p in allowed)
         ]
         if names:
             self._warned.update(names)
             shown = ", ".join(names[:6]) + (f", … ({len(names)} in all)" if len(names) > 6 else "")
-            self._tell(
-                self._run.step(),
+            self._report(
+                self._run.current_step,
                 f"warning: the gradient has been exactly zero for {limit} steps, so these do not learn: {shown}\n"
                 "  A dead ReLU, a saturated activation or a mask that is always 0 does this; "
                 "--mode=check names the line.",

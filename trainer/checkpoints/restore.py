@@ -10,13 +10,20 @@ import numpy as np
 
 from trainer.checkpoints.folder import Saved
 from trainer.errors import UserError
-from trainer.stepping.state import TrainState
+from trainer.stepping.state import TrainState, task_variables
+from trainer.stepping.task import Task
 
 
 def snapshot(state: TrainState) -> dict[str, np.ndarray]:
     """Copies every variable to the host. This is all that training waits for when a checkpoint is saved."""
     # On a CPU .numpy() may show the variable's own memory, which the next step overwrites.
     return {path: np.array(variable.numpy()) for path, variable in state.variables_by_path().items()}
+
+
+def put_back(state: TrainState, arrays: Mapping[str, np.ndarray]) -> None:
+    """Undoes everything since `snapshot` gave these arrays."""
+    for path, variable in state.variables_by_path().items():
+        variable.assign(arrays[path])
 
 
 def restore(state: TrainState, saved: Saved) -> None:
@@ -26,15 +33,12 @@ def restore(state: TrainState, saved: Saved) -> None:
       UserError: a variable is missing, of another shape, or has no place; all of them are named.
     """
     variables = state.variables_by_path()
-    problems = [f"{p}: not in the checkpoint" for p in variables if p not in saved.arrays]
-    problems += [
-        f"{p}: in the checkpoint, but this run has no such variable" for p in saved.arrays if p not in variables
-    ]
+    arrays = _by_this_runs_names(saved.arrays, variables)
+    problems = [f"{p}: not in the checkpoint" for p in variables if p not in arrays]
+    problems += [f"{p}: in the checkpoint, but this run has no such variable" for p in arrays if p not in variables]
     for path, variable in variables.items():
-        if path in saved.arrays and tuple(variable.shape) != saved.arrays[path].shape:
-            problems.append(
-                f"{path}: {list(saved.arrays[path].shape)} in the checkpoint, {list(variable.shape)} in this run"
-            )
+        if path in arrays and tuple(variable.shape) != arrays[path].shape:
+            problems.append(f"{path}: {list(arrays[path].shape)} in the checkpoint, {list(variable.shape)} in this run")
     if problems:
         more = f"\n  … and {len(problems) - 12} more" if len(problems) > 12 else ""
         raise UserError(
@@ -44,7 +48,7 @@ def restore(state: TrainState, saved: Saved) -> None:
             "another workdir,\n  from these weights if you like: --workdir=… --config.checkpoint.warm_start=…"
         )  # fmt: skip
     for path, variable in variables.items():
-        variable.assign(saved.arrays[path])
+        variable.assign(arrays[path])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,16 +71,14 @@ class WarmStart:
 
 
 def warm_start(state: TrainState, saved: Saved, pattern: str) -> WarmStart:
-    """Takes the model's variables whose path matches, where the shape agrees; averages start from them too.
+    """Takes the models' variables whose path matches, where the shape agrees; averages start from them too.
 
     Raises:
       UserError: nothing at all was taken, with the reasons.
     """
     taken, reasons = [], {}
     variables = {p: v for p, v in state.variables_by_path().items() if p.startswith("model/")}
-    source = {p: a for p, a in saved.arrays.items() if p.startswith("model/")}
-    # A run that averaged its weights is known by the averages: they are what was evaluated.
-    source |= {"model/" + p.removeprefix("average/"): a for p, a in saved.arrays.items() if p.startswith("average/")}
+    source = _by_this_runs_names(_weights(saved), variables)
     for path, variable in variables.items():
         name = path.removeprefix("model/")
         if not re.search(pattern, name):
@@ -99,21 +101,20 @@ def warm_start(state: TrainState, saved: Saved, pattern: str) -> WarmStart:
     return result
 
 
-def load_weights(model, saved: Saved) -> None:
-    """Puts a checkpoint's weights into a model that is not trained further: the averages where there are some.
+def load_weights(task: Task, saved: Saved) -> None:
+    """Puts a checkpoint's weights into the models of a task: the averages where there are some.
 
     Raises:
-      UserError: the model has a variable that the checkpoint lacks, or of another shape.
+      UserError: the task has a variable that the checkpoint lacks, or of another shape.
     """
-    problems = []
-    for variable in model.variables:
-        array = saved.arrays.get(f"average/{variable.path}", saved.arrays.get(f"model/{variable.path}"))
+    variables = task_variables(task)
+    arrays, problems = _by_this_runs_names(_weights(saved), variables), []
+    for path, variable in variables.items():
+        array, name = arrays.get(path), path.removeprefix("model/")
         if array is None:
-            problems.append(f"{variable.path}: not in the checkpoint")
+            problems.append(f"{name}: not in the checkpoint")
         elif array.shape != tuple(variable.shape):
-            problems.append(f"{variable.path}: {list(array.shape)} there, {list(variable.shape)} here")
-        else:
-            variable.assign(array)
+            problems.append(f"{name}: {list(array.shape)} there, {list(variable.shape)} here")
     if problems:
         more = f"\n  … and {len(problems) - 8} more" if len(problems) > 8 else ""
         raise UserError(
@@ -121,4 +122,30 @@ def load_weights(model, saved: Saved) -> None:
             + "\n  ".join(problems[:8])
             + more
             + "\n  Use the config that it was trained with: config.json in its workdir."
-        )  # fmt: skip
+        )
+    for path, variable in variables.items():
+        variable.assign(arrays[path])
+
+
+def _weights(saved: Saved) -> dict[str, np.ndarray]:
+    """The models' arrays by path. A run that averaged its weights is known by the averages: they were evaluated."""
+    arrays = {p: a for p, a in saved.arrays.items() if p.startswith("model/")}
+    averages = {p.removeprefix("average/"): a for p, a in saved.arrays.items() if p.startswith("average/")}
+    return arrays | {f"model/{p}": a for p, a in averages.items()}
+
+
+def _by_this_runs_names(arrays: Mapping[str, np.ndarray], variables: Mapping) -> Mapping[str, np.ndarray]:
+    """The arrays by the paths that this process has for them.
+
+    Keras numbers layers without a name over the whole process ("conv2d_7"), so that the same model built again, in a
+    notebook, has other paths. Where nothing differs but those numbers, arrays and variables are alike in their order.
+    """
+    if arrays.keys() == variables.keys():
+        return arrays
+    there = [(_without_numbers(path), array.shape) for path, array in arrays.items()]
+    here = [(_without_numbers(path), tuple(variable.shape)) for path, variable in variables.items()]
+    return dict(zip(variables, arrays.values(), strict=True)) if there == here else arrays
+
+
+def _without_numbers(path: str) -> str:
+    return re.sub(r"_\d+(?=/|$|_)", "", path)

@@ -7,16 +7,14 @@ import os
 import secrets
 from collections.abc import Mapping
 
-from configs.reading.serialization import differences, from_json, to_json
-from configs.schema import Config
+from configs.reading.serialization import besides_of, differences, from_json, to_json
 from trainer.checkpoints import folder as checkpoint
 from trainer.distribution.strategy import Devices
 from trainer.errors import EXIT_FAILED, UserError
-from trainer.options import Options
 from trainer.reporting.records import CONFIG_FILE, write_whole
 
 
-def find_start(workdir: str, devices: Devices, tell) -> checkpoint.Saved | None:
+def find_start(workdir: str, devices: Devices, log) -> checkpoint.Saved | None:
     """The checkpoint to go on from, or None for a new run: the same one on all workers.
 
     The chief looks, names damaged newer ones and sets them aside; the others read what it has chosen.
@@ -27,29 +25,24 @@ def find_start(workdir: str, devices: Devices, tell) -> checkpoint.Saved | None:
     failure = saved = None
     if devices.chief:
         try:
-            saved = _newest(workdir, tell)
+            saved = _newest(workdir, log)
         except UserError as error:
             failure = error
         except OSError as error:
             failure = checkpoint.unreadable(workdir, error)
-    # As one number: -2 is a failure, -1 a new run.
-    chosen = int(devices.sum_over_workers(_number(saved, failure) if devices.chief else 0))
+    # Said in turn, each a sum to which the chief alone adds.
+    failed, fresh = (devices.any_worker(value) for value in (failure is not None, devices.chief and saved is None))
+    step = int(devices.sum_over_workers(saved.step if saved is not None else 0))
     if failure is not None:
         raise failure
-    if chosen == -2:
+    if failed:
         raise UserError("The chief, worker 0, could not find a checkpoint to go on from.", exit_code=EXIT_FAILED)
-    if not devices.chief and chosen >= 0:
-        saved = checkpoint.read(checkpoint.step_folder(workdir, chosen))
+    if not devices.chief and not fresh:
+        saved = checkpoint.read(checkpoint.step_folder(workdir, step))
     return saved
 
 
-def _number(saved: checkpoint.Saved | None, failure: Exception | None) -> int:
-    if failure is not None:
-        return -2
-    return -1 if saved is None else saved.step
-
-
-def _newest(workdir: str, tell) -> checkpoint.Saved | None:
+def _newest(workdir: str, log) -> checkpoint.Saved | None:
     checkpoint.tidy(workdir)
     saved, damage = checkpoint.read_newest(workdir)
     if saved is None and damage:
@@ -58,14 +51,14 @@ def _newest(workdir: str, tell) -> checkpoint.Saved | None:
             + f"\n  To start anew, move {checkpoint.folder_of(workdir)} away, or choose another workdir: --workdir=…"
         )  # fmt: skip
     for reason in damage:
-        tell(f"warning: damaged checkpoint: {reason}")
+        log(f"warning: damaged checkpoint: {reason}")
     if damage:
         checkpoint.set_aside(workdir, saved.step)
-        tell(f"warning: taking the one before instead, of step {saved.step}; the damaged are kept as *.damaged")
+        log(f"warning: taking the one before instead, of step {saved.step}; the damaged are kept as *.damaged")
     return saved
 
 
-def check_config(config: Config, options: Options, start: checkpoint.Saved | None, tell) -> None:
+def check_config(run, start: checkpoint.Saved | None) -> None:
     """Names what changed since the run began.
 
     Raises:
@@ -73,13 +66,15 @@ def check_config(config: Config, options: Options, start: checkpoint.Saved | Non
     """
     if start is None:
         return
-    path = os.path.join(options.workdir, CONFIG_FILE)
+    config, log = run.config, run.log
+    path = os.path.join(run.workdir, CONFIG_FILE)
     try:
         with open(path, encoding="utf-8") as file:
-            before = from_json(file.read())
+            text = file.read()
+        before, given_before = from_json(text), besides_of(text, "objects")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        tell(f"warning: {path} cannot be read, so the config is not compared with the one of the run: {reason}")
+        log(f"warning: {path} cannot be read, so the config is not compared with the one of the run: {reason}")
         return
     changed = differences(before, config)
     breaking = [difference for difference in changed if difference.breaks]
@@ -87,9 +82,15 @@ def check_config(config: Config, options: Options, start: checkpoint.Saved | Non
         "Go on with the old values, start elsewhere with --workdir=…, or, if you mean it, go on with the new\n"
         "  ones: --force_config"
     )
-    _refuse("another config", [f"config.{d}" for d in breaking], remedy, options, start)
+    given = run.parts.names()
+    replaced = [
+        f"{name}: was {given_before.get(name, 'the configured')}, now {given.get(name, 'the configured')}"
+        for name in sorted({*given, *given_before} - {"actions", "metrics"})
+        if given.get(name) != given_before.get(name)
+    ]
+    _refuse("another config", [*(f"config.{d}" for d in breaking), *replaced], remedy, run, start)
     for difference in changed:
-        tell(f"changed since the run began: config.{difference}")
+        log(f"changed since the run began: config.{difference}")
 
 
 def describe_data(data) -> dict[str, list]:
@@ -101,10 +102,11 @@ def describe_data(data) -> dict[str, list]:
     return {
         source.split: [len(source), hashlib.sha256("\0".join(source.names).encode()).hexdigest()]
         for source in (data.train, data.validation)
+        if source is not None
     }
 
 
-def check_data(described: Mapping, options: Options, start: checkpoint.Saved | None, tell) -> None:
+def check_data(described: Mapping, run, start: checkpoint.Saved | None) -> None:
     """Names the splits that hold other files than when the checkpoint was made.
 
     Raises:
@@ -124,28 +126,28 @@ def check_data(described: Mapping, options: Options, start: checkpoint.Saved | N
     remedy = (
         "Put the files back, start elsewhere with --workdir=…, or, if you mean it, go on with these: --force_config"
     )
-    _refuse("other data", changed, remedy, options, start)
+    _refuse("other data", changed, remedy, run, start)
     for what in changed:
-        tell(f"changed since the run began: {what}")
+        run.log(f"changed since the run began: {what}")
 
 
-def _refuse(kind: str, changed: list[str], remedy: str, options: Options, start: checkpoint.Saved) -> None:
+def _refuse(kind: str, changed: list[str], remedy: str, run, start: checkpoint.Saved) -> None:
     """Raises a UserError that lists what makes it another run, unless nothing does or --force_config allows it."""
-    if changed and not options.force_config:
+    if changed and not run.force:
         listed = "".join(f"  {what}\n" for what in changed)
-        held = f"The workdir {options.workdir!r} holds a run at step {start.step} of {kind}:"
+        held = f"The workdir {run.workdir!r} holds a run at step {start.step} of {kind}:"
         raise UserError(f"{held}\n{listed}  {remedy}")
 
 
-def write_config(config: Config, workdir: str) -> None:
+def write_config(run) -> None:
     """Leaves the config in the workdir, for the next start and for evaluation, prediction and export.
 
     Raises:
       UserError: the disk is full, or the workdir or the checkpoints in it cannot be written; exit code 1.
     """
-    path, folder = os.path.join(workdir, CONFIG_FILE), checkpoint.folder_of(workdir)
+    path, folder = os.path.join(run.workdir, CONFIG_FILE), checkpoint.folder_of(run.workdir)
     try:
-        write_whole(path, to_json(config).encode())
+        write_whole(path, to_json(run.config, objects=run.parts.names()).encode())
         if os.path.lexists(folder):
             # When the first checkpoint is due would be too late. `tidy` removes what a kill leaves of this.
             path = os.path.join(folder, f"tried.partial-{os.getpid()}")

@@ -19,17 +19,17 @@ class Saver:
       keep_best: whether the one of `host["best_step"]` stays too.
       metric: the name of the score, for best.json.
       writes: false on workers that are not the chief: they take part in reading variables and write nothing.
-      tell: called with a line of text when a save failed; training goes on and the older checkpoints are whole.
+      log: called with a line of text when a save failed; training goes on and the older checkpoints are whole.
 
     Attributes:
       last_step: of the last checkpoint begun, or restored; None after a save that failed, so that it is tried again.
     """
 
     def __init__(
-        self, workdir: str, *, keep: int, keep_best: bool, metric: str, writes: bool, tell: Callable[[str], None]
+        self, workdir: str, *, keep: int, keep_best: bool, metric: str, writes: bool, log: Callable[[str], None]
     ):
         self._workdir, self._keep, self._keep_best, self._metric = workdir, keep, keep_best, metric
-        self._writes, self._tell = writes, tell
+        self._writes, self._log = writes, log
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
         self.last_step: int | None = None
@@ -72,7 +72,7 @@ class Saver:
         step, self.last_step = self.last_step, None
         if not isinstance(failure, OSError):
             raise failure
-        self._tell(
+        self._log(
             f"warning: the checkpoint of step {step} could not be written: {failure.strerror or failure} "
             f"({failure.filename or self._workdir}). The earlier ones are whole."
         )

@@ -1,50 +1,61 @@
-"""Evaluation: every validation image once, at its own size, over all replicas and workers; pictures of the first few.
+"""Evaluation: every validation example once, at its own size, over all replicas and workers; pictures of the first few.
 
-One trace serves all sizes. The device hands back a small matrix of counts an image; the host waits for it only some
-images later, and all ratios are taken once, at the end.
+One trace serves all sizes. The device hands back a few numbers an image, and the image's arrays where a picture or a
+metric of the user's wants them; the host waits for them only some images later, and all ratios are taken once, at the
+end.
 """
 
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from configs.schema import Config
 from trainer.data import evaluation_batches
-from trainer.evaluation.metrics import Evaluation, class_ids, confusion_matrices, evaluation_of, image_counts
+from trainer.evaluation.metrics import (
+    confusion_matrices,
+    evaluation_of,
+    image_counts,
+    probabilities,
+)
+from trainer.evaluation.own_metrics import Metric, mean_of
+from trainer.evaluation.term_scores import TermScores
 from trainer.evaluation.windows import logits_function
-from trainer.models import size_multiple
 from trainer.reporting.panels import panel
+from trainer.stepping.segmentation import Segmentation, class_ids
+from trainer.stepping.task import Task
 
-# Images whose counts may still be on the device: enough to keep it busy, few enough to hold.
+# Images whose numbers may still be on the device: enough to keep it busy, few enough to hold.
 _IN_FLIGHT = 16
+
+Evaluate = Callable[..., "tuple[object, dict[str, np.ndarray]] | None"]
 
 
 def make_evaluator(
-    model, datasets, config: Config, strategy=None, *, objective: Callable | None = None
-) -> Callable[..., tuple[Evaluation, dict[str, np.ndarray]] | None]:
-    """Compiles the evaluation of a model once, to be called as often as wanted.
+    task: Task, datasets, config: Config, strategy=None, *, metrics: Sequence[Metric] = (),
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Evaluate:
+    """Compiles the evaluation of a task once, to be called as often as wanted.
 
     Args:
-      model: float32 images `[1, height, width, channels]`, 0..255, to float32 logits `[1, height, width, outputs]`;
-        built, in the strategy's scope. It is evaluated with the weights it has at the call.
+      task: built, in the strategy's scope. It is evaluated with the weights it has at the call.
       datasets: has `validation` (a source with `names`), `classes` and `void_id`.
       config: `data` and `evaluate` are read.
       strategy: a `tf.distribute` strategy; None is the current one.
-      objective: (labels int32 `[1, height, width]`, logits `[1, height, width, outputs]`) -> a value whose `total` is
-        the image's loss; the mean over images is reported as `Evaluation.loss`.
+      metrics: the user's.
+      progress: called with the images done and all there are, after each round.
 
     Returns:
-      A function that returns the scores and the panels, tag -> RGB uint8 `[h, w, 3]`, of the first
-      `config.evaluate.panels` images that this process sees. Every worker must call it; each gets the same scores. Its
-      argument `stop` is asked before each image, and has to answer alike on all workers; when it says yes the function
-      returns None.
+      A function that returns the scores (an `Evaluation`, or `TermScores` of a task that is no segmentation) and the
+      panels, tag -> RGB uint8 `[h, w, 3]`, of the first `config.evaluate.panels` images that this process sees. Every
+      worker must call it; each gets the same scores. Its argument `stop` is asked before each image, and has to answer
+      alike on all workers; when it says yes the function returns None.
     """
     strategy = strategy or tf.distribute.get_strategy()
-    source, classes = datasets.validation, len(datasets.classes)
+    source = datasets.validation
     contexts = []
 
     def local_batches(context):
@@ -61,100 +72,161 @@ def make_evaluator(
 
     batches = strategy.distribute_datasets_from_function(local_batches)
     workers, replicas = contexts[0].num_input_pipelines, contexts[0].num_replicas_in_sync
-    steps = -(-len(source) // replicas)
-    logits_of = logits_function(model, config, size_multiple(config))
-
-    def count_image(batch):
-        image, label = batch["image"], batch["label"]
-        logits = logits_of(image)
-        prediction = class_ids(logits)
-        found = {
-            "index": batch["index"][0],
-            "valid": batch["valid"][0] > 0,
-            "confusion": confusion_matrices(label, prediction, classes, datasets.void_id)[0],
-            "loss": tf.constant(0.0),
-            "image": image[0],
-            "label": label[0],
-            "prediction": prediction[0],
-        }
-        if objective is not None:
-            found["loss"] = tf.cast(objective(label, logits).total, tf.float32)
-        return found
+    rounds = -(-len(source) // replicas)
+    segments = isinstance(task, Segmentation)
+    per_image = [metric for metric in metrics if not metric.of_confusion]
+    pictures_wanted = config.evaluate.panels if segments else 0
+    with_probabilities = any("probabilities" in metric.parameters for metric in per_image)
+    score_image = _segmentation(task, datasets, config, with_probabilities) if segments else _terms(task)
 
     @tf.function(input_signature=[batches.element_spec])
-    def count_images(batch):
-        return strategy.run(count_image, args=(batch,))
+    def score_images(batch):
+        return strategy.run(score_image, args=(batch,))
 
     def evaluate(stop: Callable[[], bool] = lambda: False):
-        tally = _Tally(len(source), classes)
-        pictures = {}
+        tally = _Tally(len(source), len(datasets.classes) if segments else 0, per_image)
+        pictures: dict[str, np.ndarray] = {}
         in_flight = collections.deque()
         iterator = iter(batches)
-        for _ in range(steps):
+        for done in range(rounds):
             if stop():
                 return None
-            found = count_images(next(iterator))
-            local = {name: strategy.experimental_local_results(value) for name, value in found.items()}
-            for replica in range(len(local["index"])):
-                one = {name: values[replica] for name, values in local.items()}
-                if len(pictures) < config.evaluate.panels and one["valid"]:
-                    tag = f"panels/{source.names[int(one['index'])]}"
+            found = score_images(next(iterator))
+            local = {
+                part: {name: strategy.experimental_local_results(value) for name, value in values.items()}
+                for part, values in found.items()
+            }
+            for replica in range(replicas // workers):
+                image = _of_replica(local, replica)
+                if len(pictures) < pictures_wanted and image["numbers"]["valid"]:
+                    tag = f"panels/{source.names[int(image['numbers']['index'])]}"
                     pictures[tag] = panel(
-                        *(one[name].numpy() for name in ("image", "label", "prediction")),
+                        *(image["arrays"][name].numpy() for name in ("image", "label", "prediction")),
                         classes=datasets.classes,
                         void_id=datasets.void_id,
                     )
-                in_flight.append({name: one[name] for name in ("index", "valid", "confusion", "loss")})
+                if not per_image:
+                    image["arrays"] = {}
+                in_flight.append(image)
             while len(in_flight) > _IN_FLIGHT:
-                tally.add(**in_flight.popleft())
-        for one in in_flight:
-            tally.add(**one)
+                tally.add(datasets, **in_flight.popleft())
+            progress(min((done + 1) * replicas, len(source)), len(source))
+        for image in in_flight:
+            tally.add(datasets, **image)
         if workers > 1:
             tally.sum_over_workers(strategy, replicas // workers)
-        return tally.evaluation(datasets.classes, source.names, config, with_loss=objective is not None), pictures
+        return tally.scores(datasets.classes, source.names, config, metrics), pictures
 
-    evaluate.trace_count = count_images.experimental_get_tracing_count
+    evaluate.trace_count = score_images.experimental_get_tracing_count
     return evaluate
 
 
-class _Tally:
-    """What this process has counted, by the image's index."""
+def _of_replica(local: Mapping, replica: int) -> dict:
+    return {part: {name: values[replica] for name, values in local[part].items()} for part in local}
 
-    def __init__(self, images: int, classes: int):
+
+def _segmentation(task: Segmentation, datasets, config: Config, with_probabilities: bool):
+    classes = len(datasets.classes)
+    logits_of = logits_function(task.model, config)
+
+    def score_image(batch):
+        label = batch["label"]
+        logits = logits_of(batch)
+        prediction = class_ids(logits)
+        terms = task.objective(label, logits, batch)
+        numbers = {
+            "index": batch["index"][0],
+            "valid": batch["valid"][0] > 0,
+            "confusion": confusion_matrices(label, prediction, classes, datasets.void_id)[0],
+            "loss": tf.cast(tf.add_n([tf.cast(term, tf.float32) for term in terms.values()]), tf.float32),
+        }
+        arrays = {key: value[0] for key, value in batch.items() if key not in ("index", "valid", "size")}
+        arrays["prediction"] = prediction[0]
+        if with_probabilities:
+            arrays["probabilities"] = probabilities(logits)[0]
+        return {"numbers": numbers, "arrays": arrays}
+
+    return score_image
+
+
+def _terms(task: Task):
+    def score_image(batch):
+        terms = task.losses(batch, training=False)
+        values = {name: tf.reduce_mean(tf.cast(term, tf.float32)) for name, term in terms.items()}
+        numbers = {"index": batch["index"][0], "valid": batch["valid"][0] > 0, "loss": tf.add_n(list(values.values()))}
+        numbers |= {f"term/{name}": value for name, value in values.items()}
+        arrays = {key: value[0] for key, value in batch.items() if key not in ("index", "valid", "size")}
+        prediction = task.predict(batch)
+        arrays["prediction"] = prediction[0] if tf.is_tensor(prediction) else tf.zeros([])
+        return {"numbers": numbers, "arrays": arrays}
+
+    return score_image
+
+
+class _Tally:
+    """What this process has counted, by the image's index; `classes` is 0 for a task that is no segmentation."""
+
+    def __init__(self, images: int, classes: int, per_image: Sequence[Metric]):
+        self._per_image, self._classes = per_image, classes
         self.seen = np.zeros([images], np.int64)
         self.counts = np.zeros([images, classes, 3], np.int64)
         self.confusion = np.zeros([classes, classes], np.int64)
         self.losses = np.zeros([images], np.float64)
+        self.own = np.zeros([images, len(per_image)], np.float64)
+        self.terms: dict[str, np.ndarray] = {}
 
-    def add(self, *, index, valid, confusion, loss) -> None:
-        if valid:
-            position = int(index)
-            self.seen[position] += 1
-            self.counts[position] = image_counts(confusion.numpy())
-            self.confusion += confusion.numpy()
-            self.losses[position] = float(loss)
+    def add(self, datasets, *, numbers: Mapping, arrays: Mapping) -> None:
+        if not numbers["valid"]:
+            return
+        position = int(numbers["index"])
+        self.seen[position] += 1
+        self.losses[position] = float(numbers["loss"])
+        if self._classes:
+            confusion = numbers["confusion"].numpy()
+            self.counts[position] = image_counts(confusion)
+            self.confusion += confusion
+        for name, value in numbers.items():
+            if name.startswith("term/"):
+                self.terms.setdefault(name[5:], np.zeros_like(self.losses))[position] = float(value)
+        if self._per_image:
+            values = {key: value.numpy() for key, value in arrays.items()}
+            values |= {"classes": tuple(datasets.classes), "void_id": datasets.void_id}
+            self.own[position] = [metric.of_image(values) for metric in self._per_image]
 
     def sum_over_workers(self, strategy, local_replicas: int) -> None:
-        for name in ("seen", "counts", "confusion", "losses"):
-            values = getattr(self, name)
-
-            def first_replica_only(context, values=values):
+        def total(values):
+            def first_replica_only(context):
                 first = context.replica_id_in_sync_group % local_replicas == 0
                 return tf.constant(values if first else np.zeros_like(values))
 
             spread = strategy.experimental_distribute_values_from_function(first_replica_only)
-            setattr(self, name, strategy.reduce(tf.distribute.ReduceOp.SUM, spread, axis=None).numpy())
+            return strategy.reduce(tf.distribute.ReduceOp.SUM, spread, axis=None).numpy()
 
-    def evaluation(self, classes, names, config: Config, *, with_loss: bool) -> Evaluation:
+        for name in ("seen", "counts", "confusion", "losses", "own"):
+            setattr(self, name, total(getattr(self, name)))
+        self.terms = {name: total(values) for name, values in sorted(self.terms.items())}
+
+    def scores(self, classes, names, config: Config, metrics: Sequence[Metric]):
         twice = [names[i] for i in np.flatnonzero(self.seen > 1)]
         if twice:
             raise RuntimeError(f"{len(twice)} validation images were counted more than once: {', '.join(twice[:5])}.")
         seen = np.flatnonzero(self.seen)
+        columns = zip(self._per_image, self.own[seen].T, strict=True)
+        values = {metric.name: mean_of(column) for metric, column in columns}
+        if not self._classes:
+            return TermScores(
+                images=len(seen),
+                loss=mean_of(self.losses[seen]),
+                terms={name: mean_of(column[seen]) for name, column in self.terms.items()},
+                metrics=values,
+            )
+        values |= {metric.name: metric.of_counts(self.confusion) for metric in metrics if metric.of_confusion}
         return evaluation_of(
             self.counts[seen],
             self.confusion,
             classes,
             chosen=config.evaluate.classes,
             names=[names[i] for i in seen],
-            losses=self.losses[seen] if with_loss else (),
+            losses=self.losses[seen],
+            metrics={metric.name: values[metric.name] for metric in metrics},
         )

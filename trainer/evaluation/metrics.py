@@ -26,23 +26,10 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.reporting.terminal import evaluation_table
+from trainer.stepping.segmentation import class_ids
 
 # Images named in `Evaluation.worst`.
 WORST_IMAGES = 10
-
-
-def class_ids(logits):
-    """The predicted class of each pixel.
-
-    Args:
-      logits: float `[batch, height, width, outputs]`; one output is the logit of class 1 of two (a sigmoid's).
-
-    Returns:
-      int32 `[batch, height, width]`. A logit of exactly 0 is class 0, as the first of two equal softmax logits is.
-    """
-    if logits.shape[-1] == 1:
-        return tf.cast(logits[..., 0] > 0, tf.int32)
-    return tf.argmax(logits, axis=-1, output_type=tf.int32)
 
 
 def probabilities(logits):
@@ -135,16 +122,19 @@ class Evaluation:
     loss: float = math.nan
     # (name, Dice averaged over the scored classes) of the images with the lowest scores, lowest first.
     worst: tuple[tuple[str, float], ...] = ()
+    # The user's metrics by name.
+    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def score(self, metric: str) -> float:
         """The score that `config.evaluate.metric` names. NaN when no image counts for any scored class."""
-        return float(getattr(self, metric))
+        return float(self.metrics[metric] if metric in self.metrics else getattr(self, metric))
 
     def scalars(self, prefix: str = "eval/") -> dict[str, float]:
         """Tag -> value for TensorBoard and `metrics.jsonl`; what is NaN (nothing counted) is left out."""
         values = {name: getattr(self, name) for name in ("mean_dice", "mean_iou", "pixel_accuracy", "loss")}
         values |= {f"dice/{name}": value for name, value in self.dice.items()}
         values |= {f"iou/{name}": value for name, value in self.iou.items()}
+        values |= self.metrics
         return {prefix + name: value for name, value in values.items() if not math.isnan(value)}
 
     def to_dict(self) -> dict:
@@ -165,6 +155,7 @@ def evaluation_of(
     chosen: Sequence[str] = (),
     names: Sequence[str] = (),
     losses: Sequence[float] = (),
+    metrics: Mapping[str, float] | None = None,
 ) -> Evaluation:
     """Scores from each image's counts.
 
@@ -175,6 +166,7 @@ def evaluation_of(
       chosen: `config.evaluate.classes`.
       names: the images' names, for the list of the worst.
       losses: the images' losses.
+      metrics: the user's, by name.
     """
     classes = tuple(classes)
     scored = scored_classes(classes, chosen)
@@ -209,4 +201,5 @@ def evaluation_of(
         confusion=tuple(tuple(int(pixels) for pixels in row) for row in confusion),
         loss=math.fsum(losses) / len(losses) if len(losses) else math.nan,
         worst=tuple(worst[:WORST_IMAGES]),
+        metrics=dict(metrics or {}),
     )

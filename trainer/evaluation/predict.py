@@ -14,7 +14,7 @@ import collections
 import dataclasses
 import glob
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -23,10 +23,10 @@ from PIL import Image
 from configs.schema import Config
 from trainer.data import decode_image
 from trainer.errors import UserError
-from trainer.evaluation.metrics import class_ids
 from trainer.evaluation.windows import logits_function
-from trainer.models import size_multiple
 from trainer.reporting.panels import class_colors, overlay
+from trainer.stepping.segmentation import Segmentation, class_ids
+from trainer.stepping.task import Task
 
 # In a folder files of these names are taken; a file named by itself or by a glob is tried whatever its name.
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
@@ -97,11 +97,46 @@ def predict(
     return failures
 
 
+def are_paths(images) -> bool:
+    """Whether images are given by the names of files."""
+    if isinstance(images, (str, os.PathLike)):
+        raise UserError(f"predict takes a list of paths: [{os.fspath(images)!r}].")
+    return not hasattr(images, "shape") and len(images) > 0 and all(isinstance(i, (str, os.PathLike)) for i in images)
+
+
+def predict_arrays(task: Task, images, config: Config):
+    """Predicts images that are arrays.
+
+    Args:
+      task: with its weights.
+      images: `[batch, height, width, channels]`, or a list of `[height, width, channels]`, values as in training; or a
+        mapping of such arrays by the names of the model's inputs.
+      config: as for `predict`.
+
+    Returns:
+      int32 class ids `[height, width]` for each, in a list, or stacked where an array came in; of a task that is no
+      segmentation what its `predict` gives, likewise.
+    """
+    batches = images if isinstance(images, Mapping) else {"image": images}
+    count = len(next(iter(batches.values())))
+    segments, results = isinstance(task, Segmentation), []
+    logits_of = logits_function(task.model, config) if segments else None
+    compute = tf.function(
+        (lambda batch: class_ids(logits_of(batch))) if segments else task.predict, reduce_retracing=True
+    )
+    for i in range(count):
+        batch = {key: tf.convert_to_tensor(np.asarray(values[i])[None]) for key, values in batches.items()}
+        batch["image"] = tf.cast(batch["image"], tf.float32)
+        result = compute(batch)
+        results.append(tf.nest.map_structure(lambda value: value[0].numpy(), result))
+    return np.stack(results) if hasattr(next(iter(batches.values())), "shape") and count and segments else results
+
+
 def _compiled(model, config: Config):
     """float32 image `[1, h, w, channels]` of any size -> int32 ids `[1, h, w]`, in one trace."""
-    logits_of = logits_function(model, config, size_multiple(config))
+    logits_of = logits_function(model, config)
     image = tf.TensorSpec([1, None, None, config.data.channels], tf.float32)
-    return tf.function(lambda image: class_ids(logits_of(image)), input_signature=[image])
+    return tf.function(lambda image: class_ids(logits_of({"image": image})), input_signature=[image])
 
 
 def find_images(inputs: Sequence[str], output_dir: str = "") -> tuple[dict[str, str], list[Failure]]:

@@ -9,6 +9,9 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from trainer.models.build import size_multiple
+from trainer.models.inputs import call_model, fixed_size, input_names
+
 
 def main_logits(outputs):
     """The full-resolution logits of a model that may return a list (deep supervision: full resolution first)."""
@@ -115,13 +118,31 @@ def whole_logits(apply: Callable, image, multiple: int):
     return tf.cast(logits, tf.float32)[:, :height, :width]
 
 
-def logits_function(model, config, multiple: int) -> Callable:
-    """As the config says: images float32 `[1, h, w, channels]` of any size -> logits float32 `[1, h, w, outputs]`."""
+def logits_function(model, config) -> Callable:
+    """As the config says: a batch of one image of any size -> logits float32 `[1, h, w, outputs]`.
+
+    A batch is a mapping with "image", float32 `[1, h, w, channels]`, or with all inputs of a model of several.
+    """
     outputs = 1 if config.model.outputs == "sigmoid" else len(config.data.classes)
+    multiple, names = size_multiple(config), input_names(model)
+    if len(names) > 1:
+        return lambda batch: _whole_of_several(model, batch, names, multiple)
 
     def apply(image):
         return main_logits(model(image, training=False))
 
-    if any(config.evaluate.tile):
-        return lambda image: tiled_logits(apply, image, config.evaluate.tile, config.evaluate.tile_overlap, outputs)
-    return lambda image: whole_logits(apply, image, multiple)
+    tile = fixed_size(model) or config.evaluate.tile
+    if any(tile):
+        overlap = min(config.evaluate.tile_overlap, min(tile) - 1)
+        return lambda batch: tiled_logits(apply, batch["image"], tile, overlap, outputs)
+    return lambda batch: whole_logits(apply, batch["image"], multiple)
+
+
+def _whole_of_several(model, batch, names, multiple: int):
+    """A model of several inputs sees the image whole; inputs of its height and width are padded alike."""
+    shape = tf.shape(batch["image"])
+    height, width = rounded_up(shape[1], multiple), rounded_up(shape[2], multiple)
+    spatial = {name for name in names if batch[name].shape.rank == 4}
+    inputs = {name: padded_to(batch[name], height, width) if name in spatial else batch[name] for name in names}
+    logits = main_logits(call_model(model, inputs, training=False))
+    return tf.cast(logits, tf.float32)[:, : shape[1], : shape[2]]

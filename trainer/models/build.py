@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import traceback
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -13,9 +14,10 @@ from configs.schema import Config
 from trainer.errors import EXIT_FAILED, UserError
 from trainer.models.check import check_model
 from trainer.models.encoder_unet import encoder_unet
+from trainer.models.inputs import fixed_size, input_names
 from trainer.models.synchronization import synchronize
 from trainer.models.unet import unet
-from trainer.parts import load_attribute
+from trainer.parts import name_of, resolve
 
 _BUILT_IN = {"unet": unet, "encoder_unet": encoder_unet}
 
@@ -30,40 +32,58 @@ def logits_per_pixel(config: Config) -> int:
     return 1 if config.model.outputs == "sigmoid" else len(config.data.classes)
 
 
-def build_model(config: Config, *, policy: str = "float32", replicas: int = 1) -> keras.Model:
+def build_model(config: Config, model: Any = None, *, policy: str = "float32", replicas: int = 1) -> keras.Model:
     """Builds the model under a dtype policy; call it inside the strategy's scope.
 
+    Args:
+      config: `model`, `data.classes` and `data.channels` are read.
+      model: a `keras.Model`, which is taken as it is, or a function or class that gives one; None takes
+        `config.model.name`.
+      policy: Keras's dtype policy for what is built here.
+      replicas: with more than one, batch statistics are synchronised.
+
     Returns:
-      A built model from float32 images `[batch, height, width, channels]` with values 0..255 to float32 logits
+      A built model from float32 images `[batch, height, width, channels]` to float32 logits
       `[batch, height, width, outputs]`.
 
     Raises:
       UserError: the name leads nowhere, the function fails to return a Keras model, the model is not built, has no
         trainable variable, or its output does not have the shape of logits.
     """
-    outputs = logits_per_pixel(config)
-    with _dtype_policy(policy):
-        if config.model.name in _BUILT_IN:
-            model = _BUILT_IN[config.model.name](config.model, config.data.channels, outputs, synchronized=replicas > 1)
-        else:
-            function = load_attribute(config.model.name, "config.model.name")
-            model = _call(function, config, dict(input_channels=config.data.channels, outputs=outputs))
-            if replicas > 1 and isinstance(model, keras.Model):
-                synchronize(model)
-            _check_users_model(model, config, outputs)
-    return model
+    outputs, channels = logits_per_pixel(config), config.data.channels
+    if model is None and config.model.name in _BUILT_IN:
+        with dtype_policy(policy):
+            return _BUILT_IN[config.model.name](config.model, channels, outputs, synchronized=replicas > 1)
+    field = "config.model.name" if model is None else "model"
+    part = resolve(config.model.name if model is None else model, field, _BUILT_IN)
+    name = name_of(config.model.name if model is None else model)
+    if not isinstance(part, keras.Model):
+        given = {**dict(input_channels=channels, outputs=outputs), **config.model.options}
+        with dtype_policy(policy), fresh_names():
+            part = _call(part, f"{field}={name!r}", given, optional=model is not None)
+    if replicas > 1 and isinstance(part, keras.Model):
+        synchronize(part)
+    _check_users_model(part, name, config, outputs)
+    return part
 
 
-def _call(function, config: Config, given: dict):
-    """Calls the user's function; what it takes is told where that is not what it is given."""
-    given = {**given, **config.model.options}
+def _call(function, what: str, given: dict, *, optional: bool):
+    """Calls the user's function; where that is not what it is given, the message says what it takes.
+
+    `optional`: a function handed over as an object need not take what it is given.
+    """
     try:
-        inspect.signature(function).bind(**given)
+        signature = inspect.signature(function)
+        names = signature.parameters.values()
+        if optional and not any(p.kind is p.VAR_KEYWORD for p in names):
+            given = {key: value for key, value in given.items() if key in signature.parameters}
+        signature.bind(**given)
     except TypeError as error:
         called = ", ".join(f"{name}={value!r}" for name, value in given.items())
         raise UserError(
-            f"config.model.name={config.model.name!r}: {error}. It is called as {function.__name__}({called}).\n"
-            f"  Write it as: def {function.__name__}({', '.join(given)}); further arguments come from config.model.options."  # noqa: E501
+            f"{what}: {error}. It is called as {function.__name__}({called}).\n"
+            f"  Write it as: def {function.__name__}({', '.join(given)}); further arguments come from "
+            "config.model.options."
         ) from error
     except ValueError:
         pass  # a callable without a signature: the call itself will tell
@@ -76,33 +96,33 @@ def _call(function, config: Config, given: dict):
         source = inspect.getsourcefile(inspect.unwrap(function)) if inspect.isroutine(function) else None
         frame = ([f for f in frames if f.filename == source] or frames)[-1]
         raise UserError(
-            f"config.model.name={config.model.name!r}: {frame.filename}:{frame.lineno} raised {type(error).__name__}: "
-            f"{error}\n    {frame.line}",
+            f"{what}: {frame.filename}:{frame.lineno} raised {type(error).__name__}: {error}\n    {frame.line}",
             exit_code=EXIT_FAILED,
         ) from error
 
 
-def _check_users_model(model, config: Config, outputs: int) -> None:
-    name = config.model.name
+def _check_users_model(model, name: str, config: Config, outputs: int) -> None:
     if not isinstance(model, keras.Model):
         raise UserError(
             f"{name} returned {type(model).__name__}, not a keras.Model. Return the model itself: "
             "`return keras.Model(inputs, logits)`."
         )
     side = max(64, size_multiple(config))
-    shape = (1, side, side, config.data.channels)
+    height, width = fixed_size(model) or (side, side)
+    shape = (1, height, width, config.data.channels)
     if not model.built:
         # A subclassed model makes its variables at its first call; here, inside the scope, is the place for it.
         model(keras.ops.zeros(shape, "float32"))
     check_model(model, tf.distribute.get_strategy())
+    if len(input_names(model)) > 1:
+        return  # Of what shape the other inputs are, the examples say.
     spec = model.compute_output_spec(keras.KerasTensor(shape, "float32"))
     specs = spec if isinstance(spec, (list, tuple)) else [spec]
     got = tuple(getattr(specs[0], "shape", ()))
-    if got != (1, side, side, outputs):
+    if got != (1, height, width, outputs):
         raise UserError(
-            f"{name} maps images {shape} to {got}, but the loss needs logits "
-            f"{(1, side, side, outputs)}: one for each of the "
-            f"{outputs} output channel(s) at each pixel.\n  End the model with: "
+            f"{name} maps images {shape} to {got}, but the loss needs logits {(1, height, width, outputs)}: one for "
+            f"each of the {outputs} output channel(s) at each pixel.\n  End the model with: "
             f"keras.layers.Conv2D({outputs}, 1, dtype='float32')"
         )
     if specs[0].dtype != "float32":
@@ -113,7 +133,7 @@ def _check_users_model(model, config: Config, outputs: int) -> None:
 
 
 @contextlib.contextmanager
-def _dtype_policy(name: str):
+def dtype_policy(name: str):
     """Keras reads the global policy when a layer is made; it is put back for whoever builds next."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
@@ -121,3 +141,17 @@ def _dtype_policy(name: str):
         yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+@contextlib.contextmanager
+def fresh_names():
+    """Layers made inside are numbered from one, so that a model's paths are the same in every process."""
+    # Keras has no public way to its counters but `clear_session`, which takes the user's other models' names, too.
+    from keras.src.backend.common import global_state
+
+    counters = global_state.get_global_attribute("object_name_uids", default=None)
+    global_state.set_global_attribute("object_name_uids", None)
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute("object_name_uids", counters)

@@ -6,6 +6,8 @@ without text; XLA over several replicas in "merge_call called while defining a n
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import keras
 import tensorflow as tf
 
@@ -13,8 +15,8 @@ from configs.schema import Config
 from trainer.errors import UserError, numbered
 
 
-def check_model(model: keras.Model, strategy: tf.distribute.Strategy) -> None:
-    """Looks at a model that is about to be trained.
+def check_model(model: keras.Model, strategy: tf.distribute.Strategy, *, trained: bool = True) -> None:
+    """Looks at a model that is about to be trained, or, where `trained` is false, to be used beside it.
 
     Raises:
       UserError: it is not built, nothing of it is trainable, or its variables were made outside the strategy's scope.
@@ -24,7 +26,7 @@ def check_model(model: keras.Model, strategy: tf.distribute.Strategy) -> None:
             f"The model {model.name!r} is not built: it has no variables yet, so there is nothing to train.\n"
             "  Build it before training: model.build((None, None, None, 3)), or call it once on a batch of zeros."
         )
-    if not model.trainable_variables:
+    if trained and not model.trainable_variables:
         frozen = [layer.name for layer in model.layers if not layer.trainable]
         raise UserError(
             f"The model {model.name!r} has {len(model.variables)} variables and none of them is trainable"
@@ -34,15 +36,16 @@ def check_model(model: keras.Model, strategy: tf.distribute.Strategy) -> None:
     outside = [v.path for v in model.variables if not strategy.extended.variable_created_in_scope(v.value)]
     if outside:
         shown = ", ".join(outside[:3]) + (", …" if len(outside) > 3 else "")
+        count = f"{len(outside)} of {len(model.variables)} variables of the model {model.name!r}"
         raise UserError(
-            f"{len(outside)} of {len(model.variables)} variables of the model {model.name!r} were made outside the scope "  # noqa: E501
-            f"of {type(strategy).__name__} ({shown}), so that its {strategy.num_replicas_in_sync} replicas have no copies "  # noqa: E501
-            "of them.\n  Make the layers inside the function that config.model.name names, which is called inside the "
-            "scope; not at the top of a module, and not in a cache that lives longer than the call."
+            f"{count} were made outside the scope of {type(strategy).__name__} ({shown}), so that its "
+            f"{strategy.num_replicas_in_sync} replicas have no copies of them.\n  Make the layers inside a function, "
+            "which is called inside the scope: model=build_model (without brackets), or the function that "
+            "config.model.name names; not at the top of a module, and not in a cache that lives longer than the call."
         )
 
 
-def check_compiled(config: Config, model: keras.Model, batchwide: bool, replicas: int) -> None:
+def check_compiled(config: Config, models: Iterable[keras.Model], batchwide: bool, replicas: int) -> None:
     """Refuses XLA for a step that waits for other replicas in its middle: XLA compiles no message between them.
 
     Raises:
@@ -50,7 +53,9 @@ def check_compiled(config: Config, model: keras.Model, batchwide: bool, replicas
     """
     if not config.train.jit_compile or replicas == 1:
         return
-    synchronized = [layer.name for layer in _layers(model) if getattr(layer, "synchronized", False)]
+    synchronized = [
+        layer.name for model in models for layer in _layers(model) if getattr(layer, "synchronized", False)
+    ]
     reasons = []
     if synchronized:
         reasons.append(

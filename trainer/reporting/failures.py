@@ -15,18 +15,18 @@ from trainer import guard
 from trainer.data import data_error_from, training_batches
 from trainer.errors import EXIT_FAILED, UserError
 from trainer.guard.moved import moved_names
-from trainer.run import Run
 
 _OURS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
-def explain_failure(error: Exception, run: Run, stream: TextIO | None = None) -> UserError | None:
+def explain_failure(error: Exception, run, stream: TextIO | None = None, batch=None) -> UserError | None:
     """Turns an exception out of the training loop into what the user can put right, or None where it is not theirs.
 
     Args:
       error: as it came out of `tf.function`, which wraps what is raised while tracing.
-      run: its model, objective and data are used to run the first batch again under the guard.
+      run: its task and data are used to run the first batch again under the guard.
       stream: where the text will be written; standard error if nothing else is said. A terminal gets colours.
+      batch: the global batch at hand where it is not the pipeline's.
     """
     for inner in _chain(error):
         if isinstance(inner, guard.MissingGradientError) and hasattr(inner, "report"):
@@ -42,17 +42,22 @@ def explain_failure(error: Exception, run: Run, stream: TextIO | None = None) ->
     if bad_file is not None:
         return bad_file
     if run.config.guard.missing != "off" and _is_of_the_users(error):
-        batch = next(iter(training_batches(run.data.train, run.config, start_step=0, steps=1)))
+        batch = batch or next(iter(training_batches(run.data.train, run.config, start_step=0, steps=1)))
         report = guard.explain_exception(error, run.forward_loss(batch), run.state.trainable)
         if report is not None and not report.ok:
             return _before_the_first_step(report, run, stream)
     return _users_own(error)
 
 
-def _before_the_first_step(report: guard.Report, run: Run, stream: TextIO | None) -> UserError:
-    end = f"Nothing was trained: step {run.step()}, loss {run.objective.name}."
+def _before_the_first_step(report: guard.Report, run, stream: TextIO | None) -> UserError:
+    end = f"Nothing was trained: step {run.current_step}, {_what(run)}."
     text = f"{report.shown_on(stream or sys.stderr)}\n\n{end}"
     return UserError(text, exit_code=EXIT_FAILED, markdown=report.to_markdown())
+
+
+def _what(run) -> str:
+    objective = getattr(run.task, "objective", None)
+    return f"loss {objective.name}" if objective is not None else f"task {type(run.task).__name__}"
 
 
 def _is_of_the_users(error: Exception) -> bool:

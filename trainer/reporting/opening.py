@@ -4,42 +4,65 @@ from __future__ import annotations
 
 import math
 
+from configs.reading import validation
 from configs.schema import Config
 from trainer.distribution.strategy import Devices
 from trainer.reporting import terminal
-from trainer.stepping.intervals import Plan
-from trainer.stepping.precision import Precision
+from trainer.stepping.intervals import Intervals
+from trainer.stepping.segmentation import Segmentation
 
 
-def opening_text(config: Config, data, plan: Plan, model, devices: Devices, precision: Precision, workdir: str) -> str:
-    """The opening summary: data, classes, model and parameters, loss, devices and precision with the reasons, steps."""
-    train, validation = len(data.train), len(data.validation)
-    source = config.data.source
-    source = {"nuclei": "nuclei (embedded)", "tfds": config.data.name, "folder": config.data.path}.get(source, source)
-    count = sum(_size(v) for v in model.weights)
-    trainable = sum(_size(v) for v in model.trainable_weights)
+def opening_text(run) -> str:
+    """The opening summary: data, classes, models, loss, devices and precision with the reasons, steps."""
+    config, data = run.config, run.data
+    models = list(run.task.models().values())
     return terminal.opening(
         name=config.name,
-        data=f"{source}: {train} training and {validation} validation images",
+        data=_data_text(run),
         classes=data.classes,
-        model=_model_text(config),
-        parameters=count,
-        trainable_parameters=trainable,
-        loss=_loss_text(config),
-        devices=devices.reason,
-        precision=precision.reason,
-        steps=_steps_text(config, plan, devices),
-        workdir=workdir,
-        more=[*_notes(config, devices), *(("note", note) for note in data.notes)],
+        model=_model_text(run),
+        parameters=sum(_size(v) for model in models for v in model.weights),
+        trainable_parameters=sum(_size(v) for v in run.state.trainable),
+        loss=_loss_text(run),
+        devices=run.devices.reason,
+        precision=run.precision.reason,
+        steps=_steps_text(config, run.intervals, run.devices),
+        workdir=run.workdir,
+        more=[*_parts(run), *_notes(config, run.devices), *(("note", note) for note in data.notes), *_unread(run)],
     )
+
+
+def _data_text(run) -> str:
+    config, data = run.config, run.data
+    source = config.data.source
+    named = {"nuclei": "nuclei (embedded)", "tfds": config.data.name, "folder": config.data.path}
+    title = named.get(source, source) if run.parts.data is None else run.parts.names()["data"]
+    validation = len(data.validation) if data.validation is not None else "no"
+    return f"{title}: {len(data.train)} training and {validation} validation images"
+
+
+def _parts(run) -> list[tuple[str, str]]:
+    """What was handed over as an object beside data, model and loss."""
+    names = run.parts.names()
+    shown = {name: names[name] for name in ("optimizer", "schedule", "metrics", "augment", "actions") if name in names}
+    return [(name, ", ".join(value) if isinstance(value, (list, dict)) else value) for name, value in shown.items()]
+
+
+def _unread(run) -> list[tuple[str, str]]:
+    given = set(run.parts.names())
+    return [("not read", f"config.{problem.text}") for problem in validation.unread(run.config, given=given)]
 
 
 def _size(variable) -> int:
     return math.prod(variable.shape)
 
 
-def _model_text(config: Config) -> str:
-    model = config.model
+def _model_text(run) -> str:
+    model, task = run.config.model, run.task
+    if not isinstance(task, Segmentation):
+        return f"{type(task).__name__} with {', '.join(task.models())}"
+    if run.parts.model is not None:
+        return f"{task.model.name} ({run.parts.names()['model']})"
     if model.name == "unet":
         return f"unet, width {model.width}, depth {model.depth}"
     if model.name == "encoder_unet":
@@ -47,7 +70,12 @@ def _model_text(config: Config) -> str:
     return model.name
 
 
-def _loss_text(config: Config) -> str:
+def _loss_text(run) -> str:
+    config = run.config
+    if not isinstance(run.task, Segmentation):
+        return "as the task says"
+    if run.parts.loss is not None:
+        return run.parts.names()["loss"]
     names = config.loss.name.split("+")
     weights = config.loss.weights or (1.0,) * len(names)
     return " + ".join(
@@ -55,12 +83,12 @@ def _loss_text(config: Config) -> str:
     )
 
 
-def _steps_text(config: Config, plan: Plan, devices: Devices) -> str:
-    text = f"{plan.total:,} steps of {plan.batch_size} images ({plan.epochs:.1f} epochs)"
+def _steps_text(config: Config, intervals: Intervals, devices: Devices) -> str:
+    text = f"{intervals.total:,} steps of {intervals.batch_size} images ({intervals.epochs:.1f} epochs)"
     if config.train.accumulate > 1:
         text += f", each in {config.train.accumulate} micro-batches"
     if devices.replicas > 1:
-        text += f", {plan.batch_size // devices.replicas} a replica"
+        text += f", {intervals.batch_size // devices.replicas} a replica"
     return text
 
 

@@ -23,6 +23,7 @@ from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from trainer.models.inputs import fixed_size, input_names
 from trainer.reporting.event_file import EventFile
 
 
@@ -34,13 +35,13 @@ class Writer:
       chief: one process alone writes.
       restored_step: the step that training goes on from; what earlier files hold of later steps is dropped. 0 for a
         new run, which drops all of an earlier one.
-      tell: called with a line of text, once, when the disk is full or not writable: curves are lost, the run is not.
+      log: called with a line of text, once, when the disk is full or not writable: curves are lost, the run is not.
     """
 
     def __init__(
-        self, workdir: str, chief: bool = True, *, restored_step: int = 0, tell: Callable[[str], None] = print
+        self, workdir: str, chief: bool = True, *, restored_step: int = 0, log: Callable[[str], None] = print
     ):
-        self._workdir, self._restored_step, self._tell = workdir, restored_step, tell
+        self._workdir, self._restored_step, self._log = workdir, restored_step, log
         self._open, self._failed = chief, False
         self._events: EventFile | None = None
         if chief:
@@ -63,7 +64,7 @@ class Writer:
         except OSError as error:
             if not self._failed:
                 self._failed = True
-                self._tell(f"warning: TensorBoard's event file cannot be written: {error.strerror}; curves are lost.")
+                self._log(f"warning: TensorBoard's event file cannot be written: {error.strerror}; curves are lost.")
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Writes a point of each curve: tag -> number. Not-a-number is written too: TensorBoard marks it."""
@@ -83,17 +84,26 @@ class Writer:
         """Writes the config as a table, what differs from the defaults first and in bold."""
         self.text("config", config_markdown(config))
 
-    def graph(self, model, channels: int) -> None:
-        """Writes the graph of the model at inference, once in a run: TensorBoard shows one.
+    def graph(self, task, channels: int) -> None:
+        """Writes the graph of the first model at inference, once in a run: TensorBoard shows one.
+
+        A model that cannot be traced for images of any size has no graph there.
 
         Args:
-          model: maps float32 `[1, height, width, channels]` to logits.
+          task: its models.
           channels: of the image.
         """
         if not self._open or self._restored_step:
             return
-        image = tf.TensorSpec([1, None, None, channels], tf.float32, name="image")
-        graph = tf.function(lambda image: model(image, training=False)).get_concrete_function(image).graph
+        model = next(iter(task.models().values()), None)
+        if model is None or len(input_names(model)) > 1:
+            return
+        height, width = fixed_size(model) or (None, None)
+        image = tf.TensorSpec([1, height, width, channels], tf.float32, name="image")
+        try:
+            graph = tf.function(lambda image: model(image, training=False)).get_concrete_function(image).graph
+        except Exception:  # arithmetic on sizes that are not known: whatever the user's code raises
+            return
         self._add(graph_def=graph.as_graph_def(add_shapes=True).SerializeToString())
 
     def close(self) -> None:

@@ -12,43 +12,96 @@ in batch normalisation's statistics.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import keras
 import tensorflow as tf
 
 from trainer.distribution.all_reduce import sum_over_replicas
 
+AllReduce = Callable[[tf.Tensor], tf.Tensor]
+
+# Replicas of a MirroredStrategy are traced in threads of their own.
+_thread = threading.local()
+
+
+def global_sum(values: tf.Tensor) -> tf.Tensor:
+    """The sum of a share's values over the global batch, with the gradient that it has there.
+
+    Call it in a loss or a task on sums over the batch, before they are divided or otherwise bent, so that the loss
+    means the same on any number of replicas and micro-batches. Where nothing is shared it returns `values`.
+
+        overlap = global_sum(tf.reduce_sum(y_true * y_pred))
+        sizes = global_sum(tf.reduce_sum(y_true) + tf.reduce_sum(y_pred))
+        return 1.0 - 2.0 * overlap / sizes
+
+    Args:
+      values: a tensor of any shape, the same on all shares. Every call is made on every share, in the same order.
+
+    Returns:
+      A tensor of the shape of `values`.
+    """
+    all_reduce = current()
+    return values if all_reduce is None else all_reduce(tf.convert_to_tensor(values))
+
+
+def current() -> AllReduce | None:
+    """What `global_sum` does inside a step, or None where the batch at hand is the whole."""
+    return getattr(_thread, "all_reduce", None)
+
+
+@contextlib.contextmanager
+def offered(all_reduce: AllReduce | None) -> Iterator[None]:
+    """Makes `global_sum` call `all_reduce` while a share's loss is computed."""
+    before = current()
+    _thread.all_reduce = all_reduce
+    try:
+        yield
+    finally:
+        _thread.all_reduce = before
+
 
 class GlobalSums:
-    """For one step on one replica; `replicas` and `micro_batches` are N and M."""
+    """For one update of one replica; `replicas` and `micro_batches` are N and M."""
 
     def __init__(self, replicas: int, micro_batches: int):
-        self._shares = replicas * micro_batches
-        self._totals: list[tf.Tensor] | None = None
+        self._replicas, self._shares = replicas, replicas * micro_batches
+        self._totals: list[tf.Tensor] | None = None if micro_batches == 1 else []
 
-    def collect(self, model, objective, parts) -> None:
-        """Runs the forward pass of every micro-batch to learn the totals."""
+    def collect(self, losses: Callable, written: Sequence[keras.Variable], parts: Sequence[Mapping]) -> None:
+        """Runs the forward pass of every micro-batch to learn the totals; stops at once where nothing is summed.
+
+        Args:
+          losses: called with a micro-batch.
+          written: variables that the forward pass writes; here they keep their values.
+          parts: the micro-batches.
+        """
         totals: list[tf.Tensor] = []
-        trainable = [v.value for v in model.trainable_variables]
-        others = [v.value for v in model.non_trainable_variables]
+        values = [(v, v.value) for v in written]
         done: list[tf.Tensor] = []
         for part in parts:
-            with tf.control_dependencies(done):
-                outputs, others = model.stateless_call(trainable, others, part["image"], training=True)
             found: list[tf.Tensor] = []
 
             def keep(sums, found=found):
                 found.append(sums)
                 return sums
 
-            objective(part["label"], outputs, keep)
+            with tf.control_dependencies(done), keras.StatelessScope(state_mapping=values) as scope, offered(keep):
+                losses(part)
+            if not found:
+                return
+            values = [(v, new if (new := scope.get_current_value(v)) is not None else old) for v, old in values]
             totals = [a + b for a, b in zip(totals, found, strict=True)] if totals else found
             done = found
         self._totals = [self._over_replicas(total) for total in totals]
 
-    def next_part(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        """The `all_reduce` for one micro-batch's call of the loss; its calls are counted from the first."""
-        totals = iter(self._totals) if self._totals is not None else None
+    def next_part(self) -> AllReduce | None:
+        """The `all_reduce` for a micro-batch; its calls are counted from the first. None for the whole batch."""
+        if self._shares == 1:
+            return None
+        totals = None if self._totals is None else iter(self._totals)
 
         def all_reduce(sums):
             here = tf.stop_gradient(sums)

@@ -1,7 +1,9 @@
-"""Config -> the objective: from labels and logits to the scalar that is differentiated, and its parts.
+"""Config -> the objective: from labels and logits to the named terms of the loss.
 
 A loss of `losses/` takes class ids and logits and honours void pixels itself. A loss of the user's is called as Keras
-calls it, `function(y_true, y_pred)`; void pixels reach it as rows of zeros, or as a mask where it takes one.
+calls it, `function(y_true, y_pred)`; void pixels reach it as rows of zeros, or as a mask where it takes one. It is also
+given, by name, what of the batch its further parameters name, and the means to sum over the global batch
+(`all_reduce`).
 """
 
 from __future__ import annotations
@@ -10,8 +12,8 @@ import dataclasses
 import inspect
 import numbers
 import reprlib
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -19,62 +21,60 @@ import tensorflow as tf
 import losses
 from configs.schema import Config
 from trainer.errors import UserError
-from trainer.parts import load_attribute
+from trainer.parts import name_of, resolve
+from trainer.stepping.global_sums import current
 
-
-class ObjectiveValue(NamedTuple):
-    """total: scalar float32; parts: name -> scalar float32, unweighted, for the reports."""
-
-    total: tf.Tensor
-    parts: dict[str, tf.Tensor]
-
-
-AllReduce = Callable[[tf.Tensor], tf.Tensor]
+_NO_EXTRAS: Mapping[str, tf.Tensor] = {}
 
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """`objective(labels, outputs, all_reduce=None)`.
+    """`objective(labels, outputs, batch={})`: name -> scalar float32, whose sum is the loss.
 
     Labels are int32 ids `[batch, height, width]` with the void id; outputs are the model's: logits
-    `[batch, height, width, outputs]`, or a list of them, each half the size of the one before (deep supervision).
+    `[batch, height, width, outputs]`, or a list of them, the full size first (deep supervision): then a term is the
+    weighted sum of the sizes' (weights 1, 1/2, … divided by their sum), labels taken at the nearest pixel.
 
     Attributes:
       name: as in the config.
-      parts: names of the parts it reports.
+      function: (labels, logits, batch, all_reduce) -> terms.
       batchwide: it sums over the whole batch, so that replicas and micro-batches have to add up what they sum; found
-        by asking, not by the name.
-      users: a function of the user's, not one of ours.
+        by trying it, not by the name.
+      own: the user's function, or None for a loss of `losses/`.
     """
 
     name: str
-    function: Callable[..., ObjectiveValue]
-    parts: tuple[str, ...]
+    function: Callable[..., dict[str, tf.Tensor]]
     batchwide: bool
-    users: bool
+    own: Callable | None = None
 
-    def __call__(self, labels, outputs, all_reduce: AllReduce | None = None) -> ObjectiveValue:
+    def __call__(self, labels, outputs, batch: Mapping[str, tf.Tensor] = _NO_EXTRAS) -> dict[str, tf.Tensor]:
         levels = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+        all_reduce = current()
         if len(levels) == 1:
-            return self.function(labels, levels[0], all_reduce)
-        shares = [2.0**-i for i in range(len(levels))]
-        total, first = 0.0, None
-        for i, (share, logits) in enumerate(zip(shares, levels, strict=True)):
-            value = self.function(labels[:, :: 2**i, :: 2**i], logits, all_reduce)
-            total += share / sum(shares) * value.total
-            first = first or value
-        return ObjectiveValue(total, first.parts)
+            return self.function(labels, levels[0], batch, all_reduce)
+
+        def loss(y_true, y_pred):
+            terms = self.function(y_true, y_pred, batch, all_reduce)
+            return losses.LossValue(tf.add_n(list(terms.values())), terms)
+
+        return losses.deep_supervision(labels, levels, loss=loss).parts
 
 
-def build_objective(config: Config, outputs: int) -> Objective:
+def build_objective(config: Config, outputs: int, loss: Any = None) -> Objective:
     """Builds the objective of a config; `outputs` is the number of logits a pixel.
 
+    Args:
+      loss: a loss of the user's as an object: a function, a Keras Loss or its class; None takes `config.loss.name`.
+
     Raises:
-      UserError: a loss of the user's cannot be imported, or one of ours does not fit the model's outputs or options.
+      UserError: a loss cannot be imported, or one of ours does not fit the model's outputs or options.
     """
-    if ":" in config.loss.name:
-        function = _users_function(config, outputs)
-        return Objective(config.loss.name, function, (), False, users=True)
+    if loss is not None and not isinstance(loss, str):
+        return _of_a_function(loss, name_of(loss), "loss", config, outputs)
+    name = loss or config.loss.name
+    if ":" in name:
+        return _of_a_function(resolve(name, "config.loss.name"), name, "config.loss.name", config, outputs)
     called: list[tf.Tensor] = []
 
     def record(sums):
@@ -82,34 +82,34 @@ def build_objective(config: Config, outputs: int) -> Objective:
         return sums
 
     try:
-        function = _library_function(config, outputs)
-        probe = function(tf.zeros((1, 8, 8), tf.int32), tf.zeros((1, 8, 8, outputs)), record)
+        function = _of_the_library(name, config, outputs)
+        function(tf.zeros((1, 8, 8), tf.int32), tf.zeros((1, 8, 8, outputs)), {}, record)
     except (TypeError, ValueError) as error:
-        raise UserError(f"config.loss.name={config.loss.name!r} with {outputs} logit(s) a pixel: {error}") from error
-    return Objective(config.loss.name, function, tuple(value for value in probe.parts), bool(called), users=False)
+        raise UserError(f"config.loss.name={name!r} with {outputs} logit(s) a pixel: {error}") from error
+    return Objective(name, function, bool(called))
 
 
-def _library_function(config: Config, outputs: int):
+def _of_the_library(name: str, config: Config, outputs: int):
     common = {"ignore_id": config.data.void_id, "activation": "sigmoid" if outputs == 1 else "softmax"}
-    options = {name: dict(values) for name, values in config.loss.options.items()}
+    options = {term: dict(values) for term, values in config.loss.options.items()}
     options["*"] = {**common, **options.get("*", {})}
-    loss = losses.build(config.loss.name, weights=config.loss.weights or None, options=options)
+    loss = losses.build(name, weights=config.loss.weights or None, options=options)
 
-    def function(labels, logits, all_reduce):
+    def function(labels, logits, batch, all_reduce):
         # One logit a pixel wants labels of its shape: losses/ never adds or drops an axis by itself.
         ids = labels[..., tf.newaxis] if outputs == 1 else labels
-        value = loss(ids, logits, all_reduce=all_reduce)
-        return ObjectiveValue(value.total, dict(value.parts))
+        parts = loss(ids, logits, all_reduce=all_reduce).parts
+        weights = config.loss.weights or (1.0,) * len(parts)
+        return {term: weight * part for (term, part), weight in zip(parts.items(), weights, strict=True)}
 
     return function
 
 
-def _users_function(config: Config, outputs: int):
+def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: int) -> Objective:
     """Wraps a function, a Keras Loss object or a Loss class of the user's."""
-    loss = load_attribute(config.loss.name, "config.loss.name")
     if inspect.isbuiltin(loss):
         raise UserError(
-            f"config.loss.name={config.loss.name!r} is written in C and knows no tensors.\n"
+            f"{field}={name!r} is written in C and knows no tensors.\n"
             "  Name a function of yours that is called as loss(y_true, y_pred) and computes with TensorFlow."
         )
     if inspect.isclass(loss):
@@ -117,18 +117,18 @@ def _users_function(config: Config, outputs: int):
             loss = loss()
         except Exception as error:
             raise UserError(
-                f"config.loss.name={config.loss.name!r} is a class, and {loss.__name__}() raised "
+                f"{field}={name!r} is a class, and {loss.__name__}() raised "
                 f"{type(error).__name__}: {error}.\n  Name a function, or a class whose arguments all have defaults."
             ) from error
+    if not callable(loss):
+        raise UserError(f"{field}={name!r} is of type {type(loss).__name__}; a loss is called as loss(y_true, y_pred).")
     try:
-        accepted = inspect.signature(loss).parameters
+        further = list(inspect.signature(loss).parameters)[2:]
     except (TypeError, ValueError):
-        accepted = {}
-    mask_name = next((name for name in ("mask", "sample_weight") if name in accepted), None)
+        further = []
     void = config.data.void_id
 
-    def function(labels, logits, all_reduce):
-        del all_reduce
+    def function(labels, logits, batch, all_reduce):
         valid = labels != void
         y_pred = logits
         if not config.loss.from_logits:
@@ -140,19 +140,28 @@ def _users_function(config: Config, outputs: int):
         else:
             # one_hot gives a row of zeros for an id outside the classes, which the void id is.
             y_true = tf.one_hot(tf.where(valid, labels, -1), outputs)
-        extra = {mask_name: tf.cast(valid, tf.float32)} if mask_name else {}
+        given = {key: batch[key] for key in further if key in batch}
+        mask = next((key for key in ("mask", "sample_weight") if key in further and key not in given), None)
+        if mask:
+            given[mask] = tf.cast(valid, tf.float32)
+        if "all_reduce" in further:
+            given["all_reduce"] = all_reduce
         # The result's form is the user's: a scalar, or a value an image or a pixel, of which the mean is taken here,
         # once, so that it means the same on any number of replicas.
-        value = loss(y_true, y_pred, **extra)
+        value = loss(y_true, y_pred, **given)
+        if hasattr(value, "parts") and hasattr(value, "total"):
+            # What `losses.build` gives.
+            return {"loss": value.total}
         if not isinstance(value, (tf.Tensor, tf.Variable, np.ndarray, numbers.Number)):
             raise UserError(
-                f"config.loss.name={config.loss.name!r} returned {reprlib.repr(value)}, of type "
+                f"{field}={name!r} returned {reprlib.repr(value)}, of type "
                 f"{type(value).__name__}, and a loss is a tensor.\n  Return the value itself: a scalar, or one for "
                 "each image or pixel."
             )
-        return ObjectiveValue(value if _is_scalar(value) else tf.reduce_mean(value), {})
+        return {"loss": value if _is_scalar(value) else tf.reduce_mean(value)}
 
-    return function
+    batchwide = "all_reduce" in further
+    return Objective(name, function, batchwide, loss)
 
 
 def _is_scalar(value) -> bool:

@@ -1,65 +1,132 @@
-"""Config -> Keras optimizer and learning-rate schedule."""
+"""Config -> Keras optimizer."""
 
 from __future__ import annotations
 
-import math
+import inspect
+from typing import Any
 
 import keras
+import tensorflow as tf
 
 from configs.schema import Optimizer
-from trainer.stepping.adam import Adam, AdamW
+from trainer.errors import UserError, numbered
+from trainer.parts import name_of, resolve
+from trainer.stepping.schedule import Scaled, Schedule
+
+# Keras's, by their names in lower case.
+OPTIMIZERS = {
+    name.lower(): value
+    for name, value in vars(keras.optimizers).items()
+    if inspect.isclass(value)
+    and issubclass(value, keras.optimizers.Optimizer)
+    # Of these one is a base, and two are made of other optimizers.
+    and name not in ("Optimizer", "LossScaleOptimizer", "MultiOptimizer")
+}
+
+# Fields of the config by optimizer; the others take what `optimizer.options` says.
+_FIELDS = {
+    "adam": ("beta_1", "beta_2", "epsilon"),
+    "adamw": ("beta_1", "beta_2", "epsilon", "weight_decay"),
+    "sgd": ("momentum", "nesterov"),
+}
+
+# What the step does after the reduction over replicas; an optimizer's own acts before it: on two replicas otherwise.
+_OF_THE_STEP = {
+    "clipnorm": "config.optimizer.clip_norm", "clipvalue": "config.optimizer.clip_norm",
+    "global_clipnorm": "config.optimizer.clip_norm", "use_ema": "config.optimizer.ema_decay",
+    "gradient_accumulation_steps": "config.train.accumulate", "loss_scale_factor": "config.precision",
+}  # fmt: skip
 
 
-@keras.saving.register_keras_serializable("gradline")
-class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear rise over `warmup` steps, then constant, cosine or polynomial fall to `final_fraction` of the peak.
-
-    With t the step, w the warm-up, T the run's length and u = (t - w) / (T - w) clipped to [0, 1]:
-    cosine: f + (1 - f) (1 + cos(pi u)) / 2 (Loshchilov, Hutter 2017); poly: f + (1 - f) (1 - u)^power
-    (Chen et al. 2017).
-    The first step already moves: the rate at step t of the warm-up is peak (t + 1) / (w + 1).
-    """
-
-    def __init__(self, peak: float, kind: str, total: int, warmup: int, final_fraction: float, power: float):
-        self.peak, self.kind, self.total = peak, kind, total
-        self.warmup, self.final_fraction, self.power = warmup, final_fraction, power
-
-    def __call__(self, step):
-        ops = keras.ops
-        step = ops.cast(step, "float32")
-        u = ops.clip((step - self.warmup) / max(1, self.total - self.warmup), 0.0, 1.0)
-        if self.kind == "cosine":
-            fall = 0.5 * (1.0 + ops.cos(math.pi * u))
-        elif self.kind == "poly":
-            fall = (1.0 - u) ** self.power
-        else:
-            fall = ops.ones_like(u)
-        low = self.final_fraction if self.kind != "constant" else 0.0
-        rise = ops.minimum(1.0, (step + 1.0) / (self.warmup + 1.0))
-        return self.peak * rise * (low + (1.0 - low) * fall)
-
-    def get_config(self):
-        return dict(peak=self.peak, kind=self.kind, total=self.total, warmup=self.warmup,
-                    final_fraction=self.final_fraction, power=self.power)  # fmt: skip
-
-
-def build_optimizer(config: Optimizer, *, total_steps: int, warmup_steps: int) -> keras.optimizers.Optimizer:
+def build_optimizer(
+    config: Optimizer, schedule: Schedule, factor: tf.Variable, optimizer: Any = None, *, field: str = "optimizer"
+) -> keras.optimizers.Optimizer:
     """Builds the optimizer; call it inside the strategy's scope.
 
     Clipping, accumulation, averaging and loss scaling are the step's, not the optimizer's: Keras's own act before the
     reduction over replicas and mean something else on two of them.
+
+    Args:
+      config: the config's section.
+      schedule: the learning rate of an optimizer by name.
+      factor: scalar variable that the rate is multiplied by.
+      optimizer: an object of Keras's or a class derived from it, which keeps its own rate; a name; None takes
+        `config.name`.
+      field: what it was given as, for messages.
+
+    Raises:
+      UserError: there is no such optimizer, or it does what the step does.
     """
-    schedule = WarmupSchedule(
-        config.learning_rate, config.schedule, total_steps, warmup_steps, config.final_fraction, config.power
-    )
-    if config.name == "sgd":
-        return keras.optimizers.SGD(
-            schedule, momentum=config.momentum, nesterov=config.nesterov and config.momentum > 0
+    given = config.name if optimizer is None else optimizer
+    part = resolve(given, "config.optimizer.name" if optimizer is None else field, OPTIMIZERS)
+    if isinstance(part, keras.optimizers.Optimizer):
+        made = _in_scope(part)
+    elif inspect.isclass(part) and issubclass(part, keras.optimizers.Optimizer):
+        made = _of_class(part, given, config, schedule, field)
+    else:
+        made = part(learning_rate=schedule, **config.options) if callable(part) else part
+    if not isinstance(made, keras.optimizers.Optimizer):
+        raise UserError(
+            f"{field}={name_of(part)} is of type {type(made).__name__}, not a keras.optimizers.Optimizer.\n"
+            "  Hand in an object (keras.optimizers.Lion(1e-4)), a class, or a function that takes learning_rate."
         )
-    moments = dict(beta_1=config.beta_1, beta_2=config.beta_2, epsilon=config.epsilon)
-    if config.name == "adam":
-        return Adam(schedule, **moments)
-    optimizer = AdamW(schedule, weight_decay=config.weight_decay, **moments)
-    # Biases and normalisation gains do not overfit; pulling them to zero only shifts the function.
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer
+    _check(made, field)
+    made.learning_rate = Scaled(_rate_of(made), factor)
+    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        # Keras sums gradients over the replicas before it applies them, and those of the step are summed. It has no
+        # public way to say so; `made` is this run's own here (see `_in_scope`).
+        made._all_reduce_sum_gradients = lambda pairs: pairs
+    return made
+
+
+def scaled_rate(optimizer: keras.optimizers.Optimizer) -> Scaled:
+    """The rate of an optimizer that was built here."""
+    # Keras has no public way to an optimizer's schedule: `learning_rate` is its value at this step.
+    return optimizer._learning_rate
+
+
+def _rate_of(optimizer: keras.optimizers.Optimizer) -> Schedule | float:
+    """The schedule or number that an optimizer was made with, without what an earlier run put around it."""
+    rate = optimizer._learning_rate  # as in `scaled_rate`
+    if not isinstance(rate, Schedule):
+        return float(optimizer.learning_rate.numpy())
+    return rate.rate if isinstance(rate, Scaled) else rate
+
+
+def _of_class(class_, name: Any, config: Optimizer, schedule: Schedule, field: str):
+    options = {option: getattr(config, option) for option in _FIELDS.get(name, ()) if isinstance(name, str)}
+    if name == "sgd":
+        options["nesterov"] = config.nesterov and config.momentum > 0
+    options |= config.options
+    try:
+        made = class_(learning_rate=schedule, **options)
+    except (TypeError, ValueError) as error:
+        called = f"{class_.__name__}({', '.join(['learning_rate', *options])})"
+        raise UserError(f"{field}: {called} raised {type(error).__name__}: {error}") from error
+    if options.get("weight_decay"):
+        # Biases and normalisation gains do not overfit; pulling them to zero only shifts the function.
+        made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return made
+
+
+def _in_scope(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """The user's object, or under a strategy of several replicas a copy whose variables have a copy on each."""
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1 and not optimizer.built:
+        return optimizer
+    return type(optimizer).from_config({**optimizer.get_config(), "learning_rate": _rate_of(optimizer)})
+
+
+def _check(optimizer: keras.optimizers.Optimizer, field: str) -> None:
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        raise UserError(
+            f"{field}: LossScaleOptimizer decides by one replica's gradients whether a step overflowed, and the others "
+            "go on. The step scales the loss itself: hand in the inner optimizer, and config.precision=mixed_float16."
+        )
+    problems = [
+        f"{field}.{name}={getattr(optimizer, name)!r} acts before the gradients of the replicas are summed: leave it "
+        f"out and set {instead}"
+        for name, instead in _OF_THE_STEP.items()
+        if getattr(optimizer, name, None)
+    ]
+    if problems:
+        raise UserError(numbered(problems))

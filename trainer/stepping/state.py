@@ -1,21 +1,54 @@
-"""What a run is at a step: model, optimizer, averages, counters, and every variable of it by its path."""
+"""What a run is at a step: models, optimizers, averages, counters, and every variable of it by its path."""
 
 from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
 
 import keras
 import tensorflow as tf
 
 from configs.schema import Config
 from trainer.stepping.precision import LossScale
+from trainer.stepping.task import Phase, Task, trained_by
+
+
+@dataclasses.dataclass(frozen=True)
+class Update:
+    """A phase with what it works on.
+
+    Attributes:
+      phase: as the task declares it, or None for the one update of a task without phases.
+      trained: its models, layers and variables.
+      variables: what it changes: the trainable variables of `trained`.
+      optimizer: built for them.
+    """
+
+    phase: Phase | None
+    trained: tuple
+    variables: tuple[keras.Variable, ...]
+    optimizer: keras.optimizers.Optimizer
+
+    @property
+    def name(self) -> str:
+        """For paths and tags; empty where there is one update."""
+        return self.phase.name if self.phase is not None else ""
+
+    def penalties(self) -> list[tf.Tensor]:
+        """Regularisers and other losses that its layers add."""
+        return [loss for part in self.trained if isinstance(part, keras.Layer) for loss in part.losses]
 
 
 class TrainState:
     """Everything that changes while training, made inside the strategy's scope.
 
     Attributes:
-      model, optimizer: built; the optimizer too, so that its variables exist before the first step.
+      task: the models are its attributes.
+      updates: the phases of a step in their order.
+      trainable: the variables of all updates, each once.
       averages: an exponential moving average of each trainable variable, or empty.
       loss_scale: the float16 loss scale.
+      rate_factor: what every learning rate is multiplied by; 1 until an action lowers it.
       step: steps done, int64: also the position in the data.
       skipped: steps whose update was skipped because a gradient was not finite; in_row: of these, the last in a row.
       recent_skipped: `[8]`, the last steps that were skipped, the newest last; -1 where there were fewer.
@@ -24,10 +57,10 @@ class TrainState:
       zero_streak: `[variables]` int32, steps in a row with a gradient of exactly zero.
     """
 
-    def __init__(self, model: keras.Model, optimizer: keras.optimizers.Optimizer, config: Config, *, scales_loss: bool):
-        self.model, self.optimizer = model, optimizer
-        self.trainable = list(model.trainable_variables)
-        optimizer.build(self.trainable)
+    def __init__(self, task: Task, updates: Iterable[Update], config: Config, *, scales_loss: bool,
+                 rate_factor: tf.Variable | None = None):  # fmt: skip
+        self.task, self.updates = task, tuple(updates)
+        self.trainable = list({id(v): v for update in self.updates for v in update.variables}.values())
         count = len(self.trainable)
         self.averages = []
         if config.optimizer.ema_decay:
@@ -35,6 +68,7 @@ class TrainState:
                 tf.Variable(v.value, trainable=False, dtype=v.dtype, name=f"average/{v.path}") for v in self.trainable
             ]
         self.loss_scale = LossScale(scales_loss)
+        self.rate_factor = rate_factor if rate_factor is not None else new_rate_factor()
         self.step = _counter(0, "step", tf.int64)
         self.skipped = _counter(0, "skipped", tf.int64)
         self.in_row = _counter(0, "skipped_in_row", tf.int64)
@@ -43,24 +77,29 @@ class TrainState:
         self.offenders = _counter([0] * count, "offenders", tf.int32)
         self.zero_streak = _counter([0] * count, "zero_streak", tf.int32)
 
-    def variables_by_path(self) -> dict[str, tf.Variable]:
-        """Every variable that a continued run needs, by a unique path, in a fixed order.
+    @property
+    def models(self) -> dict[str, keras.Model]:
+        return self.task.models()
 
-        Two variables of the same path (a user's layers may share a name) are told apart by a number.
-        """
-        named = [(f"model/{v.path}", v.value) for v in _all_variables(self.model)]
-        named += [(f"optimizer/{v.path}", v.value) for v in self.optimizer.variables]
-        named += [(f"average/{v.path}", a) for v, a in zip(self.trainable, self.averages, strict=False)]
+    @property
+    def optimizer(self) -> keras.optimizers.Optimizer:
+        """The first update's: the only one where there are no phases."""
+        return self.updates[0].optimizer
+
+    def variables_by_path(self) -> dict[str, tf.Variable]:
+        """Every variable that a continued run needs, by a unique path, in a fixed order."""
+        paths = task_variables(self.task)
+        named = [(path, v.value) for path, v in paths.items()]
+        path_of = {id(v): path.removeprefix("model/") for path, v in paths.items()}
+        for update in self.updates:
+            prefix = f"optimizer/{update.name}/" if update.name else "optimizer/"
+            named += [(prefix + v.path, v.value) for v in update.optimizer.variables]
+        named += [(f"average/{path_of[id(v)]}", a) for v, a in zip(self.trainable, self.averages, strict=False)]
         named += [(v.name.split(":")[0], v) for v in self.loss_scale.variables]
-        counters = {"step": self.step, "skipped": self.skipped, "in_row": self.in_row, "zero_streak": self.zero_streak}
+        counters = {"step": self.step, "skipped": self.skipped, "in_row": self.in_row, "zero_streak": self.zero_streak,
+                    "rate_factor": self.rate_factor}  # fmt: skip
         named += [(f"counter/{name}", v) for name, v in counters.items()]
-        unique: dict[str, tf.Variable] = {}
-        for path, variable in named:
-            name, number = path, 2
-            while name in unique:
-                name, number = f"{path}#{number}", number + 1
-            unique[name] = variable
-        return unique
+        return unique(named)
 
     def swap_averages(self) -> None:
         """Exchanges the weights with their averages; called before an evaluation or export, and again after it."""
@@ -70,10 +109,65 @@ class TrainState:
             average.assign(weights)
 
 
-def _all_variables(model: keras.Model) -> list:
-    """The model's variables with the states of its seed generators, which `model.weights` leaves out."""
+def build_updates(task: Task, optimizer_of) -> list[Update]:
+    """The task's phases with their variables and optimizers, built; call it inside the strategy's scope.
+
+    Args:
+      task: the task.
+      optimizer_of: gives the optimizer of a phase, None for a task without phases.
+    """
+    updates = []
+    for phase in task.phases or (None,):
+        trained = tuple(trained_by(phase, task))
+        variables = tuple({id(v): v for part in trained for v in _trainable(part)}.values())
+        optimizer = optimizer_of(phase)
+        optimizer.build(list(variables))
+        updates.append(Update(phase, trained, variables, optimizer))
+    return updates
+
+
+def task_variables(task: Task) -> dict[str, keras.Variable]:
+    """Every variable of a task's models, layers and own variables, by "model/<path>", in a fixed order.
+
+    The path begins with the attribute's name where the task has more than one model.
+    """
+    parts: Mapping = {**task.models(), **task.others()}
+    prefix = {name: f"model/{name}/" if len(parts) > 1 else "model/" for name in parts}
+    named, seen = [], set()
+    for name, part in parts.items():
+        for variable in _all_variables(part):
+            if id(variable) not in seen:
+                seen.add(id(variable))
+                named.append((prefix[name] + variable.path, variable))
+    return unique(named)
+
+
+def unique(named: Iterable[tuple[str, object]]) -> dict:
+    """Pairs of path and variable as a mapping; two of the same path (layers may share a name) are told by a number."""
+    found: dict[str, object] = {}
+    for path, variable in named:
+        name, number = path, 2
+        while name in found:
+            name, number = f"{path}#{number}", number + 1
+        found[name] = variable
+    return found
+
+
+def new_rate_factor() -> tf.Variable:
+    """1.0, to be multiplied into the learning rates."""
+    return _counter(1.0, "rate_factor", tf.float32)
+
+
+def _trainable(part) -> list[keras.Variable]:
+    return list(part.trainable_variables) if isinstance(part, keras.Layer) else [part] if part.trainable else []
+
+
+def _all_variables(part) -> list[keras.Variable]:
+    """A layer's variables with the states of its seed generators, which `weights` leaves out."""
+    if isinstance(part, keras.Variable):
+        return [part]
     seen, found = set(), []
-    for variable in [*model.trainable_variables, *model.non_trainable_variables, *model.variables]:
+    for variable in [*part.trainable_variables, *part.non_trainable_variables, *part.variables]:
         if id(variable) not in seen:
             seen.add(id(variable))
             found.append(variable)

@@ -1,4 +1,4 @@
-"""The training step, the project's only GradientTape. It reads from top to bottom:
+"""The training step, the project's only GradientTape. It reads from top to bottom, once for each phase of the task:
 
 forward -> loss -> differentiate -> (micro-batches) -> sum over replicas -> finite? -> clip -> apply -> average
 
@@ -9,7 +9,9 @@ decision is taken once and alike everywhere. Nothing here waits for the host.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
@@ -17,134 +19,170 @@ from configs.schema import Config
 from trainer import guard
 from trainer.distribution.all_reduce import sum_over_replicas
 from trainer.models.check import check_compiled, check_model
-from trainer.stepping.global_sums import GlobalSums
-from trainer.stepping.objective import Objective
-from trainer.stepping.state import TrainState
+from trainer.stepping.global_sums import GlobalSums, offered
+from trainer.stepping.state import TrainState, Update, task_variables
+from trainer.stepping.task import terms_of
 from trainer.stepping.totals import Totals
-from trainer.stepping.wide import images_together, wide_variables
 
-# What the step reads of a batch.
-_READ = ("image", "label")
+
+@dataclasses.dataclass(frozen=True)
+class Steps:
+    """The compiled step.
+
+    many: `many(iterator, count)`: up to `count` steps in one call on the device; it ends early when a non-finite
+      gradient stops the run (`state.halted`). `count` is an int64 tensor, so that no number of steps traces again.
+    one: `one(batch)`: one step on a distributed global batch; returns its report, a vector of `Totals`.
+    """
+
+    many: tf.types.experimental.PolymorphicFunction
+    one: tf.types.experimental.PolymorphicFunction
 
 
 def make_train_steps(
-    state: TrainState, objective: Objective, totals: Totals, strategy: tf.distribute.Strategy, config: Config,
+    state: TrainState, totals: Totals, strategy: tf.distribute.Strategy, config: Config,
     warn: Callable[[guard.Report], None] = guard.Report.print,
-) -> Callable[[object, tf.Tensor], None]:
-    """Builds `train_steps(iterator, count)`: up to `count` steps in one call on the device.
+) -> Steps:
+    """Builds the step.
 
-    It ends early when a non-finite gradient stops the run (`state.halted`). `count` is an int64 tensor, so that no
-    number of steps traces again. `warn` is called with what the guard finds where `config.guard.missing` is "warn",
-    once a trace of a replica's micro-batch.
+    `warn` is called with what the guard finds where `config.guard.missing` is "warn", once a trace of a replica's
+    micro-batch.
 
     Raises (at once, or while tracing, before the first step):
-      UserError: the model or the config cannot be trained so; see `trainer.models.check`.
+      UserError: the models or the config cannot be trained so; see `trainer.models.check`.
       guard.MissingGradientError: a trainable variable gets no gradient, or one that the forward pass reads is in no
         list, unless the config accepts it.
     """
-    n, m = strategy.num_replicas_in_sync, config.train.accumulate
-    check_model(state.model, strategy)
-    check_compiled(config, state.model, objective.batchwide, n)
-    model, variables = state.model, state.trainable
-    skips, together = _skips_nonfinite(config, state), images_together(config)
-    # What the forward pass itself writes (batch normalisation's moving statistics) is put back when a step is skipped.
-    written = [v.value for v in model.non_trainable_variables if v.dtype.startswith("float")] if skips else []
+    task, n, m = state.task, strategy.num_replicas_in_sync, config.train.accumulate
+    for model in state.models.values():
+        check_model(model, strategy, trained=any(model in update.trained for update in state.updates))
+    check_compiled(config, state.models.values(), bool(task.batchwide), n)
+    stops, clip = not _skips_nonfinite(config, state), config.optimizer.clip_norm
 
-    def share_of_loss(images, labels, all_reduce):
-        """One micro-batch of one replica: the loss, and its share of the global one, scaled against underflow."""
-        with tf.GradientTape() as tape, wide_variables(tape, together) as stand_ins:
-            outputs = model(images, training=True)
-            value = objective(labels, outputs, all_reduce)
-            loss = tf.add_n([value.total, *model.losses]) if model.losses else value.total
+    def share_of_loss(update: Update, part: Mapping[str, tf.Tensor], all_reduce):
+        """One micro-batch of one replica: its share of the global loss's gradients, still scaled, and its report."""
+        with tf.GradientTape() as tape, offered(all_reduce):
+            outcome = task.outcome(part, training=True, phase=update.name)
+            terms = terms_of(outcome, update.phase, task)
+            loss = _sum([*terms.values(), *update.penalties()])
             share = loss / (n * m)
             if state.loss_scale.enabled:
+                # Against underflow in float16.
                 share *= tf.convert_to_tensor(state.loss_scale.scale)
-        gradients = stand_ins.gradients(share, variables)
+        gradients = tape.gradient(share, list(update.variables))
         if config.guard.missing != "off":
             guard.check_traced(
-                loss, variables, gradients, watched=tape.watched_variables(),
+                loss, update.variables, gradients, watched=_strange(tape.watched_variables(), state, update),
                 allow=config.guard.allow, missing=config.guard.missing, warn=warn,
             )  # fmt: skip
         gradients = [None if g is None else tf.convert_to_tensor(g) for g in gradients]
-        return gradients, totals.of_micro_batch(loss, value.parts, labels, outputs)
+        return gradients, totals.share(loss, terms, outcome.ratios)
 
-    if config.train.jit_compile:
-        share_of_loss = tf.function(share_of_loss, jit_compile=True)
+    def compiled_share(update: Update):
+        function = functools.partial(share_of_loss, update)
+        return tf.function(function, jit_compile=True) if config.train.jit_compile else function
 
-    def reduced_gradients(batch):
-        """In replica context: the global batch's gradients, still scaled, the same on every replica."""
-        before = [tf.identity(v) for v in written]
-        # With several workers tf.distribute no longer knows how many images there are.
-        batch = {k: tf.ensure_shape(batch[k], [config.train.batch_size // n, *batch[k].shape[1:]]) for k in _READ}
-        # Every M-th image, not M runs of them: image i of the global batch is then in micro-batch i mod M on any N.
-        parts = [{k: batch[k][i::m] for k in _READ} for i in range(m)]
-        sums = GlobalSums(n, m)
-        if objective.batchwide and m > 1:
-            sums.collect(model, objective, parts)
+    def global_gradients(update: Update, batch: Mapping[str, tf.Tensor]):
+        """In replica context: the gradients of the global batch, still scaled, the same on every replica."""
+        # With several workers tf.distribute no longer knows how many examples there are.
+        size = config.train.batch_size // n
+        batch = {key: tf.ensure_shape(value, [size, *value.shape[1:]]) for key, value in batch.items()}
+        # Every M-th example, not M runs of them: example i of the global batch is in micro-batch i mod M on any N.
+        parts = [{key: value[i::m] for key, value in batch.items()} for i in range(m)]
+        sums, of_share = GlobalSums(n, m), compiled_share(update)
+        if m > 1 and task.batchwide is not False:
+            sums.collect(functools.partial(task.outcome, training=True, phase=update.name), _written(state), parts)
         gradients, report, done = None, 0.0, []
         for part in parts:
             # One micro-batch after the other: without the dependency TensorFlow computes them side by side, and the
             # memory that accumulation is for is not saved.
             with tf.control_dependencies(done):
-                new, of_part = share_of_loss(
-                    part["image"], part["label"], sums.next_part() if objective.batchwide else None
-                )
+                new, of_part = of_share(part, sums.next_part() if task.batchwide is not False else None)
             gradients = new if gradients is None else [_add(a, b) for a, b in zip(gradients, new, strict=True)]
             report += of_part / m
             done = [g for g in gradients if g is not None] if m > 1 else []
-        if n > 1:
-            gradients, report = _sum_over_replicas(gradients, report / n)
-        # What layers told in float64 is rounded here, once.
-        gradients = [None if g is None else tf.cast(g, v.dtype) for g, v in zip(gradients, variables, strict=True)]
-        return gradients, report, before
+        return _sum_over_replicas(gradients, report / n) if n > 1 else (gradients, report)
 
-    def apply(gradients, factor):
-        """In replica context. Keras sums over the replicas once more: one hands in the gradient, the others zeros."""
-        first = tf.distribute.get_replica_context().replica_id_in_sync_group == 0
-        factor = tf.where(first, factor, 0.0)
-        scaled = [(g * tf.cast(factor, g.dtype), v) for g, v in zip(gradients, variables, strict=True) if g is not None]
-        state.optimizer.apply([g for g, _ in scaled], [v for _, v in scaled])
+    def apply(update: Update, gradients, factor):
+        """In replica context, where the gradients are the global batch's on every replica."""
+        scaled = [
+            (g * tf.cast(factor, g.dtype), v) for g, v in zip(gradients, update.variables, strict=True) if g is not None
+        ]
+        update.optimizer.apply([g for g, _ in scaled], [v for _, v in scaled])
 
-    def one_step(iterator):
-        gradients, report, before = strategy.run(reduced_gradients, args=(next(iterator),))
-        local = [_first(strategy, g) for g in gradients]
-        squares = 2.0 * tf.stack([0.0 if g is None else tf.cast(tf.nn.l2_loss(g), tf.float32) for g in local])
+    def one_update(update: Update, batch, going_on):
+        """One phase; returns whether it was applied, its gradients' squares, and its report."""
+        # What the forward pass itself writes (batch normalisation's statistics) is put back where it is not wanted: of
+        # models that this phase does not train, and of all where the step is skipped.
+        own, other = _own_and_other(_written(state, floats=True), update)
+        before_own = [] if stops else [tf.identity(v.value) for v in own]
+        before_other = [tf.identity(v.value) for v in other]
+        gradients, report = strategy.run(functools.partial(global_gradients, update), args=(batch,))
+        local, report = [_first(strategy, g) for g in gradients], _first(strategy, report)
+        squares = 2.0 * tf.stack(_in_place(state, update, [
+            0.0 if g is None else tf.cast(tf.nn.l2_loss(g), tf.float32) for g in local
+        ]))  # fmt: skip
         scale = tf.convert_to_tensor(state.loss_scale.scale)
         norm = tf.sqrt(tf.reduce_sum(squares)) / scale
-        report = _first(strategy, report)
-        finite = tf.math.is_finite(norm) & tf.math.is_finite(report[0])
-        clip = config.optimizer.clip_norm
+        finite = tf.math.is_finite(norm) & tf.reduce_all(tf.math.is_finite(report))
         factor = (clip / tf.maximum(norm, clip) if clip else 1.0) / scale
+        _put_back(strategy, other, before_other)
 
-        def update():
-            strategy.run(apply, args=(gradients, factor))
-            _average(strategy, state, config.optimizer.ema_decay)
+        def update_weights():
+            strategy.run(functools.partial(apply, update), args=(gradients, factor))
             return tf.constant(True)
 
         def skip():
-            for variable, value in zip(written, before, strict=True):
-                strategy.extended.update(variable, lambda v, old: v.assign(old), args=(value,))
+            _put_back(strategy, own if before_own else [], before_own)
             return tf.constant(False)
 
-        tf.cond(finite, update, skip)
+        tf.cond(finite & going_on, update_weights, skip)
+        name = f"gradient_norm/{update.name}" if update.name else "gradient_norm"
+        return finite, squares, report + totals.vector({f"mean/{name}": norm})
+
+    def one_step(batch):
+        finite, squares, reports = tf.constant(True), 0.0, []
+        for update in state.updates:
+            good, of_update, report = one_update(update, batch, finite if stops else tf.constant(True))
+            finite &= good
+            reports.append((report, good))
+            squares += of_update
+
+        def follow():
+            _average(strategy, state, config.optimizer.ema_decay)
+            task.after_update()
+            return tf.constant(True)
+
+        tf.cond(finite, follow, lambda: tf.constant(False))
         state.loss_scale.update(finite)
-        _count(state, finite, squares, stops=not skips)
-        totals.add(report, norm, finite)
+        _count(state, finite, squares, stops=stops)
+        for report, good in reports:
+            totals.add(report, good)
+        totals.add(totals.vector({"steps": 1.0}), finite)
+        return tf.add_n([report for report, _ in reports])
 
     @tf.function
-    def train_steps(iterator, count):
+    def many(iterator, count):
         done = tf.zeros_like(count)
         while done < count and state.halted == 0:
-            one_step(iterator)
+            one_step(next(iterator))
             done += 1
 
-    return train_steps
+    @tf.function
+    def one(batch):
+        return one_step(batch)
+
+    return Steps(many, one)
 
 
 def _skips_nonfinite(config: Config, state: TrainState) -> bool:
     """Whether a step with a non-finite gradient is left out, or ends the run."""
     how = config.guard.nonfinite
     return how == "skip" or (how == "auto" and state.loss_scale.enabled)
+
+
+def _sum(terms):
+    """The terms' sum. A single term is handed on as it is: what is wrong with it the guard says."""
+    return terms[0] if len(terms) == 1 else tf.add_n([tf.cast(term, tf.float32) for term in terms])
 
 
 def _add(a, b):
@@ -157,12 +195,51 @@ def _first(strategy, value):
 
 
 def _sum_over_replicas(gradients, report):
-    """One all-reduce for all gradients and the report, of one type so that one is enough; a None stays one."""
+    """One message for all gradients and the report; a gradient that is None stays one."""
     present = [g for g in gradients if g is not None]
-    wide = any(g.dtype == tf.float64 for g in present)
-    *summed, total = sum_over_replicas([tf.cast(g, tf.float64) if wide else g for g in [*present, report]])
+    *summed, report = sum_over_replicas([*present, report])
     summed = iter(summed)
-    return [None if g is None else next(summed) for g in gradients], tf.cast(total, report.dtype)
+    return [None if g is None else next(summed) for g in gradients], report
+
+
+def _in_place(state: TrainState, update: Update, values):
+    """Values of an update's variables among those of all; 0 for the variables of other updates."""
+    by_variable = {id(v): value for v, value in zip(update.variables, values, strict=True)}
+    return [by_variable.get(id(v), 0.0) for v in state.trainable]
+
+
+def _strange(watched, state: TrainState, update: Update):
+    """Of the variables that the tape watched those that the guard has to judge.
+
+    Not those of the task's models that this phase leaves alone: a teacher, the other player's network.
+    """
+    _, others = _own_and_other(task_variables(state.task).values(), update)
+    known = {handle for v in others for handle in _handles(v.value)}
+    return [v for v in watched if known.isdisjoint(_handles(v))]
+
+
+def _handles(variable) -> set[int]:
+    """Of a plain variable one, of a mirrored one a handle for each replica."""
+    copies = variable.values if hasattr(variable, "values") else [variable]
+    return {id(copy.handle) for copy in copies if hasattr(copy, "handle")}
+
+
+def _written(state: TrainState, *, floats: bool = False):
+    """Variables that a forward pass writes: made as not trainable, which a frozen kernel was not."""
+    found = [v for v in task_variables(state.task).values() if not v.value.trainable]
+    return [v for v in found if "float" in v.dtype] if floats else found
+
+
+def _own_and_other(variables, update: Update):
+    """Those of what the update trains, and those of the task's other models."""
+    mine = {id(v) for part in update.trained for v in getattr(part, "variables", (part,))}
+    variables = list(variables)
+    return [v for v in variables if id(v) in mine], [v for v in variables if id(v) not in mine]
+
+
+def _put_back(strategy, variables, values) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        strategy.extended.update(variable.value, lambda v, old: v.assign(old), args=(value,))
 
 
 def _average(strategy, state: TrainState, decay: float) -> None:

@@ -2,93 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import tensorflow as tf
 
-from configs.schema import Config
+from trainer.errors import UserError
 
-# Classes up to which the largest logit is found by comparing in turn.
-_FEW = 8
+# Numbers of a report: the loss, its terms, norms, and two for each ratio. More would still be one small message.
+_ROOM = 128
 
 
 class Totals:
     """Sums over the steps since the last `read`.
 
-    A step's report is one float32 vector: the loss, its parts, then for each scored class the pixels that label and
-    prediction share and the sum of their sizes, from which the hard Dice of the batches is made. One vector is one
-    operation to reduce over replicas and one to add up.
+    A step's report is one float32 vector, one operation to reduce over replicas and one to add up. Which number is at
+    which place is decided while tracing, when the names become known.
     """
 
-    def __init__(self, parts: tuple[str, ...], scored_classes: tuple[int, ...], config: Config):
-        self._parts, self._scored, self._void = parts, scored_classes, config.data.void_id
-        self._length = 1 + len(parts) + 2 * len(scored_classes)
-        # Two more: the gradient's norm, and the number of steps.
+    def __init__(self):
+        # "mean/<name>", or "over/<name>" and "under/<name>" of a ratio -> its place; the first is the number of steps.
+        self._places: dict[str, int] = {"steps": 0}
         self._sums = tf.Variable(
-            tf.zeros(self._length + 2, tf.float64), trainable=False, name="report",
+            tf.zeros(_ROOM, tf.float64), trainable=False, name="report",
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )  # fmt: skip
 
-    def of_micro_batch(self, loss, parts: dict[str, tf.Tensor], labels, outputs) -> tf.Tensor:
-        """The report of one micro-batch on one replica: float32 `[1 + parts + 2 * classes]`."""
-        logits = tf.stop_gradient(outputs[0] if isinstance(outputs, (list, tuple)) else outputs)
-        predicted = _class_ids(logits)
-        valid = labels != self._void
-        counts = []
-        for c in self._scored:
-            label, prediction = labels == c, (predicted == c) & valid
-            counts += [_count(label & prediction), _count(label) + _count(prediction)]
-        values = [tf.cast(v, tf.float32) for v in (loss, *(parts[name] for name in self._parts), *counts)]
-        return tf.stop_gradient(tf.stack(values))
+    def share(self, loss, terms: Mapping, ratios: Mapping) -> tf.Tensor:
+        """The report of one share of the batch: float32 `[room]`; `terms` are named only where there are several."""
+        values = {"mean/loss": loss}
+        if len(terms) > 1:
+            values |= {f"mean/loss/{name}": value for name, value in terms.items()}
+        for name, (numerator, denominator) in ratios.items():
+            values |= {f"over/{name}": numerator, f"under/{name}": denominator}
+        return self.vector(values)
 
-    def add(self, report, norm, finite) -> None:
-        """Adds one step; a step that was left out counts for nothing."""
-        row = tf.cast(tf.concat([report, [norm, 1.0]], 0), tf.float64)
+    def vector(self, values: Mapping) -> tf.Tensor:
+        """Named numbers at their places, 0 elsewhere."""
+        for name in values:
+            if name not in self._places and len(self._places) == _ROOM:
+                raise UserError(f"A step reports more than {_ROOM} numbers, {name!r} among them: leave some out.")
+            self._places.setdefault(name, len(self._places))
+        row = [0.0] * _ROOM
+        for name, value in values.items():
+            row[self._places[name]] = tf.stop_gradient(tf.cast(value, tf.float32))
+        return tf.stack(row)
+
+    def named(self, row) -> dict[str, tf.Tensor]:
+        """The numbers of one step's vector by the names that they are reported under."""
+        values = {name: row[place] for name, place in self._places.items()}
+        found = {name.removeprefix("mean/"): v for name, v in values.items() if name.startswith("mean/")}
+        for name, under in values.items():
+            if name.startswith("under/"):
+                ratio = name.removeprefix("under/")
+                found[ratio] = tf.math.divide_no_nan(values[f"over/{ratio}"], under)
+        return found
+
+    def add(self, row, finite) -> None:
+        """Adds what one update of a step gave; one that was left out counts for nothing."""
+        row = tf.cast(row, tf.float64)
         self._sums.assign_add(tf.where(finite, row, tf.zeros_like(row)))
 
-    def sums(self) -> list[float]:
+    def sums(self) -> dict[str, float]:
         """What has been added up since the last `read`, to be kept in a checkpoint."""
-        return self._sums.numpy().tolist()
+        values = self._sums.numpy()
+        return {name: float(values[place]) for name, place in self._places.items()}
 
-    def restore(self, sums: Sequence[float]) -> None:
-        """Goes on with sums of this loss; those of another one are dropped, and the next report counts from here."""
-        fits = len(sums) == self._length + 2
-        self._sums.assign(sums if fits else tf.zeros_like(self._sums))
+    def restore(self, sums: Mapping[str, float]) -> None:
+        """Goes on with sums of an earlier session."""
+        values = [0.0] * _ROOM
+        for name, value in sums.items():
+            values[self._places.setdefault(name, len(self._places))] = value
+        self._sums.assign(values)
 
     def read(self) -> dict[str, float]:
-        """Means since the last call: "loss", "loss/<part>", "gradient_norm", and "dice"; empty if there was no step."""
-        sums = self._sums.numpy()
-        self._sums.assign(tf.zeros_like(sums))
-        steps = sums[-1]
-        if not steps:
-            return {}
-        means = sums[:-1] / steps
-        report = {"loss": float(means[0])}
-        if len(self._parts) > 1:
-            report |= {f"loss/{name}": float(v) for name, v in zip(self._parts, means[1:], strict=False)}
-        shared, sizes = means[1 + len(self._parts) : -1 : 2], means[2 + len(self._parts) : -1 : 2]
-        scores = [2.0 * a / b for a, b in zip(shared, sizes, strict=True) if b]
-        if scores:
-            report["dice"] = float(sum(scores) / len(scores))
-        report["gradient_norm"] = float(means[-1])
-        return report
+        """Means since the last call: "loss", "loss/<term>", "gradient_norm" and the ratios; empty without a step."""
+        sums = self.sums()
+        self._sums.assign(tf.zeros_like(self._sums))
+        return means(sums)
 
 
-def _class_ids(logits) -> tf.Tensor:
-    """The class of each pixel, int32 without the last axis: of the largest logit, the first of equal ones."""
-    outputs = logits.shape[-1]
-    if outputs == 1:
-        return tf.cast(logits[..., 0] > 0.0, tf.int32)
-    if outputs > _FEW:
-        return tf.argmax(logits, axis=-1, output_type=tf.int32)
-    # On a CPU, argmax over a short last axis takes ten times as long as this, one percent of a U-Net's step.
-    best, *others = tf.unstack(logits, axis=-1)
-    ids = tf.zeros_like(best, tf.int32)
-    for c, other in enumerate(others, start=1):
-        ids = tf.where(other > best, c, ids)
-        best = tf.maximum(best, other)
-    return ids
-
-
-def _count(mask) -> tf.Tensor:
-    return tf.reduce_sum(tf.cast(mask, tf.float32))
+def means(sums: Mapping[str, float]) -> dict[str, float]:
+    """Names as they are reported -> values, from named sums over steps."""
+    steps = sums["steps"]
+    if not steps:
+        return {}
+    report = {name.removeprefix("mean/"): v / steps for name, v in sums.items() if name.startswith("mean/")}
+    # The mean over classes of a ratio's parts ("dice/nucleus") goes under the name before the slash.
+    parts: dict[str, list[float]] = {}
+    for name, under in sums.items():
+        if name.startswith("under/") and under:
+            ratio = name.removeprefix("under/")
+            parts.setdefault(ratio.partition("/")[0], []).append(sums[f"over/{ratio}"] / under)
+    return report | {name: sum(values) / len(values) for name, values in parts.items()}

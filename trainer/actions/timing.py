@@ -1,0 +1,66 @@
+"""When an action is due ("100 steps", "2 epochs", "evaluation", "end"), and its function, by name or as an object."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from configs.reading import actions as texts
+from trainer.errors import UserError, numbered
+from trainer.parts import name_of, resolve
+from trainer.stepping.intervals import Intervals
+
+
+@dataclasses.dataclass(frozen=True)
+class Timed:
+    """An action with its time: `every` in steps, 0 for the end alone; or after each evaluation."""
+
+    function: Callable[..., str | None]
+    name: str
+    every: int = 0
+    after_evaluation: bool = False
+
+
+def timed(actions: Iterable[Any], intervals: Intervals) -> list[Timed]:
+    """Actions as a user gives them: pairs (when, function).
+
+    Args:
+      actions: pairs of a time (a number of steps, "2 epochs", "5%", "evaluation", "end") and a function of (run, step),
+        or a name of one; a config's text "when: package.module:name" is such a pair, too.
+      intervals: of the run, for what an epoch is.
+
+    Raises:
+      UserError: all that is wrong with any of them.
+    """
+    found, problems = [], []
+    for number, action in enumerate(actions):
+        where = f"actions[{number}]"
+        try:
+            when, part = _pair(action, where)
+            function = resolve(part, where)
+            if isinstance(function, type):
+                function = function()
+            if not callable(function):
+                raise UserError(f"{where}: {name_of(function)} cannot be called; write def action(run, step).")
+            name = name_of(part)
+            if when == "evaluation":
+                found.append(Timed(function, name, after_evaluation=True))
+            else:
+                found.append(Timed(function, name, every=0 if when == "end" else intervals.of(when)))
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        raise UserError(numbered(problems))
+    return found
+
+
+def _pair(action: Any, where: str) -> tuple[Any, Any]:
+    try:
+        if isinstance(action, str):
+            return texts.parse(action)
+        if not isinstance(action, (tuple, list)) or len(action) != 2:
+            raise UserError(f'{where} is {action!r}: write a pair, (100, function), ("2 epochs", function).')
+        return texts.when(action[0]), action[1]
+    except ValueError as error:
+        raise UserError(f"{where}: {error}.") from error

@@ -1,0 +1,97 @@
+"""Metrics of the user's: a number from the confusion counts, or one an image from label and prediction.
+
+    def specificity(confusion):                  # int64 [classes, classes] of all images, row = label
+        return confusion[0, 0] / confusion[0].sum()
+
+    def boundary_f1(label, prediction):          # int32 [height, width] each; NaN where the image says nothing
+        ...
+
+A function with one parameter gets the confusion counts. One with more gets label and prediction, and by name whatever
+its further parameters are: a key of the example ("weights"), "image", "probabilities", "classes", "void_id".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+import numbers
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from trainer.errors import UserError
+from trainer.parts import name_of, resolve
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """Attributes: parameters: names after label and prediction; empty for one of confusion counts."""
+
+    name: str
+    function: Callable[..., float]
+    of_confusion: bool
+    parameters: tuple[str, ...] = ()
+
+    def of_image(self, values: Mapping[str, Any]) -> float:
+        """The metric of one image; `values` has "label", "prediction" and what else there is."""
+        missing = [key for key in self.parameters if key not in values]
+        if missing:
+            raise UserError(
+                f"The metric {self.name} takes {', '.join(missing)}, and there is {', '.join(sorted(values))}."
+            )
+        further = {key: values[key] for key in self.parameters}
+        return self._number(self.function(values["label"], values["prediction"], **further))
+
+    def of_counts(self, confusion: np.ndarray) -> float:
+        return self._number(self.function(confusion))
+
+    def _number(self, value) -> float:
+        if hasattr(value, "numpy"):
+            value = value.numpy()
+        if isinstance(value, np.ndarray) and value.size == 1:
+            value = value.item()
+        if not isinstance(value, numbers.Number):
+            kind = f"{type(value).__name__}{getattr(value, 'shape', '')}"
+            raise UserError(f"The metric {self.name} returned {kind}; a metric is a number.")
+        return float(value)
+
+
+def build_metrics(metrics: Mapping[str, Any] | None, named: Sequence[str] = ()) -> tuple[Metric, ...]:
+    """Metrics from name -> function, and from a config's "package.module:name".
+
+    Raises:
+      UserError: something is no function, or takes nothing.
+    """
+    given = {name.partition(":")[2]: resolve(name, "config.evaluate.metrics") for name in named}
+    given |= {name: resolve(part, f"metrics[{name!r}]") for name, part in (metrics or {}).items()}
+    return tuple(_metric(name, function) for name, function in given.items())
+
+
+def _metric(name: str, function: Any) -> Metric:
+    if inspect.isclass(function):
+        function = function()
+    if not callable(function):
+        raise UserError(f"The metric {name} is {name_of(function)}, which cannot be called.")
+    if type(function).__module__.startswith("keras"):
+        raise UserError(
+            f"The metric {name} is a Keras metric, whose state adds up batches. Hand in a function of (label, "
+            "prediction) of one image, NumPy arrays of class ids, or of the confusion counts."
+        )
+    parameters = [
+        p.name
+        for p in inspect.signature(function).parameters.values()
+        if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.KEYWORD_ONLY) and (p.default is p.empty)
+    ]
+    if not parameters:
+        raise UserError(f"The metric {name} takes no argument: write def {name}(label, prediction), or (confusion).")
+    if len(parameters) == 1:
+        return Metric(name, function, of_confusion=True)
+    return Metric(name, function, of_confusion=False, parameters=tuple(parameters[2:]))
+
+
+def mean_of(values: np.ndarray) -> float:
+    """The mean over images of what is not NaN; NaN of nothing."""
+    counted = [float(value) for value in values if not math.isnan(value)]
+    return math.fsum(counted) / len(counted) if counted else math.nan

@@ -1,0 +1,51 @@
+"""Scores of a task that is no segmentation: the means of its terms, and of the user's metrics."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+
+from trainer.reporting.terminal import number
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TermScores:
+    """Means over the validation examples.
+
+    Attributes:
+      images: how many.
+      loss: of the sum of all terms.
+      terms: by name, as `Task.losses` gives them with training=False.
+      metrics: the user's, by name.
+    """
+
+    images: int
+    loss: float
+    terms: Mapping[str, float]
+    metrics: Mapping[str, float]
+
+    def score(self, metric: str) -> float:
+        """The value that `config.evaluate.metric` names: "loss", a term or a metric."""
+        return float({"loss": self.loss, **self.terms, **self.metrics}[metric])
+
+    def scalars(self, prefix: str = "eval/") -> dict[str, float]:
+        """Tag -> value for TensorBoard and `metrics.jsonl`; what is NaN is left out."""
+        values = {"loss": self.loss, **{f"loss/{name}": value for name, value in self.terms.items()}, **self.metrics}
+        return {prefix + name: value for name, value in values.items() if not math.isnan(value)}
+
+    def to_dict(self) -> dict:
+        """What `evaluation.json` holds."""
+        return dataclasses.asdict(self)
+
+    def table(self) -> str:
+        """The values, one a line."""
+        values = {"loss": self.loss, **self.terms, **self.metrics}
+        width = max(len(name) for name in values)
+        lines = [f"  {name:<{width}}  {number(value):>10}" for name, value in values.items()]
+        return "\n".join([*lines, f"  means over {self.images} validation examples"])
+
+    def line(self) -> str:
+        """The values in one line."""
+        values = {"loss": self.loss, **self.metrics}
+        return "  ".join(f"{name} {number(value)}" for name, value in values.items())

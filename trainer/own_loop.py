@@ -1,0 +1,80 @@
+"""Single steps for a loop of the user's: `Run.step`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.actions.nonfinite import Nonfinite
+from trainer.errors import UserError
+from trainer.reporting.failures import explain_failure
+from trainer.stepping.step import make_train_steps
+from trainer.training import _Warnings
+
+# Steps after which the host asks whether a gradient that is not finite has stopped the run.
+_ASK_EVERY = 10
+
+
+class OwnLoop:
+    """The compiled step on batches that are handed in; see `Run.step`."""
+
+    def __init__(self, run):
+        self._run = run
+        self._step = make_train_steps(run.state, run.totals, run.strategy, run.config, warn=_Warnings(run)).one
+        self._nonfinite = Nonfinite(run)
+        self._batch: Mapping | None = None
+        self._steps = 0
+
+    def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, tf.Tensor]:
+        run = self._run
+        self._batch = batch = _checked(batch, run.config.train.batch_size)
+        try:
+            row = self._step(self._distributed(batch))
+        except Exception as error:
+            explained = explain_failure(error, run, batch=batch)
+            if explained is None:
+                raise
+            raise explained from error
+        self._steps += 1
+        if self._steps % _ASK_EVERY == 0 or self._steps == 1:
+            self._nonfinite.after_call(run.current_step, batch)
+        return run.totals.named(row)
+
+    def _distributed(self, batch: Mapping[str, np.ndarray]):
+        """Consecutive slices of the global batch, one a replica; each worker takes its own."""
+        strategy, n = self._run.strategy, self._run.devices.replicas
+        if n == 1:
+            return {key: tf.convert_to_tensor(value) for key, value in batch.items()}
+        size = self._run.config.train.batch_size // n
+
+        def part(key):
+            def of_replica(context):
+                first = context.replica_id_in_sync_group * size
+                return tf.convert_to_tensor(batch[key][first : first + size])
+
+            return of_replica
+
+        return {key: strategy.experimental_distribute_values_from_function(part(key)) for key in batch}
+
+
+def _checked(batch: Mapping[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
+    if not isinstance(batch, Mapping):
+        raise UserError(
+            f"run.step takes a mapping, such as {{'image': images, 'label': labels}}. Received: {type(batch).__name__}."
+        )
+    wrong = [f"{key}: {len(value)}" for key, value in batch.items() if len(value) != size]
+    if wrong:
+        raise UserError(
+            f"run.step takes the global batch of config.train.batch_size={size} examples. Received: {', '.join(wrong)}."
+        )
+    usual = {"image": np.float32, "label": np.int32}
+    found = {}
+    for key, value in batch.items():
+        value = np.asarray(value)
+        wanted = usual.get(key)
+        # Float labels are pictures (image to image); whole numbers are class ids.
+        cast = wanted is not None and not (key == "label" and value.dtype.kind == "f")
+        found[key] = value.astype(wanted) if cast else value
+    return found

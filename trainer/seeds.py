@@ -1,0 +1,31 @@
+"""Random seeds set for a while, so that a run is a function of its seed and the user's generators stay as they were."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Python's, NumPy's and TensorFlow's generators begin at `seed` inside, and go on where they were after it."""
+    # TensorFlow has no public way to ask for its global seed, Keras none to put its global generator back.
+    from keras.src.backend.common import global_state
+    from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
+    from tensorflow.python.eager import context
+
+    python, numpy, tensorflow = random.getstate(), np.random.get_state(), context.global_seed()
+    generator = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
+    keras.utils.set_random_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        tf.random.set_seed(tensorflow)
+        global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, generator)

@@ -1,0 +1,78 @@
+"""The built-in task: one model, whose logits are compared with the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from configs.schema import Config
+from trainer.models.inputs import call_model
+from trainer.stepping.objective import Objective
+from trainer.stepping.task import Outcome, Task
+
+# Classes up to which the largest logit is found by comparing in turn.
+_FEW = 8
+
+
+class Segmentation(Task):
+    """Forward, loss; and the hard Dice of the training crops for the report.
+
+    Args:
+      model: from images to logits; see `trainer.models`.
+      objective: from labels and logits to the terms of the loss.
+      config: `data.void_id` is read.
+      classes: names, by class id.
+      scored: positions of the classes whose Dice is reported.
+    """
+
+    def __init__(self, model: keras.Model, objective: Objective, config: Config, classes: Sequence[str],
+                 scored: Sequence[int]):  # fmt: skip
+        self.model, self.objective = model, objective
+        self._void, self._classes, self._scored = config.data.void_id, tuple(classes), tuple(scored)
+
+    @property
+    def batchwide(self) -> bool:
+        # A function of the user's may call `global_sum` without a word in its signature.
+        return None if self.objective.own is not None else self.objective.batchwide
+
+    def losses(self, batch, training):
+        return self.outcome(batch, training).terms
+
+    def outcome(self, batch: Mapping[str, tf.Tensor], training: bool, phase: str = "") -> Outcome:
+        outputs = call_model(self.model, batch, training=training)
+        return Outcome(self.objective(batch["label"], outputs, batch), self._dice(batch["label"], outputs))
+
+    def predict(self, batch) -> Any:
+        return call_model(self.model, batch, training=False)
+
+    def _dice(self, labels, outputs) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        logits = tf.stop_gradient(outputs[0] if isinstance(outputs, (list, tuple)) else outputs)
+        predicted, valid, ratios = class_ids(logits), labels != self._void, {}
+        for c in self._scored:
+            label, prediction = labels == c, (predicted == c) & valid
+            shared, sizes = _count(label & prediction), _count(label) + _count(prediction)
+            ratios[f"dice/{self._classes[c]}"] = (2.0 * shared, sizes)
+        return ratios
+
+
+def class_ids(logits) -> tf.Tensor:
+    """The class of each pixel, int32 without the last axis: of the largest logit, the first of equal ones."""
+    outputs = logits.shape[-1]
+    if outputs == 1:
+        return tf.cast(logits[..., 0] > 0.0, tf.int32)
+    if outputs > _FEW:
+        return tf.argmax(logits, axis=-1, output_type=tf.int32)
+    # On a CPU, argmax over a short last axis takes ten times as long as this, one percent of a U-Net's step.
+    best, *others = tf.unstack(logits, axis=-1)
+    ids = tf.zeros_like(best, tf.int32)
+    for c, other in enumerate(others, start=1):
+        ids = tf.where(other > best, c, ids)
+        best = tf.maximum(best, other)
+    return ids
+
+
+def _count(mask) -> tf.Tensor:
+    return tf.reduce_sum(tf.cast(mask, tf.float32))
