@@ -21,6 +21,7 @@ import tensorflow as tf
 from configs.reading import fields, validation
 from configs.reading.nearest import did_you_mean
 from configs.schema import Config
+from trainer import console
 from trainer.checkpoints import folder as checkpoints
 from trainer.checkpoints.host import HostState
 from trainer.checkpoints.restore import load_weights, put_back, restore, snapshot
@@ -33,7 +34,6 @@ from trainer.evaluation.metrics import scored_classes
 from trainer.evaluation.own_metrics import build_metrics
 from trainer.models.build import build_model, fresh_names, logits_per_pixel
 from trainer.parts import name_of, resolve
-from trainer.reporting import console
 from trainer.reporting.clock import Clock
 from trainer.result import Result
 from trainer.seeds import seeded

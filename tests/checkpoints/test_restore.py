@@ -2,6 +2,7 @@
 
 import types
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,6 +10,8 @@ import tensorflow as tf
 from trainer.checkpoints.folder import Saved
 from trainer.checkpoints.restore import load_weights, restore, snapshot, warm_start
 from trainer.errors import UserError
+from trainer.stepping.state import task_variables
+from trainer.stepping.task import Task
 
 
 def variable(shape, value=0.0, path=""):
@@ -94,9 +97,51 @@ def test_a_warm_start_that_takes_nothing_is_an_error_with_the_reasons():
         warm_start(State(), saved(), "nowhere")
 
 
+class Layers(Task):
+    """Two layers of one name, as a user may give them."""
+
+    def __init__(self):
+        first, second = (keras.layers.Dense(3, name="twice", use_bias=False) for _ in range(2))
+        self.model = Both(first, second)
+        self.model(keras.ops.zeros((1, 3)))
+
+
+class Both(keras.Model):
+    def __init__(self, first, second):
+        super().__init__(name="both")
+        self.first, self.second = first, second
+
+    def call(self, x):
+        return self.second(self.first(x))
+
+
+def test_two_layers_of_one_name_keep_their_own_weights():
+    task = Layers()
+    variables = task_variables(task)
+    arrays = {path: np.full(v.shape, 1.0 + i, np.float32) for i, (path, v) in enumerate(variables.items())}
+    assert len(arrays) == 2
+    load_weights(task, Saved("runs/old", 1, arrays, {}))
+    assert (task.model.first.kernel.numpy() == 1.0).all() and (task.model.second.kernel.numpy() == 2.0).all()
+
+
 def test_weights_for_prediction_name_what_is_missing():
-    model = types.SimpleNamespace(variables=State().trainable)
-    load_weights(model, saved())
-    assert (model.variables[0].numpy() == 5.0).all()
-    with pytest.raises(UserError, match=r"(?s)1 variables do not fit.*b/bias: \[4\] there, \[3\] here"):
-        load_weights(model, saved(model__b__bias=np.zeros(4)))
+    task = Layers()
+    first, second = task_variables(task)
+    with pytest.raises(UserError, match=r"(?s)2 variables do not fit.*\[4\] there, \[3, 3\] here.*not in the check"):
+        load_weights(task, Saved("runs/old", 1, {first: np.zeros(4)}, {}))
+
+
+def test_a_model_that_keras_numbered_otherwise_finds_its_weights():
+    """Built again in one process, layers without a name have other numbers; nothing else may differ."""
+
+    def task():
+        made = Task()
+        made.model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(2)])
+        return made
+
+    first, second = task(), task()
+    assert task_variables(first).keys() != task_variables(second).keys()
+    arrays = {path: v.numpy() + 5.0 for path, v in task_variables(first).items()}
+    load_weights(second, Saved("runs/old", 1, arrays, {}))
+    for old, new in zip(first.model.variables, second.model.variables, strict=True):
+        assert np.array_equal(old.numpy() + 5.0, new.numpy())

@@ -21,7 +21,6 @@ from trainer.checkpoints.resume import (
     write_config,
 )
 from trainer.errors import UserError
-from trainer.options import Options
 
 
 class Workers:
@@ -57,6 +56,9 @@ class View:
 
     def sum_over_workers(self, value):
         return self.cluster.sum(self.worker, value)
+
+    def any_worker(self, value):
+        return self.sum_over_workers(float(value)) > 0.0
 
 
 def on_all(count, function):
@@ -140,19 +142,28 @@ CONFIG = Config(train=Train(length="100 steps"))
 START = checkpoint.Saved("runs/a/checkpoints/step_00000040", 40, {}, {})
 
 
+def run_of(tmp_path, config=CONFIG, *, force=False, objects=None):
+    """The part of a run that is looked at; what it logs is in its `lines`."""
+    lines: list[str] = []
+    parts = types.SimpleNamespace(names=lambda: objects or {})
+    return types.SimpleNamespace(
+        config=config, workdir=str(tmp_path), force=force, parts=parts, log=lines.append, lines=lines
+    )
+
+
 def compare(tmp_path, config, *, force=False):
-    told = []
-    check_config(config, Options(workdir=str(tmp_path), force_config=force), START, told.append)
-    return told
+    run = run_of(tmp_path, config, force=force)
+    check_config(run, START)
+    return run.lines
 
 
 def test_the_same_config_is_silent(tmp_path):
-    write_config(CONFIG, str(tmp_path))
+    write_config(run_of(tmp_path))
     assert compare(tmp_path, CONFIG) == []
 
 
 def test_changes_that_break_the_run_are_refused_all_at_once(tmp_path):
-    write_config(CONFIG, str(tmp_path))
+    write_config(run_of(tmp_path))
     other = dataclasses.replace(
         CONFIG, seed=7, optimizer=Optimizer(learning_rate=0.5), train=Train(log_every="3 steps")
     )
@@ -172,10 +183,19 @@ def test_changes_that_break_the_run_are_refused_all_at_once(tmp_path):
 
 
 def test_a_harmless_change_is_told_and_taken(tmp_path):
-    write_config(CONFIG, str(tmp_path))
+    write_config(run_of(tmp_path))
     other = dataclasses.replace(CONFIG, train=Train(length="100 steps", log_every="3 steps"))
     (line,) = compare(tmp_path, other)
     assert line.startswith("changed since the run began: config.train.log_every")
+
+
+def test_other_objects_than_at_the_start_are_refused_by_name(tmp_path):
+    write_config(run_of(tmp_path, objects={"model": "mine:unet", "actions": ["100: mine:log"]}))
+    same = run_of(tmp_path, objects={"model": "mine:unet"})
+    check_config(same, START)
+    assert same.lines == []
+    with pytest.raises(UserError, match=r"(?s)loss: was the configured, now.*model: was mine:unet, now mine:res"):
+        check_config(run_of(tmp_path, objects={"model": "mine:resnet", "loss": "mine:dice"}), START)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b"\xff\xfe", b"[]", b'{"seed": "x"}'])
@@ -195,11 +215,11 @@ def test_the_newest_checkpoint_in_words(tmp_path):
 def test_checkpoints_that_cannot_be_written_are_said_before_the_first_step(tmp_path):
     os.symlink("nowhere", tmp_path / "checkpoints")
     with pytest.raises(UserError, match=r"checkpoints.* cannot be written: .*\. Nothing was trained") as caught:
-        write_config(CONFIG, str(tmp_path))
+        write_config(run_of(tmp_path))
     assert caught.value.exit_code == 1
     os.remove(tmp_path / "checkpoints")
     save(tmp_path, 5)
-    write_config(CONFIG, str(tmp_path))
+    write_config(run_of(tmp_path))
     assert os.listdir(tmp_path / "checkpoints") == ["step_00000005"]
 
 
@@ -215,10 +235,10 @@ def data_of(train, validation=("v",)):
 
 
 def compare_data(before, now, *, force=False):
-    told = []
     start = dataclasses.replace(START, host={"data": json.loads(json.dumps(describe_data(before)))} if before else {})
-    check_data(describe_data(now), Options(workdir="runs/a", force_config=force), start, told.append)
-    return told
+    run = run_of("runs/a", force=force)
+    check_data(describe_data(now), run, start)
+    return run.lines
 
 
 def test_other_files_than_at_the_start_are_refused_by_split():

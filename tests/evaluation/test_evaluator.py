@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import socket
 import subprocess
@@ -16,11 +17,15 @@ import tensorflow as tf
 
 from configs.schema import Config, Data, Evaluate, Model
 from trainer.data import open_data
+from trainer.errors import UserError
 from trainer.evaluation import evaluator as evaluate_module
 from trainer.evaluation.evaluator import make_evaluator
+from trainer.evaluation.own_metrics import build_metrics
 from trainer.evaluation.predict import predict
 from trainer.evaluation.windows import logits_function, mirrored_index, tile_starts, tiled_logits
 from trainer.reporting.records import jsonable
+from trainer.stepping.objective import Objective
+from trainer.stepping.segmentation import Segmentation
 
 CLASSES = ("background", "cell", "wall")
 VOID = 255
@@ -104,6 +109,17 @@ def pointwise_model():
     return keras.Model(image, logits)
 
 
+def evaluator_of(model, data, config, strategy=None, *, function=None, metrics=()):
+    """An evaluator of a segmentation by this model; `function` is the objective's."""
+
+    def sizes(labels, logits, batch, all_reduce):
+        return {"size": tf.cast(tf.size(labels), tf.float32)}
+
+    objective = Objective("of a test", function or sizes, batchwide=False)
+    task = Segmentation(model, objective, config, data.classes, (1,))
+    return make_evaluator(task, data, config, strategy, metrics=metrics)
+
+
 def reference(source):
     """Mean Dice by class, by NumPy alone, from the pointwise model's arithmetic."""
     by_class = {name: [] for name in CLASSES}
@@ -118,7 +134,7 @@ def reference(source):
 
 
 def test_every_image_is_scored_at_its_own_size(images):
-    evaluation, panels = make_evaluator(pointwise_model(), images, config_with())()
+    evaluation, panels = evaluator_of(pointwise_model(), images, config_with())()
     assert evaluation.images == len(SIZES)
     assert dict(evaluation.dice) == pytest.approx(reference(images.validation), abs=1e-12)
     pixels = sum(int((label != VOID).sum()) for label in images.validation.labels)
@@ -129,19 +145,57 @@ def test_every_image_is_scored_at_its_own_size(images):
 
 
 def test_images_of_all_sizes_share_one_trace(images):
-    evaluator = make_evaluator(pointwise_model(), images, config_with())
+    evaluator = evaluator_of(pointwise_model(), images, config_with())
     evaluator()
     evaluator()
     assert evaluator.trace_count() == 1
 
 
 def test_the_loss_is_the_mean_over_images(images):
-    def objective(labels, logits):
-        assert logits.shape[-1] == 3
-        return types.SimpleNamespace(total=tf.cast(tf.size(labels), tf.float32))
-
-    evaluation, _ = make_evaluator(pointwise_model(), images, config_with(), objective=objective)()
+    evaluation, _ = evaluator_of(pointwise_model(), images, config_with())()
     assert evaluation.loss == pytest.approx(np.mean([h * w for h, w in SIZES]))
+
+
+def test_metrics_of_ones_own_are_of_an_image_or_of_all_counts(images):
+    """One of an image, by what else it names, with images that do not count; one of the confusion counts."""
+
+    def share_of_walls(label, prediction, image, classes, probabilities):
+        assert image.shape == (*label.shape, 1) and probabilities.shape == (*label.shape, 3)
+        wall = classes.index("wall")
+        return (prediction == wall).mean() if (label == wall).any() else math.nan
+
+    def sensitivity(confusion):
+        return confusion[1, 1] / confusion[1].sum()
+
+    metrics = build_metrics({"share_of_walls": share_of_walls, "sensitivity": sensitivity})
+    evaluation, _ = evaluator_of(pointwise_model(), images, config_with(), metrics=metrics)()
+    predictions = [
+        (image * np.array([-0.02, 0.0, 0.02]) + np.array([1.6, 0.0, -2.4])).argmax(-1)
+        for image in images.validation.images
+    ]
+    pairs = list(zip(images.validation.labels, predictions, strict=True))
+    expected = np.mean([(p == 2).mean() for label, p in pairs if (label == 2).any()])
+    assert evaluation.metrics["share_of_walls"] == pytest.approx(expected) == evaluation.score("share_of_walls")
+    assert evaluation.metrics["sensitivity"] == pytest.approx(
+        sum(((label == 1) & (p == 1)).sum() for label, p in pairs) / sum((label == 1).sum() for label, _ in pairs)
+    )
+    assert evaluation.scalars("eval/")["eval/share_of_walls"] == evaluation.metrics["share_of_walls"]
+    assert "sensitivity" in evaluation.table()
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        (lambda: 1.0, "takes no argument"),
+        ("keras.metrics:MeanIoU", "is a Keras metric"),
+        (3, "cannot be called"),
+        (lambda label, prediction, weights: 1.0, "takes weights"),
+        (lambda label, prediction: np.zeros(3), r"returned ndarray\(3,\)"),
+    ],
+)
+def test_what_is_no_metric_is_refused_in_words(images, metric, words):
+    with pytest.raises(UserError, match=words):
+        evaluator_of(pointwise_model(), images, config_with(), metrics=build_metrics({"mine": metric}))()
 
 
 def test_embedded_images_score_as_their_predicted_files_do(tmp_path):
@@ -152,7 +206,7 @@ def test_embedded_images_score_as_their_predicted_files_do(tmp_path):
     # Each pixel against the mean of its block of 16: the last blocks hold padding, so that padding matters.
     blocks = keras.layers.UpSampling2D(16)(keras.layers.AveragePooling2D(16)(image))
     model = keras.Model(image, keras.ops.mean(image - 0.8 * blocks, axis=-1, keepdims=True) - 10.0)
-    evaluation, panels = make_evaluator(model, data, config)()
+    evaluation, panels = evaluator_of(model, data, config)()
     assert evaluation.images == len(data.validation) == len(dict.fromkeys(data.validation.names))
     assert len(panels) == 1
 
@@ -171,11 +225,11 @@ def test_embedded_images_score_as_their_predicted_files_do(tmp_path):
 
 @pytest.mark.parametrize("replicas", [2, 4])
 def test_replicas_count_every_image_once_and_alike(images, logical_devices, replicas):
-    alone, _ = make_evaluator(pointwise_model(), images, config_with())()
+    alone, _ = evaluator_of(pointwise_model(), images, config_with())()
     strategy = tf.distribute.MirroredStrategy(logical_devices[:replicas])
     with strategy.scope():
         model = pointwise_model()
-    evaluator = make_evaluator(model, images, config_with(), strategy)
+    evaluator = evaluator_of(model, images, config_with(), strategy)
     together, panels = evaluator()
     assert together.to_dict() == alone.to_dict() | {"loss": together.loss}
     assert len(panels) == 2
@@ -184,7 +238,7 @@ def test_replicas_count_every_image_once_and_alike(images, logical_devices, repl
 
 @pytest.mark.slow
 def test_workers_count_every_image_once_and_agree(images):
-    alone, _ = make_evaluator(pointwise_model(), images, config_with())()
+    alone, _ = evaluator_of(pointwise_model(), images, config_with())()
     expected = json.loads(json.dumps(jsonable(alone.to_dict())))
     sockets = [socket.socket() for _ in range(2)]
     for one in sockets:
@@ -214,7 +268,7 @@ def evaluate_as_worker():
     evaluate_module.evaluation_batches = batches_of
     with strategy.scope():
         model = pointwise_model()
-    evaluator = make_evaluator(model, data_sets(), config_with(), strategy)
+    evaluator = evaluator_of(model, data_sets(), config_with(), strategy)
     evaluator()
     evaluation, panels = evaluator()
     assert len(panels) == 2
@@ -227,13 +281,13 @@ def test_an_image_served_twice_is_an_error(images, monkeypatch):
 
     monkeypatch.setattr(evaluate_module, "evaluation_batches", twice)
     with pytest.raises(RuntimeError, match="1 validation images were counted more than once: image_0"):
-        make_evaluator(pointwise_model(), images, config_with())()
+        evaluator_of(pointwise_model(), images, config_with())()
 
 
 @pytest.mark.parametrize(("tile", "overlap"), [((32, 32), 8), ((32, 48), 0), ((64, 32), 31), ((128, 128), 32)])
 def test_tiles_of_a_pointwise_model_are_the_whole(images, tile, overlap):
-    whole, _ = make_evaluator(pointwise_model(), images, config_with())()
-    tiled, _ = make_evaluator(pointwise_model(), images, config_with(tile=tile, tile_overlap=overlap))()
+    whole, _ = evaluator_of(pointwise_model(), images, config_with())()
+    tiled, _ = evaluator_of(pointwise_model(), images, config_with(tile=tile, tile_overlap=overlap))()
     assert dataclasses.replace(tiled, loss=0.0) == dataclasses.replace(whole, loss=0.0)
 
 
@@ -275,9 +329,9 @@ def test_a_convolutional_model_keeps_the_size(tile):
     image = keras.Input([None, None, 1])
     deep = keras.layers.AveragePooling2D(8)(image)
     model = keras.Model(image, keras.layers.Conv2D(3, 1)(keras.layers.UpSampling2D(8)(deep)))
-    logits_of = tf.function(logits_function(model, config_with(tile=tile, tile_overlap=8), 8), reduce_retracing=True)
+    logits_of = tf.function(logits_function(model, config_with(tile=tile, tile_overlap=8)), reduce_retracing=True)
     for height, width in [(1, 1), (7, 9), (31, 33), (65, 40)]:
-        assert logits_of(tf.zeros([1, height, width, 1])).shape == (1, height, width, 3)
+        assert logits_of({"image": tf.zeros([1, height, width, 1])}).shape == (1, height, width, 3)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.evaluation.metrics import (
-    class_ids,
     confusion_matrices,
     evaluation_of,
     image_counts,
     probabilities,
     scored_classes,
 )
+from trainer.stepping.segmentation import class_ids
 
 VOID = 255
 

@@ -13,8 +13,8 @@ import pytest
 
 import main
 from tests.data.making import make_folder
+from trainer import console
 from trainer.checkpoints import folder as checkpoint
-from trainer.reporting import console
 from trainer.reporting.records import read_metrics
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -70,14 +70,14 @@ def rewound(unbroken, tmp_path, step):
 
 def signal_at(monkeypatch, beginning):
     """Sends SIGTERM to this process when a line with this beginning is told."""
-    tell = console.tell
+    log = console.log
 
     def telling(text):
         tell(text)
         if text.startswith(beginning):
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(console, "tell", telling)
+    monkeypatch.setattr(console, "log", telling)
 
 
 @pytest.mark.slow

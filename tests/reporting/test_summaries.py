@@ -1,6 +1,7 @@
 """Event files, read back as TensorBoard reads them; panels, opened and looked at pixel by pixel."""
 
 import io
+import types
 
 import keras
 import numpy as np
@@ -116,7 +117,7 @@ def test_text_and_graph(tmp_path):
     model = keras.Model(image, keras.layers.Conv2D(2, 3, padding="same", name="the_layer")(image))
     writer = Writer(str(tmp_path))
     writer.config_text(Config(name="mine"))
-    writer.graph(model, 3)
+    writer.graph(types.SimpleNamespace(models=lambda: {"model": model}), 3)
     writer.close()
     events = read(tmp_path)
     text = tensor_util.make_ndarray(events.Tensors("config")[0].tensor_proto).item().decode()

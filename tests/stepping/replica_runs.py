@@ -9,12 +9,16 @@ import numpy as np
 import tensorflow as tf
 
 from configs.schema import Augment, Config, Data, Model, Optimizer, Train
-from trainer.models import build_model
 from trainer.models.blocks import conv_block, logits_head, scale_input
+from trainer.models.build import build_model, dtype_policy, fresh_names
+from trainer.seeds import seeded
 from trainer.stepping.objective import build_objective
 from trainer.stepping.optimizer import build_optimizer
-from trainer.stepping.state import TrainState
-from trainer.stepping.step import make_train_steps
+from trainer.stepping.schedule import build_schedule
+from trainer.stepping.segmentation import Segmentation
+from trainer.stepping.state import TrainState, build_updates, new_rate_factor
+from trainer.stepping.step import Steps, make_train_steps
+from trainer.stepping.task import build_task
 from trainer.stepping.totals import Totals
 
 BATCH = 8
@@ -77,7 +81,15 @@ class Made:
     strategy: tf.distribute.Strategy
     state: TrainState
     totals: Totals
-    train_steps: object
+    steps: Steps
+
+    @property
+    def model(self) -> keras.Model:
+        return next(iter(self.state.models.values()))
+
+    @property
+    def train_steps(self):
+        return self.steps.many
 
     def iterator(self, data: list[dict]):
         """Distributes global batches as the program does: consecutive slices, one a replica."""
@@ -104,22 +116,39 @@ class Made:
         return {path: variable.numpy() for path, variable in self.state.variables_by_path().items()}
 
 
-def make(config: Config, replicas: int = 1, *, policy: str = "float32", model=None, strategy=None) -> Made:
-    """Wires a run as `trainer.experiment` does, without data set, workdir and loop."""
-    keras.backend.clear_session()  # names count from one again, so that paths are alike
-    keras.utils.set_random_seed(config.seed)
+def make(config: Config, replicas: int = 1, *, policy: str = "float32", model=None, strategy=None, task=None,
+         loss=None, optimizer=None) -> Made:  # fmt: skip
+    """Wires a run as `trainer.run` does, without data set, workdir and loop.
+
+    Args:
+      model: a function that gives the model; None is the configured one.
+      task: a function from the model to a task; None is segmentation.
+      loss, optimizer: as `Run` takes them.
+    """
     strategy = strategy or mirrored(replicas)
-    with strategy.scope():
+    with seeded(config.seed), strategy.scope(), fresh_names():
         if model is None:
             built = build_model(config, policy=policy, replicas=strategy.num_replicas_in_sync)
         else:
-            keras.config.set_dtype_policy(policy)  # put back after each test
-            built = model()
-        optimizer = build_optimizer(config.optimizer, total_steps=10, warmup_steps=0)
-        state = TrainState(built, optimizer, config, scales_loss=policy == "mixed_float16")
-        objective = build_objective(config, len(config.data.classes))
-        totals = Totals(objective.parts, (1,), config)
-    return Made(config, strategy, state, totals, make_train_steps(state, objective, totals, strategy, config))
+            with dtype_policy(policy):
+                built = model()
+        if task is None:
+            classes = config.data.classes
+            objective = build_objective(config, len(classes), loss)
+            made = Segmentation(built, objective, config, classes, (1,))
+        else:
+            made = build_task(task, config=config, data=None, model=lambda: built)
+        factor = new_rate_factor()
+        schedule = build_schedule(config.optimizer, None, total_steps=10, warmup_steps=0)
+
+        def optimizer_of(phase):
+            own = phase.optimizer if phase is not None and phase.optimizer is not None else optimizer
+            return build_optimizer(config.optimizer, schedule, factor, own)
+
+        updates = build_updates(made, optimizer_of)
+        state = TrainState(made, updates, config, scales_loss=policy == "mixed_float16", rate_factor=factor)
+        totals = Totals()
+    return Made(config, strategy, state, totals, make_train_steps(state, totals, strategy, config))
 
 
 def make_block(config: Config, replicas: int = 1, **options) -> Made:

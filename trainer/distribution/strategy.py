@@ -13,10 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from configs.schema import Config
+from trainer import console
 from trainer.distribution.cluster import Cluster, cluster_from_environment
 from trainer.distribution.lost_worker import first_line
 from trainer.errors import EXIT_FAILED, UserError
-from trainer.reporting import console
 
 
 @dataclasses.dataclass(frozen=True)

@@ -70,15 +70,15 @@ def build_metrics(metrics: Mapping[str, Any] | None, named: Sequence[str] = ()) 
 
 
 def _metric(name: str, function: Any) -> Metric:
-    if inspect.isclass(function):
-        function = function()
-    if not callable(function):
-        raise UserError(f"The metric {name} is {name_of(function)}, which cannot be called.")
-    if type(function).__module__.startswith("keras"):
+    if type(function).__module__.startswith("keras") or inspect.isclass(function) and "keras" in function.__module__:
         raise UserError(
             f"The metric {name} is a Keras metric, whose state adds up batches. Hand in a function of (label, "
             "prediction) of one image, NumPy arrays of class ids, or of the confusion counts."
         )
+    if inspect.isclass(function):
+        function = function()
+    if not callable(function):
+        raise UserError(f"The metric {name} is {name_of(function)}, which cannot be called.")
     parameters = [
         p.name
         for p in inspect.signature(function).parameters.values()

@@ -195,6 +195,7 @@ def evaluation_table(evaluation) -> str:
     notes = [f"pixel accuracy {accuracy}. Dice and IoU are means over images; pooled is of all pixels together."]
     if set(evaluation.scored) != set(evaluation.classes):
         notes.append("* not in the mean.")
+    notes += [f"{name} {_score(value)}" for name, value in evaluation.metrics.items()]
     return text + "".join(f"\n  {note}" for note in notes)
 
 
