@@ -69,15 +69,15 @@ def rewound(unbroken, tmp_path, step):
 
 
 def signal_at(monkeypatch, beginning):
-    """Sends SIGTERM to this process when a line with this beginning is told."""
+    """Sends SIGTERM to this process when a line with this beginning is logged."""
     log = console.log
 
-    def telling(text):
-        tell(text)
+    def logging(text):
+        log(text)
         if text.startswith(beginning):
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(console, "log", telling)
+    monkeypatch.setattr(console, "log", logging)
 
 
 @pytest.mark.slow
@@ -85,7 +85,7 @@ def test_from_a_checkpoint_on_everything_is_the_same(unbroken, tmp_path, capsys)
     # Of step 4: between two reports, so that the sums of the report count too.
     workdir = rewound(unbroken, tmp_path, 4)
     assert run(workdir) == 0
-    assert f"Going on from step 4 ({checkpoint.step_folder(workdir, 4)})" in capsys.readouterr().out
+    assert f"Resuming at step 4 ({checkpoint.step_folder(workdir, 4)})" in capsys.readouterr().out
     assert ending(workdir) == ending(unbroken)
 
 
