@@ -83,7 +83,9 @@ def _loss_text(run) -> str:
 
 
 def _steps_text(config: Config, intervals: Intervals, devices: Devices) -> str:
-    text = f"{intervals.total:,} steps of {intervals.batch_size} images ({intervals.epochs:.1f} epochs)"
+    text = f"{intervals.total:,} steps of {intervals.batch_size} images"
+    if intervals.epochs is not None:
+        text += f" ({intervals.epochs:.1f} epochs)"
     if config.train.accumulate > 1:
         text += f", each in {config.train.accumulate} micro-batches"
     if devices.replicas > 1:
