@@ -23,8 +23,9 @@ from configs.knobs import knob, section
 class Data:
     source: str = knob(
         "nuclei",
-        "Where examples come from: the embedded nuclei images, any TensorFlow Datasets set, a folder of one's own, or "
-        '"package.module:name".',
+        'Where examples come from: "nuclei" (the embedded images), "tfds" (any TensorFlow Datasets set), "folder" '
+        '(image and mask files), or "package.module:function" of your own, called with this section: it returns '
+        "anything that open_data takes as data, such as an object with len() and [i].",
         form="name",
         names=("nuclei", "tfds", "folder"),
         part="data",
@@ -46,19 +47,20 @@ class Data:
     )
     validation_fraction: float = knob(
         0.2,
-        "folder without train.txt and val.txt: the share of the pairs that is held out for validation.",
+        "Data that come without a split of their own: the share of the examples that is held out for validation.",
         within="(0, 1)",
         why="neither split may be empty",
     )
     split_seed: int = knob(
         0,
-        "folder without train.txt and val.txt: the seed of that split, apart from the run's seed so that runs compare.",
+        "The seed of that split, apart from the run's seed so that runs compare.",
         within="[0, 2147483647]",
         why="seeds are 32-bit",
     )
     classes: tuple[str, ...] = knob(
-        ("background", "nucleus"),
-        "Names of the classes; their position is the class id. The first is the background where there is one.",
+        (),
+        "Names of the classes; their position is the class id. The first is the background where there is one. "
+        "Empty: as the data say, by names of their own or by the ids that occur in the labels.",
     )
     mask_encoding: Literal["ids", "binary", "colors"] = knob(
         "binary",
@@ -78,8 +80,11 @@ class Data:
     void_id: int = knob(
         255, "The class id of pixels that no loss and no metric counts. 255 is the field's habit.", within="[-1, 65535]"
     )
-    channels: Literal[1, 3] = knob(
-        3, "Channels the model sees: 3 (grey is repeated) or 1 (colour becomes luma). Alpha is dropped."
+    channels: int = knob(
+        3,
+        "Channels the model sees of image files: 3 (grey is repeated) or 1 (colour becomes luma); alpha is dropped. "
+        "Arrays and objects of your own have the channels that they have.",
+        within="[1, 4096]",
     )
     bad_files: Literal["stop", "skip"] = knob(
         "stop",
@@ -101,7 +106,11 @@ class Data:
         changes_run=False,
     )
     workers: int = knob(
-        0, "Examples decoded and augmented at a time; 0 lets tf.data choose.", within="[0, 1024]", changes_run=False
+        0,
+        "Batches made at a time, each by one thread that decodes and augments its examples one after the other; 0 lets "
+        "tf.data choose.",
+        within="[0, 1024]",
+        changes_run=False,
     )
 
 
@@ -125,7 +134,8 @@ class Augment:
     )
     brightness: float = knob(
         0.1,
-        "Largest brightness shift, as a share of the full range 0..255.",
+        "Largest brightness shift, as a share of the range 0..255, or of each image's own range where it has "
+        "fractions.",
         within="[0, 1]",
         why="it is a share of the range of brightness",
     )
@@ -140,6 +150,12 @@ class Augment:
         "Factor of each of red, green and blue, drawn from [1 - color, 1 + color]; grey images get a tint. 0 is off.",
         within="[0, 1)",
         why="a factor of 0 leaves nothing of a channel",
+    )
+    functions: tuple[str, ...] = knob(
+        (),
+        'Augmentations of your own, "package.module:function" each, called in this order after the above as '
+        "function(example, random): a dict of NumPy arrays, and a numpy.random.Generator of this example's own.",
+        form="name",
     )
 
 

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from configs.reading import fields, validation
+from configs.reading import validation
 from configs.reading.nearest import did_you_mean
 from configs.schema import Config
 from trainer import console
@@ -157,15 +157,14 @@ class Run:
     def data(self):
         """The two splits; opening them puts their classes and channels into the config."""
         self.devices  # noqa: B018 - before anything that makes a tensor: a cluster can be joined only then
-        data = open_data(self.config)
-        found = {"data.classes": tuple(data.classes), "data.channels": data.channels}
-        self.config = fields.replace(self.config, found)
+        data = open_data(self.config, self.parts.data, self.parts.augment)
+        self.config = data.config
         distribution.check_batch(self.config, self.devices.replicas)
         return data
 
     @functools.cached_property
     def intervals(self):
-        return make_intervals(self.config, len(self.data.train))
+        return make_intervals(self.config, self.data.train.length)
 
     @functools.cached_property
     def metrics(self):

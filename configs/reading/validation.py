@@ -241,7 +241,7 @@ def _evaluate(config: Config):
             text = f"tiles of {evaluate.tile} would not move on. Write at most half of the smaller side."
             yield ("evaluate.tile_overlap", "evaluate.tile"), text
     unknown = [name for name in evaluate.classes if name not in config.data.classes]
-    if unknown:
+    if unknown and config.data.classes:
         hints = "".join(did_you_mean(name, config.data.classes) for name in unknown)
         known = ", ".join(config.data.classes)
         yield ("evaluate.classes", "data.classes"), f"{', '.join(unknown)} not among data.classes ({known}).{hints}"

@@ -37,7 +37,8 @@ def mask_problems(config: Config):
     """Classes, the void id, and the tables that turn mask files into class ids."""
     data = config.data
     count = len(data.classes)
-    if count < 2:
+    # No names: as the data say, which is found out when they are opened.
+    if count == 1:
         yield ("data.classes",), "two classes are needed at least. Name the background too: background,nucleus."
     if not all(name.strip() for name in data.classes):
         yield ("data.classes",), "a name is empty. Write one name for each class."
@@ -49,7 +50,7 @@ def mask_problems(config: Config):
             f"it is the id of class {data.classes[data.void_id]!r}, which nothing would count then. Write 255, "
             f"or any id that is not 0 … {count - 1}."
         )
-    if data.mask_encoding == "binary" and count != 2 and ":" not in data.source:
+    if data.mask_encoding == "binary" and count not in (0, 2) and ":" not in data.source:
         yield ("data.mask_encoding", "data.classes"), (
             f"a binary mask tells two classes, and data.classes names {count}. Write --config.data.mask_encoding=ids "
             "or colors."
@@ -83,7 +84,7 @@ def _table_problems(path: str, rows: tuple[tuple[int, ...], ...], config: Config
         yield (path,), f"{what} {named} has two rows. Keep one."
     targets = {row[-1] for row in rows}
     strange = sorted(targets - {*range(count), void})
-    if strange:
+    if strange and count:
         named = ", ".join(map(str, strange))
         yield (path, "data.classes", "data.void_id"), (
             f"{named} is no class id: classes are 0 … {count - 1} ({', '.join(config.data.classes)}), void is {void}."
@@ -103,7 +104,7 @@ def model_problems(config: Config):
     if model.name == "encoder_unet" and model.encoder not in ENCODERS:
         hint = did_you_mean(model.encoder, ENCODERS) or f" It has {', '.join(ENCODERS)}."
         yield ("model.encoder",), f"keras.applications has no such network.{hint}"
-    if model.outputs == "sigmoid" and len(config.data.classes) != 2:
+    if model.outputs == "sigmoid" and len(config.data.classes) not in (0, 2):
         yield ("model.outputs", "data.classes"), (
             f"one logit tells two classes, and data.classes names {len(config.data.classes)}. Write "
             "--config.model.outputs=softmax."

@@ -11,7 +11,7 @@ import pytest
 from configs.schema import Config
 from tests.data.making import changed, config_for, make_folder, picture, save
 from trainer.data import DataError, open_data
-from trainer.data.opening import NUCLEI
+from trainer.data.sources.nuclei import NUCLEI
 
 
 def names(config: Config) -> tuple[list[str], list[str]]:

@@ -152,7 +152,10 @@ def test_every_unknown_value_is_named_and_counted():
 
 def test_two_classes_are_offered_the_binary_encoding():
     with pytest.raises(DataError, match="mask_encoding='binary'   # 0 is background, anything else nucleus"):
-        decode_mask(encoded(Image.fromarray(np.array([[0, 200]], np.uint8))), Data(mask_encoding="ids"))
+        decode_mask(
+            encoded(Image.fromarray(np.array([[0, 200]], np.uint8))),
+            Data(mask_encoding="ids", classes=("background", "nucleus")),
+        )
 
 
 def test_every_unknown_colour_is_named_and_counted():

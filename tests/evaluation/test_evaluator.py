@@ -202,6 +202,7 @@ def test_embedded_images_score_as_their_predicted_files_do(tmp_path):
     """The real pipeline: evaluation, and the Dice of the mask files that prediction writes, are the same number."""
     config = Config(model=Model(outputs="sigmoid"), evaluate=Evaluate(panels=1))
     data = open_data(config)
+    config = data.config
     image = keras.Input([None, None, 3])
     # Each pixel against the mean of its block of 16: the last blocks hold padding, so that padding matters.
     blocks = keras.layers.UpSampling2D(16)(keras.layers.AveragePooling2D(16)(image))

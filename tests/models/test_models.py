@@ -15,11 +15,12 @@ from trainer.models.build import logits_per_pixel, size_multiple
 from trainer.models.layers.batch_normalization import BatchNormalization
 from trainer.models.layers.dropout import Dropout
 
+TWO = Data(classes=("background", "object"))
 SMALL = Model(width=4, depth=2)
 
 
 def config_with(**model):
-    return Config(model=dataclasses.replace(SMALL, **model))
+    return Config(model=dataclasses.replace(SMALL, **model), data=TWO)
 
 
 @pytest.mark.parametrize("upsampling", ["transpose", "bilinear", "nearest"])
@@ -69,13 +70,13 @@ def test_constant_images_stay_finite(scaling):
 
 @pytest.mark.slow
 def test_an_encoder_from_keras_applications():
-    config = Config(model=Model(name="encoder_unet", width=4), data=Data(channels=1))
+    config = Config(model=Model(name="encoder_unet", width=4), data=Data(channels=1, classes=("a", "b")))
     model = build_model(config)
     assert model(np.zeros((1, 64, 32, 1), "float32")).shape == (1, 64, 32, 2)
     kinds = {type(layer) for layer in model._flatten_layers() if "normalization" in type(layer).__name__.lower()}
     assert kinds == {BatchNormalization}
     with pytest.raises(UserError, match="no network 'MobileNetV9'"):
-        build_model(Config(model=Model(name="encoder_unet", encoder="MobileNetV9")))
+        build_model(Config(model=Model(name="encoder_unet", encoder="MobileNetV9"), data=TWO))
 
 
 # --- dropout
@@ -179,7 +180,7 @@ def users(tmp_path_factory):
     (folder / "users_models.py").write_text(MODULE)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
-        yield lambda name, **options: Config(model=Model(name=f"users_models:{name}", options=options))
+        yield lambda name, **options: Config(model=Model(name=f"users_models:{name}", options=options), data=TWO)
 
 
 @pytest.mark.parametrize("name", ["conv", "lazy", "sequential"])

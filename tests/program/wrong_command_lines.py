@@ -175,7 +175,6 @@ WRONG = [
     (["--config.optimizer.learning_rate=1e999"], ["finite"]),
     (["--config.optimizer.learning_rate=0"], ["optimizer.learning_rate=0.0", "above 0"]),
     (["--config.optimizer.name=adan"], ["adan", "'adam'"]),
-    (["--config.data.channels=4"], ["--config.data.channels=4", "1, 3"]),
     (["--config.train.jit_compile=si"], ["--config.train.jit_compile=si", "neither true nor false"]),
     (["--config.augment.crop=128"], ["--config.augment.crop=128", "128,128"]),
     (["--config.augment.crop=128x128"], ["128x128", "128,128"]),

@@ -100,7 +100,7 @@ def describe_data(data) -> dict[str, list]:
       data: has the sources `train` and `validation`.
     """
     return {
-        source.split: [len(source), hashlib.sha256("\0".join(source.names).encode()).hexdigest()]
+        source.split: [source.length, hashlib.sha256("\0".join(source.names).encode()).hexdigest()]
         for source in (data.train, data.validation)
         if source is not None
     }

@@ -1,18 +1,21 @@
 """Where examples come from, and how they become batches. See `opening.open_data` and `pipeline.training_batches`."""
 
 from trainer.data.audit import Audit, audit
-from trainer.data.decode import decode_image
+from trainer.data.decode import IMAGE_SUFFIXES, decode_image
 from trainer.data.errors import DataError, data_error_from
+from trainer.data.example import Example, Feature
 from trainer.data.masks import decode_mask
 from trainer.data.opening import open_data
 from trainer.data.pipeline import evaluation_batches, training_batches
-from trainer.data.source import DataSets, Example, Source
+from trainer.data.source import DataSets, Source
 
 __all__ = [
+    "IMAGE_SUFFIXES",
     "Audit",
     "DataError",
     "DataSets",
     "Example",
+    "Feature",
     "Source",
     "audit",
     "data_error_from",

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
-from configs.schema import Config
+from configs.schema import Config, Data
 from trainer.data.errors import DataError, listed
-from trainer.data.opening import FilePairs, list_pairs
-from trainer.data.source import Example
+from trainer.data.example import Example
+from trainer.data.opening import open_splits
 
 # Fewer threads than cores would idle; more than a few fight for the disk.
 _THREADS = 4
@@ -77,58 +77,47 @@ class _Facts:
     digest: bytes
 
 
-def audit(config: Config) -> Audit:
-    """Reads the whole data set of a config, in parallel, and keeps none of it.
+def audit(config: Config, data: Any = None) -> Audit:
+    """Reads the whole data set of a config, or of an object, in parallel, and keeps none of it.
 
+    Args:
+      config: its data and augment sections are read.
+      data: as `open_data` takes it.
     Returns:
       the report; problems are collected, never raised.
     """
-    data = config.data
-    classes = tuple(data.classes)
-    problems: list[str] = []
-    warnings: list[str] = []
     try:
-        readers = _readers(config, problems, warnings)
+        opened, section = open_splits(config.data, data)
     except DataError as error:
-        return Audit((), classes, (*problems, str(error)), tuple(warnings))
+        return Audit((), tuple(config.data.classes), (str(error),), ())
+    problems = [*opened.fatal, *opened.problems, *opened.damage()]
+    warnings = list(opened.notes)
     splits, digests = [], []
-    for name, reader in zip(("train", "validation"), readers, strict=True):
-        facts = _read_all(reader, config, problems)
-        splits.append(_summary(name, facts, len(classes)))
+    for name, reader in (("train", opened.train), ("validation", opened.validation)):
+        if reader is None:
+            continue
+        facts = _read_all(reader, section, problems)
+        splits.append(_summary(name, facts, len(section.classes)))
         digests.append({fact.digest: fact.name for fact in facts})
-        warnings += _oddities(name, facts, splits[-1], config)
-    shared = [f"{digests[1][d]} = {digests[0][d]}" for d in digests[1] if d in digests[0]]
-    if shared:
-        warnings.append(f"{len(shared)} images of the validation split are also trained on: {_named(shared)}")
-    return Audit(tuple(splits), classes, tuple(problems), tuple(warnings))
+        warnings += _oddities(name, facts, splits[-1], config, section)
+    for later, name in zip(digests[1:], ("validation",), strict=False):
+        shared = [f"{later[d]} = {digests[0][d]}" for d in later if d in digests[0]]
+        if shared:
+            warnings.append(f"{len(shared)} images of the {name} split are also trained on: {_named(shared)}")
+    return Audit(tuple(splits), section.classes, tuple(problems), tuple(warnings))
 
 
-def _readers(config: Config, problems: list[str], warnings: list[str]) -> tuple[Callable[[int], Example], ...]:
-    data = config.data
-    if data.source == "tfds":
-        from trainer.data.sources import tfds as tfds_set
-        from trainer.data.sources import tfrecord as records
-
-        train, validation, notes = tfds_set.open_splits(data)
-        problems += records.damaged_files(tfds_set.record_files(data))
-        warnings += notes
-        return train, validation
-    listing, root = list_pairs(data)
-    problems += [*listing.fatal, *listing.problems]
-    warnings += listing.notes
-    return FilePairs(root, listing.train, data), FilePairs(root, listing.validation, data)
-
-
-def _read_all(reader, config: Config, problems: list[str]) -> list[_Facts]:
+def _read_all(reader, section: Data, problems: list[str]) -> list[_Facts]:
     def read(index: int) -> _Facts | str:
         try:
-            return _facts(reader(index), config)
+            return _facts(reader(index), section)
         except DataError as error:
             return str(error)
 
     with ThreadPoolExecutor(_THREADS) as pool:
         results = list(pool.map(read, range(len(reader.names))))
-    problems += [line for result in results if isinstance(result, str) for line in _separate(result)]
+    found = (line for result in results if isinstance(result, str) for line in _separate(result))
+    problems += [line for line in found if line not in problems]
     return [result for result in results if isinstance(result, _Facts)]
 
 
@@ -143,16 +132,18 @@ def _separate(text: str) -> list[str]:
     return problems
 
 
-def _facts(example: Example, config: Config) -> _Facts:
-    classes, void_id, label = len(config.data.classes), config.data.void_id, example.label
-    void = int((label == void_id).sum())
-    # A void id may be negative, which cannot be counted by position; class 0 gives the pixels back.
-    counts = np.bincount(np.where(label == void_id, 0, label).ravel(), minlength=classes)
-    counts[0] -= void
+def _facts(example: Example, section: Data) -> _Facts:
+    classes, void_id, label = len(section.classes), section.void_id, example.label
+    counts = np.zeros(classes + 1, np.int64)
+    if label is not None and label.dtype.kind in "iu":
+        void = int((label == void_id).sum())
+        # A void id may be negative, which cannot be counted by position; class 0 gives the pixels back.
+        counts = np.append(np.bincount(np.where(label == void_id, 0, label).ravel(), minlength=classes), void)
+        counts[0] -= void
     return _Facts(
         name=example.name,
-        size=label.shape,
-        counts=np.append(counts, void),
+        size=example.size,
+        counts=counts,
         constant=bool((example.image == example.image[0, 0]).all()),
         digest=hashlib.sha256(repr(example.image.shape).encode() + example.image.tobytes()).digest(),
     )
@@ -164,16 +155,16 @@ def _summary(name: str, facts: list[_Facts], classes: int) -> SplitAudit:
     return SplitAudit(name, len(facts), sizes, counts.sum(axis=0), (counts[:, :classes] > 0).sum(axis=0))
 
 
-def _oddities(name: str, facts: list[_Facts], split: SplitAudit, config: Config) -> list[str]:
+def _oddities(name: str, facts: list[_Facts], split: SplitAudit, config: Config, section: Data) -> list[str]:
     if not facts:
         return []
     found = []
-    for position, class_name in enumerate(config.data.classes):
+    for position, class_name in enumerate(section.classes):
         if not split.pixels[position]:
             reason = "is never learnt" if name == "train" else "is never scored"
             found.append(
                 f"class {class_name!r} ({position}) has no pixel in the {name} split: it {reason}. Is mask_encoding="
-                f"{config.data.mask_encoding!r} with its table what the masks hold?"
+                f"{section.mask_encoding!r} with its table what the masks hold?"
             )
     crop = config.augment.crop
     by_test = (

@@ -21,6 +21,11 @@ from trainer.data.errors import DataError, shown
 # What is tried. A closed list: other plug-ins of Pillow start programs (EPS starts Ghostscript).
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 
+# In a folder files of these names are taken, whatever the case; bytes decide what is in them.
+IMAGE_SUFFIXES = tuple(
+    ".png .jpg .jpeg .jpe .jfif .bmp .dib .gif .tif .tiff .webp .ppm .pgm .pbm .pnm .apng".split()
+)
+
 # Modes whose values are brightness in more than 8 bits.
 _SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
 

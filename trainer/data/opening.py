@@ -1,104 +1,177 @@
-"""Config -> the two splits, checked as far as is cheap: names, lists, headers; every problem in one message."""
+"""Config and data -> the splits, checked as far as is cheap: names, lists, headers; every problem in one message."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import numpy as np
+
+from configs.reading import durations, fields
 from configs.schema import Config, Data
-from trainer.data.decode import decode_image, exif_orientation, open_image
 from trainer.data.errors import DataError, listed
-from trainer.data.masks import decode_mask
-from trainer.data.source import DataSets, Example, MemoryCache, Source
-from trainer.data.sources.agreement import read_both
-from trainer.data.sources.folder import list_folder
-from trainer.data.sources.headers import check_headers
-from trainer.data.sources.pairs import Listing, Pair
+from trainer.data.source import DataSets, MemoryCache, Source
+from trainer.data.sources import SOURCES
+from trainer.data.sources.labels import infer_classes
+from trainer.data.sources.objects import open_object
+from trainer.data.sources.splits import Splits
+from trainer.parts import load_attribute, resolve
 
-_ADVICE = "\n--config.data.bad_files=skip leaves such files out; --mode=check looks into every file."
+# Masks that are looked at where neither the config nor the data name the classes.
+_LOOKED_AT = 200
+# More classes than any mask of 16 bits has: what is looked at is any id.
+_ANY_ID = tuple(map(str, range(2**16)))
 
-# The embedded set.
-NUCLEI = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sources", "nuclei")
 
+def open_data(config: Config, data: Any = None, augment: Sequence[Callable | str] = ()) -> DataSets:
+    """The splits that a config names, or those of an object.
 
-def open_data(config: Config) -> DataSets:
-    """The splits that a config names: files are listed and their headers read, or TFRecords indexed; nothing decoded.
+    Files are listed and their headers read, records indexed, and some hundreds of an object's examples looked at.
+
+    Args:
+      config: data.source says where examples come from, unless `data` is given.
+      data: an object with len() and [i], whose items are (image, label) or a dict with "image"; a pair of arrays; a
+        `tf.data.Dataset`; or {"train": …, "validation": …} of these. See `trainer.data.sources.objects`.
+      augment: augmentations of the user's own, after those of config.augment.functions: `f(example, random)`, or their
+        names, "package.module:function". See `trainer.data.augment.own`.
 
     Raises:
-      DataError: nothing to train on or to evaluate, or, unless data.bad_files is "skip", any file that is missing,
-        empty, unreadable or of another size than its partner. The message names all of them.
+      DataError: nothing to train on, or, unless data.bad_files is "skip", any example that is missing, empty,
+        unreadable or of another size than its partner. The message names all of them.
     """
-    data = config.data
-    if data.source == "tfds":
-        # TensorFlow Datasets takes a second to import, and only this source needs it.
-        from trainer.data.sources import tfds as tfds_set
-
-        train, validation, notes = tfds_set.open_splits(data)
-        return data_sets(data, train, validation, notes=notes)
-    listing, root = list_pairs(data)
-    problems = [*listing.fatal, *listing.problems]
-    if not listing.fatal:
-        problems += check_headers(root, [*listing.train, *listing.validation], data)
-    if listing.fatal or (problems and data.bad_files == "stop"):
-        where = "the embedded nuclei" if data.source == "nuclei" else f"data.path={data.path!r}"
-        advice = "" if listing.fatal else _ADVICE
+    functions = own_augmentations(config, augment)
+    splits, section = open_splits(config.data, data)
+    if splits.fatal or (splits.problems and section.bad_files == "stop"):
+        problems = [*splits.fatal, *splits.problems]
+        advice = "" if splits.fatal or not splits.advice else f"\n{splits.advice}"
         count = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
-        raise DataError(f"The data has {count} ({where}):\n{listed(problems)}{advice}")
-    readers = (FilePairs(root, pairs, data) for pairs in (listing.train, listing.validation))
-    return data_sets(data, *readers, notes=listing.notes, problems=problems)
+        raise DataError(f"The data have {count} ({splits.title}):\n{listed(problems)}{advice}")
+    _check_lengths(config, splits)
+    cache = MemoryCache(section.cache_mib)
+    train = _source("train", splits.train, section, cache, functions)
+    validation = None
+    if splits.validation is not None:
+        if getattr(splits.validation, "stream", None) is not None:
+            splits.validation.count()
+        validation = _source("validation", splits.validation, section, cache)
+        if "label" in train.features and "label" not in validation.features:
+            raise DataError("Training examples have labels and validation examples none: nothing could be scored.")
+    return DataSets(
+        train=train,
+        validation=validation,
+        classes=section.classes,
+        void_id=section.void_id,
+        channels=section.channels,
+        config=dataclasses.replace(config, data=section),
+        title=splits.title,
+        notes=splits.notes,
+        problems=splits.problems,
+    )
 
 
-def list_pairs(data: Data) -> tuple[Listing, str]:
-    """The pairs of a folder, or of the embedded nuclei, and the folder."""
-    if data.source != "nuclei":
-        root = os.path.expanduser(data.path)
-        return list_folder(root, data), root
-    if data.mask_encoding != "binary" or len(data.classes) != 2:
-        wrong = f"mask_encoding={data.mask_encoding!r} and {len(data.classes)} classes {data.classes!r}"
-        return Listing(
-            fatal=(
-                f"The embedded nuclei have masks of 0 and 255 and two classes. Received: {wrong}.\n"
-                "  Write mask_encoding='binary' and two names, or data of your own: --config.data.source=folder "
-                "--config.data.path=DIRECTORY",
+def open_splits(section: Data, data: Any = None) -> tuple[Splits, Data]:
+    """The splits, whatever is wrong with single examples, and the section with what the data say written into it.
+
+    Raises:
+      DataError: there is nothing that can be opened.
+    """
+    if data is None:
+        part = resolve(section.source, "config.data.source", SOURCES)
+        opener = load_attribute(part, "config.data.source") if isinstance(part, str) else part
+        splits = open_object(_called(opener, section), section, title=section.source)
+    else:
+        splits = open_object(data, section)
+    section = dataclasses.replace(section, **{"channels": splits.channels or section.channels, **splits.fields})
+    if section.classes or splits.fatal or "classes" in splits.fields:
+        return splits, section
+    names, note = (splits.classes, "") if splits.classes else _classes_of_masks(splits, section)
+    section = dataclasses.replace(section, classes=names)
+    readers = {
+        split: reader.reading(section)
+        for split in ("train", "validation")
+        if hasattr(reader := getattr(splits, split), "reading")
+    }
+    notes = (*splits.notes, note) if note else splits.notes
+    return dataclasses.replace(splits, **readers, classes=names, notes=notes), section
+
+
+def _called(opener: Callable, section: Data) -> Any:
+    from trainer.data.augment.own import raised_at
+
+    try:
+        return opener(section)
+    except DataError:
+        raise
+    except Exception as error:
+        if section.source in SOURCES:
+            raise
+        raise DataError(f"config.data.source={section.source!r}: the function {raised_at(error)}") from error
+
+
+def own_augmentations(config: Config, augment: Sequence[Callable | str] = ()) -> tuple[Callable, ...]:
+    """The functions of config.augment.functions, then those handed over."""
+    if callable(augment) or isinstance(augment, str):
+        augment = (augment,)
+    named = [resolve(name, "config.augment.functions") for name in config.augment.functions]
+    functions = [*named, *(resolve(function, "augment") for function in augment)]
+    for function in functions:
+        if not callable(function):
+            raise DataError(
+                f"augment holds {function!r}, which cannot be called: an augmentation is a function of (example, "
+                "random)."
             )
-        ), NUCLEI
-    return list_folder(NUCLEI, data), NUCLEI
+    return tuple(functions)
 
 
-class FilePairs:
-    """Reads the pairs of a folder, by index."""
+def _classes_of_masks(splits: Splits, section: Data) -> tuple[tuple[str, ...], str]:
+    """Names for the classes that mask files tell, where nobody names them."""
+    if section.mask_encoding == "binary":
+        return ("background", "foreground"), ""
+    table = section.mask_ids or section.mask_colors
+    if table:
+        ids = sorted({row[-1] for row in table} - {section.void_id})
+        names = tuple(f"class_{number}" for number in range(ids[-1] + 1))
+        return names, f"{len(names)} classes, by the table of masks"
+    reader = splits.train.reading(dataclasses.replace(section, classes=_ANY_ID))
+    length = len(reader.names)
+    indices = range(length) if length <= _LOOKED_AT else np.linspace(0, length - 1, _LOOKED_AT).astype(int).tolist()
+    counts: dict[int, int] = {}
+    for index in indices:
+        try:
+            values, pixels = np.unique(reader(index).label, return_counts=True)
+        except DataError:
+            continue  # It is met, and said, when it is trained on.
+        for value, count in zip(values.tolist(), pixels.tolist(), strict=True):
+            counts[value] = counts.get(value, 0) + count
+    looked_at = f"all {length} training masks" if length <= _LOOKED_AT else f"{_LOOKED_AT} of {length:,} training masks"
+    return infer_classes(counts, section, looked_at)
 
-    def __init__(self, root: str, pairs: Sequence[Pair], data: Data):
-        self.root = root
-        self.pairs = pairs
-        self.names = tuple(pair.name for pair in pairs)
-        self._data = data
 
-    def __call__(self, index: int) -> Example:
-        pair, data = self.pairs[index], self._data
-        image_path, mask_path = os.path.join(self.root, pair.image), os.path.join(self.root, pair.mask)
-        return read_both(
-            pair.name,
-            image_path,
-            lambda: decode_image(image_path, data.channels, data.max_pixels),
-            mask_path,
-            lambda: decode_mask(mask_path, data),
-            lambda: exif_orientation(open_image(image_path, data.max_pixels), whole=True),
+def _check_lengths(config: Config, splits: Splits) -> None:
+    """Epochs need a number of examples."""
+    if getattr(splits.train, "length", 0) is not None:
+        return
+    counted = [
+        f'{path}="{value}"'
+        for path in ("train.length", "train.log_every", "evaluate.every", "checkpoint.every", "optimizer.warmup")
+        if durations.parse(value := fields.get(config, path)).unit == "epochs"
+    ]
+    if counted:
+        raise DataError(
+            f"{', '.join(counted)}: how long an epoch is, is not known: the tf.data.Dataset does not say how many "
+            'examples it has.\n  Write steps, train.length="1000 steps", or say the number:\n'
+            "    dataset.apply(tf.data.experimental.assert_cardinality(NUMBER))"
         )
 
 
-def data_sets(
-    data: Data, train, validation, *, notes: Sequence[str] = (), problems: Sequence[str] = ()
-) -> DataSets:
-    """Two readers (`names`, and a call by index) as the splits of a data set with one cache."""
-    cache = MemoryCache(data.cache_mib)
-    common = {"classes": data.classes, "void_id": data.void_id, "channels": data.channels, "cache": cache}
-    return DataSets(
-        train=Source("train", train.names, train, **common),
-        validation=Source("validation", validation.names, validation, **common),
-        classes=tuple(data.classes),
-        void_id=data.void_id,
-        channels=data.channels,
-        notes=tuple(notes),
-        problems=tuple(problems),
-    )
+def _source(split: str, reader, section: Data, cache: MemoryCache, functions: Sequence[Callable] = ()) -> Source:
+    stream = getattr(reader, "stream", None)
+    features: Mapping | None = getattr(reader, "features", None)
+    return Source(
+        split, reader.names, reader,
+        classes=section.classes, void_id=section.void_id, channels=section.channels,
+        cache=cache if getattr(reader, "cached", True) else None,
+        features=features, functions=functions, stream=stream,
+        length=getattr(reader, "length", len(reader.names)),
+    )  # fmt: skip

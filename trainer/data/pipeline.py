@@ -3,17 +3,22 @@
 Example number n of a run is step * batch_size + its position in the global batch. n // len(source) is its epoch and
 n % len(source) its place in that epoch's order; what is done to the image is drawn from (seed, n). Nothing else enters,
 so there is no iterator state to save, and a replica or worker computes its own slice without the others'.
+A `tf.data.Dataset` of the user's has an order of its own: there example n is its n-th element, found by skipping.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 
 import numpy as np
 import tensorflow as tf
 
 from configs.schema import Config
 from trainer.data.augment.draws import order
+from trainer.data.augment.own import apply_own
 from trainer.data.augment.placement import crop_image, crop_label, draw, recolor
 from trainer.data.errors import DataError
+from trainer.data.example import Example, Feature
 from trainer.data.source import Source
 
 _AHEAD = 4
@@ -41,40 +46,62 @@ def training_batches(
       parts: elements a shard's slice comes in, one after the other: one for each local replica or micro-batch.
     Returns:
       steps * parts elements, each with b = batch_size / (shard_count * parts):
-        "image": float32 `[b, *crop, channels]`, 0..255;
-        "label": int32 `[b, *crop]`, void where the crop reaches beyond the image;
-        "index": int64 `[b]`, the examples' positions in the source.
+        "image": float32 `[b, *crop, channels]`, 0..255 where the images have 8 bits;
+        "label": int32 `[b, *crop]`, void where the crop reaches beyond the image (absent where examples have none;
+          float32 where they hold fractions);
+        "index": int64 `[b]`, the examples' positions in the source;
+        the examples' extra keys: `[b, *crop, …]` where they go with the image, else `[b, …]`.
       Iterating raises an error in which `data_error_from` finds the `DataError`, where a file cannot be used and
       data.bad_files is "stop"; with "skip" the next good example takes its place and `source.skipped` names it.
     """
-    if not len(source):
+    if source.length == 0:
         raise DataError(f"The {source.split} split is empty.")
     size = _share(config.train.batch_size, shard_count, parts)
     offset = shard_index * parts * size
-    crop = tuple(config.augment.crop)
+    shapes = {key: (size, *f.batch_shape(*config.augment.crop)) for key, f in source.features.items()}
+    shapes["index"] = (size,)
+    if source.stream is not None:
+        return _streamed(source, config, start_step, steps, slice(offset, offset + parts * size), size, shapes)
 
     def batch_of(element):
         step, part = divmod(int(element), parts)
         first = step * config.train.batch_size + offset + part * size
         return make_batch(source, config, range(first, first + size))
 
-    def element(number):
-        image, label, index = _call(batch_of, number, (tf.float32, tf.int32, tf.int64))
-        image.set_shape((size, *crop, source.channels))
-        label.set_shape((size, *crop))
-        index.set_shape((size,))
-        return {"image": image, "label": label, "index": index}
-
     numbers = tf.data.Dataset.range(start_step * parts, (start_step + steps) * parts)
-    return _in_parallel(numbers, element, config, _AHEAD * parts)
+    return _in_parallel(numbers, _batcher(batch_of, source, shapes), config, _AHEAD * parts)
 
 
-def make_batch(source: Source, config: Config, numbers: range) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The examples with these numbers, augmented: images, labels and indices, as `training_batches` gives them."""
-    crop = tuple(config.augment.crop)
-    images = np.empty((len(numbers), *crop, source.channels), np.float32)
-    labels = np.empty((len(numbers), *crop), np.int32)
-    indices = np.empty(len(numbers), np.int64)
+def _streamed(source, config: Config, start_step: int, steps: int, mine: slice, size: int, shapes) -> tf.data.Dataset:
+    """As `training_batches`, of a `tf.data.Dataset`: all workers read it whole and take their slice of each batch."""
+    batch_size, stream = config.train.batch_size, source.stream
+    elements = stream.elements.repeat() if stream.repeats else stream.elements
+    first = start_step * batch_size
+    numbered = elements.skip(first).take(steps * batch_size).enumerate(first)
+    if mine != slice(0, batch_size):
+        numbered = numbered.filter(lambda n, *_: (n % batch_size >= mine.start) & (n % batch_size < mine.stop))
+
+    def example_of(number, *values):
+        return augmented(source, config, int(number), stream.example(int(number), values))
+
+    features = source.features
+    shapes_of_one = {key: shape[1:] for key, shape in shapes.items()}
+
+    def element(number, value):
+        return _call(example_of, [number, *stream.flat(value)], features, shapes_of_one)
+
+    made = numbered.map(element, num_parallel_calls=config.data.workers or tf.data.AUTOTUNE)
+    return _ordered(made.batch(size, drop_remainder=True).prefetch(_AHEAD))
+
+
+def make_batch(source: Source, config: Config, numbers: Iterable[int]) -> dict[str, np.ndarray]:
+    """The examples with these numbers, augmented, by key, as `training_batches` gives them."""
+    numbers = list(numbers)
+    batch = {
+        key: np.empty((len(numbers), *feature.batch_shape(*config.augment.crop)), feature.dtype)
+        for key, feature in source.features.items()
+    }
+    batch["index"] = np.empty(len(numbers), np.int64)
     for row, number in enumerate(numbers):
         epoch, place = divmod(number, len(source))
         index = int(order(config.seed, epoch, len(source))[place])
@@ -82,11 +109,52 @@ def make_batch(source: Source, config: Config, numbers: range) -> tuple[np.ndarr
             index, example = source.load_good(index)
         else:
             example = source.load_compact(index)
-        drawn = draw(config.augment, config.seed, number, example.label.shape)
-        recolor(crop_image(example.image, drawn.placement, crop), drawn, out=images[row])
-        labels[row] = crop_label(example.label, drawn.placement, crop, source.void_id)
-        indices[row] = index
-    return images, labels, indices
+        augmented(source, config, number, example, {key: batch[key][row : row + 1] for key in source.features})
+        batch["index"][row] = index
+    return batch
+
+
+def augmented(
+    source: Source, config: Config, number: int, example: Example, out: MutableMapping[str, np.ndarray] | None = None
+) -> dict[str, np.ndarray]:
+    """Example number `number` of a run as a batch holds it, by key.
+
+    Args:
+      out: one row of each key's batch, `[1, …]`, to be written to; new arrays by default.
+    """
+    features, crop = source.features, tuple(config.augment.crop)
+    if out is None:
+        out = {key: np.empty((1, *f.batch_shape(*crop)), f.dtype) for key, f in features.items()}
+    drawn = draw(config.augment, config.seed, number, example.size)
+    recolor(crop_image(example.image, drawn.placement, crop), drawn, out["image"][0], example.span)
+    values = _parts(example)
+    for key, feature in features.items():
+        if key != "image":
+            out[key][...] = _placed(values[key], feature, drawn.placement, crop)
+    if source.functions:
+        changed = apply_own(
+            source.functions, {key: np.asarray(row[0], features[key].dtype) for key, row in out.items()}, features,
+            seed=config.seed, number=number, name=example.name, classes=len(source.classes), void_id=source.void_id,
+        )  # fmt: skip
+        for key, value in changed.items():
+            out[key][...] = value
+    one = {key: row[0] for key, row in out.items()}
+    one["index"] = np.int64(number if source.length is None else number % source.length)
+    return one
+
+
+def _parts(example: Example) -> dict[str, np.ndarray]:
+    """Everything of an example but its image, by key."""
+    return dict(example.extras) if example.label is None else {"label": example.label, **example.extras}
+
+
+def _placed(value: np.ndarray, feature: Feature, placement, crop: tuple[int, int]) -> np.ndarray:
+    if feature.kind == "values":
+        return value
+    if feature.kind == "ids":
+        return crop_label(value, placement, crop, feature.outside, feature.dtype)
+    planes = value.reshape(*value.shape[:2], -1)
+    return crop_image(planes, placement, crop).reshape(*crop, *feature.shape)
 
 
 def evaluation_batches(
@@ -107,70 +175,131 @@ def evaluation_batches(
       shard_index, shard_count, parts: as in `training_batches`; all shards and parts get equally many elements.
     Returns:
       elements of
-        "image": float32 `[1, h, w, channels]`, 0..255, mirrored in the padding;
-        "label": int32 `[1, h, w]`, void in the padding;
+        "image": float32 `[1, h, w, channels]`, mirrored in the padding;
+        "label": int32 `[1, h, w]`, void in the padding (absent where examples have none; float32 where they hold
+          fractions);
         "index": int64 `[1]`, the example's position, -1 in an element that only fills up;
         "valid": float32 `[1]`, 1, or 0 where the element only fills up or the example was skipped;
-        "size": int32 `[1, 2]`, height and width before padding.
+        "size": int32 `[1, 2]`, height and width before padding;
+        the examples' extra keys: `[1, h, w, …]` where they go with the image, else `[1, …]`.
     """
     if not len(source):
         raise DataError(f"The {source.split} split is empty.")
     shards = shard_count * parts
     rounds = -(-len(source) // shards)
+    shapes = {key: (1, *feature.batch_shape(None, None)) for key, feature in source.features.items()}
+    shapes |= {"index": (1,), "valid": (1,), "size": (1, 2)}
 
-    def example_of(number):
-        turn, part = divmod(int(number), parts)
-        return _padded(source, config, turn * shards + shard_index * parts + part, multiple)
+    if source.stream is None:
 
-    def element(number):
-        types = (tf.float32, tf.int32, tf.int64, tf.float32, tf.int32)
-        image, label, index, valid, size = _call(example_of, number, types)
-        image.set_shape((1, None, None, source.channels))
-        label.set_shape((1, None, None))
-        for value in (index, valid):
-            value.set_shape((1,))
-        size.set_shape((1, 2))
-        return {"image": image, "label": label, "index": index, "valid": valid, "size": size}
+        def example_of(number):
+            turn, part = divmod(int(number), parts)
+            return _padded(source, config, turn * shards + shard_index * parts + part, multiple)
 
-    return _in_parallel(tf.data.Dataset.range(rounds * parts), element, config, 2 * parts)
+        numbers = tf.data.Dataset.range(rounds * parts)
+        return _in_parallel(numbers, _batcher(example_of, source, shapes), config, 2 * parts)
+
+    def streamed(number, *values):
+        return _as_evaluated(source, int(number), source.stream.example(int(number), values), multiple)
+
+    def element(number, value):
+        return _call(streamed, [number, *source.stream.flat(value)], source.features, shapes)
+
+    numbered = source.stream.elements.take(len(source)).enumerate()
+    if shard_count > 1:
+        numbered = numbered.filter(lambda n, *_: n % shards // parts == shard_index)
+    mine = sum(n % shards // parts == shard_index for n in range(len(source)))
+    made = numbered.map(element, num_parallel_calls=config.data.workers or tf.data.AUTOTUNE)
+    filling = tf.data.Dataset.range(rounds * parts - mine).map(
+        _batcher(lambda _: _filler(source, -1, multiple), source, shapes)
+    )
+    return _ordered(made.concatenate(filling).prefetch(2 * parts))
 
 
-def _padded(source: Source, config: Config, index: int, multiple: int) -> tuple[np.ndarray, ...]:
-    example = None
-    if index < len(source):
-        try:
-            example = source.load_compact(index)
-        except DataError as error:
-            if config.data.bad_files != "skip":
-                raise
-            source.skipped[source.names[index]] = str(error)
-    if example is None:
-        image = np.zeros((1, multiple, multiple, source.channels), np.float32)
-        label = np.full((1, multiple, multiple), source.void_id, np.int32)
-        position = index if index < len(source) else -1
-        return image, label, np.array([position]), np.zeros(1, np.float32), np.full((1, 2), multiple, np.int32)
-    height, width = example.label.shape
+def _padded(source: Source, config: Config, index: int, multiple: int) -> dict[str, np.ndarray]:
+    if index >= len(source):
+        return _filler(source, -1, multiple)
+    try:
+        example = source.load_compact(index)
+    except DataError as error:
+        if config.data.bad_files != "skip":
+            raise
+        source.skipped[source.names[index]] = str(error)
+        return _filler(source, index, multiple)
+    return _as_evaluated(source, index, example, multiple)
+
+
+def _filler(source: Source, position: int, multiple: int) -> dict[str, np.ndarray]:
+    """An element that counts nowhere."""
+    made = {}
+    for key, feature in source.features.items():
+        shape = (1, *feature.batch_shape(multiple, multiple))
+        made[key] = np.full(shape, "" if feature.dtype.kind == "O" else feature.outside, feature.dtype)
+    return made | {
+        "index": np.array([position], np.int64),
+        "valid": np.zeros(1, np.float32),
+        "size": np.full((1, 2), multiple, np.int32),
+    }
+
+
+def _as_evaluated(source: Source, index: int, example: Example, multiple: int) -> dict[str, np.ndarray]:
+    height, width = example.size
     margin = ((0, -height % multiple), (0, -width % multiple))
-    image = np.pad(example.image, (*margin, (0, 0)), mode="symmetric")
-    image = np.broadcast_to(image, (*image.shape[:2], source.channels)).astype(np.float32)
-    label = np.pad(example.label.astype(np.int32), margin, constant_values=source.void_id)
-    size = np.array([[height, width]], np.int32)
-    return image[None], label[None], np.array([index], np.int64), np.ones(1, np.float32), size
+    made = {}
+    for key, value in {"image": example.image, **_parts(example)}.items():
+        feature = source.features[key]
+        if feature.spatial:
+            padding = (*margin, *((0, 0) for _ in value.shape[2:]))
+            if feature.kind == "ids":
+                value = np.pad(value.astype(feature.dtype), padding, constant_values=feature.outside)
+            else:
+                value = np.pad(value, padding, mode="symmetric")
+                value = np.broadcast_to(value, (*value.shape[:2], *feature.shape))
+        made[key] = np.asarray(value).astype(feature.dtype)[None]
+    return made | {
+        "index": np.array([index], np.int64),
+        "valid": np.ones(1, np.float32),
+        "size": np.array([[height, width]], np.int32),
+    }
 
 
-def _call(function, number, types):
+def _batcher(function: Callable[[int], Mapping[str, np.ndarray]], source: Source, shapes: Mapping) -> Callable:
+    return lambda number: _call(function, [number], source.features, shapes)
+
+
+_OWN_TYPES = {"index": np.int64, "valid": np.float32, "size": np.int32}
+
+
+def _call(function, arguments: list, features: Mapping[str, Feature], shapes: Mapping[str, tuple]):
+    """`function`, which gives a dict of arrays, in a graph: a dict of tensors with these shapes."""
+    keys = list(shapes)
+    types = [features[key].dtype if key in features else np.dtype(_OWN_TYPES[key]) for key in keys]
+
+    def flat(*values):
+        made = function(*values)
+        return [np.asarray(made[key], dtype) for key, dtype in zip(keys, types, strict=True)]
+
     # Stateless, as it is: what it gives depends on the number alone. A stateful function would be called by one thread
     # at a time under --deterministic.
-    return tf.numpy_function(function, [number], types, stateful=False)
+    outputs = [tf.string if t.kind == "O" else tf.as_dtype(t) for t in types]
+    plain = tf.autograph.experimental.do_not_convert(flat)
+    tensors = tf.numpy_function(plain, arguments, outputs, stateful=False)
+    for key, tensor in zip(keys, tensors, strict=True):
+        tensor.set_shape(shapes[key])
+    return dict(zip(keys, tensors, strict=True))
 
 
 def _in_parallel(numbers: tf.data.Dataset, element, config: Config, ahead: int) -> tf.data.Dataset:
+    workers = config.data.workers or tf.data.AUTOTUNE
+    return _ordered(numbers.map(element, num_parallel_calls=workers).prefetch(ahead))
+
+
+def _ordered(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.deterministic = True
     # Shards are cut above; TensorFlow must not cut again.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    workers = config.data.workers or tf.data.AUTOTUNE
-    return numbers.map(element, num_parallel_calls=workers).prefetch(ahead).with_options(options)
+    return dataset.with_options(options)
 
 
 def _share(batch_size: int, shard_count: int, parts: int) -> int:

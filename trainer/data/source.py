@@ -1,28 +1,20 @@
-"""What a data set is to the rest of the program: numbered examples, each an image and a label of the same size."""
+"""What a data set is to the rest of the program: numbered examples of two splits, each an image and what belongs to "
+"it."""
 
 from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from configs.schema import Config
 from trainer.data.errors import DataError
+from trainer.data.example import Example, Feature, image_feature, label_feature
 
-
-@dataclasses.dataclass(frozen=True)
-class Example:
-    """An image with its label.
-
-    image: uint8 `[height, width, channels]`.
-    label: integers `[height, width]`: class ids, or the data set's void id where no class is told.
-    name: what the user calls it: the image's path inside the data set, or a TFRecord file and a record number.
-    """
-
-    image: np.ndarray
-    label: np.ndarray
-    name: str
+Function = Callable[[dict[str, np.ndarray], np.random.Generator], Mapping[str, Any]]
 
 
 class MemoryCache:
@@ -37,7 +29,7 @@ class MemoryCache:
         return self._kept.get(key)
 
     def offer(self, key: tuple[str, int], example: Example) -> None:
-        size = example.image.nbytes + example.label.nbytes
+        size = example.nbytes
         with self._lock:
             if size <= self._free and key not in self._kept:
                 self._kept[key] = example
@@ -55,42 +47,63 @@ class Source:
       void_id: the id of pixels that count nowhere.
       channels: of every image.
       cache: keeps decoded examples; None reads each time.
+      features: key -> how it travels; by default an image and class ids.
+      functions: augmentations of the user's own; only the training split has them.
+      stream: a `tf.data.Dataset` to be read in its own order instead of `read`; see `sources/stream.py`.
+      length: the number of examples; None where a stream does not know it. By default that of the names.
     """
 
     def __init__(
         self,
         split: str,
         names: Sequence[str],
-        read: Callable[[int], Example],
+        read: Callable[[int], Example] | None,
         *,
         classes: Sequence[str],
         void_id: int,
         channels: int,
         cache: MemoryCache | None = None,
+        features: Mapping[str, Feature] | None = None,
+        functions: Sequence[Function] = (),
+        stream: Any = None,
+        length: int | None = -1,
     ):
         self.split = split
-        self.names = tuple(names)
+        self.names = names if isinstance(names, Numbered) else tuple(names)
         self.classes = tuple(classes)
         self.void_id = void_id
         self.channels = channels
+        self.features = dict(features or {"image": image_feature(channels), "label": label_feature(void_id)})
+        self.functions = tuple(functions)
+        self.stream = stream
+        self.length = len(self.names) if length == -1 else length
         # Name -> reason of the examples that were skipped so far, by the policy data.bad_files="skip".
         self.skipped: dict[str, str] = {}
         self._read = read
         self._cache = cache
 
     def __len__(self) -> int:
-        return len(self.names)
+        if self.length is None:
+            raise DataError(
+                f"The number of examples in the {self.split} data is not known: their tf.data.Dataset does not say it "
+                '(cardinality unknown or infinite).\n  Give every duration in steps, as train.length="1000 steps", or '
+                "say the number:\n    dataset.apply(tf.data.experimental.assert_cardinality(NUMBER))"
+            )
+        return self.length
 
     def load(self, index: int) -> Example:
-        """Example `index`: image uint8 `[h, w, channels]`, label int32 `[h, w]`.
+        """Example `index`: image `[h, w, channels]`, class ids as int32.
 
         Raises:
           DataError: it cannot be used; the message names the file and the reason.
         """
         example = self.load_compact(index)
-        shape = (*example.image.shape[:2], self.channels)
+        shape = (*example.size, self.channels)
         image = np.ascontiguousarray(np.broadcast_to(example.image, shape))
-        return dataclasses.replace(example, image=image, label=example.label.astype(np.int32))
+        label = example.label
+        if label is not None and label.dtype.kind in "iu":
+            label = label.astype(np.int32)
+        return dataclasses.replace(example, image=image, label=label)
 
     def load_compact(self, index: int) -> Example:
         """As `load`, in the form it is cached: grey has one channel, labels have the smallest integer type.
@@ -129,23 +142,52 @@ class Source:
 
 def _compact(example: Example) -> Example:
     image = example.image
+    if image.dtype != np.uint8:
+        return dataclasses.replace(example, span=float(image.max()) - float(image.min()))
     if image.shape[2] == 1 or (image[0] != image[0, :, :1]).any() or (image != image[:, :, :1]).any():
         return example
     return dataclasses.replace(example, image=image[:, :, :1].copy())
 
 
 @dataclasses.dataclass(frozen=True)
-class DataSets:
-    """The two splits, and what they have in common.
+class Numbered(Sequence):
+    """Names that are numbers in brackets, "data[3]", made when they are asked for."""
 
-    notes: remarks that stop nothing: files that are no part of it, and why.
+    prefix: str
+    length: int
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> str:
+        if not -self.length <= index < self.length:
+            raise IndexError(index)
+        return f"{self.prefix}[{index % self.length}]"
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSets:
+    """The splits, and what they have in common.
+
+    validation: None where there is nothing to evaluate on.
+    classes, channels: as the data have them, or as the config says.
+    config: the config that was opened, with what the data said written into its data section.
+    title: what the data are called, for the opening lines.
+    notes: remarks that stop nothing: files that are no part of it, and why; what was recognised.
     problems: what was found wrong with single files before anything was decoded; bad_files="skip" goes on without them.
     """
 
     train: Source
-    validation: Source
+    validation: Source | None
     classes: tuple[str, ...]
     void_id: int
     channels: int
+    config: Config | None = None
+    title: str = ""
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+
+    @property
+    def features(self) -> Mapping[str, Feature]:
+        """Key -> how it travels, of the training examples."""
+        return self.train.features

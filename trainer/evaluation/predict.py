@@ -21,15 +21,12 @@ import tensorflow as tf
 from PIL import Image
 
 from configs.schema import Config
-from trainer.data import decode_image
+from trainer.data import IMAGE_SUFFIXES, decode_image
 from trainer.errors import UserError
 from trainer.evaluation.windows import logits_function
 from trainer.reporting.panels import class_colors, overlay
 from trainer.stepping.segmentation import Segmentation, class_ids
 from trainer.stepping.task import Task
-
-# In a folder files of these names are taken; a file named by itself or by a glob is tried whatever its name.
-IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,7 +160,7 @@ def find_images(inputs: Sequence[str], output_dir: str = "") -> tuple[dict[str, 
             failures.append(Failure(given, what))
         elif len(found) == before and all(os.path.isdir(match) for match in matches):
             if not any(_images_below(match, output_dir) for match in matches):
-                failures.append(Failure(given, f"no image in it; looked for {', '.join(IMAGE_EXTENSIONS)}"))
+                failures.append(Failure(given, f"no image in it; looked for {', '.join(IMAGE_SUFFIXES)}"))
     return found, failures
 
 
@@ -179,7 +176,7 @@ def _images_below(folder: str, output_dir: str) -> list[str]:
         paths += [
             os.path.normpath(os.path.join(parent, name))
             for name in sorted(files)
-            if name.lower().endswith(IMAGE_EXTENSIONS) and not name.startswith(".")
+            if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
         ]
     return paths
 

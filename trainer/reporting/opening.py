@@ -33,12 +33,11 @@ def opening_text(run) -> str:
 
 
 def _data_text(run) -> str:
-    config, data = run.config, run.data
-    source = config.data.source
-    named = {"nuclei": "nuclei (embedded)", "tfds": config.data.name, "folder": config.data.path}
-    title = named.get(source, source) if run.parts.data is None else run.parts.names()["data"]
+    data = run.data
+    title = data.title if run.parts.data is None else run.parts.names()["data"]
+    train = "" if data.train.length is None else f"{data.train.length} "
     validation = len(data.validation) if data.validation is not None else "no"
-    return f"{title}: {len(data.train)} training and {validation} validation images"
+    return f"{title}: {train}training and {validation} validation images"
 
 
 def _parts(run) -> list[tuple[str, str]]:
@@ -84,7 +83,9 @@ def _loss_text(run) -> str:
 
 
 def _steps_text(config: Config, intervals: Intervals, devices: Devices) -> str:
-    text = f"{intervals.total:,} steps of {intervals.batch_size} images ({intervals.epochs:.1f} epochs)"
+    text = f"{intervals.total:,} steps of {intervals.batch_size} images"
+    if intervals.epochs is not None:
+        text += f" ({intervals.epochs:.1f} epochs)"
     if config.train.accumulate > 1:
         text += f", each in {config.train.accumulate} micro-batches"
     if devices.replicas > 1:

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from configs.reading.durations import Duration, to_steps
 from configs.schema import Config
+from trainer.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,11 +15,11 @@ class Intervals:
     """Distances and lengths in steps; 0 is never.
 
     Attributes:
-      examples: training images, an epoch.
+      examples: training images, an epoch; None where a stream does not know it, and nothing may be in epochs.
       total: length of the run.
     """
 
-    examples: int
+    examples: int | None
     batch_size: int
     total: int
     warmup: int
@@ -27,21 +28,26 @@ class Intervals:
     checkpoint_every: int
 
     @property
-    def epochs(self) -> float:
-        return self.total * self.batch_size / self.examples
+    def epochs(self) -> float | None:
+        return None if self.examples is None else self.total * self.batch_size / self.examples
 
     def of(self, duration: Duration) -> int:
         """A duration in steps of this run."""
-        return duration.steps(steps_per_epoch=Fraction(self.examples, self.batch_size), total=self.total)
+        if self.examples is None and duration.unit == "epochs":
+            raise UserError(f'"{duration}": how long an epoch is, is not known of these data. Write steps.')
+        return duration.steps(steps_per_epoch=Fraction(self.examples or 1, self.batch_size), total=self.total)
 
     def margin(self, every: int) -> int:
         """How near to the end an occasion is left to the end: no checkpoint two steps before the last."""
         return max(2, every // 10) if every else 0
 
 
-def make_intervals(config: Config, examples: int) -> Intervals:
-    """Turns the config's durations into steps, for a training set of so many images."""
-    per_epoch = Fraction(examples, config.train.batch_size)
+def make_intervals(config: Config, examples: int | None) -> Intervals:
+    """Turns the config's durations into steps, for a training set of so many images.
+
+    Where their number is None, no duration is in epochs: `open_data` has seen to that.
+    """
+    per_epoch = Fraction(examples or 1, config.train.batch_size)
     total = to_steps(config.train.length, steps_per_epoch=per_epoch)
 
     def steps(text: str) -> int:

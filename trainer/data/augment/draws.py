@@ -11,23 +11,28 @@ import functools
 
 import numpy as np
 
-_ORDER, _AUGMENT = 1, 2
+_ORDER, _AUGMENT, _FUNCTIONS = 1, 2, 3
 _WORD = 2**64
 
 
-def _words(seed: int, number: int, stream: int, count: int) -> np.ndarray:
+def _bits(seed: int, number: int, stream: int) -> np.random.Philox:
     key = np.array([seed % _WORD, number % _WORD], np.uint64)
-    return np.random.Philox(key=key, counter=np.array([0, 0, 0, stream], np.uint64)).random_raw(count)
+    return np.random.Philox(key=key, counter=np.array([0, 0, 0, stream], np.uint64))
 
 
 @functools.lru_cache(maxsize=4)
 def order(seed: int, epoch: int, length: int) -> np.ndarray:
     """The order of an epoch: a permutation of 0 … length-1, int64. Not to be written to: it is shared."""
-    permutation = np.argsort(_words(seed, epoch, _ORDER, length), kind="stable").astype(np.int64)
+    permutation = np.argsort(_bits(seed, epoch, _ORDER).random_raw(length), kind="stable").astype(np.int64)
     permutation.flags.writeable = False
     return permutation
 
 
 def uniforms(seed: int, number: int, count: int) -> list[float]:
     """`count` numbers in [0, 1) that belong to example number `number` of a run with this seed."""
-    return ((_words(seed, number, _AUGMENT, count) >> np.uint64(11)) * 2.0**-53).tolist()
+    return ((_bits(seed, number, _AUGMENT).random_raw(count) >> np.uint64(11)) * 2.0**-53).tolist()
+
+
+def generator(seed: int, number: int, position: int) -> np.random.Generator:
+    """The random numbers of the augmentation at `position` of the user's list, for example number `number`."""
+    return np.random.Generator(_bits(seed, number, _FUNCTIONS + position))

@@ -40,6 +40,7 @@ class Draw:
     """One example's augmentation: `image * contrast about its mean + brightness`, at a placement."""
 
     placement: Placement
+    # In a range of 255.
     brightness: float
     contrast: float
     # A factor for each of red, green and blue.
@@ -89,11 +90,11 @@ def crop_image(image: np.ndarray, placement: Placement, crop: tuple[int, int]) -
     Beyond its border the image is mirrored; the label is void there, so what is shown only has to look natural.
 
     Args:
-      image: uint8 `[height, width, channels]`.
+      image: uint8 or float32 `[height, width, channels]`.
       placement: the window and its turns.
       crop: height and width of the result.
     Returns:
-      uint8 `[*crop, channels]`, possibly a view.
+      the image's type, `[*crop, channels]`, possibly a view.
     """
     rows, cols = _before_turning(placement, crop)
     if (placement.height, placement.width) == (rows, cols):
@@ -105,28 +106,41 @@ def crop_image(image: np.ndarray, placement: Placement, crop: tuple[int, int]) -
     left, right = math.floor(placement.left) - reach, math.ceil(placement.left + placement.width) + reach
     window = _window(image, top, bottom, left, right)
     y, x = placement.top - top, placement.left - left
-    picture = Image.fromarray(window[:, :, 0] if image.shape[2] == 1 else window)
     box = (x, y, x + placement.width, y + placement.height)
-    resampled = np.asarray(picture.resize((cols, rows), Image.Resampling.BILINEAR, box=box))
-    return _turned(resampled.reshape(rows, cols, image.shape[2]), placement)
+    return _turned(_resampled(window, (cols, rows), box), placement)
 
 
-def crop_label(label: np.ndarray, placement: Placement, crop: tuple[int, int], void_id: int) -> np.ndarray:
+def _resampled(window: np.ndarray, size: tuple[int, int], box: tuple[float, float, float, float]) -> np.ndarray:
+    """Bilinear; Pillow takes one channel of any type, and three of 8 bits together."""
+    channels = window.shape[2]
+    if channels == 3 and window.dtype == np.uint8:
+        return np.asarray(Image.fromarray(window).resize(size, Image.Resampling.BILINEAR, box=box))
+    resampled = np.empty((size[1], size[0], channels), window.dtype)
+    for channel in range(channels):
+        plane = Image.fromarray(np.ascontiguousarray(window[:, :, channel]))
+        resampled[:, :, channel] = plane.resize(size, Image.Resampling.BILINEAR, box=box)
+    return resampled
+
+
+def crop_label(
+    label: np.ndarray, placement: Placement, crop: tuple[int, int], void_id: int, dtype: np.dtype | type = np.int32
+) -> np.ndarray:
     """The same window of a label: each pixel takes the id of the nearest source pixel, or void beyond the border.
 
     Args:
-      label: integers `[height, width]`.
+      label: integers `[height, width]` or `[height, width, …]`.
       placement: the window and its turns.
       crop: height and width of the result.
       void_id: the id beyond the border.
+      dtype: of the result.
     Returns:
-      int32 `[*crop]`, possibly a view.
+      `[*crop]` or `[*crop, …]`, possibly a view.
     """
     rows, cols = _before_turning(placement, crop)
     y = np.floor(placement.top + (np.arange(rows) + 0.5) * (placement.height / rows)).astype(np.int64)
     x = np.floor(placement.left + (np.arange(cols) + 0.5) * (placement.width / cols)).astype(np.int64)
-    height, width = label.shape
-    window = label[y.clip(0, height - 1)][:, x.clip(0, width - 1)].astype(np.int32)
+    height, width = label.shape[:2]
+    window = label[y.clip(0, height - 1)][:, x.clip(0, width - 1)].astype(dtype)
     if y[0] < 0 or y[-1] >= height:
         window[(y < 0) | (y >= height), :] = void_id
     if x[0] < 0 or x[-1] >= width:
@@ -134,14 +148,15 @@ def crop_label(label: np.ndarray, placement: Placement, crop: tuple[int, int], v
     return _turned(window, placement)
 
 
-def recolor(crop: np.ndarray, draw: Draw, out: np.ndarray) -> None:
-    """Colour, contrast, brightness: `(x - mean) * contrast + mean + brightness`, kept within 0..255, where x is the
-    image times its channels' gains, and mean is that of x over all channels.
+def recolor(crop: np.ndarray, draw: Draw, out: np.ndarray, span: float = 255.0) -> None:
+    """Colour, contrast, brightness: `(x - mean) * contrast + mean + brightness * span / 255`, where x is the image
+    times its channels' gains, and mean is that of x over all channels. What was uint8 is kept within 0..255.
 
     Args:
-      crop: uint8 `[height, width, channels]`, or one channel for all.
+      crop: uint8 or float32 `[height, width, channels]`, or one channel for all.
       draw: the example's.
       out: float32 `[height, width, channels]`, written to.
+      span: highest value minus lowest of the whole image: the range that brightness is in.
     """
     # A single channel has no colour to change.
     tinted = out.shape[2] == 3 and draw.gains != (1.0, 1.0, 1.0)
@@ -151,11 +166,12 @@ def recolor(crop: np.ndarray, draw: Draw, out: np.ndarray) -> None:
     # One channel for all is worked on alone, and written three times.
     work = out if tinted or crop.shape == out.shape else np.empty(crop.shape, np.float32)
     gains = np.array(draw.gains if tinted else (1.0,))
-    shift = (crop.mean(axis=(0, 1)) * gains).mean() * (1.0 - draw.contrast) + draw.brightness
+    shift = (crop.mean(axis=(0, 1)) * gains).mean() * (1.0 - draw.contrast) + draw.brightness * (span / 255.0)
     np.multiply(crop, (gains * draw.contrast).astype(np.float32), out=work)
     work += np.float32(shift)
-    np.maximum(work, np.float32(0), out=work)
-    np.minimum(work, np.float32(255), out=work)
+    if crop.dtype == np.uint8:
+        np.maximum(work, np.float32(0), out=work)
+        np.minimum(work, np.float32(255), out=work)
     if work is not out:
         out[...] = work
 

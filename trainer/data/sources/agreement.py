@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from trainer.data.errors import DataError, shown
-from trainer.data.source import Example
+from trainer.data.example import Example
 
 
 def read_both(

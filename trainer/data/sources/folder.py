@@ -15,17 +15,35 @@ import os
 from collections.abc import Iterable, Iterator
 
 from configs.schema import Data
+from trainer.data.decode import IMAGE_SUFFIXES
 from trainer.data.errors import shown
 from trainer.data.sources import lists
-from trainer.data.sources.pairs import Listing, Pair
+from trainer.data.sources.headers import check_headers
+from trainer.data.sources.pairs import FilePairs, Listing, Pair
+from trainer.data.sources.splits import Splits
 
-IMAGE_SUFFIXES = (
-    ".png .jpg .jpeg .jpe .jfif .bmp .dib .gif .tif .tiff .webp .ppm .pgm .pbm .pnm .apng".split()
-)
 _DEEPEST = 8
 # Beyond this many files without a partner, each is not compared with each.
 _MOST_COMPARED = 100
 _VALIDATION_FOLDERS = ("val", "valid", "validation")
+
+
+def open_splits(data: Data) -> Splits:
+    """The splits of data.path: files are listed and their headers read, nothing is decoded."""
+    root = os.path.expanduser(data.path)
+    listing = list_folder(root, data)
+    problems = list(listing.problems)
+    if not listing.fatal:
+        problems += check_headers(root, [*listing.train, *listing.validation], data)
+    return Splits(
+        train=FilePairs(root, listing.train, data),
+        validation=FilePairs(root, listing.validation, data),
+        title=shown(data.path),
+        problems=tuple(problems),
+        fatal=listing.fatal,
+        notes=listing.notes,
+        advice="--config.data.bad_files=skip leaves such files out; --mode=check looks into every file.",
+    )
 
 
 def list_folder(root: str, data: Data) -> Listing:

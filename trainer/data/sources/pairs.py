@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+from collections.abc import Sequence
 
+from configs.schema import Data
+from trainer.data.decode import decode_image, exif_orientation, open_image
 from trainer.data.errors import shown
+from trainer.data.example import Example
+from trainer.data.masks import decode_mask
+from trainer.data.sources.agreement import read_both
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -33,3 +40,29 @@ class Listing:
     problems: tuple[str, ...] = ()
     fatal: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+class FilePairs:
+    """Reads the pairs of a folder, by index."""
+
+    def __init__(self, root: str, pairs: Sequence[Pair], data: Data):
+        self.root = root
+        self.pairs = pairs
+        self.names = tuple(pair.name for pair in pairs)
+        self._data = data
+
+    def reading(self, data: Data) -> FilePairs:
+        """The same pairs, read as another section says."""
+        return FilePairs(self.root, self.pairs, data)
+
+    def __call__(self, index: int) -> Example:
+        pair, data = self.pairs[index], self._data
+        image_path, mask_path = os.path.join(self.root, pair.image), os.path.join(self.root, pair.mask)
+        return read_both(
+            pair.name,
+            image_path,
+            lambda: decode_image(image_path, data.channels, data.max_pixels),
+            mask_path,
+            lambda: decode_mask(mask_path, data),
+            lambda: exif_orientation(open_image(image_path, data.max_pixels), whole=True),
+        )

@@ -11,12 +11,13 @@ import numpy as np
 
 from configs.schema import Data
 from trainer.data.errors import DataError, listed, shown
+from trainer.data.sources.splits import Splits
 from trainer.data.sources.tfds_examples import TfdsExamples
-from trainer.data.sources.tfrecord import index_file, read_record
+from trainer.data.sources.tfrecord import damaged_files, index_file, read_record
 
 
-def open_splits(data: Data) -> tuple[TfdsExamples, TfdsExamples, list[str]]:
-    """Readers of the training and the validation split, and notes.
+def open_splits(data: Data) -> Splits:
+    """Readers of the training and the validation split.
 
     Raises:
       DataError: no such set, split or feature, or the set is not on disk; says how to get it.
@@ -44,10 +45,13 @@ def open_splits(data: Data) -> tuple[TfdsExamples, TfdsExamples, list[str]]:
     if problems:
         raise DataError(listed(problems))
     shared = _overlap(*spans)
-    if not shared:
-        return readers[0], readers[1], []
     overlap = f"the splits {data.train_split!r} and {data.validation_split!r} share {shared} examples"
-    return readers[0], readers[1], [f"Examples are both trained on and evaluated: {overlap}."]
+    return Splits(
+        *readers,
+        title=data.name,
+        notes=(f"Examples are both trained on and evaluated: {overlap}.",) if shared else (),
+        damage=lambda: damaged_files(record_files(data)),
+    )
 
 
 def record_files(data: Data) -> list[str]:

@@ -7,6 +7,7 @@ not, and the masks of its sets fit the unturned pixels.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -14,8 +15,8 @@ import numpy as np
 from configs.schema import Data
 from trainer.data.decode import MaskValues, decode_image
 from trainer.data.errors import DataError, shown
+from trainer.data.example import Example
 from trainer.data.masks import decode_mask, label_from
-from trainer.data.source import Example
 from trainer.data.sources.agreement import read_both
 
 
@@ -38,6 +39,12 @@ class TfdsExamples:
             for key in ("file_name", "filename", "image/filename", "id", "name")
             if key in features and isinstance(features[key], tfds.features.Text)
         ]
+
+    def reading(self, data: Data) -> TfdsExamples:
+        """The same examples, read as another section says."""
+        made = copy.copy(self)
+        made._data = data
+        return made
 
     def __call__(self, index: int) -> Example:
         data, content = self._data, self._record(index)

@@ -1,0 +1,97 @@
+"""An example and how each of its keys travels: cropped with the image, or as it is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+# Keys that batches have of themselves.
+RESERVED = ("index", "valid", "size")
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """An image with what belongs to it.
+
+    image: uint8 or float32 `[height, width, channels]`.
+    label: integers `[height, width]` (class ids, or the data set's void id where no class is told), float32
+      `[height, width]` or `[height, width, c]` (a target that is no class), or None where there is none.
+    name: what the user calls it: the image's path inside the data set, "data[3]", a TFRecord file and a record number.
+    extras: further keys; arrays with the image's height and width first go with the image.
+    span: highest value minus lowest of a float image: what its brightness is measured by. 255 for uint8.
+    """
+
+    image: np.ndarray
+    label: np.ndarray | None
+    name: str
+    extras: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    span: float = 255.0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.image.shape[:2]
+
+    @property
+    def nbytes(self) -> int:
+        arrays = [self.image, *([] if self.label is None else [self.label]), *self.extras.values()]
+        return sum(array.nbytes for array in arrays)
+
+
+@dataclasses.dataclass(frozen=True)
+class Feature:
+    """How one key travels from an example to a batch.
+
+    kind: "picture" goes with the image, resampled bilinearly and mirrored beyond its border; "ids" goes with it, each
+      pixel taken from the nearest; "values" is handed on as it is.
+    dtype: of the key in batches; object is text.
+    shape: of "values" the whole shape; of the others what follows height and width.
+    outside: what "ids" are beyond the border.
+    """
+
+    kind: Literal["picture", "ids", "values"]
+    dtype: np.dtype
+    shape: tuple[int, ...] = ()
+    outside: int = 0
+
+    @property
+    def spatial(self) -> bool:
+        return self.kind != "values"
+
+    def batch_shape(self, height: int | None, width: int | None) -> tuple[int | None, ...]:
+        """The shape of one example's part of a batch."""
+        return (height, width, *self.shape) if self.spatial else self.shape
+
+
+def image_feature(channels: int) -> Feature:
+    """How images travel, whatever they are stored as: float32, uint8 ones with values 0 to 255."""
+    return Feature("picture", np.dtype(np.float32), (channels,))
+
+
+def label_feature(void_id: int) -> Feature:
+    """How class ids travel: int32, void beyond the image's border."""
+    return Feature("ids", np.dtype(np.int32), (), void_id)
+
+
+def extra_feature(value: np.ndarray, size: tuple[int, int]) -> Feature:
+    """How an extra key travels, by one of its values.
+
+    Args:
+      value: as `as_array` gives it.
+      size: height and width of the image beside it.
+    """
+    if value.ndim < 2 or value.shape[:2] != tuple(size):
+        kind = value.dtype.kind
+        return Feature("values", np.dtype(object) if kind in "SUO" else value.dtype, value.shape)
+    if value.dtype.kind == "f" or (value.dtype == np.uint8 and value.ndim == 3):
+        return Feature("picture", np.dtype(np.float32), value.shape[2:])
+    return Feature("ids", value.dtype, value.shape[2:])
+
+
+def as_array(value: Any) -> np.ndarray:
+    """A value of a user's example as an array: float64 and float16 become float32, as all that is computed with."""
+    array = np.asarray(value)
+    return array.astype(np.float32) if array.dtype in (np.float64, np.float16) else array
