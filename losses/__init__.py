@@ -5,7 +5,7 @@ Names are loaded when first used, so that `losses.names`, which a configuration 
 
 import importlib
 
-from losses.names import LOSSES
+from .names import LOSSES
 
 _MODULES = {name: row[0] for name, row in LOSSES.items()}
 _MODULES |= {
@@ -13,9 +13,9 @@ _MODULES |= {
     "build": "compound",
     "deep_supervision": "compound",
     "distance_maps": "contour",
-    "distance_transform": "distance",
+    "distance_transform": "engine.distance",
     "soft_skeleton": "skeleton",
-    "region_statistics": "statistics",
+    "region_statistics": "engine.statistics",
 }
 
 __all__ = sorted(_MODULES)
@@ -23,8 +23,8 @@ __all__ = sorted(_MODULES)
 
 def __getattr__(name):
     if name not in _MODULES:
-        raise AttributeError(f"module 'losses' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"losses.{_MODULES[name]}"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
 
 
 def __dir__():

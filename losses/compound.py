@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-import losses
-from losses.checks import axis_names, shape_text
-from losses.contract import prepare
-from losses.names import COMMON, nearest, options_of, own_options, terms_of
-from losses.sums import Flags
+from .engine.checks import axis_names, shape_text
+from .engine.contract import prepare
+from .engine.spelling import nearest
+from .engine.sums import Flags
+from .names import COMMON, function_of, options_of, own_options, terms_of
 
 # Options that are one value a pixel: deep supervision resizes them with the labels.
 PIXEL_MAPS = ("mask", "pixel_weights")
@@ -51,7 +51,7 @@ def build(
     terms = terms_of(sum_of_losses)
     weights = tuple(float(w) for w in weights) if weights else (1.0,) * len(terms)
     by_term = _options_by_term(sum_of_losses, terms, weights, options or {})
-    functions = {term: getattr(losses, term) for term in terms}
+    functions = {term: function_of(term) for term in terms}
 
     @tf.autograph.experimental.do_not_convert
     def total(y_true, y_pred, *, all_reduce=None, **extras) -> LossValue:
@@ -160,7 +160,7 @@ def _shared_problem(problems, term, y_true, y_pred, common):
 
 
 def _sums_of(term, options) -> Flags:
-    """The sums a term with these options of its own asks `losses.statistics.image_sums` for."""
+    """The sums a term with these options of its own asks `losses.engine.statistics.image_sums` for."""
     squared = options.get("squared", False) or term == "tanimoto"
     return Flags(
         squared=squared,

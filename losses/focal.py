@@ -1,11 +1,11 @@
-"""Focal losses: cross-entropies with the pixels that are classified well turned down. Symbols as in `losses.pixel`."""
+"""Focal losses: cross-entropies with the easy pixels turned down. Symbols as in `losses.cross_entropies`."""
 
 import tensorflow as tf
 
-from losses.averages import negative_logs, power
-from losses.definition import loss
-from losses.maps import by_label, classes_exclude, element_mean, not_softmax, pixel_mean
-from losses.options import choose, in_range
+from .engine.averages import negative_logs, power
+from .engine.definition import loss
+from .engine.maps import by_label, classes_exclude, element_mean, not_softmax, pixel_mean
+from .engine.options import choose, in_range
 
 
 @loss

@@ -13,9 +13,9 @@ import inspect
 import keras
 import tensorflow as tf
 
-import losses
-from losses.checks import check_floating
-from losses.names import LOSSES, nearest
+from .engine.checks import check_floating
+from .engine.spelling import nearest
+from .names import LOSSES, function_of
 
 REDUCTIONS = {"sum_over_batch_size": "mean", "mean": "mean", "sum": "sum", "none": "none", None: "none"}
 
@@ -95,7 +95,7 @@ def _weights(sample_weight, y_pred):
 
 def _class_of(name):
     """The class of a function: its name in capitals, its docstring, registered for saving."""
-    function = getattr(losses, name)
+    function = function_of(name)
     camel = "".join(word.capitalize() for word in name.split("_"))
     members = {"function": staticmethod(function), "__doc__": function.__doc__, "__module__": __name__}
     return camel, keras.saving.register_keras_serializable("losses")(type(camel, (SegmentationLoss,), members))

@@ -3,7 +3,9 @@
 A test holds this table equal to the functions' signatures.
 """
 
-import difflib
+import importlib
+
+from .engine.spelling import nearest
 
 # Options that every loss takes, but for those a row of LOSSES names with a minus sign before them.
 COMMON = (
@@ -29,19 +31,19 @@ LOSSES = {
     "focal_tversky": ("overlap", "gamma alpha beta smooth_nr smooth_dr squared soft_label absent"),
     "generalised_dice": ("overlap", "weighting smooth_nr smooth_dr squared soft_label absent"),
     "log_cosh_dice": ("overlap", "mean_first smooth_nr smooth_dr squared soft_label absent"),
-    "cross_entropy": ("pixel", "label_smoothing"),
-    "binary_cross_entropy": ("pixel", "positive_weight label_smoothing"),
+    "cross_entropy": ("cross_entropies", "label_smoothing"),
+    "binary_cross_entropy": ("cross_entropies", "positive_weight label_smoothing"),
     "focal_softmax": ("focal", "gamma alpha mean_over"),
     "focal_sigmoid": ("focal", "gamma alpha"),
-    "top_k_cross_entropy": ("pixel", "percent label_smoothing"),
-    "generalised_cross_entropy": ("pixel", "q"),
+    "top_k_cross_entropy": ("cross_entropies", "percent label_smoothing"),
+    "generalised_cross_entropy": ("cross_entropies", "q"),
     "lovasz_softmax": ("lovasz", "absent -pixel_weights"),
     "lovasz_hinge": ("lovasz", "absent joint -pixel_weights"),
     "boundary": ("contour", "distance_maps spacing"),
     "hausdorff": ("contour", "alpha log spacing"),
     "cldice": ("skeleton", "iterations smooth_nr smooth_dr epsilon -class_weights"),
     "dice_cldice": ("skeleton", "alpha iterations smooth_nr smooth_dr epsilon -class_weights"),
-    "mcc": ("correlation", "smooth_nr smooth_dr count_smooth"),
+    "mcc": ("confusion", "smooth_nr smooth_dr count_smooth"),
     "wasserstein_dice": (
         "wasserstein",
         "distances weighting background smooth_nr smooth_dr -classes -include_background -class_weights",
@@ -68,6 +70,11 @@ def options_of(name: str) -> tuple[str, ...]:
     return own_options(name) + tuple(o for o in COMMON if o not in refused_options(name))
 
 
+def function_of(name: str):
+    """The loss of this name; imports its module, and so TensorFlow."""
+    return getattr(importlib.import_module(f".{_row(name)[0]}", __package__), name)
+
+
 def own_options(name: str) -> tuple[str, ...]:
     """The options that only this loss and its relatives have."""
     return tuple(o for o in _row(name)[1].split() if not o.startswith("-"))
@@ -92,12 +99,6 @@ def terms_of(sum_of_losses: str) -> tuple[str, ...]:
             f"{'; '.join(wrong)}. The losses are: {', '.join(sorted(LOSSES))}.\nReceived: {sum_of_losses!r}"
         )
     return terms
-
-
-def nearest(name: str, names) -> str:
-    """` (did you mean 'dice'?)`, or nothing when no name is close."""
-    close = difflib.get_close_matches(name, list(names), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _row(name):

@@ -11,12 +11,12 @@ classes that count, unless it says otherwise. The arithmetic on the sums is floa
 
 import tensorflow as tf
 
-from losses.averages import power
-from losses.definition import loss
-from losses.options import choose, in_range
-from losses.reduction import ABSENT, absent_policy, lost_share, ratio, reduce_classes, reduce_groups
-from losses.statistics import RegionSums, region_sums
-from losses.sums import safe_log
+from .engine.averages import power
+from .engine.definition import loss
+from .engine.options import choose, in_range
+from .engine.reduction import ABSENT, absent_policy, lost_share, ratio, reduce_classes, reduce_groups
+from .engine.statistics import RegionSums, region_sums
+from .engine.sums import safe_log
 
 WEIGHTINGS = ("square", "simple", "uniform")
 MEANS = ("class", "image", "batch")

@@ -3,12 +3,12 @@ sensitivity-specificity."""
 
 import tensorflow as tf
 
-from losses.averages import negative_logs, power, space_mean
-from losses.definition import loss
-from losses.options import choose, in_range
-from losses.overlap import dice_values, minus_log_score
-from losses.reduction import ratio, reduce_classes, reduce_groups
-from losses.statistics import exact_sum, group_sum, image_sums, region_sums
+from .engine.averages import negative_logs, power, space_mean
+from .engine.definition import loss
+from .engine.options import choose, in_range
+from .engine.reduction import ratio, reduce_classes, reduce_groups
+from .engine.statistics import exact_sum, group_sum, image_sums, region_sums
+from .overlap import dice_values, minus_log_score
 
 
 @loss(activation="sigmoid")

@@ -2,11 +2,11 @@
 
 import tensorflow as tf
 
-from losses.averages import negative_logs, power, space_mean
-from losses.definition import loss
-from losses.options import choose, in_range
-from losses.reduction import reduce_groups
-from losses.statistics import exact_sum
+from .engine.averages import negative_logs, power, space_mean
+from .engine.definition import loss
+from .engine.options import choose, in_range
+from .engine.reduction import reduce_groups
+from .engine.statistics import exact_sum
 
 ALL = "class 0 is the background and the others the foreground, all of them needed"
 REFUSES = {"classes": ALL, "include_background": ALL, "class_weights": "delta weighs background against foreground"}

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import losses
-from losses import statistics
+from losses.engine import statistics
 from tests.losses.inputs import ids_and_logits, mask_and_logits, value_and_gradient
 
 

@@ -14,7 +14,7 @@ from tests.losses.inputs import (
     value_and_gradient,
 )
 
-MODULES = ("lovasz", "contour", "skeleton", "correlation", "wasserstein", "unified", "rare")
+MODULES = ("lovasz", "contour", "skeleton", "confusion", "wasserstein", "unified", "rare")
 NAMES = sorted(name for name, row in LOSSES.items() if row[0] in MODULES)
 SIGMOID_ONLY, SOFTMAX_ONLY = ("lovasz_hinge",), ("wasserstein_dice", "nacl")
 ONE_CHANNEL = [name for name in NAMES if name not in SOFTMAX_ONLY]

@@ -2,9 +2,9 @@
 
 import tensorflow as tf
 
-from losses.definition import loss
-from losses.reduction import reduce_classes
-from losses.statistics import region_sums
+from .engine.definition import loss
+from .engine.reduction import reduce_classes
+from .engine.statistics import region_sums
 
 
 @loss
