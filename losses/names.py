@@ -48,16 +48,16 @@ LOSSES = {
         "wasserstein",
         "distances weighting background smooth_nr smooth_dr -classes -include_background -class_weights",
     ),
-    "unified_focal": ("unified", "form weight delta gamma epsilon -classes -include_background -class_weights"),
-    "combo": ("rare", "alpha beta smooth_nr smooth_dr"),
+    "unified_focal": ("focal", "form weight delta gamma epsilon -classes -include_background -class_weights"),
+    "combo": ("mixtures", "alpha beta smooth_nr smooth_dr"),
     "exp_log": (
-        "rare",
+        "mixtures",
         "dice_weight cross_entropy_weight dice_exponent cross_entropy_exponent smooth_nr smooth_dr "
         "-classes -include_background",
     ),
-    "tanimoto": ("rare", "dual smooth"),
-    "sensitivity_specificity": ("rare", "sensitivity_weight smooth"),
-    "nacl": ("rare", "alpha kernel_size distance -classes -include_background -class_weights"),
+    "tanimoto": ("overlap", "dual smooth"),
+    "sensitivity_specificity": ("confusion", "sensitivity_weight smooth"),
+    "nacl": ("calibration", "alpha kernel_size distance -classes -include_background -class_weights"),
 }
 
 

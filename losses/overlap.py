@@ -218,6 +218,34 @@ def log_cosh_dice(
     return problem.result(_log_cosh(total / images))
 
 
+@loss
+def tanimoto(problem, *, dual=True, smooth=1e-5):
+    """Tanimoto loss, `1 - T(p, y)` with `T = (I + s) / (sum(p^2) + sum(y^2) - I + s)`; with its complement if `dual`.
+
+    The dual form is `1 - (T(p, y) + T(1 - p, 1 - y)) / 2`: the second term sees the background, so an empty mask has a
+    gradient too. Sums are over the space of one image.
+
+    Args:
+        dual: False leaves the complement out, and the loss is the Jaccard loss with squared denominators.
+        smooth: `s`.
+
+    Returns:
+        Scalar; `[batch, classes]` (over="image") or `[classes]` with reduction="none".
+
+    Source: Diakogiannis et al. 2020, "ResUNet-a", equations 4 and 5.
+    """
+    squares = region_sums(problem, squared=True)
+    union = squares.prediction + squares.target - squares.intersection
+    values = ratio(squares.difference, union + smooth)
+    if dual:
+        # Of 1 - p and 1 - y, from the same sums; their squared difference is the same.
+        sums = region_sums(problem)
+        both = sums.pixels - sums.intersection - sums.difference
+        rest = 2 * (sums.pixels - sums.prediction - sums.target) + squares.prediction + squares.target - both
+        values = (values + ratio(squares.difference, rest + smooth)) / 2
+    return reduce_classes(problem, values)
+
+
 def class_mean(problem, values, present=None):
     """`[groups, k]` values, times class weights, to their mean over the classes (those present): `[groups]`."""
     if problem.class_weights is not None:
