@@ -2,12 +2,12 @@
 
 import tensorflow as tf
 
-from losses.averages import space_mean
-from losses.checks import ValueChecks, axis_names, check_same_shape
-from losses.definition import loss
-from losses.distance import distance_field, signed_distance_map
-from losses.options import in_range
-from losses.reduction import reduce_classes
+from .engine.averages import space_mean
+from .engine.checks import ValueChecks, axis_names, check_same_shape
+from .engine.definition import loss
+from .engine.distance import distance_field, signed_distance_map
+from .engine.options import in_range
+from .engine.reduction import reduce_classes
 
 
 @loss

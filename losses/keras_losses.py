@@ -5,7 +5,8 @@
 
 Every option of the function is a keyword of its class, kept in `get_config`. Unlike Keras's own, `sample_weight` of
 `[batch]` weighs images and of `[batch, *space]` weighs pixels inside the loss's sums. Under a distribution strategy the
-value is divided by the number of replicas, as Keras expects; sums over the batch (over="batch") stay a replica's own.
+value is divided by the number of replicas, as Keras expects, and sums over the batch (over="batch") are those of all
+replicas. Sums of losses are `Compound`, which `losses.build` makes.
 """
 
 import inspect
@@ -13,9 +14,11 @@ import inspect
 import keras
 import tensorflow as tf
 
-import losses
-from losses.checks import check_floating
-from losses.names import LOSSES, nearest
+from .compound import Compound, Part
+from .engine.checks import check_floating
+from .engine.keras_calls import REGISTERED, plain, share_of_replica, sums_over_replicas, weights_of
+from .engine.spelling import nearest
+from .names import LOSSES, function_of
 
 REDUCTIONS = {"sum_over_batch_size": "mean", "mean": "mean", "sum": "sum", "none": "none", None: "none"}
 
@@ -26,7 +29,7 @@ class SegmentationLoss(keras.losses.Loss):
     Args:
         name: Keras's name of the loss; the function's by default.
         reduction: "sum_over_batch_size" or "mean" (default), "sum", "none".
-        dtype: what inputs are cast to first; "float64" for float64 results.
+        dtype: what predictions are cast to first. None: computed in float32, or float64 if the predictions are.
         **options: options of the function.
 
     Raises:
@@ -56,52 +59,29 @@ class SegmentationLoss(keras.losses.Loss):
         self._config = {} if dtype is None else {"dtype": dtype}
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        # Keras would cast whatever comes to floats.
-        check_floating(self.name, tf.convert_to_tensor(y_pred).dtype)
-        # The weights travel beside the labels: Keras would multiply the finished loss by them.
-        return super().__call__((y_true, *(() if sample_weight is None else (sample_weight,))), y_pred)
-
-    def call(self, y_true, y_pred):
-        weights = {}
-        if isinstance(y_true, tuple):
-            y_true, *given = y_true
-            weights = _weights(given[0], y_pred) if given else {}
+        y_pred = tf.convert_to_tensor(y_pred)
+        check_floating(self.name, y_pred.dtype)
+        y_pred = tf.cast(y_pred, self.dtype) if self._config else y_pred
         reduction = REDUCTIONS[self.reduction]
-        value = type(self).function(y_true, y_pred, reduction=reduction, **weights, **self.options)
-        # Keras takes the mean of this one element and divides by the replicas, which it leaves out for a scalar.
-        return value[tf.newaxis] if reduction == "mean" else value
+        with keras.name_scope(self.name):
+            weights = weights_of(sample_weight, y_pred)
+            given = weights | self.options | {"reduction": reduction, "all_reduce": sums_over_replicas()}
+            value = type(self).function(y_true, y_pred, **given)
+        return share_of_replica(value) if reduction == "mean" else value
 
     def get_config(self):
-        return {**super().get_config(), **self._config, **{name: _plain(v) for name, v in self.options.items()}}
-
-
-def _plain(value):
-    """Arrays and tensors as lists, which is what Keras gives back from a file."""
-    value = value.numpy() if hasattr(value, "numpy") else value
-    return value.tolist() if hasattr(value, "tolist") else value
-
-
-def _weights(sample_weight, y_pred):
-    rank, pred_rank = sample_weight.shape.rank, y_pred.shape.rank
-    if rank == 1 or (rank == 2 and sample_weight.shape[1] == 1 and pred_rank > 3):
-        return {"image_weights": tf.reshape(sample_weight, [-1])}
-    if rank in (pred_rank - 1, pred_rank):
-        return {"pixel_weights": sample_weight}
-    raise ValueError(
-        "sample_weight must be [batch], one factor for each image, or [batch, *space], one for each pixel.\n"
-        f"Received: sample_weight of shape {sample_weight.shape}, y_pred of shape {y_pred.shape}"
-    )
+        return {**super().get_config(), **self._config, **plain(self.options)}
 
 
 def _class_of(name):
     """The class of a function: its name in capitals, its docstring, registered for saving."""
-    function = getattr(losses, name)
+    function = function_of(name)
     camel = "".join(word.capitalize() for word in name.split("_"))
     members = {"function": staticmethod(function), "__doc__": function.__doc__, "__module__": __name__}
-    return camel, keras.saving.register_keras_serializable("losses")(type(camel, (SegmentationLoss,), members))
+    return camel, keras.saving.register_keras_serializable(REGISTERED)(type(camel, (SegmentationLoss,), members))
 
 
 CLASSES = dict(_class_of(name) for name in LOSSES)
 globals().update(CLASSES)
 
-__all__ = ["SegmentationLoss", *sorted(CLASSES)]
+__all__ = ["Compound", "Part", "SegmentationLoss", *sorted(CLASSES)]

@@ -12,12 +12,12 @@ size of the differences themselves in a large image. Pixels that are ignored sor
 
 import tensorflow as tf
 
-from losses.checks import ValueChecks
-from losses.definition import loss
-from losses.options import choose
-from losses.problem import Problem
-from losses.reduction import reduce_classes
-from losses.statistics import exact_sum
+from .engine.checks import ValueChecks
+from .engine.definition import loss
+from .engine.options import choose
+from .engine.problem import Problem
+from .engine.reduction import reduce_classes
+from .engine.statistics import exact_sum
 
 ABSENT = ("skip", "count", "zero")
 REFUSES = {"pixel_weights": "the place in a ranking has no weight (mask is honoured)"}

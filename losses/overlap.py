@@ -11,12 +11,12 @@ classes that count, unless it says otherwise. The arithmetic on the sums is floa
 
 import tensorflow as tf
 
-from losses.averages import power
-from losses.definition import loss
-from losses.options import choose, in_range
-from losses.reduction import ABSENT, absent_policy, lost_share, ratio, reduce_classes, reduce_groups
-from losses.statistics import RegionSums, region_sums
-from losses.sums import safe_log
+from .engine.averages import power
+from .engine.definition import loss
+from .engine.options import choose, in_range
+from .engine.reduction import ABSENT, absent_policy, lost_share, ratio, reduce_classes, reduce_groups
+from .engine.statistics import RegionSums, region_sums
+from .engine.sums import safe_log
 
 WEIGHTINGS = ("square", "simple", "uniform")
 MEANS = ("class", "image", "batch")
@@ -216,6 +216,34 @@ def log_cosh_dice(
     total = problem.over_replicas(tf.reduce_sum(values))
     images = problem.over_replicas(tf.cast(tf.size(values), values.dtype))
     return problem.result(_log_cosh(total / images))
+
+
+@loss
+def tanimoto(problem, *, dual=True, smooth=1e-5):
+    """Tanimoto loss, `1 - T(p, y)` with `T = (I + s) / (sum(p^2) + sum(y^2) - I + s)`; with its complement if `dual`.
+
+    The dual form is `1 - (T(p, y) + T(1 - p, 1 - y)) / 2`: the second term sees the background, so an empty mask has a
+    gradient too. Sums are over the space of one image.
+
+    Args:
+        dual: False leaves the complement out, and the loss is the Jaccard loss with squared denominators.
+        smooth: `s`.
+
+    Returns:
+        Scalar; `[batch, classes]` (over="image") or `[classes]` with reduction="none".
+
+    Source: Diakogiannis et al. 2020, "ResUNet-a", equations 4 and 5.
+    """
+    squares = region_sums(problem, squared=True)
+    union = squares.prediction + squares.target - squares.intersection
+    values = ratio(squares.difference, union + smooth)
+    if dual:
+        # Of 1 - p and 1 - y, from the same sums; their squared difference is the same.
+        sums = region_sums(problem)
+        both = sums.pixels - sums.intersection - sums.difference
+        rest = 2 * (sums.pixels - sums.prediction - sums.target) + squares.prediction + squares.target - both
+        values = (values + ratio(squares.difference, rest + smooth)) / 2
+    return reduce_classes(problem, values)
 
 
 def class_mean(problem, values, present=None):

@@ -5,12 +5,12 @@ import math
 
 import tensorflow as tf
 
-from losses.definition import loss
-from losses.options import in_range
-from losses.overlap import dice_values
-from losses.problem import Problem
-from losses.reduction import ratio, reduce_groups
-from losses.statistics import exact_sum, region_sums
+from .engine.definition import loss
+from .engine.options import in_range
+from .engine.problem import Problem
+from .engine.reduction import ratio, reduce_groups
+from .engine.statistics import exact_sum, region_sums
+from .overlap import dice_values
 
 REFUSES = {"class_weights": "the skeletons of all classes are summed before the fractions are formed"}
 

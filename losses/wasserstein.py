@@ -2,10 +2,10 @@
 
 import tensorflow as tf
 
-from losses.definition import loss
-from losses.options import choose
-from losses.reduction import lost_share, reduce_groups
-from losses.statistics import exact_sum, group_sum
+from .engine.definition import loss
+from .engine.options import choose
+from .engine.reduction import lost_share, reduce_groups
+from .engine.statistics import exact_sum, group_sum
 
 WHOLE = "probability is moved between all classes, so none can be left out"
 

@@ -4,8 +4,8 @@ import numpy as np
 import tensorflow as tf
 
 import losses
-from losses.averages import power
-from losses.sums import activate
+from losses.engine.averages import power
+from losses.engine.sums import activate
 from tests.golden_case import Unoffered, as_array, call
 from tests.golden_formulas import cross_entropy, dice
 

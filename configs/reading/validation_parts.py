@@ -132,26 +132,23 @@ def loss_problems(config: Config):
         yield ("loss.from_logits", "loss.name"), "it is for a loss of your own; named ones take logits. Leave it out."
     if loss.labels != "one_hot":
         yield ("loss.labels", "loss.name"), "it is for a loss of your own; named ones take class ids. Leave it out."
-    terms = [term.strip() for term in loss.name.split("+")]
-    for term in dict.fromkeys(terms):
-        if term not in losses.LOSSES:
-            known = f" There are {', '.join(sorted(losses.LOSSES))}."
-            hint = did_you_mean(term, losses.LOSSES) or known
-            yield ("loss.name",), f'{term!r} is not a loss.{hint} One of your own: "package.module:function".'
-        elif terms.count(term) > 1:
-            yield ("loss.name",), f"{term!r} is there twice. Name it once and use loss.weights."
-    if loss.weights and len(loss.weights) != len(terms):
+    terms, problems = losses.read_sum(loss.name)
+    if problems:
+        own = 'One of your own: "package.module:function".'
+        yield ("loss.name",), f"{'; '.join(problems)}. {losses.listing()} {own}"
+    elif loss.weights and len(loss.weights) != len(terms):
         example = ",".join(["1"] * len(terms))
         yield ("loss.weights", "loss.name"), (
             f"{loss.name} has {len(terms)} term{'s' if len(terms) > 1 else ''}. Write --config.loss.weights={example}."
         )
     if any(weight < 0 for weight in loss.weights) or (loss.weights and not any(loss.weights)):
         yield ("loss.weights",), "none may be negative, and not all 0, which leaves nothing to minimise."
-    yield from _option_problems(config, [term for term in terms if term in losses.LOSSES])
+    yield from _option_problems(config, terms)
 
 
-def _option_problems(config: Config, terms: list[str]):
-    for key, options in config.loss.options.items():
+def _option_problems(config: Config, terms: tuple[str, ...]):
+    for written, options in config.loss.options.items():
+        key = losses.term_of(written)
         if key != "*" and key not in terms:
             hint = did_you_mean(key, [*terms, "*"])
             yield ("loss.options", "loss.name"), f"{key!r} is not a term of {config.loss.name}.{hint}"

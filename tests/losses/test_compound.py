@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import losses
-from losses import statistics
+from losses.engine import statistics
 from tests.losses.inputs import ids_and_logits, mask_and_logits, value_and_gradient
 
 
@@ -109,6 +109,37 @@ def test_deep_supervision_of_a_sum_with_maps_and_unknown_sizes():
     np.testing.assert_allclose(dynamic(ids, logits, small), expected)
     with pytest.raises(ValueError, match="2 predictions"):
         losses.deep_supervision(ids, [logits, small], loss=losses.dice, weights=(1,))
+
+
+def test_deep_supervision_reads_the_middle_of_each_coarse_pixel():
+    """A border at the same place at every size: labels of a half and a quarter are shifted by nothing."""
+    ids = tf.cast(tf.range(16) >= 8, tf.int32)[tf.newaxis, tf.newaxis] * tf.ones([1, 16, 1], tf.int32)
+    taken = []
+    losses.deep_supervision(
+        ids, [tf.zeros([1, 16 // n, 16 // n, 2]) for n in (1, 2, 4, 8)], loss=lambda y, p: taken.append(y) or 0.0
+    )
+    for labels in taken:
+        size = labels.shape[1]
+        nearest = tf.image.resize(ids[..., tf.newaxis], [size, size], method="nearest")[..., 0]
+        np.testing.assert_array_equal(labels, nearest)
+        assert tf.reduce_mean(tf.cast(labels, tf.float32)) == 0.5
+
+
+def test_deep_supervision_of_a_function_with_parts_of_its_own():
+    ids, logits = ids_and_logits((2, 8, 8, 3))
+    small, called = logits[:, ::2, ::2], []
+
+    def loss(y_true, y_pred, *, all_reduce):
+        value = losses.dice(y_true, y_pred, over="batch", all_reduce=all_reduce)
+        return losses.LossValue(2 * value, {"dice": value})
+
+    value = losses.deep_supervision(ids, [logits, small], loss=loss, all_reduce=lambda s: called.append(s) or s)
+    np.testing.assert_allclose(value.total, 2 * value.parts["dice"])
+    assert len(called) == 2 * 5
+    maps = losses.distance_maps(ids, 3)
+    value = losses.deep_supervision(ids, [logits, small], loss=losses.boundary, distance_maps=maps)
+    expected = losses.boundary(ids[:, 1::2, 1::2], small, distance_maps=maps[:, 1::2, 1::2])
+    np.testing.assert_allclose(value, (losses.boundary(ids, logits, distance_maps=maps) + 0.5 * expected) / 1.5)
 
 
 def test_deep_supervision_only_takes_labels_down():

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import losses
-from losses import fused
+from losses.engine import fused
 from tests.losses.inputs import ids_and_logits
 
 IMAGES = 4

@@ -258,7 +258,7 @@ WRONG = [
     (["--config.model.name=encoder_unet", "--config.model.encoder=MobilNetV2"], ["MobilNetV2", "MobileNetV2"]),
     (["--config.model.name=encoder_unet", "--config.model.encoder_weights=x.h5"], ["x.h5", "no such file"]),
     (["--config.model.outputs=sigmoid", "--config.data.classes=a,b,c"], ["model.outputs='sigmoid'"]),
-    (["--config.loss.name=dyce"], ["'dyce' is not a loss", "Did you mean dice"]),
+    (["--config.loss.name=dyce"], ["'dyce' is no loss (did you mean 'dice'"]),
     (["--config.loss.name=dice+"], ["loss.name='dice+'"]),
     (["--config.loss.name=dice+dice"], ["'dice' is there twice"]),
     (["--config.loss.weights=1"], ["loss.weights=(1.0,)", "2 terms", "1,1"]),

@@ -1,10 +1,11 @@
-"""Matthews correlation coefficient as a loss."""
+"""Losses made of the confusion counts: Matthews correlation, sensitivity and specificity."""
 
 import tensorflow as tf
 
-from losses.definition import loss
-from losses.reduction import reduce_classes
-from losses.statistics import region_sums
+from .engine.definition import loss
+from .engine.options import in_range
+from .engine.reduction import ratio, reduce_classes
+from .engine.statistics import exact_sum, group_sum, region_sums
 
 
 @loss
@@ -53,3 +54,32 @@ def mcc(problem, *, smooth_nr=0.0, smooth_dr=1e-5, count_smooth=0.0):
     covariance = true_positive * true_negative - false_positive * false_negative + smooth_nr
     values = 1 - tf.where(defined, covariance / root, tf.zeros_like(covariance))
     return reduce_classes(problem, tf.where(agree, tf.zeros_like(values), values))
+
+
+@loss
+def sensitivity_specificity(problem, *, sensitivity_weight=0.05, smooth=1e-5):
+    """Sensitivity-specificity loss, with `s` the smoothing and `r` the sensitivity's weight, for each class:
+
+        r * sum((y - p)^2 * y) / (sum(y) + s) + (1 - r) * sum((y - p)^2 * (1 - y)) / (sum(1 - y) + s)
+
+    Sums are over the space of one image. The first term is the squared error inside the object, the second outside.
+
+    Args:
+        sensitivity_weight: `r`, 0 to 1; 0.05 in the paper.
+        smooth: added to both denominators.
+
+    Returns:
+        Scalar; `[batch, classes]` (over="image") or `[classes]` with reduction="none".
+
+    Source: Brosch et al. 2015, "Deep convolutional encoder networks for multiple sclerosis lesion segmentation",
+    equation 4.
+    """
+    in_range(problem, sensitivity_weight=(sensitivity_weight, 0, 1))
+    y, weights = problem.targets(), problem.weights()
+    error = tf.square(y - problem.probabilities())
+    maps = (error * y, y, error * (1 - y), 1 - y)
+    inside, labelled, outside, unlabelled = (
+        group_sum(problem, exact_sum(values if weights is None else values * weights)) for values in maps
+    )
+    missed, invented = ratio(inside, labelled + smooth), ratio(outside, unlabelled + smooth)
+    return reduce_classes(problem, sensitivity_weight * missed + (1 - sensitivity_weight) * invented)

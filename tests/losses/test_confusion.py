@@ -1,9 +1,10 @@
-"""Matthews correlation as a loss."""
+"""Matthews correlation, and sensitivity and specificity, by hand."""
 
 import numpy as np
+import pytest
 
-from losses import mcc
-from tests.losses.inputs import mask_and_logits, value_and_gradient
+from losses import mcc, sensitivity_specificity
+from tests.losses.inputs import ids_and_logits, mask_and_logits, value_and_gradient
 
 
 def test_it_is_pearsons_correlation_of_hard_masks():
@@ -47,3 +48,16 @@ def test_large_volumes_do_not_overflow():
     p = np.where(mask, np.float32(0.75), np.float32(0.25))
     # Soft counts are 3/8, 1/8, 1/8, 3/8 of the pixels: (9 - 1) / 16.
     np.testing.assert_allclose(mcc(mask, p, activation=None), 0.5, rtol=1e-6)
+
+
+def test_sensitivity_and_specificity_by_hand():
+    mask = np.array([1, 1, 0, 0]).reshape(1, 1, 4, 1)
+    p = np.array([0.5, 1.0, 0.0, 0.2]).reshape(1, 1, 4, 1)
+    for weight, expected in ((1.0, 0.25 / 2), (0.0, 0.04 / 2), (0.05, 0.05 * 0.125 + 0.95 * 0.02)):
+        value = sensitivity_specificity(mask, p, activation=None, sensitivity_weight=weight, smooth=0.0)
+        np.testing.assert_allclose(value, expected, rtol=1e-12)
+
+
+def test_a_weight_out_of_range_raises():
+    with pytest.raises(ValueError, match="sensitivity_weight must be"):
+        sensitivity_specificity(*ids_and_logits((2, 6, 5, 3), "float32"), sensitivity_weight=-0.1)

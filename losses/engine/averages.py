@@ -2,10 +2,10 @@
 
 import tensorflow as tf
 
-from losses.problem import Problem
-from losses.reduction import ratio
-from losses.statistics import exact_sum
-from losses.sums import safe_log
+from .problem import Problem
+from .reduction import ratio
+from .statistics import exact_sum
+from .sums import safe_log
 
 
 def space_mean(problem: Problem, values: tf.Tensor) -> tf.Tensor:

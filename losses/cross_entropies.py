@@ -9,9 +9,9 @@ An image of which nothing counts has the loss 0 and a gradient of zeros, and is 
 
 import tensorflow as tf
 
-from losses.averages import negative_logs
-from losses.definition import loss
-from losses.maps import (
+from .engine.averages import negative_logs
+from .engine.definition import loss
+from .engine.maps import (
     by_label,
     classes_exclude,
     element_map,
@@ -21,9 +21,9 @@ from losses.maps import (
     pixel_mean,
     reduce_mean,
 )
-from losses.options import in_range
-from losses.reduction import ratio, reduce_classes, reduce_groups
-from losses.statistics import exact_sum, image_sums
+from .engine.options import in_range
+from .engine.reduction import ratio, reduce_classes, reduce_groups
+from .engine.statistics import exact_sum, image_sums
 
 
 @loss

@@ -13,7 +13,7 @@ PAIRINGS = 3
 
 
 class Flags(NamedTuple):
-    """Which sums are wanted besides those every loss reads; see `losses.statistics.image_sums`."""
+    """Which sums are wanted besides those every loss reads; see `losses.engine.statistics.image_sums`."""
 
     squared: bool = False
     distance: bool = False

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from losses import fused
-from losses.contract import prepare
-from losses.statistics import image_sums, region_statistics
-from losses.sums import Flags, exact_sum, plain_sums, sum_names
+from losses.engine import fused
+from losses.engine.contract import prepare
+from losses.engine.statistics import image_sums, region_statistics
+from losses.engine.sums import Flags, exact_sum, plain_sums, sum_names
 from tests.losses.inputs import ids_and_logits, mask_and_logits
 
 ALL = {"squared": True, "distance": True, "smoothing": True}
@@ -73,7 +73,7 @@ def test_fused_equals_plain_eager(form, space):
 @pytest.mark.parametrize("form", sorted(set(forms((2, 6, 5, 4))) - {"sigmoid ids", "multi-label"}))
 def test_fused_equals_plain_in_compiled_blocks(form, monkeypatch):
     monkeypatch.setattr(fused, "WORTH_COMPILING", 0)
-    monkeypatch.setattr("losses.blocks.BLOCK", 256 * 5)
+    monkeypatch.setattr("losses.engine.blocks.BLOCK", 256 * 5)
     y_true, y_pred, options = forms((2, 20, 64, 5))[form]
     assert_same(y_true, y_pred, options, lambda f, z: tf.function(f)(z))
 

@@ -1,11 +1,11 @@
-"""One checked call of a loss: what `losses.contract.prepare` returns and every loss reads."""
+"""One checked call of a loss: what `losses.engine.contract.prepare` returns and every loss reads."""
 
 import dataclasses
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from losses.sums import Flags, activate, neutral
+from .sums import Flags, activate, neutral
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -24,7 +24,7 @@ class Problem:
     over: "image" or "batch", what is summed over.   reduction: "mean", "sum" or "none".
     all_reduce: this replica's sums to the global batch's, or None.
     fused: whether the region sums may take the memory-saving path.
-    poison: scalar 1 or NaN in float64 (see `losses.checks`), or None.
+    poison: scalar 1 or NaN in float64 (see `losses.engine.checks`), or None.
     wanted: the sums that the terms of a sum of losses will ask for, so that one pass makes them all.
     """
 

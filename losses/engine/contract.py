@@ -1,14 +1,14 @@
 """The way into every loss: checks the inputs and brings labels, masks and weights into one form.
 
 `prepare` is called by each loss with the options all of them share. It never broadcasts, never guesses between two
-readings, and says what to write instead; see `losses.checks` for what happens to wrong values inside XLA.
+readings, and says what to write instead; see `losses.engine.checks` for what happens to wrong values inside XLA.
 """
 
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from losses.checks import (
+from .checks import (
     ValueChecks,
     axis_names,
     check_floating,
@@ -17,8 +17,8 @@ from losses.checks import (
     check_unit_interval,
     shape_text,
 )
-from losses.labels import ids_or_dense, read_labels, read_pixel_map, valid_elements
-from losses.problem import Problem
+from .labels import ids_or_dense, read_labels, read_pixel_map, valid_elements
+from .problem import Problem
 
 
 def prepare(
@@ -59,7 +59,7 @@ def prepare(
         pixel_weights: `[batch, *space]` or `[batch, *space, 1]`, a factor for each pixel in every sum.
         over: "image" or "batch": what one value of the loss is summed over.
         reduction: "mean", "sum" or "none".
-        fused: see `losses.statistics`.
+        fused: see `losses.engine.statistics`.
         all_reduce: maps sums over this replica's batch to sums over the global batch, differentiably.
 
     Raises:

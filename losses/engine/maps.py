@@ -2,10 +2,10 @@
 
 import tensorflow as tf
 
-from losses.averages import space_mean
-from losses.reduction import ratio, reduce_classes, reduce_groups
-from losses.statistics import exact_sum
-from losses.sums import safe_log
+from .averages import space_mean
+from .reduction import ratio, reduce_classes, reduce_groups
+from .statistics import exact_sum
+from .sums import safe_log
 
 
 def by_label(problem, function, factors=None):

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from losses.checks import check_ids, check_same_shape, check_unit_interval, shape_text
+from .checks import check_ids, check_same_shape, check_unit_interval, shape_text
 
 
 def read_labels(checks, y_true, scores, axes) -> tf.Tensor:

@@ -2,8 +2,8 @@
 
 Written out, softmax + Dice + cross-entropy keeps several tensors of the size of the logits for the gradient. Here the
 forward pass keeps logits, labels and, for a softmax of class ids, the log-sum-exp of each pixel; the backward pass
-makes the probabilities again and writes one tensor, the gradient. `losses.fused_softmax` has the formulas for class
-ids, `losses.fused_elements` all others.
+makes the probabilities again and writes one tensor, the gradient. `losses.engine.fused_softmax` has the
+formulas for class ids, `losses.engine.fused_elements` all others.
 
 Inside a normal graph XLA compiles the two passes where that pays (`worth_compiling`), and takes them block by block, so
 that what is in between stays in the cache and is never as large as the logits. Elsewhere they are ordinary kernels, all
@@ -17,15 +17,15 @@ import math
 
 import tensorflow as tf
 
-from losses import fused_elements, fused_softmax
-from losses.sums import plain_sums, sum_names
+from . import fused_elements, fused_softmax
+from .sums import plain_sums, sum_names
 
 # Below this many logits in an image, a compilation (about a second for each new shape) does not pay.
 WORTH_COMPILING = 2**18
 
 
 def fused_sums(scores, labels, weights, *, activation, flags, is_ids) -> dict[str, tf.Tensor]:
-    """`losses.sums.plain_sums`, the same arguments and sums, with a gradient that saves memory."""
+    """`losses.engine.sums.plain_sums`, the same arguments and sums, with a gradient that saves memory."""
     static = {"activation": activation, "flags": flags, "is_ids": is_ids}
     compiled = worth_compiling(scores)
     formulas = fused_softmax if activation == "softmax" and is_ids else fused_elements

@@ -9,8 +9,8 @@ With label `l` and weight `w` of a pixel, and `gX` the gradient of the loss by s
 
 import tensorflow as tf
 
-from losses.blocks import Rows, map_blocks, score_of_label
-from losses.sums import sum_names, sum_rows
+from .blocks import Rows, map_blocks, score_of_label
+from .sums import sum_names, sum_rows
 
 
 def forward(scores, ids, weights, *, activation, flags, is_ids, in_blocks):

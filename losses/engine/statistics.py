@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from losses.contract import prepare
-from losses.fused import fused_sums
-from losses.problem import Problem
-from losses.sums import Flags, exact_sum, plain_sums
+from .contract import prepare
+from .fused import fused_sums
+from .problem import Problem
+from .sums import Flags, exact_sum, plain_sums
 
 __all__ = ["RegionSums", "exact_sum", "group_sum", "image_sums", "region_statistics", "region_sums"]
 
@@ -53,7 +53,7 @@ def region_statistics(y_true, y_pred, *, squared: bool = False, soft_label: bool
         soft_label: the intersection is (P+Y-sum(abs(p-y)))/2, which equals P and Y at p=y for labels between 0 and 1,
             too (Wang et al. 2023, "Dice semimetric losses", equation 8); the same as sum(p*y) for labels 0 and 1.
             With `squared` the product already has this property.
-        **common: options of `losses.contract.prepare`.
+        **common: options of `losses.engine.contract.prepare`.
 
     Returns:
         `RegionSums`, each `[batch, k]` or, with over="batch", `[1, k]`, for the k classes that count. Differentiable.

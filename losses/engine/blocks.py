@@ -4,7 +4,7 @@ import math
 
 import tensorflow as tf
 
-from losses.sums import neutral, to_rows
+from .sums import neutral, to_rows
 
 # Scores in one block: small beside the logits of a batch, large beside the cost of a turn of the loop.
 BLOCK = 2**22

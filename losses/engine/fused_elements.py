@@ -13,8 +13,8 @@ With `y` the label of an element, `w` its weight, and `gX` the gradient of the l
 
 import tensorflow as tf
 
-from losses.blocks import Rows, map_blocks
-from losses.sums import complement, log_floor, safe_log, sum_names, sum_rows, sum_terms
+from .blocks import Rows, map_blocks
+from .sums import complement, log_floor, safe_log, sum_names, sum_rows, sum_terms
 
 
 def forward(scores, labels, weights, *, activation, flags, is_ids, in_blocks):

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from losses.problem import Problem
+from .problem import Problem
 
 ABSENT = ("penalty", "count", "skip", "zero")
 
@@ -75,7 +75,7 @@ def absent_policy(problem: Problem, sums, values: tf.Tensor, absent: str) -> tup
     is predicted, 1 when everything is, and has the same gradient for every pixel of a sigmoid's false positives.
 
     Args:
-        sums: `losses.statistics.RegionSums`.   values: `[groups, k]`.
+        sums: `losses.engine.statistics.RegionSums`.   values: `[groups, k]`.
     """
     if absent not in ABSENT:
         raise ValueError(f"{problem.loss}: absent must be one of {ABSENT}. Received: {absent=}")

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from scipy.ndimage import distance_transform_edt
 
-from losses.distance import distance_field, distance_transform, signed_distance_map
+from losses.engine.distance import distance_field, distance_transform, signed_distance_map
 
 
 def of_each(function, mask):

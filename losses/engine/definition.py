@@ -5,15 +5,15 @@ import inspect
 
 import tensorflow as tf
 
-from losses.contract import prepare
-from losses.names import nearest
+from .contract import prepare
+from .spelling import nearest
 
 COMMON = {
     p.name: p for p in inspect.signature(prepare).parameters.values() if p.name not in ("y_true", "y_pred", "loss")
 }
 
 COMMON_DOC = """
-    Options every loss shares; `losses.contract.prepare` says more:
+    Options every loss shares; `losses.engine.contract.prepare` says more:
         y_true: ids `[batch, *space]` or labels `[batch, *space, classes]`; y_pred: `[batch, *space, classes]`.
         activation ("softmax", "sigmoid", None for probabilities; from_logits=False is None), include_background,
         classes, ignore_id, mask, class_weights, image_weights, pixel_weights, over ("image", "batch"),
