@@ -48,20 +48,19 @@ def saving(flags: list[str], workdir: str, pairs: int, seconds: float) -> None:
     import tensorflow as tf
 
     import main as program
-    from trainer import experiment
-    from trainer.stepping.intervals import batches_from
+    from trainer.run import Run
+    from trainer.stepping.batches import batches_from
     from trainer.stepping.step import make_train_steps
 
-    _, config, options = program.read([f"--workdir={workdir}", *flags])
-    devices = experiment._start(config)
-    run = experiment._build(config, options, devices, experiment.open_data(config), print)
-    train_steps = make_train_steps(run.state, run.objective, run.totals, run.strategy, config)
+    config = program.read([f"--workdir={workdir}", *flags]).config
+    run = Run(config, workdir=workdir)
+    train_steps = make_train_steps(run.state, run.totals, run.strategy, run.config).many
     batches = batches_from(run.data.train, config, run.strategy, step=0, total=LATE)
 
     def steps(count: int) -> float:
         start = time.monotonic()
         train_steps(batches, tf.constant(count, tf.int64))
-        run.step()  # waits for the device
+        run.current_step  # noqa: B018 - waits for the device
         return time.monotonic() - start
 
     steps(2)

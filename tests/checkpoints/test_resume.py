@@ -228,6 +228,7 @@ def data_of(train, validation=("v",)):
 
     class Split(tuple):
         names = property(tuple)
+        length = property(len)
 
     first, second = Split(train), Split(validation)
     first.split, second.split = "train", "validation"

@@ -106,7 +106,7 @@ def test_a_killed_worker_is_named_and_the_restarted_run_ends_with_the_same_weigh
     assert re.search(r"\[0\] Lost worker 1 \(127\.0\.0\.1:\d+\): ", out)
     assert "Traceback" not in out
     assert "worker 1 ended with signal SIGKILL, then worker 0 ended with exit code 1; starting all again, 1 of 1" in out
-    assert "Going on from step 4" in out
+    assert "Resuming at step 4" in out
     broken, whole = (checkpoint.find(path, "latest") for path in (workdir, unbroken[0]))
     assert broken.step == whole.step == STEPS
     assert broken.arrays.keys() == whole.arrays.keys()

@@ -127,7 +127,8 @@ def _read(*arguments):
     ],
 )  # fmt: skip
 def test_a_field_is_set(arguments, path, value):
-    mode, config, _ = _read(*arguments)
+    command = _read(*arguments)
+    mode, config = command.mode, command.config
 
     assert mode == "train"
     assert fields.get(config, path) == value
@@ -135,44 +136,44 @@ def test_a_field_is_set(arguments, path, value):
 
 
 def test_no_flags_train_the_default_in_a_workdir_named_after_it():
-    mode, config, options = _read()
+    command = _read()
+    mode, config, options = command.mode, command.config, command
 
     assert (mode, config.name, options.workdir) == ("train", "nuclei", os.path.join("runs", "nuclei"))
 
 
 def test_options_of_a_mode(folder):
-    mode, _, options = _read(
+    options = _read(
         "--mode=predict", "--config=recipes/good.py", "--input=photos", "--input", "*.txt", "--output=masks",
         "--checkpoint=latest", "--workdir=w",
     )  # fmt: skip
 
-    assert mode == "predict"
+    assert options.mode == "predict"
     assert options.inputs == ("photos", "*.txt")
     assert (options.output, options.checkpoint, options.workdir) == ("masks", "latest", "w")
-    assert options.recipe == "recipes/good.py"
 
 
 def test_predict_takes_the_config_of_the_run_and_changes_on_top(folder):
     from configs.reading.serialization import to_json
 
-    _, config, _ = _read("--seed=5", "--config.optimizer.learning_rate=0.25", "--config.data.source=tfds",
-                         "--config.data.name=x")  # fmt: skip
+    config = _read("--seed=5", "--config.optimizer.learning_rate=0.25", "--config.data.source=tfds",
+                         "--config.data.name=x").config  # fmt: skip
     (folder / "trained").mkdir()
     (folder / "trained" / "config.json").write_text(to_json(config))
 
-    _, found, _ = _read("--mode=predict", "--workdir=trained", "--input=photos", "--config.evaluate.tile=64,64")
+    found = _read("--mode=predict", "--workdir=trained", "--input=photos", "--config.evaluate.tile=64,64").config
 
     assert (found.seed, found.optimizer.learning_rate, found.evaluate.tile) == (5, 0.25, (64, 64))
 
 
 def test_predict_does_not_need_the_training_data(folder):
-    _, config, _ = _read("--mode=predict", "--config=" + os.path.join(_RECIPES, "dubai.py"), "--input=photos")
+    config = _read("--mode=predict", "--config=" + os.path.join(_RECIPES, "dubai.py"), "--input=photos").config
 
     assert config.data.path == ""
 
 
 def test_a_recipe_is_found_from_any_directory(folder):
-    _, config, _ = _read("--config=configs/oxford_pets.py")
+    config = _read("--config=configs/oxford_pets.py").config
 
     assert config.name == "oxford_pets"
 
@@ -197,20 +198,20 @@ def test_helpfull_documents_every_field(folder, capsys):
 
 
 def test_an_error_of_the_program_keeps_its_traceback(monkeypatch):
-    def broken(config, options):
+    def broken(run, stop):
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr(main, "_prepare_environment", lambda: monkeypatch.setattr("trainer.experiment.train", broken))
+    monkeypatch.setattr(main, "_prepare_environment", lambda: monkeypatch.setattr("trainer.run.Run.train", broken))
     with pytest.raises(RuntimeError, match="a fault of ours"):
         main.main(["main.py"])
 
 
 @pytest.mark.parametrize("code", [1, 2, 75])
 def test_an_error_for_the_user_is_its_message_and_its_code(monkeypatch, capsys, code):
-    def fails(config, options):
+    def fails(run, stop):
         raise UserError("the disk is full", exit_code=code)
 
-    monkeypatch.setattr(main, "_prepare_environment", lambda: monkeypatch.setattr("trainer.experiment.train", fails))
+    monkeypatch.setattr(main, "_prepare_environment", lambda: monkeypatch.setattr("trainer.run.Run.train", fails))
 
     assert main.main(["main.py"]) == code
     assert capsys.readouterr().err == "the disk is full\n"
@@ -247,11 +248,11 @@ def _argument(draw):
 def test_any_command_line_is_either_valid_or_answered_in_words(folder, arguments):
     before = _content(folder)
     try:
-        mode, config, options = main.read(arguments)
+        command = main.read(arguments)
     except UserError as error:
         assert error.exit_code == EXIT_USAGE
         assert "--help" in str(error)
         assert "Traceback" not in str(error)
     else:
-        assert mode in main.MODES and options.workdir and config.name
+        assert command.mode in main.MODES and command.workdir and command.config.name
     assert _content(folder) == before

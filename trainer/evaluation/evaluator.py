@@ -195,6 +195,9 @@ class _Tally:
 
     def sum_over_workers(self, strategy, local_replicas: int) -> None:
         def total(values):
+            if not values.size:
+                return values  # TensorFlow's collective operations crash on nothing
+
             def first_replica_only(context):
                 first = context.replica_id_in_sync_group % local_replicas == 0
                 return tf.constant(values if first else np.zeros_like(values))
