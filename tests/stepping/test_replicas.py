@@ -12,19 +12,18 @@ STEPS = 10
 LOSSES = {
     "dice+cross_entropy": {"loss": {"name": "dice+cross_entropy"}},
     "dice": {"loss": {"name": "dice"}},
-    # The others' convolutions are small and computed in float64; here pairs of images are added up in float32.
     "dice, larger": {
         "loss": {"name": "dice"}, "train": {"accumulate": 1}, "model": {"width": 16}, "augment": {"crop": (48, 48)},
     },
-    "deterministic": {"loss": {"name": "dice"}, "train": {"accumulate": 1}, "deterministic": True},
     "batch dice": {"loss": {"name": "dice", "options": {"*": {"over": "batch"}}}},
     "cross_entropy": {"loss": {"name": "cross_entropy"}},
+    "group": {"model": {"normalization": "group"}},
     "with dropout": {"loss": {"name": "tversky"}, "model": {"normalization": "none", "dropout": 0.3}},
 }
 
 
 @functools.cache
-def trained(losses, replicas):
+def trained(losses, replicas, steps=STEPS):
     """A run with clipping, averaged weights and, but where LOSSES says otherwise, accumulation and synchronised
     batch normalisation.
 
@@ -32,23 +31,48 @@ def trained(losses, replicas):
       The run, its variables after it, and its report.
     """
     make = runs.make if losses in ("dice+cross_entropy", "with dropout") else runs.make_block
-    config = runs.tiny(**LOSSES[losses])
-    made = make(config, replicas).run(runs.batches(STEPS, size=config.augment.crop[0]))
+    # Eight replicas leave one image to each: nothing to accumulate, and with batch statistics another thing.
+    changes = LOSSES[losses] if replicas < 8 else {**LOSSES[losses], "train": {"accumulate": 1}}
+    config = runs.tiny(**changes)
+    made = make(config, replicas).run(runs.batches(steps, size=config.augment.crop[0]))
     return made, made.weights(), made.totals.read()
+
+
+def gradients(weights):
+    """Adam's first moments after one step: a tenth of the gradient that all replicas together arrived at."""
+    return {path: value for path, value in weights.items() if path.startswith("optimizer/") and "momentum" in path}
+
+
+def assert_same_gradients(one, other):
+    """Within 1e-6 of the largest: the rounding of float32 sums in another order."""
+    largest = max(np.abs(value).max() for value in one.values())
+    assert len(one) > 3 and largest > 1e-3
+    for path, value in one.items():
+        np.testing.assert_allclose(other[path], value, rtol=0, atol=1e-6 * largest, err_msg=path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("losses", "replicas"),
-    [*((name, 2) for name in LOSSES), ("dice+cross_entropy", 4), ("dice, larger", 4), ("deterministic", 8)],
+    [*((name, 2) for name in LOSSES), ("dice, larger", 4), ("group", 8)],
 )
-def test_many_replicas_train_the_bits_of_one(losses, replicas):
-    (_, before, told), (_, after, told_by_many) = trained(losses, 1), trained(losses, replicas)
-    assert before["counter/step"] == after["counter/step"] == STEPS
-    # Every variable by itself: weights, their averages, statistics, the optimizer's moments, seeds, counters.
-    for path, value in before.items():
-        assert np.array_equal(value, after[path]), path
-    assert told_by_many == pytest.approx(told, rel=1e-5)
+def test_one_step_has_the_same_gradients_on_any_number_of_replicas(losses, replicas):
+    (_, one, report), (_, many, report_of_many) = trained(losses, 1, 1), trained(losses, replicas, 1)
+    assert_same_gradients(gradients(one), gradients(many))
+    # What the step has written besides: the moving statistics and the state of random generators.
+    for path, value in one.items():
+        if "moving_" in path or "seed" in path:
+            np.testing.assert_allclose(many[path], value, rtol=1e-6, atol=1e-6, err_msg=path)
+    assert report_of_many == pytest.approx(report, rel=1e-5)
+
+
+@pytest.mark.parametrize("accumulate", [2, 4, 8])
+def test_one_step_has_the_same_gradients_in_any_number_of_micro_batches(accumulate):
+    found = []
+    for parts in (1, accumulate):
+        config = runs.tiny(train={"accumulate": parts}, model={"normalization": "group"})
+        found.append(gradients(runs.make_block(config).run(runs.batches(1)).weights()))
+    assert_same_gradients(*found)
 
 
 def test_the_weights_have_moved_and_differ_from_their_averages():

@@ -21,7 +21,6 @@ from trainer.stepping.global_sums import GlobalSums
 from trainer.stepping.objective import Objective
 from trainer.stepping.state import TrainState
 from trainer.stepping.totals import Totals
-from trainer.stepping.wide import images_together, wide_variables
 
 # What the step reads of a batch.
 _READ = ("image", "label")
@@ -46,20 +45,20 @@ def make_train_steps(
     check_model(state.model, strategy)
     check_compiled(config, state.model, objective.batchwide, n)
     model, variables = state.model, state.trainable
-    skips, together = _skips_nonfinite(config, state), images_together(config)
+    skips = _skips_nonfinite(config, state)
     # What the forward pass itself writes (batch normalisation's moving statistics) is put back when a step is skipped.
     written = [v.value for v in model.non_trainable_variables if v.dtype.startswith("float")] if skips else []
 
     def share_of_loss(images, labels, all_reduce):
         """One micro-batch of one replica: the loss, and its share of the global one, scaled against underflow."""
-        with tf.GradientTape() as tape, wide_variables(tape, together) as stand_ins:
+        with tf.GradientTape() as tape:
             outputs = model(images, training=True)
             value = objective(labels, outputs, all_reduce)
             loss = tf.add_n([value.total, *model.losses]) if model.losses else value.total
             share = loss / (n * m)
             if state.loss_scale.enabled:
                 share *= tf.convert_to_tensor(state.loss_scale.scale)
-        gradients = stand_ins.gradients(share, variables)
+        gradients = tape.gradient(share, variables)
         if config.guard.missing != "off":
             guard.check_traced(
                 loss, variables, gradients, watched=tape.watched_variables(),
@@ -94,8 +93,6 @@ def make_train_steps(
             done = [g for g in gradients if g is not None] if m > 1 else []
         if n > 1:
             gradients, report = _sum_over_replicas(gradients, report / n)
-        # What layers told in float64 is rounded here, once.
-        gradients = [None if g is None else tf.cast(g, v.dtype) for g, v in zip(gradients, variables, strict=True)]
         return gradients, report, before
 
     def apply(gradients, factor):
@@ -157,12 +154,11 @@ def _first(strategy, value):
 
 
 def _sum_over_replicas(gradients, report):
-    """One all-reduce for all gradients and the report, of one type so that one is enough; a None stays one."""
+    """One all-reduce for all gradients and the report; a None stays one."""
     present = [g for g in gradients if g is not None]
-    wide = any(g.dtype == tf.float64 for g in present)
-    *summed, total = sum_over_replicas([tf.cast(g, tf.float64) if wide else g for g in [*present, report]])
+    *summed, total = sum_over_replicas([*present, report])
     summed = iter(summed)
-    return [None if g is None else next(summed) for g in gradients], tf.cast(total, report.dtype)
+    return [None if g is None else next(summed) for g in gradients], total
 
 
 def _average(strategy, state: TrainState, decay: float) -> None:
