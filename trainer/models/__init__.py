@@ -1,18 +1,17 @@
 """Models by name: the U-Net, a U-Net on a keras.applications encoder, or any function of the user's.
 
-The layers are those that train the same bits on several replicas of a CPU; a model of one's own may be made of them.
+Models are made of Keras's layers. The exceptions, which a model of one's own may use as well, are normalisations whose
+sums neither drift with the image's size nor differ with the number of replicas, and dropout with one meaning on any.
 """
 
 from trainer.models.build import build_model, size_multiple
-from trainer.models.convolution import Conv2D, Conv2DTranspose, DepthwiseConv2D
 from trainer.models.layers.batch_normalization import BatchNormalization
+from trainer.models.layers.dropout import Dropout
 from trainer.models.layers.group_normalization import GroupNormalization
 
 __all__ = [
     "BatchNormalization",
-    "Conv2D",
-    "Conv2DTranspose",
-    "DepthwiseConv2D",
+    "Dropout",
     "GroupNormalization",
     "build_model",
     "size_multiple",

@@ -6,7 +6,6 @@ import keras
 from keras import layers
 
 from configs.schema import Model
-from trainer.models.convolution import Conv2D, Conv2DTranspose
 from trainer.models.layers.batch_normalization import BatchNormalization
 from trainer.models.layers.group_normalization import GroupNormalization
 
@@ -58,7 +57,7 @@ def conv_block(x, channels: int, config: Model, name: str, synchronized: bool):
     by_channel = config.normalization == "batch" or (config.normalization == "group" and _groups(channels) == channels)
     for i in (1, 2):
         part = f"{name}_{i}"
-        x = Conv2D(
+        x = layers.Conv2D(
             channels, 3, padding="same", use_bias=not by_channel,
             kernel_initializer="he_normal", name=f"{part}_conv",
         )(x)  # fmt: skip
@@ -75,10 +74,10 @@ def _groups(channels: int) -> int:
 def step_up(x, channels: int, config: Model, name: str):
     """Twice the height and width, `channels` channels."""
     if config.upsampling == "transpose":
-        return Conv2DTranspose(channels, 2, strides=2, name=f"{name}_up")(x)
+        return layers.Conv2DTranspose(channels, 2, strides=2, name=f"{name}_up")(x)
     return layers.UpSampling2D(2, interpolation=config.upsampling, name=f"{name}_up")(x)
 
 
 def logits_head(x, outputs: int, name: str = "logits"):
     """A 1x1 convolution in float32 whatever the policy: a loss on float16 logits has lost before it starts."""
-    return Conv2D(outputs, 1, dtype="float32", name=name)(x)
+    return layers.Conv2D(outputs, 1, dtype="float32", name=name)(x)

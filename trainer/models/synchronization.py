@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import keras
 
-from trainer.models.convolution import OURS
 from trainer.models.layers.batch_normalization import BatchNormalization
 
 
@@ -17,15 +16,17 @@ def synchronize(model: keras.Model) -> None:
 
 
 def same_on_all_replicas(model: keras.Model, momentum: float, synchronized: bool) -> keras.Model:
-    """A copy of a functional model, with its weights, whose batch normalisation and convolutions are ours.
+    """A copy of a functional model, with its weights, whose batch normalisation is ours; all else is as it was.
 
     The networks of keras.applications come with Keras's: with statistics of a replica, and moving averages whose
-    momentum of 0.999 needs thousands of steps. A layer without gamma or beta stays Keras's own, synchronised.
+    momentum of 0.999 needs thousands of steps. Setting `synchronized` on it would not do: see our layer for what its
+    sums lose, and for how long several replicas take to trace. A layer without gamma or beta stays Keras's own,
+    synchronised.
     """
 
     def copy(layer):
         if type(layer) is not keras.layers.BatchNormalization:
-            return OURS.get(type(layer), type(layer)).from_config(layer.get_config())
+            return layer.__class__.from_config(layer.get_config())
         if layer.scale and layer.center:
             return BatchNormalization(momentum, layer.epsilon, synchronized, name=layer.name)
         return layer.__class__.from_config(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from trainer.stepping import wide
+from trainer.models.layers.sums import sum_over_space
 
 
 @keras.saving.register_keras_serializable("gradline")
@@ -40,9 +40,7 @@ class GroupNormalization(keras.layers.Layer):
 
     def call(self, x):
         gamma, beta = (tf.convert_to_tensor(v.value) for v in (self.gamma, self.beta))
-        variables = wide.offered()
-        told = [variables.of(v) for v in (self.gamma, self.beta)] if variables else [gamma, beta]
-        return _normalize(x, gamma, beta, told, self.groups, self.epsilon)
+        return _normalize(x, gamma, beta, self.groups, self.epsilon)
 
     def compute_output_shape(self, shape):
         return shape
@@ -51,24 +49,19 @@ class GroupNormalization(keras.layers.Layer):
         return {**super().get_config(), "groups": self.groups, "epsilon": self.epsilon}
 
 
-def _normalize(x, gamma, beta, told, groups: int, epsilon: float):
-    """`told` is what the gradients of gamma and beta are handed to: themselves, or their float64 stand-ins."""
-
+def _normalize(x, gamma, beta, groups: int, epsilon: float):
     @tf.custom_gradient
-    def normalize(x, told_gamma, told_beta, gamma, beta):
+    def normalize(x, gamma, beta):
         floats = tf.cast(x, tf.float32)
         mean = _group_mean(_mean_over_space(floats), groups)
         centred = floats - mean
-        variance = _group_mean(_mean_over_space(tf.square(centred)), groups) + epsilon
-        # The last bit of a float32 root depends on how many numbers are beside it.
-        precise = told_gamma.dtype == tf.float64
-        scale = tf.cast(tf.math.rsqrt(tf.cast(variance, tf.float64 if precise else tf.float32)), tf.float32)
+        scale = tf.math.rsqrt(_group_mean(_mean_over_space(tf.square(centred)), groups) + epsilon)
 
         def gradient(dy):
             slope = tf.cast(dy, tf.float32)
             # float64 `[batch, channels]`.
-            of_beta = wide.sum_over_space(slope)
-            of_gamma = wide.sum_over_space(slope * centred) * tf.cast(scale[:, 0, 0], tf.float64)
+            of_beta = sum_over_space(slope)
+            of_gamma = sum_over_space(slope * centred) * tf.cast(scale[:, 0, 0], tf.float64)
             pixels = tf.cast(tf.reduce_prod(tf.shape(x)[1:3]), tf.float64)
 
             def mean_over_group(sums):
@@ -79,12 +72,11 @@ def _normalize(x, gamma, beta, told, groups: int, epsilon: float):
             tilt = tf.square(scale) * mean_over_group(of_gamma)
             dx = slope * (scale * gamma) - centred * tilt - scale * mean_over_group(of_beta)
             d_gamma, d_beta = (tf.reduce_sum(sums, axis=0) for sums in (of_gamma, of_beta))
-            return (tf.cast(dx, x.dtype), tf.cast(d_gamma, told_gamma.dtype), tf.cast(d_beta, told_beta.dtype),
-                    None, None)  # fmt: skip
+            return tf.cast(dx, x.dtype), tf.cast(d_gamma, gamma.dtype), tf.cast(d_beta, beta.dtype)
 
         return tf.cast(centred * (scale * gamma) + beta, x.dtype), gradient
 
-    return normalize(x, *told, tf.stop_gradient(gamma), tf.stop_gradient(beta))
+    return normalize(x, gamma, beta)
 
 
 def _mean_over_space(x):
