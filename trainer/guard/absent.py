@@ -9,14 +9,14 @@ import keras
 import tensorflow as tf
 
 from trainer.guard import outside
-from trainer.guard.asked import Asked
+from trainer.guard.capture.answer import Asked
+from trainer.guard.capture.owners import handles_of, trainable_of, variables_of
+from trainer.guard.capture.recorder import Recording
+from trainer.guard.capture.retrace import Retraced, retrace
+from trainer.guard.capture.trace import differentiable
 from trainer.guard.causes import cut_findings, place_fields
 from trainer.guard.lineage import FLOAT_LOSS, Lineage, loss_keys
-from trainer.guard.owners import handles_of, trainable_of, variables_of
-from trainer.guard.recorder import Recording
 from trainer.guard.report import Finding, path_of
-from trainer.guard.retrace import Retraced, retrace
-from trainer.guard.trace import differentiable
 
 
 def absent_findings(recording: Recording, lineage: Lineage, absent: Sequence[Asked], asked: Sequence[Asked],

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 import tensorflow as tf
 
-from trainer.guard.asked import Asked
-from trainer.guard.frames import Site
+from trainer.guard.capture.answer import Asked
+from trainer.guard.capture.frames import Site
+from trainer.guard.capture.trace import Op, differentiable
 from trainer.guard.lineage import Edge, Lineage, Way
 from trainer.guard.report import Finding, Link
-from trainer.guard.trace import Op, differentiable
 
 _LEAVING = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 import tensorflow as tf
 
-from trainer.guard.asked import Answer, Asked, asked_of, is_finite, is_zero, plain_run
+from trainer.guard.capture.answer import Answer, Asked, asked_of, is_finite, is_zero, plain_run
+from trainer.guard.capture.state import preserved
 from trainer.guard.diagnosis import diagnose
 from trainer.guard.report import MissingGradientError, Report
-from trainer.guard.state import preserved
 from trainer.guard.untracked import may_be_stray
 
 

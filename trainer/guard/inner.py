@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from trainer.guard.asked import Asked
+from trainer.guard.capture.answer import Asked
+from trainer.guard.capture.owners import handles_of
+from trainer.guard.capture.recorder import Recording
+from trainer.guard.capture.trace import InnerGradient, key
 from trainer.guard.causes import cut_findings, place_fields
 from trainer.guard.lineage import Lineage
-from trainer.guard.owners import handles_of
-from trainer.guard.recorder import Recording
 from trainer.guard.report import Finding
-from trainer.guard.trace import InnerGradient, key
 
 
 def inner_gradient_findings(recording: Recording, asked: Sequence[Asked], error: Exception) -> list[Finding]:

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from trainer.guard.capture.frames import site_of_error
 from trainer.guard.explaining import explain
-from trainer.guard.frames import site_of_error
 from trainer.guard.moved import moved_names
 from trainer.guard.report import Report, path_of
 

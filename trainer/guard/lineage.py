@@ -17,9 +17,9 @@ from collections.abc import Iterable, Iterator
 
 import tensorflow as tf
 
-from trainer.guard.frames import Site
+from trainer.guard.capture.frames import Site
+from trainer.guard.capture.trace import Escape, Op, Trace, differentiable, key
 from trainer.guard.probe import Kind, probe
-from trainer.guard.trace import Escape, Op, Trace, differentiable, key
 
 
 class Way(enum.Enum):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import keras
 
-from trainer.guard.frames import site_of_error
+from trainer.guard.capture.frames import site_of_error
 from trainer.guard.names import keras_replacement
 from trainer.guard.report import Finding, Report
 from trainer.guard.source import parsed, source_text

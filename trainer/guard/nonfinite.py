@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from trainer.guard.asked import Asked, is_finite
+from trainer.guard.capture.answer import Asked, is_finite
+from trainer.guard.capture.frames import site_of_error
+from trainer.guard.capture.recorder import Recording
+from trainer.guard.capture.trace import Op, key
 from trainer.guard.causes import chain_from, link_of, place_fields
-from trainer.guard.frames import site_of_error
 from trainer.guard.lineage import Edge, Lineage, merged
 from trainer.guard.probe import refused_numbers
-from trainer.guard.recorder import Recording
 from trainer.guard.report import Finding
 from trainer.guard.slopes import finite_keys, frontier, slopes, tensors_of
-from trainer.guard.trace import Op, key
 
 
 def nonfinite_findings(recording: Recording, lineage: Lineage, affected: Sequence[Asked],

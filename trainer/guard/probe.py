@@ -17,7 +17,7 @@ from tensorflow.python.eager import backprop
 from tensorflow.python.framework import func_graph as func_graphs
 from tensorflow.python.framework import ops
 
-from trainer.guard.trace import Op, differentiable
+from trainer.guard.capture.trace import Op, differentiable
 
 
 class Kind(enum.Enum):

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from trainer.guard.asked import Asked
+from trainer.guard.capture.answer import Asked
+from trainer.guard.capture.recorder import Recording, record_run
+from trainer.guard.capture.state import preserved
+from trainer.guard.capture.trace import Trace, key
 from trainer.guard.lineage import FLOAT_LOSS, Lineage
-from trainer.guard.recorder import Recording, record_run
-from trainer.guard.state import preserved
-from trainer.guard.trace import Trace, key
 
 
 def lineage_with_python(recording: Recording, forward_loss: Callable, asked: Sequence[Asked]) -> Lineage:

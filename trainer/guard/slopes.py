@@ -6,10 +6,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer.guard.asked import is_finite, is_zero
+from trainer.guard.capture.answer import is_finite, is_zero
+from trainer.guard.capture.recorder import Recording
+from trainer.guard.capture.trace import key
 from trainer.guard.lineage import Edge, Lineage, Way
-from trainer.guard.recorder import Recording
-from trainer.guard.trace import key
 
 
 def tensors_of(lineage: Lineage) -> dict[int, tf.Tensor]:

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable, Sequence
 
 import tensorflow as tf
 
-from trainer.guard import graphs
-from trainer.guard.asked import Asked, asked_of
+from trainer.guard.capture import graphs
+from trainer.guard.capture.answer import Asked, asked_of
+from trainer.guard.capture.owners import handles_of, trainable_at_heart
+from trainer.guard.capture.trace import Op, Trace
 from trainer.guard.causes import cut_findings, integer_finding, place_fields
 from trainer.guard.explaining import enforce, wanted
 from trainer.guard.lineage import Lineage
-from trainer.guard.owners import handles_of, trainable_at_heart
 from trainer.guard.probe import Kind, probe
 from trainer.guard.report import Finding, Report, path_of
-from trainer.guard.trace import Op, Trace
 from trainer.guard.untracked import may_be_stray
 
 

@@ -14,11 +14,11 @@ import keras
 import tensorflow as tf
 
 from trainer.guard.absent import keras_variable
-from trainer.guard.asked import Asked
+from trainer.guard.capture.answer import Asked
+from trainer.guard.capture.owners import Read, handles_of, trainable_of, variables_of
+from trainer.guard.capture.recorder import Recording
 from trainer.guard.causes import place_fields
 from trainer.guard.lineage import Lineage
-from trainer.guard.owners import Read, handles_of, trainable_of, variables_of
-from trainer.guard.recorder import Recording
 from trainer.guard.report import Finding, path_of
 
 

@@ -13,14 +13,14 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from trainer.guard.asked import Asked, dense, is_zero
+from trainer.guard.capture.answer import Asked, dense, is_zero
+from trainer.guard.capture.graphs import BRANCHES
+from trainer.guard.capture.recorder import Recording
+from trainer.guard.capture.trace import Op
 from trainer.guard.causes import chain_from, cut_findings, place_fields
-from trainer.guard.graphs import BRANCHES
 from trainer.guard.lineage import Edge, Lineage, merged
-from trainer.guard.recorder import Recording
 from trainer.guard.report import Finding
 from trainer.guard.slopes import frontier, nonzero_keys, slopes, tensors_of, varied
-from trainer.guard.trace import Op
 
 _MOST_ROUNDS = 6
 _MOST_EDGES = 64

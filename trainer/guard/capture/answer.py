@@ -8,9 +8,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer.guard.owners import handles_of
+from trainer.guard.capture.owners import handles_of
+from trainer.guard.capture.trace import key
 from trainer.guard.report import path_of
-from trainer.guard.trace import key
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from trainer.guard.trace import Op, key
+from trainer.guard.capture.trace import Op, key
 
 _HOLDERS = (keras.Layer, keras.losses.Loss, keras.metrics.Metric, tf.Module)
 

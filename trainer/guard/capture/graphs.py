@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import tensorflow as tf
 from tensorflow.python.framework import func_graph as func_graphs
 
-from trainer.guard.trace import Op, Trace, key
+from trainer.guard.capture.trace import Op, Trace, key
 
 _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 BRANCHES = frozenset({"If", "StatelessIf", "Case", "StatelessCase"})

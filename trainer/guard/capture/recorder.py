@@ -21,10 +21,10 @@ from tensorflow.python.eager.polymorphic_function import atomic_function
 from tensorflow.python.framework import op_callbacks
 from tensorflow.python.ops import resource_variable_ops
 
-from trainer.guard import escapes, graphs
-from trainer.guard.frames import user_steps
-from trainer.guard.owners import Read, read_of
-from trainer.guard.trace import Escape, InnerGradient, Op, Trace, key
+from trainer.guard.capture import escapes, graphs
+from trainer.guard.capture.frames import user_steps
+from trainer.guard.capture.owners import Read, read_of
+from trainer.guard.capture.trace import Escape, InnerGradient, Op, Trace, key
 
 _one_at_a_time = threading.Lock()
 

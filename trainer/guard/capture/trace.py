@@ -13,7 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer.guard import frames
+from trainer.guard.capture import frames
 
 # Ops whose result is known from the shape of their input alone: nothing of the input's *value* comes out of them. The
 # gradient registry has no word for it (it knows ArgMax and Shape alike as "not differentiable").

@@ -18,7 +18,8 @@ import tensorflow as tf
 
 from trainer.guard.source import spelled_line
 
-_HERE = os.path.dirname(os.path.abspath(__file__))
+_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep  # all of the guard
+_REAL = os.path.realpath(_HERE) + os.sep
 _LIBRARIES = tuple(
     os.path.realpath(folder) + os.sep
     for folder in (
@@ -51,7 +52,7 @@ def is_user_file(file: str) -> bool:
     if file.startswith("<") and not file.startswith("<ipython"):
         return file in ("<stdin>",)
     path = os.path.realpath(file)
-    if os.path.dirname(path) == _HERE or any(part in path for part in _INSTALLED):
+    if path.startswith(_REAL) or any(part in path for part in _INSTALLED):
         return False
     return not path.startswith(_LIBRARIES)
 
@@ -84,7 +85,7 @@ def site_of_operation(operation: tf.Operation) -> Site | None:
         with contextlib.suppress(KeyError, ValueError):
             return site_of_operation(operation.graph.get_operation_by_name(name))
     for file, line, *_ in reversed(list(operation.traceback or ())):
-        if os.path.dirname(file) == _HERE:  # the guard itself ran the user's function; outside of it is somebody else
+        if file.startswith(_HERE):  # the guard itself ran the user's function; outside of it is somebody else
             return None
         if _is_rewritten(file):
             file, line = _before_rewriting(file).get(line, (None, None))
@@ -102,7 +103,7 @@ def site_of_error(error: BaseException) -> Site | None:
     steps, traceback = [], error.__traceback__
     while traceback is not None:
         code = traceback.tb_frame.f_code
-        if os.path.dirname(code.co_filename) == _HERE:
+        if code.co_filename.startswith(_HERE):
             steps.clear()
         elif is_user_file(code.co_filename) and not _is_rewritten(code.co_filename):
             steps.append((code, traceback.tb_lasti))
