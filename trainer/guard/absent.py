@@ -15,8 +15,8 @@ from trainer.guard.capture.recorder import Recording
 from trainer.guard.capture.retrace import Retraced, retrace
 from trainer.guard.capture.trace import differentiable
 from trainer.guard.causes import cut_findings, place_fields
-from trainer.guard.lineage import FLOAT_LOSS, Lineage, loss_keys
 from trainer.guard.report import Finding, path_of
+from trainer.guard.search.lineage import FLOAT_LOSS, Lineage, loss_keys
 
 
 def absent_findings(recording: Recording, lineage: Lineage, absent: Sequence[Asked], asked: Sequence[Asked],

@@ -13,11 +13,11 @@ from trainer.guard.capture.recorder import Recording, is_value, record_run
 from trainer.guard.capture.state import preserved
 from trainer.guard.causes import cut_findings, integer_finding, place_fields
 from trainer.guard.inner import inner_gradient_findings
-from trainer.guard.lineage import Lineage
 from trainer.guard.nonfinite import backward_failed_on_numbers, failed_on_numbers, nonfinite_findings
 from trainer.guard.raised import explain_exception, raising
-from trainer.guard.reentry import lineage_with_python
 from trainer.guard.report import Finding, Report
+from trainer.guard.search.lineage import Lineage
+from trainer.guard.search.reentry import lineage_with_python
 from trainer.guard.untracked import untracked_findings
 from trainer.guard.zeros import idle_findings, zero_findings
 

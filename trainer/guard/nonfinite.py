@@ -12,10 +12,10 @@ from trainer.guard.capture.frames import site_of_error
 from trainer.guard.capture.recorder import Recording
 from trainer.guard.capture.trace import Op, key
 from trainer.guard.causes import chain_from, link_of, place_fields
-from trainer.guard.lineage import Edge, Lineage, merged
-from trainer.guard.probe import refused_numbers
 from trainer.guard.report import Finding
-from trainer.guard.slopes import finite_keys, frontier, slopes, tensors_of
+from trainer.guard.search.lineage import Edge, Lineage, merged
+from trainer.guard.search.probe import refused_numbers
+from trainer.guard.search.slopes import finite_keys, frontier, slopes, tensors_of
 
 
 def nonfinite_findings(recording: Recording, lineage: Lineage, affected: Sequence[Asked],

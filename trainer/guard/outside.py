@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from trainer.guard.capture.frames import Site, is_user_file
 from trainer.guard.capture.trace import differentiable, key
-from trainer.guard.lineage import Lineage
+from trainer.guard.search.lineage import Lineage
 
 _MAKERS = frozenset(
     {"Variable", "add_weight", "Sequential", "Model", "Layer", "trainable_variables", "trainable_weights"}

@@ -13,9 +13,9 @@ from trainer.guard.capture.owners import handles_of, trainable_at_heart
 from trainer.guard.capture.trace import Op, Trace
 from trainer.guard.causes import cut_findings, integer_finding, place_fields
 from trainer.guard.explaining import enforce, wanted
-from trainer.guard.lineage import Lineage
-from trainer.guard.probe import Kind, probe
 from trainer.guard.report import Finding, Report, path_of
+from trainer.guard.search.lineage import Lineage
+from trainer.guard.search.probe import Kind, probe
 from trainer.guard.untracked import may_be_stray
 
 

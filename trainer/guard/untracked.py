@@ -18,8 +18,8 @@ from trainer.guard.capture.answer import Asked
 from trainer.guard.capture.owners import Read, handles_of, trainable_of, variables_of
 from trainer.guard.capture.recorder import Recording
 from trainer.guard.causes import place_fields
-from trainer.guard.lineage import Lineage
 from trainer.guard.report import Finding, path_of
+from trainer.guard.search.lineage import Lineage
 
 
 def may_be_stray(watched: Sequence[tf.Variable], asked: Sequence[Asked]) -> bool:

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from trainer.guard.capture.frames import Site
 from trainer.guard.capture.trace import Escape, Op, Trace, differentiable, key
-from trainer.guard.probe import Kind, probe
+from trainer.guard.search.probe import Kind, probe
 
 
 class Way(enum.Enum):

@@ -15,7 +15,7 @@ from trainer.guard.capture.answer import Asked
 from trainer.guard.capture.recorder import Recording, record_run
 from trainer.guard.capture.state import preserved
 from trainer.guard.capture.trace import Trace, key
-from trainer.guard.lineage import FLOAT_LOSS, Lineage
+from trainer.guard.search.lineage import FLOAT_LOSS, Lineage
 
 
 def lineage_with_python(recording: Recording, forward_loss: Callable, asked: Sequence[Asked]) -> Lineage:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from trainer.guard.capture.answer import is_finite, is_zero
 from trainer.guard.capture.recorder import Recording
 from trainer.guard.capture.trace import key
-from trainer.guard.lineage import Edge, Lineage, Way
+from trainer.guard.search.lineage import Edge, Lineage, Way
 
 
 def tensors_of(lineage: Lineage) -> dict[int, tf.Tensor]:
