@@ -15,7 +15,7 @@ _HOMES = {
     "explain": "explaining",
     "check": "explaining",
     "check_traced": "traced",
-    "explain_exception": "raised",
+    "explain_exception": "causes.error",
     "Finding": "report",
     "Link": "report",
     "Report": "report",

@@ -6,20 +6,20 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from trainer.guard.absent import absent_findings
 from trainer.guard.capture.answer import Answer, Asked, is_finite, is_zero
 from trainer.guard.capture.owners import trainable_at_heart
 from trainer.guard.capture.recorder import Recording, is_value, record_run
 from trainer.guard.capture.state import preserved
-from trainer.guard.causes import cut_findings, integer_finding, place_fields
-from trainer.guard.inner import inner_gradient_findings
-from trainer.guard.nonfinite import backward_failed_on_numbers, failed_on_numbers, nonfinite_findings
-from trainer.guard.raised import explain_exception, raising
+from trainer.guard.causes.cut import cut_findings, integer_finding, place_fields
+from trainer.guard.causes.error import explain_exception, raising
+from trainer.guard.causes.nonfinite import backward_failed_on_numbers, failed_on_numbers, nonfinite_findings
+from trainer.guard.causes.second_derivative import inner_gradient_findings
+from trainer.guard.causes.unreached import absent_findings
+from trainer.guard.causes.untracked import untracked_findings
+from trainer.guard.causes.zero import idle_findings, zero_findings
 from trainer.guard.report import Finding, Report
 from trainer.guard.search.lineage import Lineage
 from trainer.guard.search.reentry import lineage_with_python
-from trainer.guard.untracked import untracked_findings
-from trainer.guard.zeros import idle_findings, zero_findings
 
 
 def diagnose(forward_loss: Callable, asked: Sequence[Asked], answer: Answer) -> Report:

@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from trainer.guard.capture.answer import Answer, Asked, asked_of, is_finite, is_zero, plain_run
 from trainer.guard.capture.state import preserved
+from trainer.guard.causes.untracked import may_be_stray
 from trainer.guard.diagnosis import diagnose
 from trainer.guard.report import MissingGradientError, Report
-from trainer.guard.untracked import may_be_stray
 
 
 def explain(forward_loss: Callable, variables: Iterable) -> Report:

@@ -8,10 +8,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from trainer.guard.causes.error import explain_exception
+from trainer.guard.causes.removed_function import moved_names
 from trainer.guard.explaining import enforce, wanted
 from trainer.guard.keras_api import explain_model
-from trainer.guard.moved import moved_names
-from trainer.guard.raised import explain_exception
 from trainer.guard.report import MissingGradientError, Report, path_of
 from trainer.guard.traced import check_traced
 

@@ -11,12 +11,12 @@ from trainer.guard.capture import graphs
 from trainer.guard.capture.answer import Asked, asked_of
 from trainer.guard.capture.owners import handles_of, trainable_at_heart
 from trainer.guard.capture.trace import Op, Trace
-from trainer.guard.causes import cut_findings, integer_finding, place_fields
+from trainer.guard.causes.cut import cut_findings, integer_finding, place_fields
+from trainer.guard.causes.untracked import may_be_stray
 from trainer.guard.explaining import enforce, wanted
 from trainer.guard.report import Finding, Report, path_of
 from trainer.guard.search.lineage import Lineage
 from trainer.guard.search.probe import Kind, probe
-from trainer.guard.untracked import may_be_stray
 
 
 @tf.autograph.experimental.do_not_convert  # it runs inside the user's tf.function, and is no part of it

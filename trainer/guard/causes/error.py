@@ -12,7 +12,7 @@ from trainer.guard.capture import graphs
 from trainer.guard.capture.answer import Asked, asked_of
 from trainer.guard.capture.frames import site_of_error
 from trainer.guard.capture.retrace import leaves_tensorflow
-from trainer.guard.causes import cut_findings, finding_of, place_fields
+from trainer.guard.causes.cut import cut_findings, finding_of, place_fields
 from trainer.guard.report import Finding, Report
 from trainer.guard.search.lineage import Lineage, Way, merged
 

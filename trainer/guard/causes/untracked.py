@@ -13,11 +13,11 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from trainer.guard.absent import keras_variable
 from trainer.guard.capture.answer import Asked
 from trainer.guard.capture.owners import Read, handles_of, trainable_of, variables_of
 from trainer.guard.capture.recorder import Recording
-from trainer.guard.causes import place_fields
+from trainer.guard.causes.cut import place_fields
+from trainer.guard.causes.unreached import keras_variable
 from trainer.guard.report import Finding, path_of
 from trainer.guard.search.lineage import Lineage
 

@@ -11,7 +11,7 @@ from trainer.guard.capture.answer import Asked, is_finite
 from trainer.guard.capture.frames import site_of_error
 from trainer.guard.capture.recorder import Recording
 from trainer.guard.capture.trace import Op, key
-from trainer.guard.causes import chain_from, link_of, place_fields
+from trainer.guard.causes.cut import chain_from, link_of, place_fields
 from trainer.guard.report import Finding
 from trainer.guard.search.lineage import Edge, Lineage, merged
 from trainer.guard.search.probe import refused_numbers

@@ -11,7 +11,7 @@ from trainer.guard.capture.answer import Asked
 from trainer.guard.capture.owners import handles_of
 from trainer.guard.capture.recorder import Recording
 from trainer.guard.capture.trace import InnerGradient, key
-from trainer.guard.causes import cut_findings, place_fields
+from trainer.guard.causes.cut import cut_findings, place_fields
 from trainer.guard.report import Finding
 from trainer.guard.search.lineage import Lineage
 

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from trainer.guard import outside
 from trainer.guard.capture.answer import Asked
 from trainer.guard.capture.owners import handles_of, trainable_of, variables_of
 from trainer.guard.capture.recorder import Recording
 from trainer.guard.capture.retrace import Retraced, retrace
 from trainer.guard.capture.trace import differentiable
-from trainer.guard.causes import cut_findings, place_fields
+from trainer.guard.causes import before_the_tape as outside
+from trainer.guard.causes.cut import cut_findings, place_fields
 from trainer.guard.report import Finding, path_of
 from trainer.guard.search.lineage import FLOAT_LOSS, Lineage, loss_keys
 

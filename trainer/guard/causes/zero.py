@@ -17,7 +17,7 @@ from trainer.guard.capture.answer import Asked, dense, is_zero
 from trainer.guard.capture.graphs import BRANCHES
 from trainer.guard.capture.recorder import Recording
 from trainer.guard.capture.trace import Op
-from trainer.guard.causes import chain_from, cut_findings, place_fields
+from trainer.guard.causes.cut import chain_from, cut_findings, place_fields
 from trainer.guard.report import Finding
 from trainer.guard.search.lineage import Edge, Lineage, merged
 from trainer.guard.search.slopes import frontier, nonzero_keys, slopes, tensors_of, varied
