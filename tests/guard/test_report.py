@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from trainer.guard.report import Finding, Link, MissingGradientError, Report
+from trainer.guard.words.finding import Finding, Link, MissingGradientError, Report
 
 SOURCE = """def dice_loss(y_true, y_pred):
     \"\"\"A loss.\"\"\"

@@ -17,9 +17,9 @@ from trainer.guard.causes.second_derivative import inner_gradient_findings
 from trainer.guard.causes.unreached import absent_findings
 from trainer.guard.causes.untracked import untracked_findings
 from trainer.guard.causes.zero import idle_findings, zero_findings
-from trainer.guard.report import Finding, Report
 from trainer.guard.search.lineage import Lineage
 from trainer.guard.search.reentry import lineage_with_python
+from trainer.guard.words.finding import Finding, Report
 
 
 def diagnose(forward_loss: Callable, asked: Sequence[Asked], answer: Answer) -> Report:

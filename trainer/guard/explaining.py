@@ -10,7 +10,7 @@ from trainer.guard.capture.answer import Answer, Asked, asked_of, is_finite, is_
 from trainer.guard.capture.state import preserved
 from trainer.guard.causes.untracked import may_be_stray
 from trainer.guard.diagnosis import diagnose
-from trainer.guard.report import MissingGradientError, Report
+from trainer.guard.words.finding import MissingGradientError, Report
 
 
 def explain(forward_loss: Callable, variables: Iterable) -> Report:

@@ -12,8 +12,8 @@ from trainer.guard.causes.error import explain_exception
 from trainer.guard.causes.removed_function import moved_names
 from trainer.guard.explaining import enforce, wanted
 from trainer.guard.keras_api import explain_model
-from trainer.guard.report import MissingGradientError, Report, path_of
 from trainer.guard.traced import check_traced
+from trainer.guard.words.finding import MissingGradientError, Report, path_of
 
 
 class GradientGuard(keras.callbacks.Callback):

@@ -14,9 +14,9 @@ from trainer.guard.capture.trace import Op, Trace
 from trainer.guard.causes.cut import cut_findings, integer_finding, place_fields
 from trainer.guard.causes.untracked import may_be_stray
 from trainer.guard.explaining import enforce, wanted
-from trainer.guard.report import Finding, Report, path_of
 from trainer.guard.search.lineage import Lineage
 from trainer.guard.search.probe import Kind, probe
+from trainer.guard.words.finding import Finding, Report, path_of
 
 
 @tf.autograph.experimental.do_not_convert  # it runs inside the user's tf.function, and is no part of it

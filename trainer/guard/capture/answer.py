@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from trainer.guard.capture.owners import handles_of
 from trainer.guard.capture.trace import key
-from trainer.guard.report import path_of
+from trainer.guard.words.finding import path_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

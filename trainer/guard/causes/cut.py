@@ -10,8 +10,8 @@ import tensorflow as tf
 from trainer.guard.capture.answer import Asked
 from trainer.guard.capture.frames import Site
 from trainer.guard.capture.trace import Op, differentiable
-from trainer.guard.report import Finding, Link
 from trainer.guard.search.lineage import Edge, Lineage, Way
+from trainer.guard.words.finding import Finding, Link
 
 _LEAVING = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
 

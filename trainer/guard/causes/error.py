@@ -13,8 +13,8 @@ from trainer.guard.capture.answer import Asked, asked_of
 from trainer.guard.capture.frames import site_of_error
 from trainer.guard.capture.retrace import leaves_tensorflow
 from trainer.guard.causes.cut import cut_findings, finding_of, place_fields
-from trainer.guard.report import Finding, Report
 from trainer.guard.search.lineage import Lineage, Way, merged
+from trainer.guard.words.finding import Finding, Report
 
 _NO_GRADIENT = re.compile(
     r"(?:gradient registry has no entry for: |No gradient defined for operation[^(]*\(op type: )(\w+)"

@@ -12,10 +12,10 @@ from trainer.guard.capture.frames import site_of_error
 from trainer.guard.capture.recorder import Recording
 from trainer.guard.capture.trace import Op, key
 from trainer.guard.causes.cut import chain_from, link_of, place_fields
-from trainer.guard.report import Finding
 from trainer.guard.search.lineage import Edge, Lineage, merged
 from trainer.guard.search.probe import refused_numbers
 from trainer.guard.search.slopes import finite_keys, frontier, slopes, tensors_of
+from trainer.guard.words.finding import Finding
 
 
 def nonfinite_findings(recording: Recording, lineage: Lineage, affected: Sequence[Asked],

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import keras
 
 from trainer.guard.capture.frames import site_of_error
-from trainer.guard.names import keras_replacement
-from trainer.guard.report import Finding, Report
-from trainer.guard.source import parsed, source_text
+from trainer.guard.words.finding import Finding, Report
+from trainer.guard.words.new_names import keras_replacement
+from trainer.guard.words.source import parsed, source_text
 
 _MODULES = ("keras.backend", "keras.api.backend")
 

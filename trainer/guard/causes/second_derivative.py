@@ -12,8 +12,8 @@ from trainer.guard.capture.owners import handles_of
 from trainer.guard.capture.recorder import Recording
 from trainer.guard.capture.trace import InnerGradient, key
 from trainer.guard.causes.cut import cut_findings, place_fields
-from trainer.guard.report import Finding
 from trainer.guard.search.lineage import Lineage
+from trainer.guard.words.finding import Finding
 
 
 def inner_gradient_findings(recording: Recording, asked: Sequence[Asked], error: Exception) -> list[Finding]:

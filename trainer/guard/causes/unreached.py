@@ -15,8 +15,8 @@ from trainer.guard.capture.retrace import Retraced, retrace
 from trainer.guard.capture.trace import differentiable
 from trainer.guard.causes import before_the_tape as outside
 from trainer.guard.causes.cut import cut_findings, place_fields
-from trainer.guard.report import Finding, path_of
 from trainer.guard.search.lineage import FLOAT_LOSS, Lineage, loss_keys
+from trainer.guard.words.finding import Finding, path_of
 
 
 def absent_findings(recording: Recording, lineage: Lineage, absent: Sequence[Asked], asked: Sequence[Asked],

@@ -18,8 +18,8 @@ from trainer.guard.capture.owners import Read, handles_of, trainable_of, variabl
 from trainer.guard.capture.recorder import Recording
 from trainer.guard.causes.cut import place_fields
 from trainer.guard.causes.unreached import keras_variable
-from trainer.guard.report import Finding, path_of
 from trainer.guard.search.lineage import Lineage
+from trainer.guard.words.finding import Finding, path_of
 
 
 def may_be_stray(watched: Sequence[tf.Variable], asked: Sequence[Asked]) -> bool:

@@ -18,9 +18,9 @@ from trainer.guard.capture.graphs import BRANCHES
 from trainer.guard.capture.recorder import Recording
 from trainer.guard.capture.trace import Op
 from trainer.guard.causes.cut import chain_from, cut_findings, place_fields
-from trainer.guard.report import Finding
 from trainer.guard.search.lineage import Edge, Lineage, merged
 from trainer.guard.search.slopes import frontier, nonzero_keys, slopes, tensors_of, varied
+from trainer.guard.words.finding import Finding
 
 _MOST_ROUNDS = 6
 _MOST_EDGES = 64

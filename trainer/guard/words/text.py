@@ -6,9 +6,9 @@ import re
 import textwrap
 from collections.abc import Sequence
 
-from trainer.guard.report import Finding, Report
-from trainer.guard.sentences import explain_cause
-from trainer.guard.source import expression_columns, line_at, lines_around
+from trainer.guard.words.finding import Finding, Report
+from trainer.guard.words.sentences import explain_cause
+from trainer.guard.words.source import expression_columns, line_at, lines_around
 
 MOST_LAYERS = 8  # longer lists of layers are cut short in text; to_dict() has them all
 MOST_LINKS = 8

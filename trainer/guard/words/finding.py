@@ -88,11 +88,11 @@ class Finding:
         set_once(self, "variables", tuple(self.variables))
         set_once(self, "chain", tuple(self.chain))
         if self.code is None and self.file and self.line:
-            from trainer.guard.source import line_at
+            from trainer.guard.words.source import line_at
 
             set_once(self, "code", line_at(self.file, self.line).strip() or None)
         if not self.advice:
-            from trainer.guard.remedies import advise
+            from trainer.guard.words.remedies import advise
 
             set_once(self, "advice", advise(self))
 
@@ -155,7 +155,7 @@ class Report:
 
     def render(self, color: bool = False, width: int = 110) -> str:
         """The report as text: plain for a log file, with ANSI colours for a terminal."""
-        from trainer.guard.render import as_text
+        from trainer.guard.words.text import as_text
 
         return as_text(self, color=color, width=width)
 
@@ -164,7 +164,7 @@ class Report:
 
     def to_markdown(self) -> str:
         """The report for TensorBoard's text plugin: `tf.summary.text("guard", report.to_markdown(), step=0)`."""
-        from trainer.guard.render import as_markdown
+        from trainer.guard.words.text import as_markdown
 
         return as_markdown(self)
 
