@@ -12,15 +12,15 @@ from __future__ import annotations
 import importlib
 
 _HOMES = {
-    "explain": "explaining",
-    "check": "explaining",
-    "check_traced": "traced",
+    "explain": "explanation",
+    "check": "explanation",
+    "check_traced": "traced_step",
     "explain_exception": "causes.error",
     "Finding": "words.finding",
     "Link": "words.finding",
     "Report": "words.finding",
     "MissingGradientError": "words.finding",
-    "explain_model": "keras_api",
+    "explain_model": "keras_model",
     "GradientGuard": "keras_callback",
 }
 

@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from trainer.guard.causes.error import explain_exception
 from trainer.guard.causes.removed_function import moved_names
-from trainer.guard.explaining import enforce, wanted
-from trainer.guard.keras_api import explain_model
-from trainer.guard.traced import check_traced
+from trainer.guard.explanation import enforce, wanted
+from trainer.guard.keras_model import explain_model
+from trainer.guard.traced_step import check_traced
 from trainer.guard.words.finding import MissingGradientError, Report, path_of
 
 

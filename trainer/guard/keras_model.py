@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from trainer.guard.capture.frames import site_of_error
 from trainer.guard.causes.removed_function import moved_names
-from trainer.guard.explaining import explain
+from trainer.guard.explanation import explain
 from trainer.guard.words.finding import Report, path_of
 
 _GRAPH_WORDS = re.compile(r"\{\{function_node .*?\}\} ?| ?\[Op:\w+\]( name: *)?")

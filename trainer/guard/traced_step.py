@@ -13,7 +13,7 @@ from trainer.guard.capture.owners import handles_of, trainable_at_heart
 from trainer.guard.capture.trace import Op, Trace
 from trainer.guard.causes.cut import cut_findings, integer_finding, place_fields
 from trainer.guard.causes.untracked import may_be_stray
-from trainer.guard.explaining import enforce, wanted
+from trainer.guard.explanation import enforce, wanted
 from trainer.guard.search.lineage import Lineage
 from trainer.guard.search.probe import Kind, probe
 from trainer.guard.words.finding import Finding, Report, path_of
