@@ -40,26 +40,40 @@ def _tree(path):
     return ast.parse(_files(*_PACKAGES)[path], feature_version=(3, 10))
 
 
-def _imported(node):
-    """Modules of ours that an import statement names: `from trainer import loop` names trainer.stepping.loop."""
+def _imported(node, path):
+    """Modules of ours that an import statement names: `from trainer import loop` names trainer.loop."""
     names = []
     if isinstance(node, ast.Import):
         names = [alias.name for alias in node.names]
     elif isinstance(node, ast.ImportFrom):
-        assert node.level == 0, "relative imports hide where a name comes from"
+        around = path.split(os.sep)[: -node.level] if node.level else []
+        module = ".".join([*around, *([node.module] if node.module else [])])
         for alias in node.names:
-            full = f"{node.module}.{alias.name}"
-            names.append(full if full in _MODULES else node.module)
+            full = f"{module}.{alias.name}"
+            names.append(full if full in _MODULES else module)
     return [name for name in names if name.partition(".")[0] in (*_PACKAGES, "main", "tests", "benchmarks")]
 
 
 def _imports(path, *, at_the_top=False):
     nodes = _tree(path).body if at_the_top else ast.walk(_tree(path))
-    return {name for node in nodes for name in _imported(node)}
+    return {name for node in nodes for name in _imported(node, path)}
 
 
 def _of(package):
     return [path for path in _SHIPPED if _module(path) == package or _module(path).startswith(package + ".")]
+
+
+@pytest.mark.parametrize("package", ["trainer.guard"])
+def test_a_folder_that_can_be_lifted_out_imports_itself_relatively(package):
+    absolute = [
+        (path, node.lineno)
+        for path in _of(package)
+        for node in ast.walk(_tree(path))
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        and not getattr(node, "level", 0)
+        and any(name.partition(".")[0] in _PACKAGES for name in _imported(node, path))
+    ]
+    assert not absolute
 
 
 @pytest.mark.parametrize(

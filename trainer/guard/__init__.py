@@ -1,6 +1,6 @@
 """Why is a gradient missing, zero or not finite? Usable from any TensorFlow code.
 
-    from trainer.guard import explain
+    from . import explain
     print(explain(lambda: loss_fn(y, model(x, training=True)), model.trainable_variables))
 
 Names are looked up when first used, so that importing the package costs nothing. No module may be called like one of

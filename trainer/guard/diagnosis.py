@@ -6,20 +6,20 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from trainer.guard.capture.answer import Answer, Asked, is_finite, is_zero
-from trainer.guard.capture.owners import trainable_at_heart
-from trainer.guard.capture.recorder import Recording, is_value, record_run
-from trainer.guard.capture.state import preserved
-from trainer.guard.causes.cut import cut_findings, integer_finding, place_fields
-from trainer.guard.causes.error import explain_exception, raising
-from trainer.guard.causes.nonfinite import backward_failed_on_numbers, failed_on_numbers, nonfinite_findings
-from trainer.guard.causes.second_derivative import inner_gradient_findings
-from trainer.guard.causes.unreached import absent_findings
-from trainer.guard.causes.untracked import untracked_findings
-from trainer.guard.causes.zero import idle_findings, zero_findings
-from trainer.guard.search.lineage import Lineage
-from trainer.guard.search.reentry import lineage_with_python
-from trainer.guard.words.finding import Finding, Report
+from .capture.answer import Answer, Asked, is_finite, is_zero
+from .capture.owners import trainable_at_heart
+from .capture.recorder import Recording, is_value, record_run
+from .capture.state import preserved
+from .causes.cut import cut_findings, integer_finding, place_fields
+from .causes.error import explain_exception, raising
+from .causes.nonfinite import backward_failed_on_numbers, failed_on_numbers, nonfinite_findings
+from .causes.second_derivative import inner_gradient_findings
+from .causes.unreached import absent_findings
+from .causes.untracked import untracked_findings
+from .causes.zero import idle_findings, zero_findings
+from .search.lineage import Lineage
+from .search.reentry import lineage_with_python
+from .words.finding import Finding, Report
 
 
 def diagnose(forward_loss: Callable, asked: Sequence[Asked], answer: Answer) -> Report:

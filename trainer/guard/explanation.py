@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 
 import tensorflow as tf
 
-from trainer.guard.capture.answer import Answer, Asked, asked_of, is_finite, is_zero, plain_run
-from trainer.guard.capture.state import preserved
-from trainer.guard.causes.untracked import may_be_stray
-from trainer.guard.diagnosis import diagnose
-from trainer.guard.words.finding import MissingGradientError, Report
+from .capture.answer import Answer, Asked, asked_of, is_finite, is_zero, plain_run
+from .capture.state import preserved
+from .causes.untracked import may_be_stray
+from .diagnosis import diagnose
+from .words.finding import MissingGradientError, Report
 
 
-def explain(forward_loss: Callable, variables: Iterable) -> Report:
+def explain(
+    forward_loss: Callable, variables: Iterable, *, allow: Sequence[str] = (),
+    allow_form: str = "explain(…, allow=[{!r}])",
+) -> Report:  # fmt: skip
     """Says which variables get no, a zero or a non-finite gradient from a loss, and which line of code is to blame.
 
     The forward pass is run once as it is; only if something is wrong it is run again, recorded op by op. Variables and
@@ -23,6 +27,8 @@ def explain(forward_loss: Callable, variables: Iterable) -> Report:
     Args:
       forward_loss: computes the scalar loss from nothing, as it runs under the tape.
       variables: what `tape.gradient` is asked for: Keras variables, `tf.Variable`s or tensors.
+      allow: regular expressions; variables whose whole path one of them matches may have no gradient.
+      allow_form: how the report writes what to allow, where another program asks (`"--allow='{}'"`).
 
     Returns:
       A report; `report.ok` where every variable has a gradient that is finite and not all zero, and the forward pass
@@ -40,9 +46,13 @@ def explain(forward_loss: Callable, variables: Iterable) -> Report:
     asked = asked_of(variables)
     with preserved():
         answer = plain_run(forward_loss, asked)
-    if _healthy(answer, asked):
-        return Report((), len(asked))
-    return diagnose(forward_loss, asked, answer)
+    report = Report((), len(asked)) if _healthy(answer, asked) else diagnose(forward_loss, asked, answer)
+    return named(report, asked, allow_form).allowing(allow)
+
+
+def named(report: Report, asked: Iterable[Asked], allow_form: str) -> Report:
+    """The report with the paths of all variables in it, and with the words in which a variable is allowed here."""
+    return dataclasses.replace(report, listed=tuple(one.path for one in asked), allow_form=allow_form)
 
 
 def check(
@@ -65,7 +75,7 @@ def check(
     """
     if not wanted(missing):
         return Report()
-    return enforce(explain(forward_loss, variables), allow, missing)
+    return enforce(explain(forward_loss, variables, allow_form="check(…, allow=[{!r}])"), allow, missing)
 
 
 def wanted(missing: str) -> bool:

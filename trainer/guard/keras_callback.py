@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from trainer.guard.causes.error import explain_exception
-from trainer.guard.causes.removed_function import moved_names
-from trainer.guard.explanation import enforce, wanted
-from trainer.guard.keras_model import explain_model
-from trainer.guard.traced_step import check_traced
-from trainer.guard.words.finding import MissingGradientError, Report, path_of
+from .causes.error import explain_exception
+from .causes.removed_function import moved_names
+from .explanation import enforce, wanted
+from .keras_model import explain_model
+from .traced_step import check_traced
+from .words.finding import MissingGradientError, Report, path_of
 
 
 class GradientGuard(keras.callbacks.Callback):
@@ -82,6 +83,7 @@ class GradientGuard(keras.callbacks.Callback):
         return _explain_specs(self.model, x, y, sample_weight)
 
     def _found(self, report: Report) -> None:
+        report = dataclasses.replace(report, allow_form="GradientGuard(…, allow=[{!r}])")
         self.report = report.allowing(self._allow)
         enforce(report, self._allow, self._missing)
 

@@ -11,10 +11,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer.guard.capture.frames import site_of_error
-from trainer.guard.causes.removed_function import moved_names
-from trainer.guard.explanation import explain
-from trainer.guard.words.finding import Report, path_of
+from .capture.frames import site_of_error
+from .causes.removed_function import moved_names
+from .explanation import explain
+from .words.finding import Report, path_of
 
 _GRAPH_WORDS = re.compile(r"\{\{function_node .*?\}\} ?| ?\[Op:\w+\]( name: *)?")
 _EXAMPLES = 32  # of arrays as long as a training set, so many are enough to see a gradient
@@ -22,7 +22,7 @@ _EXAMPLES = 32  # of arrays as long as a training set, so many are enough to see
 
 def explain_model(
     model: keras.Model, loss_fn: Any = None, x: Any = None, y: Any = None, *, sample_weight: Any = None,
-    loss_weights: Any = None,
+    loss_weights: Any = None, allow: Sequence[str] = (), allow_form: str = "explain_model(…, allow=[{!r}])",
 ) -> Report:  # fmt: skip
     """Says which variables of a Keras model do not learn from a loss, as `compile` and `fit` use the two.
 
@@ -36,6 +36,8 @@ def explain_model(
       x, y: inputs and labels as `fit` takes them: arrays, tensors, lists or dicts of them (the first 32 examples are
         used), or a `tf.data.Dataset` as `x`, of which one batch is taken.
       sample_weight, loss_weights: as `fit` and `compile` take them.
+      allow: regular expressions; variables whose whole path one of them matches may have no gradient.
+      allow_form: how the report writes what to allow, where another program asks.
 
     Returns:
       A report; losses that layers add (`add_loss`, regularisers) count. `K.flatten` and other functions that
@@ -55,7 +57,7 @@ def explain_model(
         loss = losses.compute_loss(x=x, y=y, y_pred=predictions, sample_weight=sample_weight, training=True)
         return loss if losses is model else tf.add_n([loss, *map(tf.reduce_sum, model.losses)])
 
-    report = _explain(model, forward_loss, x, y)
+    report = dataclasses.replace(_explain(model, forward_loss, x, y), allow_form=allow_form).allowing(allow)
     note = _broadcast_note(loss_fn, model, x, y)
     return dataclasses.replace(report, notes=(*report.notes, note)) if note else report
 

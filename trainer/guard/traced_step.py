@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterable, Sequence
 
 import tensorflow as tf
 
-from trainer.guard.capture import graphs
-from trainer.guard.capture.answer import Asked, asked_of
-from trainer.guard.capture.owners import handles_of, trainable_at_heart
-from trainer.guard.capture.trace import Op, Trace
-from trainer.guard.causes.cut import cut_findings, integer_finding, place_fields
-from trainer.guard.causes.untracked import may_be_stray
-from trainer.guard.explanation import enforce, wanted
-from trainer.guard.search.lineage import Lineage
-from trainer.guard.search.probe import Kind, probe
-from trainer.guard.words.finding import Finding, Report, path_of
+from .capture import graphs
+from .capture.answer import Asked, asked_of
+from .capture.owners import handles_of, trainable_at_heart
+from .capture.private import inner_variable
+from .capture.trace import Op, Trace
+from .causes.cut import cut_findings, integer_finding, place_fields
+from .causes.untracked import may_be_stray
+from .explanation import enforce, named, wanted
+from .search.lineage import Lineage
+from .search.probe import Kind, probe
+from .words.finding import Finding, Report, path_of
 
 
 @tf.autograph.experimental.do_not_convert  # it runs inside the user's tf.function, and is no part of it
@@ -29,6 +30,7 @@ def check_traced(
     allow: Sequence[str] = (),
     missing: str = "error",
     warn: Callable[[Report], None] = Report.print,
+    allow_form: str = "check_traced(…, allow=[{!r}])",
 ) -> Report:
     """Checks a step under trace, after `tape.gradient`, in a replica of a strategy as well as outside of one.
 
@@ -40,6 +42,7 @@ def check_traced(
       allow: regular expressions; variables whose whole path one of them matches may have no gradient.
       missing: "error" raises, "warn" calls `warn` and goes on, "off" does nothing.
       warn: what is done with a report that does not end the run; each trace calls it. Prints to standard error.
+      allow_form: how the report writes what to allow, where another program asks (`"--allow='{}'"`).
 
     Returns:
       The report, without what is allowed. A zero or NaN that only the numbers show is not in it: no number exists yet.
@@ -49,7 +52,8 @@ def check_traced(
     """
     if not wanted(missing):
         return Report()
-    report = _report(loss, asked_of(variables), list(gradients), tuple(watched))
+    asked = asked_of(variables)
+    report = named(_report(loss, asked, list(gradients), tuple(watched)), asked, allow_form)
     return enforce(report, allow, missing, warn)
 
 
@@ -161,7 +165,7 @@ def _frozen_by_keras() -> dict[int, object]:
 
     found = {}
     for thing in gc.get_objects():
-        if issubclass(type(thing), keras.Variable) and getattr(thing, "_value", None) is not None:
+        if issubclass(type(thing), keras.Variable) and inner_variable(thing) is not None:
             found.update(dict.fromkeys(handles_of(thing), thing))
     return found
 
@@ -169,7 +173,7 @@ def _frozen_by_keras() -> dict[int, object]:
 def _eager_findings(lacking: Sequence[Asked]) -> list[Finding]:
     if not lacking:
         return []
-    detail = "This step runs eagerly, so there is no graph to search; trainer.guard.explain() says why."
+    detail = "This step runs eagerly, so there is no graph to search; explain() says why."
     return [Finding("missing", "not_used", [one.path for one in lacking], detail=detail)]
 
 

@@ -64,6 +64,7 @@ def make_train_steps(
             guard.check_traced(
                 loss, variables, gradients, watched=tape.watched_variables(),
                 allow=config.guard.allow, missing=config.guard.missing, warn=warn,
+                allow_form="--config.guard.allow='{}'",
             )  # fmt: skip
         gradients = [None if g is None else tf.convert_to_tensor(g) for g in gradients]
         return gradients, totals.of_micro_batch(loss, value.parts, labels, outputs)

@@ -8,9 +8,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer.guard.capture.owners import handles_of
-from trainer.guard.capture.trace import key
-from trainer.guard.words.finding import path_of
+from ..words.finding import path_of
+from .owners import handles_of
+from .private import inner_variable
+from .trace import key
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -103,8 +104,7 @@ def plain_run(forward_loss: Callable, asked: list[Asked]) -> Answer:
 
 
 def _source(one: Asked):
-    value = getattr(one.variable, "value", None)
-    return value if hasattr(one.variable, "path") and not callable(value) else one.variable
+    return inner_variable(one.variable)
 
 
 def dense(gradient) -> tf.Tensor:

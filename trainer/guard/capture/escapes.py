@@ -14,11 +14,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework import ops
-from tensorflow.python.ops import script_ops
 
-# The public tf.Tensor is the base of symbolic tensors as well, and its methods are overridden in this private class.
-_Eager = ops._EagerTensorBase
+from .private import EagerFunc, script_ops
+from .private import EagerTensor as _Eager
 
 _MAKERS = ("array", "asarray", "asanyarray", "ascontiguousarray")
 _REFLECTED = {
@@ -89,7 +87,7 @@ def watching(seen: Seen, nudge: Nudge | None = None) -> Iterator[None]:
 @contextlib.contextmanager
 def script_functions(called: Callable[[str, tuple, tuple], None], entered: Callable) -> Iterator[None]:
     """Tells of `tf.numpy_function` (an op in a graph, a plain call when eager) and of what runs in `tf.py_function`."""
-    as_numpy, run_eagerly = script_ops.py_func_common, script_ops.EagerFunc.__call__
+    as_numpy, run_eagerly = script_ops.py_func_common, EagerFunc.__call__
 
     def common(func, inp, *args, **kwargs):
         inputs = [tf.convert_to_tensor(part) for part in inp]
@@ -102,7 +100,7 @@ def script_functions(called: Callable[[str, tuple, tuple], None], entered: Calla
         entered(tuple(args), tuple(t for t in tf.nest.flatten(outputs) if tf.is_tensor(t)))
         return outputs
 
-    with replaced(script_ops, "py_func_common", common), replaced(script_ops.EagerFunc, "__call__", call):
+    with replaced(script_ops, "py_func_common", common), replaced(EagerFunc, "__call__", call):
         yield
 
 

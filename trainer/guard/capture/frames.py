@@ -16,7 +16,7 @@ from types import CodeType, FrameType, FunctionType
 import keras
 import tensorflow as tf
 
-from trainer.guard.words.source import spelled_line
+from ..words.source import spelled_line
 
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep  # all of the guard
 _REAL = os.path.realpath(_HERE) + os.sep

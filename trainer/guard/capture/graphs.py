@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import tensorflow as tf
-from tensorflow.python.framework import func_graph as func_graphs
 
-from trainer.guard.capture.trace import Op, Trace, key
+from .private import FuncGraph, function_graph
+from .trace import Op, Trace, key
 
 _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 BRANCHES = frozenset({"If", "StatelessIf", "Case", "StatelessCase"})
@@ -19,7 +19,7 @@ def trace_of(graph: tf.Graph) -> Trace:
     """The trace of a function graph, with what it captures from the graphs around it."""
     trace = Trace()
     around = [graph]
-    while isinstance(around[-1], func_graphs.FuncGraph) and around[-1].outer_graph is not None:
+    while isinstance(around[-1], FuncGraph) and around[-1].outer_graph is not None:
         around.append(around[-1].outer_graph)
     for inner in around[:-1]:
         for outside, inside in inner.captures:
@@ -114,10 +114,9 @@ def _found(name: str, op: Op, bodies: Bodies) -> tf.Graph | None:
         return bodies[name]
     graph = op.operation.graph
     while graph is not None:
-        # What a graph knows of the functions called in it; no public way leads from a call to the called graph.
-        function = graph._functions.get(name)
-        if function is not None and getattr(function, "graph", None) is not None:
-            bodies[name] = function.graph
-            return function.graph
+        body = function_graph(graph, name)
+        if body is not None:
+            bodies[name] = body
+            return body
         graph = getattr(graph, "outer_graph", None)
     return None

@@ -10,7 +10,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from trainer.guard.capture.trace import Op, key
+from .private import inner_variable
+from .trace import Op, key
 
 _HOLDERS = (keras.Layer, keras.losses.Loss, keras.metrics.Metric, tf.Module)
 
@@ -43,9 +44,7 @@ def read_of(op: Op) -> Read:
 
 def handles_of(variable) -> tuple[int, ...]:
     """Keys of a variable's resource handles: one for a plain variable, one a replica for a mirrored one."""
-    value = getattr(variable, "value", None)
-    if hasattr(variable, "path") and not callable(value):  # a Keras variable keeps the TensorFlow one inside
-        variable = variable._value if getattr(variable, "_value", None) is not None else value
+    variable = inner_variable(variable)
     parts = getattr(variable, "values", None)
     parts = parts if isinstance(parts, (list, tuple)) else [variable]
     return tuple(key(part.handle) for part in parts if hasattr(part, "handle"))
@@ -53,8 +52,7 @@ def handles_of(variable) -> tuple[int, ...]:
 
 def trainable_at_heart(variable) -> bool:
     """Whether a tape watches the variable by itself; Keras's own `trainable` can be toggled and does not tell."""
-    inner = getattr(variable, "_value", variable) if hasattr(variable, "path") else variable
-    return bool(getattr(inner, "trainable", True))
+    return bool(getattr(inner_variable(variable), "trainable", True))
 
 
 def variables_of(holder) -> tuple[Any, ...]:

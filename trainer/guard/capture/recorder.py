@@ -15,16 +15,12 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python import pywrap_tfe
-from tensorflow.python.eager import record
-from tensorflow.python.eager.polymorphic_function import atomic_function
-from tensorflow.python.framework import op_callbacks
-from tensorflow.python.ops import resource_variable_ops
 
-from trainer.guard.capture import escapes, graphs
-from trainer.guard.capture.frames import user_steps
-from trainer.guard.capture.owners import Read, read_of
-from trainer.guard.capture.trace import Escape, InnerGradient, Op, Trace, key
+from . import escapes, graphs
+from .frames import user_steps
+from .owners import Read, read_of
+from .private import AtomicFunction, BaseVariable, op_callbacks, pywrap_tfe, record, tape_is_stopped
+from .trace import Escape, InnerGradient, Op, Trace, key
 
 _one_at_a_time = threading.Lock()
 
@@ -78,7 +74,7 @@ def _hooks(recording: Recording, nudge: bool):
             return
         op_type = op_type.decode() if isinstance(op_type, bytes) else op_type
         inputs, outputs = tuple(tf.nest.flatten(list(inputs))), tuple(tf.nest.flatten(outputs or []))
-        here, stopped = threading.get_ident() == home, pywrap_tfe.TFE_Py_TapeSetIsStopped()
+        here, stopped = threading.get_ident() == home, tape_is_stopped()
         op = Op(op_type, inputs, outputs, steps(), attrs=attrs, recorded=here and not stopped, taped=here)
         if op_type in bodies:  # the call is recorded as a whole, around a stopped tape
             graphs.inline(trace, bodies[op_type], op, bodies)
@@ -120,12 +116,12 @@ def _hooks(recording: Recording, nudge: bool):
         return answers
 
     run_thread, gradient = threading.Thread.run, tf.GradientTape.gradient
-    original, call_flat = record.record_operation, atomic_function.AtomicFunction.call_flat
+    original, call_flat = record.record_operation, AtomicFunction.call_flat
     return _installed(
         [
             _callback(on_op),
             escapes.replaced(record, "record_operation", on_custom),
-            escapes.replaced(atomic_function.AtomicFunction, "call_flat", on_call),
+            escapes.replaced(AtomicFunction, "call_flat", on_call),
             escapes.replaced(threading.Thread, "run", in_thread),
             escapes.replaced(tf.GradientTape, "gradient", inner_gradient),
             escapes.replaced(pywrap_tfe, "TFE_Py_FastPathExecute", _reading_by_ops()),
@@ -160,10 +156,10 @@ def _reading_by_ops() -> Callable:
     fast = pywrap_tfe.TFE_Py_FastPathExecute
 
     def read(argument):
-        if isinstance(argument, resource_variable_ops.BaseResourceVariable):
+        if isinstance(argument, BaseVariable):
             return tf.convert_to_tensor(argument)
         if isinstance(argument, (list, tuple)) and any(
-            isinstance(part, resource_variable_ops.BaseResourceVariable) for part in argument
+            isinstance(part, BaseVariable) for part in argument
         ):
             return [read(part) for part in argument]
         return argument

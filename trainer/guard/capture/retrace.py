@@ -13,8 +13,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer.guard.capture.frames import Site, site_of_error, site_of_operation
-from trainer.guard.capture.state import preserved
+from .frames import Site, site_of_error, site_of_operation
+from .state import preserved
 
 _NUMPY_WORDS = ("numpy", "symbolic tf.tensor", "symbolictensor", "symbolic tensor", "keras tensor")
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.eager import context  # nothing public reads its generator or clears its kernel cache
-from tensorflow.python.ops import resource_variable_ops
+
+from . import private
 
 
 @contextlib.contextmanager
@@ -22,7 +22,7 @@ def preserved() -> Iterator[None]:
     """
     before = [(variable, _value_of(variable)) for variable in _all_variables()]
     of_python, of_numpy = random.getstate(), np.random.get_state()
-    of_tensorflow = _generator().getstate() if _generator() else None
+    of_tensorflow = private.generator().getstate() if private.generator() else None
     try:
         yield
     finally:
@@ -31,9 +31,9 @@ def preserved() -> Iterator[None]:
                 variable.assign(value)
         random.setstate(of_python)
         np.random.set_state(of_numpy)
-        if of_tensorflow and _generator().getstate() != of_tensorflow:
-            _generator().setstate(of_tensorflow)
-            context.context().clear_kernel_cache()  # a random op's kernel counts its own draws
+        if of_tensorflow and private.generator().getstate() != of_tensorflow:
+            private.generator().setstate(of_tensorflow)
+            private.clear_kernel_cache()
 
 
 def _all_variables() -> list[tf.Variable]:
@@ -43,7 +43,7 @@ def _all_variables() -> list[tf.Variable]:
     for thing in gc.get_objects():
         kind = type(thing)
         if kind not in kinds:
-            kinds[kind] = issubclass(kind, resource_variable_ops.BaseResourceVariable)
+            kinds[kind] = issubclass(kind, private.BaseVariable)
         if kinds[kind]:
             found.append(thing)
     return found
@@ -61,8 +61,3 @@ def _same(now: tf.Tensor | None, before: tf.Tensor) -> bool:
     if now is None or now.shape != before.shape:
         return False
     return bool(tf.reduce_all(tf.equal(now, before)))
-
-
-def _generator() -> random.Random | None:
-    """What eager random ops without a seed draw their seeds from; TensorFlow can set it, and cannot read it."""
-    return getattr(context.context(), "_rng", None)

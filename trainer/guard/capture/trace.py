@@ -13,7 +13,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer.guard.capture import frames
+from . import frames
+from .private import tensor_id
 
 # Ops whose result is known from the shape of their input alone: nothing of the input's *value* comes out of them. The
 # gradient registry has no word for it (it knows ArgMax and Shape alike as "not differentiable").
@@ -182,7 +183,7 @@ class Trace:
 
 def key(tensor) -> int:
     """What identifies a tensor, eager or symbolic."""
-    return tensor._id  # `Tensor.ref()`, the public way, keeps the tensor alive and has no order
+    return tensor_id(tensor)
 
 
 def differentiable(tensor) -> bool:

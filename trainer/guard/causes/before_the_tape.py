@@ -11,9 +11,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer.guard.capture.frames import Site, is_user_file
-from trainer.guard.capture.trace import differentiable, key
-from trainer.guard.search.lineage import Lineage
+from ..capture.frames import Site, is_user_file
+from ..capture.trace import differentiable, key
+from ..search.lineage import Lineage
 
 _MAKERS = frozenset(
     {"Variable", "add_weight", "Sequential", "Model", "Layer", "trainable_variables", "trainable_weights"}

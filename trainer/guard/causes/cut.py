@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 import tensorflow as tf
 
-from trainer.guard.capture.answer import Asked
-from trainer.guard.capture.frames import Site
-from trainer.guard.capture.trace import Op, differentiable
-from trainer.guard.search.lineage import Edge, Lineage, Way
-from trainer.guard.words.finding import Finding, Link
+from ..capture.answer import Asked
+from ..capture.frames import Site
+from ..capture.trace import Op, differentiable
+from ..search.lineage import Edge, Lineage, Way
+from ..words.finding import Finding, Link
 
 _LEAVING = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
 

@@ -6,15 +6,15 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 import tensorflow as tf
-from tensorflow.python.framework import func_graph as func_graphs
 
-from trainer.guard.capture import graphs
-from trainer.guard.capture.answer import Asked, asked_of
-from trainer.guard.capture.frames import site_of_error
-from trainer.guard.capture.retrace import leaves_tensorflow
-from trainer.guard.causes.cut import cut_findings, finding_of, place_fields
-from trainer.guard.search.lineage import Lineage, Way, merged
-from trainer.guard.words.finding import Finding, Report
+from ..capture import graphs
+from ..capture.answer import Asked, asked_of
+from ..capture.frames import site_of_error
+from ..capture.private import scratch_graph
+from ..capture.retrace import leaves_tensorflow
+from ..search.lineage import Lineage, Way, merged
+from ..words.finding import Finding, Report
+from .cut import cut_findings, finding_of, place_fields
 
 _NO_GRADIENT = re.compile(
     r"(?:gradient registry has no entry for: |No gradient defined for operation[^(]*\(op type: )(\w+)"
@@ -69,7 +69,7 @@ def raising(lineage: Lineage, asked: Sequence[Asked]) -> list[Finding]:
 
 def _by_graph(forward_loss: Callable, asked: Sequence[Asked]) -> list[Finding]:
     """Traces the forward pass on a scratch graph beside the one being built, and searches that."""
-    scratch = func_graphs.FuncGraph("guard_retrace")
+    scratch = scratch_graph("guard_retrace")
     with scratch.as_default():
         try:
             loss = forward_loss()

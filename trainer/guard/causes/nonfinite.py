@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from trainer.guard.capture.answer import Asked, is_finite
-from trainer.guard.capture.frames import site_of_error
-from trainer.guard.capture.recorder import Recording
-from trainer.guard.capture.trace import Op, key
-from trainer.guard.causes.cut import chain_from, link_of, place_fields
-from trainer.guard.search.lineage import Edge, Lineage, merged
-from trainer.guard.search.probe import refused_numbers
-from trainer.guard.search.slopes import finite_keys, frontier, slopes, tensors_of
-from trainer.guard.words.finding import Finding
+from ..capture.answer import Asked, is_finite
+from ..capture.frames import site_of_error
+from ..capture.recorder import Recording
+from ..capture.trace import Op, key
+from ..search.lineage import Edge, Lineage, merged
+from ..search.probe import refused_numbers
+from ..search.slopes import finite_keys, frontier, slopes, tensors_of
+from ..words.finding import Finding
+from .cut import chain_from, link_of, place_fields
 
 
 def nonfinite_findings(recording: Recording, lineage: Lineage, affected: Sequence[Asked],

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import keras
 
-from trainer.guard.capture.frames import site_of_error
-from trainer.guard.words.finding import Finding, Report
-from trainer.guard.words.new_names import keras_replacement
-from trainer.guard.words.source import parsed, source_text
+from ..capture.frames import site_of_error
+from ..words.finding import Finding, Report
+from ..words.new_names import keras_replacement
+from ..words.source import parsed, source_text
 
 _MODULES = ("keras.backend", "keras.api.backend")
 

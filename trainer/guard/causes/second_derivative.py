@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from trainer.guard.capture.answer import Asked
-from trainer.guard.capture.owners import handles_of
-from trainer.guard.capture.recorder import Recording
-from trainer.guard.capture.trace import InnerGradient, key
-from trainer.guard.causes.cut import cut_findings, place_fields
-from trainer.guard.search.lineage import Lineage
-from trainer.guard.words.finding import Finding
+from ..capture.answer import Asked
+from ..capture.owners import handles_of
+from ..capture.recorder import Recording
+from ..capture.trace import InnerGradient, key
+from ..search.lineage import Lineage
+from ..words.finding import Finding
+from .cut import cut_findings, place_fields
 
 
 def inner_gradient_findings(recording: Recording, asked: Sequence[Asked], error: Exception) -> list[Finding]:

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from trainer.guard.capture.answer import Asked
-from trainer.guard.capture.owners import handles_of, trainable_of, variables_of
-from trainer.guard.capture.recorder import Recording
-from trainer.guard.capture.retrace import Retraced, retrace
-from trainer.guard.capture.trace import differentiable
-from trainer.guard.causes import before_the_tape as outside
-from trainer.guard.causes.cut import cut_findings, place_fields
-from trainer.guard.search.lineage import FLOAT_LOSS, Lineage, loss_keys
-from trainer.guard.words.finding import Finding, path_of
+from ..capture.answer import Asked
+from ..capture.owners import handles_of, trainable_of, variables_of
+from ..capture.recorder import Recording
+from ..capture.retrace import Retraced, retrace
+from ..capture.trace import differentiable
+from ..search.lineage import FLOAT_LOSS, Lineage, loss_keys
+from ..words.finding import Finding, path_of
+from . import before_the_tape as outside
+from .cut import cut_findings, place_fields
 
 
 def absent_findings(recording: Recording, lineage: Lineage, absent: Sequence[Asked], asked: Sequence[Asked],

@@ -13,13 +13,13 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from trainer.guard.capture.answer import Asked
-from trainer.guard.capture.owners import Read, handles_of, trainable_of, variables_of
-from trainer.guard.capture.recorder import Recording
-from trainer.guard.causes.cut import place_fields
-from trainer.guard.causes.unreached import keras_variable
-from trainer.guard.search.lineage import Lineage
-from trainer.guard.words.finding import Finding, path_of
+from ..capture.answer import Asked
+from ..capture.owners import Read, handles_of, trainable_of, variables_of
+from ..capture.recorder import Recording
+from ..search.lineage import Lineage
+from ..words.finding import Finding, path_of
+from .cut import place_fields
+from .unreached import keras_variable
 
 
 def may_be_stray(watched: Sequence[tf.Variable], asked: Sequence[Asked]) -> bool:

@@ -13,14 +13,14 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from trainer.guard.capture.answer import Asked, dense, is_zero
-from trainer.guard.capture.graphs import BRANCHES
-from trainer.guard.capture.recorder import Recording
-from trainer.guard.capture.trace import Op
-from trainer.guard.causes.cut import chain_from, cut_findings, place_fields
-from trainer.guard.search.lineage import Edge, Lineage, merged
-from trainer.guard.search.slopes import frontier, nonzero_keys, slopes, tensors_of, varied
-from trainer.guard.words.finding import Finding
+from ..capture.answer import Asked, dense, is_zero
+from ..capture.graphs import BRANCHES
+from ..capture.recorder import Recording
+from ..capture.trace import Op
+from ..search.lineage import Edge, Lineage, merged
+from ..search.slopes import frontier, nonzero_keys, slopes, tensors_of, varied
+from ..words.finding import Finding
+from .cut import chain_from, cut_findings, place_fields
 
 _MOST_ROUNDS = 6
 _MOST_EDGES = 64

@@ -17,9 +17,9 @@ from collections.abc import Iterable, Iterator
 
 import tensorflow as tf
 
-from trainer.guard.capture.frames import Site
-from trainer.guard.capture.trace import Escape, Op, Trace, differentiable, key
-from trainer.guard.search.probe import Kind, probe
+from ..capture.frames import Site
+from ..capture.trace import Escape, Op, Trace, differentiable, key
+from .probe import Kind, probe
 
 
 class Way(enum.Enum):

@@ -13,11 +13,9 @@ import enum
 from types import FunctionType
 
 import tensorflow as tf
-from tensorflow.python.eager import backprop
-from tensorflow.python.framework import func_graph as func_graphs
-from tensorflow.python.framework import ops
 
-from trainer.guard.capture.trace import Op, differentiable
+from ..capture import private
+from ..capture.trace import Op, differentiable, key
 
 
 class Kind(enum.Enum):
@@ -57,17 +55,14 @@ def gradient_function(op: Op):
     Raises:
       LookupError: the registry has no entry for this type of op.
     """
-    if op.operation is not None:
-        return ops.get_gradient_function(op.operation)  # no public way leads from an op to its gradient function
-    return ops.gradient_registry.lookup(op.type)
+    return private.registered_gradient(op.type, op.operation)
 
 
 def as_operation(op: Op):
     """What a gradient function takes for the op: the graph operation, or a stand-in around the eager tensors."""
     if op.operation is not None:
         return op.operation
-    # The tape itself calls gradient functions with this class; there is no public one.
-    return backprop._MockOp(op.attrs, list(op.inputs), list(op.outputs), op.type, None)
+    return private.stand_in(op.type, op.attrs, list(op.inputs), list(op.outputs))
 
 
 def _ask(op: Op) -> tuple[Kinds, bool]:
@@ -80,7 +75,7 @@ def _ask(op: Op) -> tuple[Kinds, bool]:
     if function is None:
         return _all(op, Kind.CUT), True
     outer = op.operation.graph if op.operation is not None else None
-    scratch = _scratch_graph(outer)
+    scratch = private.scratch_graph("guard_probe", outer)
     with scratch.as_default():
         upstream = [_placeholder(output) for output in op.outputs]
         try:
@@ -126,13 +121,6 @@ def _error_on_numbers(op: Op, function) -> Exception | None:
     return None
 
 
-def _scratch_graph(outer):
-    if outer is None:
-        return func_graphs.FuncGraph("guard_probe")
-    with outer.as_default():  # a FuncGraph takes the current default graph for the one that it may capture from
-        return func_graphs.FuncGraph("guard_probe")
-
-
 def _carries(output) -> bool:
     return differentiable(output) and output.dtype != tf.resource
 
@@ -152,7 +140,7 @@ def _row(op: Op, answer, upstream, scratch) -> tuple[Kind, ...]:
         return (Kind.CUT,) * len(op.outputs)
     reached = _reached(answer, scratch)
     return tuple(
-        Kind.CUT if seed is None else Kind.PASS if seed._id in reached else Kind.ZERO for seed in upstream
+        Kind.CUT if seed is None else Kind.PASS if key(seed) in reached else Kind.ZERO for seed in upstream
     )
 
 
@@ -162,8 +150,8 @@ def _reached(answer, scratch) -> set[int]:
     seen, queue = set(), collections.deque(part for part in parts if getattr(part, "graph", None) is scratch)
     while queue:
         tensor = queue.popleft()
-        if tensor._id not in seen:
-            seen.add(tensor._id)
+        if key(tensor) not in seen:
+            seen.add(key(tensor))
             queue.extend(tensor.op.inputs)
     return seen
 
@@ -187,7 +175,7 @@ def _signature(op: Op):
     if op.operation is None:
         return (op.type, _hashable(op.attrs), *types)
     attributes = op.operation.node_def.attr
-    if op.operation._gradient_function:
+    if private.has_own_gradient(op.operation):
         return None
     if "_gradient_op_type" in attributes:
         return (op.type, _closure(gradient_function(op)), *types)

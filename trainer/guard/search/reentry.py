@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from trainer.guard.capture.answer import Asked
-from trainer.guard.capture.recorder import Recording, record_run
-from trainer.guard.capture.state import preserved
-from trainer.guard.capture.trace import Trace, key
-from trainer.guard.search.lineage import FLOAT_LOSS, Lineage
+from ..capture.answer import Asked
+from ..capture.recorder import Recording, record_run
+from ..capture.state import preserved
+from ..capture.trace import Trace, key
+from .lineage import FLOAT_LOSS, Lineage
 
 
 def lineage_with_python(recording: Recording, forward_loss: Callable, asked: Sequence[Asked]) -> Lineage:

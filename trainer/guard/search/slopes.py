@@ -6,10 +6,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer.guard.capture.answer import is_finite, is_zero
-from trainer.guard.capture.recorder import Recording
-from trainer.guard.capture.trace import key
-from trainer.guard.search.lineage import Edge, Lineage, Way
+from ..capture.answer import is_finite, is_zero
+from ..capture.recorder import Recording
+from ..capture.trace import key
+from .lineage import Edge, Lineage, Way
 
 
 def tensors_of(lineage: Lineage) -> dict[int, tf.Tensor]:

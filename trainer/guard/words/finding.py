@@ -88,11 +88,11 @@ class Finding:
         set_once(self, "variables", tuple(self.variables))
         set_once(self, "chain", tuple(self.chain))
         if self.code is None and self.file and self.line:
-            from trainer.guard.words.source import line_at
+            from .source import line_at
 
             set_once(self, "code", line_at(self.file, self.line).strip() or None)
         if not self.advice:
-            from trainer.guard.words.remedies import advise
+            from .remedies import advise
 
             set_once(self, "advice", advise(self))
 
@@ -114,15 +114,19 @@ class Report:
       variables_total: how many variables were asked about.
       allowed: paths without a gradient that the user said may have none.
       notes: sentences that belong to no cause ("the forward pass was run twice").
+      listed: paths of all variables that were asked about, where known; a hint what to allow must match no other one.
+      allow_form: how a regular expression is allowed where this report comes from, as a template for `str.format`.
     """
 
     findings: tuple[Finding, ...] = ()
     variables_total: int = 0
     allowed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    listed: tuple[str, ...] = ()
+    allow_form: str = "explain(…, allow=[{!r}])"
 
     def __post_init__(self):
-        for name in ("findings", "allowed", "notes"):
+        for name in ("findings", "allowed", "notes", "listed"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
     @property
@@ -155,7 +159,7 @@ class Report:
 
     def render(self, color: bool = False, width: int = 110) -> str:
         """The report as text: plain for a log file, with ANSI colours for a terminal."""
-        from trainer.guard.words.text import as_text
+        from .text import as_text
 
         return as_text(self, color=color, width=width)
 
@@ -164,7 +168,7 @@ class Report:
 
     def to_markdown(self) -> str:
         """The report for TensorBoard's text plugin: `tf.summary.text("guard", report.to_markdown(), step=0)`."""
-        from trainer.guard.words.text import as_markdown
+        from .text import as_markdown
 
         return as_markdown(self)
 

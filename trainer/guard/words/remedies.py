@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from trainer.guard.words import op_advice
-from trainer.guard.words.new_names import numpy_replacements
-from trainer.guard.words.statement import Place, calls_in, in_brackets, place_of
+from . import op_advice
+from .new_names import numpy_replacements
+from .statement import Place, calls_in, in_brackets, place_of
 
 _LONG = 24  # characters; a longer operand that advice needs twice gets a name of its own
 

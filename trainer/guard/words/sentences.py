@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainer.guard.words import op_advice
+from . import op_advice
 
 _SPOKEN = {
     **dict.fromkeys(op_advice.COMPARISONS + op_advice.EQUALITIES, "A comparison"),

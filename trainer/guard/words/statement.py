@@ -6,7 +6,7 @@ import ast
 import dataclasses
 import textwrap
 
-from trainer.guard.words.source import about_labels, line_at, parsed, source_text, spells
+from .source import about_labels, line_at, parsed, source_text, spells
 
 _CASTS = ("cast", "astype", "to_float", "convert_to_tensor")
 _MOST_LINES = 3  # a longer statement is not repeated in advice; its expression alone is

@@ -6,12 +6,13 @@ import re
 import textwrap
 from collections.abc import Sequence
 
-from trainer.guard.words.finding import Finding, Report
-from trainer.guard.words.sentences import explain_cause
-from trainer.guard.words.source import expression_columns, line_at, lines_around
+from .finding import Finding, Report
+from .sentences import explain_cause
+from .source import expression_columns, line_at, lines_around
 
 MOST_LAYERS = 8  # longer lists of layers are cut short in text; to_dict() has them all
 MOST_LINKS = 8
+_MOST_PATTERNS = 6
 
 _STYLES = {"bad": "1;31", "mark": "31", "strong": "1", "faint": "2", "good": "32", "code": "36"}
 
@@ -106,7 +107,7 @@ def grouped_by_layer(paths: Sequence[str], most: int = MOST_LAYERS) -> list[str]
 
 
 def allow_hint(finding: Finding, report: Report) -> str | None:
-    """The flag that accepts these variables; None where nobody could mean the finding."""
+    """The code or the flag that accepts these variables and no others; None where nobody could mean the finding."""
     meant = {
         "stop_gradient",
         "not_used",
@@ -122,19 +123,37 @@ def allow_hint(finding: Finding, report: Report) -> str | None:
         return None
     if len(finding.variables) >= report.variables_total:
         return None  # a loss that no variable learns from is not meant
-    layers = list(dict.fromkeys(path.rpartition("/")[0] for path in finding.variables))
-    parts = _common_parents(layers) if all(layers) else list(finding.variables)
-    if len(parts) > 3:
-        return "--config.guard.allow='REGULAR EXPRESSION ON THEIR PATHS'"
-    ends = "/.*" if all(layers) else ""
-    return f"--config.guard.allow='{'|'.join(re.escape(part).replace(chr(92) + '-', '-') + ends for part in parts)}'"
+    pattern = allow_pattern(finding.variables, report.listed)
+    return report.allow_form.format(pattern) if pattern else None
 
 
-def _common_parents(layers: list[str]) -> list[str]:
-    """`encoder/a`, `encoder/b` and `head` become `encoder` and `head` when there are more than three of them."""
-    if len(layers) <= 3:
-        return layers
-    return list(dict.fromkeys(layer.partition("/")[0] for layer in layers))
+def allow_pattern(paths: Sequence[str], listed: Sequence[str]) -> str | None:
+    """A regular expression that matches these paths and no other of those listed: `pooler/.*|gate`.
+
+    A folder stands for what is in it where all of that is meant and all paths are known. None where two variables share
+    a path and only one of them is meant, or where it would be too long to be read.
+    """
+    meant = set(paths)
+    if any(listed.count(path) > paths.count(path) for path in meant):
+        return None
+    others = [path for path in listed if path not in meant]
+    by_folder: dict[str, dict[str, None]] = {}
+    for path in paths:
+        names = path.split("/")
+        folders = ["/".join(names[:depth]) for depth in range(1, len(names))]
+        whole = next((f for f in folders if listed and not any(other.startswith(f + "/") for other in others)), None)
+        folder, name = (whole, ".*") if whole is not None else ("/".join(names[:-1]), _escaped(names[-1]))
+        by_folder.setdefault(folder, {})[name] = None
+    parts = []
+    for folder, names in by_folder.items():
+        ending = "|".join(names)
+        ending = f"({ending})" if folder and len(names) > 1 else ending
+        parts.append(f"{_escaped(folder)}/{ending}" if folder else ending)
+    return "|".join(parts) if len(parts) <= _MOST_PATTERNS else None
+
+
+def _escaped(path: str) -> str:
+    return re.sub(r"\\([-/: ])", r"\1", re.escape(path))
 
 
 def _block(finding: Finding, number: int, report: Report, paint, width: int) -> str:
