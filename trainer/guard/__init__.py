@@ -1,6 +1,6 @@
 """Why is a gradient missing, zero or not finite? Usable from any TensorFlow code.
 
-    from . import explain
+    from gradline_guard import explain      # inside Gradline: from trainer.guard; else by whatever name the folder has
     print(explain(lambda: loss_fn(y, model(x, training=True)), model.trainable_variables))
 
 Names are looked up when first used, so that importing the package costs nothing. No module may be called like one of
@@ -10,6 +10,8 @@ these names: importing it would put the module in the name's place.
 from __future__ import annotations
 
 import importlib
+
+__version__ = "0.2.0"
 
 _HOMES = {
     "explain": "explanation",
