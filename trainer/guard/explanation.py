@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import tensorflow as tf
 
-from .capture.answer import Answer, Asked, asked_of, is_finite, is_zero, plain_run
+from .capture.answer import Answer, Entry, entries_of, is_finite, is_zero, plain_run
 from .capture.state import preserved
 from .causes.untracked import may_be_stray
 from .diagnosis import diagnose
@@ -43,16 +43,16 @@ def explain(
             "explain() takes a function without arguments that computes the loss, so that it can run under a tape: "
             f"explain(lambda: loss_fn(y, model(x)), variables)\nReceived: forward_loss={forward_loss!r}"
         )
-    asked = asked_of(variables)
+    entries = entries_of(variables)
     with preserved():
-        answer = plain_run(forward_loss, asked)
-    report = Report((), len(asked)) if _healthy(answer, asked) else diagnose(forward_loss, asked, answer)
-    return named(report, asked, allow_form).allowing(allow)
+        answer = plain_run(forward_loss, entries)
+    report = Report((), len(entries)) if _healthy(answer, entries) else diagnose(forward_loss, entries, answer)
+    return named(report, entries, allow_form).allowing(allow)
 
 
-def named(report: Report, asked: Iterable[Asked], allow_form: str) -> Report:
+def named(report: Report, entries: Iterable[Entry], allow_form: str) -> Report:
     """The report with the paths of all variables in it, and with the words in which a variable is allowed here."""
-    return dataclasses.replace(report, listed=tuple(one.path for one in asked), allow_form=allow_form)
+    return dataclasses.replace(report, listed=tuple(entry.path for entry in entries), allow_form=allow_form)
 
 
 def check(
@@ -101,9 +101,9 @@ def enforce(
     return report
 
 
-def _healthy(answer: Answer, asked: Sequence[Asked]) -> bool:
-    if answer.error is not None or not asked or not tf.is_tensor(answer.loss):
+def _healthy(answer: Answer, entries: Sequence[Entry]) -> bool:
+    if answer.error is not None or not entries or not tf.is_tensor(answer.loss):
         return False
-    if any(gradient is None for gradient in answer.gradients) or may_be_stray(answer.watched, asked):
+    if any(gradient is None for gradient in answer.gradients) or may_be_stray(answer.watched, entries):
         return False
-    return is_finite(answer.loss) and all(is_finite(one) and not is_zero(one) for one in answer.gradients)
+    return is_finite(answer.loss) and all(is_finite(entry) and not is_zero(entry) for entry in answer.gradients)

@@ -117,13 +117,13 @@ def _explain(model: keras.Model, forward_loss, x: Any, y: Any) -> Report:
 def _why_it_failed(error: Exception, model: keras.Model, x: Any, y: Any) -> str:
     """What met in the loss, with shapes, types and ranges: the usual culprits of an error inside it."""
     site = site_of_error(error)
-    told = _GRAPH_WORDS.sub("", str(error).strip()).splitlines()
-    lines = [f"The loss could not be computed: {type(error).__name__}: {told[0] if told else ''}"]
+    said = _GRAPH_WORDS.sub("", str(error).strip()).splitlines()
+    lines = [f"The loss could not be computed: {type(error).__name__}: {said[0] if said else ''}"]
     if site is not None:
         lines.append(f"  at {site.file}:{site.line}:  {site.code}")
     try:
         predictions = model(x, training=False)
-    except Exception:  # the model itself fails; its error is the one being told
+    except Exception:  # the model itself fails; its error is the one to report
         lines.append(f"  inputs:      {_described(x)}")
         return "\n".join(lines)
     lines += [f"  predictions: {_described(predictions)}", f"  labels:      {_described(y)}"]

@@ -1,4 +1,4 @@
-"""The check that a training step makes while it is traced: the graph tells all, and nothing is added to it."""
+"""The check that a training step makes while it is traced: the graph shows all, and nothing is added to it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 import tensorflow as tf
 
 from .capture import graphs
-from .capture.answer import Asked, asked_of
+from .capture.answer import Entry, entries_of
 from .capture.owners import handles_of, trainable_at_heart
 from .capture.private import inner_variable
 from .capture.trace import Op, Trace
@@ -52,32 +52,32 @@ def check_traced(
     """
     if not wanted(missing):
         return Report()
-    asked = asked_of(variables)
-    report = named(_report(loss, asked, list(gradients), tuple(watched)), asked, allow_form)
+    entries = entries_of(variables)
+    report = named(_report(loss, entries, list(gradients), tuple(watched)), entries, allow_form)
     return enforce(report, allow, missing, warn)
 
 
-def lineage_findings(trace: Trace, asked: Sequence[Asked], lacking: Sequence[Asked]) -> list[Finding]:
+def lineage_findings(trace: Trace, entries: Sequence[Entry], lacking: Sequence[Entry]) -> list[Finding]:
     """Findings for the variables of a graph whose gradient is None."""
     lineage = Lineage(trace)
     findings, cut, unread, dropped, frozen, unwatched = [], [], [], [], [], []
-    for one in lacking:
-        distance = lineage.distance_of(one.keys)
-        if not one.is_tensor and not trainable_at_heart(one.variable):
-            frozen.append(one)
+    for entry in lacking:
+        distance = lineage.distance_of(entry.keys)
+        if not entry.is_tensor and not trainable_at_heart(entry.variable):
+            frozen.append(entry)
         elif distance is None:
-            (dropped if _reads(trace, one) else unread).append(one)
-        elif not (one.dtype.is_floating or one.dtype.is_complex):
-            findings.append(integer_finding(lineage, one))
+            (dropped if _reads(trace, entry) else unread).append(entry)
+        elif not (entry.dtype.is_floating or entry.dtype.is_complex):
+            findings.append(integer_finding(lineage, entry))
         else:
-            (cut if distance else unwatched).append(one)
+            (cut if distance else unwatched).append(entry)
     findings += cut_findings(lineage, cut)
-    if len(unread) + len(dropped) == len(asked) and not _any_variable(lineage):
+    if len(unread) + len(dropped) == len(entries) and not _any_variable(lineage):
         op = next((trace.producers[k] for k in lineage.distance if k in trace.producers), None)
         detail = "No variable has any influence on the value of the loss."
         return [_finding("constant_loss", [*unread, *dropped], detail, op), *findings]
-    first = next((op for one in dropped for op in _reads(trace, one)), None)
-    outside = next((op for one in unwatched for op in _reads(trace, one)), None)
+    first = next((op for entry in dropped for op in _reads(trace, entry)), None)
+    outside = next((op for entry in unwatched for op in _reads(trace, entry)), None)
     for cause, group, detail, op in (
         ("not_used", dropped, "The forward pass reads them, and drops what it computes before the loss.", first),
         ("not_used", unread, "The forward pass never reads them.", None),
@@ -90,21 +90,21 @@ def lineage_findings(trace: Trace, asked: Sequence[Asked], lacking: Sequence[Ask
     return findings
 
 
-def _report(loss, asked: Sequence[Asked], gradients: Sequence, watched: Sequence[tf.Variable]) -> Report:
-    lacking = [one for one, gradient in zip(asked, gradients, strict=True) if gradient is None]
+def _report(loss, entries: Sequence[Entry], gradients: Sequence, watched: Sequence[tf.Variable]) -> Report:
+    lacking = [entry for entry, gradient in zip(entries, gradients, strict=True) if gradient is None]
     graph = getattr(loss, "graph", None) if not hasattr(loss, "numpy") else None
     if graph is None:
-        return Report(_eager_findings(lacking), len(asked))
-    if not lacking and not may_be_stray(watched, asked) and not may_hide_zeros(loss):
-        return Report((), len(asked))
+        return Report(_eager_findings(lacking), len(entries))
+    if not lacking and not may_be_stray(watched, entries) and not may_hide_zeros(loss):
+        return Report((), len(entries))
     trace = graphs.trace_of(graph)
     trace.loss = loss
-    findings = lineage_findings(trace, asked, lacking) if lacking else []
+    findings = lineage_findings(trace, entries, lacking) if lacking else []
     strict = Lineage(trace, zeros_cost=True)
-    held = [one for one in asked if one not in lacking and (strict.distance_of(one.keys) or 0) > 0]
+    held = [entry for entry in entries if entry not in lacking and (strict.distance_of(entry.keys) or 0) > 0]
     findings += _zeros(strict, held)
-    findings += _untracked(strict, asked, watched)
-    return Report(tuple(findings), len(asked))
+    findings += _untracked(strict, entries, watched)
+    return Report(tuple(findings), len(entries))
 
 
 def may_hide_zeros(loss: tf.Tensor) -> bool:
@@ -137,13 +137,13 @@ def _answers_zeros(operation: tf.Operation) -> bool:
 _zero_types: dict[str, bool] = {}
 
 
-def _zeros(lineage: Lineage, held: Sequence[Asked]) -> list[Finding]:
+def _zeros(lineage: Lineage, held: Sequence[Entry]) -> list[Finding]:
     """Gradients that exist and are zero by construction: of a sign, or of a None inside a branch or a loop."""
     return cut_findings(lineage, held, kind="zero")
 
 
-def _untracked(lineage: Lineage, asked: Sequence[Asked], watched: Sequence[tf.Variable]) -> list[Finding]:
-    ours = {k for one in asked for k in one.keys}
+def _untracked(lineage: Lineage, entries: Sequence[Entry], watched: Sequence[tf.Variable]) -> list[Finding]:
+    ours = {k for entry in entries for k in entry.keys}
     strays = [v for v in watched if not ours & set(handles_of(v)) and lineage.distance_of(handles_of(v)) == 0]
     if not strays:
         return []
@@ -170,20 +170,20 @@ def _frozen_by_keras() -> dict[int, object]:
     return found
 
 
-def _eager_findings(lacking: Sequence[Asked]) -> list[Finding]:
+def _eager_findings(lacking: Sequence[Entry]) -> list[Finding]:
     if not lacking:
         return []
     detail = "This step runs eagerly, so there is no graph to search; explain() says why."
-    return [Finding("missing", "not_used", [one.path for one in lacking], detail=detail)]
+    return [Finding("missing", "not_used", [entry.path for entry in lacking], detail=detail)]
 
 
-def _reads(trace: Trace, one: Asked) -> list[Op]:
-    return [op for k in one.keys for op in trace.readers.get(k, ())]
+def _reads(trace: Trace, entry: Entry) -> list[Op]:
+    return [op for k in entry.keys for op in trace.readers.get(k, ())]
 
 
 def _any_variable(lineage: Lineage) -> bool:
     return any(lineage.distance_of([handle]) is not None for handle in lineage.trace.readers)
 
 
-def _finding(cause: str, group: Sequence[Asked], detail: str, op: Op | None) -> Finding:
-    return Finding("missing", cause, [one.path for one in group], detail=detail, **place_fields(op and op.site))
+def _finding(cause: str, group: Sequence[Entry], detail: str, op: Op | None) -> Finding:
+    return Finding("missing", cause, [entry.path for entry in group], detail=detail, **place_fields(op and op.site))

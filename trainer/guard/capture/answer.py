@@ -1,4 +1,4 @@
-"""The variables as they were asked about, and TensorFlow's own answer of one plain run, before any question why."""
+"""The variables as the caller listed them, and TensorFlow's own answer of one plain run, before any question why."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .trace import key
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Asked:
+class Entry:
     """One entry of the list of variables.
 
     Attributes:
@@ -37,7 +37,7 @@ class Asked:
         return tf.as_dtype(self.variable.dtype)
 
 
-def asked_of(variables: Iterable) -> list[Asked]:
+def entries_of(variables: Iterable) -> list[Entry]:
     """The entries of a list, or of any nest, of variables; None and repetitions are left out.
 
     Raises:
@@ -58,7 +58,7 @@ def asked_of(variables: Iterable) -> list[Asked]:
                 f"Received: variables[{index}]={variable!r} (of type {type(variable).__name__})"
             )
         if not set(keys) <= seen or not keys:
-            found.append(Asked(path_of(variable, index), variable, keys))
+            found.append(Entry(path_of(variable, index), variable, keys))
             seen.update(keys)
     return found
 
@@ -86,7 +86,7 @@ class Answer:
         return self.forward_error or self.backward_error
 
 
-def plain_run(forward_loss: Callable, asked: list[Asked]) -> Answer:
+def plain_run(forward_loss: Callable, entries: list[Entry]) -> Answer:
     """Runs the forward pass and the backward pass as any program would."""
     answer = Answer(began=key(tf.constant(0)))
     with tf.GradientTape() as tape:
@@ -97,14 +97,14 @@ def plain_run(forward_loss: Callable, asked: list[Asked]) -> Answer:
             return answer
     answer.watched = tape.watched_variables()
     try:
-        answer.gradients = tape.gradient(answer.loss, [_source(one) for one in asked])
+        answer.gradients = tape.gradient(answer.loss, [_source(entry) for entry in entries])
     except Exception as error:  # LookupError, TypeError, InvalidArgumentError, … each has a cause
         answer.backward_error = error
     return answer
 
 
-def _source(one: Asked):
-    return inner_variable(one.variable)
+def _source(entry: Entry):
+    return inner_variable(entry.variable)
 
 
 def dense(gradient) -> tf.Tensor:

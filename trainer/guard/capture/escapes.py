@@ -86,7 +86,7 @@ def watching(seen: Seen, nudge: Nudge | None = None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def script_functions(called: Callable[[str, tuple, tuple], None], entered: Callable) -> Iterator[None]:
-    """Tells of `tf.numpy_function` (an op in a graph, a plain call when eager) and of what runs in `tf.py_function`."""
+    """Reports `tf.numpy_function` (an op in a graph, a plain call when eager) and what runs in `tf.py_function`."""
     as_numpy, run_eagerly = script_ops.py_func_common, EagerFunc.__call__
 
     def common(func, inp, *args, **kwargs):

@@ -51,7 +51,7 @@ def handles_of(variable) -> tuple[int, ...]:
 
 
 def trainable_at_heart(variable) -> bool:
-    """Whether a tape watches the variable by itself; Keras's own `trainable` can be toggled and does not tell."""
+    """Whether a tape watches the variable by itself; Keras's own `trainable` can be toggled and does not show it."""
     return bool(getattr(inner_variable(variable), "trainable", True))
 
 

@@ -1,8 +1,8 @@
 """An eager run of a forward pass, written down op by op, with the values and the user's lines.
 
-Eager mode is what a tape sees: every Python branch taken, every loop unrolled, every `.numpy()` done. TensorFlow tells
-of each op through its op callbacks (made for tfdbg; nothing public reports ops as they run); what happens in Python
-without an op is watched besides: custom gradients, variables read inside a kernel call, and the ways out of
+Eager mode is what a tape sees: every Python branch taken, every loop unrolled, every `.numpy()` done. TensorFlow
+reports each op through its op callbacks (made for tfdbg; nothing public reports ops as they run); what happens in
+Python without an op is watched besides: custom gradients, variables read inside a kernel call, and the ways out of
 TensorFlow.
 """
 

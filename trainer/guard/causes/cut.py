@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import tensorflow as tf
 
-from ..capture.answer import Asked
+from ..capture.answer import Entry
 from ..capture.frames import Site
 from ..capture.trace import Op, differentiable
 from ..search.lineage import Edge, Lineage, Way
@@ -16,17 +16,17 @@ from ..words.finding import Finding, Link
 _LEAVING = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
 
 
-def cut_findings(lineage: Lineage, affected: Iterable[Asked], kind: str = "missing") -> list[Finding]:
+def cut_findings(lineage: Lineage, affected: Iterable[Entry], kind: str = "missing") -> list[Finding]:
     """A finding for each place that cuts some of these variables off, with all the variables that it does."""
     by_place: dict[tuple, list[str]] = collections.defaultdict(list)
     edges: dict[tuple, Edge] = {}
-    for one in affected:
-        for edge in lineage.cuts(one.keys):
+    for entry in affected:
+        for edge in lineage.cuts(entry.keys):
             edge = _at_the_stop(lineage, edge)
             place = (*blame(lineage, edge), edge.site and edge.site.file, edge.site and edge.site.line)
             edges.setdefault(place, edge)
-            if one.path not in by_place[place]:
-                by_place[place].append(one.path)
+            if entry.path not in by_place[place]:
+                by_place[place].append(entry.path)
     return [finding_of(lineage, edges[place], paths, kind) for place, paths in by_place.items()]
 
 
@@ -112,9 +112,9 @@ def place_fields(site: Site | None) -> dict:
     return {"file": site.file, "line": site.line, "code": site.code or None, "columns": site.columns}
 
 
-def integer_finding(lineage: Lineage, one: Asked) -> Finding:
+def integer_finding(lineage: Lineage, entry: Entry) -> Finding:
     """For a variable that holds integers: the op that makes floating-point numbers of it."""
-    start = min((k for k in one.keys if k in lineage.distance), key=lineage.distance.get)
+    start = min((k for k in entry.keys if k in lineage.distance), key=lineage.distance.get)
     route = lineage.route(start)
     back = next((e for e in route if e.op and e.op.type != "ReadVariableOp" and _is_float(lineage, e.target)), None)
     read = next((edge for edge in route if edge.op is not None), None)
@@ -122,10 +122,10 @@ def integer_finding(lineage: Lineage, one: Asked) -> Finding:
     return Finding(
         kind="missing",
         cause="integer_cast",
-        variables=(one.path,),
+        variables=(entry.path,),
         op_type=edge.op.type if edge else None,
         op_name=edge.op.name if edge else None,
-        detail=f"The variable itself holds {one.dtype.name}; only floating-point variables have gradients.",
+        detail=f"The variable itself holds {entry.dtype.name}; only floating-point variables have gradients.",
         chain=chain_from(lineage, edge) if edge else (),
         **place_fields(edge.site if edge else None),
     )
@@ -142,7 +142,7 @@ def _detail(edge: Edge) -> str:
     if edge.way is Way.UNRECORDED and not edge.op.taped:
         return "This ran in another thread, and a tape sees only the thread that it was opened in."
     if edge.way is Way.UNRECORDED:
-        return "This ran while the tape was told to stop recording (`tape.stop_recording()`)."
+        return "This ran while the tape had stopped recording (`tape.stop_recording()`)."
     if edge.way is Way.RAISES and edge.op.refusal:
         return f"Asking for its gradient raises {edge.op.refusal}"
     if edge.way is Way.RAISES:

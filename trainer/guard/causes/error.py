@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 import tensorflow as tf
 
 from ..capture import graphs
-from ..capture.answer import Asked, asked_of
+from ..capture.answer import Entry, entries_of
 from ..capture.frames import site_of_error
 from ..capture.private import scratch_graph
 from ..capture.retrace import leaves_tensorflow
@@ -38,36 +38,36 @@ def explain_exception(error: Exception, forward_loss: Callable | None, variables
     Returns:
       A report with findings, or None for an error that has nothing to do with gradients.
     """
-    asked = asked_of(variables)
+    entries = entries_of(variables)
     if leaves_tensorflow(error):
         site, words = site_of_error(error), (str(error).strip().splitlines() or [""])[-1].strip()
         kind = type(error).__name__  # AutoGraph puts it before the words itself
         detail = words if words.startswith(kind) else f"{kind}: {words}"
-        return Report((_plain("left_tensorflow", asked, detail, site),), len(asked))
+        return Report((_plain("left_tensorflow", entries, detail, site),), len(entries))
     if "KerasTensor" in str(error):
-        return Report((_plain("outside_tape", asked, _SYMBOLIC, site_of_error(error)),), len(asked))
+        return Report((_plain("outside_tape", entries, _SYMBOLIC, site_of_error(error)),), len(entries))
     named = _NO_GRADIENT.search(str(error))
     if not named:
         return None
-    findings = _by_graph(forward_loss, asked) if forward_loss is not None else []
+    findings = _by_graph(forward_loss, entries) if forward_loss is not None else []
     if not findings:
         detail = f"TensorFlow has no gradient registered for {named[1]}, so tape.gradient raises LookupError."
-        findings = [_plain("non_differentiable_op", asked, detail, site_of_error(error), named[1])]
-    return Report(tuple(findings), len(asked))
+        findings = [_plain("non_differentiable_op", entries, detail, site_of_error(error), named[1])]
+    return Report(tuple(findings), len(entries))
 
 
-def raising(lineage: Lineage, asked: Sequence[Asked]) -> list[Finding]:
+def raising(lineage: Lineage, entries: Sequence[Entry]) -> list[Finding]:
     """Findings for ops whose gradient function raises: they spoil the whole backward pass, even beside an open way."""
     findings = []
     for group in merged(edge for edge in lineage.edges() if edge.way is Way.RAISES):
         sources = {edge.source for edge in group}
-        through = [one.path for one in asked if sources & lineage.descends_from(one.keys)]
+        through = [entry.path for entry in entries if sources & lineage.descends_from(entry.keys)]
         if through:
             findings.append(finding_of(lineage, group[0], through))
     return findings
 
 
-def _by_graph(forward_loss: Callable, asked: Sequence[Asked]) -> list[Finding]:
+def _by_graph(forward_loss: Callable, entries: Sequence[Entry]) -> list[Finding]:
     """Traces the forward pass on a scratch graph beside the one being built, and searches that."""
     scratch = scratch_graph("guard_retrace")
     with scratch.as_default():
@@ -80,11 +80,12 @@ def _by_graph(forward_loss: Callable, asked: Sequence[Asked]) -> list[Finding]:
     trace = graphs.trace_of(scratch)
     trace.loss = loss
     lineage = Lineage(trace)
-    cut = [one for one in asked if lineage.distance_of(one.keys)]
+    cut = [entry for entry in entries if lineage.distance_of(entry.keys)]
     findings = cut_findings(lineage, cut)
-    told = {(finding.op_type, finding.line) for finding in findings}
-    return findings + [f for f in raising(lineage, asked) if (f.op_type, f.line) not in told]
+    said = {(finding.op_type, finding.line) for finding in findings}
+    return findings + [f for f in raising(lineage, entries) if (f.op_type, f.line) not in said]
 
 
-def _plain(cause: str, asked: Sequence[Asked], detail: str, site, op_type: str | None = None) -> Finding:
-    return Finding("missing", cause, [one.path for one in asked], op_type=op_type, detail=detail, **place_fields(site))
+def _plain(cause: str, entries: Sequence[Entry], detail: str, site, op_type: str | None = None) -> Finding:
+    paths = [entry.path for entry in entries]
+    return Finding("missing", cause, paths, op_type=op_type, detail=detail, **place_fields(site))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from ..capture.answer import Asked, is_finite
+from ..capture.answer import Entry, is_finite
 from ..capture.frames import site_of_error
 from ..capture.recorder import Recording
 from ..capture.trace import Op, key
@@ -18,10 +18,10 @@ from ..words.finding import Finding
 from .cut import chain_from, link_of, place_fields
 
 
-def nonfinite_findings(recording: Recording, lineage: Lineage, affected: Sequence[Asked],
-                       asked: Sequence[Asked]) -> list[Finding]:  # fmt: skip
+def nonfinite_findings(recording: Recording, lineage: Lineage, affected: Sequence[Entry],
+                       entries: Sequence[Entry]) -> list[Finding]:  # fmt: skip
     """Findings for variables whose gradient is not finite, and for a loss that is not."""
-    paths = [one.path for one in affected] or [one.path for one in asked if not _is_sound(one)]
+    paths = [entry.path for entry in affected] or [entry.path for entry in entries if not _is_sound(entry)]
     origins = _forward_origins(recording)
     if origins:
         return [_forward(recording, op, bad, paths) for op, bad in origins]
@@ -31,16 +31,16 @@ def nonfinite_findings(recording: Recording, lineage: Lineage, affected: Sequenc
     groups = merged(frontier(lineage, finite, set(gradients) - finite, whole=True))
     findings = [_backward(lineage, group, affected) for group in groups]
     findings = [finding for finding in findings if finding.variables]
-    told = {path for finding in findings for path in finding.variables}
-    rest = [path for path in paths if path not in told]
+    said = {path for finding in findings for path in finding.variables}
+    rest = [path for path in paths if path not in said]
     return [*findings, *([Finding("nonfinite", "nan_gradient", rest)] if rest else [])]
 
 
-def failed_on_numbers(recording: Recording, asked: Sequence[Asked], error: Exception) -> list[Finding]:
+def failed_on_numbers(recording: Recording, entries: Sequence[Entry], error: Exception) -> list[Finding]:
     """Findings for a forward pass in which an op refused its numbers: a NaN that was checked for, a singular matrix."""
     if not _is_about_numbers(error):
         return []
-    paths = [one.path for one in asked]
+    paths = [entry.path for entry in entries]
     for op in recording.trace.ops:
         bad = [t for t in op.outputs if hasattr(t, "numpy") and t.dtype.is_floating and not is_finite(t)]
         if bad:
@@ -50,7 +50,7 @@ def failed_on_numbers(recording: Recording, asked: Sequence[Asked], error: Excep
                     detail=f"TensorFlow stopped: {_words(error)}", **place_fields(site_of_error(error)))]  # fmt: skip
 
 
-def backward_failed_on_numbers(lineage: Lineage, asked: Sequence[Asked], error: Exception) -> list[Finding]:
+def backward_failed_on_numbers(lineage: Lineage, entries: Sequence[Entry], error: Exception) -> list[Finding]:
     """Findings for ops whose gradient function refuses the numbers of the forward pass: a singular matrix, say.
 
     TensorFlow names the op that failed on the way back (MatrixInverse); the user wrote another (MatrixDeterminant).
@@ -63,7 +63,7 @@ def backward_failed_on_numbers(lineage: Lineage, asked: Sequence[Asked], error: 
             continue
         tried.add(edge.op.order)
         refusal = refused_numbers(edge.op)
-        paths = [one.path for one in asked if edge.source in lineage.descends_from(one.keys)] if refusal else []
+        paths = [entry.path for entry in entries if edge.source in lineage.descends_from(entry.keys)] if refusal else []
         if paths:
             findings.append(Finding("nonfinite", "nan_gradient", paths, op_type=edge.op.type, op_name=edge.op.name,
                                     detail=f"On the way back TensorFlow stopped: {_words(refusal)}",
@@ -133,9 +133,9 @@ def _forward(recording: Recording, op: Op | None, bad: tf.Tensor, paths: Sequenc
                    chain=_chain(recording, op), **place_fields(op.site))  # fmt: skip
 
 
-def _backward(lineage: Lineage, group: Sequence[Edge], affected: Sequence[Asked]) -> Finding:
+def _backward(lineage: Lineage, group: Sequence[Edge], affected: Sequence[Entry]) -> Finding:
     behind = set().union(*(lineage.ancestors(edge.source) for edge in group))
-    paths = [one.path for one in affected if behind & set(one.keys)]
+    paths = [entry.path for entry in affected if behind & set(entry.keys)]
     edge = group[0]
     shown = ", ".join(_range(t) for t in edge.op.inputs if hasattr(t, "numpy") and t.dtype.is_floating)
     return Finding("nonfinite", "nan_gradient", paths, op_type=edge.op.type, op_name=edge.op.name,
@@ -158,9 +158,9 @@ def _chain(recording: Recording, op: Op) -> tuple:
         links.append(link_of(op))
 
 
-def _is_sound(one: Asked) -> bool:
+def _is_sound(entry: Entry) -> bool:
     """Whether the variable's own value is finite."""
-    return is_finite(tf.convert_to_tensor(one.variable))
+    return is_finite(tf.convert_to_tensor(entry.variable))
 
 
 def _kinds(tensor: tf.Tensor) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from ..capture.answer import Asked
+from ..capture.answer import Entry
 from ..capture.owners import handles_of
 from ..capture.recorder import Recording
 from ..capture.trace import InnerGradient, key
@@ -16,17 +16,17 @@ from ..words.finding import Finding
 from .cut import cut_findings, place_fields
 
 
-def inner_gradient_findings(recording: Recording, asked: Sequence[Asked], error: Exception) -> list[Finding]:
+def inner_gradient_findings(recording: Recording, entries: Sequence[Entry], error: Exception) -> list[Finding]:
     """Findings for a forward pass that failed on the None of an inner `tape.gradient`.
 
     Args:
       recording: the run, as far as it came.
-      asked: the variables; an error leaves none of them with a gradient.
+      entries: the variables; an error leaves none of them with a gradient.
       error: what the forward pass raised.
     """
     if "NoneType" not in str(error) and "None" not in str(error):
         return []
-    paths = [one.path for one in asked]
+    paths = [entry.path for entry in entries]
     return [finding for inner in recording.trace.unanswered for finding in _why(recording, inner, paths)]
 
 
@@ -37,7 +37,7 @@ def _why(recording: Recording, inner: InnerGradient, paths: Sequence[str]) -> li
     trace.loss = inner.target
     lineage = Lineage(trace)
     if lineage.distance_of(keys):
-        source = Asked(", ".join(paths), inner.source, keys)
+        source = Entry(", ".join(paths), inner.source, keys)
         found = cut_findings(lineage, [source])
         return [Finding(f.kind, f.cause, paths, f.op_type, f.op_name, chain=f.chain, file=f.file, line=f.line,
                         columns=f.columns, detail=_detail("a cut on the way", inner)) for f in found]  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from ..capture.answer import Asked
+from ..capture.answer import Entry
 from ..capture.owners import handles_of, trainable_of, variables_of
 from ..capture.recorder import Recording
 from ..capture.retrace import Retraced, retrace
@@ -19,7 +19,7 @@ from . import before_the_tape as outside
 from .cut import cut_findings, place_fields
 
 
-def absent_findings(recording: Recording, lineage: Lineage, absent: Sequence[Asked], asked: Sequence[Asked],
+def absent_findings(recording: Recording, lineage: Lineage, absent: Sequence[Entry], entries: Sequence[Entry],
                     forward_loss) -> list[Finding]:  # fmt: skip
     """Findings for variables without any way to the loss.
 
@@ -27,24 +27,24 @@ def absent_findings(recording: Recording, lineage: Lineage, absent: Sequence[Ask
       recording: the recorded run.
       lineage: its search.
       absent: the variables in question.
-      asked: the whole list.
+      entries: the whole list.
       forward_loss: the callable, for the names that it holds.
     """
     readers = recording.trace.readers
-    read = [one for one in absent if any(k in readers for k in one.keys)]
-    unread = [one for one in absent if one not in read]
-    others = _other_variables(recording, lineage, asked)
+    read = [entry for entry in absent if any(k in readers for k in entry.keys)]
+    unread = [entry for entry in absent if entry not in read]
+    others = _other_variables(recording, lineage, entries)
     steering, read = _steering(recording, read)
     if steering and not read and not unread:
         return steering
     absent = [*read, *unread]
-    if len(absent) == len(asked) and not others:
+    if len(absent) == len(entries) and not others:
         return _nothing_reaches(recording, lineage, read, unread, forward_loss)
     findings = list(steering)
     if read:
         findings.append(_dropped(recording, read))
     if unread:
-        findings += _unread(recording, lineage, unread, asked, others, forward_loss)
+        findings += _unread(recording, lineage, unread, entries, others, forward_loss)
     return findings
 
 
@@ -54,11 +54,11 @@ def _nothing_reaches(recording, lineage, read, unread, forward_loss) -> list[Fin
         made = outside.computed_before(recording, lineage, forward_loss)
         if made is not None:
             return [_before_the_tape(unread, made)]
-    paths = [one.path for one in (*read, *unread)]
+    paths = [entry.path for entry in (*read, *unread)]
     return [_constant(recording, paths, retrace(forward_loss))]
 
 
-def _steering(recording: Recording, read: Sequence[Asked]) -> tuple[list[Finding], list[Asked]]:
+def _steering(recording: Recording, read: Sequence[Entry]) -> tuple[list[Finding], list[Entry]]:
     """Findings for variables that only decide which way Python goes, and the variables that do not."""
     findings, left = [], list(read)
     for escape in recording.trace.escapes:
@@ -67,9 +67,9 @@ def _steering(recording: Recording, read: Sequence[Asked]) -> tuple[list[Finding
         trace = copy.copy(recording.trace)
         trace.loss = escape.tensor
         choice = Lineage(trace)
-        steering = [one for one in left if choice.distance_of(one.keys)]
+        steering = [entry for entry in left if choice.distance_of(entry.keys)]
         findings += cut_findings(choice, steering)
-        left = [one for one in left if one not in steering]
+        left = [entry for entry in left if entry not in steering]
     return findings, left
 
 
@@ -89,49 +89,49 @@ def _constant(recording: Recording, paths: Sequence[str], graph: Retraced) -> Fi
     return Finding("missing", "constant_loss", tuple(paths), detail=detail, **place_fields(site))
 
 
-def _dropped(recording: Recording, read: Sequence[Asked]) -> Finding:
-    op = next(reader for one in read for k in one.keys for reader in recording.trace.readers.get(k, ()))
+def _dropped(recording: Recording, read: Sequence[Entry]) -> Finding:
+    op = next(reader for entry in read for k in entry.keys for reader in recording.trace.readers.get(k, ()))
     return Finding(
-        "missing", "not_used", [one.path for one in read],
+        "missing", "not_used", [entry.path for entry in read],
         detail="The forward pass reads them, and drops what it computes from them before the loss.",
         **place_fields(op.site),
     )  # fmt: skip
 
 
-def _unread(recording, lineage, unread, asked, others, forward_loss) -> list[Finding]:
+def _unread(recording, lineage, unread, entries, others, forward_loss) -> list[Finding]:
     findings, left = [], []
-    stale = len(unread) == len(asked) and others
-    for one in unread:
-        twin = _twin(one, others)
-        (findings if stale or twin is not None else left).append(one)
+    stale = len(unread) == len(entries) and others
+    for entry in unread:
+        twin = _twin(entry, others)
+        (findings if stale or twin is not None else left).append(entry)
     replaced, findings = findings, []
     if replaced:
         findings.append(_replaced(replaced, others))
     orphans = _orphaned_layers(recording, left)
     if orphans:
-        findings.append(Finding("missing", "variable_replaced", [one.path for one in orphans],
+        findings.append(Finding("missing", "variable_replaced", [entry.path for entry in orphans],
                                 detail="Their layer was an attribute that another layer was assigned to later; Keras "
                                 "goes on listing the first one, and the forward pass calls the second."))  # fmt: skip
-    left = [one for one in left if one not in orphans]
+    left = [entry for entry in left if entry not in orphans]
     made = outside.computed_before(recording, lineage, forward_loss, certain=True) if left else None
     if made is not None:
         return [*findings, _before_the_tape(left, made)]
     if left:
-        findings.append(Finding("missing", "not_used", [one.path for one in left],
+        findings.append(Finding("missing", "not_used", [entry.path for entry in left],
                                 detail="The forward pass never reads them."))  # fmt: skip
     return findings
 
 
-def _before_the_tape(unread: Sequence[Asked], made: outside.Outside) -> Finding:
-    return Finding("missing", "outside_tape", [one.path for one in unread], detail=made.words,
+def _before_the_tape(unread: Sequence[Entry], made: outside.Outside) -> Finding:
+    return Finding("missing", "outside_tape", [entry.path for entry in unread], detail=made.words,
                    **place_fields(made.site))  # fmt: skip
 
 
-def _replaced(replaced: Sequence[Asked], others: Sequence) -> Finding:
-    ours = _roots(one.path for one in replaced)
+def _replaced(replaced: Sequence[Entry], others: Sequence) -> Finding:
+    ours = _roots(entry.path for entry in replaced)
     theirs = _roots(path_of(variable) for variable in others)
     return Finding(
-        "missing", "variable_replaced", [one.path for one in replaced],
+        "missing", "variable_replaced", [entry.path for entry in replaced],
         detail=f"The list holds variables of {ours}; the forward pass reads those of {theirs}, which are not in it.",
     )  # fmt: skip
 
@@ -142,9 +142,9 @@ def _roots(paths) -> str:
     return shown + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
-def _other_variables(recording: Recording, lineage: Lineage, asked: Sequence[Asked]) -> list:
+def _other_variables(recording: Recording, lineage: Lineage, entries: Sequence[Entry]) -> list:
     """Trainable variables that the loss is connected to, and that were not asked about."""
-    ours = {k for one in asked for k in one.keys}
+    ours = {k for entry in entries for k in entry.keys}
     found = []
     for variable in recording.tape.watched_variables():
         keys = handles_of(variable)
@@ -165,16 +165,16 @@ def keras_variable(recording: Recording, variable: tf.Variable):
     return variable
 
 
-def _twin(one: Asked, others: Sequence):
+def _twin(entry: Entry, others: Sequence):
     """A variable of the same last name and shape that is read in this one's place."""
-    if one.is_tensor:
+    if entry.is_tensor:
         return None
-    name = one.path.rpartition("/")[2]
-    alike = [v for v in others if path_of(v).rpartition("/")[2] == name and v.shape == one.variable.shape]
+    name = entry.path.rpartition("/")[2]
+    alike = [v for v in others if path_of(v).rpartition("/")[2] == name and v.shape == entry.variable.shape]
     return alike[0] if alike else None
 
 
-def _orphaned_layers(recording: Recording, unread: Sequence[Asked]) -> list[Asked]:
+def _orphaned_layers(recording: Recording, unread: Sequence[Entry]) -> list[Entry]:
     """Variables of layers that a model lists although none of its attributes holds them any more."""
     models = {id(h): h for read in recording.reads for h in read.holders if isinstance(h, keras.Model)}
     orphans = []
@@ -187,7 +187,7 @@ def _orphaned_layers(recording: Recording, unread: Sequence[Asked]) -> list[Aske
         for layer in model.layers:
             if id(layer) not in held:
                 keys = {k for variable in trainable_of(layer) for k in handles_of(variable)}
-                orphans += [one for one in unread if keys & set(one.keys) and one not in orphans]
+                orphans += [entry for entry in unread if keys & set(entry.keys) and entry not in orphans]
     return orphans
 
 

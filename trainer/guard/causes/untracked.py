@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from ..capture.answer import Asked
+from ..capture.answer import Entry
 from ..capture.owners import Read, handles_of, trainable_of, variables_of
 from ..capture.recorder import Recording
 from ..search.lineage import Lineage
@@ -22,15 +22,15 @@ from .cut import place_fields
 from .unreached import keras_variable
 
 
-def may_be_stray(watched: Sequence[tf.Variable], asked: Sequence[Asked]) -> bool:
+def may_be_stray(watched: Sequence[tf.Variable], entries: Sequence[Entry]) -> bool:
     """Whether the tape saw trainable variables outside of the list, which is worth a second look."""
-    ours = {k for one in asked for k in one.keys}
+    ours = {k for entry in entries for k in entry.keys}
     return any(not ours & set(handles_of(variable)) for variable in watched)
 
 
-def untracked_findings(recording: Recording, lineage: Lineage, asked: Sequence[Asked]) -> list[Finding]:
+def untracked_findings(recording: Recording, lineage: Lineage, entries: Sequence[Entry]) -> list[Finding]:
     """A finding for each line that reads forgotten variables that the loss could train."""
-    ours = {k for one in asked for k in one.keys}
+    ours = {k for entry in entries for k in entry.keys}
     by_line: dict[tuple, list[tuple]] = collections.defaultdict(list)
     for variable in recording.tape.watched_variables():
         keys = set(handles_of(variable))

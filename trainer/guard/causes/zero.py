@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from ..capture.answer import Asked, dense, is_zero
+from ..capture.answer import Entry, dense, is_zero
 from ..capture.graphs import BRANCHES
 from ..capture.recorder import Recording
 from ..capture.trace import Op
@@ -30,8 +30,8 @@ _PRODUCTS = ("Mul", "MulNoNan", "MatMul", "BatchMatMulV2", "BatchMatMulV3", "Ein
              "RealDiv", "DivNoNan")  # fmt: skip  - for the words of the report alone
 
 
-def zero_findings(recording: Recording, lineage: Lineage, zeros: Sequence[Asked],
-                  learning: Sequence[Asked]) -> list[Finding]:  # fmt: skip
+def zero_findings(recording: Recording, lineage: Lineage, zeros: Sequence[Entry],
+                  learning: Sequence[Entry]) -> list[Finding]:  # fmt: skip
     """Findings for variables whose gradient is all zero.
 
     Args:
@@ -51,7 +51,7 @@ def zero_findings(recording: Recording, lineage: Lineage, zeros: Sequence[Asked]
     return findings
 
 
-def idle_findings(lineage: Lineage, idle: Sequence[Asked]) -> list[Finding]:
+def idle_findings(lineage: Lineage, idle: Sequence[Entry]) -> list[Finding]:
     """Findings for variables of branches that were not taken, where a graph answers zeros and eager mode None.
 
     Args:
@@ -72,7 +72,7 @@ def idle_findings(lineage: Lineage, idle: Sequence[Asked]) -> list[Finding]:
                     **place_fields(branch.site)) for branch, paths in by_branch.values()]  # fmt: skip
 
 
-def _peeled(recording, lineage: Lineage, zeros: Sequence[Asked], learning: Sequence[Asked]) -> list[Finding]:
+def _peeled(recording, lineage: Lineage, zeros: Sequence[Entry], learning: Sequence[Entry]) -> list[Finding]:
     tensors = tensors_of(lineage)
     loss = [part for part in tf.nest.flatten(recording.loss) if tf.is_tensor(part)]
     found: list[Blocked] = []
@@ -102,7 +102,7 @@ class Blocked:
     """
 
     edge: Edge
-    behind: tuple[Asked, ...]
+    behind: tuple[Entry, ...]
     arriving: tf.Tensor | None
     fault: Edge
 
@@ -111,7 +111,7 @@ class Blocked:
         return [one.path for one in self.behind]
 
 
-def _blocked(recording, lineage: Lineage, tensors, targets, seeds, left: Sequence[Asked]) -> list[Blocked]:
+def _blocked(recording, lineage: Lineage, tensors, targets, seeds, left: Sequence[Entry]) -> list[Blocked]:
     gradients = slopes(recording, tensors, targets, seeds)
     alive = nonzero_keys(gradients)
     left = [one for one in left if not _reached(recording, one, alive)]
@@ -148,29 +148,29 @@ def _behind(tensors: dict[int, tf.Tensor], blocked: Sequence[Blocked]) -> list[t
     """Where the search goes on: at each blocked input by itself, or at all at once where there are many."""
     if len(blocked) > _MOST_SINGLE:
         targets = list({one.edge.source: tensors[one.edge.source] for one in blocked}.values())
-        left = list({id(asked): asked for one in blocked for asked in one.behind}.values())
+        left = list({id(entries): entries for one in blocked for entries in one.behind}.values())
         return [(targets, [varied(target) for target in targets], left)]
     return [([tensors[one.edge.source]], [varied(tensors[one.edge.source])], one.behind) for one in blocked]
 
 
-def _reached(recording: Recording, one: Asked, alive: set[int]) -> bool:
+def _reached(recording: Recording, one: Entry, alive: set[int]) -> bool:
     if one.is_tensor:
         return bool(set(one.keys) & alive)
     reads = [op for k in one.keys for op in recording.trace.readers.get(k, ())]
     return any(result in alive for op in reads for result in op.results)
 
 
-def _upstream(lineage: Lineage, edge: Edge, left: Sequence[Asked]) -> list[Asked]:
+def _upstream(lineage: Lineage, edge: Edge, left: Sequence[Entry]) -> list[Entry]:
     behind = lineage.ancestors(edge.source)
     return [one for one in left if behind & set(one.keys)]
 
 
-def _held_back(lineage: Lineage, found: Sequence[Blocked], learning: Sequence[Asked]) -> set[str]:
+def _held_back(lineage: Lineage, found: Sequence[Blocked], learning: Sequence[Entry]) -> set[str]:
     """Variables that something other than a learning variable's first value keeps at zero."""
     return {path for one in found if not _starts_at_zero(lineage, one.fault, learning) for path in one.paths}
 
 
-def _starts_at_zero(lineage: Lineage, edge: Edge, learning: Sequence[Asked]) -> bool:
+def _starts_at_zero(lineage: Lineage, edge: Edge, learning: Sequence[Entry]) -> bool:
     """Whether the op multiplies by a variable that is zero now and has a gradient of its own."""
     factors = {s for s, t in zip(edge.op.sources, edge.op.inputs, strict=True)
                if s != edge.source and hasattr(t, "numpy") and t.dtype.is_floating and is_zero(t)}  # fmt: skip
@@ -179,7 +179,7 @@ def _starts_at_zero(lineage: Lineage, edge: Edge, learning: Sequence[Asked]) -> 
     )
 
 
-def _findings(recording, lineage, found: Sequence[Blocked], zeros: Sequence[Asked], passing: set[str]) -> list[Finding]:
+def _findings(recording, lineage, found: Sequence[Blocked], zeros: Sequence[Entry], passing: set[str]) -> list[Finding]:
     findings, known = [], {path for one in found for path in one.paths}
     by_fault: dict[int, list[Blocked]] = collections.defaultdict(list)
     for one in found:

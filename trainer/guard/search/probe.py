@@ -93,7 +93,7 @@ def _ask(op: Op) -> tuple[Kinds, bool]:
 def _refuses(op: Op, function) -> bool:
     """Whether the gradient function raises on real numbers as well, as the tape would call it."""
     if op.operation is not None:
-        return False  # without numbers nobody can tell; a None of the tape's own would have shown
+        return False  # without numbers nobody knows; a None of the tape's own would have shown
     error = _error_on_numbers(op, function)
     if error is not None:
         op.refusal = f"{type(error).__name__}: {error}"

@@ -1,7 +1,8 @@
 """Constants that Python computed from tensors: which of the constants of a forward pass are such?
 
-Nothing in a constant tells. So the forward pass is run once more with every value that Python reads nudged a little:
-the constants that move with it came from there, and all others (labels, weights of terms, a learning rate) did not.
+A constant does not show where it came from. So the forward pass is run once more with every value that Python reads
+nudged a little: the constants that move with it came from there, and all others (labels, weights of terms, a learning
+rate) did not.
 """
 
 from __future__ import annotations
@@ -11,21 +12,21 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from ..capture.answer import Asked
+from ..capture.answer import Entry
 from ..capture.recorder import Recording, record_run
 from ..capture.state import preserved
 from ..capture.trace import Trace, key
 from .lineage import FLOAT_LOSS, Lineage
 
 
-def lineage_with_python(recording: Recording, forward_loss: Callable, asked: Sequence[Asked]) -> Lineage:
+def lineage_with_python(recording: Recording, forward_loss: Callable, entries: Sequence[Entry]) -> Lineage:
     """The lineage of a recorded run, with the ways through Python that really lead somewhere.
 
     Only where some variable has no other way to the loss does it matter, and is the forward pass run again.
     """
     lineage = Lineage(recording.trace)
-    lost = [one for one in asked if lineage.distance_of(one.keys) is None]
-    if not recording.trace.escapes or not (lost or not asked):
+    lost = [one for one in entries if lineage.distance_of(one.keys) is None]
+    if not recording.trace.escapes or not (lost or not entries):
         return lineage
     wider = Lineage(recording.trace, reentries=_loose(recording.trace))
     if all(wider.distance_of(one.keys) is None for one in lost):

@@ -15,7 +15,7 @@ from typing import Any
 
 KINDS = ("missing", "untracked", "zero", "nonfinite")
 CAUSES = (
-    "stop_gradient",  # tf.stop_gradient, or a tape told to stop recording
+    "stop_gradient",  # tf.stop_gradient, or a tape whose recording was stopped
     "non_differentiable_op",  # an op for which TensorFlow has no gradient
     "integer_cast",  # a cast to integers or booleans
     "left_tensorflow",  # NumPy, .numpy(), float(), tf.py_function

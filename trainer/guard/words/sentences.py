@@ -56,7 +56,7 @@ def explain_cause(finding) -> str:
     if finding.cause == "left_tensorflow" and op in _SPOKEN:
         return f"{_SPOKEN[op]} ({op}) leaves TensorFlow, and no gradient can follow it"
     if finding.cause == "stop_gradient" and op != "StopGradient":
-        return "The tape was told not to record this" if op is None else f"The gradient is stopped ({op})"
+        return "The tape was not recording here" if op is None else f"The gradient is stopped ({op})"
     if finding.cause == "stateful_assign" and op:
         return f"{op} puts the value into a table or a queue, and no gradient passes through that"
     if finding.cause == "not_trainable" and not finding.variables:

@@ -206,7 +206,7 @@ def _chain(finding: Finding) -> str:
         half = MOST_LINKS // 2
         links = [*links[:half], f"… {len(links) - MOST_LINKS} more …", *links[-half:]]
     shown, previous = [], None
-    for link in links:  # the place is told once for all the ops of one line
+    for link in links:  # the place is written once for all the ops of one line
         place = link[link.find("(") :] if "(" in link else None
         shown.append(link[: link.find("(")].rstrip() if place and place == previous else link)
         previous = place or previous
