@@ -17,6 +17,7 @@ _HOMES = {
     "explain": "explanation",
     "check": "explanation",
     "check_traced": "traced_step",
+    "reads": "capture.recorder",
     "explain_exception": "causes.error",
     "Finding": "words.finding",
     "Link": "words.finding",

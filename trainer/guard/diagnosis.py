@@ -131,6 +131,9 @@ def missing_findings(recording, lineage: Lineage, missing: Sequence[Entry], entr
             cut.append(entry)
         else:
             unwatched.append(entry)
+    if absent:
+        by_shape, absent = _by_shape_alone(recording, absent)
+        findings += by_shape
     if frozen:
         findings.append(Finding("missing", "not_trainable", [entry.path for entry in frozen],
                                 detail="They were made with trainable=False, so no tape watches them."))  # fmt: skip
@@ -140,6 +143,13 @@ def missing_findings(recording, lineage: Lineage, missing: Sequence[Entry], entr
     if unwatched:
         findings.append(Finding("missing", "outside_tape", [entry.path for entry in unwatched], detail=_UNWATCHED))
     return findings
+
+
+def _by_shape_alone(recording: Recording, absent: Sequence[Entry]) -> tuple[list[Finding], list[Entry]]:
+    """Findings for variables of which the loss reads a shape, a size or a count and nothing else, and the others."""
+    wide = Lineage(recording.trace, shapes=True)
+    found = [entry for entry in absent if wide.distance_of(entry.keys)]
+    return cut_findings(wide, found), [entry for entry in absent if entry not in found]
 
 
 _UNWATCHED = (

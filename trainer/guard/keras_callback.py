@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from .capture.recorder import reads
 from .causes.error import explain_exception
 from .causes.removed_function import moved_names
 from .explanation import enforce, wanted
@@ -100,7 +101,7 @@ def _explain_specs(model: keras.Model, x: Any, y: Any, sample_weight: Any) -> Re
 
     @tf.function(autograph=False)
     def scratch(*data):
-        with tf.GradientTape() as tape:
+        with reads() as seen, tf.GradientTape() as tape:
             loss = forward_loss(*data)
         try:
             gradients = tape.gradient(loss, variables)
@@ -110,7 +111,7 @@ def _explain_specs(model: keras.Model, x: Any, y: Any, sample_weight: Any) -> Re
                 raise
             reports.append(report)
         else:
-            reports.append(_traced_report(loss, variables, gradients, tape.watched_variables()))
+            reports.append(_traced_report(loss, variables, gradients, tape.watched_variables(), seen))
         return loss
 
     specs = tf.nest.map_structure(_spec, (x, y, sample_weight))
@@ -125,10 +126,10 @@ def _explain_specs(model: keras.Model, x: Any, y: Any, sample_weight: Any) -> Re
     return reports[0]
 
 
-def _traced_report(loss, variables, gradients, watched) -> Report:
+def _traced_report(loss, variables, gradients, watched, seen) -> Report:
     """The findings of `check_traced`, as a report that is not raised."""
     try:
-        return check_traced(loss, variables, gradients, watched=watched)
+        return check_traced(loss, variables, gradients, watched=watched, reads=seen)
     except MissingGradientError as error:
         return error.report
 

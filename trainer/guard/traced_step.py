@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable, Iterable, Sequence
 
 import tensorflow as tf
 
 from .capture import graphs
 from .capture.answer import Entry, entries_of
-from .capture.owners import handles_of, trainable_at_heart
+from .capture.owners import Read, handles_of, trainable_at_heart
 from .capture.private import inner_variable
 from .capture.trace import Op, Trace
 from .causes.cut import cut_findings, integer_finding, place_fields
-from .causes.untracked import may_be_stray
+from .causes.untracked import is_stray, may_be_stray
 from .explanation import enforce, named, wanted
 from .search.lineage import Lineage
 from .search.probe import Kind, probe
@@ -31,6 +32,7 @@ def check_traced(
     missing: str = "error",
     warn: Callable[[Report], None] = Report.print,
     allow_form: str = "check_traced(…, allow=[{!r}])",
+    reads: Sequence[Read] | None = None,
 ) -> Report:
     """Checks a step under trace, after `tape.gradient`, in a replica of a strategy as well as outside of one.
 
@@ -44,6 +46,9 @@ def check_traced(
       warn: what is done with a report that does not end the run; each trace calls it. Prints to standard error.
       allow_form: how the report writes what to allow, where another program asks (`"--allow='{}'"`).
 
+      reads: what `reads()` saw of the forward pass. Without it a variable that is in no list counts as forgotten only
+        where no layer and no module knows it, and a layer's call reads it.
+
     Returns:
       The report, without what is allowed. A zero or NaN that only the numbers show is not in it: no number exists yet.
 
@@ -53,7 +58,7 @@ def check_traced(
     if not wanted(missing):
         return Report()
     entries = entries_of(variables)
-    report = named(_report(loss, entries, list(gradients), tuple(watched)), entries, allow_form)
+    report = named(_report(loss, entries, list(gradients), tuple(watched), reads), entries, allow_form)
     return enforce(report, allow, missing, warn)
 
 
@@ -90,7 +95,8 @@ def lineage_findings(trace: Trace, entries: Sequence[Entry], lacking: Sequence[E
     return findings
 
 
-def _report(loss, entries: Sequence[Entry], gradients: Sequence, watched: Sequence[tf.Variable]) -> Report:
+def _report(loss, entries: Sequence[Entry], gradients: Sequence, watched: Sequence[tf.Variable],
+            reads: Sequence[Read] | None) -> Report:  # fmt: skip
     lacking = [entry for entry, gradient in zip(entries, gradients, strict=True) if gradient is None]
     graph = getattr(loss, "graph", None) if not hasattr(loss, "numpy") else None
     if graph is None:
@@ -103,7 +109,7 @@ def _report(loss, entries: Sequence[Entry], gradients: Sequence, watched: Sequen
     strict = Lineage(trace, zeros_cost=True)
     held = [entry for entry in entries if entry not in lacking and (strict.distance_of(entry.keys) or 0) > 0]
     findings += _zeros(strict, held)
-    findings += _untracked(strict, entries, watched)
+    findings += _untracked(strict, entries, watched, reads)
     return Report(tuple(findings), len(entries))
 
 
@@ -142,24 +148,40 @@ def _zeros(lineage: Lineage, held: Sequence[Entry]) -> list[Finding]:
     return cut_findings(lineage, held, kind="zero")
 
 
-def _untracked(lineage: Lineage, entries: Sequence[Entry], watched: Sequence[tf.Variable]) -> list[Finding]:
+def _untracked(lineage: Lineage, entries: Sequence[Entry], watched: Sequence[tf.Variable],
+               reads: Sequence[Read] | None) -> list[Finding]:  # fmt: skip
     ours = {k for entry in entries for k in entry.keys}
-    strays = [v for v in watched if not ours & set(handles_of(v)) and lineage.distance_of(handles_of(v)) == 0]
-    if not strays:
-        return []
-    frozen = _frozen_by_keras()
-    findings = []
-    for variable in strays:
+    others = [v for v in watched if not ours & set(handles_of(v)) and lineage.distance_of(handles_of(v)) == 0]
+    known = _known_to_keras() if others else {}
+    by_line: dict[tuple, tuple[list[str], Op | None]] = {}
+    for variable in others:
         keys = set(handles_of(variable))
-        if not keys & frozen.keys() or frozen[next(iter(keys & frozen.keys()))].trainable:
-            named = next((frozen[k] for k in keys if k in frozen), variable)
-            op = next((op for k in keys for op in lineage.trace.readers.get(k, ())), None)
-            findings.append(Finding("untracked", "untracked_variable", [path_of(named)],
-                                    **place_fields(op and op.site)))  # fmt: skip
-    return findings
+        named = next((known[k] for k in keys if k in known), variable)
+        op = next((op for k in keys for op in lineage.trace.readers.get(k, ())), None)
+        if reads is None:
+            stray = not keys & known.keys() and op is not None and _inside_a_layer(op.operation)
+        else:
+            stray = is_stray(keys, _reading(lineage.trace, keys, reads), ours, ("",))
+        if stray and getattr(named, "trainable", True):
+            site = op and op.site
+            by_line.setdefault((site and site.file, site and site.line), ([], op))[0].append(path_of(named))
+    return [Finding("untracked", "untracked_variable", paths, **place_fields(op and op.site))
+            for paths, op in by_line.values()]  # fmt: skip
 
 
-def _frozen_by_keras() -> dict[int, object]:
+def _reading(trace: Trace, keys: set[int], reads: Sequence[Read]) -> list[Read]:
+    """The reads of a variable: in the graph an op's input is what stands for the variable inside of it."""
+    return [read for read in reads if keys & {trace.root(handle) for handle in read.handles}]
+
+
+def _inside_a_layer(operation: tf.Operation | None) -> bool:
+    """Whether some Keras layer's call ran an op, by the op's traceback."""
+    layers = os.path.join("keras", "src", "layers", "layer.py")
+    frames = operation.traceback or () if operation is not None else ()
+    return any(name == "__call__" and file.endswith(layers) for file, _, name, *_ in frames)
+
+
+def _known_to_keras() -> dict[int, object]:
     """All Keras variables of the process by handle. A TensorFlow variable does not know the Keras one around it."""
     import keras
 

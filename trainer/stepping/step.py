@@ -52,7 +52,7 @@ def make_train_steps(
 
     def share_of_loss(images, labels, all_reduce):
         """One micro-batch of one replica: the loss, and its share of the global one, scaled against underflow."""
-        with tf.GradientTape() as tape, wide_variables(tape, together) as stand_ins:
+        with guard.reads() as reads, tf.GradientTape() as tape, wide_variables(tape, together) as stand_ins:
             outputs = model(images, training=True)
             value = objective(labels, outputs, all_reduce)
             loss = tf.add_n([value.total, *model.losses]) if model.losses else value.total
@@ -62,7 +62,7 @@ def make_train_steps(
         gradients = stand_ins.gradients(share, variables)
         if config.guard.missing != "off":
             guard.check_traced(
-                loss, variables, gradients, watched=tape.watched_variables(),
+                loss, variables, gradients, watched=tape.watched_variables(), reads=reads,
                 allow=config.guard.allow, missing=config.guard.missing, warn=warn,
                 allow_form="--config.guard.allow='{}'",
             )  # fmt: skip

@@ -85,19 +85,20 @@ def watching(seen: Seen, nudge: Nudge | None = None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def script_functions(called: Callable[[str, tuple, tuple], None], entered: Callable) -> Iterator[None]:
+def script_functions(mark: Callable, called: Callable, entered: Callable) -> Iterator[None]:
     """Reports `tf.numpy_function` (an op in a graph, a plain call when eager) and what runs in `tf.py_function`."""
     as_numpy, run_eagerly = script_ops.py_func_common, EagerFunc.__call__
 
     def common(func, inp, *args, **kwargs):
-        inputs = [tf.convert_to_tensor(part) for part in inp]
+        inputs, since = [tf.convert_to_tensor(part) for part in inp], mark()
         outputs = as_numpy(func, inputs, *args, **kwargs)
-        called("PyFunc", tuple(inputs), tuple(t for t in tf.nest.flatten(outputs) if tf.is_tensor(t)))
+        called("PyFunc", tuple(inputs), tuple(t for t in tf.nest.flatten(outputs) if tf.is_tensor(t)), since)
         return outputs
 
     def call(self, device, token, args):
+        since = mark()
         outputs = run_eagerly(self, device, token, args)
-        entered(tuple(args), tuple(t for t in tf.nest.flatten(outputs) if tf.is_tensor(t)))
+        entered(tuple(args), tuple(t for t in tf.nest.flatten(outputs) if tf.is_tensor(t)), since)
         return outputs
 
     with replaced(script_ops, "py_func_common", common), replaced(EagerFunc, "__call__", call):

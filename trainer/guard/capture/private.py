@@ -13,15 +13,18 @@ import tensorflow as tf
 # Imported as modules where the recorder puts a function of its own in the place of one of theirs for a while: no public
 # hook reports ops as they run, the calls of a custom gradient, of a function or of a Python function.
 from tensorflow.python import pywrap_tfe
+from tensorflow.python.data.ops.iterator_ops import OwnedIterator  # iter(dataset); tf.data.Iterator is its base
 from tensorflow.python.eager import backprop, context, record
 from tensorflow.python.eager.polymorphic_function import atomic_function
 from tensorflow.python.framework import func_graph, op_callbacks, ops
-from tensorflow.python.ops import resource_variable_ops, script_ops
+from tensorflow.python.ops import array_ops, resource_variable_ops, script_ops
 
 __all__ = [
-    "AtomicFunction", "BaseVariable", "EagerFunc", "EagerTensor", "FuncGraph", "clear_kernel_cache", "function_graph",
-    "generator", "has_own_gradient", "inner_variable", "op_callbacks", "pywrap_tfe", "record", "registered_gradient",
-    "scratch_graph", "script_ops", "stand_in", "tape_is_stopped", "tensor_id",
+    "AtomicFunction", "BaseVariable", "EagerFunc", "EagerTensor", "FuncGraph", "OwnedIterator", "array_ops",
+    "clear_kernel_cache",
+    "dataset_functions", "function_graph", "generator", "has_own_gradient", "inner_variable", "op_callbacks",
+    "pywrap_tfe", "record", "registered_gradient", "scratch_graph", "script_ops", "stand_in", "tape_is_stopped",
+    "tensor_id",
 ]  # fmt: skip
 
 FuncGraph = func_graph.FuncGraph  # a graph that can be filled without a tf.function around it
@@ -74,6 +77,11 @@ def function_graph(graph: tf.Graph, name: str) -> tf.Graph | None:
     """The graph of a function called in `graph`; no public way leads from a call to what it calls."""
     function = graph._functions.get(name)
     return getattr(function, "graph", None)
+
+
+def dataset_functions(dataset: tf.data.Dataset) -> list:
+    """The traced functions that a data set calls for its elements."""
+    return [wrapper.function for wrapper in dataset._functions()]
 
 
 def inner_variable(variable: Any) -> Any:

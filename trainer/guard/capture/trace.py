@@ -36,6 +36,8 @@ class Op:
       backward: the backward function of a custom gradient in eager mode.
       opaque: nothing is known of its inside: a way out of TensorFlow, which carries no gradient.
       opened: its inside is a part of the trace, linked to its inputs and outputs, and it has no edges of its own.
+      hidden: what it reads apart from its inputs and cuts off: (key, op to blame), of a Python function, a data set.
+      differentiating: whether it ran inside of `tape.gradient`, as a part of a derivative that the loss is made of.
       state: keys of what it reads apart from its inputs: what an earlier assign left behind.
       shift: tells apart the calls of one function; a part of the keys of its tensors.
       caller: the call, loop or branch that it is inside of.
@@ -54,6 +56,8 @@ class Op:
     label: str | None = None
     opaque: bool = False
     opened: bool = False
+    hidden: tuple[tuple[int, Op], ...] = ()
+    differentiating: bool = False
     state: tuple[int, ...] = ()
     order: int = 0
     shift: int = 0
@@ -137,7 +141,8 @@ class Trace:
         self.writes: dict[int, Op] = {}  # key of a state -> the op that wrote it
         self.escapes: list[Escape] = []
         self.unanswered: list[InnerGradient] = []
-        self.began = 0  # tensors with a smaller key are older than this forward pass
+        self.began = 0  # tensors with a smaller key are older than the first run of all
+        self.started = 0  # tensors with a smaller key are older than this run
         self.loss: Any = None
         self.calls = 0
         self.kept: list[Any] = []  # graphs whose tensors are named above

@@ -13,7 +13,7 @@ from ..capture.trace import Op, differentiable
 from ..search.lineage import Edge, Lineage, Way
 from ..words.finding import Finding, Link
 
-_LEAVING = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
+_LEAVING = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc", "MapDataset", "ParallelMapDatasetV2"})
 
 
 def cut_findings(lineage: Lineage, affected: Iterable[Entry], kind: str = "missing") -> list[Finding]:

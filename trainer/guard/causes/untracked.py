@@ -37,7 +37,11 @@ def untracked_findings(recording: Recording, lineage: Lineage, entries: Sequence
         if ours & keys or lineage.distance_of(keys) != 0:
             continue
         reads = [read for read in recording.reads if keys & set(read.handles)]
-        if reads and _is_stray(recording, keys, reads, ours):
+        if min(keys) > recording.trace.began:  # made anew by each forward pass
+            stray = not _holds_a_result(recording, keys)
+        else:
+            stray = is_stray(keys, reads, ours, recording.scopes)
+        if reads and stray:
             named = keras_variable(recording, variable)
             if getattr(named, "trainable", True):
                 site = reads[0].op.site
@@ -45,10 +49,19 @@ def untracked_findings(recording: Recording, lineage: Lineage, entries: Sequence
     return [_finding([named for named, _ in group], group[0][1]) for group in by_line.values()]
 
 
-def _is_stray(recording: Recording, keys: set[int], reads: Sequence[Read], ours: set[int]) -> bool:
-    if min(keys) > recording.trace.began:
-        return not _holds_a_result(recording, keys)  # made anew by each forward pass
+def is_stray(keys: set[int], reads: Sequence[Read], ours: set[int], scopes: Sequence[str] = ()) -> bool:
+    """Whether a variable was forgotten: nobody who computes with it, and is trained, can list it.
+
+    Args:
+      keys: of the variable.
+      reads: the ops that read it, and who ran them.
+      ours: the keys of the variables that are trained.
+      scopes: the functions around the one that computes the loss: what lies in their closures can be listed there.
+    """
     if not ours:
+        return True
+    listed = any(keys & set(handles_of(v)) for read in reads for holder in read.holders for v in variables_of(holder))
+    if not listed and any(factory not in scopes for read in reads for factory in read.factories):
         return True
     holders = {id(holder): holder for read in reads for holder in read.holders}.values()
     for holder in holders:

@@ -32,6 +32,7 @@ class Way(enum.Enum):
     ASSIGN = "assign"  # written into a variable, and read back
     UNRECORDED = "unrecorded"  # computed while tapes were stopped
     PYTHON = "python"  # read by Python or NumPy, and brought back as a constant
+    SHAPE = "shape"  # nothing but its shape or its size is read
     STEERS = "steers"  # decides which branch runs, or how often a loop turns
 
 
@@ -61,17 +62,21 @@ class Edge:
 class Lineage:
     """All ancestors of the loss, and how many cuts lie between each of them and it."""
 
-    def __init__(self, trace: Trace, *, zeros_cost: bool = False, reentries: Iterable[int] = ()):
+    def __init__(
+        self, trace: Trace, *, zeros_cost: bool = False, reentries: Iterable[int] = (), shapes: bool = False
+    ):  # fmt: skip
         """Searches a trace.
 
         Args:
           trace: the forward pass; `trace.loss` is a tensor, a structure of tensors, or a number made by Python.
           zeros_cost: count edges whose gradient is zero by construction as cuts.
           reentries: keys of constants that Python may have computed from tensors that it read.
+          shapes: follow what reads only the shape of a tensor, too; a cut, and the last resort of an explanation.
         """
         self.trace = trace
+        self._handles = {known for known in trace.readers if known not in trace.links}
         self._charged = {Way.ZERO} if zeros_cost else set()
-        self._reentries = frozenset(reentries)
+        self._reentries, self._shapes = frozenset(reentries), shapes
         self.distance: dict[int, int] = {}
         self.leaving: dict[int, list[Edge]] = collections.defaultdict(list)
         self._order: list[int] = []
@@ -172,14 +177,21 @@ class Lineage:
         if target in trace.writes:
             op = trace.writes[target]
             for source, tensor in zip(op.sources, op.inputs, strict=True):
-                if differentiable(tensor) and tensor.dtype.name != "resource":
+                if tensor.dtype != tf.resource:
                     yield self._edge(source, target, Way.ASSIGN, op)
             yield from (self._edge(state, target, Way.PASS, op) for state in op.state)
         op = trace.producers.get(target)
+        if op is not None:
+            yield from (self._edge(known, target, Way.CUT, blamed) for known, blamed in op.hidden)
+        if op is not None and not op.reads_values and self._shapes and not op.differentiating:
+            yield from (self._edge(source, target, Way.SHAPE, op) for source in op.sources)
         if op is not None and op.reads_values and not op.opened:
             kinds, output = probe(op), op.results.index(target)
             for source, row in zip(op.sources, kinds, strict=True):
                 way = _BY_KIND[row[output]]
+                if source in self._handles and op.caller is not None and op.caller.type == "EagerPyFunc":
+                    yield self._edge(source, target, Way.CUT, op.caller)
+                    continue
                 yield self._edge(source, target, Way.UNRECORDED if way in _FREE and not op.recorded else way, op)
             yield from (self._edge(state, target, Way.PASS, op) for state in op.state)
         if target in self._reentries or target == FLOAT_LOSS:

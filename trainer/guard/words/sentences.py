@@ -8,6 +8,7 @@ _SPOKEN = {
     **dict.fromkeys(op_advice.COMPARISONS + op_advice.EQUALITIES, "A comparison"),
     **dict.fromkeys(op_advice.LOGIC, "A logical operation"),
     **dict.fromkeys(("PyFunc", "PyFuncStateless", "EagerPyFunc"), "A Python function"),
+    **dict.fromkeys(("MapDataset", "ParallelMapDatasetV2"), "Dataset.map"),
     "ArgMax": "The index of the largest value",
     "ArgMin": "The index of the smallest value",
     "TopKV2": "The index of top_k",
@@ -53,6 +54,8 @@ def explain_cause(finding) -> str:
         return f"The gradient becomes exactly zero at {op}" if op else "The gradient is exactly zero"
     if finding.cause == "nan_gradient":
         return f"NaN or infinity first appears at {op}" if op else "The gradient is NaN or infinite"
+    if finding.cause == "left_tensorflow" and _SPOKEN.get(op) == "Dataset.map":
+        return f"Dataset.map ({op}) runs in the input pipeline, where no tape looks"
     if finding.cause == "left_tensorflow" and op in _SPOKEN:
         return f"{_SPOKEN[op]} ({op}) leaves TensorFlow, and no gradient can follow it"
     if finding.cause == "stop_gradient" and op != "StopGradient":
