@@ -65,6 +65,19 @@ def _of(package):
     return [path for path in _SHIPPED if _module(path) == package or _module(path).startswith(package + ".")]
 
 
+@pytest.mark.parametrize("package", ["trainer.guard"])
+def test_a_folder_that_can_be_lifted_out_imports_itself_relatively(package):
+    absolute = [
+        (path, node.lineno)
+        for path in _of(package)
+        for node in ast.walk(_tree(path))
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        and not getattr(node, "level", 0)
+        and any(name.partition(".")[0] in _PACKAGES for name in _imported(node, path))
+    ]
+    assert not absolute
+
+
 @pytest.mark.parametrize(
     ("package", "allowed"),
     [

@@ -184,7 +184,9 @@ def check_gradients(run) -> Section:
     """The guard on a real batch: every trainable variable has a gradient that is finite and not all zero."""
     batch = next(iter(training_batches(run.data.train, run.config, start_step=0, steps=1)))
     variables = run.state.trainable
-    report = guard.explain(run.forward_loss(batch), variables).allowing(run.config.guard.allow)
+    report = guard.explain(
+        run.forward_loss(batch), variables, allow=run.config.guard.allow, allow_form="--config.guard.allow='{}'"
+    )
     if report.ok:
         return Section(
             "Gradients", (f"all {len(variables)} trainable variables get a finite gradient that is not zero",)

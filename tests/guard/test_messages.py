@@ -20,7 +20,7 @@ MESSAGES = {
             "Use the probability itself in the loss; keep the threshold for the metric.",
             "mask = y_pred  # if it is a probability",
         ],
-        ["guard.allow", "zero", "NaN"],
+        ["allow=", "zero", "NaN"],
     ),
     "case_argmax_before_crossentropy": (
         ["(ArgMax) has no gradient", "ids = tf.nn.softmax(y_pred, axis=-1)", "Keep argmax for the metric"],
@@ -33,7 +33,7 @@ MESSAGES = {
             "before: kernel, bias",
             "return (x * 4.0) / 4.0",
             "straight-through",
-            "--config.guard.allow='sequential/before/.*'",
+            "explain(…, allow=['sequential/before/.*'])",
         ],
         ["after: kernel"],
     ),
@@ -43,7 +43,7 @@ MESSAGES = {
     ),
     "case_numpy_mean_of_a_tensor": (
         ["leaves TensorFlow", "np.mean(error, axis=0)", "np.mean  ->  tf.reduce_mean"],
-        ["softmax", "guard.allow"],
+        ["softmax", "allow="],
     ),
     "case_numpy_function_median_filter": (
         ["2 of 6 trainable variables", "A Python function (PyFunc) leaves TensorFlow", "mask_head: kernel, bias"],
@@ -73,15 +73,15 @@ MESSAGES = {
             "return tf.matmul(x, self.matrix)",
             "self.add_weight",
         ],
-        ["get no gradient", "guard.allow"],
+        ["get no gradient", "allow="],
     ),
     "case_clone_is_called_instead": (
         ["Another variable has taken their place", "Ask for the list again"],
-        ["NumPy", "guard.allow"],
+        ["NumPy", "allow="],
     ),
     "case_prediction_overwritten_by_the_label": (
         ["The loss does not depend on the model", "labels on both sides", "loss = loss_fn(labels, model(images"],
-        ["guard.allow"],
+        ["allow="],
     ),
     "case_custom_gradient_none_for_one_input": (
         ["1 of 2 trainable variables", "A custom gradient function answers None", "right", "return upstream * slope"],
@@ -99,7 +99,7 @@ MESSAGES = {
             "             ^^^^^^^^^^^^^^^^^^^^^^^",
             "return 1.0 - score",
         ],
-        ["guard.allow"],
+        ["allow="],
     ),
     "zero_margin_already_satisfied": (
         [
@@ -116,7 +116,7 @@ MESSAGES = {
             "first appears at Log",
             "return -tf.reduce_mean(y_true * tf.math.log(tf.maximum(y_pred, 1e-7)))",
         ],
-        ["guard.allow", "no gradient"],
+        ["allow=", "no gradient"],
     ),
     "nan_distance_of_equal_points": (
         [
@@ -164,7 +164,7 @@ def test_check_raises_with_the_same_text_and_allows():
     with pytest.raises(MissingGradientError) as caught:
         check(forward_loss, variables)
     assert str(caught.value).strip() == str(caught.value.report)
-    pattern = str(caught.value).split("--config.guard.allow='")[1].split("'")[0]
+    pattern = str(caught.value).split("check(…, allow=['")[1].split("'")[0]
     assert check(forward_loss, variables, allow=[pattern]).ok
 
 

@@ -6,10 +6,11 @@ import keras
 import pytest
 import tensorflow as tf
 
-from trainer.guard import names, op_advice
-from trainer.guard.remedies import advise
-from trainer.guard.report import CAUSES, Finding
-from trainer.guard.sentences import explain_cause
+from trainer.guard.words import new_names as names
+from trainer.guard.words import op_advice
+from trainer.guard.words.finding import CAUSES, Finding
+from trainer.guard.words.remedies import advise
+from trainer.guard.words.sentences import explain_cause
 
 
 def advice(cause, op_type, statement, tmp_path, kind="missing", line=1):

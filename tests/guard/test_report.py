@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from trainer.guard.report import Finding, Link, MissingGradientError, Report
+from trainer.guard.words.finding import Finding, Link, MissingGradientError, Report
 
 SOURCE = """def dice_loss(y_true, y_pred):
     \"\"\"A loss.\"\"\"
@@ -62,7 +62,7 @@ def test_whole_text(source):
      mask = tf.sigmoid((y_pred - 0.5) / 0.1)
 
    If these are meant to have no gradient, say so:
-     --config.guard.allow='enc/conv/.*'"""
+     explain(…, allow=['enc/conv/(kernel|bias)'])"""
     )
 
 
@@ -211,24 +211,39 @@ def test_bad_patterns_are_told(allow, told):
 
 
 @pytest.mark.parametrize(
-    "variables, total, hint",
+    ("meant", "others", "pattern"),
     [
-        (["pooler/dense/kernel"], 4, "--config.guard.allow='pooler/dense/.*'"),
-        (["a/k", "b/k"], 4, "--config.guard.allow='a/.*|b/.*'"),
-        (["e/a/k", "e/b/k", "e/c/k", "e/d/k"], 9, "--config.guard.allow='e/.*'"),
-        (["scale:0"], 4, "--config.guard.allow='scale:0'"),
-        (["a/k", "a/b"], 2, None),
+        (["pooler/dense/kernel"], ["head/kernel"], "pooler/.*"),
+        (["stepper/first_state"], ["stepper/cell/kernel", "stepper/cell/bias"], "stepper/first_state"),
+        (["a/k", "b/k"], ["c/k"], "a/.*|b/.*"),
+        (["e/a/k", "e/b/k", "e/c/k", "e/d/k"], ["f/k"], "e/.*"),
+        (["e/a/k", "e/a/b", "e/b/k"], ["e/c/k"], "e/a/.*|e/b/.*"),
+        (["e/k", "e/b"], ["e/gamma"], "e/(k|b)"),
+        (["scale:0"], ["scale_1:0"], "scale:0"),
+        (["net-1/top.dense/kernel"], ["net-1/topadense/kernel"], r"net-1/top\.dense/.*"),
+        (["a/k"], ["a/k", "b/k"], None),  # two of one name
+        ([f"layer_{i}/k" for i in range(0, 20, 2)], [f"layer_{i}/k" for i in range(1, 20, 2)], None),
     ],
 )
-def test_hint_how_to_allow(variables, total, hint):
-    text = str(Report((Finding("missing", "not_used", variables),), total))
-    assert (hint in text) if hint else ("guard.allow" not in text)
+def test_hint_matches_what_is_meant_and_nothing_else(meant, others, pattern):
+    listed = [*meant, *others]
+    report = Report((Finding("missing", "not_used", meant),), len(listed), listed=listed)
+    if pattern is None:
+        assert "allow=" not in str(report)
+        return
+    assert f"explain(…, allow=[{pattern!r}])" in str(report)
+    whole = Report((Finding("missing", "not_used", listed),), len(listed)).allowing([pattern])
+    assert set(whole.allowed) == set(meant)
+    # Without the list of all variables nothing may be taken for a whole folder.
+    assert ".*" not in str(Report((Finding("missing", "not_used", meant),), len(listed) + 1)).partition("allow=")[2]
 
 
-def test_hint_really_allows():
-    report = Report((Finding("missing", "not_used", ["net-1/top.dense/kernel"]),), 4)
-    pattern = str(report).split("--config.guard.allow='")[1].rstrip("'")
-    assert report.allowing([pattern]).ok
+def test_hint_speaks_the_language_of_the_program_that_asked():
+    finding = Finding("missing", "not_used", ["a/k"])
+    report = Report((finding,), 2, listed=("a/k", "b/k"), allow_form="--config.guard.allow='{}'")
+    assert "--config.guard.allow='a/.*'" in str(report) and "explain" not in str(report)
+    assert "`--config.guard.allow='a/.*'`" in report.to_markdown()
+    assert "allow=" not in str(Report((Finding("missing", "not_used", ["a/k", "a/b"]),), 2))
 
 
 def test_no_hint_for_what_nobody_means():
@@ -237,7 +252,7 @@ def test_no_hint_for_what_nobody_means():
         ("nonfinite", "nan_gradient"),
         ("missing", "constant_loss"),
     ):
-        assert "guard.allow" not in str(Report((Finding(kind, cause, ["a/k"]),), 4))
+        assert "allow=" not in str(Report((Finding(kind, cause, ["a/k"]),), 4))
 
 
 def test_error_carries_its_report(source):

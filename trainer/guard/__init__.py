@@ -1,6 +1,6 @@
 """Why is a gradient missing, zero or not finite? Usable from any TensorFlow code.
 
-    from trainer.guard import explain
+    from gradline_guard import explain      # inside Gradline: from trainer.guard; else by whatever name the folder has
     print(explain(lambda: loss_fn(y, model(x, training=True)), model.trainable_variables))
 
 Names are looked up when first used, so that importing the package costs nothing. No module may be called like one of
@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import importlib
 
+__version__ = "0.2.0"
+
 _HOMES = {
-    "explain": "explaining",
-    "check": "explaining",
-    "check_traced": "traced",
-    "explain_exception": "raised",
-    "Finding": "report",
-    "Link": "report",
-    "Report": "report",
-    "MissingGradientError": "report",
-    "explain_model": "keras_api",
+    "explain": "explanation",
+    "check": "explanation",
+    "check_traced": "traced_step",
+    "reads": "capture.recorder",
+    "explain_exception": "causes.error",
+    "Finding": "words.finding",
+    "Link": "words.finding",
+    "Report": "words.finding",
+    "MissingGradientError": "words.finding",
+    "explain_model": "keras_model",
     "GradientGuard": "keras_callback",
 }
 

@@ -6,60 +6,60 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from trainer.guard.absent import absent_findings
-from trainer.guard.asked import Answer, Asked, is_finite, is_zero
-from trainer.guard.causes import cut_findings, integer_finding, place_fields
-from trainer.guard.inner import inner_gradient_findings
-from trainer.guard.lineage import Lineage
-from trainer.guard.nonfinite import backward_failed_on_numbers, failed_on_numbers, nonfinite_findings
-from trainer.guard.owners import trainable_at_heart
-from trainer.guard.raised import explain_exception, raising
-from trainer.guard.recorder import Recording, is_value, record_run
-from trainer.guard.reentry import lineage_with_python
-from trainer.guard.report import Finding, Report
-from trainer.guard.state import preserved
-from trainer.guard.untracked import untracked_findings
-from trainer.guard.zeros import idle_findings, zero_findings
+from .capture.answer import Answer, Entry, is_finite, is_zero
+from .capture.owners import trainable_at_heart
+from .capture.recorder import Recording, is_value, record_run
+from .capture.state import preserved
+from .causes.cut import cut_findings, integer_finding, place_fields
+from .causes.error import explain_exception, raising
+from .causes.nonfinite import backward_failed_on_numbers, failed_on_numbers, nonfinite_findings
+from .causes.second_derivative import inner_gradient_findings
+from .causes.unreached import absent_findings
+from .causes.untracked import untracked_findings
+from .causes.zero import idle_findings, zero_findings
+from .search.lineage import Lineage
+from .search.reentry import lineage_with_python
+from .words.finding import Finding, Report
 
 
-def diagnose(forward_loss: Callable, asked: Sequence[Asked], answer: Answer) -> Report:
+def diagnose(forward_loss: Callable, entries: Sequence[Entry], answer: Answer) -> Report:
     """Runs the forward pass again, recorded, and says what is wrong with it."""
     recording = _record(forward_loss, answer)
     if recording.error is not None:
         error = answer.forward_error or recording.error
-        findings = inner_gradient_findings(recording, asked, error) or failed_on_numbers(recording, asked, error)
-        return _or_raise(findings, asked, error)
-    lineage = lineage_with_python(recording, forward_loss, asked)
-    findings = [] if asked else _empty(recording, lineage)
-    missing = _missing(asked, answer, lineage)
-    if any(_should_learn(one, lineage) for one in missing):
+        findings = inner_gradient_findings(recording, entries, error) or failed_on_numbers(recording, entries, error)
+        return _or_raise(findings, entries, error)
+    lineage = lineage_with_python(recording, forward_loss, entries)
+    findings = [] if entries else _empty(recording, lineage)
+    missing = _missing(entries, answer, lineage)
+    if any(_should_learn(entry, lineage) for entry in missing):
         whole = _record_whole(forward_loss, answer)  # functions that do something else when they run eagerly
         if whole.error is None:
-            recording, lineage = whole, lineage_with_python(whole, forward_loss, asked)
+            recording, lineage = whole, lineage_with_python(whole, forward_loss, entries)
     if missing:
-        findings += missing_findings(recording, lineage, missing, asked, forward_loss)
-    if asked:
-        findings += untracked_findings(recording, lineage, asked)
+        findings += missing_findings(recording, lineage, missing, entries, forward_loss)
+    if entries:
+        findings += untracked_findings(recording, lineage, entries)
     if answer.gradients is not None:
-        findings += _numeric(recording, lineage, forward_loss, asked, answer)
+        findings += _numeric(recording, lineage, forward_loss, entries, answer)
     elif answer.backward_error is not None:
-        raised = raising(lineage, asked) or backward_failed_on_numbers(lineage, asked, answer.backward_error)
+        raised = raising(lineage, entries) or backward_failed_on_numbers(lineage, entries, answer.backward_error)
         findings = _unless_told(raised, findings)
     if not findings and any(is_value(part) for part in tf.nest.flatten(answer.loss)):
         detail = "A part of the loss is a plain number, made by Python or NumPy; tape.gradient takes tensors alone."
         last = next(reversed(recording.trace.escapes), None)
-        findings.append(Finding("missing", "left_tensorflow", [one.path for one in asked], detail=detail,
+        findings.append(Finding("missing", "left_tensorflow", [entry.path for entry in entries], detail=detail,
                                 **place_fields(last and last.site)))  # fmt: skip
     if answer.error is not None:
-        return _or_raise(findings, asked, answer.error)
-    return Report(tuple(findings), len(asked))
+        return _or_raise(findings, entries, answer.error)
+    return Report(tuple(findings), len(entries))
 
 
-def _or_raise(findings: Sequence[Finding], asked: Sequence[Asked], error: Exception) -> Report:
+def _or_raise(findings: Sequence[Finding], entries: Sequence[Entry], error: Exception) -> Report:
     """A report on a program that raises: never an empty one. What is no matter of gradients is raised as it was."""
     if findings:
-        return Report(tuple(findings), len(asked))
-    report = explain_exception(error, None, [one.variable for one in asked])
+        return Report(tuple(findings), len(entries))
+    report = explain_exception(error, None, [entry.variable for entry in entries])
     if report is None:
         raise error
     return report
@@ -79,24 +79,25 @@ def _record_whole(forward_loss: Callable, answer: Answer) -> Recording:
         return record_run(forward_loss, answer.began, flat=False)
 
 
-def _should_learn(one: Asked, lineage: Lineage) -> bool:
+def _should_learn(entry: Entry, lineage: Lineage) -> bool:
     """Whether the recorded run knows no reason why a variable has no gradient."""
-    floats = one.dtype.is_floating or one.dtype.is_complex
-    return floats and not one.is_tensor and trainable_at_heart(one.variable) and lineage.distance_of(one.keys) == 0
+    floats = entry.dtype.is_floating or entry.dtype.is_complex
+    may_learn = floats and not entry.is_tensor and trainable_at_heart(entry.variable)
+    return may_learn and lineage.distance_of(entry.keys) == 0
 
 
-def _numeric(recording, lineage: Lineage, forward_loss, asked: Sequence[Asked], answer: Answer) -> list[Finding]:
+def _numeric(recording, lineage: Lineage, forward_loss, entries: Sequence[Entry], answer: Answer) -> list[Finding]:
     """Findings for gradients that exist and are zero or not finite."""
-    pairs = [(one, g) for one, g in zip(asked, answer.gradients, strict=True) if g is not None]
-    broken = [one for one, gradient in pairs if not is_finite(gradient)]
-    zeros = [one for one, gradient in pairs if is_zero(gradient)]
+    pairs = [(entry, g) for entry, g in zip(entries, answer.gradients, strict=True) if g is not None]
+    broken = [entry for entry, gradient in pairs if not is_finite(gradient)]
+    zeros = [entry for entry, gradient in pairs if is_zero(gradient)]
     findings = []
     if broken or not all(is_finite(part) for part in tf.nest.flatten(answer.loss) if tf.is_tensor(part)):
-        findings += nonfinite_findings(recording, lineage, broken, asked)
+        findings += nonfinite_findings(recording, lineage, broken, entries)
     if zeros:
-        learning = [one for one, _ in pairs if one not in zeros]
+        learning = [entry for entry, _ in pairs if entry not in zeros]
         findings += zero_findings(recording, lineage, zeros, learning)
-        idle = [one for one in zeros if lineage.distance_of(one.keys) is None]
+        idle = [entry for entry in zeros if lineage.distance_of(entry.keys) is None]
         if idle:
             whole = _record_whole(forward_loss, answer)
             findings += idle_findings(Lineage(whole.trace), idle) if whole.error is None else []
@@ -104,41 +105,51 @@ def _numeric(recording, lineage: Lineage, forward_loss, asked: Sequence[Asked], 
 
 
 def _unless_told(first: list[Finding], others: list[Finding]) -> list[Finding]:
-    told = {(finding.op_type, finding.file, finding.line) for finding in first}
-    return first + [other for other in others if (other.op_type, other.file, other.line) not in told]
+    said = {(finding.op_type, finding.file, finding.line) for finding in first}
+    return first + [other for other in others if (other.op_type, other.file, other.line) not in said]
 
 
-def _missing(asked: Sequence[Asked], answer: Answer, lineage: Lineage) -> list[Asked]:
+def _missing(entries: Sequence[Entry], answer: Answer, lineage: Lineage) -> list[Entry]:
     if answer.gradients is not None:
-        return [one for one, gradient in zip(asked, answer.gradients, strict=True) if gradient is None]
-    return [one for one in asked if lineage.distance_of(one.keys) != 0]
+        return [entry for entry, gradient in zip(entries, answer.gradients, strict=True) if gradient is None]
+    return [entry for entry in entries if lineage.distance_of(entry.keys) != 0]
 
 
-def missing_findings(recording, lineage: Lineage, missing: Sequence[Asked], asked: Sequence[Asked],
+def missing_findings(recording, lineage: Lineage, missing: Sequence[Entry], entries: Sequence[Entry],
                      forward_loss) -> list[Finding]:  # fmt: skip
     """Findings for variables whose gradient is None."""
     findings, cut, absent, frozen, unwatched = [], [], [], [], []
-    for one in missing:
-        distance = lineage.distance_of(one.keys)
-        if not one.is_tensor and not trainable_at_heart(one.variable):
-            frozen.append(one)
+    for entry in missing:
+        distance = lineage.distance_of(entry.keys)
+        if not entry.is_tensor and not trainable_at_heart(entry.variable):
+            frozen.append(entry)
         elif distance is None:
-            absent.append(one)
-        elif not (one.dtype.is_floating or one.dtype.is_complex):
-            findings.append(integer_finding(lineage, one))
+            absent.append(entry)
+        elif not (entry.dtype.is_floating or entry.dtype.is_complex):
+            findings.append(integer_finding(lineage, entry))
         elif distance:
-            cut.append(one)
+            cut.append(entry)
         else:
-            unwatched.append(one)
+            unwatched.append(entry)
+    if absent:
+        by_shape, absent = _by_shape_alone(recording, absent)
+        findings += by_shape
     if frozen:
-        findings.append(Finding("missing", "not_trainable", [one.path for one in frozen],
+        findings.append(Finding("missing", "not_trainable", [entry.path for entry in frozen],
                                 detail="They were made with trainable=False, so no tape watches them."))  # fmt: skip
     findings += cut_findings(lineage, cut)
     if absent:
-        findings += absent_findings(recording, lineage, absent, asked, forward_loss)
+        findings += absent_findings(recording, lineage, absent, entries, forward_loss)
     if unwatched:
-        findings.append(Finding("missing", "outside_tape", [one.path for one in unwatched], detail=_UNWATCHED))
+        findings.append(Finding("missing", "outside_tape", [entry.path for entry in unwatched], detail=_UNWATCHED))
     return findings
+
+
+def _by_shape_alone(recording: Recording, absent: Sequence[Entry]) -> tuple[list[Finding], list[Entry]]:
+    """Findings for variables of which the loss reads a shape, a size or a count and nothing else, and the others."""
+    wide = Lineage(recording.trace, shapes=True)
+    found = [entry for entry in absent if wide.distance_of(entry.keys)]
+    return cut_findings(wide, found), [entry for entry in absent if entry not in found]
 
 
 _UNWATCHED = (

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from trainer.guard.explaining import enforce, wanted
-from trainer.guard.keras_api import explain_model
-from trainer.guard.moved import moved_names
-from trainer.guard.raised import explain_exception
-from trainer.guard.report import MissingGradientError, Report, path_of
-from trainer.guard.traced import check_traced
+from .capture.recorder import reads
+from .causes.error import explain_exception
+from .causes.removed_function import moved_names
+from .explanation import enforce, wanted
+from .keras_model import explain_model
+from .traced_step import check_traced
+from .words.finding import MissingGradientError, Report, path_of
 
 
 class GradientGuard(keras.callbacks.Callback):
@@ -82,6 +84,7 @@ class GradientGuard(keras.callbacks.Callback):
         return _explain_specs(self.model, x, y, sample_weight)
 
     def _found(self, report: Report) -> None:
+        report = dataclasses.replace(report, allow_form="GradientGuard(…, allow=[{!r}])")
         self.report = report.allowing(self._allow)
         enforce(report, self._allow, self._missing)
 
@@ -98,7 +101,7 @@ def _explain_specs(model: keras.Model, x: Any, y: Any, sample_weight: Any) -> Re
 
     @tf.function(autograph=False)
     def scratch(*data):
-        with tf.GradientTape() as tape:
+        with reads() as seen, tf.GradientTape() as tape:
             loss = forward_loss(*data)
         try:
             gradients = tape.gradient(loss, variables)
@@ -108,7 +111,7 @@ def _explain_specs(model: keras.Model, x: Any, y: Any, sample_weight: Any) -> Re
                 raise
             reports.append(report)
         else:
-            reports.append(_traced_report(loss, variables, gradients, tape.watched_variables()))
+            reports.append(_traced_report(loss, variables, gradients, tape.watched_variables(), seen))
         return loss
 
     specs = tf.nest.map_structure(_spec, (x, y, sample_weight))
@@ -123,10 +126,10 @@ def _explain_specs(model: keras.Model, x: Any, y: Any, sample_weight: Any) -> Re
     return reports[0]
 
 
-def _traced_report(loss, variables, gradients, watched) -> Report:
+def _traced_report(loss, variables, gradients, watched, seen) -> Report:
     """The findings of `check_traced`, as a report that is not raised."""
     try:
-        return check_traced(loss, variables, gradients, watched=watched)
+        return check_traced(loss, variables, gradients, watched=watched, reads=seen)
     except MissingGradientError as error:
         return error.report
 

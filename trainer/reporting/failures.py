@@ -14,7 +14,7 @@ from typing import TextIO
 from trainer import guard
 from trainer.data import data_error_from, training_batches
 from trainer.errors import EXIT_FAILED, UserError
-from trainer.guard.moved import moved_names
+from trainer.guard.causes.removed_function import moved_names
 
 _OURS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 

@@ -60,7 +60,7 @@ def make_train_steps(
 
     def share_of_loss(update: Update, part: Mapping[str, tf.Tensor], all_reduce):
         """One micro-batch of one replica: its share of the global loss's gradients, still scaled, and its report."""
-        with tf.GradientTape() as tape, offered(all_reduce):
+        with guard.reads() as reads, tf.GradientTape() as tape, offered(all_reduce):
             outcome = task.outcome(part, training=True, phase=update.name)
             terms = terms_of(outcome, update.phase, task)
             loss = _sum([*terms.values(), *update.penalties()])
@@ -71,8 +71,9 @@ def make_train_steps(
         gradients = tape.gradient(share, list(update.variables))
         if config.guard.missing != "off":
             guard.check_traced(
-                loss, update.variables, gradients, watched=_strange(tape.watched_variables(), state, update),
+                loss, update.variables, gradients, watched=_strange(tape.watched_variables(), state, update), reads=reads,
                 allow=config.guard.allow, missing=config.guard.missing, warn=warn,
+                allow_form="--config.guard.allow='{}'",
             )  # fmt: skip
         gradients = [None if g is None else tf.convert_to_tensor(g) for g in gradients]
         return gradients, totals.share(loss, terms, outcome.ratios)

@@ -1,0 +1,63 @@
+"""Runs the user's forward pass without leaving a trace: variables, random numbers and switches are put back."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from . import private
+
+
+@contextlib.contextmanager
+def preserved() -> Iterator[None]:
+    """Puts every variable of the process, and the generators of random numbers, back to what they were.
+
+    Reading a variable shares its memory until somebody writes, so the copies cost nothing in a healthy run. What
+    a forward pass does outside of TensorFlow (lists it appends to, iterators it advances) cannot be undone.
+    """
+    before = [(variable, _value_of(variable)) for variable in _all_variables()]
+    of_python, of_numpy = random.getstate(), np.random.get_state()
+    of_tensorflow = private.generator().getstate() if private.generator() else None
+    try:
+        yield
+    finally:
+        for variable, value in before:
+            if value is not None and not _same(_value_of(variable), value):
+                variable.assign(value)
+        random.setstate(of_python)
+        np.random.set_state(of_numpy)
+        if of_tensorflow and private.generator().getstate() != of_tensorflow:
+            private.generator().setstate(of_tensorflow)
+            private.clear_kernel_cache()
+
+
+def _all_variables() -> list[tf.Variable]:
+    # A forward pass may assign to variables that it was never handed: running statistics, seeds, metrics.
+    kinds: dict[type, bool] = {}
+    found = []
+    for thing in gc.get_objects():
+        kind = type(thing)
+        if kind not in kinds:
+            kinds[kind] = issubclass(kind, private.BaseVariable)
+        if kinds[kind]:
+            found.append(thing)
+    return found
+
+
+def _value_of(variable) -> tf.Tensor | None:
+    try:
+        with tf.init_scope():
+            return variable.read_value() if hasattr(variable.handle, "numpy") else None
+    except (tf.errors.OpError, AttributeError, ValueError, NotImplementedError):  # not initialised, or in a graph
+        return None
+
+
+def _same(now: tf.Tensor | None, before: tf.Tensor) -> bool:
+    if now is None or now.shape != before.shape:
+        return False
+    return bool(tf.reduce_all(tf.equal(now, before)))

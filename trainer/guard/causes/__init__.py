@@ -1,0 +1,1 @@
+"""A file a cause: from what the search found to findings."""

@@ -1,0 +1,157 @@
+"""Tensors that the loss takes from before the tape: by what name, made on which line, from data or by a model."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import linecache
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+
+from ..capture.frames import Site, is_user_file
+from ..capture.trace import differentiable, key
+from ..search.lineage import Lineage
+
+_MAKERS = frozenset(
+    {"Variable", "add_weight", "Sequential", "Model", "Layer", "trainable_variables", "trainable_weights"}
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outside:
+    """A tensor computed before the tape was opened."""
+
+    name: str | None
+    site: Site | None
+
+    @property
+    def words(self) -> str:
+        what = f"`{self.name}`" if self.name else "A tensor that the loss is made from"
+        return f"{what} was computed before the tape was opened; to the tape it is a constant."
+
+
+def computed_before(recording, lineage: Lineage, forward_loss, certain: bool = False) -> Outside | None:
+    """The newest tensor among the loss's ancestors that some model computed before this forward pass.
+
+    Args:
+      certain: only where the source shows that variables went into it; otherwise any floating-point tensor from before
+        the run that is not known to be plain data will do.
+    """
+    trace = recording.trace
+    old = [
+        trace.tensors[k]
+        for k in lineage.distance
+        if 0 <= k < trace.began and k not in trace.producers and k in trace.tensors
+        and differentiable(trace.tensors[k]) and trace.tensors[k].dtype not in (tf.resource, tf.variant)
+    ]  # fmt: skip
+    whole = next((part for part in old if part is trace.loss), None)
+    if whole is not None:
+        name = next((name for name, value in _names(forward_loss) if value is whole), None)
+        return Outside(name, _made(forward_loss, name)[0] if name else None)
+    unknown = None
+    for tensor in sorted(old, key=key, reverse=True):
+        name = next((name for name, value in _names(forward_loss) if value is tensor), None)
+        site, is_data = _made(forward_loss, name) if name else (None, None)
+        if is_data is False:
+            return Outside(name, site)
+        if is_data is None and tensor.shape.rank != 0 and unknown is None:
+            unknown = Outside(name, site)
+    return None if certain else unknown
+
+
+def _names(function) -> Iterator[tuple[str, Any]]:
+    """Names that a function can see, and what they stand for."""
+    function = inspect.unwrap(getattr(function, "python_function", function))
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            value = cell.cell_contents
+        except ValueError:  # not assigned yet
+            continue
+        yield name, value
+        if isinstance(value, dict):
+            yield from ((key_, part) for key_, part in value.items() if isinstance(key_, str))
+        elif isinstance(value, (list, tuple)):
+            yield from ((name, part) for part in value)
+    for name in code.co_names:
+        if name in function.__globals__:
+            yield name, function.__globals__[name]
+    yield from zip(inspect.signature(function).parameters, function.__defaults__ or (), strict=False)
+
+
+def _made(forward_loss, name: str) -> tuple[Site | None, bool | None]:
+    """The line that last assigned a name around `forward_loss`, and whether its right-hand side is plain data."""
+    code = getattr(inspect.unwrap(forward_loss), "__code__", None)
+    if code is None or not is_user_file(code.co_filename):
+        return None, None
+    try:
+        tree = ast.parse("".join(linecache.getlines(code.co_filename)))
+    except SyntaxError:
+        return None, None
+    found = _assignment(tree, name, code.co_firstlineno)
+    if found is None:
+        return None, None
+    plain = isinstance(found.value, (ast.Constant, ast.Name, ast.Attribute, ast.Subscript))
+    computed = _reaches_variables(tree, found.value, code.co_firstlineno, set())
+    known = plain or all(_is_known(tree, call.func) for call in ast.walk(found.value) if isinstance(call, ast.Call))
+    return Site(code.co_filename, found.lineno), False if computed else None if plain or not known else True
+
+
+def _is_known(tree: ast.AST, function: ast.expr) -> bool:
+    """Whether the file itself shows what a called name is: TensorFlow, NumPy, or something defined here."""
+    while isinstance(function, (ast.Attribute, ast.Call, ast.Subscript)):
+        function = function.func if isinstance(function, ast.Call) else function.value
+    if not isinstance(function, ast.Name):
+        return True
+    imports = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    names = [alias for node in imports for alias in node.names]
+    libraries = {a.asname or a.name for a in names if a.name.partition(".")[0] in ("numpy", "tensorflow", "keras")}
+    defined = bool(_definitions(tree, function.id)) or _assignment(tree, function.id, 1) is not None
+    return function.id in libraries or defined
+
+
+def _assignment(tree: ast.AST, name: str, near: int) -> ast.Assign | None:
+    """The assignment of a name that stands nearest to a line."""
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Assign) and name in _assigned(node.targets)]
+    return min(found, key=lambda node: abs(node.lineno - near), default=None)
+
+
+def _reaches_variables(tree: ast.AST, part: ast.AST, near: int, seen: set[str]) -> bool:
+    """Whether what is written here leads, by names of the same file, to something that makes or holds variables."""
+    for node in ast.walk(part):
+        if isinstance(node, ast.Attribute) and _makes_variables(node):
+            return True
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in seen:
+            seen.add(node.id)
+            if node.id in _MAKERS:
+                return True
+            source = _assignment(tree, node.id, near)
+            bodies = [source.value] if source is not None else _definitions(tree, node.id)
+            if any(_reaches_variables(tree, body, near, seen) for body in bodies):
+                return True
+    return False
+
+
+def _makes_variables(node: ast.Attribute) -> bool:
+    path, root = [node.attr], node.value
+    while isinstance(root, ast.Attribute):
+        path.append(root.attr)
+        root = root.value
+    if node.attr in _MAKERS:
+        return True
+    return isinstance(root, ast.Name) and (root.id == "keras" or "keras" in path) and (
+        path[-1] in ("layers", "models", "applications") or "layers" in path)  # fmt: skip
+
+
+def _definitions(tree: ast.AST, name: str) -> list[ast.AST]:
+    kinds = (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)
+    return [node for node in ast.walk(tree) if isinstance(node, kinds) and node.name == name]
+
+
+def _assigned(targets) -> set[str]:
+    return {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}

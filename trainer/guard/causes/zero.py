@@ -1,0 +1,230 @@
+"""Gradients that exist and are exactly zero: at which op do they become so?
+
+Walking backward from the loss, an op is at fault where the gradient of its output is not zero and that of its input
+is. Behind it everything is zero, so the search goes on from there with a gradient put in by hand, until the variable
+gets one: two saturated ops in a row are two findings, and mending one of them would not have helped.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from ..capture.answer import Entry, dense, is_zero
+from ..capture.graphs import BRANCHES
+from ..capture.recorder import Recording
+from ..capture.trace import Op
+from ..search.lineage import Edge, Lineage, merged
+from ..search.slopes import frontier, nonzero_keys, slopes, tensors_of, varied
+from ..words.finding import Finding
+from .cut import chain_from, cut_findings, place_fields
+
+_MOST_ROUNDS = 6
+_MOST_EDGES = 64
+_MOST_SINGLE = 8
+_MOST_STEPS = 12  # from an op that hands zeros on to the one that makes them; they are neighbours as a rule
+_PRODUCTS = ("Mul", "MulNoNan", "MatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum", "Conv2D", "DepthwiseConv2dNative",
+             "RealDiv", "DivNoNan")  # fmt: skip  - for the words of the report alone
+
+
+def zero_findings(recording: Recording, lineage: Lineage, zeros: Sequence[Entry],
+                  learning: Sequence[Entry]) -> list[Finding]:  # fmt: skip
+    """Findings for variables whose gradient is all zero.
+
+    Args:
+      recording: the recorded run, with its tape.
+      lineage: its search.
+      zeros: the variables in question.
+      learning: those with a gradient that is not zero.
+
+    A variable of a branch that was not taken is left alone, and so is one whose gradient is zero only because another
+    variable, which is learning, starts at zero: the next step mends that.
+    """
+    cut = [one for one in zeros if (lineage.distance_of(one.keys) or 0) > 0]
+    findings = cut_findings(lineage, cut, kind="zero")
+    flat = [one for one in zeros if lineage.distance_of(one.keys) == 0]
+    if flat:
+        findings += _peeled(recording, lineage, flat, learning)
+    return findings
+
+
+def idle_findings(lineage: Lineage, idle: Sequence[Entry]) -> list[Finding]:
+    """Findings for variables of branches that were not taken, where a graph answers zeros and eager mode None.
+
+    Args:
+      lineage: of a run in which functions stayed functions, so that all branches are in it.
+      idle: variables that an eager run has no way for.
+    """
+    by_branch: dict[int, tuple[Op, list[str]]] = {}
+    for one in idle:
+        start = min((k for k in one.keys if k in lineage.distance), key=lineage.distance.get, default=None)
+        if start is None:
+            continue
+        ops = [edge.op for edge in lineage.route(start) if edge.op is not None]
+        branch = next((up for op in ops for up in op.callers if up.type in BRANCHES), None)
+        if branch is not None:
+            by_branch.setdefault(id(branch), (branch, []))[1].append(one.path)
+    detail = "Only a branch that was not taken uses them; inside a graph that is a gradient of zeros."
+    return [Finding("zero", "zero_gradient", paths, op_type=branch.type, op_name=branch.name, detail=detail,
+                    **place_fields(branch.site)) for branch, paths in by_branch.values()]  # fmt: skip
+
+
+def _peeled(recording, lineage: Lineage, zeros: Sequence[Entry], learning: Sequence[Entry]) -> list[Finding]:
+    tensors = tensors_of(lineage)
+    loss = [part for part in tf.nest.flatten(recording.loss) if tf.is_tensor(part)]
+    found: list[Blocked] = []
+    seen: set[int] = set()
+    layer = [(loss, None, list(zeros))]  # what to differentiate, its weights, and the variables that are to be reached
+    for _ in range(_MOST_ROUNDS):
+        blocked = [one for part in layer for one in _blocked(recording, lineage, tensors, *part)]
+        blocked = [one for one in blocked if id(one.edge) not in seen]
+        seen.update(id(one.edge) for one in blocked)
+        found = blocked + found
+        layer = _behind(tensors, blocked)
+        if not layer:
+            break
+    passing = {one.path for one in zeros} - _held_back(lineage, found, learning)
+    return _findings(recording, lineage, found, zeros, passing)
+
+
+@dataclasses.dataclass(frozen=True)
+class Blocked:
+    """An op that hands a gradient back as zeros.
+
+    Attributes:
+      edge: from its input, whose gradient is zero, to its output, whose gradient is not.
+      behind: the variables whose gradient goes through it.
+      arriving: the gradient that it was handed.
+      fault: the edge of the op to blame; another one where this op only hands zeros on (a slice, a concatenation).
+    """
+
+    edge: Edge
+    behind: tuple[Entry, ...]
+    arriving: tf.Tensor | None
+    fault: Edge
+
+    @property
+    def paths(self) -> list[str]:
+        return [one.path for one in self.behind]
+
+
+def _blocked(recording, lineage: Lineage, tensors, targets, seeds, left: Sequence[Entry]) -> list[Blocked]:
+    gradients = slopes(recording, tensors, targets, seeds)
+    alive = nonzero_keys(gradients)
+    left = [one for one in left if not _reached(recording, one, alive)]
+    if not left:
+        return []
+    edges = frontier(lineage, alive, set(tensors) - alive)[:_MOST_EDGES]
+    blocked = []
+    for edge in edges:
+        behind, arriving = tuple(_upstream(lineage, edge, left)), gradients.get(edge.target)
+        if behind:
+            blocked.append(Blocked(edge, behind, arriving, _at_fault(recording, lineage, tensors, edge, arriving)))
+    return blocked
+
+
+def _at_fault(recording: Recording, lineage: Lineage, tensors, edge: Edge, arriving) -> Edge:
+    """The op whose own slope is zero, at this edge or nearer to the loss.
+
+    What arrives may be zero just where this input comes in: then an op further on made these zeros, the first one
+    that answers with nothing although its whole output asks.
+    """
+    if arriving is None or bool(tf.reduce_all(tf.not_equal(dense(arriving), 0))):
+        return edge
+    source = tensors[edge.source]
+    for step in (edge, *lineage.route(edge.target)[:_MOST_STEPS]):
+        result = tensors.get(step.target)
+        if step.op is not None and result is not None:
+            answer = recording.tape.gradient(result, source, output_gradients=varied(result))
+            if answer is None or is_zero(answer):
+                return step
+    return edge
+
+
+def _behind(tensors: dict[int, tf.Tensor], blocked: Sequence[Blocked]) -> list[tuple]:
+    """Where the search goes on: at each blocked input by itself, or at all at once where there are many."""
+    if len(blocked) > _MOST_SINGLE:
+        targets = list({one.edge.source: tensors[one.edge.source] for one in blocked}.values())
+        left = list({id(entries): entries for one in blocked for entries in one.behind}.values())
+        return [(targets, [varied(target) for target in targets], left)]
+    return [([tensors[one.edge.source]], [varied(tensors[one.edge.source])], one.behind) for one in blocked]
+
+
+def _reached(recording: Recording, one: Entry, alive: set[int]) -> bool:
+    if one.is_tensor:
+        return bool(set(one.keys) & alive)
+    reads = [op for k in one.keys for op in recording.trace.readers.get(k, ())]
+    return any(result in alive for op in reads for result in op.results)
+
+
+def _upstream(lineage: Lineage, edge: Edge, left: Sequence[Entry]) -> list[Entry]:
+    behind = lineage.ancestors(edge.source)
+    return [one for one in left if behind & set(one.keys)]
+
+
+def _held_back(lineage: Lineage, found: Sequence[Blocked], learning: Sequence[Entry]) -> set[str]:
+    """Variables that something other than a learning variable's first value keeps at zero."""
+    return {path for one in found if not _starts_at_zero(lineage, one.fault, learning) for path in one.paths}
+
+
+def _starts_at_zero(lineage: Lineage, edge: Edge, learning: Sequence[Entry]) -> bool:
+    """Whether the op multiplies by a variable that is zero now and has a gradient of its own."""
+    factors = {s for s, t in zip(edge.op.sources, edge.op.inputs, strict=True)
+               if s != edge.source and hasattr(t, "numpy") and t.dtype.is_floating and is_zero(t)}  # fmt: skip
+    return any(
+        factors & lineage.descends_from(one.keys) and is_zero(tf.convert_to_tensor(one.variable)) for one in learning
+    )
+
+
+def _findings(recording, lineage, found: Sequence[Blocked], zeros: Sequence[Entry], passing: set[str]) -> list[Finding]:
+    findings, known = [], {path for one in found for path in one.paths}
+    by_fault: dict[int, list[Blocked]] = collections.defaultdict(list)
+    for one in found:
+        by_fault[id(one.fault)].append(one)
+    for group in merged({id(one.fault): one.fault for one in found}.values()):
+        blocked = [one for edge in group for one in by_fault[id(edge)]]
+        paths = list(dict.fromkeys(path for one in blocked for path in one.paths if path not in passing))
+        if paths:
+            edge = group[0]
+            findings.append(Finding("zero", "zero_gradient", paths, op_type=edge.op.type, op_name=edge.op.name,
+                                    detail=_detail(blocked[0], found), chain=chain_from(lineage, edge),
+                                    **place_fields(edge.site)))  # fmt: skip
+    silent = [one.path for one in zeros if one.path not in known]
+    if silent:
+        op = next((recording.trace.producers.get(k) for k in lineage.distance), None)
+        detail = "No single op is to blame: what the ops hand back cancels exactly."
+        place = place_fields(op and op.site)
+        findings.append(Finding("zero", "zero_gradient", silent, op_type=op and op.type, detail=detail, **place))
+    return findings
+
+
+def _detail(one: Blocked, found: Sequence[Blocked]) -> str:
+    if one.fault is not one.edge:
+        return "Nothing comes back from it for the entries of its input that these variables fill."
+    op, source = one.edge.op, one.edge.source
+    uses = [other for other in found if other.edge.source == source and other.edge.op is not op]
+    others = [t for s, t in zip(op.sources, op.inputs, strict=True) if s != source and hasattr(t, "numpy")]
+    factors = [t for t in others if t.dtype.is_floating and t.shape.num_elements()] if op.type in _PRODUCTS else []
+    if any(is_zero(t) for t in factors):
+        return "The other operand is zero everywhere, so nothing comes back."
+    if uses:
+        return f"The value is used {len(uses) + 1} times, and what comes back from its uses cancels exactly."
+    if factors and one.arriving is not None and _underflows(one.arriving, factors):
+        return f"The gradient that arrives here is so small that {one.arriving.dtype.name} rounds the product to zero."
+    value = op.inputs[op.sources.index(source)]
+    if hasattr(value, "numpy") and value.dtype.is_floating and value.shape.num_elements():
+        low, high = float(tf.reduce_min(value)), float(tf.reduce_max(value))
+        span = f"is {low:.4g}" if low == high else f"lies between {low:.4g} and {high:.4g}"
+        return f"Its input {span}, where its slope is exactly zero."
+    return ""
+
+
+def _underflows(arriving, factors: Sequence[tf.Tensor]) -> bool:
+    """Whether the largest possible product is below the smallest number that the type can hold."""
+    product = 1.0
+    for part in (dense(arriving), *factors):
+        product *= float(tf.reduce_max(tf.abs(tf.cast(part, tf.float64))))
+    return 0.0 < product < {tf.float16: 6e-8, tf.float64: 5e-324}.get(arriving.dtype, 1.4e-45)

@@ -1,0 +1,1 @@
+"""From the loss to a variable: which ops hand a gradient on."""

@@ -1,0 +1,1 @@
+"""Findings as data and as text: sentences, remedies, the user's source."""

@@ -1,0 +1,229 @@
+"""What the guard found, as data: a `Finding` a cause, a `Report` of them, and the error that carries a report.
+
+Nothing here looks at TensorFlow: the engine fills these in, and `render.py` and `to_dict` write them out for a log, a
+terminal, TensorBoard or a machine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+KINDS = ("missing", "untracked", "zero", "nonfinite")
+CAUSES = (
+    "stop_gradient",  # tf.stop_gradient, or a tape whose recording was stopped
+    "non_differentiable_op",  # an op for which TensorFlow has no gradient
+    "integer_cast",  # a cast to integers or booleans
+    "left_tensorflow",  # NumPy, .numpy(), float(), tf.py_function
+    "outside_tape",  # computed before the tape was opened, or outside it
+    "not_used",  # never read, or read and dropped before the loss
+    "not_trainable",  # frozen, made with trainable=False, or an empty list
+    "untracked_variable",  # read by the forward pass, and in no list
+    "variable_replaced",  # the list holds a variable whose place another one has taken
+    "constant_loss",  # the loss depends on no variable at all
+    "custom_gradient_none",  # a custom gradient function answers None
+    "stateful_assign",  # the value went through Variable.assign
+    "zero_gradient",  # connected, and exactly zero
+    "nan_gradient",  # NaN or infinite
+    "removed_function",  # the loss calls a function that Keras no longer has, so that it cannot be computed
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Link:
+    """One op on the way from the cut to the loss. `file` and `line` are the user's, not a library's."""
+
+    op_type: str
+    op_name: str | None = None
+    file: str | None = None
+    line: int | None = None
+    code: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.op_type} ({os.path.basename(self.file)}:{self.line})" if self.file else self.op_type
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One cause, and all the variables it keeps from learning.
+
+    Attributes:
+      kind: one of `KINDS`.
+      cause: one of `CAUSES`.
+      variables: paths of the variables (`encoder/kernel`), as `variable.path` or, for a `tf.Variable`, its name.
+      op_type: the op to blame, in TensorFlow's own words (`ArgMax`), where an op is to blame.
+      op_name: that op's name in the graph.
+      file, line: the user's own line, 1-based.
+      code: that line's text without its indentation; looked up in `file` when left out.
+      chain: the ops from the cut to the loss, in the order of the forward pass; `Link`s, or plain strings.
+      advice: what to write instead, in words and code; looked up in `remedies.py` when left empty.
+      detail: what is particular to this case ("the list holds variables of 'unet', the loss reads those of 'unet_1'").
+      columns: (first, one after the last) column of the expression in the line, 0-based, where the engine knows them.
+    """
+
+    kind: str
+    cause: str
+    variables: tuple[str, ...] = ()
+    op_type: str | None = None
+    op_name: str | None = None
+    file: str | None = None
+    line: int | None = None
+    code: str | None = None
+    chain: tuple[Link | str, ...] = ()
+    advice: str = ""
+    detail: str = ""
+    columns: tuple[int, int] | None = None
+
+    def __post_init__(self):
+        if self.kind not in KINDS or self.cause not in CAUSES:
+            raise ValueError(
+                f"A finding's kind is one of {', '.join(KINDS)} and its cause one of {', '.join(CAUSES)}. "
+                f"Received: kind={self.kind!r}, cause={self.cause!r}"
+            )
+        set_once = object.__setattr__  # the class is frozen for its users, not for its own construction
+        set_once(self, "variables", tuple(self.variables))
+        set_once(self, "chain", tuple(self.chain))
+        if self.code is None and self.file and self.line:
+            from .source import line_at
+
+            set_once(self, "code", line_at(self.file, self.line).strip() or None)
+        if not self.advice:
+            from .remedies import advise
+
+            set_once(self, "advice", advise(self))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain lists, strings and numbers, ready for `json.dumps`."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        fields["variables"] = list(self.variables)
+        fields["columns"] = list(self.columns) if self.columns else None
+        fields["chain"] = [dataclasses.asdict(link) if isinstance(link, Link) else link for link in self.chain]
+        return fields
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What is wrong between a loss and the variables that should learn from it; nothing, if `ok`.
+
+    Attributes:
+      findings: one a cause.
+      variables_total: how many variables were asked about.
+      allowed: paths without a gradient that the user said may have none.
+      notes: sentences that belong to no cause ("the forward pass was run twice").
+      listed: paths of all variables that were asked about, where known; a hint what to allow must match no other one.
+      allow_form: how a regular expression is allowed where this report comes from, as a template for `str.format`.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    variables_total: int = 0
+    allowed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    listed: tuple[str, ...] = ()
+    allow_form: str = "explain(…, allow=[{!r}])"
+
+    def __post_init__(self):
+        for name in ("findings", "allowed", "notes", "listed"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
+    @property
+    def ok(self) -> bool:
+        return not self.findings
+
+    def allowing(self, patterns: Sequence[str]) -> Report:
+        """The same report without the variables whose whole path one of the regular expressions matches.
+
+        Variables with a NaN gradient stay: nobody means one. A finding that keeps no variable goes.
+
+        Raises:
+          ValueError: a pattern is not a regular expression.
+        """
+        accepts = _any_of(patterns)
+        findings, allowed = [], list(self.allowed)
+        for finding in self.findings:
+            out = [path for path in finding.variables if accepts(path)] if finding.kind != "nonfinite" else []
+            allowed += [path for path in out if path not in allowed]
+            if not out:
+                findings.append(finding)
+            elif len(out) < len(finding.variables):
+                left = tuple(path for path in finding.variables if path not in out)
+                findings.append(dataclasses.replace(finding, variables=left))
+        return dataclasses.replace(self, findings=tuple(findings), allowed=tuple(allowed))
+
+    def affected(self, kind: str) -> tuple[str, ...]:
+        """The variables of all findings of this kind, each once."""
+        return tuple(dict.fromkeys(path for found in self.findings if found.kind == kind for path in found.variables))
+
+    def render(self, color: bool = False, width: int = 110) -> str:
+        """The report as text: plain for a log file, with ANSI colours for a terminal."""
+        from .text import as_text
+
+        return as_text(self, color=color, width=width)
+
+    def __str__(self) -> str:
+        return self.render(color=False)
+
+    def to_markdown(self) -> str:
+        """The report for TensorBoard's text plugin: `tf.summary.text("guard", report.to_markdown(), step=0)`."""
+        from .text import as_markdown
+
+        return as_markdown(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain lists, strings and numbers, ready for `json.dumps`."""
+        return {
+            "ok": self.ok,
+            "variables_total": self.variables_total,
+            "findings": [finding.to_dict() for finding in self.findings],
+            "allowed": list(self.allowed),
+            "notes": list(self.notes),
+        }
+
+    def shown_on(self, stream) -> str:
+        """The text for a stream: in colour where that is a terminal and NO_COLOR is not set."""
+        color = bool(getattr(stream, "isatty", lambda: False)()) and not os.environ.get("NO_COLOR")
+        return self.render(color=color)
+
+    def print(self, stream=None) -> None:
+        """Writes the report, to standard error if nothing else is said."""
+        stream = stream or sys.stderr
+        print(self.shown_on(stream), file=stream)
+
+
+class MissingGradientError(ValueError):
+    """Variables that should learn from the loss do not; `report` says which, why and where."""
+
+    # Raised while a tf.function is traced, it would come out as AutoGraph's StagingError, without the report.
+    ag_pass_through = True
+
+    def __init__(self, report: Report):
+        super().__init__(report)
+        self.report = report
+
+    def __str__(self) -> str:
+        return f"\n\n{self.report}"
+
+
+def path_of(variable: Any, index: int = 0) -> str:
+    """The name a report calls a variable by: a Keras variable's path, a `tf.Variable`'s name, or `tensor3`."""
+    if hasattr(variable, "path"):
+        return variable.path
+    name = getattr(variable, "name", None) if hasattr(variable, "assign") else None
+    return name or f"tensor{index}"
+
+
+def _any_of(patterns: Iterable[str]):
+    if isinstance(patterns, str):
+        raise ValueError(f"allow takes a list of regular expressions: allow=[{patterns!r}]. Received: {patterns!r}")
+    compiled = []
+    for pattern in patterns:
+        try:
+            compiled.append(re.compile(pattern))
+        except re.error as error:
+            raise ValueError(
+                f"allow={pattern!r} is not a regular expression: {error}. To allow all of a layer: 'layer_name/.*'"
+            ) from None
+    return lambda path: any(pattern.fullmatch(path) for pattern in compiled)
