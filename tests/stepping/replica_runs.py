@@ -27,7 +27,7 @@ BATCH = 8
 def tiny(**changes) -> Config:
     """A U-Net of one level on 16 x 16 crops, Adam at 1e-3 with clipping, two micro-batches and averaged weights."""
     config = Config(
-        data=Data(channels=3),
+        data=Data(channels=3, classes=("background", "disc")),
         augment=Augment(crop=(16, 16)),
         model=Model(width=4, depth=1),
         train=Train(length="10 steps", batch_size=BATCH, accumulate=2),

@@ -36,9 +36,9 @@ def batchwise_remark(run) -> str:
     if abs(whole - halves) <= _SAME * max(abs(whole), abs(halves)) or not np.isfinite([whole, halves]).all():
         return ""
     return (
-        f"the loss mixes the examples of a batch: {whole:.4f} for a whole batch, {halves:.4f} on average for its halves. On "
-        "several replicas or micro-batches it is the mean of their losses. To make it the whole batch's there, pass its "
-        " sums through trainer.global_sum(…) before they are divided, or take all_reduce= as an argument"
+        f"the loss mixes the examples of a batch: {whole:.4f} whole, {halves:.4f} in two halves.\n"
+        "  On several replicas or micro-batches it is the mean of their losses. To make it the whole batch's there,\n"
+        "  pass its sums through trainer.global_sum(…) before they are divided, or take all_reduce= as an argument"
     )
 
 

@@ -71,7 +71,8 @@ def make_train_steps(
         gradients = tape.gradient(share, list(update.variables))
         if config.guard.missing != "off":
             guard.check_traced(
-                loss, update.variables, gradients, watched=_strange(tape.watched_variables(), state, update), reads=reads,
+                loss, update.variables, gradients,
+                watched=_strange(tape.watched_variables(), state, update), reads=reads,
                 allow=config.guard.allow, missing=config.guard.missing, warn=warn,
                 allow_form="--config.guard.allow='{}'",
             )  # fmt: skip
