@@ -54,7 +54,7 @@ def _box_mean(values, size):
     half = size // 2
     for axis in range(1, values.shape.rank - 1):
         length = tf.shape(values)[axis]
-        padded = tf.pad(values, [[half, half] if one == axis else [0, 0] for one in range(values.shape.rank)])
+        padded = tf.pad(values, [[half, half] if i == axis else [0, 0] for i in range(values.shape.rank)])
         before = (slice(None),) * axis
         values = tf.add_n([padded[before + (slice(shift, shift + length),)] for shift in range(size)]) / size
     return values

@@ -17,7 +17,7 @@ def mcc(problem, *, smooth_nr=0.0, smooth_dr=1e-5, count_smooth=0.0):
 
         1 - (TP*TN - FP*FN + smooth_nr) / sqrt((TP+FP)(TP+FN)(TN+FP)(TN+FN) + smooth_dr)
 
-    It lies in [0, 2]: 0 for a perfect prediction, 1 for one that tells nothing, 2 for the opposite of the truth. Unlike
+    It lies in [0, 2]: 0 for a perfect prediction, 1 for an uninformed one, 2 for the opposite of the truth. Unlike
     Dice it also rewards true negatives. With a mask that is empty or full, correlation is not defined: the loss is 1
     with a zero gradient, or 0 where prediction and label agree exactly; so prefer over="batch" for small objects, or
     add Dice.

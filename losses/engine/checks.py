@@ -44,7 +44,7 @@ class ValueChecks:
         self._oks.append(ok)
 
     def after(self, tensor: tf.Tensor) -> tf.Tensor:
-        """The tensor, read only once the checks so far have passed, so that theirs is the error one sees."""
+        """The tensor, read only once the checks so far have passed, so that theirs is the error that is seen."""
         if not self._assertions:
             return tensor
         with tf.control_dependencies([a for a in self._assertions if a is not None]):
@@ -130,10 +130,10 @@ def check_unit_interval(checks: ValueChecks, name: str, values: tf.Tensor, remed
 
 
 def check_not_probabilities(checks: ValueChecks, scores: tf.Tensor, activation: str):
-    """Logits that are the output of a softmax or sigmoid already: told by the op that made them, or by their values.
+    """Logits that are the output of a softmax or sigmoid already: recognised by the op that made them, or by value.
 
-    By value only softmax can be told (each pixel sums to 1 and the classes differ), from the first 1024 pixels of each
-    image; values between 0 and 1 may well be logits of a sigmoid.
+    By value only a softmax can be recognised (each pixel sums to 1 and the classes differ), from the first 1024 pixels
+    of each image; values between 0 and 1 may well be logits of a sigmoid.
     """
     remedy = (
         f"activation={activation!r} would apply it a second time. Take the activation off the model's last layer, "

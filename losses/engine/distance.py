@@ -140,15 +140,13 @@ def _lower_envelope(squared, axis, length):
 def _padded(values, axis):
     """`values` with its own length of infinity on both sides of `axis`, so that a shift is a slice of fixed size."""
     size = tf.shape(values)[axis] if values.shape[axis] is None else values.shape[axis]
-    paddings = [[size, size] if one == axis else [0, 0] for one in range(values.shape.rank)]
+    paddings = [[size, size] if i == axis else [0, 0] for i in range(values.shape.rank)]
     return tf.pad(values, paddings, constant_values=float("inf"))
 
 
 def _neighbours(padded, offset, axis, values):
     """The elements `offset` before and after each of `values`, from the padded copy; infinite beyond the ends."""
-    size = [
-        tf.shape(values)[one] if values.shape[one] is None else values.shape[one] for one in range(values.shape.rank)
-    ]
+    size = [tf.shape(values)[i] if values.shape[i] is None else values.shape[i] for i in range(values.shape.rank)]
     start = [0] * values.shape.rank
     shifted = []
     for move in (-offset, offset):

@@ -65,7 +65,7 @@ def worth_compiling(scores: tf.Tensor) -> bool:
 
 @functools.cache
 def _xla_works() -> bool:
-    """Compiles a trifle; a build or a device without XLA is told in the log, once."""
+    """Compiles a trifle; a build or a device without XLA is logged, once."""
     try:
         with tf.init_scope():
             tf.function(lambda x: x + 1, jit_compile=True)(tf.constant(1.0))

@@ -93,6 +93,26 @@ def test_two_replicas_are_one(case, logical_devices):
     assert values[-1] < values[0]
 
 
+def test_a_batch_wise_loss_of_ones_own_is_one_on_two_replicas(logical_devices):
+    """As the README shows it: sums, through all_reduce, and only then divided."""
+    ids, _ = ids_and_logits((IMAGES, 6, 5, 3))
+    ids[2:][ids[2:] == 2] = 0
+    features = np.random.default_rng(0).standard_normal((IMAGES, 6, 5, 4))
+
+    def own(y_true, y_pred, *, all_reduce):
+        y, p = tf.one_hot(y_true, 3, dtype=tf.float64), tf.nn.softmax(y_pred)
+        overlap, both = tf.unstack(all_reduce(tf.stack([tf.reduce_sum(p * y), tf.reduce_sum(p * p + y)])))
+        sums = losses.region_statistics(y_true, y_pred, over="batch", all_reduce=all_reduce)
+        value = 1 - 2 * overlap / both + tf.reduce_mean(sums.missed / sums.target)
+        return losses.LossValue(value, {})
+
+    values, weights = train(1, own, features, ids, {})
+    values_of_two, weights_of_two = train(2, own, features, ids, {})
+    np.testing.assert_allclose(values_of_two, values, rtol=1e-10)
+    np.testing.assert_allclose(weights_of_two, weights, rtol=1e-9, atol=1e-12)
+    assert values[-1] < values[0]
+
+
 def test_two_replicas_are_one_with_compiled_sums(logical_devices, monkeypatch):
     monkeypatch.setattr(fused, "WORTH_COMPILING", 0)
     ids, _ = ids_and_logits((IMAGES, 16, 16, 3))
