@@ -25,6 +25,8 @@ _HOMES = {
     "MissingGradientError": "words.finding",
     "explain_model": "keras_model",
     "GradientGuard": "keras_callback",
+    "diagnose": "doctor",
+    "Doctor": "doctor",
 }
 
 __all__ = sorted(_HOMES)

@@ -1,0 +1,86 @@
+"""Shapes of labels and predictions: whether they broadcast, and what a loss makes of that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+
+from .change import Suspicion
+from .finding import Finding
+from .pairing import Pair
+
+
+def broadcasts(pair: Pair) -> Iterator[Suspicion]:
+    """Labels `[n]` against predictions `[n, 1]` and their kin: every row is compared with every other."""
+    if pair.predictions is None or pair.objective.family == "sparse":
+        return
+    count = min(len(pair.labels.values), len(pair.predictions), 16)
+    labels, predictions = pair.labels.values[:count], pair.predictions[:count]
+    aligned = _aligned(labels.shape, predictions.shape) if pair.objective.adapts else labels.shape
+    if aligned is None or aligned == predictions.shape or labels.shape == predictions.shape:
+        return
+    try:
+        together = np.broadcast_shapes(aligned, predictions.shape)
+    except ValueError:
+        return
+    if not pair.objective.adapts and not _minds(pair, labels, predictions):
+        return
+    if pair.objective.family == "own" and pair.objective.adapts and not _minds(pair, labels, predictions):
+        return
+    units = pair.output.layer or "the output"
+    fix = (
+        f"y_true = keras.ops.reshape(y_true, keras.ops.shape(y_pred))     # {labels.shape} -> {predictions.shape}"
+        if labels.size == predictions.size
+        else f"# labels {labels.shape[1:]} a row, predictions {predictions.shape[1:]} of {units!r}: give both the "
+        f"same shape"
+    )
+    yield Suspicion(
+        Finding(
+            "shape_broadcast", ("y", "loss"),
+            f"{pair.name} of shape {_rows(labels.shape)} meets predictions of shape {_rows(predictions.shape)} in "
+            f"{pair.objective.name}, and they broadcast to {_rows(together)}: "
+            + ("every row is compared with every other." if labels.size == predictions.size else
+               "a label is compared with predictions that are not its own."),
+            f"Give labels and predictions one shape:\n\n    {fix}",
+            depth="batch",
+        ),
+        certain=True,
+    )  # fmt: skip
+
+
+def _aligned(labels: tuple, predictions: tuple) -> tuple | None:
+    """The labels' shape as Keras brings it in line with the predictions' where ranks differ by one."""
+    if len(predictions) == len(labels) + 1 and predictions[-1] == 1:
+        if labels == predictions[:-1]:
+            return predictions
+        return (*labels, 1) if len(labels) == 1 else _unless_equal(labels, predictions[:-1], (*labels, 1))
+    if len(labels) == len(predictions) + 1 and labels[-1] == 1:
+        return labels[:-1]
+    return labels
+
+
+def _unless_equal(labels: tuple, squeezed: tuple, expanded: tuple) -> tuple:
+    return expanded if labels != squeezed else (*squeezed, 1)
+
+
+def _minds(pair: Pair, labels: np.ndarray, predictions: np.ndarray) -> bool:
+    """Whether a home-made loss answers otherwise when the labels come in the predictions' shape."""
+    if labels.size != predictions.size:
+        return True
+    tilted = predictions + np.linspace(0, 1, predictions.size).reshape(predictions.shape).astype("float32")
+
+    def value(true):
+        true = keras.ops.convert_to_tensor(true.astype("float32"))
+        return float(np.mean(np.asarray(pair.objective.function(true, keras.ops.convert_to_tensor(tilted)))))
+
+    try:
+        as_is, reshaped = value(labels), value(labels.reshape(predictions.shape))
+    except Exception:  # a loss that does not take one of the shapes does not broadcast them
+        return False
+    return bool(np.isfinite([as_is, reshaped]).all()) and abs(as_is - reshaped) > 1e-4 * max(1.0, abs(reshaped))
+
+
+def _rows(shape: tuple) -> str:
+    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"

@@ -1,0 +1,168 @@
+"""What a model ends in, read from its configuration: activation, units, and what stands between them and the loss."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from .activation import LINEAR, Activation, activation_of
+
+# These hand values on as they are, or a part, a mean or a rearrangement of them: a range stays a range.
+_PASSING = (
+    "Reshape", "Flatten", "Permute", "RepeatVector", "Cropping1D", "Cropping2D", "Cropping3D", "ZeroPadding1D",
+    "ZeroPadding2D", "ZeroPadding3D", "UpSampling1D", "UpSampling2D", "UpSampling3D", "Identity", "MaxPooling1D",
+    "MaxPooling2D", "MaxPooling3D", "AveragePooling1D", "AveragePooling2D", "AveragePooling3D", "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D", "GlobalMaxPooling3D", "GlobalAveragePooling1D", "GlobalAveragePooling2D",
+    "GlobalAveragePooling3D", "Masking", "Squeeze", "ExpandDims", "GetItem", "Transpose", "Cast",
+    "ActivityRegularization", "CenterCrop", "Resizing",
+)  # fmt: skip
+DROPOUTS = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianDropout", "AlphaDropout")
+RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "Bidirectional")
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """One output of a model.
+
+    Attributes:
+      activation: what the values went through last.
+      layer: the name of the layer (or operation) that applies it; the one with the weights where there is none.
+      axis: the axis of a softmax, negative.
+      channels: the size of that axis, or of the last one; None if unknown.
+      weights: the name of the last layer with weights.
+      units_layer: the Keras layer of that name, or None.
+      after: names of what stands after the activation and hands its values on.
+      dropout: names of the dropout layers after the last weights, with their rates.
+      shape: the output's shape, the batch included.
+      known: whether all of this could be read.
+    """
+
+    activation: Activation = LINEAR
+    layer: str | None = None
+    axis: int = -1
+    channels: int | None = None
+    weights: str | None = None
+    units_layer: Any = None
+    after: tuple[str, ...] = ()
+    dropout: tuple[tuple[str, float], ...] = ()
+    shape: tuple[int | None, ...] = ()
+    known: bool = True
+
+
+def outputs_of(model: keras.Model) -> list[Output]:
+    """The model's outputs as its graph of layers has them; empty for a model that has no such graph."""
+    if not isinstance(model, (keras.Sequential, *_functional())) or not model.built:
+        return []
+    return [_output(tensor) for tensor in keras.tree.flatten(model.outputs)]
+
+
+def layers_of(model: keras.Model) -> Iterator[Any]:
+    """All layers, those of nested models and wrappers included, outer ones first."""
+    for layer in model.layers:
+        yield layer
+        if isinstance(layer, keras.Model):
+            yield from layers_of(layer)
+        for name in ("layer", "forward_layer"):  # what TimeDistributed, Bidirectional and the like wrap
+            inner = getattr(layer, name, None)
+            if isinstance(inner, keras.layers.Layer):
+                yield inner
+
+
+def softmax_axis(layer: Any) -> int | None:
+    """The axis of a layer's softmax; None if it has none."""
+    name = type(layer).__name__
+    if name in ("Softmax", "LogSoftmax"):
+        axis = getattr(layer, "axis", -1)
+        return axis if isinstance(axis, int) else axis[0] if len(axis) == 1 else None
+    function = getattr(layer, "activation", None)
+    if callable(function) and activation_of(function).name in ("softmax", "log_softmax"):
+        return -1
+    return None
+
+
+def _functional() -> tuple[type, ...]:
+    inputs = keras.Input((1,))
+    return (type(keras.Model(inputs, inputs)),)  # Functional itself has no public name
+
+
+def _output(tensor: Any) -> Output:
+    shape = tuple(tensor.shape)
+    found: dict[str, Any] = {"shape": shape, "channels": shape[-1] if shape else None}
+    after, dropout = [], []
+    activation, holder, axis = None, None, -1
+    for operation, output in _backwards(tensor):
+        kind = type(operation).__name__
+        if kind in DROPOUTS:
+            dropout.append((operation.name, float(getattr(operation, "rate", 0.0))))
+            continue
+        read = _activation(operation)
+        if read is None and kind in _PASSING:
+            if activation is None:
+                after.append(operation.name)
+            continue
+        if read is not None and read.name != "linear" and activation is None:
+            activation, holder = read, operation.name
+            axis = softmax_axis(operation)
+            axis = -1 if axis is None else axis
+            size = tuple(output.shape)
+            axis = axis - len(size) if axis >= 0 else axis
+            found["channels"] = size[axis] if -axis <= len(size) else None
+        if activation is None and kind.endswith("Normalization"):
+            activation, holder = LINEAR, operation.name  # whatever came before, its values may now be any
+        if _has_weights(operation):
+            found.update(weights=operation.name, units_layer=operation)
+            holder = holder or operation.name
+            break
+        if read is None and not kind.endswith(
+            "Normalization"
+        ):  # an operation that is none of the above: what it does to the values is unknown
+            return Output(
+                **found, activation=activation or Activation("other"), layer=holder or operation.name, axis=axis,
+                after=tuple(after), dropout=tuple(dropout), known=activation is not None,
+            )  # fmt: skip
+    return Output(
+        **found, activation=activation or LINEAR, layer=holder, axis=axis, after=tuple(after), dropout=tuple(dropout)
+    )
+
+
+def _backwards(tensor: Any) -> Iterator[tuple[Any, Any]]:
+    """(operation, its output) from an output towards the input, as long as there is one way; into nested models."""
+    while True:
+        # Keras has no public way from a symbolic tensor to the layer that made it.
+        history = getattr(tensor, "_keras_history", None)
+        if history is None:
+            return
+        operation, node, position = history
+        if isinstance(operation, keras.Model) and hasattr(operation, "outputs"):
+            yield from _backwards(keras.tree.flatten(operation.outputs)[position])
+        else:
+            yield operation, tensor
+        inputs = operation._inbound_nodes[node].input_tensors
+        if len(inputs) != 1:
+            return
+        tensor = inputs[0]
+
+
+def _activation(operation: Any) -> Activation | None:
+    """What a layer or operation applies to its values; None if it is nothing of the kind."""
+    kind = type(operation).__name__
+    if kind in ("TimeDistributed", "Bidirectional"):
+        return _activation(getattr(operation, "layer", None) or operation.forward_layer)
+    function = getattr(operation, "activation", None)
+    if callable(function) and (_has_weights(operation) or kind == "Activation"):
+        return activation_of(function)
+    if kind == "Lambda":
+        return activation_of(operation.function)
+    if kind in ("Softmax", "LogSoftmax"):
+        return activation_of(keras.activations.softmax if kind == "Softmax" else keras.activations.log_softmax)
+    if kind in ("ReLU", "LeakyReLU", "ELU", "Sigmoid", "Relu", "Relu6", "Tanh", "Softplus", "Exp", "Gelu", "Silu",
+                "Elu", "Selu", "HardSigmoid", "Softsign", "HardTanh"):  # fmt: skip
+        return activation_of(operation)
+    return LINEAR if _has_weights(operation) else None
+
+
+def _has_weights(operation: Any) -> bool:
+    return bool(getattr(operation, "weights", None)) and "Normalization" not in type(operation).__name__

@@ -1,0 +1,319 @@
+"""Steps on copies: the program as it is, then with each suspected fault mended. What helps was the fault."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from .batch import Look
+from .change import Change, Suspicion
+from .data import carries_signal, mask_fit
+from .finding import Finding
+from .pairing import Pair
+from .program import Program, taken, tensors
+from .skill import decisions, recall, skill
+from .suspects import strong_suspects, weak_suspects
+from .trial import Run, Trial
+
+_LEARNED = 0.93  # of what there is to learn: beyond it nothing is worth a try
+
+
+@dataclasses.dataclass
+class Clock:
+    """How long the doctor may take: `seconds` in all, counted from when it was made."""
+
+    seconds: float
+    began: float = dataclasses.field(default_factory=time.monotonic)
+
+    @property
+    def left(self) -> float:
+        return self.began + self.seconds - time.monotonic()
+
+    def share(self, part: float) -> float:
+        """The point in time when a part of what is left will have passed."""
+        return time.monotonic() + max(0.2, self.left * part)
+
+
+def settle(
+    program: Program, pair: Pair | None, seen: Look, trial: Trial, offered: Iterable[Suspicion], clock: Clock
+) -> tuple[list[Suspicion], list[str]]:
+    """The suspicions that steps on copies bear out, with what was seen added to their evidence, and notes.
+
+    Args:
+      program, pair, seen, trial: the program, how its output was read, a batch of it, and a copy.
+      offered: suspicions that came up already.
+      clock: how long this may take.
+    """
+    base = trial.run(until=clock.share(0.35))
+    trial.reset()  # the batch that was looked at had the first weights
+    notes = []
+    if not base.finished:
+        notes.append(
+            f"The steps on copies ended after {len(base.losses)} of {program.updates or '?'} steps, to stay within "
+            f"{clock.seconds:.0f} seconds."
+        )
+    judge = _Judge(program, pair, base, clock)
+    if base.finite and judge.skill(base) >= _LEARNED and not _behind(base):
+        return [], notes
+    offered = list(offered)
+    strong = [*(s for s in offered if s.strong), *strong_suspects(program, pair, seen)]
+    found = judge.mended_by(strong)
+    if not found:
+        found = judge.apart(trial)
+    if not found:
+        found = judge.rare(trial)
+    if not found and len(strong) > 1:
+        found = judge.together(strong)
+    if not found and (judge.skill(base) < 0.6 or not base.finite):
+        weak = [*(s for s in offered if not s.strong), *weak_suspects(program, pair, seen, base.losses)]
+        found = judge.mended_by(weak)
+        if not found and not base.finite:
+            found = [_not_finite(base)]
+    return found, notes
+
+
+def helps(program: Program, suspicion: Suspicion, all_found: list[Suspicion], clock: Clock) -> bool:
+    """Whether a copy with a certain fault mended learns clearly better, all other faults mended before and after."""
+    others = Change()
+    for other in all_found:
+        if other is not suspicion and other.change is not None:
+            others = others | other.change
+    if clock.left < 3 or keras.tree.is_nested(program.y):
+        return False
+    pair = suspicion.pair
+    runs = []
+    for change in (others, others | suspicion.change):
+        try:
+            runs.append(Trial(program, pair, change).run(until=clock.share(0.4)))
+        except Exception:  # the changed program does not run: then it is not shown
+            return False
+    before, after = (run.skill if run.finite and np.isfinite(run.skill) else -1.0 for run in runs)
+    return after > max(before, 0.0) + 0.1
+
+
+def _behind(run: Run) -> bool:
+    """Whether the statistics of inference lose what was learned with those of the batch."""
+    return np.isfinite(run.skill_in_training) and run.skill_in_training - run.skill > 0.1
+
+
+class _Judge:
+    """Compares runs of changed copies with the run of the program as it is."""
+
+    def __init__(self, program: Program, pair: Pair | None, base: Run, clock: Clock):
+        self.program, self.pair, self.base, self.clock = program, pair, base, clock
+        self.slowest = base.seconds + 1.0
+
+    def skill(self, run: Run) -> float:
+        """What a run learned; where predictions cannot be judged, how far its loss fell."""
+        if not run.finite:
+            return -1.0
+        if np.isfinite(run.skill):
+            return run.skill
+        part = max(1, len(run.losses) // 10)
+        first, last = run.losses[:part].mean(), run.losses[-part:].mean()
+        return float(1 - last / first) if first > 0 and last > 0 else 0.0
+
+    def mended_by(self, suspicions: list[Suspicion]) -> list[Suspicion]:
+        """Those whose change alone makes the program learn clearly better; the best, and what is about as good."""
+        tried: list[tuple[float, Suspicion, Run]] = []
+        for suspicion in suspicions:
+            if suspicion.change is None or self.clock.left < 0.7 * self.slowest:
+                continue
+            run = self._try(suspicion.change)
+            if run is None:
+                continue
+            after = self.skill(run)
+            if self._better(after, suspicion.strong):
+                tried.append((after, suspicion, run))
+                if after > 0.9 and (not suspicion.strong or len(tried) > 1):
+                    break
+        if not tried:
+            return []
+        best = max(after for after, _, _ in tried)
+        good = [entry for entry in tried if entry[0] >= best - 0.1]
+        good = good[:2] if good[0][1].strong else good[:1]
+        return [self._borne_out(suspicion, after) for after, suspicion, _ in good]
+
+    def together(self, suspicions: list[Suspicion]) -> list[Suspicion]:
+        """Those that help only together."""
+        change = Change()
+        usable = [s for s in suspicions if s.change is not None]
+        for suspicion in usable:
+            change = change | suspicion.change
+        run = self._try(change) if len(usable) > 1 and self.clock.left > self.slowest else None
+        if run is None or not self._better(self.skill(run), strong=True):
+            return []
+        after = self.skill(run)
+        needed = []
+        for suspicion in usable:
+            rest = Change()
+            for other in usable:
+                if other is not suspicion:
+                    rest = rest | other.change
+            without = self._try(rest) if self.clock.left > self.slowest else None
+            if without is None or self.skill(without) < after - 0.1:
+                needed.append(suspicion)
+        return [self._borne_out(suspicion, after, len(needed) > 1) for suspicion in needed[:3]]
+
+    def rare(self, trial: Trial) -> list[Suspicion]:
+        """A rare class that is hardly ever predicted, and would be if it counted as much as the others."""
+        labels, predictions = self._plain()
+        if labels is None or self.pair.labels.one_hot_axis not in (None, -1):
+            return []
+        decided = decisions(self.pair, labels, predictions) if np.isfinite(predictions).all() else None
+        if decided is None or decided[0].ndim > 1:
+            return []
+        true, guessed = decided
+        classes, counts = np.unique(true, return_counts=True)
+        shares = counts / counts.sum()
+        if len(classes) < 2 or shares.max() < 0.8 or self.base.skill > 0.35:
+            return []  # a rare class is one beside a frequent one, and hidden if the others are not found either
+        at = int(classes[shares.argmin()])
+        own = recall(true, guessed, at)
+        if own > 0.55 or self.clock.left < self.slowest:
+            return []
+        run = self._balanced(trial, labels, true, dict(zip(classes, shares, strict=True)))
+        if run is None or not run.finite:
+            return []
+        again = decisions(self.pair, labels, np.asarray(run.predictions))[1]
+        then = recall(true, again, at)
+        mean_own = np.mean([recall(true, guessed, int(c)) for c in classes])
+        mean_then = np.mean([recall(true, again, int(c)) for c in classes])
+        if then < own + 0.25 or mean_then < mean_own + 0.12:
+            return []
+        found = Finding(
+            "class_imbalance", "y",
+            f"Class {at} is {shares.min():.1%} of {self.pair.name}. After the training {own:.0%} of it is found, "
+            f"beside an "
+            f"accuracy of {np.mean(true == guessed):.1%}, which guessing the most frequent class has, too "
+            f"({shares.max():.1%}); with the classes weighted alike {then:.0%} is found.",
+            "Weight the classes, or take a loss that does (focal, Dice), and a metric that shows the rare one "
+            "(recall, IoU):"
+            f"\n\n    model.fit(…, "
+            f"class_weight={{{', '.join(f'{int(c)}: {0.5 / s:.3g}' for c, s in zip(classes, shares, strict=True))}}})",
+            depth="steps",
+        )  # fmt: skip
+        return [Suspicion(found, Change(balanced=True))]
+
+    def apart(self, trial: Trial) -> list[Suspicion]:
+        """Labels that nothing in their inputs foretells: neither simple learners nor this model, for rows left out."""
+        labels, _ = self._plain()
+        if labels is None or self.pair.copies_input or keras.tree.is_nested(self.program.x):
+            return []
+        x = np.asarray(self.program.x)
+        simple = mask_fit(x, labels, self.pair) if labels.ndim == 4 or x.ndim == 4 and labels.ndim == 3 else None
+        simple = carries_signal(x, labels, self.pair) if simple is None else simple
+        if simple is None or simple > 0.03 or self.clock.left < self.slowest:
+            return []
+        held_out = self._held_out(trial)
+        if held_out is None or held_out > 0.08:
+            return []
+        known = max(self.base.skill, 0.0)
+        return [Suspicion(
+            Finding(
+                "labels_not_aligned", "y",
+                f"Nothing in x foretells {self.pair.name}: least squares and nearest neighbours predict rows that "
+                f"they have not seen "
+                f"no better than shuffled labels would let them, and this model explains {max(held_out, 0):.0%} of "
+                f"such rows "
+                f"({known:.0%} of those that it has seen).",
+                "Shuffle, sort and split x and y by the same order:\n\n"
+                "    order = np.random.default_rng(0).permutation(len(x))\n    x, y = x[order], y[order]",
+                depth="steps",
+            )
+        )]  # fmt: skip
+
+    def _held_out(self, trial: Trial) -> float | None:
+        count = self.program.held
+        order = np.random.default_rng(1).permutation(count)
+        train, test = order[: 2 * count // 3], order[2 * count // 3 :]
+        part = dataclasses.replace(self.program, x=taken(self.program.x, train), y=taken(self.program.y, train))
+        whole = trial.program
+        try:
+            trial.program = part
+            trial.run(until=self.clock.share(0.6), x=tensors(part.x), y=tensors(part.y))
+            predictions = np.asarray(trial.predict(tensors(taken(self.program.x, test))))
+        finally:
+            trial.program = whole
+        value = skill(self.pair, np.asarray(taken(self.program.y, test)), predictions)
+        return value if np.isfinite(value) else None
+
+    def _plain(self) -> tuple[np.ndarray | None, np.ndarray | None]:
+        y, predictions = self.program.y, self.base.predictions
+        if self.pair is None or y is None or keras.tree.is_nested(y) or keras.tree.is_nested(predictions):
+            return None, None
+        return np.asarray(y), np.asarray(predictions)
+
+    def _balanced(self, trial: Trial, labels: np.ndarray, true: np.ndarray, shares: dict) -> Run | None:
+        weights = np.vectorize(lambda c: 1 / (len(shares) * shares[c]))(true).astype("float32")
+        if true.size == len(labels):
+            weights = weights.reshape(len(labels))
+        else:
+            shape = labels.shape if labels.size == true.size else labels.shape[:-1]
+            weights = weights.reshape(shape)
+            weights = weights[..., 0] if weights.shape[-1] == 1 and weights.ndim > 2 else weights
+        try:
+            return trial.run(until=self.clock.share(0.6), weight=tf.constant(weights))
+        except Exception:  # a loss that takes no weights, or gives one number for all pixels
+            return None
+
+    def _try(self, change: Change) -> Run | None:
+        began = time.monotonic()
+        try:
+            trial = Trial(self.program, self.pair, change)
+            x = _scaled(self.program.x) if change.scale_x else None
+            y = _scaled(self.program.y) if change.scale_y else None
+            run = trial.run(until=self.clock.share(0.5), x=x, y=y)
+        except Exception:  # the changed program does not run (a width that a Reshape forbids): then it is no remedy
+            return None
+        self.slowest = max(self.slowest, min(time.monotonic() - began, 2 * self.slowest))
+        return run
+
+    def _better(self, after: float, strong: bool) -> bool:
+        before = max(self.skill(self.base), -0.2)
+        if strong:
+            return after - before > max(0.08, 0.3 * (1 - before))
+        return before < 0.35 and after > before + max(0.25, 0.4 * (1 - before))
+
+    def _borne_out(self, suspicion: Suspicion, after: float, with_others: bool = False) -> Suspicion:
+        before = self.skill(self.base)
+        tried = "With that and the other faults below mended" if with_others else "With that mended"
+        shown = f"{max(before, 0):.0%}" if self.base.finite else "nothing (its loss becomes NaN)"
+        more = (
+            f" As it is, a copy learns {shown} of what a constant answer leaves to learn in {len(self.base.losses)} "
+            f"steps. "
+            f"{tried} it learns {after:.0%}."
+        )
+        finding = dataclasses.replace(suspicion.finding, evidence=suspicion.finding.evidence + more, depth="steps")
+        return dataclasses.replace(suspicion, finding=finding)
+
+
+def _scaled(structure: Any) -> Any:
+    """Every float array brought to mean 0 and deviation 1: by column where it is a table, by channel else."""
+
+    def scaled(array):
+        if array is None or np.asarray(array).dtype.kind not in "fiu":
+            return array
+        values = np.asarray(array, "float64")
+        axes = tuple(range(values.ndim - 1)) if values.ndim > 1 else (0,)
+        deviation = values.std(axes, keepdims=True)
+        return ((values - values.mean(axes, keepdims=True)) / np.where(deviation > 0, deviation, 1)).astype("float32")
+
+    return tensors(keras.tree.map_structure(scaled, structure))
+
+
+def _not_finite(base: Run) -> Suspicion:
+    at = int(np.flatnonzero(~np.isfinite(base.losses))[0])
+    return Suspicion(
+        Finding(
+            "nonfinite_loss", "loss", f"The loss is {base.losses[at]} at step {at + 1}.",
+            "Look for a logarithm, a division or a root of 0 in the loss, and lower the learning rate.", depth="steps",
+        ),
+        certain=True,
+    )  # fmt: skip
