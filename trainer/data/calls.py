@@ -1,8 +1,8 @@
 """Python called from TensorFlow's threads: made to end before the interpreter does.
 
 A pipeline goes on making batches until its buffers are full, also after an error, a signal or the last step. Once the
-interpreter is being finalised a thread that wants to run Python waits for ever, and whoever frees the iterator waits for
-that thread: the process never ends. So the calls are counted, and at exit they are refused and waited for, before that.
+interpreter is being finalised a thread that wants to run Python waits for ever, and whoever frees the iterator waits
+for that thread: the process never ends. So the calls are counted, and at exit, before that, refused and waited for.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def ending(function: Callable) -> Callable:
 
 
 def end_calls() -> None:
-    """Refuses further calls, and returns when none runs and none is waiting. Called at exit; no batch comes after it."""
+    """Refuses further calls, and returns when none runs and none waits. Called at exit; no batch comes after it."""
     if not _calls.begun:
         return
     with _calls.lock:
