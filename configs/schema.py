@@ -62,10 +62,20 @@ class Data:
         "Names of the classes; their position is the class id. The first is the background where there is one. "
         "Empty: as the data say, by names of their own or by the ids that occur in the labels.",
     )
-    mask_encoding: Literal["ids", "binary", "colors"] = knob(
-        "binary",
-        'How a mask file says the class: "ids" (the pixel is the id), "binary" (0 is class 0, anything else, '
-        'usually 255, is class 1), "colors" (an RGB or palette image and the table mask_colors).',
+    mask_encoding: Literal["auto", "ids", "binary", "colors", "alpha"] = knob(
+        "auto",
+        'How a mask file says the class: "ids" (the pixel is the id), "binary" (low is class 0, high, usually 255, '
+        'class 1), "colors" (an RGB or palette image and the table mask_colors), "alpha" (opaque is class 1), or '
+        '"auto": what the masks hold is recognised, and said; where it could be several things, you are asked.',
+    )
+    mask_threshold: int = knob(
+        0,
+        "binary: values from here on are class 1. 0: half of the highest value where there are several, as in "
+        "compressed or smoothly resized masks, else everything but 0.",
+        within="[0, 65535]",
+    )
+    void_values: tuple[int, ...] = knob(
+        (), "ids, binary: pixel values of mask files that are void, such as a border of 255.", within="[-1, 65535]"
     )
     mask_ids: tuple[tuple[int, int], ...] = knob(
         (),

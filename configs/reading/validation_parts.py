@@ -58,7 +58,7 @@ def mask_problems(config: Config):
     for table, encoding in (("mask_ids", "ids"), ("mask_colors", "colors")):
         rows = getattr(data, table)
         path = f"data.{table}"
-        if rows and data.mask_encoding != encoding:
+        if rows and data.mask_encoding not in (encoding, "auto"):
             yield (path, "data.mask_encoding"), (
                 f"mask_encoding={data.mask_encoding} does not read it. Write --config.data.mask_encoding={encoding}."
             )

@@ -57,11 +57,13 @@ class MaskValues:
       GIF has no other way to store them), or uint8 `[height, width, 3]`.
     palette: uint8 `[entries, 3]` of a palette file, else None.
     format: "PNG", "JPEG", …
+    alpha: uint8 `[height, width]`, opaque 255, where the file has it.
     """
 
     values: np.ndarray
     palette: np.ndarray | None
     format: str
+    alpha: np.ndarray | None = None
 
 
 def decode_image(
@@ -90,7 +92,7 @@ def decode_image(
 def decode_values(
     source: str | os.PathLike | bytes, max_pixels: int, *, name: str = "", upright: bool = True
 ) -> MaskValues:
-    """Decodes a mask file to what its pixels say. Alpha is dropped.
+    """Decodes a mask file to what its pixels say.
 
     Args:
       source, max_pixels, name, upright: as in `decode_image`.
@@ -100,6 +102,7 @@ def decode_values(
     opened = open_image(source, max_pixels, name=name)
     picture = _loaded(opened, upright)
     palette = None
+    alpha = np.asarray(picture.getchannel("A")) if "A" in picture.getbands() else None
     if picture.mode == "P":
         palette = np.array(picture.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
     elif picture.mode in ("LA", "La", "PA"):
@@ -117,7 +120,7 @@ def decode_values(
             # GIF has no grey pictures: one is stored as indices into the greys that occur.
             values, palette = palette[values.clip(max=len(palette) - 1), 0], None
     factor = _grey_factor(opened)
-    return MaskValues(values // factor if factor > 1 else values, palette, opened.picture.format)
+    return MaskValues(values // factor if factor > 1 else values, palette, opened.picture.format, alpha)
 
 
 def open_image(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 
@@ -10,6 +11,7 @@ import numpy as np
 from configs.schema import Data
 from trainer.data.decode import MaskValues, decode_values
 from trainer.data.errors import DataError, shown
+from trainer.data.recognition import recognise_masks
 
 # In a look-up table of int32: no class, no void.
 _UNKNOWN = -(2**31)
@@ -38,8 +40,13 @@ def decode_mask(
 
 def label_from(mask: MaskValues, data: Data, name: str) -> np.ndarray:
     """As `decode_mask`, from values that are decoded already."""
-    if data.mask_encoding == "binary":
-        label = _binary(mask)
+    if data.mask_encoding == "auto":
+        # Nothing was found out from many of them, so this one has to say it by itself.
+        data = dataclasses.replace(data, **recognise_masks([(name, mask)], data, alone=True).fields)
+    if data.mask_encoding == "alpha":
+        label = _alpha(mask, name)
+    elif data.mask_encoding == "binary":
+        label = _binary(mask, data)
     elif data.mask_encoding == "colors":
         label = _colors(mask, data, name)
     else:
@@ -52,19 +59,36 @@ def label_type(data: Data) -> np.dtype:
     return np.result_type(np.min_scalar_type(len(data.classes) - 1), np.min_scalar_type(data.void_id))
 
 
-def _binary(mask: MaskValues) -> np.ndarray:
+def _alpha(mask: MaskValues, name: str) -> np.ndarray:
+    if mask.alpha is None:
+        raise DataError(f"{name}: has no alpha channel, and mask_encoding='alpha' reads the mask from it.")
+    return mask.alpha >= 128
+
+
+def _binary(mask: MaskValues, data: Data) -> np.ndarray:
     values = mask.values
     if mask.palette is not None:
         # A palette may put black anywhere; where it does, black is 0. One without black goes by its index.
         black = ~mask.palette.any(axis=1)
         used = np.bincount(values.ravel(), minlength=len(black))[: len(black)] > 0
         if (black & used).any():
-            return ~np.append(black, np.zeros(256 - len(black), bool))[values]
-        return values != 0
-    if values.ndim == 3:
-        values = values.max(axis=2)
-    # JPEG smears edges: there 0 and 255 are told by the nearer one.
-    return values >= 128 if mask.format in ("JPEG", "MPO") else values != 0
+            label = (~np.append(black, np.zeros(256 - len(black), bool))[values]).astype(np.int32)
+        else:
+            label = (values != 0).astype(np.int32)
+    else:
+        values = values.max(axis=2) if values.ndim == 3 else values
+        # JPEG smears edges, and so does resizing: there the nearer of the two values counts.
+        label = (values >= (data.mask_threshold or _threshold(mask, values))).astype(np.int32)
+    for value in data.void_values:
+        label[values == value] = data.void_id
+    return label
+
+
+def _threshold(mask: MaskValues, values: np.ndarray) -> int:
+    if mask.format in ("JPEG", "MPO"):
+        return 128
+    high = int(values.max(initial=0))
+    return (high + 1) // 2 if high > 1 and len(np.unique(values)) > 2 else 1
 
 
 def _ids(mask: MaskValues, data: Data, name: str) -> np.ndarray:
@@ -80,6 +104,7 @@ def _ids(mask: MaskValues, data: Data, name: str) -> np.ndarray:
     if not table:
         allowed = {*range(len(data.classes)), data.void_id}
         table = tuple((value, value) for value in sorted(allowed))
+    table = (*(row for row in table if row[0] not in data.void_values), *((v, data.void_id) for v in data.void_values))
     keys = np.array([value for value, _ in table], np.int64)
     ids = np.array([class_id for _, class_id in table], np.int64)
     if values.dtype == np.uint8:

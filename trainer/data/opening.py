@@ -11,6 +11,7 @@ import numpy as np
 from configs.reading import durations, fields
 from configs.schema import Config, Data
 from trainer.data.errors import DataError, listed
+from trainer.data.recognition import recognise_masks
 from trainer.data.source import DataSets, MemoryCache, Source
 from trainer.data.sources import SOURCES
 from trainer.data.sources.labels import infer_classes
@@ -20,6 +21,7 @@ from trainer.parts import load_attribute, resolve
 
 # Masks that are looked at where neither the config nor the data name the classes.
 _LOOKED_AT = 200
+_MASKS_LOOKED_AT, _PIXELS_LOOKED_AT = 64, 200_000_000
 # More classes than any mask of 16 bits has: what is looked at is any id.
 _ANY_ID = tuple(map(str, range(2**16)))
 
@@ -83,17 +85,45 @@ def open_splits(section: Data, data: Any = None) -> tuple[Splits, Data]:
     else:
         splits = open_object(data, section)
     section = dataclasses.replace(section, **{"channels": splits.channels or section.channels, **splits.fields})
-    if section.classes or splits.fatal or "classes" in splits.fields:
+    if splits.fatal or (splits.problems and section.bad_files == "stop" and not section.classes):
         return splits, section
-    names, note = (splits.classes, "") if splits.classes else _classes_of_masks(splits, section)
-    section = dataclasses.replace(section, classes=names)
+    try:
+        section, notes = _recognised(splits, section)
+    except DataError as error:
+        return dataclasses.replace(splits, fatal=(str(error),)), section
+    if not section.classes and "classes" not in splits.fields:
+        names, note = (splits.classes, "") if splits.classes else _classes_of_masks(splits, section)
+        section = dataclasses.replace(section, classes=names)
+        notes += (note,) if note else ()
     readers = {
         split: reader.reading(section)
         for split in ("train", "validation")
         if hasattr(reader := getattr(splits, split), "reading")
     }
-    notes = (*splits.notes, note) if note else splits.notes
-    return dataclasses.replace(splits, **readers, classes=names, notes=notes), section
+    return dataclasses.replace(splits, **readers, classes=section.classes, notes=(*splits.notes, *notes)), section
+
+
+def _recognised(splits: Splits, section: Data) -> tuple[Data, tuple[str, ...]]:
+    """The section with what mask files were found to hold, and notes on it."""
+    reader = splits.train
+    if not hasattr(reader, "mask_values") or section.mask_encoding not in ("auto", "binary"):
+        return section, ()
+    length, masks, pixels = len(reader.names), [], 0
+    for index in np.unique(np.linspace(0, length - 1, min(length, _MASKS_LOOKED_AT)).astype(int)).tolist():
+        try:
+            masks.append((reader.names[index], reader.mask_values(index)))
+        except DataError:
+            continue  # It is met, and said, when it is trained on.
+        pixels += masks[-1][1].values.size
+        if pixels > _PIXELS_LOOKED_AT:
+            break
+    if not masks:
+        return section, ()
+    if section.classes == () and splits.classes:
+        section = dataclasses.replace(section, classes=splits.classes)
+    found = recognise_masks(masks, section)
+    looked_at = "" if len(masks) == length else f" (seen in {len(masks)} of {length:,})"
+    return dataclasses.replace(section, **found.fields), tuple(note + looked_at for note in found.notes)
 
 
 def _called(opener: Callable, section: Data) -> Any:

@@ -17,6 +17,7 @@ from configs.schema import Config
 from trainer.data.augment.draws import order
 from trainer.data.augment.own import apply_own
 from trainer.data.augment.placement import crop_image, crop_label, draw, recolor
+from trainer.data.calls import ending
 from trainer.data.errors import DataError
 from trainer.data.example import Example, Feature
 from trainer.data.source import Source
@@ -282,7 +283,7 @@ def _call(function, arguments: list, features: Mapping[str, Feature], shapes: Ma
     # Stateless, as it is: what it gives depends on the number alone. A stateful function would be called by one thread
     # at a time under --deterministic.
     outputs = [tf.string if t.kind == "O" else tf.as_dtype(t) for t in types]
-    plain = tf.autograph.experimental.do_not_convert(flat)
+    plain = tf.autograph.experimental.do_not_convert(ending(flat))
     tensors = tf.numpy_function(plain, arguments, outputs, stateful=False)
     for key, tensor in zip(keys, tensors, strict=True):
         tensor.set_shape(shapes[key])

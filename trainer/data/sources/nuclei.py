@@ -16,7 +16,7 @@ NUCLEI = os.path.splitext(os.path.abspath(__file__))[0]
 def open_splits(data: Data) -> Splits:
     """The two splits of the embedded set."""
     title = "nuclei (embedded)"
-    if data.mask_encoding != "binary" or len(data.classes) not in (0, 2):
+    if data.mask_encoding not in ("auto", "binary") or len(data.classes) not in (0, 2):
         wrong = f"mask_encoding={data.mask_encoding!r} and {len(data.classes)} classes {data.classes!r}"
         return Splits(
             title=title,
@@ -27,5 +27,5 @@ def open_splits(data: Data) -> Splits:
             ),
         )
     named = data.classes or ("background", "nucleus")
-    found = folder.open_splits(dataclasses.replace(data, path=NUCLEI, classes=named))
-    return dataclasses.replace(found, title=title, classes=named)
+    found = folder.open_splits(dataclasses.replace(data, path=NUCLEI, classes=named, mask_encoding="binary"))
+    return dataclasses.replace(found, title=title, classes=named, fields={"mask_encoding": "binary"})

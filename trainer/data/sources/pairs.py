@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 
 from configs.schema import Data
-from trainer.data.decode import decode_image, exif_orientation, open_image
+from trainer.data.decode import MaskValues, decode_image, decode_values, exif_orientation, open_image
 from trainer.data.errors import shown
 from trainer.data.example import Example
 from trainer.data.masks import decode_mask
@@ -54,6 +54,10 @@ class FilePairs:
     def reading(self, data: Data) -> FilePairs:
         """The same pairs, read as another section says."""
         return FilePairs(self.root, self.pairs, data)
+
+    def mask_values(self, index: int) -> MaskValues:
+        """What the mask file of a pair says, before any encoding."""
+        return decode_values(os.path.join(self.root, self.pairs[index].mask), self._data.max_pixels)
 
     def __call__(self, index: int) -> Example:
         pair, data = self.pairs[index], self._data

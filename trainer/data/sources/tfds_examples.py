@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from configs.schema import Data
-from trainer.data.decode import MaskValues, decode_image
+from trainer.data.decode import MaskValues, decode_image, decode_values
 from trainer.data.errors import DataError, shown
 from trainer.data.example import Example
 from trainer.data.masks import decode_mask, label_from
@@ -67,6 +67,18 @@ class TfdsExamples:
             return label_from(MaskValues(_flat(np.asarray(mask), mask_name), None, "array"), data, mask_name)
 
         return read_both(self.names[index], image_name, decoded_image, mask_name, decoded_label)
+
+    def mask_values(self, index: int) -> MaskValues:
+        """What the mask of an example says, before any encoding."""
+        name = self.names[index]
+        try:
+            values = self._features.deserialize_example_np(self._record(index), decoders=self._decoders)
+        except Exception as error:  # As above.
+            raise DataError(f"{name}: the record cannot be parsed: {error}.") from error
+        mask = values[self._data.mask_key]
+        if self._data.mask_key in self._encoded:
+            return decode_values(mask, self._data.max_pixels, name=name, upright=False)
+        return MaskValues(_flat(np.asarray(mask), name), None, "array")
 
     def _title(self, content: bytes) -> str:
         for features in self._titles:

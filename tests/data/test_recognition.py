@@ -1,0 +1,140 @@
+"""What masks hold is found out, and taken where it means one thing; else each reading is listed with a flag."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from tests.data.making import config_for, picture, save
+from trainer.data import DataError, audit, open_data
+
+TRUTH = [picture(number, (48, 64))[1] > 0 for number in range(8)]
+
+
+def folder_of(root, make) -> str:
+    for number, truth in enumerate(TRUTH):
+        save(root / "images" / f"{number}.png", picture(number, (48, 64))[0])
+        made = make(truth.astype(np.uint8), number)
+        made = made if isinstance(made, Image.Image) else Image.fromarray(made)
+        (root / "masks").mkdir(exist_ok=True)
+        made.save(root / "masks" / f"{number}.png")
+    return str(root)
+
+
+def labels(config):
+    data = open_data(config)
+    found = {}
+    for source in (data.train, data.validation):
+        for index, name in enumerate(source.names):
+            found[int(name[7:-4])] = source.load(index).label
+    return data, [found[number] for number in range(len(TRUTH))]
+
+
+def jpeg_again(mask, number):
+    file = io.BytesIO()
+    Image.fromarray(mask * 255).save(file, "JPEG", quality=75)
+    return Image.open(file)
+
+
+def resized(mask, number):
+    picture = Image.fromarray(mask * 255)
+    return picture.resize((128, 96), Image.BICUBIC).resize((64, 48), Image.LANCZOS)
+
+
+def voc(mask, number):
+    picture = Image.fromarray(mask)
+    outer, inner = (np.asarray(picture.filter(f(3))) for f in (ImageFilter.MaxFilter, ImageFilter.MinFilter))
+    border = outer != inner
+    made = Image.fromarray(np.where(border, 255, mask).astype(np.uint8)).convert("P")
+    made.putpalette([0, 0, 0, 128, 0, 0] + [0] * 759 + [224, 224, 192])
+    return made
+
+
+def alpha_of(colors):
+    return lambda mask, number: Image.fromarray(np.dstack([colors(mask, number), mask * 255]), "RGBA")
+
+
+GREY = np.full((48, 64), 255, np.uint8)
+WHITE = np.full((48, 64, 3), 255, np.uint8)
+READ = {
+    "0 and 255": (lambda mask, n: mask * 255, 1.0),
+    "0 and 1": (lambda mask, n: mask, 1.0),
+    "0 and 128": (lambda mask, n: mask * 128, 1.0),
+    "1 and 2": (lambda mask, n: mask + np.uint8(1), 1.0),
+    "jpeg": (jpeg_again, 0.99),
+    "resized": (resized, 0.99),
+    "blurred": (lambda mask, n: Image.fromarray(mask * 255).filter(ImageFilter.GaussianBlur(2)), 0.98),
+    "white with alpha": (alpha_of(lambda mask, n: WHITE), 1.0),
+    "photo with alpha": (alpha_of(lambda mask, n: picture(n, (48, 64))[0]), 1.0),
+    "painted": (alpha_of(lambda mask, n: np.repeat(mask[:, :, None], 3, 2) * np.uint8(200)), 1.0),
+    "grey with alpha": (lambda mask, n: Image.merge("LA", [Image.fromarray(GREY), Image.fromarray(mask * 255)]), 1.0),
+    "red on black": (lambda mask, n: mask[:, :, None] * np.array([200, 10, 0], np.uint8), 1.0),
+}
+
+
+@pytest.mark.parametrize("kind", READ)
+def test_one_class_on_a_background_is_read_right(kind, tmp_path):
+    make, least = READ[kind]
+    data, found = labels(config_for(folder_of(tmp_path, make), classes=()))
+    assert data.classes in (("background", "foreground"), ("class_0", "class_1"))
+    assert np.mean([(label == truth).mean() for label, truth in zip(found, TRUTH, strict=True)]) >= least
+    # What was found stands in the config, and a run that is resumed finds it there.
+    again, same = labels(data.config)
+    assert again.config == data.config
+    np.testing.assert_array_equal(found[3], same[3])
+
+
+def test_a_border_of_255_is_void(tmp_path):
+    folder = folder_of(tmp_path, voc)
+    data, found = labels(config_for(folder, classes=("background", "person")))
+    assert any("% of the pixels of the masks are 255, void" in note for note in data.notes)
+    for label, truth in zip(found, TRUTH, strict=True):
+        np.testing.assert_array_equal(label[label != 255], truth[label != 255])
+        assert 0.01 < (label == 255).mean() < 0.2
+    with pytest.raises(DataError, match=r"0 \(.*\), 1 \(.*\), 255 \(.*Say which:") as caught:
+        open_data(config_for(folder, mask_encoding="binary"))
+    assert "--config.data.mask_encoding=binary --config.data.void_values=255   # 255 is void" in str(caught.value)
+    _, by_hand = labels(config_for(folder, mask_encoding="binary", void_values=(255,)))
+    np.testing.assert_array_equal(by_hand[0], found[0])
+
+
+def test_the_pixels_between_are_counted(tmp_path):
+    data, _ = labels(config_for(folder_of(tmp_path, resized)))
+    assert any("values between them" in note and "divided at 128" in note for note in data.notes)
+    assert data.config.data.mask_threshold == 128 and data.config.data.mask_encoding == "binary"
+
+
+def test_colours_become_classes_and_named_ones_are_asked_about(tmp_path):
+    table = np.array([[0, 0, 0], [0, 200, 0], [0, 0, 200], [224, 224, 192]], np.uint8)
+
+    def three(mask, number):
+        ids = mask.copy()
+        ids[:5], ids[-2:] = 2, 3
+        return table[ids]
+
+    folder = folder_of(tmp_path, three)
+    data, found = labels(config_for(folder, classes=()))
+    assert data.classes[0] == "background" and set(data.classes[1:]) == {"color_00c800", "color_0000c8"}
+    assert set(np.unique(found[0])) == {0, 1, 2, 255}
+    with pytest.raises(DataError, match="data.classes names 4") as caught:
+        open_data(config_for(folder, classes=("a", "b", "c", "d")))
+    assert "--config.data.mask_colors='((0, 0, 0, …)" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda mask, n: mask * 0, ["All masks hold the value 0 alone"]),
+        (lambda mask, n: picture(n, (48, 64))[0], ["the mask has", "colours", "photograph"]),
+        (lambda mask, n: mask * 128 + (mask[::-1] * 127), ["values, which could mean", "Say which:"]),
+        (lambda mask, n: np.arange(3072, dtype=np.uint16).reshape(48, 64), ["different values up to"]),
+    ],
+)
+def test_what_means_several_things_or_none_is_asked(make, says, tmp_path):
+    config = config_for(folder_of(tmp_path, make), classes=())
+    for text in (str(pytest.raises(DataError, open_data, config).value), audit(config).text()):
+        for words in says:
+            assert words in text
