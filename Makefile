@@ -10,11 +10,12 @@ READY := $(VENV)/.ready
 # Inside .venv, where git and the linter do not look.
 AUDIT := $(VENV)/audit
 
-.PHONY: help train test lint docs audit clean
+.PHONY: help train test wheels lint docs audit clean
 
 help:
 	@echo "make train   train the default (FLAGS='--config=configs/oxford_pets.py' adds flags)"
 	@echo "make test    lint and test (TESTS=tests/program/test_cli.py for a part)"
+	@echo "make wheels  build losses/ and trainer/guard/ as packages and try each where nothing else of ours is"
 	@echo "make lint    the linter alone"
 	@echo "make docs    write docs/config.md anew from configs/schema.py"
 	@echo "make audit   check every installed version for known faults (asks PyPI)"
@@ -28,6 +29,10 @@ train: $(READY)
 # tests/conftest.py says in which order they come.
 test: lint
 	$(BIN)/python -m pytest -n 3 --dist loadfile $(TESTS)
+
+wheels: $(READY)
+	.ci/wheel losses $(BIN)/python
+	.ci/wheel trainer/guard $(BIN)/python
 
 lint: $(READY)
 	$(BIN)/ruff check .
