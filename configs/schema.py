@@ -358,8 +358,8 @@ class Train:
     )
     steps_per_call: int = knob(
         0,
-        "Steps in one call on the device; 0 takes the distance of the reports. Larger is faster by a little, "
-        "and a signal waits for the end of the call.",
+        "Most steps in one call on the device; 0 takes as many as two seconds hold, ten where there are several workers. "
+        "More are faster by a little, and a signal waits for the end of the call.",
         within="[0, inf)",
         changes_run=False,
     )
@@ -496,8 +496,7 @@ class Config:
     )
     deterministic: bool = knob(
         False,
-        "Equal runs are equal bit for bit. Costs speed, mostly on GPUs. On CPUs 8, 16, … replicas then train "
-        "the bits of one, too, as 2 and 4 do without it.",
+        "Equal runs on equal devices are equal bit for bit on a GPU, too, as they are on CPUs without it. Costs speed.",
         changes_run=False,
     )
     task: str = knob(

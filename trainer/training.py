@@ -173,8 +173,9 @@ def _train_to(
         return nonfinite.after_call(step) or (STOPPED if stop() else None)
 
     while True:
-        run.journal = Journal(run)
+        run.journal = None
         try:
+            run.journal = Journal(run)
             due = _due(run, actions, stop, bad_files)
             if stop():
                 return run.current_step, STOPPED
@@ -189,11 +190,12 @@ def _train_to(
             explained = explain_failure(error, run)
             if explained is None:
                 raise
-            if explained.markdown:
+            if explained.markdown and run.journal is not None:
                 run.journal.note(explained.markdown, run.current_step)
             raise explained from error
         finally:
-            run.journal.close()
+            if run.journal is not None:
+                run.journal.close()
         if reason != Nonfinite.WENT_BACK:
             return step, reason
 

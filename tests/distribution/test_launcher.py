@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+import yaml
 
 import main
 from trainer.distribution import launcher as launch
@@ -133,8 +134,7 @@ def test_the_commands_in_the_documentation_are_right(monkeypatch):
             assert launch.main([*words[3:split], "--", "true"]) == 0
             words = words[split + 1 :]
         assert words[:2] == ["python", "main.py"]
-        mode, _, _ = main.read(words[2:])
-        assert mode == "train"
+        assert main.read(words[2:]).mode == "train"
     (exported,) = [line for line in lines if line.startswith("export TF_CONFIG=")]
     monkeypatch.setenv("TF_CONFIG", shlex.split(exported)[1].partition("=")[2])
     assert cluster_from_environment().workers == 2
@@ -146,12 +146,11 @@ def test_the_slurm_script_is_a_script():
 
 
 def test_the_kubernetes_manifest_names_what_the_operator_looks_for():
-    yaml = pytest.importorskip("yaml", reason="PyYAML reads the manifest")
     with open(os.path.join(DOCS, "kubernetes.yaml"), encoding="utf-8") as file:
         job = yaml.safe_load(file)
     worker = job["spec"]["tfReplicaSpecs"]["Worker"]
     (container,) = worker["template"]["spec"]["containers"]
     assert (job["kind"], container["name"]) == ("TFJob", "tensorflow")
     assert container["ports"] == [{"name": "tfjob-port", "containerPort": 2222}]
-    mode, _, options = main.read(container["args"])
-    assert mode == "train" and options.workdir.startswith(container["volumeMounts"][0]["mountPath"])
+    command = main.read(container["args"])
+    assert command.mode == "train" and command.workdir.startswith(container["volumeMounts"][0]["mountPath"])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 
 import numpy as np
 import pytest
@@ -95,9 +96,16 @@ def test_a_run_leaves_what_scripts_and_tensorboard_read(trained):
 
 
 def test_the_same_command_again_says_that_it_is_done_and_harms_nothing(trained, capsys):
-    before = sorted(os.listdir(os.path.join(trained, "checkpoints")))
+    def content():
+        """Everything that a second start could harm; TensorBoard's session start and the lock are its own."""
+        paths = [os.path.join(folder, name) for folder, _, names in os.walk(trained) for name in names]
+        kept = [path for path in paths if "tfevents" not in path and not path.endswith(".lock")]
+        return {path: pathlib.Path(path).read_bytes() for path in kept}
+
+    before = content()
     assert run(f"--workdir={trained}", "--config.train.length=8 steps", "--config.optimizer.ema_decay=0.9", *SMALL) == 0
-    assert sorted(os.listdir(os.path.join(trained, "checkpoints"))) == before
+    assert "This run has ended already, at step 8 of 8; nothing was done or changed." in capsys.readouterr().out
+    assert content() == before
 
 
 def test_a_changed_config_is_refused_by_name(trained, capsys):

@@ -105,7 +105,7 @@ def _notes(config: Config, devices: Devices) -> list[tuple[str, str]]:
     if config.deterministic:
         notes.append((
             "deterministic",
-            "equal runs are equal bit for bit. On a CPU a U-Net's step took up to 1.06 times as long; a GPU has to "
-            "take slower kernels, and an operation without a deterministic one raises",
+            "equal runs are equal bit for bit; a GPU has to take slower kernels for it, and an operation without a "
+            "deterministic one raises",
         ))  # fmt: skip
     return notes

@@ -204,15 +204,14 @@ def command(*words: str) -> str:
     return " ".join(word if word == "…" else shlex.quote(word) for word in words)
 
 
-def closing(workdir: str, *, config: str = "", images: str = "path/to/images") -> str:
+def closing(workdir: str, *, images: str = "path/to/images") -> str:
     """The exact commands for what comes after training.
 
     Args:
       workdir: the run's directory.
-      config: the recipe file that the run was started with; "" for the default.
       images: what to write for the images to predict.
     """
-    main = ["python", "main.py", *([f"--config={config}"] if config else []), f"--workdir={workdir}"]
+    main = ["python", "main.py", f"--workdir={workdir}"]
     return summary(
         "What next:",
         [

@@ -55,10 +55,25 @@ class Objective:
             return self.function(labels, levels[0], batch, all_reduce)
 
         def loss(y_true, y_pred):
-            terms = self.function(y_true, y_pred, batch, all_reduce)
+            terms = self.function(y_true, y_pred, _at_size(batch, labels, y_true), all_reduce)
             return losses.LossValue(tf.add_n(list(terms.values())), terms)
 
         return losses.deep_supervision(labels, levels, loss=loss).parts
+
+
+def _at_size(batch: Mapping[str, tf.Tensor], labels, smaller) -> Mapping[str, tf.Tensor]:
+    """What of a batch is of the labels' size, at the size of smaller labels, at the nearest pixels as they are."""
+    if smaller is labels:
+        return batch
+
+    def resized(value):
+        if value.shape.rank not in (3, 4) or value.shape[1:3] != labels.shape[1:3] or value.dtype == tf.string:
+            return value
+        four = value if value.shape.rank == 4 else value[..., tf.newaxis]
+        four = tf.image.resize(four, tf.shape(smaller)[1:3], method="nearest")
+        return four if value.shape.rank == 4 else four[..., 0]
+
+    return {key: resized(value) for key, value in batch.items()}
 
 
 def build_objective(config: Config, outputs: int, loss: Any = None) -> Objective:
