@@ -358,7 +358,7 @@ class Train:
     )
     steps_per_call: int = knob(
         0,
-        "Most steps in one call on the device; 0 takes as many as two seconds hold, ten where there are several workers. "
+        "Most steps in one call on the device; 0 takes as many as two seconds hold, or ten with several workers. "
         "More are faster by a little, and a signal waits for the end of the call.",
         within="[0, inf)",
         changes_run=False,
