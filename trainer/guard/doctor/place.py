@@ -53,10 +53,11 @@ class Scope:
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """The scope that made the program, with the call that made each of its layers."""
+    """The scope that made the program, the call that made each of its layers, and the scopes that call it."""
 
     scope: Scope
     layers: dict[str, Call]
+    callers: tuple[Scope, ...] = ()
 
     @property
     def file(self) -> str:
@@ -66,19 +67,24 @@ class Source:
 def source_of(program: Program) -> Source | None:
     """The user's function that made this program; None where it cannot be told."""
     best: list[tuple[float, Source]] = []
+    scopes: dict[str, list[Scope]] = {}
     kinds = [type(layer).__name__ for layer in layers_of(program.model) if type(layer).__name__ != "InputLayer"]
     for file in _files(program):
         text = "".join(linecache.getlines(file))
         if sum(f"{kind}(" in text for kind in set(kinds)) * 2 < len(set(kinds)):
             continue
-        for scope in _scopes(file):
+        scopes[file] = list(_scopes(file))
+        for scope in scopes[file]:
             score, found = _agreement(scope, program)
             if found:
                 best.append((score, Source(scope, found)))
     best.sort(key=lambda entry: -entry[0])
     if not best or best[0][0] < 1.5 or (len(best) > 1 and best[1][0] >= best[0][0] - 1e-9):
         return None
-    return best[0][1]
+    found = best[0][1]
+    made = getattr(found.scope.node, "name", None)
+    callers = [scope for scope in scopes[found.file] if any(call.name == made for call in scope.calls)]
+    return dataclasses.replace(found, callers=tuple(callers))
 
 
 def line_of(source: Source, program: Program, places: tuple[str, ...]) -> int | None:
@@ -94,15 +100,23 @@ def node_of(source: Source, program: Program, place: str) -> ast.AST | None:
     """The part of the source that a place names: a layer's call, or the statement or expression of an argument."""
     if place in source.layers:
         return source.layers[place].node
+    for scope in (source.scope, *source.callers):
+        node = _of_argument(scope, program, place)
+        if node is not None:
+            return node
+    return None
+
+
+def _of_argument(scope: Scope, program: Program, place: str) -> ast.AST | None:
     if place.startswith("optimizer"):
-        made = _call_of(source.scope, lambda call: call.name == type(program.optimizer).__name__)
-        return made or _argument(source.scope, "optimizer", 2)
+        made = _call_of(scope, lambda call: call.name == type(program.optimizer).__name__)
+        return made or _argument(scope, "optimizer", 2)
     if place in ("loss", "batch_size", "epochs", "x", "y", "validation"):
         position = {"loss": 1, "optimizer": 2, "x": 3, "y": 4}.get(place)
-        value = _argument(source.scope, place, position)
+        value = _argument(scope, place, position)
         if place == "validation" and value is None:
-            value = _argument(source.scope, "validation_data", None)
-        return _last_assigned(source.scope, value) if value is not None else None
+            value = _argument(scope, "validation_data", None)
+        return _last_assigned(scope, value) if value is not None else None
     return None
 
 
@@ -164,6 +178,11 @@ def _agreement(scope: Scope, program: Program) -> tuple[float, dict[str, Call]]:
         node.value for node in ast.walk(scope.node) if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
     score += 0.5 * (loss in strings or any(call.name == loss for call in scope.calls))
+    if isinstance(program.loss, keras.losses.Loss):
+        held = program.loss.get_config()
+        for call in scope.calls:
+            if call.name == loss and any(held.get(key, value) != value for key, value in call.literals.items()):
+                score -= 0.5
     for call in scope.calls:
         if call.name == type(program.optimizer).__name__:
             rate = next((call.literals[key] for key in ("learning_rate", 0) if key in call.literals), None)
@@ -203,6 +222,9 @@ def _fit(call: Call, layer: Any) -> float:
         if value != known and not (value is None and known == "linear"):
             return 0.0
         score += 0.25
+    for key in config:
+        if key.endswith(("initializer", "regularizer")) and not _same_part(call, key, config[key], type(layer)):
+            return 0.0
     activation = config.get("activation")
     written = {keyword.arg for keyword in call.node.keywords}
     if (
@@ -212,6 +234,43 @@ def _fit(call: Call, layer: Any) -> float:
     ):
         return 0.0 if len(call.node.args) < 2 else score
     return score
+
+
+def _same_part(call: Call, key: str, known: Any, kind: type) -> bool:
+    """Whether a call that is written gives a layer this initialiser or regulariser; True where that cannot be told."""
+    written = next((keyword.value for keyword in call.node.keywords if keyword.arg == key), None)
+    if written is None:
+        parameter = inspect.signature(kind.__init__).parameters.get(key)
+        if parameter is None or parameter.default is inspect.Parameter.empty:
+            return True
+        usual = parameter.default
+    else:
+        if isinstance(written, ast.Call):
+            return isinstance(known, dict) and _made_alike(_call(written), known)
+        try:
+            usual = ast.literal_eval(written)
+        except ValueError:  # a variable: it may hold anything
+            return True
+    if usual is None or known is None:
+        return usual is known
+    try:
+        getter = keras.initializers.get if key.endswith("initializer") else keras.regularizers.get
+        return type(getter(usual)).__name__ == (known["class_name"] if isinstance(known, dict) else None)
+    except (ValueError, TypeError):
+        return True
+
+
+def _made_alike(call: Call, known: dict) -> bool:
+    """Whether a call could have made an object of this class and configuration."""
+    if call.name != known.get("class_name"):
+        return call.name.islower()  # a function of the user's, which may return anything
+    values = known.get("config", {})
+    for key, value in call.literals.items():
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            held = [values.get(key)] if isinstance(key, str) and key in values else list(values.values())
+            if not any(isinstance(v, (int, float)) and np.isclose(v, value, rtol=1e-4) for v in held):
+                return False
+    return True
 
 
 def _scopes(file: str) -> Iterator[Scope]:

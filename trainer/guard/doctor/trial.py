@@ -13,8 +13,8 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.eager import context  # nothing public reads its generator of seeds
 
+from ..capture import private
 from .change import Change
 from .output import layers_of
 from .pairing import Pair
@@ -55,7 +55,7 @@ def untouched(model: keras.Model, optimizer: Any) -> Iterator[None]:
     kept = [(variable, _numbers(variable)) for variable in [*model.variables, *getattr(optimizer, "variables", [])]]
     flags = [(layer, layer.trainable) for layer in layers_of(model)]
     of_python, of_numpy = random.getstate(), np.random.get_state()
-    generator = getattr(context.context(), "_rng", None)
+    generator = private.generator()
     of_tensorflow = generator.getstate() if generator else None
     try:
         with warnings.catch_warnings():
@@ -70,8 +70,9 @@ def untouched(model: keras.Model, optimizer: Any) -> Iterator[None]:
                 layer.trainable = trainable
         random.setstate(of_python)
         np.random.set_state(of_numpy)
-        if of_tensorflow and context.context()._rng.getstate() != of_tensorflow:
-            context.context()._rng.setstate(of_tensorflow)
+        if of_tensorflow and private.generator().getstate() != of_tensorflow:
+            private.generator().setstate(of_tensorflow)
+            private.clear_kernel_cache()
 
 
 def copied(model: keras.Model, change: Change | None = None) -> keras.Model:
