@@ -18,12 +18,13 @@ MESSAGES = {
             "> 17 |     mask = tf.cast(tf.math.greater_equal(y_pred, 0.5), tf.float32)  # HERE",
             "-> loss",
             "Use the probability itself in the loss; keep the threshold for the metric.",
-            "mask = y_pred  # if it is a probability",
+            "Tried on this batch: with this in its place these variables get a gradient.",
+            "mask = y_pred",
         ],
         ["allow=", "zero", "NaN"],
     ),
     "case_argmax_before_crossentropy": (
-        ["(ArgMax) has no gradient", "ids = tf.nn.softmax(y_pred, axis=-1)", "Keep argmax for the metric"],
+        ["(ArgMax) has no gradient", "ids = tf.tensordot(tf.nn.softmax(y_pred, axis=-1)", "Keep argmax for the metric"],
         ["threshold"],
     ),
     "case_round_in_keras_ops_layer": (
@@ -31,14 +32,14 @@ MESSAGES = {
             "2 of 4 trainable variables get no gradient from this loss.",
             "Rounding (Round) has no gradient",
             "before: kernel, bias",
-            "return (x * 4.0) / 4.0",
-            "straight-through",
+            "let the gradient pass as if nothing had been rounded",
+            "return ((x * 4.0) + keras.ops.stop_gradient(keras.ops.round(x * 4.0) - (x * 4.0))) / 4.0",
             "explain(…, allow=['sequential/before/.*'])",
         ],
         ["after: kernel"],
     ),
     "case_prediction_cast_to_label_type": (
-        ["A cast to integers has no gradient", "Cast the labels", "y_true = tf.cast(y_true, y_pred.dtype)"],
+        ["A cast to integers has no gradient", "cast the labels", "y_true = tf.cast(y_true, y_pred.dtype)"],
         ["NumPy"],
     ),
     "case_numpy_mean_of_a_tensor": (
@@ -114,7 +115,7 @@ MESSAGES = {
         [
             "2 of 2 trainable variables get a gradient that is NaN or infinite.",
             "first appears at Log",
-            "return -tf.reduce_mean(y_true * tf.math.log(tf.maximum(y_pred, 1e-7)))",
+            "keep its argument away from zero",
         ],
         ["allow=", "no gradient"],
     ),
@@ -122,7 +123,7 @@ MESSAGES = {
         [
             "1 of 2 trainable variables",
             "Sqrt",
-            "tf.sqrt(tf.maximum(tf.reduce_sum(tf.square((a - b) @ w), axis=-1), 1e-12))",
+            "tf.sqrt(tf.reduce_sum(tf.square((a - b) @ w), axis=-1) + 1e-12)",
         ],
         ["bias"],
     ),

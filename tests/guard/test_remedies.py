@@ -1,6 +1,4 @@
-"""Advice: the user's own statement with the op replaced, which must be Python, and names that must exist."""
-
-import ast
+"""Advice in words, and names that must exist."""
 
 import keras
 import pytest
@@ -23,56 +21,6 @@ def code_of(text):
     return [line[4:] for line in text.splitlines() if line.startswith("    ")]
 
 
-@pytest.mark.parametrize(
-    "op_type, statement, wanted",
-    [
-        ("ArgMax", "ids = tf.argmax(logits, -1)", "ids = tf.nn.softmax(logits, axis=-1)"),
-        ("ArgMax", "ids = tf.cast(tf.argmax(logits, axis=-1), tf.float32)", "ids = tf.nn.softmax(logits, axis=-1)"),
-        ("Greater", "m = tf.cast(p > 0.5, tf.float32)", "m = p"),
-        ("Greater", "m = tf.cast(tf.greater(p, 0.5), tf.float32)", "m = p"),
-        ("GreaterEqual", "m = (p >= t + 1.0) * 2", "m = tf.sigmoid((p - (t + 1.0)) / 0.1) * 2"),
-        ("Less", "gate = net(x) < 0", "gate = tf.sigmoid(net(x) / 0.1)"),
-        ("Round", "return tf.reduce_mean(tf.round(p) * w)", "return tf.reduce_mean(p * w)"),
-        ("Round", "q = keras.ops.round(4 * x) / 4", "q = (4 * x) / 4"),
-        ("Round", "q = tf.round(x)", "q = x + tf.stop_gradient(tf.round(x) - x)"),
-        ("Floor", "q = tf.floor(a + b)", "q = a + b"),
-        ("FloorDiv", "cell = pos // 8.0", "cell = pos"),
-        ("StopGradient", "p = tf.stop_gradient(y_pred)", "p = y_pred"),
-    ],
-)
-def test_the_users_own_statement_is_rewritten(op_type, statement, wanted, tmp_path):
-    cause = "stop_gradient" if op_type == "StopGradient" else "non_differentiable_op"
-    lines = [line.split("  # ")[0] for line in code_of(advice(cause, op_type, statement, tmp_path))]
-    assert wanted in lines
-    for line in lines:
-        ast.parse(line)
-
-
-def test_long_operand_gets_a_name_of_its_own(tmp_path):
-    statement = "hard = tf.round(tf.clip_by_value(y_pred * scale, 0.0, 1.0))"
-    lines = code_of(advice("non_differentiable_op", "Round", statement, tmp_path))
-    assert "soft = tf.clip_by_value(y_pred * scale, 0.0, 1.0)" in lines
-    assert "hard = soft + tf.stop_gradient(tf.round(soft) - soft)" in lines
-
-
-@pytest.mark.parametrize("op_type, step", [("ArgMax", "tf.argmax({}, -1)"), ("Greater", "{} > 0.5")])
-def test_what_is_a_probability_is_not_made_one_again(op_type, step, tmp_path):
-    soft = "tf.nn.softmax(z)"
-    assert code_of(advice("non_differentiable_op", op_type, f"h = {step.format(soft)}", tmp_path))[0] == f"h = {soft}"
-
-
-def test_labels_are_left_alone(tmp_path):
-    statement = "loss = tf.reduce_mean(tf.sign(y_true) * tf.sign(y_pred))"
-    lines = code_of(advice("zero_gradient", "Sign", statement, tmp_path, kind="zero"))
-    assert "loss = tf.reduce_mean(tf.sign(y_true) * tf.tanh(5.0 * y_pred))" in lines
-
-
-def test_statement_over_several_lines(tmp_path):
-    statement = "ids = tf.argmax(\n    model(x, training=True),\n    axis=-1,\n)"
-    text = advice("non_differentiable_op", "ArgMax", statement, tmp_path)
-    assert "tf.nn.softmax(model(x, training=True), axis=-1)" in text
-
-
 def test_without_source_the_words_remain():
     finding = Finding("missing", "non_differentiable_op", ["a"], op_type="ArgMax")
     assert "softmax" in finding.advice and "{x}" not in finding.advice
@@ -87,8 +35,7 @@ def test_unknown_op_gets_general_advice():
 
 def test_cast_says_cast_the_labels(tmp_path):
     text = advice("integer_cast", "Cast", "y_pred = tf.cast(y_pred, tf.int32)", tmp_path)
-    assert text.startswith("Cast the labels to the type of the prediction")
-    assert "y_true = tf.cast(y_true, y_pred.dtype)" in text and "y_pred = y_pred" not in text
+    assert "cast the labels to the type of the prediction instead" in text and not code_of(text)
 
 
 @pytest.mark.parametrize(
@@ -176,16 +123,6 @@ def test_every_cause_has_a_sentence_and_advice(cause):
         finding = Finding(kind, cause, ["a/kernel", "a/bias"], op_type=op_type)
         assert explain_cause(finding)[0].isupper() and not explain_cause(finding).endswith(".")
         assert advise(finding).strip()
-
-
-@pytest.mark.parametrize("table", ["OPS", "ZERO", "NAN"])
-def test_code_in_the_tables_is_python(table):
-    for op_type, entry in getattr(op_advice, table).items():
-        code = entry[-1]
-        filled = [line.lstrip("=") for line in code]
-        for mark, value in (("{x}", "x"), ("{y}", "y"), ("{difference}", "(x - y)"), ("{expr}", "f(x)")):
-            filled = [line.replace(mark, value) for line in filled]
-        assert ast.parse("\n".join(filled)), op_type
 
 
 def test_every_op_of_the_tables_exists():

@@ -57,10 +57,6 @@ def test_whole_text(source):
 
    Use the probability itself in the loss; keep the threshold for the metric.
 
-     mask = y_pred  # if it is a probability; of logits: tf.sigmoid(y_pred)
-     # or, where the loss needs a step, a soft one:
-     mask = tf.sigmoid((y_pred - 0.5) / 0.1)
-
    If these are meant to have no gradient, say so:
      explain(…, allow=['enc/conv/(kernel|bias)'])"""
     )

@@ -20,6 +20,7 @@ from .causes.zero import idle_findings, zero_findings
 from .search.lineage import Lineage
 from .search.reentry import lineage_with_python
 from .words.finding import Finding, Report
+from .words.replacements import with_replacements
 
 
 def diagnose(forward_loss: Callable, entries: Sequence[Entry], answer: Answer) -> Report:
@@ -50,6 +51,7 @@ def diagnose(forward_loss: Callable, entries: Sequence[Entry], answer: Answer) -
         last = next(reversed(recording.trace.escapes), None)
         findings.append(Finding("missing", "left_tensorflow", [entry.path for entry in entries], detail=detail,
                                 **place_fields(last and last.site)))  # fmt: skip
+    findings = with_replacements(findings, forward_loss, entries)
     if answer.error is not None:
         return _or_raise(findings, entries, answer.error)
     return Report(tuple(findings), len(entries))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -14,13 +14,16 @@ from . import private
 
 
 @contextlib.contextmanager
-def preserved() -> Iterator[None]:
+def preserved(variables: Sequence[tf.Variable] | None = None) -> Iterator[None]:
     """Puts every variable of the process, and the generators of random numbers, back to what they were.
+
+    Args:
+      variables: what `all_variables()` found a moment ago, for several runs in a row.
 
     Reading a variable shares its memory until somebody writes, so the copies cost nothing in a healthy run. What
     a forward pass does outside of TensorFlow (lists it appends to, iterators it advances) cannot be undone.
     """
-    before = [(variable, _value_of(variable)) for variable in _all_variables()]
+    before = [(variable, _value_of(variable)) for variable in (all_variables() if variables is None else variables)]
     of_python, of_numpy = random.getstate(), np.random.get_state()
     of_tensorflow = private.generator().getstate() if private.generator() else None
     try:
@@ -36,7 +39,8 @@ def preserved() -> Iterator[None]:
             private.clear_kernel_cache()
 
 
-def _all_variables() -> list[tf.Variable]:
+def all_variables() -> list[tf.Variable]:
+    """Every variable of the process."""
     # A forward pass may assign to variables that it was never handed: running statistics, seeds, metrics.
     kinds: dict[type, bool] = {}
     found = []

@@ -13,7 +13,7 @@ from ..capture.recorder import Recording
 from ..capture.trace import Op, key
 from ..search.lineage import Edge, Lineage, merged
 from ..search.probe import refused_numbers
-from ..search.slopes import finite_keys, frontier, slopes, tensors_of
+from ..search.slopes import finite_keys, frontier, own_backward, slopes, tensors_of
 from ..words.finding import Finding
 from .cut import chain_from, link_of, place_fields
 
@@ -28,7 +28,9 @@ def nonfinite_findings(recording: Recording, lineage: Lineage, affected: Sequenc
     tensors = tensors_of(lineage)
     gradients = slopes(recording, tensors, [part for part in tf.nest.flatten(recording.loss) if tf.is_tensor(part)])
     finite = finite_keys(gradients)
-    groups = merged(frontier(lineage, finite, set(gradients) - finite, whole=True))
+    edges = frontier(lineage, finite, set(gradients) - finite, whole=True)
+    own = [(edge, own_backward(recording, edge, gradients)) for edge in edges]
+    groups = merged(edge for edge, answer in own if answer is None or not is_finite(answer))
     findings = [_backward(lineage, group, affected) for group in groups]
     findings = [finding for finding in findings if finding.variables]
     said = {path for finding in findings for path in finding.variables}

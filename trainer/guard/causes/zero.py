@@ -120,7 +120,7 @@ def _blocked(recording, lineage: Lineage, tensors, targets, seeds, left: Sequenc
     edges = frontier(lineage, alive, set(tensors) - alive)[:_MOST_EDGES]
     blocked = []
     for edge in edges:
-        behind, arriving = tuple(_upstream(lineage, edge, left)), gradients.get(edge.target)
+        behind, arriving = tuple(_upstream(lineage, edge, left, alive)), gradients.get(edge.target)
         if behind:
             blocked.append(Blocked(edge, behind, arriving, _at_fault(recording, lineage, tensors, edge, arriving)))
     return blocked
@@ -132,6 +132,8 @@ def _at_fault(recording: Recording, lineage: Lineage, tensors, edge: Edge, arriv
     What arrives may be zero just where this input comes in: then an op further on made these zeros, the first one
     that answers with nothing although its whole output asks.
     """
+    if _is_empty(tensors[edge.source]):
+        return _emptied(lineage, tensors, edge)
     if arriving is None or bool(tf.reduce_all(tf.not_equal(dense(arriving), 0))):
         return edge
     source = tensors[edge.source]
@@ -141,6 +143,22 @@ def _at_fault(recording: Recording, lineage: Lineage, tensors, edge: Edge, arriv
             answer = recording.tape.gradient(result, source, output_gradients=varied(result))
             if answer is None or is_zero(answer):
                 return step
+    return edge
+
+
+def _is_empty(tensor) -> bool:
+    return tensor.shape.num_elements() == 0
+
+
+def _emptied(lineage: Lineage, tensors: dict[int, tf.Tensor], edge: Edge) -> Edge:
+    """The op that leaves nothing of an input that is not empty, before an edge whose input is."""
+    seen = set()
+    while edge.source not in seen:
+        seen.add(edge.source)
+        before = [e for e in lineage.edges() if e.target == edge.source and e.op is not None and e.source in tensors]
+        edge = next(iter(before), edge)
+        if not _is_empty(tensors[edge.source]):
+            break
     return edge
 
 
@@ -160,8 +178,10 @@ def _reached(recording: Recording, one: Entry, alive: set[int]) -> bool:
     return any(result in alive for op in reads for result in op.results)
 
 
-def _upstream(lineage: Lineage, edge: Edge, left: Sequence[Entry]) -> list[Entry]:
-    behind = lineage.ancestors(edge.source)
+def _upstream(lineage: Lineage, edge: Edge, left: Sequence[Entry], alive: set[int]) -> list[Entry]:
+    """The variables that this edge holds back: what reaches it only through tensors that do have a gradient, it does
+    not. There something nearer to the variable is to blame."""
+    behind = lineage.ancestors(edge.source, stop=alive)
     return [one for one in left if behind & set(one.keys)]
 
 
@@ -202,9 +222,14 @@ def _findings(recording, lineage, found: Sequence[Blocked], zeros: Sequence[Entr
 
 
 def _detail(one: Blocked, found: Sequence[Blocked]) -> str:
+    empty = next((t for t in one.fault.op.outputs if _is_empty(t)), None)
+    if empty is not None:
+        return f"Its result is empty (shape {tuple(empty.shape)}): nothing of its input is left, so nothing comes back."
     if one.fault is not one.edge:
         return "Nothing comes back from it for the entries of its input that these variables fill."
     op, source = one.edge.op, one.edge.source
+    if op.sources.count(source) > 1:
+        return "Both of its operands are the same tensor: what comes back for one takes away what the other gets."
     uses = [other for other in found if other.edge.source == source and other.edge.op is not op]
     others = [t for s, t in zip(op.sources, op.inputs, strict=True) if s != source and hasattr(t, "numpy")]
     factors = [t for t in others if t.dtype.is_floating and t.shape.num_elements()] if op.type in _PRODUCTS else []

@@ -130,14 +130,14 @@ class Lineage:
                 queue.extend(edge.target for edge in self.leaving.get(known, ()))
         return seen
 
-    def ancestors(self, known: int) -> set[int]:
-        """All keys that some way leads from to this one, itself included."""
+    def ancestors(self, known: int, stop: Iterable[int] = ()) -> set[int]:
+        """All keys that some way leads from to this one, itself included; not through any of `stop`."""
         seen, queue = set(), [known]
         while queue:
             one = queue.pop()
             if one not in seen:
                 seen.add(one)
-                queue.extend(self._arriving.get(one, ()))
+                queue.extend(k for k in self._arriving.get(one, ()) if k not in stop)
         return seen
 
     @functools.cached_property

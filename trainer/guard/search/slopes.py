@@ -6,10 +6,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..capture.answer import is_finite, is_zero
+from ..capture.answer import dense, is_finite, is_zero
 from ..capture.recorder import Recording
 from ..capture.trace import key
 from .lineage import Edge, Lineage, Way
+from .probe import as_operation, gradient_function
 
 
 def tensors_of(lineage: Lineage) -> dict[int, tf.Tensor]:
@@ -55,6 +56,30 @@ def frontier(lineage: Lineage, good: set[int], bad: set[int], whole: bool = Fals
         if edge.op is not None and edge.way in (Way.PASS, Way.ZERO) and edge.target in good and edge.source in bad
         and not (whole and bad & set(edge.op.results))
     ]  # fmt: skip
+
+
+def own_backward(recording: Recording, edge: Edge, gradients: dict[int, Any]) -> Any:
+    """What one op hands back for one input, given what arrives at its outputs; None where that cannot be computed.
+
+    The gradient at a tensor is a sum over its uses, so it does not show which of them is at fault.
+    """
+    op = edge.op
+    arriving = [gradients.get(result) for result in op.results]
+    try:
+        if op.backward is not None:
+            seeds = [tf.zeros_like(t) if g is None else dense(g) for t, g in zip(op.outputs, arriving, strict=True)]
+            answers = tf.nest.flatten(op.backward(*seeds))
+        elif op.opaque or op.opened or op.operation is not None:
+            return None
+        else:
+            seeds = [tf.zeros_like(t) if g is None and t.dtype.is_floating else g
+                     for t, g in zip(op.outputs, arriving, strict=True)]  # fmt: skip
+            answers = gradient_function(op)(as_operation(op), *seeds)
+    except Exception:  # a gradient function may fail on the numbers; then the sum at the tensor has to do
+        return None
+    answers = list(answers) if isinstance(answers, (list, tuple)) else [answers]
+    mine = [answer for source, answer in zip(op.sources, answers, strict=False) if source == edge.source]
+    return next((answer for answer in mine if answer is not None and not is_finite(answer)), next(iter(mine), None))
 
 
 def nonzero_keys(gradients: dict[int, Any]) -> set[int]:

@@ -48,6 +48,21 @@ class Link:
 
 
 @dataclasses.dataclass(frozen=True)
+class Replacement:
+    """Whole lines to put in the place of others; they were run before they are offered.
+
+    Attributes:
+      file, first_line, last_line: what they replace, 1-based and both ends included.
+      code: the new lines, with their indentation.
+    """
+
+    file: str
+    first_line: int
+    last_line: int
+    code: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Finding:
     """One cause, and all the variables it keeps from learning.
 
@@ -62,6 +77,7 @@ class Finding:
       chain: the ops from the cut to the loss, in the order of the forward pass; `Link`s, or plain strings.
       advice: what to write instead, in words and code; looked up in `remedies.py` when left empty.
       detail: what is particular to this case ("the list holds variables of 'unet', the loss reads those of 'unet_1'").
+      replacement: lines that were tried in the place of the user's, and helped; None where nothing was tried or helped.
       columns: (first, one after the last) column of the expression in the line, 0-based, where the engine knows them.
     """
 
@@ -77,6 +93,7 @@ class Finding:
     advice: str = ""
     detail: str = ""
     columns: tuple[int, int] | None = None
+    replacement: Replacement | None = None
 
     def __post_init__(self):
         if self.kind not in KINDS or self.cause not in CAUSES:
@@ -100,6 +117,7 @@ class Finding:
         """Everything as plain lists, strings and numbers, ready for `json.dumps`."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         fields["variables"] = list(self.variables)
+        fields["replacement"] = dataclasses.asdict(self.replacement) if self.replacement else None
         fields["columns"] = list(self.columns) if self.columns else None
         fields["chain"] = [dataclasses.asdict(link) if isinstance(link, Link) else link for link in self.chain]
         return fields

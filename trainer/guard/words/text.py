@@ -170,7 +170,7 @@ def _block(finding: Finding, number: int, report: Report, paint, width: int) -> 
         lines += ["", _wrap(f"From there to the loss: {_chain(finding)}", width, indent=3)]
     for text, is_code in _paragraphs(finding.advice):
         lines += (
-            ["", *(paint(f"     {line}", "code") for line in text.splitlines())]
+            ["", *(paint(f"     {line}", "code") if line else "" for line in text.splitlines())]
             if is_code
             else ["", _wrap(text, width, indent=3)]
         )
@@ -219,6 +219,9 @@ def _paragraphs(advice: str) -> list[tuple[str, bool]]:
     for part in re.split(r"\n\s*\n", advice.strip("\n")):
         if part.strip():
             is_code = part.startswith("    ")
+            if is_code and parts and parts[-1][1]:  # a blank line inside of code
+                parts[-1] = (f"{parts[-1][0]}\n\n{textwrap.dedent(part)}", True)
+                continue
             parts.append((textwrap.dedent(part), is_code) if is_code else (" ".join(part.split()), False))
     return parts
 
