@@ -3,6 +3,7 @@
     python -m benchmarks.loop                     # the README's table, about six minutes on two cores
     python -m benchmarks.loop --sizes=tiny        # one of them
     python -m benchmarks.loop --workers=2         # besides: two workers against one process on the same cores
+    python -m benchmarks.start                    # a plain script as people start it, against main.py's process
 
 All train the same network from the same weights on the same tensors with the same loss and optimizer. "ours" has
 everything on: the guard, the test for non-finite gradients, clipping, Dice and loss totals, and a report to TensorBoard
@@ -27,22 +28,24 @@ import tempfile
 import time
 from collections.abc import Callable
 
+from trainer.process import prepare
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ["KERAS_BACKEND"] = "tensorflow"
+prepare()
 
-import keras
-import numpy as np
-import tensorflow as tf
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
 
-from configs.schema import Augment, Config, Evaluate, Model, Train
-from trainer.distribution import strategy as devices_of
-from trainer.models import build_model
-from trainer.reporting.summaries import Writer
-from trainer.stepping.objective import build_objective
-from trainer.stepping.optimizer import build_optimizer
-from trainer.stepping.state import TrainState
-from trainer.stepping.step import make_train_steps
-from trainer.stepping.totals import Totals
+from configs.schema import Augment, Config, Evaluate, Model, Train  # noqa: E402
+from trainer.distribution import strategy as devices_of  # noqa: E402
+from trainer.models import build_model  # noqa: E402
+from trainer.reporting.summaries import Writer  # noqa: E402
+from trainer.stepping.objective import build_objective  # noqa: E402
+from trainer.stepping.optimizer import build_optimizer  # noqa: E402
+from trainer.stepping.state import TrainState  # noqa: E402
+from trainer.stepping.step import make_train_steps  # noqa: E402
+from trainer.stepping.totals import Totals  # noqa: E402
 
 
 @dataclasses.dataclass(frozen=True)
