@@ -168,9 +168,9 @@ def mask_without_image(root):
     os.remove(root / IMAGE)
 
 
-@case("images/002.png", "an image without a mask", "(there is masks/002_mask.png)")
+@case("images/002.png", "an image without a mask", "(there is masks/002_other.png)")
 def mask_with_another_stem(root):
-    os.rename(root / MASK, root / "masks" / "002_mask.png")
+    os.rename(root / MASK, root / "masks" / "002_other.png")
 
 
 @case("images/002.png", "masks/002.npy has no image's suffix")
@@ -229,10 +229,10 @@ def empty_folder(root):
     root.mkdir()
 
 
-@case("has no images/ and masks/", "it holds img, msk")
+@case("has no images/ and masks/", "it holds first, second")
 def folders_of_other_names(root):
-    os.rename(root / "images", root / "img")
-    os.rename(root / "masks", root / "msk")
+    os.rename(root / "images", root / "first")
+    os.rename(root / "masks", root / "second")
 
 
 @case("no pair of an image and a mask", "masks/ does not exist")

@@ -67,6 +67,6 @@ def test_a_thousand_bad_files_do_not_flood_the_terminal(tmp_path):
     make_folder(tmp_path, 2)
     for number in range(1000):
         (tmp_path / "images" / f"x{number}.png").write_bytes(b"")
-    with pytest.raises(DataError, match="1000 problems") as caught:
+    with pytest.raises(DataError, match="1000 images without masks") as caught:
         open_data(config_for(tmp_path))
-    assert str(caught.value).count("\n") < 110 and "… and 900 more" in str(caught.value)
+    assert str(caught.value).count("\n") < 10

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import atexit
 import gc
+import itertools
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -22,48 +22,55 @@ _QUIET_SECONDS = 0.1
 _MOST_SECONDS = 10.0
 
 
-class _Calls:
-    def __init__(self):
-        self.running = 0
-        self.begun = 0
-        self.refused = False
-        self.lock = threading.Lock()
-
-
-_calls = _Calls()
+# No lock: a collection of garbage in a thread that holds it could free an iterator, and so wait for a call that waits
+# for the lock. Single operations on these are atomic.
+_begun = itertools.count(1)
+_last: list[int] = [0]
+_running: list[None] = []
+_refused: list[bool] = []
 
 
 def ending(function: Callable) -> Callable:
     """`function`, for `tf.numpy_function`: counted while it runs, and refused once the program ends."""
 
     def call(*arguments):
-        with _calls.lock:
-            _calls.begun += 1
-            if _calls.refused:
-                raise RuntimeError("The program ends.")
-            _calls.running += 1
+        _last[0] = next(_begun)
+        if _refused:
+            raise RuntimeError("The program ends.")
+        _running.append(None)
         try:
             return function(*arguments)
         finally:
-            with _calls.lock:
-                _calls.running -= 1
+            _running.pop()
 
     return call
 
 
 def end_calls() -> None:
     """Refuses further calls, and returns when none runs and none waits. Called at exit; no batch comes after it."""
-    if not _calls.begun:
+    if not _last[0]:
         return
-    with _calls.lock:
-        _calls.refused = True
+    _refused.append(True)
     _free_iterators()
     start = quiet_since = time.monotonic()
     seen = -1
     while time.monotonic() - quiet_since < _QUIET_SECONDS and time.monotonic() - start < _MOST_SECONDS:
-        if _calls.running or _calls.begun != seen:
-            seen, quiet_since = _calls.begun, time.monotonic()
+        if _running or _last[0] != seen:
+            seen, quiet_since = _last[0], time.monotonic()
         time.sleep(0.005)
+
+
+def release(error: BaseException) -> None:
+    """Frees what the finished calls of an error's traceback hold: the iterator that failed, while its threads can end.
+
+    Else it lives as long as the error, or its cycle, and is freed where that ends: in the last moments of the program,
+    or in one of its own threads, which then waits for itself.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _free_iterators() -> None:

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 
+from trainer.data.calls import release
 from trainer.errors import EXIT_USAGE, UserError, numbered
 
 # A list longer than this says how many more there are: a folder of 7000 images without masks must stay readable.
@@ -41,7 +42,8 @@ def data_error_from(exception: BaseException) -> DataError | None:
     """The `DataError` that made a step of the input pipeline fail, or None when something else did.
 
     TensorFlow turns an exception raised inside `tf.numpy_function` into an `InvalidArgumentError` whose text holds the
-    message among stack traces; this takes the message out again, also when it was raised on another worker.
+    message among stack traces; this takes the message out again, also when it was raised on another worker. What the
+    finished calls of its traceback hold is freed: see `calls.release`.
 
     Args:
       exception: what iterating over a data set, or calling a function that does, raised.
@@ -54,6 +56,7 @@ def data_error_from(exception: BaseException) -> DataError | None:
             return error
         found = _IN_STATUS.search(str(error))
         if found:
+            release(exception)
             return DataError(found.group(1), exit_code=EXIT_USAGE)
         error = error.__cause__ or error.__context__
     return None

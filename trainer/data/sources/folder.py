@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import difflib
 import hashlib
@@ -17,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from configs.schema import Data
 from trainer.data.decode import IMAGE_SUFFIXES
 from trainer.data.errors import shown
-from trainer.data.sources import lists
+from trainer.data.sources import lists, names
 from trainer.data.sources.headers import check_headers
 from trainer.data.sources.pairs import FilePairs, Listing, Pair
 from trainer.data.sources.splits import Splits
@@ -25,7 +26,9 @@ from trainer.data.sources.splits import Splits
 _DEEPEST = 8
 # Beyond this many files without a partner, each is not compared with each.
 _MOST_COMPARED = 100
-_VALIDATION_FOLDERS = ("val", "valid", "validation")
+_ALONE = {"an image without a mask": "images without masks", "a mask without an image": "masks without images"}
+# So many files with the same fault are named one by one.
+_MOST_ALIKE = 3
 
 
 def open_splits(data: Data) -> Splits:
@@ -66,12 +69,12 @@ def list_folder(root: str, data: Data) -> Listing:
     if lists.present(root):
         listing = lists.read_lists(root, pairs, problems)
         return dataclasses.replace(listing, notes=(*notes, *listing.notes))
-    if not places:
+    if not places and not pairs:
         return Listing(fatal=(_no_places(root),), notes=tuple(notes))
     if not pairs:
         return Listing(problems=tuple(problems), fatal=(_no_pairs(root, places),), notes=tuple(notes))
-    train, validation, fatal = _split(sorted(set(pairs.values())), root_shown, data)
-    return Listing(tuple(train), tuple(validation), tuple(problems), tuple(fatal), tuple(notes))
+    train, validation, fatal, remarks = _split(sorted(set(pairs.values())), root_shown, data)
+    return Listing(tuple(train), tuple(validation), tuple(problems), tuple(fatal), (*notes, *remarks))
 
 
 def _pairs(root: str) -> tuple[dict[str, Pair], list[str], list[str], list[str]]:
@@ -80,21 +83,26 @@ def _pairs(root: str) -> tuple[dict[str, Pair], list[str], list[str], list[str]]
     problems: list[str] = []
     notes: list[str] = []
     places = sorted(_places(root))
-    for place in places:
-        images, image_trouble, other_images = _by_stem(root, _join(place, "images"))
-        masks, mask_trouble, other_masks = _by_stem(root, _join(place, "masks"))
+    if not places:
+        return *_flat(root), []
+    for place, image_folder, mask_folder in places:
+        images, image_trouble, other_images = _by_stem(root, _join(place, image_folder))
+        masks, mask_trouble, other_masks = _by_stem(root, _join(place, mask_folder))
+        masks, dropped = _of_one_kind(masks)
         problems += image_trouble + mask_trouble
-        for stem in sorted(images.keys() | masks.keys()):
-            if stem in images and stem in masks:
-                pairs[_join(place, stem)] = Pair(images[stem], masks[stem])
-            elif stem in images:
-                hint = _hint(stem, masks, images, other_masks)
-                path = os.path.join(root, images[stem])
-                problems.append(_alone(path, "an image without a mask", _join(place, "masks"), stem, hint))
-            else:
-                hint = _hint(stem, images, masks, other_images)
-                path = os.path.join(root, masks[stem])
-                problems.append(_alone(path, "a mask without an image", _join(place, "images"), stem, hint))
+        matched, rest, note = _matched(images, masks)
+        notes += [note] if note and note not in notes else []
+        pairs |= {_join(place, stem): pair for stem, pair in matched.items()}
+        for stem in rest[0]:
+            hint = _hint(stem, masks, images, other_masks)
+            path = os.path.join(root, images[stem])
+            problems.append(_alone(path, "an image without a mask", _join(place, mask_folder), stem, hint))
+        for stem in rest[1]:
+            hint = _hint(stem, images, masks, other_images)
+            path = os.path.join(root, masks[stem])
+            problems.append(_alone(path, "a mask without an image", _join(place, image_folder), stem, hint))
+        if dropped:
+            notes.append(f"{len(dropped)} files of other kinds beside the label ids are not read: {dropped[0]}, …")
         ignored = [*other_images, *other_masks]
         if ignored:
             first = ", ".join(shown(path) for path in ignored[:3]) + (", …" if ignored[3:] else "")
@@ -102,11 +110,94 @@ def _pairs(root: str) -> tuple[dict[str, Pair], list[str], list[str], list[str]]
                 f"{len(ignored)} files without an image's suffix are"
             )  # fmt: skip
             notes.append(f"{files} ignored: {first}")
-    return pairs, problems, notes, places
+    named = {(images, masks) for _, images, masks in places} - {("images", "masks")}
+    if pairs and named:
+        read = ", ".join(f"{shown(images)}/ with masks in {shown(masks)}/" for images, masks in sorted(named)[:4])
+        notes.append(f"recognised: images in {read}")
+    return pairs, _together(problems), notes, [place for place, _, _ in places]
 
 
-def _places(root: str) -> Iterator[str]:
-    """Folders below root, and root itself, that hold both images/ and masks/ (or one of them, to complain about)."""
+def _matched(images: dict[str, str], masks: dict[str, str]):
+    """Pairs by the image's stem; the stems of images and of masks without a partner; a note on how they were matched.
+
+    What has the same stem belongs together; of the others, what has the same once "img_", "_mask" and the like are
+    taken away; and then several masks of one image, one an object.
+    """
+    pairs = {stem: Pair(images[stem], masks[stem]) for stem in images.keys() & masks.keys()}
+    loose = [stem for stem in sorted(images) if stem not in pairs]
+    free = [stem for stem in sorted(masks) if stem not in pairs]
+    note = ""
+    if not loose or not free:
+        return pairs, (loose, free), note
+    by_core, objects = collections.defaultdict(list), collections.defaultdict(list)
+    for stem in free:
+        by_core[names.core(stem)].append(stem)
+        objects[names.object_core(stem)].append(stem)
+    cores = collections.Counter(names.core(stem) for stem in loose)
+    used: set[str] = set()
+    for stem in loose:
+        key = names.core(stem)
+        alike, parts = by_core[key], objects[key]
+        found = parts if set(alike) <= set(parts) else alike if len(alike) == 1 else []
+        if found and cores[key] == 1 and used.isdisjoint(found):
+            pairs[stem] = Pair(images[stem], masks[found[0]], tuple(masks[other] for other in found[1:]))
+            used.update(found)
+            note = note or f"recognised: {shown(images[stem])} has its mask in {shown(masks[found[0]])}"
+    if len(images) == 1 and not pairs and len(free) > 1:
+        # One folder an image, one mask an object, as in the Data Science Bowl.
+        pairs[loose[0]] = Pair(images[loose[0]], masks[free[0]], tuple(masks[stem] for stem in free[1:]))
+        used.update(free)
+        note = "recognised: a folder for each image, with one mask for each of its objects"
+    if any(pair.more for pair in pairs.values()) and "one mask" not in note:
+        note += "; several masks of one image are its objects, and are united"
+    return pairs, ([s for s in loose if s not in pairs], [s for s in free if s not in used]), note
+
+
+def _of_one_kind(masks: dict[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Of Cityscapes' files for an image those with label ids, where there are any; and the others' names."""
+    for ending in ("_labeltrainids", "_labelids"):
+        kept = {stem: path for stem, path in masks.items() if stem.lower().endswith(ending)}
+        if kept:
+            return kept, [shown(path) for stem, path in masks.items() if stem not in kept]
+    return masks, []
+
+
+def _together(problems: list[str]) -> list[str]:
+    """Many files with one fault are one finding."""
+    kinds = collections.defaultdict(list)
+    for problem in problems:
+        kinds[next((kind for kind in _ALONE if f": {kind}: " in problem), problem)].append(problem)
+    made = []
+    for kind, found in kinds.items():
+        if len(found) <= _MOST_ALIKE:
+            made += found
+            continue
+        files = ", ".join(text.split(": ", 1)[0] for text in found[:3])
+        _, kind_and_folder = found[0].split(": ", 1)
+        made.append(f"{len(found)} {_ALONE[kind]}: {files}, …\n  The first: {kind_and_folder}")
+    return made
+
+
+def _flat(root: str) -> tuple[dict[str, Pair], list[str], list[str]]:
+    """Images and masks side by side in one folder, told apart by their names: 1.png with 1_mask.png."""
+    files, problems, _ = _by_stem(root, "")
+    masks = {stem: path for stem, path in files.items() if names.is_called_mask(stem)}
+    images = {stem: path for stem, path in files.items() if stem not in masks}
+    if not masks or not images:
+        return {}, problems, []
+    pairs, (loose, free), note = _matched(images, masks)
+    if len(pairs) < 2:
+        return {}, problems, []
+    problems += [_alone(os.path.join(root, images[s]), "an image without a mask", root, s, "") for s in loose]
+    problems += [_alone(os.path.join(root, masks[s]), "a mask without an image", root, s, "") for s in free]
+    return pairs, _together(problems), [note]
+
+
+def _places(root: str) -> Iterator[tuple[str, str, str]]:
+    """Folders below root, and root itself, with the folders of images and of masks in them.
+
+    One of these alone is given, too, where it is called just "images" or "masks": to complain about.
+    """
     pending, seen = [""], set()
     while pending:
         place = pending.pop()
@@ -116,9 +207,12 @@ def _places(root: str) -> Iterator[str]:
             continue
         seen.add(real)
         folders = [entry.name for entry in os.scandir(here) if not entry.name.startswith(".") and entry.is_dir()]
-        if "images" in folders or "masks" in folders:
-            yield place
-        pending += [_join(place, name) for name in folders if name not in ("images", "masks")]
+        images, masks = (names.preferred(folders, kind) for kind in ("images", "masks"))
+        if (images and masks) or images == "images" or masks == "masks":
+            yield place, images or "images", masks or "masks"
+        else:
+            images = masks = None
+        pending += [_join(place, name) for name in folders if name not in (images, masks)]
 
 
 def _by_stem(root: str, folder: str) -> tuple[dict[str, str], list[str], list[str]]:
@@ -126,15 +220,20 @@ def _by_stem(root: str, folder: str) -> tuple[dict[str, str], list[str], list[st
     found: dict[str, str] = {}
     problems: list[str] = []
     other: list[str] = []
+    seen: set[str] = set()  # linked folders are followed, and may lead round in a circle
     top = os.path.join(root, folder)
-    for here, folders, files in os.walk(top, followlinks=False):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    for here, folders, files in os.walk(top, followlinks=True):
+        real = os.path.realpath(here)
+        folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
+        if real in seen:
+            continue
+        seen.add(real)
         inside = os.path.relpath(here, top).replace(os.sep, "/")
         for name in sorted(files):
             if name.startswith(".") or name in ("Thumbs.db", "desktop.ini"):
                 continue
             path = _join(folder, name if inside == "." else f"{inside}/{name}")
-            stem, suffix = os.path.splitext(path[len(folder) + 1 :])
+            stem, suffix = os.path.splitext(path[len(folder) + 1 :] if folder else path)
             full = os.path.join(root, path)
             if suffix.lower() not in IMAGE_SUFFIXES:
                 other.append(path)
@@ -164,23 +263,32 @@ def _hint(stem: str, partners: dict[str, str], own: dict[str, str], ignored: lis
     return f" (there is {shown(partners[near[0]])})" if near else ""
 
 
-def _split(pairs: list[Pair], root: str, data: Data) -> tuple[list[Pair], list[Pair], list[str]]:
-    tops = {pair.image.split("/", 1)[0] for pair in pairs}
-    named = [name for name in _VALIDATION_FOLDERS if name in tops]
-    if named and tops <= {"train", *_VALIDATION_FOLDERS, "test"}:
-        train = [pair for pair in pairs if pair.image.startswith("train/")]
-        validation = [pair for pair in pairs if pair.image.startswith(named[0] + "/")]
-        fatal = [] if train else [f"{root}: has {named[0]}/ but no train/ with pairs of images and masks."]
-        return train, validation, fatal
+def _split(pairs: list[Pair], root: str, data: Data) -> tuple[list[Pair], list[Pair], list[str], list[str]]:
+    """Training and validation pairs, what is wrong with the split, and notes."""
+    by_split: dict[str, list[Pair]] = collections.defaultdict(list)
+    for pair in pairs:
+        by_split[names.split_of(pair.image) or names.split_of(pair.mask)].append(pair)
+    notes = []
+    if by_split["test"] and by_split["train"]:
+        notes.append(f"{len(by_split['test'])} pairs of a test split are neither trained on nor evaluated")
+    if by_split["validation"] and not by_split["train"] and not by_split[""]:
+        folder = next(part for part in by_split["validation"][0].image.split("/") if names.split_of(f"{part}/x"))
+        return [], by_split["validation"], [f"{root}: has {folder}/ but no train/ with pairs of images and masks."], []
+    if by_split["train"] and by_split["validation"]:
+        if by_split[""]:
+            first = by_split[""][0].name
+            notes.append(f"{len(by_split[''])} pairs in no folder of a split are not used: {first}, …")
+        return by_split["train"], by_split["validation"], [], notes
+    pairs = sorted([*by_split["train"], *(by_split[""] if not by_split["train"] else [])]) or pairs
     if len(pairs) < 2:
         return pairs, [], [
             f"{root}: holds {len(pairs)} pair of image and mask; one is needed to train on and another to evaluate."
-        ]
+        ], notes
     count = min(max(round(len(pairs) * data.validation_fraction), 1), len(pairs) - 1)
     # By a hash of the name: files added later leave the others on the side where they are.
     ranked = sorted(pairs, key=lambda pair: _rank(pair, data.split_seed))
     held_out = set(ranked[:count])
-    return [p for p in pairs if p not in held_out], [p for p in pairs if p in held_out], []
+    return [p for p in pairs if p not in held_out], [p for p in pairs if p in held_out], [], notes
 
 
 def _rank(pair: Pair, seed: int) -> bytes:
@@ -224,4 +332,7 @@ def _no_pairs(root: str, places: Iterable[str]) -> str:
             elif not _by_stem(root, _join(place, kind))[0]:
                 parts.append(f"{shown(folder)}/ holds no image")
     why = "; ".join(parts) if parts else "no image and mask have the same stem"
-    return f"{shown(root)}: no pair of an image and a mask: {why}."
+    return (
+        f"{shown(root)}: no pair of an image and a mask: {why}.\n"
+        "  For files that lie otherwise write train.txt and val.txt there with lines\n  image path TAB mask path."
+    )

@@ -1,23 +1,38 @@
 """train.txt and val.txt: which pairs are trained on and which are held out.
 
-A line is a stem ("a"), an image's path ("images/a.jpg", "Tile 1/images/a.jpg"), or an image's path, a TAB and a mask's
-path, all below the folder. Empty lines are skipped.
+A line is a stem ("a"), an image's path ("images/a.jpg", "Tile 1/images/a.jpg"), or an image's path and a mask's path
+with a TAB, a comma or a space between them, below the folder or absolute. train.csv and val.csv may begin with the
+columns' names ("image,mask"). Empty lines are skipped.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
+import re
 
 from trainer.data.errors import shown
 from trainer.data.sources.pairs import Listing, Pair
 
-_LISTS = (("train", "train.txt"), ("validation", "val.txt"))
+_STEMS = {"train": ("train", "training"), "validation": ("val", "valid", "validation")}
+_SUFFIXES = (".txt", ".csv", ".tsv", ".lst")
+# Names of columns that hold an image or a mask.
+_COLUMNS = ("image", "img", "file", "filename", "path", "mask", "label", "annotation", "segmentation")
+
+
+def _file_names(root: str) -> dict[str, str]:
+    """Split -> the list's name; the usual one where there is none."""
+    found = {}
+    for split, stems in _STEMS.items():
+        possible = [stem + suffix for stem in stems for suffix in _SUFFIXES]
+        found[split] = next((name for name in possible if os.path.exists(os.path.join(root, name))), "")
+    suffix = next((os.path.splitext(name)[1] for name in found.values() if name), ".txt")
+    return {split: name or _STEMS[split][0] + suffix for split, name in found.items()}
 
 
 def present(root: str) -> bool:
     """Whether the folder is split by lists."""
-    return any(os.path.exists(os.path.join(root, name)) for _, name in _LISTS)
+    return any(os.path.exists(os.path.join(root, name)) for name in _file_names(root).values())
 
 
 def read_lists(root: str, pairs: dict[str, Pair], loose: list[str]) -> Listing:
@@ -33,9 +48,10 @@ def read_lists(root: str, pairs: dict[str, Pair], loose: list[str]) -> Listing:
     splits: dict[str, tuple[Pair, ...]] = {}
     line_of: dict[str, str] = {}
     finder = _Finder(root, pairs, loose)
-    for split, file_name in _LISTS:
+    listed = _file_names(root)
+    for split, file_name in listed.items():
         path = os.path.join(root, file_name)
-        lines, trouble = _lines(path)
+        lines, trouble = _lines(path, next(name for name in listed.values() if name != file_name))
         if trouble:
             fatal.append(trouble)
             continue
@@ -45,28 +61,30 @@ def read_lists(root: str, pairs: dict[str, Pair], loose: list[str]) -> Listing:
             pair, problem = finder.find(line)
             if problem:
                 problems.append(f"{at}: {problem}")
-            elif pair.image in line_of:
+                continue
+            # The same file may stand under two names: through a link, or by another spelling.
+            file = os.path.realpath(os.path.join(root, pair.image))
+            if file in line_of:
                 problems.append(
-                    f"{at}: {shown(pair.image)} stands in {line_of[pair.image]} already"
-                    + ("; what is trained on cannot be held out." if file_name not in line_of[pair.image] else ".")
+                    f"{at}: {shown(pair.image)} stands in {line_of[file]} already"
+                    + ("; what is trained on cannot be held out." if file_name not in line_of[file] else ".")
                 )
             else:
-                line_of[pair.image] = f"{file_name}:{number}"
+                line_of[file] = f"{file_name}:{number}"
                 chosen.append(pair)
         splits[split] = tuple(chosen)
         if not chosen:
             why = ": no line names a pair that can be used" if lines else ""
             fatal.append(f"{shown(path)}: the {split} split is empty{why}.")
-    unlisted = len({pair.image for pair in pairs.values()} - line_of.keys())
+    unlisted = len({os.path.realpath(os.path.join(root, pair.image)) for pair in pairs.values()} - line_of.keys())
     pairs_stand = "1 pair stands" if unlisted == 1 else f"{unlisted} pairs stand"
-    notes = (f"{pairs_stand} in neither train.txt nor val.txt and are not used.",) if unlisted else ()
+    notes = (f"{pairs_stand} in neither {' nor '.join(listed.values())} and are not used.",) if unlisted else ()
     return Listing(splits.get("train", ()), splits.get("validation", ()), tuple(problems), tuple(fatal), notes)
 
 
-def _lines(path: str) -> tuple[list[tuple[int, str]], str]:
-    """Numbered lines that are not empty, and what is wrong with the file."""
+def _lines(path: str, other: str) -> tuple[list[tuple[int, str]], str]:
+    """Numbered lines that are not empty, and what is wrong with the file; `other` is the other list's name."""
     if not os.path.isfile(path):
-        other = "val.txt" if path.endswith("train.txt") else "train.txt"
         return [], f"{shown(path)}: does not exist, but {other} does: write both, or neither to split by a fraction."
     try:
         with open(path, encoding="utf-8-sig", errors="surrogateescape", newline=None) as file:
@@ -76,7 +94,15 @@ def _lines(path: str) -> tuple[list[tuple[int, str]], str]:
     if "\0" in text:
         return [], f"{shown(path)}: is not a text file in UTF-8 (it has zero bytes; UTF-16?)."
     lines = [(number, line.strip(" \r")) for number, line in enumerate(text.split("\n"), start=1)]
-    return [(number, line) for number, line in lines if line.strip()], ""
+    lines = [(number, line) for number, line in lines if line.strip()]
+    if lines and _is_header(lines[0][1]):
+        lines = lines[1:]
+    return lines, ""
+
+
+def _is_header(line: str) -> bool:
+    words = [word.strip(" \"'").lower() for word in re.split(r"[,;\t]", line)]
+    return len(words) > 1 and any(word.startswith(_COLUMNS) and "." not in word for word in words)
 
 
 class _Finder:
@@ -95,9 +121,13 @@ class _Finder:
     def find(self, line: str) -> tuple[Pair | None, str]:
         """The pair of a line, or None and what is wrong with it."""
         if "\t" in line:
-            return self._explicit(line)
+            return self._explicit(line.split("\t"))
         wanted = os.path.normpath(line).replace(os.sep, "/")
         found = self._by_name.get(wanted, [])
+        if not found:
+            two = self._two_files(line)
+            if two:
+                return self._explicit(two)
         if len(found) == 1:
             return found[0], ""
         if len(found) > 1:
@@ -111,8 +141,18 @@ class _Finder:
             f" Did you mean {shown(near[0])!r}?" if near else ""
         )
 
-    def _explicit(self, line: str) -> tuple[Pair | None, str]:
-        fields = [field.strip() for field in line.split("\t")]
+    def _two_files(self, line: str) -> list[str] | None:
+        """An image's and a mask's path with a comma, a semicolon or a space between them, either of which is a file."""
+        for separator in (",", ";", " "):
+            parts = line.split(separator)
+            for end in range(1, len(parts)):
+                two = [separator.join(parts[:end]).strip(" \"'"), separator.join(parts[end:]).strip(" \"'")]
+                if any(os.path.isfile(os.path.join(self._root, part)) for part in two):
+                    return two
+        return None
+
+    def _explicit(self, fields: list[str]) -> tuple[Pair | None, str]:
+        fields = [field.strip() for field in fields]
         if len(fields) != 2 or not all(fields):
             return None, f"has {len(fields)} fields; a line is an image's path, one TAB and a mask's path."
         for kind, field in zip(("image", "mask"), fields, strict=True):

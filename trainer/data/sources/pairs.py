@@ -6,9 +6,11 @@ import dataclasses
 import os
 from collections.abc import Sequence
 
+import numpy as np
+
 from configs.schema import Data
 from trainer.data.decode import MaskValues, decode_image, decode_values, exif_orientation, open_image
-from trainer.data.errors import shown
+from trainer.data.errors import DataError, shown
 from trainer.data.example import Example
 from trainer.data.masks import decode_mask
 from trainer.data.sources.agreement import read_both
@@ -16,10 +18,14 @@ from trainer.data.sources.agreement import read_both
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Pair:
-    """An image and its mask, as paths below the folder, with "/" between the parts."""
+    """An image and its mask, as paths below the folder, with "/" between the parts.
+
+    more: further masks of the image, united with the first: one an object.
+    """
 
     image: str
     mask: str
+    more: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -67,6 +73,15 @@ class FilePairs:
             image_path,
             lambda: decode_image(image_path, data.channels, data.max_pixels),
             mask_path,
-            lambda: decode_mask(mask_path, data),
+            lambda: self._label(mask_path, pair.more),
             lambda: exif_orientation(open_image(image_path, data.max_pixels), whole=True),
         )
+
+    def _label(self, path: str, more: Sequence[str]) -> np.ndarray:
+        label = decode_mask(path, self._data)
+        for other in more:
+            another = decode_mask(os.path.join(self.root, other), self._data)
+            if another.shape != label.shape:
+                raise DataError(f"{shown(other)}: has another size than {shown(path)}, a mask of the same image.")
+            label = np.where(another != 0, another, label)
+        return label
