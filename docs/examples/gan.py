@@ -9,9 +9,8 @@ from trainer import Phase, Run, Task
 
 # Blurred discs, and the sharp ones as a target: labels with fractions are pictures, and no class ids.
 random = np.random.default_rng(0)
-rows, columns = np.mgrid[:32, :32]
 centres, radii = random.uniform(8, 24, (2, 48, 1, 1)), random.uniform(4, 8, (48, 1, 1))
-distances = np.hypot(rows - centres[0], columns - centres[1]) - radii
+distances = np.hypot(np.arange(32)[:, None] - centres[0], np.arange(32) - centres[1]) - radii
 sharp = np.where(distances < 0, 0.9, 0.1).astype("float32")
 blurred = (255 / (1 + np.exp(distances / 1.5))).astype("uint8")
 
@@ -21,7 +20,7 @@ def convolve(x, width, **options):
 
 
 def judged(logits, real):
-    return keras.losses.binary_crossentropy(tf.fill(tf.shape(logits), real), logits, from_logits=True)
+    return keras.losses.binary_crossentropy(real * tf.ones_like(logits), logits, from_logits=True)
 
 
 class Sharpen(Task):
@@ -55,7 +54,6 @@ def psnr(label, prediction):
     return -10 * np.log10(np.mean((label - prediction) ** 2))
 
 
-config = Config(train=Train(length="80 steps"), augment=Augment(crop=(32, 32), scale=(1, 1), brightness=0, contrast=0),
-                evaluate=Evaluate(metric="psnr"))  # fmt: skip
+config = Config(train=Train(length="80 steps"), augment=Augment(crop=(32, 32)), evaluate=Evaluate(metric="psnr"))
 run = Run(config, workdir="runs/gan", task=Sharpen, data=(blurred, sharp), metrics={"psnr": psnr})
 print(f"{psnr(sharp, blurred / 255):.1f} dB before, {run.train().scores['psnr']:.1f} dB after")
