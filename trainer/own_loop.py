@@ -7,7 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
+from configs.schema import Config
 from trainer.actions.nonfinite import Nonfinite
+from trainer.checkpoints.resume import describe_data, write_config
+from trainer.data.example import RESERVED
+from trainer.data.sources.objects import open_object
+from trainer.data.sources.splits import Splits
 from trainer.errors import UserError
 from trainer.reporting.failures import explain_failure
 from trainer.stepping.step import make_train_steps
@@ -22,6 +27,9 @@ class OwnLoop:
 
     def __init__(self, run):
         self._run = run
+        if run.devices.chief:
+            write_config(run)
+        run.host.data = describe_data(run.data)
         self._step = make_train_steps(run.state, run.totals, run.strategy, run.config, warn=_Warnings(run)).one
         self._nonfinite = Nonfinite(run)
         self._batch: Mapping | None = None
@@ -29,7 +37,7 @@ class OwnLoop:
 
     def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, tf.Tensor]:
         run = self._run
-        self._batch = batch = _checked(batch, run.config.train.batch_size)
+        self._batch = batch = checked(batch, run.config.train.batch_size)
         try:
             row = self._step(self._distributed(batch))
         except Exception as error:
@@ -59,12 +67,21 @@ class OwnLoop:
         return {key: strategy.experimental_distribute_values_from_function(part(key)) for key in batch}
 
 
-def _checked(batch: Mapping[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
+def data_of(batch: Mapping[str, np.ndarray], config: Config) -> Splits:
+    """What a batch says of the data that it is from, where nobody else does: keys, channels, classes; no length."""
+    examples = {key: value for key, value in batch.items() if key not in RESERVED}
+    splits = open_object({"train": examples, "validation": None}, config.data, title="the batches of run.step")
+    splits.train.length = None
+    return splits
+
+
+def checked(batch: Mapping[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
     if not isinstance(batch, Mapping):
         raise UserError(
             f"run.step takes a mapping, such as {{'image': images, 'label': labels}}. Received: {type(batch).__name__}."
         )
-    wrong = [f"{key}: {len(value)}" for key, value in batch.items() if len(value) != size]
+    shapes = {key: np.shape(value) for key, value in batch.items()}
+    wrong = [f"{key} {list(shape)}" for key, shape in shapes.items() if shape[:1] != (size,)]
     if wrong:
         raise UserError(
             f"run.step takes the global batch of config.train.batch_size={size} examples. Received: {', '.join(wrong)}."

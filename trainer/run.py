@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from configs.reading import validation
+from configs.reading import fields, validation
 from configs.reading.nearest import did_you_mean
 from configs.schema import Config
 from trainer import console
@@ -108,8 +108,7 @@ class Run:
 
     Attributes:
       config: with the classes and channels that the data have, once these are open.
-      step, report, scores, memory, rate_factor: for actions: the last training report and scores, what actions keep
-        over a restart (JSON), and what the learning rates are multiplied by.
+      current_step, report, report_step, scores, scores_step, memory, rate_factor: for actions; see there.
     """
 
     def __init__(self, config: Config | None = None, *, workdir: str | os.PathLike = "", force: bool = False, **parts):
@@ -124,17 +123,22 @@ class Run:
         config = Config() if config is None else config
         if not isinstance(config, Config):
             raise UserError(f"config is of type {type(config).__name__}: write Config(…) of configs.schema.")
-        self.parts = Parts(**{name: part for name, part in parts.items() if part is not None})
+        config, parts = _with_names(config, {name: part for name, part in parts.items() if part is not None})
+        self.parts = Parts(**parts)
         given = set(self.parts.names())
         problems = validation.problems(config, files="data" not in given, given=given, metrics=self.parts.metrics)
         if problems:
             raise UserError(numbered([f"config.{problem.text}" for problem in problems]))
+        if {"data", "task"} & given and config.name == Config().name:
+            # The default is the name of the built-in data.
+            config = dataclasses.replace(config, name="run")
         self.config, self.force = config, force
         self.workdir = os.fspath(workdir) or os.path.join("runs", config.name)
         self.host = HostState()
         self.report: dict[str, float] = {}
         self.scores = None
         self.journal = None
+        self._start: checkpoints.Saved | None = None  # what `resume` found before the data were known
 
     # --- what a run is made of, made when it is first needed
 
@@ -156,8 +160,11 @@ class Run:
     @functools.cached_property
     def data(self):
         """The two splits; opening them puts their classes and channels into the config."""
+        return self._open(self.parts.data)
+
+    def _open(self, source):
         self.devices  # noqa: B018 - before anything that makes a tensor: a cluster can be joined only then
-        data = open_data(self.config, self.parts.data, self.parts.augment)
+        data = open_data(self.config, source, self.parts.augment)
         self.config = data.config
         distribution.check_batch(self.config, self.devices.replicas)
         return data
@@ -246,6 +253,16 @@ class Run:
         return int(self.state.step.numpy())
 
     @property
+    def report_step(self) -> int:
+        """The step that `report` is of; 0 before the first."""
+        return self.host.reported
+
+    @property
+    def scores_step(self) -> int:
+        """The step that `scores` are of; 0 before the first evaluation."""
+        return self.host.evaluated
+
+    @property
     def memory(self) -> dict[str, Any]:
         """What actions keep over a restart: numbers, text, lists and mappings."""
         return self.host.memory
@@ -285,11 +302,8 @@ class Run:
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
         """The weights are their averages inside, where there are averages, and themselves again after it."""
-        self.state.swap_averages()
-        try:
+        with self.state.averaged():
             yield
-        finally:
-            self.state.swap_averages()
 
     def save(self, *, again: bool = False) -> None:
         """Saves the state as it is, unless this step is saved already; `again` is for a new best, say.
@@ -339,11 +353,46 @@ class Run:
 
         return train(self, stop)
 
+    def resume(self) -> int:
+        """Goes on from the workdir's newest checkpoint, for a loop of one's own; `train` does so by itself.
+
+        Returns:
+          The step that is reached: the number of steps done, 0 for a new run.
+
+        Raises:
+          UserError: the config or a part changed in a way that makes it another run; see `force`.
+        """
+        from trainer.checkpoints.resume import find_start
+
+        start = find_start(self.workdir, self.devices, self.log)
+        if start is None:
+            return 0
+        if self._knows_data:
+            self._take_up(start)
+        else:
+            self._start = start
+        return start.step
+
+    def _take_up(self, start: checkpoints.Saved) -> None:
+        from trainer.checkpoints.resume import check_config, check_data
+
+        check_data(describe_data(self.data), self, start)  # opens them: what they say belongs to the config
+        check_config(self, start)
+        self.go_on_from(start)
+        self._start = None
+
+    @property
+    def _knows_data(self) -> bool:
+        """False where nobody says what the data are: then the first batch of `step` does."""
+        return "data" in self.__dict__ or self.parts.data is not None or self.config.data.source != Config().data.source
+
     def step(self, batch: Mapping[str, np.ndarray]) -> dict[str, tf.Tensor]:
         """One training step on a global batch of the user's, for a loop of one's own.
 
         Guard, replicas, accumulation, precision, finite test, clipping, averages and counters are those of `train`;
-        `report()`, evaluation and saving are the user's: `run.save()`, `run.evaluate(checkpoint=None)`.
+        evaluation and saving are the user's: `run.save()`, `run.evaluate(checkpoint=None)`, `run.resume()`.
+        Where neither `data` nor config.data.source say what the data are, the first batch does: its channels, and its
+        classes unless config.data.classes names them.
 
         Args:
           batch: "image", usually "label", and whatever the task reads: arrays `[train.batch_size, …]`, as the pipeline
@@ -353,9 +402,13 @@ class Run:
           The step's report: "loss", "loss/<term>", "gradient_norm" … as scalar tensors, which nobody waits for before
           they are read.
         """
-        from trainer.own_loop import OwnLoop
+        from trainer.own_loop import OwnLoop, checked, data_of
 
         if "_own_loop" not in self.__dict__:
+            if not self._knows_data:
+                self.data = self._open(data_of(checked(batch, self.config.train.batch_size), self.config))
+            if self._start is not None:
+                self._take_up(self._start)
             self._own_loop = OwnLoop(self)
         return self._own_loop(batch)
 
@@ -438,8 +491,8 @@ class Run:
             return
         saved = checkpoints.find(self.workdir, checkpoint)
         before = snapshot_of(self.task)
-        load_weights(self.task, saved)
         try:
+            load_weights(self.task, saved)
             yield saved
         finally:
             for variable, value in before:
@@ -453,6 +506,18 @@ class Run:
             yield
         finally:
             put_back(self.state, arrays)
+
+
+def _with_names(config: Config, parts: dict[str, Any]) -> tuple[Config, dict[str, Any]]:
+    """A part that is given by its name is what the config's field says: `Run(model="unet")`, `model.name="unet"`."""
+    fields_of = {
+        field.knob.part: path
+        for path, field in fields.all_fields().items()
+        if field.knob.part and field.type is str and path != "evaluate.metric"
+    }
+    named = {name: part for name, part in parts.items() if isinstance(part, str) and name in fields_of}
+    config = fields.replace(config, {fields_of[name]: part for name, part in named.items()})
+    return config, {name: part for name, part in parts.items() if name not in named}
 
 
 def snapshot_of(task: Task) -> list[tuple[keras.Variable, np.ndarray]]:

@@ -14,12 +14,14 @@ import tensorflow as tf
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Python's, NumPy's and TensorFlow's generators begin at `seed` inside, and go on where they were after it."""
-    # TensorFlow has no public way to ask for its global seed, Keras none to put its global generator back.
+    # TensorFlow has no public way to ask for its global seed and for how far the draws from it have come, Keras none to
+    # put its global generator back.
     from keras.src.backend.common import global_state
     from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
     from tensorflow.python.eager import context
 
     python, numpy, tensorflow = random.getstate(), np.random.get_state(), context.global_seed()
+    draws = context.context()._rng
     generator = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
     keras.utils.set_random_seed(seed)
     try:
@@ -28,4 +30,5 @@ def seeded(seed: int) -> Iterator[None]:
         random.setstate(python)
         np.random.set_state(numpy)
         tf.random.set_seed(tensorflow)
+        context.context()._rng = draws
         global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, generator)

@@ -123,7 +123,7 @@ def _train(run, actions: list[Timed], stop: Callable[[], bool]) -> Result:
             "was done or changed.\n  A longer one from these weights: another --workdir=…, with "
             f"--config.checkpoint.warm_start={shlex.quote(run.workdir)}"
         )
-        run.log(terminal.closing(run.workdir))
+        run.log(terminal.closing(run.workdir, objects=bool(run.parts.names())))
         return _result(run, run.current_step, why or FINISHED, saved=True)
     if run.devices.chief:
         write_config(run)
@@ -148,7 +148,7 @@ def _train(run, actions: list[Timed], stop: Callable[[], bool]) -> Result:
     if run.host.best_step is not None and run.host.best_step != step:
         run.log(f"  best {run.metric}: {run.host.best_score:.4f}, at step {run.host.best_step}")
     run.log(f"  trained for {terminal.duration(run.clock.trained)}\n")
-    run.log(terminal.closing(run.workdir))
+    run.log(terminal.closing(run.workdir, objects=bool(run.parts.names())))
     return _result(run, step, reason or FINISHED, saved=saved)
 
 

@@ -42,8 +42,9 @@ class Tracker:
             return
         if self._sink is None:
             self._sink = self._open(run)
-        values = {f"train/{name}": value for name, value in run.report.items()}
-        values |= run.scores.scalars("eval/") if run.scores is not None else {}
+        # What is older than this step has been sent.
+        values = {f"train/{name}": value for name, value in run.report.items()} if run.report_step == step else {}
+        values |= run.scores.scalars("eval/") if run.scores_step == step else {}
         self._sink(values, step)
 
     def _open(self, run):

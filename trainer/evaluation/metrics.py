@@ -25,6 +25,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from trainer.errors import UserError
 from trainer.reporting.terminal import evaluation_table
 from trainer.stepping.segmentation import class_ids
 
@@ -127,7 +128,15 @@ class Evaluation:
 
     def score(self, metric: str) -> float:
         """The score that `config.evaluate.metric` names. NaN when no image counts for any scored class."""
-        return float(self.metrics[metric] if metric in self.metrics else getattr(self, metric))
+        values = {**self.__dict__, **self.scalars(""), **self.metrics}
+        if not isinstance(values.get(metric), (int, float)):
+            known = [name for name, value in values.items() if isinstance(value, (int, float))]
+            raise UserError(f"There is no score {metric!r}. There are {', '.join(known)}.")
+        return float(values[metric])
+
+    def in_line(self) -> dict[str, float]:
+        """What is shown of it in one line."""
+        return {"Dice": self.mean_dice, "IoU": self.mean_iou, **self.metrics}
 
     def scalars(self, prefix: str = "eval/") -> dict[str, float]:
         """Tag -> value for TensorBoard and `metrics.jsonl`; what is NaN (nothing counted) is left out."""

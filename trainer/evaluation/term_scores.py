@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 
+from trainer.errors import UserError
 from trainer.reporting.terminal import number
 
 
@@ -27,7 +28,10 @@ class TermScores:
 
     def score(self, metric: str) -> float:
         """The value that `config.evaluate.metric` names: "loss", a term or a metric."""
-        return float({"loss": self.loss, **self.terms, **self.metrics}[metric])
+        values = {"loss": self.loss, **self.terms, **{f"loss/{n}": v for n, v in self.terms.items()}, **self.metrics}
+        if metric not in values:
+            raise UserError(f"There is no score {metric!r}. There are {', '.join(values)}.")
+        return float(values[metric])
 
     def scalars(self, prefix: str = "eval/") -> dict[str, float]:
         """Tag -> value for TensorBoard and `metrics.jsonl`; what is NaN is left out."""
@@ -45,7 +49,6 @@ class TermScores:
         lines = [f"  {name:<{width}}  {number(value):>10}" for name, value in values.items()]
         return "\n".join([*lines, f"  means over {self.images} validation examples"])
 
-    def line(self) -> str:
-        """The values in one line."""
-        values = {"loss": self.loss, **self.metrics}
-        return "  ".join(f"{name} {number(value)}" for name, value in values.items())
+    def in_line(self) -> dict[str, float]:
+        """What is shown of it in one line."""
+        return dict(self.metrics)

@@ -56,7 +56,7 @@ def opening(
     Args:
       name: the config's name.
       data: e.g. "nuclei: 150 training and 40 validation images".
-      classes: names, by class id.
+      classes: names, by class id; empty where labels are no class ids.
       model: e.g. "unet, width 16, depth 4".
       parameters: numbers in the model's weights.
       trainable_parameters: how many of them training changes.
@@ -71,7 +71,7 @@ def opening(
     size = f"{parameters:,} parameters" + (f", {frozen:,} of them not trained" if frozen else "")
     rows = [
         ("data", data),
-        ("classes", f"{len(classes)}: {', '.join(classes)}"),
+        *([("classes", f"{len(classes)}: {', '.join(classes)}")] if classes else []),
         ("model", f"{model}: {size}"),
         ("loss", loss),
         ("devices", devices),
@@ -142,7 +142,8 @@ def evaluated(step: int, steps: int, evaluation, *, seconds: float | None = None
     parts = [f"eval {step:>{len(str(steps))}}/{steps}"]
     if not math.isnan(evaluation.loss):
         parts.append(f"loss {number(evaluation.loss):>8}")
-    parts += [f"Dice {evaluation.mean_dice:.4f}", f"IoU {evaluation.mean_iou:.4f}", f"{evaluation.images} images"]
+    parts += [f"{name} {_score(value)}" for name, value in evaluation.in_line().items()]
+    parts.append(f"{evaluation.images} images")
     if seconds is not None:
         parts.append(f"in {seconds:.1f} s")
     return "  ".join(parts) + ("  best so far" if best else "")
@@ -204,18 +205,23 @@ def command(*words: str) -> str:
     return " ".join(word if word == "…" else shlex.quote(word) for word in words)
 
 
-def closing(workdir: str, *, images: str = "path/to/images") -> str:
+def closing(workdir: str, *, images: str = "path/to/images", objects: bool = False) -> str:
     """The exact commands for what comes after training.
 
     Args:
       workdir: the run's directory.
       images: what to write for the images to predict.
+      objects: the run was given parts as objects, which the program cannot make again; Python can.
     """
     main = ["python", "main.py", f"--workdir={workdir}"]
+    curves = ("curves", command("tensorboard", "--logdir", workdir, "--host", "127.0.0.1"))
+    if objects:
+        calls = {"predict": "run.predict(images)", "export": "run.export()", "evaluate": "run.evaluate()"}
+        return summary("What next:", [curves, *calls.items()], width=10_000)
     return summary(
         "What next:",
         [
-            ("curves", command("tensorboard", "--logdir", workdir, "--host", "127.0.0.1")),
+            curves,
             ("predict", command(*main, "--mode=predict", f"--input={images}")),
             ("export", command(*main, "--mode=export")),
             ("evaluate", command(*main, "--mode=evaluate")),

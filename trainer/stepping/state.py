@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import keras
 import tensorflow as tf
@@ -101,12 +102,19 @@ class TrainState:
         named += [(f"counter/{name}", v) for name, v in counters.items()]
         return unique(named)
 
-    def swap_averages(self) -> None:
-        """Exchanges the weights with their averages; called before an evaluation or export, and again after it."""
-        for variable, average in zip(self.trainable, self.averages, strict=False):
-            weights = tf.identity(variable.value)
-            variable.assign(average)
-            average.assign(weights)
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The weights are their averages inside, where there are averages, and themselves again after it."""
+        pairs = list(zip(self.trainable, self.averages, strict=False))
+        # Kept before anything is changed: wherever an interruption comes, the trained weights are put back.
+        kept = [tf.identity(variable.value) for variable, _ in pairs]
+        try:
+            for variable, average in pairs:
+                variable.assign(average)
+            yield
+        finally:
+            for (variable, _), weights in zip(pairs, kept, strict=True):
+                variable.assign(weights)
 
 
 def build_updates(task: Task, optimizer_of) -> list[Update]:

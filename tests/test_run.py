@@ -1,0 +1,341 @@
+"""`Run` as a library: what a script or a notebook may rely on."""
+
+import io
+import json
+import logging
+import os
+import random
+import signal
+import threading
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from configs.knobs import ConfigError
+from configs.schema import Augment, Checkpoint, Config, Data, Evaluate, Model, Optimizer, Train
+from tests.stepping import replica_runs as runs
+from trainer import Phase, Run, Task, UserError
+from trainer.data import training_batches
+
+RANDOM = np.random.default_rng(0)
+LABELS = (RANDOM.uniform(size=(20, 16, 16)) < 0.3).astype("uint8")
+IMAGES = (RANDOM.normal(90, 20, LABELS.shape) + 60 * LABELS).clip(0, 255).astype("uint8")
+
+
+def small(outputs=2):
+    image = keras.Input((None, None, 1))
+    x = keras.layers.Conv2D(3, 3, padding="same")(image / 64 - 2)
+    x = keras.layers.Dropout(0.1)(keras.layers.BatchNormalization(momentum=0.5)(x))
+    return keras.Model(image, keras.layers.Conv2D(outputs, 1)(x))
+
+
+def config(**changes):
+    made = Config(
+        train=Train(length="8 steps", batch_size=4, log_every="2 steps", steps_per_call=1),
+        augment=Augment(crop=(16, 16)),
+        evaluate=Evaluate(every="4 steps"),
+        checkpoint=Checkpoint(every="3 steps", keep=9),
+        optimizer=Optimizer(learning_rate=0.05, ema_decay=0.9),
+    )
+    return runs.replace(made, **changes)
+
+
+def weights(run):
+    return [variable.numpy() for variable in run.task.model.variables]
+
+
+def alike(one, other):
+    return len(one) == len(other) and all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run in a thread, with what was there before it and after it, what it logged, and its result."""
+    workdir = str(tmp_path_factory.mktemp("finished"))
+    logger, lines = logging.getLogger("gradline"), io.StringIO()
+    handlers = logger.handlers[:]
+    logger.handlers[:] = [logging.StreamHandler(lines)]
+    keras.config.set_dtype_policy("float32")
+    tf.random.set_seed(3)
+    tf.random.uniform([])
+    random.seed(3)
+    np.random.seed(3)
+    first = keras.layers.Dense(1).name
+    before = _surroundings()
+    run = Run(config(), workdir=workdir, model=small, data=(IMAGES, LABELS), metrics={"specificity": specificity})
+    found = {}
+    thread = threading.Thread(target=lambda: found.update(result=run.train()))
+    thread.start()
+    thread.join()
+    after = _surroundings()
+    logger.handlers[:] = handlers
+    return {"run": run, "result": found["result"], "before": before, "after": after, "lines": lines.getvalue(),
+            "names": (first, keras.layers.Dense(1).name), "next": float(tf.random.uniform([]))}  # fmt: skip
+
+
+def _surroundings():
+    kept = np.random.get_state()
+    return {
+        "signals": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)],
+        "policy": keras.config.dtype_policy().name,
+        "python": random.getstate(),
+        "numpy": (kept[0], kept[1].tolist(), *kept[2:]),
+        "folder": os.getcwd(),
+    }
+
+
+def specificity(confusion):
+    return confusion[0, 0] / confusion[0].sum()
+
+
+def test_a_run_in_a_thread_leaves_its_surroundings_as_they_were(finished):
+    assert finished["before"] == finished["after"]
+    first, second = (int(name.partition("_")[2] or 0) for name in finished["names"])
+    assert second == first + 1
+    tf.random.set_seed(3)
+    tf.random.uniform([])
+    assert finished["next"] == float(tf.random.uniform([]))
+
+
+def test_the_result(finished):
+    run, result = finished["run"], finished["result"]
+    assert (result.step, result.reason, result.saved, result.stopped) == (8, "finished", True, False)
+    assert {"mean_dice", "loss", "specificity", "dice/class_1"} <= set(result.scores)
+    assert result.best_step in (4, 8) and result.best_score == pytest.approx(run.host.best_score)
+    again = Run(run.config, workdir=run.workdir, model=small, data=(IMAGES, LABELS), metrics=run.parts.metrics).train()
+    assert (again.step, again.reason, again.saved) == (8, "finished", True)
+
+
+def test_lines_go_where_the_logger_sends_them(finished, capsys):
+    assert "Gradline · run" in finished["lines"] and "step 8/8" in finished["lines"]
+    logger = logging.getLogger("gradline")
+    logger.setLevel(logging.ERROR)
+    try:
+        finished["run"].log("a line")
+    finally:
+        logger.setLevel(logging.INFO)
+    assert capsys.readouterr().out == ""
+
+
+def test_config_json_says_what_came_as_objects(finished):
+    with open(os.path.join(finished["run"].workdir, "config.json")) as file:
+        kept = json.load(file)
+    assert kept["objects"] == {
+        "model": "tests.test_run:small", "data": "tuple", "metrics": {"specificity": "tests.test_run:specificity"},
+    }  # fmt: skip
+    assert kept["data"]["classes"] == ["class_0", "class_1"] and kept["data"]["channels"] == 1
+    assert kept["name"] == "run"
+
+
+def test_what_follows_training_leaves_the_weights_as_they_are(finished, tmp_path, capsys):
+    run = finished["run"]
+    before = weights(run)
+    best, averaged = run.evaluate(), run.evaluate(checkpoint=None)
+    assert best.score("mean_dice") == pytest.approx(run.host.best_score, abs=1e-9)
+    # The averages are what was scored last while training, too.
+    assert averaged.score("mean_dice") == pytest.approx(finished["result"].scores["mean_dice"], abs=1e-9)
+    masks = run.predict(IMAGES[:3])
+    assert masks.shape == (3, 16, 16) and masks.dtype == np.int32
+    assert np.array_equal(run.predict([IMAGES[0]])[0], masks[0])
+    run.export(tmp_path, formats=["saved_model"])
+    run.check()
+    assert alike(weights(run), before)
+    with pytest.raises(UserError, match="no score 'mean_dise'.*mean_dice.*specificity"):
+        best.score("mean_dise")
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, Stop])
+def test_an_interruption_leaves_the_trained_weights_and_not_their_averages(tmp_path, kind):
+    kept = {}
+
+    def keep(run, step):
+        kept[step] = weights(run)
+
+    def interrupts(label, prediction):
+        averages = [v.numpy() for v in run.state.averages]
+        kept["scored"] = alike(averages, [v.numpy() for v in run.state.trainable])
+        raise kind("in the middle of an evaluation")
+
+    run = Run(config(), workdir=tmp_path, model=small, data=(IMAGES, LABELS), metrics={"own": interrupts},
+              actions=[(1, keep)])  # fmt: skip
+    with pytest.raises(KeyboardInterrupt if kind is KeyboardInterrupt else UserError) as raised:
+        run.train()
+    assert kept["scored"] and run.current_step == 4
+    assert alike(weights(run), kept[4])
+    if kind is Stop:
+        assert "test_run.py" in str(raised.value) and "Stop: in the middle of an evaluation" in str(raised.value)
+        assert "raise kind(" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Run(Config(train=Train(batch_size=0))), ["train.batch_size", "0", "1"]),
+        (lambda: Run(modle=small), ["'modle'", "Did you mean model?", "config, workdir, force, model, loss"]),
+        (lambda: Run({"train": {}}), ["config is of type dict", "Config(…)"]),
+        (lambda: Run(model="unett"), ["model.name", "unett", "unet"]),
+        (lambda: Run(optimizer="lionn"), ["optimizer.name", "lion"]),
+        (lambda: Run(config(evaluate={"metric": "bondary_f1"}), metrics={"boundary_f1": len}), ["boundary_f1"]),
+        (lambda: Run(config(), data=[]).data, ["data is empty"]),
+    ],
+)
+def test_mistakes_are_named(make, words):
+    with pytest.raises((UserError, ConfigError)) as raised:
+        make()
+    for word in words:
+        assert word in str(raised.value)
+
+
+def test_a_part_by_its_name_is_the_fields(tmp_path):
+    run = Run(config(), workdir=tmp_path, model="unet", loss="dice", optimizer="sgd", schedule="poly", data="nuclei")
+    assert (run.config.model.name, run.config.loss.name, run.config.data.source) == ("unet", "dice", "nuclei")
+    assert (run.config.optimizer.name, run.config.optimizer.schedule, run.parts.names()) == ("sgd", "poly", {})
+    assert len(run.data.train) == 150
+
+
+def test_a_loop_of_ones_own_trains_the_same_bits(finished, tmp_path):
+    run = Run(config(), workdir=tmp_path, model=small, data=(IMAGES, LABELS))
+    assert run.resume() == 0
+    for batch in training_batches(run.data.train, run.config, start_step=0, steps=8):
+        batch = {key: value.numpy() for key, value in batch.items()}
+        report = run.step(batch if run.current_step % 2 else {key: batch[key] for key in ("image", "label")})
+    assert run.current_step == 8 and np.isfinite(float(report["loss"])) and "gradient_norm" in report
+    whole = finished["run"]
+    assert alike(weights(run), weights(whole))
+    assert alike([v.numpy() for v in run.state.averages], [v.numpy() for v in whole.state.averages])
+    scores = run.evaluate(checkpoint=None)
+    assert scores.score("mean_dice") == pytest.approx(finished["result"].scores["mean_dice"], abs=1e-9)
+
+
+def test_a_loop_of_ones_own_without_data_goes_on_where_it_was(tmp_path):
+    batches = [{"image": IMAGES[i : i + 4, ..., None], "label": LABELS[i : i + 4]} for i in (0, 4, 8, 12)]
+
+    def make(workdir, **changes):
+        return Run(config(**changes), workdir=tmp_path / workdir, model=small)
+
+    whole, parts = make("whole"), make("parts")
+    for batch in batches:
+        whole.step(batch)
+    for batch in batches[:2]:
+        parts.step(batch)
+    parts.save()
+    parts.saver.wait()
+    parts = make("parts")
+    for batch in batches[parts.resume() :]:
+        parts.step(batch)
+    assert parts.current_step == 4 and parts.config.data.channels == 1 and len(parts.config.data.classes) == 2
+    assert alike(weights(parts), weights(whole))
+    with pytest.raises(UserError, match=r"takes the global batch.*batch_size=4.*image \[3, 16, 16, 1\]"):
+        parts.step({key: value[:3] for key, value in batches[0].items()})
+    with pytest.raises(UserError, match="no validation examples"):
+        parts.evaluate()
+    with pytest.raises(UserError, match='train.length="2 epochs".*the batches of run.step'):
+        make("epochs", train={"length": "2 epochs"}).step(batches[0])
+    with pytest.raises(UserError, match="config.optimizer.learning_rate"):
+        other = make("parts", optimizer={"learning_rate": 1.0})
+        other.resume()
+        other.step(batches[0])
+
+
+def stream():
+    examples = tf.data.Dataset.from_tensor_slices({"image": IMAGES[:16], "label": LABELS[:16]})
+    return examples.shuffle(16, seed=1, reshuffle_each_iteration=False)
+
+
+def noisy(example, random):
+    example["image"] += random.normal(0, 5, example["image"].shape).astype("float32")
+    return example
+
+
+def test_a_killed_run_on_a_stream_goes_on_exactly_with_what_actions_remember(tmp_path):
+    def count(run, step):
+        seen = run.memory.setdefault("seen", [])
+        seen.append([step, round(run.report["loss"], 6)])
+        if step == 6:
+            run.rate_factor = 0.5
+
+    def make(workdir, killed=False):
+        def kill(run, step):
+            raise KeyboardInterrupt
+
+        data = {"train": stream(), "validation": (IMAGES[16:], LABELS[16:])}
+        actions = [(2, count), *([(5, kill)] if killed else [])]
+        return Run(config(), workdir=tmp_path / workdir, model=small, data=data, augment=[noisy], actions=actions)
+
+    whole, killed = make("whole"), make("parts", killed=True)
+    whole.train()
+    with pytest.raises(KeyboardInterrupt):
+        killed.train()
+    resumed = make("parts")
+    resumed.train()
+    assert alike(weights(resumed), weights(whole)) and resumed.rate_factor == whole.rate_factor == 0.5
+    assert resumed.memory == whole.memory and [step for step, _ in resumed.memory["seen"]] == [2, 4, 6, 8]
+
+
+class Players(Task):
+    phases = (
+        Phase(name="critic", terms=("judge",), models=("critic",), optimizer=keras.optimizers.Adam(1e-2)),
+        Phase(name="painter", terms=("paint",), models=("painter",), optimizer="sgd"),
+    )
+
+    def __init__(self):
+        image = keras.Input((None, None, 3))
+        x = keras.layers.BatchNormalization(synchronized=True)(image / 128)
+        self.painter = keras.Model(image, keras.layers.Conv2D(1, 3, padding="same")(x))
+        picture = keras.Input((None, None, 1))
+        x = keras.layers.Conv2D(4, 3, activation="tanh")(picture)
+        self.critic = keras.Model(picture, keras.layers.Conv2D(1, 1)(x))
+
+    def losses(self, batch, training):
+        target = tf.cast(batch["label"] == 1, tf.float32)[..., None]
+        painted = self.painter(batch["image"], training=training)
+        real, fake = self.critic(target, training=training), self.critic(painted, training=training)
+        return {
+            "judge": tf.reduce_mean(tf.nn.softplus(-real) + tf.nn.softplus(fake)),
+            "paint": tf.reduce_mean(tf.nn.softplus(-fake)) + tf.reduce_mean(tf.abs(painted - target)),
+        }
+
+
+@pytest.mark.slow
+def test_phases_mean_the_same_on_two_replicas():
+    data = runs.batches(4)
+    changes = runs.tiny(train={"accumulate": 1})
+    one, two = (runs.make(changes, n, task=Players).run(data) for n in (1, 2))
+    assert runs.distance(one.weights(), two.weights()) < 1e-5
+    start = runs.make(changes, task=Players).weights()
+    moved = {name for name, value in one.weights().items() if not np.array_equal(value, start[name])}
+    assert any("painter" in name for name in moved) and any("critic" in name for name in moved)
+    assert one.totals.read()["gradient_norm/critic"] > 0
+
+
+def test_phases_with_wrong_names_are_named_before_the_first_step(tmp_path):
+    class Wrong(Players):
+        phases = (Phase(name="a", models=("painer",)), Phase(name="a", models=("critic", "judge")))
+
+    class WrongTerm(Players):
+        phases = (Phase(name="a", terms=("judges",), models=("critic",)),)
+
+    with pytest.raises(UserError) as raised:
+        Run(config(), workdir=tmp_path, task=Wrong, data=(IMAGES, LABELS)).train()
+    for word in ("trains 'painer'", "trains 'judge'", "painter, critic", "two phases are called 'a'"):
+        assert word in str(raised.value)
+    colour = np.repeat(IMAGES[..., None], 3, axis=-1)
+    with pytest.raises(UserError, match="gave judge, paint, and the phase 'a' minimises judges"):
+        Run(config(), workdir=tmp_path, task=WrongTerm, data=(colour, LABELS)).train()
+    with pytest.raises(UserError, match="also needs width"):
+        Run(config(), workdir=tmp_path, task=lambda width: None, data=(IMAGES, LABELS)).train()
+
+
+def test_data_of_another_kind_than_the_config_says_win(tmp_path):
+    """Classes and channels come from the data, a name for the run from nowhere; what is named in the config stays."""
+    named = config(name="mine", data={"classes": ("ground", "disc")}, model={"width": 4, "depth": 1})
+    run = Run(named, workdir=tmp_path, data=(IMAGES, LABELS))
+    assert run.data.classes == ("ground", "disc") and run.config.data.channels == 1 and run.config.name == "mine"
+    assert isinstance(run.config.data, Data) and isinstance(run.config.model, Model)
+    assert "mine" in run.describe() and "tuple: 16 training and 4 validation images" in run.describe()
