@@ -10,22 +10,33 @@ TensorFlow is imported, and hands a valid `Config` to a verb of `trainer.Run`.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import glob
+import hashlib
 import os
+import re
 import sys
 import traceback
 
-from absl import flags
+from trainer.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_RESUMABLE, EXIT_USAGE, UserError, numbered
+from trainer.packages import missing_package
 
-from configs.reading import commandline, fields, overrides, validation
-from configs.reading import help as document
-from configs.reading import loading as recipes
-from configs.reading import serialization as config_text
-from configs.reading.nearest import did_you_mean
-from configs.schema import Config
-from trainer.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_RESUMABLE, UserError, numbered
+try:
+    from absl import flags
+
+    from configs.reading import commandline, elsewhere, fields, overrides, validation
+    from configs.reading import help as document
+    from configs.reading import loading as recipes
+    from configs.reading import serialization as config_text
+    from configs.reading.lines import wrapped
+    from configs.reading.nearest import did_you_mean
+    from configs.schema import Config
+except ModuleNotFoundError as error:
+    answer = missing_package(error, sys.argv)
+    if not answer or __name__ != "__main__":
+        raise
+    print(answer, file=sys.stderr)
+    sys.exit(EXIT_USAGE)
 
 MODES = ("train", "evaluate", "predict", "export", "describe", "check")
 FORMATS = ("saved_model", "litert", "onnx")
@@ -42,7 +53,10 @@ _READ_BY = {
     "formats": ("export",),
     "checkpoint": _READ_A_RUN,
     "force_config": ("train",),
+    "layers": ("describe",),
 }
+# Sections of the config that say nothing about how a trained model is scored.
+_OF_TRAINING = ("augment", "optimizer", "train", "checkpoint", "guard")
 
 
 _FLAGS = (
@@ -51,7 +65,7 @@ _FLAGS = (
      "run in the workdir."),
     ("workdir", flags.DEFINE_string, None,
      "Directory of the run: checkpoints, records, TensorBoard. Training goes on where a run in it stopped. "
-     "Default: runs/<name of the config>."),
+     "Default: runs/<name of the config>, with what makes it another run than the recipe's behind the name."),
     ("force_config", flags.DEFINE_boolean, False,
      "train: go on in the workdir although fields of the config changed that make it another run."),
     ("checkpoint", flags.DEFINE_string, "best",
@@ -61,6 +75,7 @@ _FLAGS = (
     ("output", flags.DEFINE_string, "", "predict, export: directory to write to. Default: inside the workdir."),
     ("formats", flags.DEFINE_list, ["saved_model", "litert"],
      f"export: any of {', '.join(FORMATS)}; onnx where its packages are installed."),
+    ("layers", flags.DEFINE_boolean, False, "describe: also list the model's layers, with shapes and parameters."),
     ("help", flags.DEFINE_boolean, False, "Show the flags."),
     ("helpfull", flags.DEFINE_boolean, False, "Show the flags and every field of the config."),
 )  # fmt: skip
@@ -97,6 +112,7 @@ class Command:
     formats: tuple[str, ...]
     checkpoint: str
     force_config: bool
+    layers: bool
 
 
 def read(arguments: list[str]) -> Command:
@@ -106,12 +122,12 @@ def read(arguments: list[str]) -> Command:
         UserError: Something is wrong; the message lists everything that is.
     """
     values = define_flags()
-    assignments, problems = commandline.split(arguments, values)
+    assignments, mistakes = commandline.split(arguments, values)
     assignments += _shorthands(values)
-    problems += commandline.contradictions(assignments)
-    if not any(problem.startswith("--mode") for problem in problems):
+    problems = [mistake.text for mistake in mistakes] + commandline.contradictions(assignments)
+    if not any(mistake.flag == "mode" for mistake in mistakes):
         problems += _flag_problems(values)
-    config, recipe_problems = _base_config(values)
+    config, workdir, recipe_problems = _base_config(values, assignments)
     config, field_problems = overrides.apply(config, assignments)
     problems += [*recipe_problems, *field_problems.values()]
     if not recipe_problems:
@@ -126,12 +142,13 @@ def read(arguments: list[str]) -> Command:
     return Command(
         mode=values.mode,
         config=config,
-        workdir=values.workdir or os.path.join("runs", config.name),
+        workdir=workdir,
         inputs=tuple(values.input),
         output=values.output,
         formats=tuple(values.formats),
         checkpoint=values.checkpoint,
         force_config=values.force_config,
+        layers=values.layers,
     )  # fmt: skip
 
 
@@ -144,13 +161,19 @@ def main(argv: list[str]) -> int:
     try:
         command = read(argv[1:])
         _prepare_environment()
-        with _without_cuda_chatter():
+        try:
             # Here and not above: it imports TensorFlow, seconds that --help and a wrong flag should not cost.
-            from trainer.run import Run
+            Run = _import_run()  # noqa: N806 - a class
+        except ModuleNotFoundError as error:
+            answer = missing_package(error, argv)
+            if not answer:
+                raise
+            raise UserError(answer) from error
         run = Run(command.config, workdir=command.workdir, force=command.force_config)
         return _VERBS[command.mode](run, command)
     except UserError as error:
-        print(error, file=sys.stderr)
+        # What the guard writes has lines of code in it, and its own width.
+        print(error if error.markdown else wrapped(str(error)), file=sys.stderr)
         return error.exit_code
     except SystemExit as error:
         # A model or a loss of the user's called sys.exit(): without a word, and with whatever exit code, it would look
@@ -164,6 +187,18 @@ def main(argv: list[str]) -> int:
         return EXIT_INTERRUPTED
 
 
+def _import_run():
+    from trainer.reporting.chatter import without_chatter
+
+    with without_chatter():
+        from trainer.run import Run  # noqa: I001 - before TensorFlow, for which it sets the process up
+
+        import tensorflow
+
+        tensorflow.config.list_physical_devices()
+    return Run
+
+
 def _train(run, command: Command) -> int:
     from trainer.signals import Interruption
 
@@ -175,11 +210,11 @@ def _train(run, command: Command) -> int:
 
 
 def _evaluate(run, command: Command) -> int:
-    """Prints the table and writes evaluation.json."""
+    """Prints the table and writes evaluation.json; with other settings than the run's, a file named after these."""
     from trainer.distribution.lost_worker import naming_lost_worker
     from trainer.reporting.records import EVALUATION_FILE, write_json
 
-    path = os.path.join(run.workdir, EVALUATION_FILE)
+    settings = _other_settings(run.workdir, command)
     with naming_lost_worker(run.devices.cluster, run.workdir), run.weights(command.checkpoint) as saved:
         scores = run.evaluate(checkpoint=None)
     if run.devices.chief:
@@ -189,10 +224,40 @@ def _evaluate(run, command: Command) -> int:
         for reason in run.data.validation.skipped.values():
             run.log(f"  skipped: {reason}")
         try:
-            write_json(path, {"step": saved.step, **scores.to_dict()})
+            settings |= {} if command.checkpoint == "best" else {"step": saved.step}
+            path = os.path.join(run.workdir, _named_after(EVALUATION_FILE.removesuffix(".json"), settings) + ".json")
+            content = {"step": saved.step, **({"settings": settings} if settings else {}), **scores.to_dict()}
+            write_json(path, content)
+            run.log(f"Written to {path}" + (", named after what is not as in the run" if settings else ""))
         except OSError as error:
             raise UserError(f"{path} cannot be written: {error.strerror}.", exit_code=EXIT_FAILED) from error
     return EXIT_OK
+
+
+def _other_settings(workdir: str, command: Command) -> dict:
+    """Fields that bear on scores and differ from the config that the run left in its workdir: path -> value."""
+    try:
+        with open(os.path.join(workdir, "config.json"), encoding="utf-8") as file:
+            before = config_text.from_json(file.read())
+    except (OSError, ValueError):
+        return {}
+    changed = config_text.differences(before, command.config)
+    return {d.field: d.new for d in changed if d.field.partition(".")[0] not in _OF_TRAINING}
+
+
+def _named_after(name: str, values: dict) -> str:
+    """A file's name with values behind it: "evaluation-tile=64x64"; of many a digest."""
+    if not values:
+        return name
+
+    def text(value):
+        return "x".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+    said = ",".join(f"{path.rpartition('.')[2]}={text(value)}" for path, value in values.items())
+    said = re.sub(r"[^\w.=,+-]+", "_", said)
+    if len(said) > 60:
+        said = hashlib.sha256(repr(sorted(values.items())).encode()).hexdigest()[:8]
+    return f"{name}-{said}"
 
 
 def _predict(run, command: Command) -> int:
@@ -213,7 +278,7 @@ def _export(run, command: Command) -> int:
 
 
 def _describe(run, command: Command) -> int:
-    run.log(run.describe())
+    run.log(run.describe(layers=command.layers))
     return EXIT_OK
 
 
@@ -231,7 +296,7 @@ _VERBS = {
 
 def _shorthands(values: flags.FlagValues) -> list[overrides.Assignment]:
     said = {name: values[name].value for name in _SHORTHANDS if values[name].value is not None}
-    return [overrides.Assignment(name, str(value), f"--{name}={value}") for name, value in said.items()]
+    return [overrides.Assignment(name, str(value), f"--{name}={value}", short=True) for name, value in said.items()]
 
 
 def _flag_problems(values: flags.FlagValues) -> list[str]:
@@ -250,6 +315,14 @@ def _flag_problems(values: flags.FlagValues) -> list[str]:
             found.append(f"--{name}={path}: this is a file; a directory is needed.")
         if values[name].present and not path:
             found.append(f"--{name} is empty: write a directory, or leave the flag out.")
+    checkpoint = values.checkpoint
+    if values.mode in _READ_A_RUN and checkpoint not in ("best", "latest") and not os.path.isdir(checkpoint):
+        form = "--checkpoint={}"
+        hint = elsewhere.value("checkpoint", checkpoint, form) or did_you_mean(checkpoint, ("best", "latest"), form)
+        found.append(
+            f"--checkpoint={checkpoint}: there is no such folder.{hint} It is best, latest or a checkpoint's folder: "
+            "WORKDIR/checkpoints/step_…"
+        )
     if values.mode == "predict":
         if not values.input:
             found.append("--mode=predict needs images: write --input=FOLDER, --input=FILE or --input='*.png'.")
@@ -258,25 +331,46 @@ def _flag_problems(values: flags.FlagValues) -> list[str]:
     return found
 
 
-def _base_config(values: flags.FlagValues) -> tuple[Config, list[str]]:
-    """The recipe, or the config that a run left in its workdir; with what is wrong with it."""
+def _base_config(
+    values: flags.FlagValues, assignments: list[overrides.Assignment]
+) -> tuple[Config, str, list[str]]:
+    """The recipe, or the config that a run left in its workdir; the workdir; and what is wrong with the former."""
     if values.config is not None:
-        return recipes.load(values.config)
-    if values.mode not in _READ_A_RUN:
-        return recipes.load(os.path.join(os.path.dirname(os.path.abspath(__file__)), DEFAULT_RECIPE))
-    workdir = values.workdir or os.path.join("runs", Config().name)
+        recipe, problems = recipes.load(values.config)
+    else:
+        recipe, problems = recipes.load(os.path.join(os.path.dirname(os.path.abspath(__file__)), DEFAULT_RECIPE))
+    workdir = values.workdir or _default_workdir(recipe, assignments, values)
+    if values.config is not None or values.mode not in _READ_A_RUN:
+        return recipe, workdir, problems
     path = os.path.join(workdir, "config.json")
     try:
         with open(path, encoding="utf-8") as file:
-            return config_text.from_json(file.read()), []
+            return config_text.from_json(file.read()), workdir, []
     except FileNotFoundError:
+        runs = sorted(os.path.dirname(found) for found in glob.glob(os.path.join("runs", "*", "config.json")))
+        here = f" Here are {', '.join(runs[:6])}{' …' if len(runs) > 6 else ''}." if runs else ""
         problem = (
-            f"--workdir={workdir}: there is no run in it (no config.json). Name a run's directory, or train one: "
-            f"python main.py --workdir={workdir}"
+            f"--workdir={workdir}: there is no run in it (no config.json).{here} Name a run's directory, or train "
+            f"one: python main.py --workdir={workdir}"
         )
     except (OSError, ValueError) as error:
         problem = f"{path} cannot be read as a config: {error}\nName the recipe instead: --config=…"
-    return Config(), [problem]
+    return Config(), workdir, [problem]
+
+
+def _default_workdir(recipe: Config, assignments: list[overrides.Assignment], values: flags.FlagValues) -> str:
+    """runs/<name>, or, where fields make it another run than the recipe's, a directory of that run's own.
+
+    A finished run of the recipe would otherwise refuse every command with another learning rate.
+    """
+    config, _ = overrides.apply(recipe, assignments)
+    plain = os.path.join("runs", config.name)
+    changed = {d.field: d.new for d in config_text.differences(recipe, config) if d.breaks}
+    if not changed or values.force_config:
+        return plain
+    own = os.path.join("runs", _named_after(config.name, changed))
+    # What is evaluated in another way than it was trained is the run without these fields.
+    return own if values.mode not in _READ_A_RUN or os.path.isfile(os.path.join(own, "config.json")) else plain
 
 
 def _message(problems: list[str]) -> str:
@@ -292,29 +386,6 @@ def _prepare_environment() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Keras may be configured for another backend by ~/.keras/keras.json; this program is TensorFlow's alone.
     os.environ["KERAS_BACKEND"] = "tensorflow"
-
-
-@contextlib.contextmanager
-def _without_cuda_chatter():
-    """Where there is no NVIDIA device, keeps TensorFlow from printing that it looked for one.
-
-    No log level reaches these lines: they are written before logging is set up. What Python raises is not touched.
-    """
-    if glob.glob("/dev/nvidia[0-9]*"):
-        yield
-        return
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-        import tensorflow
-
-        tensorflow.config.list_physical_devices()
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 if __name__ == "__main__":

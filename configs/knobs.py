@@ -15,7 +15,7 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from configs.reading import actions, durations, values
+from configs.reading import actions, durations, elsewhere, values
 from configs.reading.interval import Interval
 from configs.reading.nearest import did_you_mean
 from configs.reading.references import FORM
@@ -124,8 +124,11 @@ def types(class_: type) -> Mapping[str, Any]:
     return typing.get_type_hints(class_)
 
 
-def problem(value: Any, about: Knob) -> str:
-    """Why a value of the right type is wrong all the same, by itself; empty when it is not."""
+def problem(value: Any, about: Knob, path: str = "") -> str:
+    """Why a value of the right type is wrong all the same, by itself; empty when it is not.
+
+    `path` is the field's, for what its values are called elsewhere.
+    """
     items = value if isinstance(value, tuple) else (value,)
     texts = [item for item in items if isinstance(item, str)]
     if not all(text.isprintable() for text in texts):
@@ -137,22 +140,22 @@ def problem(value: Any, about: Knob) -> str:
         # A part that need not be there has the empty name.
         texts = [text for text in texts if text or value or about.names]
     for text in texts:
-        found = _form_problem(text, about, subject="it" if isinstance(value, str) else values.shown(text))
+        found = _form_problem(text, about, path, subject="it" if isinstance(value, str) else values.shown(text))
         if found:
             return found
     return ""
 
 
-def _form_problem(text: str, about: Knob, subject: str) -> str:
+def _form_problem(text: str, about: Knob, path: str, subject: str) -> str:
     try:
         if about.form == "duration":
             durations.parse(text)
         elif about.form == "pattern":
             re.compile(text)
         elif about.form == "action":
-            return _name_problem(actions.parse(text)[1], about, subject)
+            return _name_problem(actions.parse(text)[1], about, path, subject)
         elif about.form == "name":
-            return _name_problem(text, about, subject)
+            return _name_problem(text, about, path, subject)
     except (re.error, OverflowError, RecursionError) as error:
         literally = f"To mean it literally: {values.shown(re.escape(text))}."
         return f"{values.shown(text)} is not a regular expression: {error}. {literally}"
@@ -161,13 +164,13 @@ def _form_problem(text: str, about: Knob, subject: str) -> str:
     return ""
 
 
-def _name_problem(name: str, about: Knob, subject: str) -> str:
+def _name_problem(name: str, about: Knob, path: str, subject: str) -> str:
     if name in about.names or FORM.fullmatch(name):
         return ""
     own = '"package.module:name"'
     if ":" in name or not about.names:
         return f"{subject} is not of the form {own}."
-    hint = did_you_mean(name, about.names, "{!r}")
+    hint = elsewhere.value(path, name, "{!r}") or did_you_mean(name, about.names, "{!r}")
     return f"{subject} is none of {', '.join(about.names)}.{hint} One of your own: {own}."
 
 
@@ -192,12 +195,12 @@ def _check(made: Any) -> list[str]:
                 found.append(f"{path} is {section_problem(value, path, type_)}")
             continue
         try:
-            exact = values.from_python(value, type_)
+            exact = values.from_python(value, type_, path)
         except ValueError as error:
             found.append(f"{path}: {error}{hint(value, about)}")
             continue
         object.__setattr__(made, field.name, exact)
-        wrong = problem(exact, about)
+        wrong = problem(exact, about, path)
         if wrong:
             found.append(f"{path}={values.shown(exact)}: {wrong}")
     return found

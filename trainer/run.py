@@ -472,11 +472,11 @@ class Run:
 
         return check(self)
 
-    def describe(self) -> str:
-        """What `train` would do, without doing it."""
-        from trainer.reporting.opening import opening_text
+    def describe(self, *, layers: bool = False) -> str:
+        """What `train` would do, without doing it; with `layers` also a table of each model's layers."""
+        from trainer.reporting.opening import layer_tables, opening_text
 
-        return opening_text(self)
+        return "\n\n".join([opening_text(self), *(layer_tables(self) if layers else ())])
 
     @contextlib.contextmanager
     def weights(self, checkpoint: str | None) -> Iterator[checkpoints.Saved | None]:

@@ -6,26 +6,36 @@ any of them comes back together. The flags themselves, their types and values, r
 
 from __future__ import annotations
 
+import dataclasses
+
 from absl import flags
 
-from configs.reading import fields
+from configs.reading import elsewhere, fields
 from configs.reading.nearest import did_you_mean, nearest
-from configs.reading.overrides import Assignment, unknown_field
+from configs.reading.overrides import Assignment, chooser_of, meant_field, unknown_field, written
 from configs.reading.values import FALSE, TRUE, shown
 
 HELP_FLAGS = frozenset(("--help", "-help", "-h", "--helpshort", "--helpfull", "-helpfull"))
 
 
-def split(arguments: list[str], known: flags.FlagValues) -> tuple[list[Assignment], list[str]]:
+@dataclasses.dataclass(frozen=True)
+class Mistake:
+    """What is wrong with an argument; `flag` is the name of the program's flag that has no value because of it."""
+
+    text: str
+    flag: str = ""
+
+
+def split(arguments: list[str], known: flags.FlagValues) -> tuple[list[Assignment], list[Mistake]]:
     """Sets the absl flags in `known`; returns the config's assignments and what is wrong with any argument."""
     assignments: list[Assignment] = []
-    problems: list[str] = []
+    problems: list[Mistake] = []
     known(["main.py"])
     rest = list(arguments)
     while rest:
         argument = rest.pop(0)
         if not argument.startswith("-") or not argument.strip("-"):
-            problems.append(_stray(argument))
+            problems.append(Mistake(_stray(argument, known)))
             continue
         name, equals, text = argument.removeprefix("-").removeprefix("-").partition("=")
         given = text if equals else None
@@ -35,7 +45,7 @@ def split(arguments: list[str], known: flags.FlagValues) -> tuple[list[Assignmen
             else:
                 _set_flag(name, given, rest, known)
         except ValueError as error:
-            problems.append(str(error))
+            problems.append(Mistake(str(error), name if name in known else ""))
     return assignments, problems
 
 
@@ -43,8 +53,8 @@ def contradictions(assignments: list[Assignment]) -> list[str]:
     """A field said twice, by its shorthand and by its path, with two values; of the two none is the last word."""
     found = []
     for short in assignments:
-        long = [a for a in assignments if a.path == short.path and a.said.startswith("--config.")]
-        if long and not short.said.startswith("--config.") and long[-1].text != short.text:
+        long = [a for a in assignments if a.path == short.path and not a.short]
+        if long and short.short and long[-1].text != short.text:
             found.append(f"{long[-1].said} and {short.said} say different things: leave one out.")
     return found
 
@@ -57,8 +67,8 @@ def _assignment(name: str, text: str | None, rest: list[str]) -> Assignment:
     said = f"--{name}" + (f"={text}" if text is not None else "")
     if field is None:
         if text is None and not negated:
-            _take_value(rest)
-        raise ValueError(f"{_cut(said)}: {unknown_field(path)}")
+            text = _take_value(rest)
+        raise ValueError(f"{_cut(said)}: {unknown_field(path, text)}")
     if negated:
         if field.type is not bool or text is not None:
             kind = "is set by --no… without a value" if field.type is bool else "is not true or false"
@@ -83,8 +93,8 @@ def _set_flag(name: str, text: str | None, rest: list[str], known: flags.FlagVal
         return
     if flag is None:
         if text is None:
-            _take_value(rest)
-        raise ValueError(_unknown_flag(name, known))
+            text = _take_value(rest)
+        raise ValueError(_unknown_flag(name, text, known))
     if flag.boolean:
         if text is None:
             text = rest.pop(0) if rest and rest[0].lower() in TRUE + FALSE else "true"
@@ -101,22 +111,29 @@ def _set_flag(name: str, text: str | None, rest: list[str], known: flags.FlagVal
         choices = getattr(flag.parser, "enum_values", None)
         if choices is None:
             raise ValueError(_cut(f"--{name}={text}") + f": {error}") from None
-        hint = did_you_mean(text, choices, f"--{name}={{}}")
+        form = f"--{name}={{}}"
+        hint = elsewhere.value(name, text, form) or did_you_mean(text, choices, form)
         raise ValueError(f"--{name}={_cut(text)}: it is one of {', '.join(choices)}.{hint}") from None
 
 
-def _unknown_flag(name: str, known: flags.FlagValues) -> str:
+def _unknown_flag(name: str, text: str | None, known: flags.FlagValues) -> str:
     said = f"--{_cut(name)}: there is no such flag."
     plain = name.removeprefix("no")
-    near_flag, near_field = nearest(plain, known), nearest(plain, fields.all_fields())
+    instead = elsewhere.flag(plain)
+    if instead:
+        return f"--{_cut(name)}: there is no such flag; {instead}."
+    if plain in fields.sections():
+        chooser = chooser_of(plain)
+        better = written(chooser, text) if chooser else f"--config.{plain}.<field>=…"
+        return f"{said} Did you mean {better}?{elsewhere.value(chooser, text or '')}"
+    near_flag, near_field = nearest(plain, known), meant_field(plain)
     if name.partition(".")[0] in fields.sections():
-        return f"{said} A field of the config is written --config.{near_field or name}=…"
-    if near_flag is not None:
+        better = written(near_field, text) if near_field else f"--config.{name}=…"
+        return f"{said} A field of the config is written {better}"
+    if near_flag is not None and not elsewhere.field(plain):
         return f"{said} Did you mean --{near_flag}?"
     if near_field is not None:
-        return f"{said} Did you mean --config.{near_field}?"
-    if "such field. Did" in unknown_field(plain):
-        return f"{said}{unknown_field(plain).partition('field.')[2]}"
+        return f"{said} Did you mean {written(near_field, text, plain)}?"
     return f"{said} --help shows the flags."
 
 
@@ -127,9 +144,19 @@ def _take_value(rest: list[str]) -> str | None:
     return None
 
 
-def _stray(argument: str) -> str:
+def _modes(known: flags.FlagValues) -> tuple[str, ...]:
+    return tuple(getattr(known["mode"].parser, "enum_values", ())) if "mode" in known else ()
+
+
+def _stray(argument: str, known: flags.FlagValues) -> str:
     if "=" in argument:
-        return f"{_cut(argument)}: a flag begins with two dashes. Write --{_cut(argument)}"
+        name, _, text = argument.partition("=")
+        path = name.removeprefix("config.")
+        meant = path if path in fields.all_fields() else None if name in known else meant_field(path)
+        better = written(meant, text, path) if meant else f"--{_cut(argument)}"
+        return f"{_cut(argument)}: a flag begins with two dashes. Write {better}"
+    if argument in _modes(known):
+        return f"{argument!r} stands alone: what to do is a flag, too. Write --mode={argument}"
     return (
         f"{shown(argument)} stands alone: every value belongs to a flag, as --flag=value. (An unquoted *.png becomes "
         "many arguments: write --input='*.png'.)"

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import json
 import os
-import textwrap
 import typing
 from typing import Any
 
 from absl import flags
 
 from configs.reading import fields, values
+from configs.reading.lines import broken, columns
+from losses import names as losses
 
 _TASKS = {
     "What to do": ("mode", "config", "workdir"),
     "Train": ("strategy", "precision", "seed", "deterministic", "logical_devices", "force_config"),
     "Evaluate, predict, export": ("checkpoint", "input", "output", "formats"),
+    "Describe": ("layers",),
     "Help": ("help", "helpfull"),
 }
 
@@ -49,6 +51,7 @@ def help_text(known: flags.FlagValues, *, full: bool) -> str:
     if not full:
         example = "--config.optimizer.learning_rate=3e-4"
         lines += _entry("--config.<section>.<field>=value", f"Any field, e.g. {example}. --helpfull lists them.")
+        lines += _entry("--config.loss.name=dice+cross_entropy", losses.listing())
         return "\n".join(lines)
     section = ""
     for path, field in fields.all_fields().items():
@@ -110,7 +113,7 @@ def _doc(flag: flags.Flag) -> str:
 
 
 def _entry(head: str, doc: str) -> list[str]:
-    return [f"  {head}", *textwrap.wrap(doc, 110, initial_indent=" " * 6, subsequent_indent=" " * 6)]
+    return [f"  {head}", *broken(doc, columns(), first=" " * 6, then=" " * 6)]
 
 
 def _default(value: Any) -> str:

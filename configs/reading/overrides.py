@@ -6,26 +6,15 @@ Each function returns the config together with all problems found, in sentences 
 from __future__ import annotations
 
 import dataclasses
+import shlex
+import typing
 from collections.abc import Iterable
 from typing import Any
 
 from configs import knobs
-from configs.reading import fields, values
+from configs.reading import elsewhere, fields, values
 from configs.reading.nearest import nearest
 from configs.schema import Config
-
-# What other frameworks call it -> what it is called here; "did you mean" would not find these by similarity.
-_ELSEWHERE = {
-    "epochs": "train.length", "num_epochs": "train.length", "max_epochs": "train.length", "steps": "train.length",
-    "train_steps": "train.length", "max_steps": "train.length", "num_classes": "data.classes",
-    "classes": "data.classes",
-    "ignore_index": "data.void_id", "ignore_label": "data.void_id", "dataset": "data.name", "data_dir": "data.path",
-    "image_size": "augment.crop", "crop_size": "augment.crop", "backbone": "model.encoder", "filters": "model.width",
-    "grad_clip": "optimizer.clip_norm", "clipnorm": "optimizer.clip_norm", "global_clipnorm": "optimizer.clip_norm",
-    "gradient_accumulation_steps": "train.accumulate", "early_stopping": "evaluate.patience", "fp16": "precision",
-    "mixed_precision": "precision", "xla": "train.jit_compile", "num_workers": "data.workers", "gpus": "strategy",
-    "loss.alpha": "loss.options", "loss.beta": "loss.options", "loss.gamma": "loss.options",
-}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +24,8 @@ class Assignment:
     path: str
     text: str
     said: str
+    # By a flag of its own, --seed, rather than by its path.
+    short: bool = False
 
 
 def apply(config: Config, assignments: Iterable[Assignment]) -> tuple[Config, dict[str, str]]:
@@ -47,29 +38,71 @@ def apply(config: Config, assignments: Iterable[Assignment]) -> tuple[Config, di
     for assignment in assignments:
         field = known.get(assignment.path)
         if field is None:
-            problems[assignment.path] = f"{assignment.said}: {unknown_field(assignment.path)}"
+            problems[assignment.path] = f"{assignment.said}: {unknown_field(assignment.path, assignment.text)}"
             continue
         try:
-            new[field.path] = values.from_text(assignment.text, field.type)
+            new[field.path] = values.from_text(assignment.text, field.type, field.path)
         except ValueError as error:
             problems[assignment.path] = f"{assignment.said}: {error}"
     return fields.replace(config, new), problems
 
 
-def unknown_field(path: str) -> str:
-    """Why `path` is not a field, with the nearest that is."""
+def meant_field(path: str) -> str | None:
+    """The field that an unknown `path` probably means."""
+    known = fields.all_fields()
+    head = path.partition(".")[0]
+    named_elsewhere = elsewhere.field(path)
+    in_its_section = head == path or named_elsewhere.startswith(head + ".")
+    return (named_elsewhere if in_its_section else "") or nearest(path, known) or named_elsewhere or None
+
+
+def written(path: str, text: str | None = None, said: str = "") -> str:
+    """A field as it is written on the command line, with the value that was given where it can hold it.
+
+    Args:
+        path: The field's.
+        text: The value; a bare number becomes a duration where one is needed: the 3 of --epochs=3 is "3 epochs".
+        said: The name that it was given by.
+    """
+    field = fields.all_fields()[path]
+    if text and field.knob.form == "duration" and text.replace("_", "").isdigit():
+        text = f"{text} {'epochs' if 'epoch' in said else 'steps'}"
+    if not text:
+        return f"--config.{path}=…"
+    try:
+        value = values.from_text(text, field.type, path)
+    except ValueError:
+        text = values.like(text, field.type) if typing.get_origin(field.type) is tuple else "…"
+    else:
+        text = "…" if knobs.problem(value, field.knob, path) else text
+    return f"--config.{path}={text if text == '…' or shlex.quote(text) == text else repr(text)}"
+
+
+def chooser_of(section: str) -> str:
+    """The field that names what a section is about: "loss.name" of "loss", "data.source" of "data"; or ""."""
+    inside = (path for path in fields.all_fields() if path.startswith(section + "."))
+    return next((path for path in inside if fields.all_fields()[path].knob.part == section), "")
+
+
+def unknown_field(path: str, text: str | None = None) -> str:
+    """Why `path` is not a field, with the nearest that is; `text` is the value that it was given."""
     known = fields.all_fields()
     if path in fields.sections():
         inside = [name.partition(".")[2] for name in known if name.startswith(path + ".")]
-        return f"{path} is a section, not a field. Write --config.{path}.<field>=…, with one of: {', '.join(inside)}."
+        chooser = chooser_of(path)
+        hint = f" Did you mean {written(chooser, text)}?" if chooser and text else ""
+        return (
+            f"{path} is a section, not a field.{hint} Write --config.{path}.<field>=…, with one of: "
+            f"{', '.join(inside)}."
+        )
     head, _, rest = path.partition(".")
     if head in known and rest:
         return f"{head} is a single value and has no field {rest!r}. Write --config.{head}=…"
-    elsewhere = _ELSEWHERE.get(path.lower()) or _ELSEWHERE.get(path.lower().rpartition(".")[2], "")
-    in_its_section = head == path or elsewhere.startswith(head + ".")
-    near = (elsewhere if in_its_section else "") or nearest(path, known) or elsewhere
+    near = meant_field(path)
     if near:
-        return f"there is no such field. Did you mean --config.{near}?"
+        return f"there is no such field. Did you mean {written(near, text, path)}?" if text else (
+            f"there is no such field. Did you mean --config.{near}?"
+        )
     if head in fields.sections() and rest:
         inside = [name.partition(".")[2] for name in known if name.startswith(head + ".")]
         return f"there is no such field. {head} has: {', '.join(inside)}."
@@ -93,7 +126,7 @@ def check_types(config: Config, where: str) -> tuple[Config, list[str]]:
     new = {}
     for path, field in fields.all_fields().items():
         try:
-            new[path] = values.from_python(fields.get(config, path), field.type)
+            new[path] = values.from_python(fields.get(config, path), field.type, path)
         except ValueError as error:
             problems.append(f"{where}: {path}: {error}{knobs.hint(fields.get(config, path), field.knob)}")
             new[path] = field.default

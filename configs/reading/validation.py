@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator
 
 from configs import knobs
 from configs.knobs import ConfigError
-from configs.reading import actions, durations, fields
+from configs.reading import actions, durations, elsewhere, fields
 from configs.reading.nearest import did_you_mean
 from configs.reading.optimizers import option_problems
 from configs.reading.references import FORM, module_problem
@@ -108,7 +108,7 @@ def _problem(config: Config, paths: tuple[str, ...], text: str) -> Problem:
 
 def _by_themselves(config: Config) -> Iterator[Problem]:
     for path, field in fields.all_fields().items():
-        wrong = knobs.problem(fields.get(config, path), field.knob)
+        wrong = knobs.problem(fields.get(config, path), field.knob, path)
         if wrong:
             yield _problem(config, (path,), wrong)
 
@@ -269,7 +269,8 @@ def _metric(config: Config, *, given: Collection[str] = ()):
         if FORM.fullmatch(evaluate.metric):
             own = f"Write --config.evaluate.metrics={evaluate.metric} " \
                   f"--config.evaluate.metric={evaluate.metric.rpartition(':')[2]}"  # fmt: skip
-        hint = did_you_mean(evaluate.metric, known, "{!r}")
+        hint = elsewhere.value("evaluate.metric", evaluate.metric, "{!r}")
+        hint = hint or did_you_mean(evaluate.metric, known, "{!r}")
         text = f"it is none of the scores measured: {', '.join(known)}.{hint} {own}."
         yield ("evaluate.metric", "evaluate.metrics"), text
 

@@ -11,10 +11,12 @@ from __future__ import annotations
 import json
 import math
 import numbers
+import re
 import typing
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from configs.reading import elsewhere
 from configs.reading.nearest import did_you_mean
 
 TRUE = ("true", "yes", "on", "1")
@@ -28,8 +30,8 @@ _NO_SERVERS = (
 _REFUSED = {"parameter_server": _NO_SERVERS, "ps": _NO_SERVERS, "ParameterServerStrategy": _NO_SERVERS}
 
 
-def from_text(text: str, type_: Any) -> Any:
-    """A flag's text as a value of `type_`."""
+def from_text(text: str, type_: Any, path: str = "") -> Any:
+    """A flag's text as a value of `type_`; `path` is the field's, for what its values are called elsewhere."""
     kind = typing.get_origin(type_) or type_
     if kind is str:
         return text
@@ -41,7 +43,7 @@ def from_text(text: str, type_: Any) -> Any:
         return _number(text, kind)
     if kind is Literal:
         by_text = {str(choice): choice for choice in typing.get_args(type_)}
-        return from_python(by_text.get(text, text), type_)
+        return from_python(by_text.get(text, text), type_, path)
     if kind is tuple:
         return from_python(_items(text, type_), type_)
     if kind is Mapping:
@@ -54,8 +56,11 @@ def from_text(text: str, type_: Any) -> Any:
     raise TypeError(f"The schema's type {type_} has no reader here.")
 
 
-def from_python(value: Any, type_: Any) -> Any:
-    """A value of a recipe or of JSON, as exactly `type_`: lists become tuples, whole numbers become floats."""
+def from_python(value: Any, type_: Any, path: str = "") -> Any:
+    """A value of a recipe or of JSON, as exactly `type_`: lists become tuples, whole numbers become floats.
+
+    `path` is as in `from_text`.
+    """
     kind = typing.get_origin(type_) or type_
     wrong = ValueError(f"{shown(value)} is {_type_name(value)}, not {describe(type_)}.")
     if kind is Literal:
@@ -66,7 +71,7 @@ def from_python(value: Any, type_: Any) -> Any:
         words = [choice for choice in choices if isinstance(choice, str)]
         hint = _REFUSED.get(value, "") if isinstance(value, str) else ""
         if not hint and isinstance(value, str) and words:
-            hint = did_you_mean(value, words, "{!r}")
+            hint = elsewhere.value(path, value, "{!r}") or did_you_mean(value, words, "{!r}")
         raise ValueError(f"{shown(value)} is not {describe(type_)}.{hint}")
     if kind is bool:
         if not isinstance(value, bool):
@@ -124,6 +129,22 @@ def example(type_: Any) -> str:
     return ",".join([{int: "128", float: "1.0"}[items[0]]] * len(items))
 
 
+def like(value: Any, type_: Any) -> str:
+    """As `example`, in the value's own numbers where one stands for all of a pair: 100 is 100,100."""
+    items = typing.get_args(type_)
+    if items[-1] is Ellipsis or items[0] not in (int, float):
+        return example(type_)
+    try:
+        parts = re.split(r"[x×*/; ]+", value.strip()) if isinstance(value, str) else list(
+            value if isinstance(value, (list, tuple)) else [value])  # fmt: skip
+        numbers_ = [from_text(part, items[0]) if isinstance(part, str) else from_python(part, items[0])
+                    for part in parts]  # fmt: skip
+    except ValueError:
+        return example(type_)
+    same = numbers_ * len(items) if len(numbers_) == 1 else numbers_
+    return ",".join(str(number) for number in same) if len(same) == len(items) else example(type_)
+
+
 def shown(value: Any) -> str:
     """`repr(value)`, cut where it would fill the terminal."""
     try:
@@ -135,19 +156,23 @@ def shown(value: Any) -> str:
 
 def _number(text: str, kind: type) -> int | float:
     try:
-        return kind(text) if kind is int else from_python(float(text), float)
-    except ValueError as error:
-        if "finite" in str(error):
-            raise
+        number = kind(text)
+    except ValueError:
+        raise ValueError(_no_number(text, kind)) from None
+    return from_python(number, kind)
+
+
+def _no_number(text: str, kind: type) -> str:
+    """Why a text is no number of this kind, and what to write."""
     if kind is int:
         try:
             whole = float(text)
         except ValueError:
-            raise ValueError(f"{shown(text)} is not a whole number.") from None
+            return f"{shown(text)} is not a whole number."
         hint = f" Write {int(whole)}." if math.isfinite(whole) and whole == int(whole) else ""
-        raise ValueError(f"{shown(text)} is not a whole number.{hint}")
+        return f"{shown(text)} is not a whole number.{hint}"
     hint = f" Write {text.replace(',', '.')}." if text.count(",") == 1 and "." not in text else ""
-    raise ValueError(f"{shown(text)} is not a number.{hint}")
+    return f"{shown(text)} is not a number.{hint}"
 
 
 def _items(text: str, type_: Any) -> list:
@@ -168,20 +193,20 @@ def _items(text: str, type_: Any) -> list:
         if isinstance(value, list):
             return value
     escaped = f" or, as JSON, '{json.dumps([stripped])}'" if items[0] is str else ""
-    raise ValueError(f"{shown(text)} is not {describe(type_)}: write it as {example(type_)}{escaped}.")
+    raise ValueError(f"{shown(text)} is not {describe(type_)}: write it as {like(text, type_)}{escaped}.")
 
 
 def _tuple(value: Any, type_: Any) -> tuple:
     try:
         return _tuple_items(value, type_)
     except ValueError as error:
-        raise ValueError(f"{error} Write it as {example(type_)}.") from None
+        raise ValueError(f"{error} Write it as {like(value, type_)}.") from None
 
 
 def _tuple_items(value: Any, type_: Any) -> tuple:
+    items = typing.get_args(type_)
     if isinstance(value, str) or not isinstance(value, (list, tuple)):
         raise ValueError(f"{shown(value)} is {_type_name(value)}, not {describe(type_)}.")
-    items = typing.get_args(type_)
     if items[-1] is not Ellipsis and len(value) != len(items):
         raise ValueError(f"{shown(list(value))} is a list of {len(value)}, not {describe(type_)}.")
     item_is_tuple = typing.get_origin(items[0]) is tuple

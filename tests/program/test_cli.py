@@ -46,8 +46,11 @@ def test_wrong_command_line_names_its_mistake(folder, capsys, arguments, named):
     out, err = capsys.readouterr()
     assert code == EXIT_USAGE
     assert out == ""
+    # Lines are broken at the terminal's width, between words.
+    assert all(len(line) <= 80 or " " not in line.strip() for line in err.splitlines())
+    said = " ".join(err.split())
     for text in named:
-        assert text in err
+        assert " ".join(text.split()) in said
     assert "Traceback" not in err
     assert _content(folder) == before
 
@@ -151,6 +154,45 @@ def test_options_of_a_mode(folder):
     assert options.mode == "predict"
     assert options.inputs == ("photos", "*.txt")
     assert (options.output, options.checkpoint, options.workdir) == ("masks", "latest", "w")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "workdir"),
+    [
+        (["--config.optimizer.learning_rate=3e-4"], "nuclei-learning_rate=0.0003"),
+        (["--config.augment.crop=64,64", "--seed=3"], "nuclei-seed=3,crop=64x64"),
+        (["--config.checkpoint.keep=9", "--strategy=one"], "nuclei"),  # another distance of lines is no other run
+        (["--config.name=mine"], "mine"),
+        (["--config.optimizer.learning_rate=3e-4", "--force_config"], "nuclei"),
+        (["--config.model.encoder_weights=", "--config.loss.options={\"dice\": {\"over\": \"batch\"}}"],
+         "nuclei-options=_dice_over_batch_"),
+    ],
+)  # fmt: skip
+def test_a_run_of_another_config_has_a_directory_of_its_own(folder, arguments, workdir):
+    assert _read(*arguments).workdir == os.path.join("runs", workdir)
+
+
+def test_a_directory_named_after_many_fields_stays_short_and_the_same(folder):
+    arguments = [f"--config.data.classes={'a' * 50},{'b' * 50}"]
+
+    name = os.path.basename(_read(*arguments).workdir)
+
+    assert re.fullmatch("nuclei-[0-9a-f]{8}", name) and name == os.path.basename(_read(*arguments).workdir)
+    assert name != os.path.basename(_read(arguments[0] + "b").workdir)
+
+
+def test_evaluate_finds_the_run_of_the_same_flags_and_else_the_recipes(folder):
+    from configs.reading.serialization import to_json
+
+    for flags in ([], ["--seed=3"]):
+        command = _read(*flags)
+        os.makedirs(command.workdir, exist_ok=True)
+        with open(os.path.join(command.workdir, "config.json"), "w") as file:
+            file.write(to_json(command.config))
+
+    assert _read("--mode=evaluate", "--seed=3").workdir == os.path.join("runs", "nuclei-seed=3")
+    found = _read("--mode=evaluate", "--config.evaluate.tile=64,64")
+    assert (found.workdir, found.config.evaluate.tile) == (os.path.join("runs", "nuclei"), (64, 64))
 
 
 def test_predict_takes_the_config_of_the_run_and_changes_on_top(folder):

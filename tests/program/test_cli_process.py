@@ -59,3 +59,28 @@ def test_the_users_module_is_found_in_the_current_directory(tmp_path):
     assert result.returncode == 2
     assert "no module 'no_such_module'" in result.stderr
     assert "loss.name" not in result.stderr
+
+
+@pytest.mark.parametrize("package", ["absl", "tensorflow"])
+def test_a_package_that_is_missing_is_answered_in_words(tmp_path, package):
+    (tmp_path / "sitecustomize.py").write_text(f"""
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name == {package!r}:
+            raise ModuleNotFoundError("No module named " + repr(name), name=name)
+
+sys.meta_path.insert(0, Missing())
+""")
+    command = [sys.executable, os.path.join(_HOME, "main.py"), "--seed=3"]
+
+    result = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+
+    assert result.returncode == 2  # so that the launcher does not start it again
+    assert f"The package {package!r} is missing in this Python: {sys.executable}" in " ".join(result.stderr.split())
+    assert ".venv" in result.stderr and "main.py --seed=3" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -16,7 +16,8 @@ def evaluation():
     return evaluation_of(counts, np.array([[190, 5], [8, 5]]), ("background", "nucleus"))
 
 
-def test_opening():
+def test_opening(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
     text = terminal.opening(
         name="nuclei",
         data="nuclei: 150 training and 40 validation images",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from configs.reading import validation
+from configs.reading.lines import columns
 from configs.schema import Config
 from trainer.distribution.strategy import Devices
 from trainer.reporting import terminal
@@ -30,6 +31,16 @@ def opening_text(run) -> str:
         workdir=run.workdir,
         more=[*_parts(run), *_notes(config, run.devices), *(("note", note) for note in data.notes), *_unread(run)],
     )
+
+
+def layer_tables(run) -> list[str]:
+    """Keras's table of each model: layers, shapes, parameters."""
+    tables = []
+    for model in run.task.models().values():
+        lines: list[str] = []
+        model.summary(line_length=columns(), print_fn=lambda line, *_, lines=lines: lines.append(line))
+        tables.append("\n".join(lines))
+    return tables
 
 
 def _data_text(run) -> str:

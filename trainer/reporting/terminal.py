@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import math
 import shlex
-import textwrap
 from collections.abc import Mapping, Sequence
 
-WIDTH = 110
+from configs.reading.lines import broken, columns
 
 
-def summary(title: str, rows: Sequence[tuple[str, str]], *, width: int = WIDTH) -> str:
+def summary(title: str, rows: Sequence[tuple[str, str]], *, width: int | None = None) -> str:
     """A title and aligned `label   text` rows; long text is wrapped under itself.
 
     Args:
       title: one line.
       rows: (label, text) pairs; text may have several lines. A pair with empty text is left out.
-      width: columns.
+      width: columns; None takes the terminal's.
     """
+    width = columns() if width is None else width
     rows = [(label, text) for label, text in rows if text]
     column = max((len(label) for label, _ in rows), default=0)
     indent = " " * (column + 4)
@@ -29,7 +29,7 @@ def summary(title: str, rows: Sequence[tuple[str, str]], *, width: int = WIDTH) 
         wrapped = [
             part
             for line in text.splitlines()
-            for part in textwrap.wrap(line, width - len(indent), break_long_words=False, break_on_hyphens=False) or [""]
+            for part in broken(line, width - len(indent)) or [""]
         ]
         lines.append(f"  {label:<{column}}  {wrapped[0]}")
         lines += [indent + part for part in wrapped[1:]]

@@ -1,0 +1,44 @@
+"""Lines are broken between words, at the terminal's width."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import main
+from configs.reading import help as document
+from configs.reading import lines
+
+
+@pytest.mark.parametrize(("said", "expected"), [("64", 64), ("300", 110), ("10", 40), ("", 80), ("x", 80)])
+def test_the_terminals_width_within_bounds(monkeypatch, said, expected):
+    monkeypatch.setenv("COLUMNS", said)  # what shutil asks first; the tests have no terminal
+
+    assert lines.columns() == expected
+
+
+def test_prose_is_broken_under_its_own_beginning_and_code_stays():
+    text = (
+        "2 mistakes:\n  1. the first of them is long\n         code = that(is, far, longer, than, this)\n"
+        "  - a note that is long, too\nlast words of it all, and more\n    x = a_line(of, code, that, is, copied)"
+    )
+
+    assert lines.wrapped(text, 24) == (
+        "2 mistakes:\n  1. the first of them\n     is long\n         code = that(is, far, longer, than, this)\n"
+        "  - a note that is long,\n    too\nlast words of it all,\nand more\n"
+        "    x = a_line(of, code, that, is, copied)"
+    )
+
+
+@given(st.text(alphabet="ab-. \n", max_size=200), st.integers(8, 40))
+def test_no_word_is_broken_or_lost_or_moved(text, width):
+    assert lines.wrapped(text, width).split() == text.split()
+
+
+@pytest.mark.parametrize("width", [72, 80, 100])
+def test_help_keeps_to_the_width(monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+
+    long = [line for line in document.help_text(main.define_flags(), full=True).splitlines() if len(line) > width]
+
+    # Only what cannot be broken: the names of flags with their choices, and the examples of the opening.
+    assert all(len(line.split()) == 1 or "python main.py" in line for line in long)

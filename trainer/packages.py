@@ -1,0 +1,42 @@
+"""What is said where a package of requirements.txt is missing, mostly because another Python was started than .venv's.
+
+The standard library alone: this is imported where nothing else can be.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+
+_HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# Import names of what requirements.txt lists and the program cannot start without.
+_NEEDED = ("absl", "tensorflow", "keras", "numpy", "PIL", "scipy", "tensorboard")
+
+
+def missing_package(error: ModuleNotFoundError, command: Sequence[str]) -> str:
+    """The answer to a package that is not there; empty where the module is none of the program's packages.
+
+    Args:
+      error: as the import raised it.
+      command: the program's own arguments, to be written again: ["main.py", "--seed=1"].
+    """
+    name = (error.name or "").partition(".")[0]
+    if name not in _NEEDED:
+        return ""
+    said = f"The package {name!r} is missing in this Python: {sys.executable} ({sys.version.split()[0]})."
+    venv = os.path.join(_HOME, ".venv", "Scripts" if os.name == "nt" else "bin", "python")
+    if os.path.exists(venv) and os.path.realpath(sys.prefix) != os.path.realpath(os.path.join(_HOME, ".venv")):
+        here = os.path.relpath(venv) if venv.startswith(os.getcwd() + os.sep) else venv
+        activate = shlex.quote(os.path.join(os.path.dirname(here), "activate"))
+        return (
+            f"{said}\nThe program's own environment is there, in .venv. Write:\n"
+            f"    {shlex.join([here, *command])}\nor activate it once in this terminal:\n    source {activate}"
+        )
+    requirements = shlex.quote(os.path.relpath(os.path.join(_HOME, "requirements.txt")))
+    return (
+        f"{said}\nInstall what the program needs, in an environment of its own (or: make train):\n"
+        f"    python3 -m venv .venv\n    .venv/bin/python -m pip install -r {requirements}\n"
+        f"    {shlex.join(['.venv/bin/python', *command])}"
+    )
