@@ -382,10 +382,9 @@ def _message(problems: list[str]) -> str:
 
 def _prepare_environment() -> None:
     """What has to be set before TensorFlow and Keras are imported; what the user has set is kept."""
-    # C++ chatter (CPU features, CUDA factories) off the terminal; errors stay.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # Keras may be configured for another backend by ~/.keras/keras.json; this program is TensorFlow's alone.
-    os.environ["KERAS_BACKEND"] = "tensorflow"
+    from trainer.process import prepare
+
+    prepare()
 
 
 if __name__ == "__main__":

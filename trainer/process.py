@@ -97,6 +97,16 @@ def prepare() -> Settings:
     return _prepared()
 
 
+def recorded() -> dict[str, str]:
+    """`Settings.to_dict()` of a process that was prepared; empty for one that was not."""
+    return prepare().to_dict() if _prepared.cache_info().currsize else {}
+
+
+def described() -> str:
+    """`Settings.describe()`, likewise."""
+    return prepare().describe() if _prepared.cache_info().currsize else ""
+
+
 @functools.cache
 def _prepared() -> Settings:
     imported = "tensorflow" in sys.modules

@@ -111,11 +111,11 @@ def test_number(value, text):
 
 
 def test_commands_can_be_pasted():
-    text = terminal.closing("my runs/a", config="configs/pets.py", images="photos/*.jpg")
+    text = terminal.closing("my runs/a", images="photos/*.jpg")
     lines = {line.split()[0]: line.split(maxsplit=1)[1] for line in text.splitlines()[1:]}
     assert shlex.split(lines["curves"]) == ["tensorboard", "--logdir", "my runs/a", "--host", "127.0.0.1"]
     assert shlex.split(lines["predict"]) == [
-        "python", "main.py", "--config=configs/pets.py", "--workdir=my runs/a",
+        "python", "main.py", "--workdir=my runs/a",
         "--mode=predict", "--input=photos/*.jpg",
     ]  # fmt: skip
     assert shlex.split(terminal.closing("w").splitlines()[3].split(maxsplit=1)[1]) == [

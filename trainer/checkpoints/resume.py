@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Mapping
 
 from configs.reading.serialization import besides_of, differences, from_json, to_json
+from trainer import process
 from trainer.checkpoints import folder as checkpoint
 from trainer.distribution.strategy import Devices
 from trainer.errors import EXIT_FAILED, UserError
@@ -91,6 +92,10 @@ def check_config(run, start: checkpoint.Saved | None) -> None:
     _refuse("another config", [*(f"config.{d}" for d in breaking), *replaced], remedy, run, start)
     for difference in changed:
         log(f"changed since the run began: config.{difference}")
+    settings = besides_of(text, "process")
+    if settings and process.recorded():
+        for difference in process.differences(settings, process.recorded()):
+            log(f"changed since the run began: {difference}; the last bits differ from here on")
 
 
 def describe_data(data) -> dict[str, list]:
@@ -147,7 +152,7 @@ def write_config(run) -> None:
     """
     path, folder = os.path.join(run.workdir, CONFIG_FILE), checkpoint.folder_of(run.workdir)
     try:
-        write_whole(path, to_json(run.config, objects=run.parts.names()).encode())
+        write_whole(path, to_json(run.config, objects=run.parts.names(), process=process.recorded()).encode())
         if os.path.lexists(folder):
             # When the first checkpoint is due would be too late. `tidy` removes what a kill leaves of this.
             path = os.path.join(folder, f"tried.partial-{os.getpid()}")

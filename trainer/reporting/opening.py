@@ -7,6 +7,7 @@ import math
 from configs.reading import validation
 from configs.reading.lines import columns
 from configs.schema import Config
+from trainer import process
 from trainer.distribution.strategy import Devices
 from trainer.reporting import terminal
 from trainer.stepping.intervals import Intervals
@@ -29,7 +30,13 @@ def opening_text(run) -> str:
         precision=run.precision.reason,
         steps=_steps_text(config, run.intervals, run.devices),
         workdir=run.workdir,
-        more=[*_parts(run), *_notes(config, run.devices), *(("note", note) for note in data.notes), *_unread(run)],
+        more=[
+            *_parts(run),
+            *_notes(config, run.devices),
+            *(("note", note) for note in data.notes),
+            *_unread(run),
+            ("process", process.described()),
+        ],
     )
 
 
