@@ -21,7 +21,7 @@ def seeded(seed: int) -> Iterator[None]:
     from tensorflow.python.eager import context
 
     python, numpy, tensorflow = random.getstate(), np.random.get_state(), context.global_seed()
-    draws = context.context()._rng
+    draws = getattr(context.context(), "_rng", None)  # none before the first seed is set
     generator = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
     keras.utils.set_random_seed(seed)
     try:
@@ -30,5 +30,6 @@ def seeded(seed: int) -> Iterator[None]:
         random.setstate(python)
         np.random.set_state(numpy)
         tf.random.set_seed(tensorflow)
-        context.context()._rng = draws
+        if draws is not None:
+            context.context()._rng = draws
         global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, generator)
