@@ -253,6 +253,27 @@ def noisy(example, random):
     return example
 
 
+def test_an_action_ends_the_run_for_good_and_the_end_is_called_once(tmp_path):
+    called = []
+
+    def enough(run, step):
+        return f"enough at step {step}" if step >= 4 else None
+
+    def at_end(run, step):
+        called.append((step, run.scores_step, run.memory.setdefault("times", 0)))
+        run.memory["times"] += 1
+
+    def make(**changes):
+        actions = [("end", at_end), ("evaluation", enough)]
+        return Run(config(), workdir=tmp_path, model=small, data=(IMAGES, LABELS), actions=actions, **changes)
+
+    first, second = make().train(), make().train()
+    assert (first.step, first.reason) == (second.step, second.reason) == (4, "enough at step 4")
+    assert not first.stopped and called == [(4, 4, 0)]
+    # Meant to go on: `force`. The action, which would be asked at the next evaluation, ends it there.
+    assert make(force=True).train().step == 8 and called == [(4, 4, 0), (8, 8, 1)]
+
+
 def test_a_killed_run_on_a_stream_goes_on_exactly_with_what_actions_remember(tmp_path):
     def count(run, step):
         seen = run.memory.setdefault("seen", [])

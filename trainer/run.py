@@ -135,7 +135,6 @@ class Run:
         self.config, self.force = config, force
         self.workdir = os.fspath(workdir) or os.path.join("runs", config.name)
         self.host = HostState()
-        self.report: dict[str, float] = {}
         self.scores = None
         self.journal = None
         self._start: checkpoints.Saved | None = None  # what `resume` found before the data were known
@@ -251,6 +250,11 @@ class Run:
     def current_step(self) -> int:
         """Steps done."""
         return int(self.state.step.numpy())
+
+    @property
+    def report(self) -> dict[str, float]:
+        """The last training report, as in metrics.jsonl: "loss", "loss/<term>", "learning_rate" …; empty before it."""
+        return self.host.last_report
 
     @property
     def report_step(self) -> int:

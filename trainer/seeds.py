@@ -21,8 +21,7 @@ def seeded(seed: int) -> Iterator[None]:
     from tensorflow.python.eager import context
 
     python, numpy, tensorflow = random.getstate(), np.random.get_state(), context.global_seed()
-    # Absent until the first seed is set.
-    draws = getattr(context.context(), "_rng", None)
+    draws = getattr(context.context(), "_rng", None)  # none before the first seed is set
     generator = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
     keras.utils.set_random_seed(seed)
     try:

@@ -107,24 +107,29 @@ def _warm_start_from(config, start: checkpoints.Saved | None) -> checkpoints.Sav
     return checkpoints.read(source)
 
 
-def is_finished(run) -> bool:
-    """Whether nothing is left to do at this step."""
-    step, total = run.current_step, run.intervals.total
+def why_finished(run) -> str | None:
+    """Why nothing is left to do at this step, or None; what ended a run is left behind with `force`."""
+    step, total, ended = run.current_step, run.intervals.total, run.host.ended
     evaluated = run.data.validation is None or run.host.evaluated == step
-    return step > total or (step == total and evaluated) or stop_early(run, step) is not None
+    if step > total or (step == total and evaluated):
+        return FINISHED
+    if ended.get("step") == step and not run.force:
+        return ended["reason"]
+    return stop_early(run, step)
 
 
 def _train(run, actions: list[Timed], stop: Callable[[], bool]) -> Result:
     total = run.intervals.total
-    if is_finished(run):
-        why = stop_early(run, run.current_step)
+    why = why_finished(run)
+    if why is not None:
+        reason = f": {why}" if why != FINISHED else ""
         run.log(
-            f"This run has ended already, at step {run.current_step} of {total}{f': {why}' if why else ''}; nothing "
-            "was done or changed.\n  A longer one from these weights: another --workdir=…, with "
+            f"This run has ended already, at step {run.current_step} of {total}{reason}; nothing was done or "
+            "changed.\n  A longer one from these weights: another --workdir=…, with "
             f"--config.checkpoint.warm_start={shlex.quote(run.workdir)}"
         )
         run.log(terminal.closing(run.workdir, objects=bool(run.parts.names())))
-        return _result(run, run.current_step, why or FINISHED, saved=True)
+        return _result(run, run.current_step, why, saved=True)
     if run.devices.chief:
         write_config(run)
     bad_files = BadFiles(run)
@@ -132,7 +137,10 @@ def _train(run, actions: list[Timed], stop: Callable[[], bool]) -> Result:
         step, reason = _train_to(total, run, actions, stop, bad_files)
     finally:
         run.saver.wait()
-    run.save()
+    ended = reason is not None and reason != STOPPED
+    if ended:
+        run.host.ended = {"step": step, "reason": reason}
+    run.save(again=ended or any(action.at_end for action in actions))
     saved = run.saver.wait()
     if not saved:
         last = newest(run.workdir)
@@ -186,6 +194,10 @@ def _train_to(
                 train_steps, iterator, read_step=lambda: run.current_step, total=total, actions=due,
                 after_call=after_call, steps_per_call=per_call,
             )  # fmt: skip
+            if reason not in (STOPPED, Nonfinite.WENT_BACK):
+                for number, action in enumerate(actions):
+                    if action.at_end:
+                        _once(number, action, run)(step)
         except Exception as error:
             explained = explain_failure(error, run)
             if explained is None:
@@ -203,7 +215,11 @@ def _train_to(
 def _due(run, actions: list[Timed], stop: Callable[[], bool], bad_files: BadFiles) -> list[Action]:
     """What is done between steps, in the order in which it is done where several are due."""
     intervals = run.intervals
-    own = [Action(action.every, _bound(action, run)) for action in actions if not action.after_evaluation]
+    own = [
+        Action(action.every, _once(number, action, run))
+        for number, action in enumerate(actions)
+        if action.every
+    ]
     found = [
         Action(intervals.log_every, lambda step: report(run, step)),
         Action(intervals.log_every, lambda step: bad_files.report_new()),
@@ -223,8 +239,18 @@ def _due(run, actions: list[Timed], stop: Callable[[], bool], bad_files: BadFile
     return found
 
 
-def _bound(action: Timed, run) -> Callable[[int], str | None]:
-    return lambda step: action.function(run, step)
+def _once(number: int, action: Timed, run) -> Callable[[int], str | None]:
+    """Calls an action of the user's; at the step that a run goes on from, only if it was not called there before."""
+    key = f"{number}: {action.name}"
+
+    def call(step: int) -> str | None:
+        if run.host.acted.get(key) == step:
+            return None
+        reason = action.function(run, step)
+        run.host.acted[key] = step
+        return reason
+
+    return call
 
 
 class _Warnings:

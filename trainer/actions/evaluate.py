@@ -41,9 +41,10 @@ class Evaluate:
             terminal.evaluated(step, run.intervals.total, scores, seconds=time.monotonic() - start, best=better)
         )
         run.journal.evaluation(step, scores, panels)
+        # All of them, also after one that ends the run; and before the save, which is to hold what they remember.
+        reasons = [action.function(run, step) for action in self._then]
         if better and run.config.checkpoint.keep_best:
             run.save(again=True)
-        reasons = [action.function(run, step) for action in self._then]
         return next((reason for reason in reasons if reason), None)
 
     @staticmethod

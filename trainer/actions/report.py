@@ -24,7 +24,7 @@ def report(run, step: int) -> None:
     values[tags.SKIPPED] = int(state.skipped.numpy())
     if state.loss_scale.enabled:
         values[tags.LOSS_SCALE] = float(state.loss_scale.scale.numpy())
-    run.report = values
+    run.host.last_report = values
     total = run.intervals.total
     more = {tags.SKIPPED: values[tags.SKIPPED]} if values[tags.SKIPPED] else {}
     line = terminal.progress(

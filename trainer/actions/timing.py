@@ -14,12 +14,17 @@ from trainer.stepping.intervals import Intervals
 
 @dataclasses.dataclass(frozen=True)
 class Timed:
-    """An action with its time: `every` in steps, 0 for the end alone; or after each evaluation."""
+    """An action with its time: `every` in steps; after each evaluation; or, without either, at the end."""
 
     function: Callable[..., str | None]
     name: str
     every: int = 0
     after_evaluation: bool = False
+
+    @property
+    def at_end(self) -> bool:
+        """Called once, when the run ends, be it before its length; not where it is asked to stop."""
+        return not self.every and not self.after_evaluation
 
 
 def timed(actions: Iterable[Any], intervals: Intervals) -> list[Timed]:

@@ -17,6 +17,9 @@ class HostState:
       reported, evaluated: the last step that was; what is due at the step of a checkpoint and was not done before it
         (the run was asked to stop) is done when the run goes on.
       report: named sums of the training's report since the last one.
+      last_report: the last one, as actions read it.
+      acted: the last step at which each action of the user's was called, by its place in the list and its name.
+      ended: {"step": …, "reason": …} of a run that an action or early stopping has ended.
       skipped_data: steps of the data left out after a divergence; the data go on without them.
       returns: times the run went back to a checkpoint.
       trained: seconds of training so far.
@@ -30,6 +33,9 @@ class HostState:
     reported: int = 0
     evaluated: int = 0
     report: dict[str, float] = dataclasses.field(default_factory=dict)
+    last_report: dict[str, float] = dataclasses.field(default_factory=dict)
+    acted: dict[str, int] = dataclasses.field(default_factory=dict)
+    ended: dict[str, Any] = dataclasses.field(default_factory=dict)
     skipped_data: list[int] = dataclasses.field(default_factory=list)
     returns: int = 0
     trained: float = 0.0
