@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from .frames import is_user_file
+from .layers import in_functional_model
 from .private import inner_variable
 from .trace import Op, key
 
@@ -30,11 +31,13 @@ class Read:
       holders: the layers and modules whose methods were running, outermost first.
       factories: functions that have returned, and left the variable in the closure of a function that was running, so
         that nobody else can name it.
+      functional: whether a functional model was running its graph, so that the nearest line only calls the model.
     """
 
     op: Op
     holders: tuple[Any, ...]
     factories: tuple[str, ...] = ()
+    functional: bool = False
 
     @property
     def handles(self) -> tuple[int, ...]:
@@ -62,7 +65,8 @@ def read_of(op: Op) -> Read:
             if any(hasattr(value, "assign") and wanted & set(handles_of(value)) for value in free):
                 closures.append(scope)
         frame = frame.f_back
-    return Read(op, tuple(reversed(holders)), tuple(scope for scope in closures if scope not in running))
+    return Read(op, tuple(reversed(holders)), tuple(scope for scope in closures if scope not in running),
+                in_functional_model(sys._getframe(1)))  # fmt: skip
 
 
 def handles_of(variable) -> tuple[int, ...]:

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from . import escapes, graphs
 from .frames import user_steps
+from .layers import running_layer
 from .owners import Read, read_of
 from .pipelines import ITERATING, read_by_pipeline
 from .private import AtomicFunction, BaseVariable, array_ops, op_callbacks, pywrap_tfe, record, tape_is_stopped
@@ -104,7 +105,7 @@ def _hooks(recording: Recording, nudge: bool):
         inputs, outputs = tuple(tf.nest.flatten(list(inputs))), tuple(tf.nest.flatten(outputs or []))
         here, stopped = threading.get_ident() == home, tape_is_stopped()
         op = Op(op_type, inputs, outputs, steps(), attrs=attrs, recorded=here and not stopped, taped=here,
-                differentiating=bool(differentiating))  # fmt: skip
+                differentiating=bool(differentiating), layer=running_layer(sys._getframe(1)))  # fmt: skip
         if op_type in bodies:  # the call is recorded as a whole, around a stopped tape
             graphs.inline(trace, bodies[op_type], op, bodies)
             if any(t.dtype == tf.resource for t in inputs):

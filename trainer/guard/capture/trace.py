@@ -37,6 +37,7 @@ class Op:
       opaque: nothing is known of its inside: a way out of TensorFlow, which carries no gradient.
       opened: its inside is a part of the trace, linked to its inputs and outputs, and it has no edges of its own.
       hidden: what it reads apart from its inputs and cuts off: (key, op to blame), of a Python function, a data set.
+      layer: the one of Keras's own layers that it ran in, where no line of the user's is nearer.
       differentiating: whether it ran inside of `tape.gradient`, as a part of a derivative that the loss is made of.
       state: keys of what it reads apart from its inputs: what an earlier assign left behind.
       shift: tells apart the calls of one function; a part of the keys of its tensors.
@@ -58,6 +59,7 @@ class Op:
     opened: bool = False
     hidden: tuple[tuple[int, Op], ...] = ()
     differentiating: bool = False
+    layer: Any = None
     state: tuple[int, ...] = ()
     order: int = 0
     shift: int = 0

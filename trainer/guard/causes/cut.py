@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from ..capture.answer import Entry
 from ..capture.frames import Site
+from ..capture.layers import described, made_at, variable_made_at
 from ..capture.trace import Op, differentiable
 from ..search.lineage import Edge, Lineage, Way
 from ..words.finding import Finding, Link
@@ -112,6 +113,14 @@ def place_fields(site: Site | None) -> dict:
     return {"file": site.file, "line": site.line, "code": site.code or None, "columns": site.columns}
 
 
+def place_in_layer(op: Op) -> tuple[Site | None, str]:
+    """Where an op's layer was made, if it is one of Keras's own, else the op's line; and a sentence on the layer."""
+    if op.layer is None:
+        return op.site, ""
+    made = made_at(op.layer, [code.co_filename for code, _ in op.steps])
+    return made or op.site, f"It is a part of {described(op.layer)}."
+
+
 def integer_finding(lineage: Lineage, entry: Entry) -> Finding:
     """For a variable that holds integers: the op that makes floating-point numbers of it."""
     start = min((k for k in entry.keys if k in lineage.distance), key=lineage.distance.get)
@@ -119,6 +128,8 @@ def integer_finding(lineage: Lineage, entry: Entry) -> Finding:
     back = next((e for e in route if e.op and e.op.type != "ReadVariableOp" and _is_float(lineage, e.target)), None)
     read = next((edge for edge in route if edge.op is not None), None)
     edge = back or read
+    files = [code.co_filename for code, _ in edge.op.steps] if edge and edge.op else []
+    made = variable_made_at(entry.path, files)
     return Finding(
         kind="missing",
         cause="integer_cast",
@@ -127,7 +138,7 @@ def integer_finding(lineage: Lineage, entry: Entry) -> Finding:
         op_name=edge.op.name if edge else None,
         detail=f"The variable itself holds {entry.dtype.name}; only floating-point variables have gradients.",
         chain=chain_from(lineage, edge) if edge else (),
-        **place_fields(edge.site if edge else None),
+        **place_fields(made or (edge.site if edge else None)),
     )
 
 

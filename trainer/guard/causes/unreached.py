@@ -17,6 +17,7 @@ from ..search.lineage import FLOAT_LOSS, Lineage, loss_keys
 from ..words.finding import Finding, path_of
 from . import before_the_tape as outside
 from .cut import cut_findings, place_fields
+from .derived import derived_findings
 
 
 def absent_findings(recording: Recording, lineage: Lineage, absent: Sequence[Entry], entries: Sequence[Entry],
@@ -43,6 +44,9 @@ def absent_findings(recording: Recording, lineage: Lineage, absent: Sequence[Ent
     findings = list(steering)
     if read:
         findings.append(_dropped(recording, read))
+    derived = derived_findings(recording, lineage, unread)
+    findings += derived
+    unread = [entry for entry in unread if not any(entry.path in finding.variables for finding in derived)]
     if unread:
         findings += _unread(recording, lineage, unread, entries, others, forward_loss)
     return findings
@@ -50,6 +54,9 @@ def absent_findings(recording: Recording, lineage: Lineage, absent: Sequence[Ent
 
 def _nothing_reaches(recording, lineage, read, unread, forward_loss) -> list[Finding]:
     """No variable has any influence on the loss: it is made of labels and constants, or of tensors from before."""
+    derived = derived_findings(recording, lineage, unread) if not read else []
+    if derived and {path for finding in derived for path in finding.variables} == {entry.path for entry in unread}:
+        return derived
     if not read:
         made = outside.computed_before(recording, lineage, forward_loss)
         if made is not None:

@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 
 from ..capture.answer import Entry
+from ..capture.layers import variable_made_at
 from ..capture.owners import Read, handles_of, trainable_of, variables_of
 from ..capture.recorder import Recording
 from ..search.lineage import Lineage
@@ -96,5 +97,7 @@ def _holds_a_result(recording: Recording, keys: set[int]) -> bool:
 
 
 def _finding(variables: Sequence, read: Read) -> Finding:
-    return Finding("untracked", "untracked_variable", [path_of(variable) for variable in variables],
-                   **place_fields(read.op.site))  # fmt: skip
+    paths, site = [path_of(variable) for variable in variables], read.op.site
+    if read.functional:
+        site = variable_made_at(paths[0], [code.co_filename for code, _ in read.op.steps]) or site
+    return Finding("untracked", "untracked_variable", paths, **place_fields(site))

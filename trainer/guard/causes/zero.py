@@ -20,7 +20,7 @@ from ..capture.trace import Op
 from ..search.lineage import Edge, Lineage, merged
 from ..search.slopes import frontier, nonzero_keys, slopes, tensors_of, varied
 from ..words.finding import Finding
-from .cut import chain_from, cut_findings, place_fields
+from .cut import chain_from, cut_findings, place_fields, place_in_layer
 
 _MOST_ROUNDS = 6
 _MOST_EDGES = 64
@@ -209,9 +209,10 @@ def _findings(recording, lineage, found: Sequence[Blocked], zeros: Sequence[Entr
         paths = list(dict.fromkeys(path for one in blocked for path in one.paths if path not in passing))
         if paths:
             edge = group[0]
+            site, layer = place_in_layer(edge.op)
+            detail = " ".join(part for part in (layer, _detail(blocked[0], found)) if part)
             findings.append(Finding("zero", "zero_gradient", paths, op_type=edge.op.type, op_name=edge.op.name,
-                                    detail=_detail(blocked[0], found), chain=chain_from(lineage, edge),
-                                    **place_fields(edge.site)))  # fmt: skip
+                                    detail=detail, chain=chain_from(lineage, edge), **place_fields(site)))  # fmt: skip
     silent = [one.path for one in zeros if one.path not in known]
     if silent:
         op = next((recording.trace.producers.get(k) for k in lineage.distance), None)
