@@ -1,0 +1,38 @@
+"""A part by name or as an object; what a wrong name is answered with."""
+
+import pytest
+
+from trainer.errors import UserError
+from trainer.parts import name_of, resolve
+
+BUILT_IN = {"dice": 1, "tversky": 2}
+
+
+def test_a_name_an_object_and_a_reference():
+    marker = object()
+    assert resolve("dice", "loss", BUILT_IN) == 1
+    assert resolve(marker, "loss", BUILT_IN) is marker
+    assert resolve("json:dumps", "loss", BUILT_IN)({}) == "{}"
+
+
+def test_a_wrong_name_lists_what_there_is():
+    with pytest.raises(UserError, match=r"loss='dise': .*Did you mean 'dice'\? Built in: dice, tversky\. .*package"):
+        resolve("dise", "loss", BUILT_IN)
+    with pytest.raises(UserError, match="Did you mean json:dumps"):
+        resolve("json:dump5", "loss")
+
+
+@pytest.mark.parametrize("module", ["losses", "trainer", "configs"])
+def test_a_file_in_the_current_directory_is_not_shadowed_by_a_package_of_ours(tmp_path, monkeypatch, module):
+    (tmp_path / f"{module}.py").write_text("def mine():\n    return 'the user\\'s'\n")
+    monkeypatch.chdir(tmp_path)
+    assert resolve(f"{module}:mine", "loss")() == "the user's"
+    import losses
+
+    assert hasattr(losses, "build")  # ours is still ours
+
+
+def test_objects_go_by_where_they_are_defined():
+    assert name_of("unet") == "unet"
+    assert name_of(resolve) == "trainer.parts:resolve"
+    assert name_of(UserError("x")) == "trainer.errors:UserError"
