@@ -18,7 +18,7 @@ def test_a_name_an_object_and_a_reference():
 def test_a_wrong_name_lists_what_there_is():
     with pytest.raises(UserError, match=r"loss='dise': .*Did you mean 'dice'\? Built in: dice, tversky\. .*package"):
         resolve("dise", "loss", BUILT_IN)
-    with pytest.raises(UserError, match="Did you mean json:dumps"):
+    with pytest.raises(UserError, match="Did you mean json:dump"):
         resolve("json:dump5", "loss")
 
 

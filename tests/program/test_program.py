@@ -208,3 +208,13 @@ def test_check_finds_what_is_wrong_with_a_loss(users_losses, tmp_path, capsys, m
     assert told.count("has no attribute 'flatten'") == 2 and "K.flatten(y_true)  ->" in told
     with Image.open(tmp_path / "run" / "check.png") as picture:
         assert picture.size == (3 * 32, 4 * 32)
+
+
+@pytest.mark.slow
+def test_check_finds_nothing_in_a_long_healthy_run_and_leaves_no_trace(tmp_path, capsys):
+    """Its first steps are all warm-up: a batch is learned at the full rate all the same."""
+    flags = [*SMALL, "--config.train.length=200000 steps"]
+    assert run("--mode=check", f"--workdir={tmp_path}/run", *flags) == 0
+    out = capsys.readouterr().out
+    assert "Nothing wrong was found." in out and "loss on one batch, 30 steps" in out
+    assert os.listdir(tmp_path / "run") == ["check.png"]
