@@ -30,7 +30,7 @@ from .trial import Trial, untouched
 def diagnose(
     model: keras.Model, loss: Any = None, optimizer: Any = None, x: Any = None, y: Any = None, *,
     batch_size: int | None = None, epochs: int | None = None, validation: Any = None, metrics: Any = None,
-    sample_weight: Any = None, depth: str = "steps", seconds: float = 9.0,
+    sample_weight: Any = None, depth: str = "steps", seconds: float = 12.0,
 ) -> Diagnosis:  # fmt: skip
     """Says why a model does not learn, from what `compile` and `fit` get.
 

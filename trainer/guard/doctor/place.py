@@ -84,7 +84,7 @@ def source_of(program: Program) -> Source | None:
     found = best[0][1]
     made = getattr(found.scope.node, "name", None)
     callers = [scope for scope in scopes[found.file] if any(call.name == made for call in scope.calls)]
-    return dataclasses.replace(found, callers=tuple(callers))
+    return dataclasses.replace(found, callers=tuple(callers) if len(callers) == 1 else ())
 
 
 def line_of(source: Source, program: Program, places: tuple[str, ...]) -> int | None:
@@ -102,9 +102,27 @@ def node_of(source: Source, program: Program, place: str) -> ast.AST | None:
         return source.layers[place].node
     for scope in (source.scope, *source.callers):
         node = _of_argument(scope, program, place)
-        if node is not None:
+        if node is not None and _holds(node, program, place):
             return node
     return None
+
+
+def _holds(node: ast.AST, program: Program, place: str) -> bool:
+    """Whether what is written there, as far as it is plain numbers and words, is what the program has."""
+    value = getattr(node, "value", node) if isinstance(node, (ast.Assign, ast.AnnAssign)) else node
+    if place.startswith("optimizer"):
+        if not isinstance(value, ast.Call):
+            return isinstance(value, ast.Constant) and str(value.value).lower() == program.optimizer.name
+        call, held = _call(value), program.optimizer.get_config()
+        written = {**call.literals, **({"learning_rate": call.literals[0]} if 0 in call.literals else {})}
+        numbers = {key: n for key, n in written.items() if isinstance(n, (int, float)) and key in held}
+        return call.name == type(program.optimizer).__name__ and all(
+            isinstance(held[key], (int, float)) and np.isclose(held[key], n, rtol=1e-4) for key, n in numbers.items()
+        )
+    if isinstance(value, ast.Constant):
+        known = {"loss": program.loss, "batch_size": program.batch_size, "epochs": program.epochs}
+        return place not in known or known[place] == value.value
+    return True
 
 
 def _of_argument(scope: Scope, program: Program, place: str) -> ast.AST | None:
@@ -170,8 +188,8 @@ def _agreement(scope: Scope, program: Program) -> tuple[float, dict[str, Call]]:
             score += top
     kinds = {type(layer).__name__ for layer in layers}
     made = sum(call.name in kinds for call in scope.calls)
-    score -= 0.5 * abs(made - len(found)) + 0.5 * (len(layers) - len(found))
-    if not found:
+    score -= 1.5 * max(0, made - len(found)) + 0.5 * (len(layers) - len(found))
+    if not found or any(layer.weights and layer.name not in found and _single(layer) for layer in layers):
         return 0.0, {}
     loss = program.loss if isinstance(program.loss, str) else type(program.loss).__name__
     strings = {
@@ -186,13 +204,18 @@ def _agreement(scope: Scope, program: Program) -> tuple[float, dict[str, Call]]:
     for call in scope.calls:
         if call.name == type(program.optimizer).__name__:
             rate = next((call.literals[key] for key in ("learning_rate", 0) if key in call.literals), None)
-            own = program.optimizer.learning_rate
-            if isinstance(rate, (int, float)) and not callable(own):
-                score += 0.5 if np.isclose(rate, float(np.asarray(own)), rtol=1e-4) else -0.5
+            own = program.optimizer.get_config().get("learning_rate")
+            if isinstance(rate, (int, float)) and isinstance(own, (int, float)):
+                score += 0.5 if np.isclose(rate, own, rtol=1e-4) else -0.5
     numbers = {
         node.value for node in ast.walk(scope.node) if isinstance(node, ast.Constant) and type(node.value) is int
     }
     return score + 0.2 * (program.batch_size in numbers) + 0.2 * (program.epochs in numbers), found
+
+
+def _single(layer: Any) -> bool:
+    """Whether a layer is one that people write as a call of its own, rather than wrap or get ready-made."""
+    return type(layer).__name__ in ("Dense", "Conv1D", "Conv2D", "Conv3D", "LSTM", "GRU", "SimpleRNN", "Embedding")
 
 
 def _fit(call: Call, layer: Any) -> float:

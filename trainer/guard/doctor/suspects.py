@@ -90,7 +90,7 @@ def _penalties(program: Program, seen: Look) -> Iterator[Suspicion]:
             "regularization_too_strong", "optimizer.weight_decay",
             f"A weight decay of {decay:g} takes {decay:.0%} of the learning rate's share off every weight at each "
             f"step.",
-            "Take 1e-4 or less.", Change(optimizer={"weight_decay": None}),
+            "Take 1e-4 or less.", Change(optimizer={"weight_decay": 1e-4}),
         )  # fmt: skip
 
 
@@ -303,13 +303,17 @@ def _width(layer: Any) -> int:
     return int(getattr(layer, "units", 0) or getattr(layer, "filters", 0) or 0)
 
 
+def schedule_of(optimizer: Any) -> Any:
+    """The schedule that an optimizer's learning rate follows, from its configuration; None where it is a number."""
+    held = optimizer.get_config().get("learning_rate")
+    return keras.optimizers.schedules.deserialize(held) if isinstance(held, dict) else None
+
+
 def rate_of(optimizer: Any) -> float:
     """The learning rate that training begins with."""
-    rate = optimizer.learning_rate
-    try:
-        return float(rate(0)) if callable(rate) else float(np.asarray(rate))
-    except (TypeError, ValueError):
-        return float("nan")
+    schedule = schedule_of(optimizer)
+    rate = optimizer.learning_rate if schedule is None else schedule(0)
+    return float(np.asarray(keras.ops.convert_to_numpy(rate)))
 
 
 def usual_rates(optimizer: Any) -> tuple[float, float, float]:
@@ -330,6 +334,17 @@ def _rate(program: Program, strong: bool, losses: np.ndarray | None = None) -> I
     name = type(program.optimizer).__name__
     if not math.isfinite(rate):
         return
+    schedule = schedule_of(program.optimizer)
+    if strong and schedule is not None:
+        steps = (program.updates or 100) // 2
+        later = float(schedule(steps))
+        if later < 0.05 * rate:
+            yield _suspect(
+                    "learning_rate_too_low", "optimizer.learning_rate",
+                    f"The schedule takes the learning rate from {rate:g} to {later:.2g} by step {steps}, half of the "
+                    f"training.",
+                    "Let it fall over all steps that there are.", Change(optimizer={"learning_rate": rate}),
+                )  # fmt: skip
     if strong:
         if rate > high:
             yield _too_high(
@@ -338,16 +353,6 @@ def _rate(program: Program, strong: bool, losses: np.ndarray | None = None) -> I
         elif rate < low:
             yield _too_low(rate, good, f"{name} with a learning rate of {rate:g}; usual are {low:g} to {high:g}.", True)
         return
-    if callable(program.optimizer.learning_rate):
-        steps = (program.updates or 100) // 2
-        later = float(program.optimizer.learning_rate(steps))
-        if later < 0.05 * rate:
-            yield _suspect(
-                "learning_rate_too_low", "optimizer.learning_rate",
-                f"The schedule takes the learning rate from {rate:g} to {later:.2g} by step {steps}, half of the "
-                f"training.",
-                "Let it fall over all steps that there are.", Change(optimizer={"learning_rate": rate}), strong=False,
-            )  # fmt: skip
     if rate > good:
         yield _too_high(rate, max(good / 3, rate / 30), _course(name, rate, losses), False)
     if rate < high / 3:

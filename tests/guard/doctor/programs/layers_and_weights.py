@@ -159,7 +159,7 @@ def an_l1_of_a_tenth_on_every_layer(mended):
 @fault("regularization_too_strong", "code", says="penalty", depth="steps")
 def a_code_held_at_zero(mended):
     x, y = curve()
-    held = regularizers.L2(1e-6 if mended else 1.0)
+    held = regularizers.L2(1e-6 if mended else 100.0)
     model = keras.Sequential([
         keras.Input((2,)), layers.Dense(40, activation="relu", name="hidden"),
         layers.Dense(8, activity_regularizer=held, activation="relu", name="code"), layers.Dense(1, name="level"),

@@ -23,9 +23,9 @@ def regression(d=2):
 
 
 @fault("learning_rate_too_high", RATE, says="Take a lower one", depth="steps")
-def adam_at_one(mended):
-    x, y = groups()
-    return asked(classifier(x, 5), "sparse_categorical_crossentropy", ADAM(0.01 if mended else 1.0), x, y)
+def adam_at_five(mended):
+    x, y = curve(seed=2)
+    return asked(regression(), "mse", ADAM(0.02 if mended else 5.0), x, y, epochs=25)
 
 
 @fault("learning_rate_too_high", RATE, says="learning rate of 2", depth="steps")
@@ -63,7 +63,7 @@ def sgd_at_a_hundred_thousandth(mended):
 @fault("learning_rate_too_low", RATE, says="schedule", depth="steps")
 def a_decay_that_ends_too_early(mended):
     x, y = curve()
-    decay = keras.optimizers.schedules.ExponentialDecay(0.02, 1000 if mended else 5, 0.5)
+    decay = keras.optimizers.schedules.ExponentialDecay(0.02, 1000 if mended else 1, 0.5)
     return asked(regression(), "mse", ADAM(decay), x, y, epochs=30)
 
 
@@ -102,12 +102,12 @@ def gradients_clipped_to_a_thousandth(mended):
     says="decay",
     depth="steps",
 )
-def a_weight_decay_of_ten(mended):
+def a_weight_decay_of_eighty(mended):
     x, y = bars()
     model = keras.Sequential([
         keras.Input(x.shape[1:]), layers.Conv2D(8, 3, activation="relu"), layers.Flatten(),
         layers.Dense(1, activation="sigmoid", name="stands"),
     ])  # fmt: skip
     return asked(
-        model, "binary_crossentropy", keras.optimizers.AdamW(0.01, weight_decay=1e-4 if mended else 10.0), x, y
+        model, "binary_crossentropy", keras.optimizers.AdamW(0.01, weight_decay=1e-4 if mended else 80.0), x, y
     )
