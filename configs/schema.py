@@ -92,9 +92,20 @@ class Data:
     )
     channels: int = knob(
         3,
-        "Channels the model sees of image files: 3 (grey is repeated) or 1 (colour becomes luma); alpha is dropped. "
-        "Arrays and objects of your own have the channels that they have.",
-        within="[1, 4096]",
+        "Channels the model sees of image files: 3 (grey is repeated), 1 (colour becomes luma), or the number of bands "
+        "of TIFF files; a declared alpha is dropped. 0: what the files have, 3 for grey and colour. Arrays and objects "
+        "of your own have the channels that they have.",
+        within="[0, 4096]",
+    )
+    value_range: tuple[tuple[float, float], ...] = knob(
+        (),
+        "Image files of more than 8 bits: the values that become 0 and 255, one row for all bands or one for each. "
+        "Empty: from 0.1 % to 99.9 % of the values in the training images.",
+    )
+    pages: Literal["refuse", "first", "channels", "objects"] = knob(
+        "refuse",
+        'What the pages of a TIFF file are: of images "channels", of masks "objects" that are united; "first" takes '
+        'the first page alone; "refuse" ends with the file\'s name.',
     )
     bad_files: Literal["stop", "skip"] = knob(
         "stop",

@@ -1,7 +1,7 @@
 """Where examples come from, and how they become batches. See `opening.open_data` and `pipeline.training_batches`."""
 
 from trainer.data.audit import Audit, audit
-from trainer.data.decode import IMAGE_SUFFIXES, decode_image
+from trainer.data.decode import IMAGE_SUFFIXES, decode_image, read_image
 from trainer.data.errors import DataError, data_error_from
 from trainer.data.example import Example, Feature
 from trainer.data.masks import decode_mask
@@ -23,5 +23,6 @@ __all__ = [
     "decode_mask",
     "evaluation_batches",
     "open_data",
+    "read_image",
     "training_batches",
 ]

@@ -94,7 +94,7 @@ def audit(config: Config, data: Any = None) -> Audit:
     warnings = list(opened.notes)
     splits, digests = [], []
     for name, reader in (("train", opened.train), ("validation", opened.validation)):
-        if reader is None or section.mask_encoding == "auto":
+        if reader is None or (opened.fatal and section.mask_encoding == "auto"):
             continue
         facts = _read_all(reader, section, problems)
         splits.append(_summary(name, facts, len(section.classes)))

@@ -11,12 +11,15 @@ import io
 import os
 import struct
 import zlib
+from collections.abc import Sequence
 from typing import BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
+from configs.schema import Data
 from trainer.data.errors import DataError, shown
+from trainer.data.tiff import TiffFacts, read_tiff, tiff_facts
 
 # What is tried. A closed list: other plug-ins of Pillow start programs (EPS starts Ghostscript).
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
@@ -41,12 +44,14 @@ class Opened:
 
     content: the file, or its first bytes where only the header was asked for.
     stream: what the picture reads from.
+    tiff: what the header of a TIFF file says.
     """
 
     picture: Image.Image
     content: bytes
     name: str
     stream: BinaryIO
+    tiff: TiffFacts | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,40 +71,118 @@ class MaskValues:
     alpha: np.ndarray | None = None
 
 
+def read_image(source: str | os.PathLike | bytes, data: Data, *, name: str = "", upright: bool = True) -> np.ndarray:
+    """Decodes an image file as a config's data section says: `decode_image` with its fields."""
+    return decode_image(
+        source, data.channels, data.max_pixels,
+        name=name, upright=upright, value_range=data.value_range, pages=data.pages,
+    )  # fmt: skip
+
+
 def decode_image(
-    source: str | os.PathLike | bytes, channels: int, max_pixels: int, *, name: str = "", upright: bool = True
+    source: str | os.PathLike | bytes,
+    channels: int,
+    max_pixels: int,
+    *,
+    name: str = "",
+    upright: bool = True,
+    value_range: Sequence[Sequence[float]] = (),
+    pages: str = "refuse",
 ) -> np.ndarray:
     """Decodes an image file.
 
-    Grey is repeated for three channels; colour becomes luma (ITU-R 601) for one; alpha is dropped; palettes become
-    their colours; 16-bit grey is scaled by 255/65535; of an animation the first frame is taken.
+    Grey is repeated for three channels; colour becomes luma (ITU-R 601) for one; a declared alpha is dropped; palettes
+    become their colours; of an animation the first frame is taken.
 
     Args:
       source: a path, or the file's content.
-      channels: 3 or 1.
+      channels: 3 or 1, or the number of bands that a TIFF file has.
       max_pixels: an image with more is refused before it is decoded.
       name: what errors call it; the path by default.
       upright: turn the image as its EXIF orientation says, as every viewer shows it.
+      value_range: of files with more than 8 bits, the values that become 0 and 255: a row for all bands, or one for
+        each. Empty: 0 and 65535.
+      pages: what the pages of a TIFF file are: "channels", "first", or "refuse".
     Returns:
-      uint8 `[height, width, channels]`.
+      uint8 `[height, width, channels]`; float32 of files with more than 8 bits where a range is given, not clipped.
     Raises:
       DataError: unreadable, too large, or of a kind without a fixed range; names the file.
     """
     opened = open_image(source, max_pixels, name=name)
-    return _to_uint8(_loaded(opened, upright), channels, opened.name)
+    facts = opened.tiff
+    if facts is None or (facts.plain and facts.pages == 1):
+        deep = opened.picture.mode in (*_SIXTEEN_BITS, "I", "F")
+        picture = _loaded(opened, upright)
+        if deep and value_range:
+            return _in_range(np.asarray(picture)[:, :, None], channels, value_range, opened.name)
+        return _to_uint8(picture, channels, opened.name)
+    if facts.pages > 1 and pages not in ("first", "channels"):
+        raise DataError(
+            f"{opened.name}: has {facts.pages} pages. If they are channels of one image: --config.data.pages=channels; "
+            "to take the first alone: --config.data.pages=first; slices have to be saved as files of their own."
+        )
+    count = facts.pages if pages == "channels" else 1
+    array = np.concatenate([read_tiff(opened.content, opened.name, page) for page in range(count)], axis=2)
+    array = array[:, :, :-1] if facts.alpha and array.shape[2] - 1 in (1, 3) and array.shape[2] != channels else array
+    if array.shape[2] not in (channels, 1) or (array.shape[2] == 1 and channels not in (1, 3)):
+        raise DataError(
+            f"{opened.name}: has {array.shape[2]} bands of {facts.bits} bits, and data.channels={channels}. To read "
+            f"all: --config.data.channels={array.shape[2]}"
+        )
+    if array.dtype == np.uint8:
+        return np.repeat(array, channels, axis=2) if array.shape[2] < channels else array
+    return _in_range(array, channels, value_range or ((0.0, 65535.0),), opened.name)
+
+
+def _in_range(array: np.ndarray, channels: int, value_range: Sequence[Sequence[float]], name: str) -> np.ndarray:
+    """float32 with the range's ends at 0 and 255."""
+    values = array.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise DataError(f"{name}: holds {int((~np.isfinite(values)).sum())} values that are NaN or infinite.")
+    if len(value_range) not in (1, values.shape[2]):
+        raise DataError(f"{name}: has {values.shape[2]} bands, and data.value_range {len(value_range)} rows.")
+    rows = np.asarray(value_range, np.float64)
+    low, high = rows[:, 0].astype(np.float32), rows[:, 1].astype(np.float32)
+    values = (values - low) * (np.float32(255) / np.maximum(high - low, np.float32(1e-12)))
+    return np.repeat(values, channels, axis=2) if values.shape[2] < channels else values
+
+
+def deep_values(source: str | os.PathLike | bytes, data: Data) -> np.ndarray | None:
+    """The pixels `[height, width, bands]` of a file with more than 8 bits, as they are; None of any other."""
+    opened = open_image(source, data.max_pixels)
+    if opened.tiff is None or (opened.tiff.plain and opened.tiff.pages == 1):
+        if opened.picture.mode not in (*_SIXTEEN_BITS, "I", "F"):
+            return None
+        return np.asarray(_loaded(opened, False))[:, :, None]
+    if opened.tiff.bits == 8:
+        return None
+    count = opened.tiff.pages if data.pages == "channels" else 1
+    return np.concatenate([read_tiff(opened.content, opened.name, page) for page in range(count)], axis=2)
+
+
+def bands_of(source: str | os.PathLike | bytes, data: Data) -> int:
+    """The channels that a file's images have where data.channels leaves it open: 3 for grey and colour."""
+    facts = open_image(source, data.max_pixels).tiff
+    if facts is None:
+        return 3
+    bands = facts.bands * (facts.pages if data.pages == "channels" else 1)
+    return 3 if facts.plain and bands <= 4 else bands - (facts.alpha and bands == 4)
 
 
 def decode_values(
-    source: str | os.PathLike | bytes, max_pixels: int, *, name: str = "", upright: bool = True
+    source: str | os.PathLike | bytes, max_pixels: int, *, name: str = "", upright: bool = True, pages: str = "refuse"
 ) -> MaskValues:
     """Decodes a mask file to what its pixels say.
 
     Args:
       source, max_pixels, name, upright: as in `decode_image`.
+      pages: what the pages of a TIFF file are: "objects", of which the later lie on top, "first", or "refuse".
     Raises:
       DataError: unreadable, too large, or without whole numbers; names the file.
     """
     opened = open_image(source, max_pixels, name=name)
+    if opened.tiff is not None and opened.tiff.pages > 1:
+        return _paged(opened, pages)
     picture = _loaded(opened, upright)
     palette = None
     alpha = np.asarray(picture.getchannel("A")) if "A" in picture.getbands() else None
@@ -123,6 +206,23 @@ def decode_values(
     return MaskValues(values // factor if factor > 1 else values, palette, opened.picture.format, alpha)
 
 
+def _paged(opened: Opened, pages: str) -> MaskValues:
+    """The pages of a mask in one."""
+    if pages not in ("objects", "first"):
+        raise DataError(
+            f"{opened.name}: has {opened.tiff.pages} pages. If each is an object of the mask: "
+            "--config.data.pages=objects unites them; to take the first alone: --config.data.pages=first; slices have "
+            "to be saved as files of their own."
+        )
+    values = None
+    for page in range(opened.tiff.pages if pages == "objects" else 1):
+        one = read_tiff(opened.content, opened.name, page)
+        if one.shape[2] != 1 or one.dtype.kind not in "iub" or (values is not None and values.shape != one.shape[:2]):
+            raise DataError(f"{opened.name}: page {page} is not a mask of whole numbers of the first page's size.")
+        values = one[:, :, 0] if values is None else np.where(one[:, :, 0] != 0, one[:, :, 0], values)
+    return MaskValues(values.astype(np.uint8) if values.dtype == np.bool_ else values, None, "TIFF")
+
+
 def open_image(
     source: str | os.PathLike | bytes, max_pixels: int, *, name: str = "", header: bool = False
 ) -> Opened:
@@ -143,7 +243,11 @@ def open_image(
     except OSError as error:
         raise DataError(f"{name}: cannot be read: {error.strerror or error}.") from error
     try:
-        return Opened(_identified(stream, content, length, name, max_pixels), content, name, stream)
+        facts = tiff_facts(stream) if content[:2] in (b"II", b"MM") else None
+        if facts is not None and not facts.plain and facts.width and facts.height:
+            _check_size((facts.width, facts.height), length, name, max_pixels)
+            return Opened(Image.new("L", (facts.width, facts.height)), content, name, stream, facts)
+        return Opened(_identified(stream, content, length, name, max_pixels), content, name, stream, facts)
     except BaseException:
         stream.close()
         raise
@@ -169,7 +273,12 @@ def _identified(stream: BinaryIO, content: bytes, length: int, name: str, max_pi
         ) from error
     except Exception as error:  # A damaged header can make a plug-in raise anything.
         raise _undecodable(name, error) from error
-    width, height = picture.size
+    _check_size(picture.size, length, name, max_pixels)
+    return picture
+
+
+def _check_size(size: tuple[int, int], length: int, name: str, max_pixels: int) -> None:
+    width, height = size
     if width * height > max_pixels:
         raise DataError(
             f"{name}: {width} x {height} = {width * height:,} pixels from a file of {length:,} bytes, and "
@@ -177,7 +286,6 @@ def _identified(stream: BinaryIO, content: bytes, length: int, name: str, max_pi
         )
     if not width * height:
         raise DataError(f"{name}: has no pixels ({width} x {height}).")
-    return picture
 
 
 def exif_orientation(opened: Opened, *, whole: bool = False) -> int:

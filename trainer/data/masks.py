@@ -35,7 +35,8 @@ def decode_mask(
     """
     if not name and not isinstance(source, bytes):
         name = shown(source)
-    return label_from(decode_values(source, data.max_pixels, name=name, upright=upright), data, name or "a mask")
+    values = decode_values(source, data.max_pixels, name=name, upright=upright, pages=data.pages)
+    return label_from(values, data, name or "a mask")
 
 
 def label_from(mask: MaskValues, data: Data, name: str) -> np.ndarray:

@@ -21,7 +21,7 @@ from trainer.parts import load_attribute, resolve
 
 # Masks that are looked at where neither the config nor the data name the classes.
 _LOOKED_AT = 200
-_MASKS_LOOKED_AT, _PIXELS_LOOKED_AT = 64, 200_000_000
+_IMAGES_LOOKED_AT, _MASKS_LOOKED_AT, _PIXELS_LOOKED_AT = 32, 64, 200_000_000
 # More classes than any mask of 16 bits has: what is looked at is any id.
 _ANY_ID = tuple(map(str, range(2**16)))
 
@@ -88,9 +88,11 @@ def open_splits(section: Data, data: Any = None) -> tuple[Splits, Data]:
     if splits.fatal or (splits.problems and section.bad_files == "stop" and not section.classes):
         return splits, section
     try:
+        section, more = _depth(splits, section)
         section, notes = _recognised(splits, section)
     except DataError as error:
         return dataclasses.replace(splits, fatal=(str(error),)), section
+    notes = (*more, *notes)
     if not section.classes and "classes" not in splits.fields:
         names, note = (splits.classes, "") if splits.classes else _classes_of_masks(splits, section)
         section = dataclasses.replace(section, classes=names)
@@ -101,6 +103,42 @@ def open_splits(section: Data, data: Any = None) -> tuple[Splits, Data]:
         if hasattr(reader := getattr(splits, split), "reading")
     }
     return dataclasses.replace(splits, **readers, classes=section.classes, notes=(*splits.notes, *notes)), section
+
+
+def _depth(splits: Splits, section: Data) -> tuple[Data, tuple[str, ...]]:
+    """The section with the number of channels and the range of values that image files have, and notes on them."""
+    reader, notes = splits.train, []
+    if not hasattr(reader, "deep_values"):
+        return dataclasses.replace(section, channels=section.channels or 3), ()
+    length = len(reader.names)
+    indices = np.unique(np.linspace(0, max(length - 1, 0), min(length, _IMAGES_LOOKED_AT)).astype(int)).tolist()
+    if not section.channels:
+        section = dataclasses.replace(section, channels=next(map(reader.bands, indices[:1]), 3))
+        notes += [f"the images have {section.channels} channels"] if section.channels != 3 else []
+    if section.value_range:
+        return section, tuple(notes)
+    values = []
+    for index in indices:
+        try:
+            deep = reader.deep_values(index)
+        except DataError:
+            continue  # It is met, and said, when it is trained on.
+        if deep is None:
+            break
+        step = max(1, int((deep.shape[0] * deep.shape[1] / 250_000) ** 0.5))
+        values.append(deep[::step, ::step].reshape(-1, deep.shape[2]))
+    if not values or len({v.shape[1] for v in values}) > 1:
+        return section, tuple(notes)
+    joined = np.concatenate(values).astype(np.float64)
+    joined = joined[np.isfinite(joined).all(axis=1)]
+    rows = [tuple(float(f"{v:.6g}") for v in np.percentile(band, (0.1, 99.9))) for band in joined.T]
+    rows = tuple((low, high if high > low else low + 1.0) for low, high in rows)
+    shown = ", ".join(f"{low:g} to {high:g}" for low, high in rows[:4]) + (", …" if rows[4:] else "")
+    notes.append(
+        f"the images have more than 8 bits: {shown} (0.1 to 99.9 % of the values) become 0 to 255, "
+        "as data.value_range says from now on"
+    )
+    return dataclasses.replace(section, value_range=rows), tuple(notes)
 
 
 def _recognised(splits: Splits, section: Data) -> tuple[Data, tuple[str, ...]]:

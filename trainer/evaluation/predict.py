@@ -21,10 +21,10 @@ import tensorflow as tf
 from PIL import Image
 
 from configs.schema import Config
-from trainer.data import IMAGE_SUFFIXES, decode_image
+from trainer.data import IMAGE_SUFFIXES, read_image
 from trainer.errors import UserError
 from trainer.evaluation.windows import logits_function
-from trainer.reporting.panels import class_colors, overlay
+from trainer.reporting.panels import class_colors, overlay, rgb
 from trainer.stepping.segmentation import Segmentation, class_ids
 from trainer.stepping.task import Task
 
@@ -67,7 +67,7 @@ def predict(
     predicted_ids, done = _compiled(model, config), 0
     for path, name in output_names(paths).items():
         try:
-            image = decode_image(path, config.data.channels, config.data.max_pixels)
+            image = read_image(path, config.data)
         except (UserError, OSError) as error:
             failures.append(Failure(path, str(error)))
             continue
@@ -84,7 +84,7 @@ def predict(
             )
             continue
         write_mask(os.path.join(output_dir, "masks", name + ".png"), mask, config.data.classes)
-        picture = overlay(image, mask, classes=config.data.classes)
+        picture = overlay(rgb(image), mask, classes=config.data.classes)
         _save(Image.fromarray(picture), os.path.join(output_dir, "overlays", name + ".png"))
         report(f"{path} -> {name}.png  {shares(mask, config.data.classes)}")
         done += 1

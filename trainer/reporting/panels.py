@@ -61,9 +61,9 @@ def colored(mask: np.ndarray, classes: Sequence[str], void_id: int) -> np.ndarra
 
 
 def rgb(image: np.ndarray) -> np.ndarray:
-    """An image `[height, width, 1 or 3]` with values 0..255, float or uint8 -> RGB uint8 `[height, width, 3]`."""
+    """An image with values 0..255, float or uint8 -> RGB uint8 `[height, width, 3]`: its first three channels."""
     image = np.clip(np.rint(np.asarray(image)), 0, 255).astype(np.uint8)
-    return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image
+    return np.repeat(image[..., :1], 3, axis=-1) if image.shape[-1] < 3 else image[..., :3]
 
 
 def panel(

@@ -9,7 +9,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from configs.schema import Data
-from trainer.data.decode import MaskValues, decode_image, decode_values, exif_orientation, open_image
+from trainer.data.decode import (
+    MaskValues,
+    bands_of,
+    decode_values,
+    deep_values,
+    exif_orientation,
+    open_image,
+    read_image,
+)
 from trainer.data.errors import DataError, shown
 from trainer.data.example import Example
 from trainer.data.masks import decode_mask
@@ -61,9 +69,19 @@ class FilePairs:
         """The same pairs, read as another section says."""
         return FilePairs(self.root, self.pairs, data)
 
+    def deep_values(self, index: int) -> np.ndarray | None:
+        """The pixels of an image with more than 8 bits as they are, `[height, width, bands]`; None of any other."""
+        return deep_values(os.path.join(self.root, self.pairs[index].image), self._data)
+
+    def bands(self, index: int) -> int:
+        """The channels of an image where the config leaves them open."""
+        return bands_of(os.path.join(self.root, self.pairs[index].image), self._data)
+
     def mask_values(self, index: int) -> MaskValues:
         """What the mask file of a pair says, before any encoding."""
-        return decode_values(os.path.join(self.root, self.pairs[index].mask), self._data.max_pixels)
+        return decode_values(
+            os.path.join(self.root, self.pairs[index].mask), self._data.max_pixels, pages=self._data.pages
+        )
 
     def __call__(self, index: int) -> Example:
         pair, data = self.pairs[index], self._data
@@ -71,7 +89,7 @@ class FilePairs:
         return read_both(
             pair.name,
             image_path,
-            lambda: decode_image(image_path, data.channels, data.max_pixels),
+            lambda: read_image(image_path, data),
             mask_path,
             lambda: self._label(mask_path, pair.more),
             lambda: exif_orientation(open_image(image_path, data.max_pixels), whole=True),
