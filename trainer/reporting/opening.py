@@ -29,7 +29,12 @@ def opening_text(run) -> str:
         precision=run.precision.reason,
         steps=_steps_text(config, run.intervals, run.devices),
         workdir=run.workdir,
-        more=[*_parts(run), *_notes(config, run.devices), *(("note", note) for note in data.notes), *_unread(run)],
+        more=[
+            *_parts(run),
+            *_notes(config, run.devices),
+            *(("note", note) for note in (*data.notes, *run.notes)),
+            *_unread(run),
+        ],
     )
 
 
