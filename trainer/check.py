@@ -19,8 +19,10 @@ from trainer.data import training_batches
 from trainer.data.audit import audit
 from trainer.models.build import logits_per_pixel
 from trainer.reporting import terminal
+from trainer.reporting.chatter import without_chatter
 from trainer.reporting.failures import explain_failure
 from trainer.reporting.panels import colored, overlay, rgb
+from trainer.reporting.progress import Progress
 from trainer.stepping.batchwise import batchwise_remark
 from trainer.stepping.optimizer import scaled_rate
 from trainer.stepping.segmentation import Segmentation
@@ -64,7 +66,7 @@ def _sections(run) -> Iterator[Section]:
     """The parts of the report in turn; none after data or gradients that are wrong: nothing learns by such."""
     if run.parts.data is None:
         run.log("Looking into every file …")
-        found = audit(run.config)
+        found = audit(run.config, progress=Progress("read", run.log))
         end = () if found.ok else ("The data have to be put right first; loss and gradients were not looked at.",)
         yield Section("Data", (*found.text().splitlines(), *end), tuple(found.problems), marked=False)
         if not found.ok:
@@ -73,7 +75,8 @@ def _sections(run) -> Iterator[Section]:
     looks = {"Pictures": show_batch, "Loss": check_loss} if segments else {}
     for title, look in {**looks, "Gradients": check_gradients, "Learning": check_learning}.items():
         try:
-            section = look(run)
+            with without_chatter():
+                section = look(run)
         except Exception as error:
             explained = explain_failure(error, run, sys.stdout)
             if explained is None:

@@ -15,6 +15,11 @@ _HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _NEEDED = ("absl", "tensorflow", "keras", "numpy", "PIL", "scipy", "tensorboard")
 
 
+def _from_here(path: str) -> str:
+    """Relative where it lies below the current directory."""
+    return os.path.relpath(path) if path.startswith(os.getcwd() + os.sep) else path
+
+
 def missing_package(error: ModuleNotFoundError, command: Sequence[str]) -> str:
     """The answer to a package that is not there; empty where the module is none of the program's packages.
 
@@ -28,13 +33,13 @@ def missing_package(error: ModuleNotFoundError, command: Sequence[str]) -> str:
     said = f"The package {name!r} is missing in this Python: {sys.executable} ({sys.version.split()[0]})."
     venv = os.path.join(_HOME, ".venv", "Scripts" if os.name == "nt" else "bin", "python")
     if os.path.exists(venv) and os.path.realpath(sys.prefix) != os.path.realpath(os.path.join(_HOME, ".venv")):
-        here = os.path.relpath(venv) if venv.startswith(os.getcwd() + os.sep) else venv
+        here = _from_here(venv)
         activate = shlex.quote(os.path.join(os.path.dirname(here), "activate"))
         return (
             f"{said}\nThe program's own environment is there, in .venv. Write:\n"
             f"    {shlex.join([here, *command])}\nor activate it once in this terminal:\n    source {activate}"
         )
-    requirements = shlex.quote(os.path.relpath(os.path.join(_HOME, "requirements.txt")))
+    requirements = shlex.quote(_from_here(os.path.join(_HOME, "requirements.txt")))
     return (
         f"{said}\nInstall what the program needs, in an environment of its own (or: make train):\n"
         f"    python3 -m venv .venv\n    .venv/bin/python -m pip install -r {requirements}\n"

@@ -33,6 +33,7 @@ from trainer.errors import UserError, numbered
 from trainer.evaluation.metrics import scored_classes
 from trainer.evaluation.own_metrics import build_metrics
 from trainer.models.build import build_model, fresh_names, logits_per_pixel
+from trainer.models.sizes import fit_sizes
 from trainer.parts import name_of, resolve
 from trainer.reporting.clock import Clock
 from trainer.result import Result
@@ -138,6 +139,7 @@ class Run:
         self.scores = None
         self.journal = None
         self._start: checkpoints.Saved | None = None  # what `resume` found before the data were known
+        self.notes: list[str] = []
 
     # --- what a run is made of, made when it is first needed
 
@@ -198,11 +200,16 @@ class Run:
         )
 
     def _segmentation(self) -> Segmentation:
-        config, classes = self.config, self.data.classes
         model = self._build_model()
+        self._fit_sizes(model)
+        config, classes = self.config, self.data.classes
         objective = build_objective(config, logits_per_pixel(config), self.parts.loss)
         scored = [classes.index(name) for name in scored_classes(classes, config.evaluate.classes)]
         return Segmentation(model, objective, config, classes, scored)
+
+    def _fit_sizes(self, model: keras.Model) -> None:
+        """Training crop and tiles as a model wants them that does not take images of every size, with a note."""
+        self.config, self.notes = fit_sizes(self.config, model)
 
     @functools.cached_property
     def state(self) -> TrainState:

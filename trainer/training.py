@@ -57,6 +57,7 @@ def train(run, stop: Callable[[], bool] = lambda: False) -> Result:
             check_shared_workdir(run.workdir, devices)
             data = run.data
             start = find_start(run.workdir, devices, run.log)
+            run.task  # noqa: B018 - a model of one size decides on the crop, which the config says then
             check_config(run, start)
             check_data(describe_data(data), run, start)
             source = _warm_start_from(run.config, start)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -77,12 +79,16 @@ class _Facts:
     digest: bytes
 
 
-def audit(config: Config, data: Any = None) -> Audit:
+def audit(
+    config: Config, data: Any = None, *, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Audit:
     """Reads the whole data set of a config, or of an object, in parallel, and keeps none of it.
 
     Args:
       config: its data and augment sections are read.
       data: as `open_data` takes it.
+      progress: called with the number of examples read and of all, of both splits together.
+
     Returns:
       the report; problems are collected, never raised.
     """
@@ -93,10 +99,12 @@ def audit(config: Config, data: Any = None) -> Audit:
     problems = [*opened.fatal, *opened.problems, *opened.damage()]
     warnings = list(opened.notes)
     splits, digests = [], []
-    for name, reader in (("train", opened.train), ("validation", opened.validation)):
-        if reader is None or (opened.fatal and section.mask_encoding == "auto"):
-            continue
-        facts = _read_all(reader, section, problems)
+    readers = {"train": opened.train, "validation": opened.validation}
+    undecided = opened.fatal and section.mask_encoding == "auto"
+    readers = {name: reader for name, reader in readers.items() if reader is not None and not undecided}
+    total, done = sum(len(reader.names) for reader in readers.values()), itertools.count(1)
+    for name, reader in readers.items():
+        facts = _read_all(reader, section, problems, lambda: progress(next(done), total))
         splits.append(_summary(name, facts, len(section.classes)))
         digests.append({fact.digest: fact.name for fact in facts})
         warnings += _oddities(name, facts, splits[-1], config, section)
@@ -107,7 +115,7 @@ def audit(config: Config, data: Any = None) -> Audit:
     return Audit(tuple(splits), section.classes, tuple(problems), tuple(warnings))
 
 
-def _read_all(reader, section: Data, problems: list[str]) -> list[_Facts]:
+def _read_all(reader, section: Data, problems: list[str], count: Callable[[], None]) -> list[_Facts]:
     def read(index: int) -> _Facts | str:
         try:
             return _facts(reader(index), section)
@@ -115,7 +123,10 @@ def _read_all(reader, section: Data, problems: list[str]) -> list[_Facts]:
             return str(error)
 
     with ThreadPoolExecutor(_THREADS) as pool:
-        results = list(pool.map(read, range(len(reader.names))))
+        results = []
+        for result in pool.map(read, range(len(reader.names))):
+            results.append(result)
+            count()
     found = (line for result in results if isinstance(result, str) for line in _separate(result))
     problems += [line for line in found if line not in problems]
     return [result for result in results if isinstance(result, _Facts)]

@@ -125,6 +125,8 @@ def logits_function(model, config) -> Callable:
     """
     outputs = 1 if config.model.outputs == "sigmoid" else len(config.data.classes)
     multiple, names = size_multiple(config), input_names(model)
+    if len(names) > 1 and fixed_size(model):
+        return lambda batch: _tiles_of_several(model, batch, names, fixed_size(model), config, outputs)
     if len(names) > 1:
         return lambda batch: _whole_of_several(model, batch, names, multiple)
 
@@ -136,6 +138,20 @@ def logits_function(model, config) -> Callable:
         overlap = min(config.evaluate.tile_overlap, min(tile) - 1)
         return lambda batch: tiled_logits(apply, batch["image"], tile, overlap, outputs)
     return lambda batch: whole_logits(apply, batch["image"], multiple)
+
+
+def _tiles_of_several(model, batch, names, tile: tuple[int, int], config, outputs: int):
+    """A model of several inputs and one size: what is as large as the image goes through in one stack of channels."""
+    spatial = [name for name in names if batch[name].shape.rank == 4]
+    channels = [batch[name].shape[-1] for name in spatial]
+
+    def apply(stack):
+        parts = dict(zip(spatial, tf.split(stack, channels, axis=-1), strict=True))
+        inputs = {n: tf.cast(parts[n], batch[n].dtype) if n in parts else batch[n] for n in names}
+        return main_logits(call_model(model, inputs, training=False))
+
+    stack = tf.concat([tf.cast(batch[name], tf.float32) for name in spatial], axis=-1)
+    return tiled_logits(apply, stack, tile, min(config.evaluate.tile_overlap, min(tile) - 1), outputs)
 
 
 def _whole_of_several(model, batch, names, multiple: int):

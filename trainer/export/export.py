@@ -1,6 +1,7 @@
 """Export: the model for use elsewhere, uint8 images in, class ids and probabilities out, proven equal to the model.
 
-    <output>/saved_model/   TensorFlow SavedModel: images of any size, any number at a time
+    <output>/saved_model/   TensorFlow SavedModel: images of any size, any number at a time; of one size where the model
+                            takes no other
     <output>/model.tflite   LiteRT: one image of a fixed size (the training crop, or the evaluation tile)
     <output>/model.onnx     ONNX: as the SavedModel; needs tf2onnx, onnx and onnxruntime
     <output>/model.json     classes, channels and sizes, for whoever writes the other side
@@ -11,6 +12,7 @@ export leaves an earlier one as it was.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import os
 import shutil
@@ -27,6 +29,8 @@ from trainer.errors import EXIT_FAILED, UserError, numbered
 from trainer.evaluation.metrics import class_ids, probabilities
 from trainer.evaluation.windows import main_logits, rounded_up, whole_logits
 from trainer.models import size_multiple
+from trainer.models.inputs import fixed_size, size_trouble
+from trainer.reporting.chatter import without_chatter
 from trainer.reporting.records import write_json
 
 FORMATS = ("saved_model", "litert", "onnx")
@@ -70,8 +74,7 @@ def export(
     """
     _check_formats(formats)
     os.makedirs(output_dir, exist_ok=True)
-    multiple = size_multiple(config)
-    fixed = tuple(rounded_up(side, multiple) for side in _fixed_size(config))
+    sizes = _Sizes.of(model, config)
     dtypes = {"float32", *(layer.compute_dtype for layer in model.layers)}
     tolerance = max(_TOLERANCE.get(dtype, 1e-4) for dtype in dtypes)
     writers = {"saved_model": _saved_model, "litert": _litert, "onnx": _onnx}
@@ -82,15 +85,18 @@ def export(
         with tempfile.TemporaryDirectory(dir=output_dir, prefix=".writing-") as folder:
             beside = os.path.join(folder, places[name])
             try:
-                predictor = writers[name](model, config, beside, multiple, fixed)
-                pictures = _pictures(config.data.channels, fixed, examples, any_size=name != "litert")
-                worst = _compare(name, predictor, model, config, pictures, multiple, tolerance)
+                predictor = writers[name](model, config, beside, sizes)
+                any_size = sizes.any and name != "litert"
+                pictures = _pictures(config.data.channels, sizes.fixed, examples, any_size=any_size)
+                worst = _compare(name, predictor, model, config, pictures, sizes, tolerance)
             except ExportError as error:
                 problems.append(str(error))
                 continue
             _move(beside, place)
         lines.append(f"{name:<11}  {place}  {_size(place)}, equal to the model within {worst:.0e}")
-    write_json(os.path.join(output_dir, "model.json"), _description(config, fixed, multiple))
+    if not sizes.any:
+        lines.append(f"Images have to be {sizes.fixed[0]} pixels high and {sizes.fixed[1]} wide: {sizes.why}.")
+    write_json(os.path.join(output_dir, "model.json"), _description(config, sizes))
     if problems:
         raise ExportError("\n".join([numbered(problems), *(f"Exported: {line}" for line in lines)]))
     return lines
@@ -106,21 +112,48 @@ def _check_formats(formats: Sequence[str]) -> None:
         raise UserError(numbered(problems))
 
 
-def _fixed_size(config: Config) -> tuple[int, int]:
-    return tuple(config.evaluate.tile) if any(config.evaluate.tile) else tuple(config.augment.crop)
+@dataclasses.dataclass(frozen=True)
+class _Sizes:
+    """Which images the exported model takes: `fixed` is (height, width) where a format or the model wants one size.
+
+    any: whether the model takes every size, padded inside to multiples of `multiple`; `why` not.
+    """
+
+    fixed: tuple[int, int]
+    multiple: int
+    any: bool
+    why: str = ""
+
+    @classmethod
+    def of(cls, model, config: Config) -> _Sizes:
+        usual = tuple(config.evaluate.tile) if any(config.evaluate.tile) else tuple(config.augment.crop)
+        fixed = fixed_size(model)
+        if fixed is not None:
+            return cls(fixed, 1, False, "the model takes no other size")
+        trouble = size_trouble(model, config.data.channels, usual)
+        if trouble is not None:
+            return cls(usual, 1, False, f"the model computes with sizes in Python, {trouble}")
+        multiple = size_multiple(config)
+        return cls(tuple(rounded_up(side, multiple) for side in usual), multiple, True)
+
+    @property
+    def free(self) -> tuple[int | None, int | None]:
+        """Height and width in the signature of a format that takes images of any size."""
+        return (None, None) if self.any else self.fixed
 
 
-def _description(config: Config, fixed: tuple[int, int], multiple: int) -> dict:
+def _description(config: Config, sizes: _Sizes) -> dict:
+    height, width = (side or name for side, name in zip(sizes.free, ("height", "width"), strict=True))
     return {
         "name": config.name,
         "classes": config.data.classes,
-        "input": {"name": "image", "dtype": "uint8", "shape": ["batch", "height", "width", config.data.channels]},
+        "input": {"name": "image", "dtype": "uint8", "shape": ["batch", height, width, config.data.channels]},
         "outputs": {
-            "class_ids": {"dtype": "int32", "shape": ["batch", "height", "width"]},
-            "probabilities": {"dtype": "float32", "shape": ["batch", "height", "width", len(config.data.classes)]},
+            "class_ids": {"dtype": "int32", "shape": ["batch", height, width]},
+            "probabilities": {"dtype": "float32", "shape": ["batch", height, width, len(config.data.classes)]},
         },
-        "litert": {"shape": [1, *fixed, config.data.channels]},
-        "padded_inside_to_multiples_of": multiple,
+        "litert": {"shape": [1, *sizes.fixed, config.data.channels]},
+        "padded_inside_to_multiples_of": sizes.multiple,
     }
 
 
@@ -128,12 +161,15 @@ def _outputs(logits):
     return {"class_ids": class_ids(logits), "probabilities": probabilities(logits)}
 
 
-def _any_size(model, multiple: int):
+def _serving(model, sizes: _Sizes):
     """uint8 `[batch, height, width, channels]` -> ids and probabilities in that size."""
 
     def serve(image):
         image = tf.cast(image, tf.float32)
-        return _outputs(whole_logits(lambda padded: main_logits(model(padded, training=False)), image, multiple))
+        if not sizes.any:
+            return _outputs(tf.cast(main_logits(model(image, training=False)), tf.float32))
+        apply = lambda padded: main_logits(model(padded, training=False))  # noqa: E731
+        return _outputs(whole_logits(apply, image, sizes.multiple))
 
     return serve
 
@@ -142,19 +178,26 @@ def _archive(model, serve, spec: tf.TensorSpec, path: str) -> None:
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint("serve", serve, input_signature=[spec])
-    archive.write_out(path, verbose=False)
+    with without_chatter():
+        archive.write_out(path, verbose=False)
 
 
-def _saved_model(model, config: Config, path: str, multiple: int, fixed) -> Predictor:
-    spec = tf.TensorSpec([None, None, None, config.data.channels], tf.uint8, name="image")
-    _archive(model, _any_size(model, multiple), spec, path)
+def _saved_model(model, config: Config, path: str, sizes: _Sizes) -> Predictor:
+    spec = tf.TensorSpec([None, *sizes.free, config.data.channels], tf.uint8, name="image")
+    serve = _serving(model, sizes)
+
+    def checked(image):
+        # Signatures of a SavedModel do not look at ranks: an image without a batch would fail somewhere inside.
+        return serve(tf.ensure_shape(image, spec.shape, name="image_is_batch_height_width_channels"))
+
+    _archive(model, checked, spec, path)
     loaded = tf.saved_model.load(path)
     return lambda image: {name: value.numpy() for name, value in loaded.serve(tf.constant(image)).items()}
 
 
-def _litert(model, config: Config, path: str, multiple: int, fixed: tuple[int, int]) -> Predictor:
+def _litert(model, config: Config, path: str, sizes: _Sizes) -> Predictor:
     # The converter wants static sizes: with free ones, the U-Net's concatenations lose the number of channels.
-    spec = tf.TensorSpec([1, *fixed, config.data.channels], tf.uint8, name="image")
+    spec = tf.TensorSpec([1, *sizes.fixed, config.data.channels], tf.uint8, name="image")
 
     def serve(image):
         return _outputs(tf.cast(main_logits(model(tf.cast(image, tf.float32), training=False)), tf.float32))
@@ -162,7 +205,8 @@ def _litert(model, config: Config, path: str, multiple: int, fixed: tuple[int, i
     with tempfile.TemporaryDirectory() as folder:
         _archive(model, serve, spec, folder)
         try:
-            content = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+            with without_chatter():
+                content = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
         except Exception as error:  # its class cannot be imported by a public name
             raise _not_converted("litert", model, error) from error
     with open(path, "wb") as file:
@@ -170,19 +214,22 @@ def _litert(model, config: Config, path: str, multiple: int, fixed: tuple[int, i
     with warnings.catch_warnings():
         # It advises a package of its own; the one in TensorFlow is the same, and here already.
         warnings.filterwarnings("ignore", message=".*tf.lite.Interpreter is deprecated", category=UserWarning)
-        interpreter = tf.lite.Interpreter(model_path=path)
+        with without_chatter():
+            interpreter = tf.lite.Interpreter(model_path=path)
+            interpreter.allocate_tensors()
     run = interpreter.get_signature_runner("serving_default")
     return lambda image: run(image=image)
 
 
-def _onnx(model, config: Config, path: str, multiple: int, fixed) -> Predictor:
+def _onnx(model, config: Config, path: str, sizes: _Sizes) -> Predictor:
     import onnxruntime
     import tf2onnx
 
-    spec = tf.TensorSpec([None, None, None, config.data.channels], tf.uint8, name="image")
-    serve = tf.function(_any_size(model, multiple), input_signature=[spec])
+    spec = tf.TensorSpec([None, *sizes.free, config.data.channels], tf.uint8, name="image")
+    serve = tf.function(_serving(model, sizes), input_signature=[spec])
     try:
-        tf2onnx.convert.from_function(serve, input_signature=[spec], opset=17, output_path=path)
+        with without_chatter():
+            tf2onnx.convert.from_function(serve, input_signature=[spec], opset=17, output_path=path)
     except Exception as error:  # it raises whatever its parts raise
         raise _not_converted("onnx", model, error) from error
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -205,9 +252,9 @@ def _pictures(channels: int, fixed: tuple[int, int], examples: Sequence[np.ndarr
     return [np.uint8(picture)[None] for picture in pictures]
 
 
-def _compare(name, predictor: Predictor, model, config: Config, pictures, multiple: int, tolerance: float) -> float:
+def _compare(name, predictor: Predictor, model, config: Config, pictures, sizes: _Sizes, tolerance: float) -> float:
     """The largest difference of a probability; the ids must agree but where the two best classes are nearly equal."""
-    reference, worst = _any_size(model, multiple), 0.0
+    reference, worst = _serving(model, sizes), 0.0
     for picture in pictures:
         got, expected = predictor(picture), reference(tf.constant(picture))
         wanted = expected["probabilities"].numpy()

@@ -14,7 +14,7 @@ from configs.schema import Config
 from trainer.errors import EXIT_FAILED, UserError
 from trainer.models.check import check_model
 from trainer.models.encoder_unet import encoder_unet
-from trainer.models.inputs import fixed_size, input_names
+from trainer.models.inputs import fixed_size, input_names, said_by, users_line
 from trainer.models.synchronization import synchronize
 from trainer.models.unet import unet
 from trainer.parts import name_of, resolve
@@ -107,16 +107,17 @@ def _check_users_model(model, name: str, config: Config, outputs: int) -> None:
             f"{name} returned {type(model).__name__}, not a keras.Model. Return the model itself: "
             "`return keras.Model(inputs, logits)`."
         )
-    side = max(64, size_multiple(config))
-    height, width = fixed_size(model) or (side, side)
+    height, width = fixed_size(model) or config.augment.crop
     shape = (1, height, width, config.data.channels)
     if not model.built:
         # A subclassed model makes its variables at its first call; here, inside the scope, is the place for it.
-        model(keras.ops.zeros(shape, "float32"))
+        with _naming_users_line(name, shape):
+            model(keras.ops.zeros(shape, "float32"))
     check_model(model, tf.distribute.get_strategy())
     if len(input_names(model)) > 1:
         return  # Of what shape the other inputs are, the examples say.
-    spec = model.compute_output_spec(keras.KerasTensor(shape, "float32"))
+    with _naming_users_line(name, shape):
+        spec = model.compute_output_spec(keras.KerasTensor(shape, "float32"))
     specs = spec if isinstance(spec, (list, tuple)) else [spec]
     got = tuple(getattr(specs[0], "shape", ()))
     if got != (1, height, width, outputs):
@@ -130,6 +131,23 @@ def _check_users_model(model, name: str, config: Config, outputs: int) -> None:
             f"{name} returns {specs[0].dtype} logits; losses need float32.\n  Write the last layer as: "
             f"keras.layers.Conv2D({outputs}, 1, dtype='float32')"
         )
+
+
+@contextlib.contextmanager
+def _naming_users_line(name: str, shape: tuple):
+    """What a model raises when it is called, with the line of the user's that did."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        place, code = users_line(error)
+        raise UserError(
+            f"{name} cannot be called on images {shape}, a training crop (--config.augment.crop) with the data's "
+            f"channels: {place + ' raised ' if place else ''}{said_by(error)}"
+            + (f"\n    {code}" if code else ""),
+            exit_code=EXIT_FAILED,
+        ) from error
 
 
 @contextlib.contextmanager

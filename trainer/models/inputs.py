@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import linecache
+import os
+import re
+import sys
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,6 +39,66 @@ def call_model(model: keras.Model, batch: Mapping[str, tf.Tensor], *, training: 
         )
     inputs = batch[names[0]] if len(names) == 1 else {name: batch[name] for name in names}
     return model(inputs, training=training)
+
+
+@dataclasses.dataclass(frozen=True)
+class SizeTrouble:
+    """Why a model cannot be traced for images whose size is not known beforehand: the line, and what it raised."""
+
+    place: str
+    code: str
+    error: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.code} ({self.error})" if self.code else self.error
+
+
+def size_trouble(model: keras.Model, channels: int, size: tuple[int, int]) -> SizeTrouble | None:
+    """What a model raises where height and width are None while it is traced, and not where they are `size`.
+
+    `x.shape[1] // 2` is the usual case: arithmetic of Python on a size, for which tf.shape(x)[1] // 2 works always.
+    """
+    if getattr(model, "inputs", None):
+        return None  # A functional model has been called on such sizes already, when it was made.
+    error = _tracing_error(model, (1, None, None, channels))
+    if error is None or _tracing_error(model, (1, *size, channels)) is not None:
+        return None
+    place, code = users_line(error)
+    return SizeTrouble(place, code, said_by(error))
+
+
+def _tracing_error(model: keras.Model, shape: tuple) -> Exception | None:
+    try:
+        tf.function(lambda image: model(image, training=False)).get_concrete_function(tf.TensorSpec(shape, tf.float32))
+    except Exception as error:  # whatever the user's code raises
+        return error
+    return None
+
+
+def said_by(error: BaseException) -> str:
+    """What an exception says, in one line: Keras frames it, and adds the arguments of the call."""
+    text = re.sub(r"\x1b\[\d*m", "", str(error)).partition("Arguments received by")[0]
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
+    last = lines[-1]
+    return last if last.startswith(type(error).__name__) else f"{type(error).__name__}: {last}"
+
+
+def users_line(error: BaseException) -> tuple[str, str]:
+    """Where in code that is neither installed nor ours an exception was raised: "file:line" and the line; or empty."""
+    ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    installed = (ours + os.sep, sys.prefix + os.sep, os.path.dirname(os.__file__) + os.sep)
+    frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    # TensorFlow keeps the original lines behind its generated code on the exception, without a public accessor.
+    kept = getattr(getattr(error, "ag_error_metadata", None), "translated_stack", ())
+    frames += [(frame.filename, frame.lineno) for frame in reversed(kept)]
+    users = [
+        (name, line) for name, line in frames
+        if os.path.isfile(name) and not name.startswith(installed) and "site-packages" not in name
+    ]  # fmt: skip
+    if not users:
+        return "", ""
+    name, line = users[-1]
+    return f"{name}:{line}", linecache.getline(name, line).strip()
 
 
 def fixed_size(model: keras.Model) -> tuple[int, int] | None:

@@ -21,7 +21,10 @@ _REMARKS = (
     rb"\s*(?:I tensorflow/|To enable the following instructions)",
 )
 # Of lines that call themselves errors only these, by what they say.
-_NO_ERRORS = (rb"NodeDef mentions attribute \w+ which is not in the op definition",)
+_NO_ERRORS = (
+    rb"NodeDef mentions attribute \w+ which is not in the op definition",
+    rb"oneDNN supports DT_HALF only on platforms with",
+)
 _NO_ERRORS_WITHOUT_GPU = (rb"Unable to register \w+ factory", rb"[Ff]ailed call to cu\w+", rb"CUDA|cuda|cuDNN|cuBLAS")
 
 

@@ -33,7 +33,7 @@ def opening_text(run) -> str:
         more=[
             *_parts(run),
             *_notes(config, run.devices),
-            *(("note", note) for note in data.notes),
+            *(("note", note) for note in (*data.notes, *run.notes)),
             *_unread(run),
             ("process", process.described()),
         ],

@@ -20,6 +20,8 @@ class Progress:
       verb: what is done to each.
       log: called with a line.
       now: seconds, monotonic; a test passes its own.
+
+    The time left goes by what came after the first, which has to be prepared for: a graph is traced, files are opened.
     """
 
     def __init__(self, verb: str, log: Callable[[str], None], *, now: Callable[[], float] = time.monotonic):

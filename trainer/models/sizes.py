@@ -1,0 +1,38 @@
+"""Training crop and tiles for models that do not take images of every size."""
+
+from __future__ import annotations
+
+import keras
+
+from configs.reading import fields
+from configs.schema import Config
+from trainer.models.inputs import fixed_size, size_trouble
+
+
+def fit_sizes(config: Config, model: keras.Model) -> tuple[Config, list[str]]:
+    """The config as a model can be trained and evaluated with, and a note for each field that was set for it.
+
+    A model with a fixed input size is trained on crops of that size and applied in tiles of it. One that computes with
+    image sizes in Python is applied in tiles as large as the training crop: there sizes are known while tracing.
+    """
+    crop, tile, notes, new = tuple(config.augment.crop), tuple(config.evaluate.tile), [], {}
+    fixed = fixed_size(model)
+    if fixed is not None:
+        if crop != fixed:
+            new["augment.crop"] = fixed
+            notes.append(
+                f"the model takes images of {fixed[0]} x {fixed[1]} pixels alone: augment.crop is set to it "
+                f"(was {crop[0]},{crop[1]})"
+            )
+        if tile != fixed:
+            new["evaluate.tile"] = fixed
+            notes.append(f"evaluation and prediction go in tiles of {fixed[0]} x {fixed[1]}, the model's one size")
+    elif not any(tile):
+        trouble = size_trouble(model, config.data.channels, crop)
+        if trouble is not None:
+            new["evaluate.tile"] = crop
+            notes.append(
+                f"evaluation and prediction go in tiles of {crop[0]} x {crop[1]}: the model computes with sizes in "
+                f"Python, {trouble}. With tf.shape(x)[1] in place of x.shape[1] it takes images whole."
+            )
+    return fields.replace(config, new), notes
