@@ -1,6 +1,7 @@
 """Whatever the guard runs and watches, the program finds everything as it was."""
 
 import random
+import threading
 
 import keras
 import numpy as np
@@ -79,3 +80,24 @@ def test_an_outer_tape_is_not_disturbed():
         loss = tf.reduce_sum(w**2)
         explain(lambda: tf.reduce_sum(tf.round(w)), [w])
     np.testing.assert_allclose(tape.gradient(loss, w), [2.0, 4.0])
+
+
+def test_other_threads_read_what_is_there():
+    w, other = tf.Variable([2.0], name="w"), tf.Variable(8.0)
+    seen, done = [], threading.Event()
+
+    def watch():
+        while not done.is_set():
+            seen.append(float(other.numpy()))
+
+    def forward_loss():
+        return tf.constant(float(w[0]) * 2.0) + 0.0 * tf.reduce_sum(tf.constant(np.zeros(200_000, "float32")))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        report = explain(forward_loss, [w])
+    finally:
+        done.set()
+        thread.join()
+    assert not report.ok and set(seen) == {8.0}

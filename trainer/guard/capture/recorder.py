@@ -128,11 +128,19 @@ def _hooks(recording: Recording, nudge: bool):
             trace.add(Op("IdentityN", tuple(input_tensors), tuple(output_tensors), steps(), label=name,
                          backward=backward_function))  # fmt: skip
 
+    mine = {home}  # threads of this forward pass; what others read meanwhile is none of its business
+
+    def nudged(value):
+        return escapes.nudged(value) if threading.get_ident() in mine else value
+
     def on_escape(tensor, way):
+        if threading.get_ident() not in mine:
+            return
         trace.escapes.append(Escape(tensor, steps(), way))
         trace.tensors[key(tensor)] = tensor
 
     def mark():
+        mine.add(threading.get_ident())
         return len(trace.ops), len(trace.escapes)
 
     def on_script(op_type, inputs, outputs, since):
@@ -148,8 +156,12 @@ def _hooks(recording: Recording, nudge: bool):
         return call_flat(function, *args)
 
     def in_thread(thread):
-        with _callback(on_op):
-            run_thread(thread)
+        mine.add(threading.get_ident())
+        try:
+            with _callback(on_op):
+                run_thread(thread)
+        finally:
+            mine.discard(threading.get_ident())
 
     def size_of(value, *args, **kwargs):
         size = plain_size(value, *args, **kwargs)
@@ -180,7 +192,7 @@ def _hooks(recording: Recording, nudge: bool):
             escapes.replaced(threading.Thread, "run", in_thread),
             escapes.replaced(tf.GradientTape, "gradient", inner_gradient),
             escapes.replaced(pywrap_tfe, "TFE_Py_FastPathExecute", _reading_by_ops()),
-            escapes.watching(on_escape, escapes.nudged if nudge else None),
+            escapes.watching(on_escape, nudged if nudge else None),
             escapes.script_functions(mark, on_script, lambda *run: pending.append(run)),
         ]
     )
