@@ -79,15 +79,53 @@ def test_callback_finds_numbers_in_eager_steps_and_in_a_batch_of_its_own(images,
             model.fit(images, masks, verbose=0, callbacks=[guard])
 
 
-def test_callback_refuses_a_train_step_that_it_cannot_know(images, masks):
-    class Own(keras.Sequential):
-        def train_step(self, data):
-            return {"loss": tf.constant(0.0)}
+class Gan(keras.Model):
+    """Two players, two tapes, two optimizers; `stop` cuts the generator off."""
 
-    model = Own([keras.layers.Input((8, 8, 1)), keras.layers.Conv2D(1, 3, padding="same")])
-    model.compile("adam", loss="mse")
-    with pytest.raises(ValueError, match="Own has a train_step of its own"):
-        model.fit(images, masks, verbose=0, callbacks=[GradientGuard()])
+    def __init__(self, stop):
+        super().__init__()
+        self.stop = stop
+        self.generator = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(3, name="paint")], name="g")
+        self.critic = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(1, name="judge")], name="d")
+        self.of_generator, self.of_critic = keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1)
+
+    def train_step(self, data):
+        noise = tf.random.normal((4, 2))
+        with tf.GradientTape() as tape:
+            real, fake = self.critic(data), self.critic(self.generator(noise))
+            points = tf.stack([real, fake])
+            with tf.GradientTape() as inner:
+                inner.watch(data)
+                slope_of = tf.reduce_sum(self.critic(data))
+            slope = inner.gradient(slope_of, data)
+            loss = tf.reduce_mean(points) + tf.reduce_mean(tf.square(tf.norm(slope, axis=-1) - 1.0))
+        variables = self.critic.trainable_variables
+        self.of_critic.apply(tape.gradient(loss, variables)[:1], variables[:1])
+        with tf.GradientTape() as tape:
+            picture = self.generator(noise)
+            picture = tf.round(picture) if self.stop else picture
+            loss = -tf.reduce_mean(self.critic(picture))
+        variables = self.generator.trainable_variables
+        self.of_generator.apply(tape.gradient(loss, variables), variables)
+        return {"loss": loss}
+
+
+@pytest.mark.parametrize("stop", [True, False])
+def test_callback_in_a_train_step_of_ones_own(stop):
+    model, guard = Gan(stop), GradientGuard()
+    model.compile()
+    before = [w.copy() for w in model.get_weights()]
+    data = np.random.RandomState(0).rand(4, 3).astype("float32")
+    if stop:
+        with pytest.raises(MissingGradientError, match="2 of 2 trainable variables get no gradient") as caught:
+            model.fit(data, verbose=0, callbacks=[guard])
+        finding = caught.value.report.findings[0]
+        assert finding.op_type == "Round" and "tf.round(picture)" in finding.code
+        assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    else:
+        model.fit(data, verbose=0, callbacks=[guard])
+        assert guard.report.ok
+    assert "train_step" not in model.__dict__ and keras.optimizers.Optimizer.apply.__name__ == "apply"
 
 
 def test_callback_can_be_off(images, masks):

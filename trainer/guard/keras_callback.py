@@ -14,6 +14,7 @@ from .causes.error import explain_exception
 from .causes.removed_function import moved_names
 from .explanation import enforce, wanted
 from .keras_model import explain_model
+from .optimizer_hook import checked_steps
 from .traced_step import check_traced
 from .words.finding import MissingGradientError, Report, path_of
 
@@ -22,6 +23,9 @@ class GradientGuard(keras.callbacks.Callback):
     """Checks before the first batch of `fit` that every trainable variable gets a gradient.
 
         model.fit(images, masks, callbacks=[GradientGuard()])
+
+    A model with a `train_step` of its own is checked at each `optimizer.apply` of that step, with whatever tapes and
+    optimizers it has.
 
     What is missing or untracked is known while Keras traces its training step, and stops it there. Gradients that are
     zero or NaN need numbers: hand over a batch (`GradientGuard(images, masks)`), or use `run_eagerly=True`.
@@ -48,12 +52,6 @@ class GradientGuard(keras.callbacks.Callback):
         super().set_model(model)
         if self._batch is not None or self._step is not None or not wanted(self._missing):
             return
-        if type(model).train_step is not keras.Model.train_step:
-            raise ValueError(
-                f"{type(model).__name__} has a train_step of its own, whose loss GradientGuard cannot know. If its "
-                "compute_loss computes it, hand over a batch: GradientGuard(images, masks). Or check inside the step:\n"
-                "    check(lambda: loss_fn(y, model(x, training=True)), model.trainable_variables)"
-            )
         if model.distribute_strategy is not None and model.distribute_strategy.num_replicas_in_sync > 1:
             raise ValueError(
                 "On several replicas GradientGuard needs a batch of its own: GradientGuard(images, masks). "
@@ -70,12 +68,27 @@ class GradientGuard(keras.callbacks.Callback):
             self._found(explain_model(self.model, None, x, y))
 
     def _first_step(self, data):
-        if self.report is None:
-            try:
-                self._found(self._report_of(data))
-            finally:
-                del self.model.train_step  # uncovers the method of the class
+        own = type(self.model).train_step is not keras.Model.train_step
+        if self.report is not None:
+            return self._step(data)
+        try:
+            if own:
+                with checked_steps(self._applied):
+                    return self._step(data)
+            self._found(self._report_of(data))
+        finally:
+            del self.model.train_step  # uncovers the method of the class
         return self._step(data)
+
+    def _applied(self, report: Report) -> None:
+        """One optimizer of a `train_step` of the user's own is about to be called."""
+        before = self.report or Report()
+        self._found(report)
+        self.report = dataclasses.replace(
+            self.report, findings=before.findings + self.report.findings,
+            variables_total=before.variables_total + self.report.variables_total,
+            allowed=before.allowed + self.report.allowed, listed=before.listed + self.report.listed,
+        )  # fmt: skip
 
     def _report_of(self, data) -> Report:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)

@@ -29,6 +29,7 @@ _LIBRARIES = tuple(
         sysconfig.get_paths()["platstdlib"],
     )
 )
+_OPTIMIZERS = os.path.join("keras", "src", "optimizers", "")
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 
@@ -92,6 +93,12 @@ def site_of_operation(operation: tf.Operation) -> Site | None:
         if file and is_user_file(file):
             return Site(file, spelled_line(file, line, operation.type))
     return None
+
+
+def is_of_optimizer(operation: tf.Operation | None) -> bool:
+    """Whether a graph operation was made by a Keras optimizer."""
+    frames = operation.traceback or () if operation is not None else ()
+    return any(_OPTIMIZERS in file for file, *_ in frames)
 
 
 def site_of_error(error: BaseException) -> Site | None:

@@ -178,6 +178,8 @@ class Trace:
 
     def _touch(self, op: Op, resources: list[int]) -> None:
         """An op with a resource and no result writes into it; one with a result reads what was last written."""
+        if not op.outputs and frames.is_of_optimizer(op.operation):
+            return  # the update of another player's weights: training, and no memory that a forward pass keeps
         for handle in resources:
             if not op.outputs and len(op.inputs) > len(resources):
                 state = -1 - len(self.writes)  # states are no tensors: their keys are negative
