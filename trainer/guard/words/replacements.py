@@ -26,7 +26,7 @@ from .new_names import tensorflow_name
 from .source import about_labels, parsed, source_text
 
 _SIMPLE = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.Expr)
-_SECONDS = 1.0  # for all trials of a report
+_SECONDS = 10.0  # after which a large model gets no more trials
 _PROBE = "__guard_probe__"
 
 
