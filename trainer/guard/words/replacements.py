@@ -11,6 +11,7 @@ import ast
 import contextlib
 import dataclasses
 import gc
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from types import CodeType, FunctionType
@@ -26,6 +27,7 @@ from .new_names import tensorflow_name
 from .source import about_labels, parsed, source_text
 
 _SIMPLE = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.Expr)
+_TRIALS = 8  # a finding
 _SECONDS = 10.0  # after which a large model gets no more trials
 _PROBE = "__guard_probe__"
 
@@ -78,7 +80,7 @@ def _search(finding: Finding, trials: _Trials) -> Replacement | None:
     mine = [entry for entry in trials.entries if entry.path in finding.variables]
     written = _Names(functions[0].__globals__)
     shapes: dict[int, Any] = {}
-    for change in _changes(finding, tree, source):
+    for change in itertools.islice(_changes(finding, tree, source), _TRIALS):
         if time.perf_counter() > trials.deadline:
             return None
         code = change.code if change.name else written.fitting(change.code)
