@@ -41,6 +41,8 @@ except ModuleNotFoundError as error:
 MODES = ("train", "evaluate", "predict", "export", "describe", "check")
 FORMATS = ("saved_model", "litert", "onnx")
 DEFAULT_RECIPE = "configs/nuclei.py"
+# Where the command line names a folder and no recipe.
+OWN_DATA_RECIPE = "configs/own.py"
 
 # These take up a trained model: without --config they read the config that its run left in the workdir.
 _READ_A_RUN = ("evaluate", "predict", "export")
@@ -61,8 +63,8 @@ _OF_TRAINING = ("augment", "optimizer", "train", "checkpoint", "guard")
 
 _FLAGS = (
     ("config", flags.DEFINE_string, None,
-     f"Recipe file, which is run. Default: {DEFAULT_RECIPE}; evaluate, predict and export take the config of the "
-     "run in the workdir."),
+     f"Recipe file, which is run. Default: {DEFAULT_RECIPE}, or {OWN_DATA_RECIPE} with --config.data.path; evaluate, "
+     "predict and export take the config of the run in the workdir."),
     ("workdir", flags.DEFINE_string, None,
      "Directory of the run: checkpoints, records, TensorBoard. Training goes on where a run in it stopped. "
      "Default: runs/<name of the config>, with what makes it another run than the recipe's behind the name."),
@@ -338,7 +340,9 @@ def _base_config(
     if values.config is not None:
         recipe, problems = recipes.load(values.config)
     else:
-        recipe, problems = recipes.load(os.path.join(os.path.dirname(os.path.abspath(__file__)), DEFAULT_RECIPE))
+        own = any(a.path == "data.path" or (a.path, a.text) == ("data.source", "folder") for a in assignments)
+        home = os.path.dirname(os.path.abspath(__file__))
+        recipe, problems = recipes.load(os.path.join(home, OWN_DATA_RECIPE if own else DEFAULT_RECIPE))
     workdir = values.workdir or _default_workdir(recipe, assignments, values)
     if values.config is not None or values.mode not in _READ_A_RUN:
         return recipe, workdir, problems

@@ -255,7 +255,6 @@ WRONG = [
     (["--config.data.source=folder"], ["data.path", "--config.data.path=FOLDER"]),
     (["--config.data.source=folder", "--config.data.path=photoz"], ["data.path='photoz'", "Did you mean photos"]),
     (["--config.data.source=folder", "--config.data.path=file.txt"], ["file.txt", "not a folder"]),
-    (["--config.data.path=photos"], ["data.path='photos'", "--config.data.source=folder"]),
     (["--config.data.source=tfds"], ["data.name", "oxford_iiit_pet"]),
     (["--config.data.name=cityscapes"], ["data.name='cityscapes'", "--config.data.source=tfds"]),
     (["--config.data.void_id=1"], ["data.void_id=1", "'nucleus'", "255"]),
