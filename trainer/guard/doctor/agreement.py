@@ -16,6 +16,9 @@ def broadcasts(pair: Pair) -> Iterator[Suspicion]:
     """Labels `[n]` against predictions `[n, 1]` and their kin: every row is compared with every other."""
     if pair.predictions is None or pair.objective.family == "sparse":
         return
+    if pair.objective.family == "own" and pair.labels.classes and pair.labels.shape[1:] == pair.predictions.shape[1:-1]:
+        if pair.predictions.shape[-1] > 1:
+            return  # class numbers, which a loss of one's own may read
     count = min(len(pair.labels.values), len(pair.predictions), 16)
     labels, predictions = pair.labels.values[:count], pair.predictions[:count]
     aligned = _aligned(labels.shape, predictions.shape) if pair.objective.adapts else labels.shape

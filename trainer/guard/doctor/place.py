@@ -186,8 +186,7 @@ def _agreement(scope: Scope, program: Program) -> tuple[float, dict[str, Call]]:
             used.add(index)
             found[layer.name] = scope.calls[index]
             score += top
-    kinds = {type(layer).__name__ for layer in layers}
-    made = sum(call.name in kinds for call in scope.calls)
+    made = sum(_makes_a_layer(call, layers) for call in scope.calls)
     score -= 1.5 * max(0, made - len(found)) + 0.5 * (len(layers) - len(found))
     if not found or any(layer.weights and layer.name not in found and _single(layer) for layer in layers):
         return 0.0, {}
@@ -211,6 +210,12 @@ def _agreement(scope: Scope, program: Program) -> tuple[float, dict[str, Call]]:
         node.value for node in ast.walk(scope.node) if isinstance(node, ast.Constant) and type(node.value) is int
     }
     return score + 0.2 * (program.batch_size in numbers) + 0.2 * (program.epochs in numbers), found
+
+
+def _makes_a_layer(call: Call, layers: list) -> bool:
+    known = getattr(keras.layers, call.name, None)
+    of_keras = isinstance(known, type) and issubclass(known, keras.layers.Layer) and call.name != "InputLayer"
+    return of_keras or any(call.name == type(layer).__name__ for layer in layers)
 
 
 def _single(layer: Any) -> bool:

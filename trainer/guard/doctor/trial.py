@@ -133,7 +133,7 @@ class Trial:
             if self.change.layers or self.change.fresh:
                 raise  # a change needs a copy
             self.model = program.model  # what is not made of layers cannot be copied; `untouched` puts it back
-        self.optimizer = _optimizer(program.optimizer, self.change)
+        self.optimizer: keras.optimizers.Optimizer | None = None  # made when the first steps need it
         self.losses = keras.Model()
         if hasattr(self.model, "output_names"):
             self.losses.output_names = list(self.model.output_names)
@@ -142,8 +142,7 @@ class Trial:
         self.weight = None if program.sample_weight is None else tensors(program.sample_weight)
         if not self.model.built:
             self.model(keras.tree.map_structure(lambda part: part[:1], self.x))
-        self.optimizer.build(self.model.trainable_variables)
-        self._all = [*self.model.variables, *self.optimizer.variables]
+        self._all = list(self.model.variables)
         self._start = [_numbers(variable) for variable in self._all]
         self._step = tf.function(self._one_step, reduce_retracing=True, jit_compile=False)
         self._traced: dict[Any, Any] = {}
@@ -161,6 +160,11 @@ class Trial:
     ) -> Run:  # fmt: skip
         """Trains from the start, as `fit` would, up to a point in time (`time.monotonic()`) or so many steps."""
         began = time.monotonic()
+        if self.optimizer is None:
+            self.optimizer = _optimizer(self.program.optimizer, self.change)
+            self.optimizer.build(self.model.trainable_variables)
+            self._all += self.optimizer.variables
+            self._start += [_numbers(variable) for variable in self.optimizer.variables]
         self.reset()
         if rate is not None:
             self.optimizer.learning_rate = rate
