@@ -413,9 +413,10 @@ class Evaluate:
     )
     metric: str = knob(
         "mean_dice",
-        "The score that picks the best checkpoint and stops early: mean_dice, mean_iou, pixel_accuracy, or one of "
-        "`metrics`, by the name after its colon.",
-        names=("mean_dice", "mean_iou", "pixel_accuracy"),
+        "The score that picks the best checkpoint and stops early: mean_dice, mean_iou, pixel_accuracy, loss, or one "
+        "of `metrics`, by the name after its colon. Of a task of your own: loss (in place of the first three), one of "
+        "its terms, or of `metrics`.",
+        names=("mean_dice", "mean_iou", "pixel_accuracy", "loss"),
         part="metrics",
     )
     best: Literal["auto", "highest", "lowest"] = knob(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import os
 import re
 import runpy
@@ -52,6 +53,26 @@ def test_an_example_is_short_and_shown(name):
     assert text.count("\n") < 60
     with open(os.path.join(ROOT, "docs", "library.md"), encoding="utf-8") as file:
         assert f"examples/{name}.py" in file.read()
+
+
+def test_the_documentation_shows_what_runs(monkeypatch):
+    """A block after "From [x.py]" is of that script, word for word; the others run by themselves."""
+    with open(os.path.join(ROOT, "docs", "library.md"), encoding="utf-8") as file:
+        blocks = re.split(r"^```(\w*)\n(.*?)^```$", file.read(), flags=re.MULTILINE | re.DOTALL)
+    logger, shown = logging.getLogger("gradline"), 0
+    monkeypatch.setattr(logger, "level", logger.level)
+    monkeypatch.setattr(logger, "handlers", logger.handlers[:])
+    for before, language, block in zip(blocks[::3], blocks[1::3], blocks[2::3], strict=False):
+        if language != "python":
+            continue
+        script = re.search(r"[Ff]rom\s+\[(\w+\.py)\][^`#]*\s*$", before)
+        if script is None:
+            exec(compile(block, "docs/library.md", "exec"), {})
+            continue
+        shown += 1
+        with open(os.path.join(FOLDER, script[1]), encoding="utf-8") as file:
+            assert block in file.read(), (script[1], block)
+    assert shown >= 10
 
 
 def test_arrays(example, tmp_path):

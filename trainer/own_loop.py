@@ -93,5 +93,6 @@ def checked(batch: Mapping[str, np.ndarray], size: int) -> dict[str, np.ndarray]
         wanted = usual.get(key)
         # Float labels are pictures (image to image); whole numbers are class ids.
         cast = wanted is not None and not (key == "label" and value.dtype.kind == "f")
+        value = value[..., None] if key == "image" and value.ndim == 3 else value
         found[key] = value.astype(wanted) if cast else value
     return found

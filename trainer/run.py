@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -22,6 +23,7 @@ from configs.reading import fields, validation
 from configs.reading.nearest import did_you_mean
 from configs.schema import Config
 from trainer import console
+from trainer.actions.timing import paired
 from trainer.checkpoints import folder as checkpoints
 from trainer.checkpoints.host import HostState
 from trainer.checkpoints.restore import load_weights, put_back, restore, snapshot
@@ -126,6 +128,7 @@ class Run:
             raise UserError(f"config is of type {type(config).__name__}: write Config(…) of configs.schema.")
         config, parts = _with_names(config, {name: part for name, part in parts.items() if part is not None})
         self.parts = Parts(**parts)
+        paired(self.parts.actions)
         given = set(self.parts.names())
         problems = validation.problems(config, files="data" not in given, given=given, metrics=self.parts.metrics)
         if problems:
@@ -188,16 +191,22 @@ class Run:
         with seeded(config.seed), self.strategy.scope(), fresh_names():
             given = self.parts.task or config.task
             if given:
-                task = build_task(resolve(given, "task"), config=config, data=data, model=self._build_model)
+                task = build_task(resolve(given, "task"), config=config, data=data, model=self._model_of_a_task)
             else:
                 task = self._segmentation()
         self._check_metric(task)
         return task
 
-    def _build_model(self) -> keras.Model:
+    def _build_model(self, outputs: int | None = None) -> keras.Model:
         return build_model(
-            self.config, self.parts.model, policy=self.precision.policy, replicas=self.devices.replicas
+            self.config, self.parts.model, policy=self.precision.policy, replicas=self.devices.replicas, outputs=outputs
         )
+
+    def _model_of_a_task(self) -> keras.Model:
+        """With a number a class, or a plane of the target; what comes out of it is the task's to know."""
+        label = self.data.train.features.get("label")
+        planes = math.prod(label.shape) if label is not None else 1
+        return self._build_model(len(self.data.classes) or planes)
 
     def _segmentation(self) -> Segmentation:
         model = self._build_model()
@@ -302,6 +311,16 @@ class Run:
         return self.metric in own or self.metric in SCORES and self.metric != "loss"
 
     def _check_metric(self, task: Task) -> None:
+        known = {*self.data.train.features, "image", "label", "prediction", "classes", "void_id"}
+        known |= {"probabilities"} if isinstance(task, Segmentation) else set()
+        unknown = [
+            f"the metric {metric.name} takes {name}, and there is {', '.join(sorted(known))}."
+            for metric in self.metrics
+            for name in metric.parameters
+            if name not in known
+        ]
+        if unknown:
+            raise UserError(numbered(unknown))
         wanted, own = self.config.evaluate.metric, [metric.name for metric in self.metrics]
         if isinstance(task, Segmentation) and wanted not in (*SCORES, *own):
             known = (*own, *SCORES)

@@ -63,7 +63,8 @@ def problems(
     defaults = fields.all_fields()
     judged = fields.replace(config, {path: defaults[path].default for path in wrong})
     rules: list[Rule] = [_run, mask_problems, _augment, model_problems, loss_problems]
-    rules += [_optimizer, option_problems, _train, _evaluate, functools.partial(_metric, given=metrics), _save]
+    metric = functools.partial(_metric, given=metrics, task="task" in given)
+    rules += [_optimizer, option_problems, _train, _evaluate, metric, _save]
     if files:
         rules += [_data_source, _files, functools.partial(_modules, given=given)]
     for rule in rules:
@@ -253,8 +254,8 @@ def _evaluate(config: Config):
         )
 
 
-def _metric(config: Config, *, given: Collection[str] = ()):
-    """The score that decides: built in, or one of the user's."""
+def _metric(config: Config, *, given: Collection[str] = (), task: bool = False):
+    """The score that decides: built in, or one of the user's; the terms of a task are known when it is traced."""
     evaluate = config.evaluate
     names = [name.rpartition(":")[2] for name in evaluate.metrics]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -264,7 +265,7 @@ def _metric(config: Config, *, given: Collection[str] = ()):
         text = f"{', '.join(twice or taken)} is the name of two metrics. Give each function a name of its own."
         yield ("evaluate.metrics",), text
     known = [*built_in, *names, *given]
-    if evaluate.metric not in known:
+    if evaluate.metric not in known and not (task or config.task):
         own = "Name one of your own in evaluate.metrics, too"
         if FORM.fullmatch(evaluate.metric):
             own = f"Write --config.evaluate.metrics={evaluate.metric} " \

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+import reprlib
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from configs.reading import actions as texts
@@ -28,17 +29,33 @@ class Timed:
 
 
 def timed(actions: Iterable[Any], intervals: Intervals) -> list[Timed]:
-    """Actions as a user gives them: pairs (when, function).
+    """Actions as a user gives them, in steps of a run; arguments and errors are those of `paired`.
+
+    Args:
+      intervals: of the run, for what an epoch is.
+    """
+    found = []
+    for when, function, name in paired(actions):
+        if when == "evaluation":
+            found.append(Timed(function, name, after_evaluation=True))
+        else:
+            found.append(Timed(function, name, every=0 if when == "end" else intervals.of(when)))
+    return found
+
+
+def paired(actions: Iterable[Any]) -> list[tuple[Any, Callable, str]]:
+    """(time, function, the function's name) of each action.
 
     Args:
       actions: pairs of a time (a number of steps, "2 epochs", "5%", "evaluation", "end") and a function of (run, step),
-        or a name of one; a config's text "when: package.module:name" is such a pair, too.
-      intervals: of the run, for what an epoch is.
+        or a name of one; a config's text "when: package.module:function" is such a pair, too.
 
     Raises:
       UserError: all that is wrong with any of them.
     """
     found, problems = [], []
+    if callable(actions) or isinstance(actions, (str, Mapping)):
+        raise UserError(f"actions is {reprlib.repr(actions)}: write a list of pairs, [(100, function)].")
     for number, action in enumerate(actions):
         where = f"actions[{number}]"
         try:
@@ -48,11 +65,7 @@ def timed(actions: Iterable[Any], intervals: Intervals) -> list[Timed]:
                 function = function()
             if not callable(function):
                 raise UserError(f"{where}: {name_of(function)} cannot be called; write def action(run, step).")
-            name = name_of(part)
-            if when == "evaluation":
-                found.append(Timed(function, name, after_evaluation=True))
-            else:
-                found.append(Timed(function, name, every=0 if when == "end" else intervals.of(when)))
+            found.append((when, function, name_of(part)))
         except UserError as error:
             problems.append(str(error))
     if problems:
@@ -65,7 +78,8 @@ def _pair(action: Any, where: str) -> tuple[Any, Any]:
         if isinstance(action, str):
             return texts.parse(action)
         if not isinstance(action, (tuple, list)) or len(action) != 2:
-            raise UserError(f'{where} is {action!r}: write a pair, (100, function), ("2 epochs", function).')
+            shown = reprlib.repr(action)
+            raise UserError(f'{where} is {shown}: write a pair, (100, function) or ("2 epochs", function).')
         return texts.when(action[0]), action[1]
     except ValueError as error:
-        raise UserError(f"{where}: {error}.") from error
+        raise UserError(f"{where}: {str(error).rstrip('.')}{'' if str(error).endswith('?') else '.'}") from error

@@ -26,7 +26,7 @@ from trainer.evaluation.term_scores import TermScores
 from trainer.evaluation.windows import logits_function
 from trainer.reporting.panels import panel
 from trainer.stepping.segmentation import Segmentation, class_ids
-from trainer.stepping.task import Task
+from trainer.stepping.task import Outcome, Task, terms_of
 
 # Images whose numbers may still be on the device: enough to keep it busy, few enough to hold.
 _IN_FLIGHT = 16
@@ -151,7 +151,7 @@ def _segmentation(task: Segmentation, datasets, config: Config, with_probabiliti
 
 def _terms(task: Task):
     def score_image(batch):
-        terms = task.losses(batch, training=False)
+        terms = terms_of(Outcome(task.losses(batch, training=False)), None, task)
         values = {name: tf.reduce_mean(tf.cast(term, tf.float32)) for name, term in terms.items()}
         numbers = {"index": batch["index"][0], "valid": batch["valid"][0] > 0, "loss": tf.add_n(list(values.values()))}
         numbers |= {f"term/{name}": value for name, value in values.items()}

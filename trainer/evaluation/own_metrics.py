@@ -35,14 +35,14 @@ class Metric:
     parameters: tuple[str, ...] = ()
 
     def of_image(self, values: Mapping[str, Any]) -> float:
-        """The metric of one image; `values` has "label", "prediction" and what else there is."""
+        """The metric of one image; `values` has "prediction", what else there is, and "label" unless there is none."""
         missing = [key for key in self.parameters if key not in values]
         if missing:
             raise UserError(
                 f"The metric {self.name} takes {', '.join(missing)}, and there is {', '.join(sorted(values))}."
             )
         further = {key: values[key] for key in self.parameters}
-        return self._number(self.function(values["label"], values["prediction"], **further))
+        return self._number(self.function(values.get("label"), values["prediction"], **further))
 
     def of_counts(self, confusion: np.ndarray) -> float:
         return self._number(self.function(confusion))

@@ -98,6 +98,8 @@ def are_paths(images) -> bool:
     """Whether images are given by the names of files."""
     if isinstance(images, (str, os.PathLike)):
         raise UserError(f"predict takes a list of paths: [{os.fspath(images)!r}].")
+    if isinstance(images, Mapping):
+        return False
     return not hasattr(images, "shape") and len(images) > 0 and all(isinstance(i, (str, os.PathLike)) for i in images)
 
 
@@ -114,7 +116,10 @@ def predict_arrays(task: Task, images, config: Config):
       int32 class ids `[height, width]` for each, in a list, or stacked where an array came in; of a task that is no
       segmentation what its `predict` gives, likewise.
     """
-    batches = images if isinstance(images, Mapping) else {"image": images}
+    batches = dict(images) if isinstance(images, Mapping) else {"image": images}
+    if "image" not in batches:
+        raise UserError(f"predict takes images, or a mapping with 'image'. This has {', '.join(batches) or 'nothing'}.")
+    batches["image"] = with_channels(batches["image"], config.data.channels)
     count = len(next(iter(batches.values())))
     segments, results = isinstance(task, Segmentation), []
     logits_of = logits_function(task.model, config) if segments else None
@@ -127,6 +132,20 @@ def predict_arrays(task: Task, images, config: Config):
         result = compute(batch)
         results.append(tf.nest.map_structure(lambda value: value[0].numpy(), result))
     return np.stack(results) if hasattr(next(iter(batches.values())), "shape") and count and segments else results
+
+
+def with_channels(images, channels: int):
+    """Images `[height, width, channels]`, an array or a list of them; grey ones may come without the last axis."""
+    found = [np.asarray(image) for image in images]
+    found = [image[..., None] if image.ndim == 2 else image for image in found]
+    wrong = [f"images[{i}] is {list(image.shape)}" for i, image in enumerate(found) if image.shape[2:] != (channels,)]
+    if wrong:
+        shown = ", ".join(wrong[:3]) + (f" and {len(wrong) - 3} more" if wrong[3:] else "")
+        raise UserError(
+            f"{shown}: an image is [height, width, {channels}], with as many channels as those of the training. One "
+            "image alone is a list: [image]."
+        )
+    return np.stack(found) if hasattr(images, "shape") and found else found
 
 
 def _compiled(model, config: Config):

@@ -32,7 +32,9 @@ def logits_per_pixel(config: Config) -> int:
     return 1 if config.model.outputs == "sigmoid" else len(config.data.classes)
 
 
-def build_model(config: Config, model: Any = None, *, policy: str = "float32", replicas: int = 1) -> keras.Model:
+def build_model(
+    config: Config, model: Any = None, *, policy: str = "float32", replicas: int = 1, outputs: int | None = None
+) -> keras.Model:
     """Builds the model under a dtype policy; call it inside the strategy's scope.
 
     Args:
@@ -41,6 +43,8 @@ def build_model(config: Config, model: Any = None, *, policy: str = "float32", r
         `config.model.name`.
       policy: Keras's dtype policy for what is built here.
       replicas: with more than one, batch statistics are synchronised.
+      outputs: what the model is asked for, for a task that itself knows what it does with the output, so that this is
+        not checked; None takes the logits that the config's loss needs.
 
     Returns:
       A built model from float32 images `[batch, height, width, channels]` to float32 logits
@@ -50,7 +54,8 @@ def build_model(config: Config, model: Any = None, *, policy: str = "float32", r
       UserError: the name leads nowhere, the function fails to return a Keras model, the model is not built, has no
         trainable variable, or its output does not have the shape of logits.
     """
-    outputs, channels = logits_per_pixel(config), config.data.channels
+    free, outputs = outputs is not None, logits_per_pixel(config) if outputs is None else outputs
+    channels = config.data.channels
     if model is None and config.model.name in _BUILT_IN:
         with dtype_policy(policy):
             return _BUILT_IN[config.model.name](config.model, channels, outputs, synchronized=replicas > 1)
@@ -63,7 +68,7 @@ def build_model(config: Config, model: Any = None, *, policy: str = "float32", r
             part = _call(part, f"{field}={name!r}", given, optional=model is not None)
     if replicas > 1 and isinstance(part, keras.Model):
         synchronize(part)
-    _check_users_model(part, name, config, outputs)
+    _check_users_model(part, name, config, None if free else outputs)
     return part
 
 
@@ -101,7 +106,7 @@ def _call(function, what: str, given: dict, *, optional: bool):
         ) from error
 
 
-def _check_users_model(model, name: str, config: Config, outputs: int) -> None:
+def _check_users_model(model, name: str, config: Config, outputs: int | None) -> None:
     if not isinstance(model, keras.Model):
         raise UserError(
             f"{name} returned {type(model).__name__}, not a keras.Model. Return the model itself: "
@@ -114,7 +119,7 @@ def _check_users_model(model, name: str, config: Config, outputs: int) -> None:
         with _naming_users_line(name, shape):
             model(keras.ops.zeros(shape, "float32"))
     check_model(model, tf.distribute.get_strategy())
-    if len(input_names(model)) > 1:
+    if outputs is None or len(input_names(model)) > 1:
         return  # Of what shape the other inputs are, the examples say.
     with _naming_users_line(name, shape):
         spec = model.compute_output_spec(keras.KerasTensor(shape, "float32"))

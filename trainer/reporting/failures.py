@@ -38,6 +38,9 @@ def explain_failure(error: Exception, run, stream: TextIO | None = None, batch=N
         lost = moved_names(inner, paths) if isinstance(inner, AttributeError) else None
         if lost is not None:
             return _before_the_first_step(lost, run, stream)
+    void = _void_in_labels(error, run)
+    if void is not None:
+        return void
     bad_file = data_error_from(error)
     if bad_file is not None:
         return bad_file
@@ -50,9 +53,28 @@ def explain_failure(error: Exception, run, stream: TextIO | None = None, batch=N
 
 
 def _before_the_first_step(report: guard.Report, run, stream: TextIO | None) -> UserError:
-    end = f"Nothing was trained: step {run.current_step}, {_what(run)}."
+    step = run.current_step
+    end = f"Nothing was trained: step {step}, {_what(run)}." if not step else f"Stopped at step {step}, {_what(run)}."
     text = f"{report.shown_on(stream or sys.stderr)}\n\n{end}"
     return UserError(text, exit_code=EXIT_FAILED, markdown=report.to_markdown())
+
+
+def _void_in_labels(error: Exception, run) -> UserError | None:
+    """A loss of class ids met the void id, which TensorFlow answers with every label of the batch."""
+    found = re.search(r"Received a label value of (-?\d+) which is outside the valid range of \[(.*?)\)", str(error))
+    if found is None:
+        return None
+    value, void = int(found[1]), run.config.data.void_id
+    what = f"The labels hold {value}, and the loss takes class ids in [{found[2]})"
+    if value != void:
+        return UserError(f"{what}: the model has fewer outputs than there are classes.", exit_code=EXIT_FAILED)
+    return UserError(
+        f"{what}: {void} is void, a pixel that counts nowhere. Labels have it where nobody says the class, and where a "
+        "crop reaches beyond its image. Leave such pixels out:\n"
+        f"    known = tf.cast(label != {void}, tf.int32)\n"
+        "    errors = tf.cast(known, tf.float32) * loss(known * label, logits)",
+        exit_code=EXIT_FAILED,
+    )
 
 
 def _what(run) -> str:

@@ -92,7 +92,8 @@ class GlobalSums:
                 losses(part)
             if not found:
                 return
-            values = [(v, new if (new := scope.get_current_value(v)) is not None else old) for v, old in values]
+            written_here = [scope.get_current_value(v) for v, _ in values]
+            values = [(v, old if new is None else new) for (v, old), new in zip(values, written_here, strict=True)]
             totals = [a + b for a, b in zip(totals, found, strict=True)] if totals else found
             done = found
         self._totals = [self._over_replicas(total) for total in totals]

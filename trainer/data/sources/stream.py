@@ -38,7 +38,7 @@ class StreamReader:
         self.layout: Layout | None = None
         self._prefix = prefix
         self._keys = _keys(dataset.element_spec, prefix)
-        self.unbatched = _rank(self._image_spec(dataset.element_spec)) == 4
+        self.unbatched = _is_batch(dataset.element_spec, self._image_spec(dataset.element_spec))
         self.elements = dataset.unbatch() if self.unbatched else dataset
         cardinality = int(self.elements.cardinality())
         self.repeats = cardinality != tf.data.INFINITE_CARDINALITY
@@ -155,6 +155,19 @@ def _keys(spec: Any, prefix: str) -> list[str]:
                 "tensor."
             )
     return keys
+
+
+def _is_batch(spec: Any, image: Any) -> bool:
+    """Whether an element holds several examples: images of rank 4; of grey ones, the labels have their very shape."""
+    if _rank(image) != 3:
+        return _rank(image) == 4
+    pair = spec if isinstance(spec, tuple) else ()
+    label = spec.get("label") if isinstance(spec, Mapping) else pair[1] if pair[1:] else None
+    # One-hot labels have the image's rank, too; an image's rows are not unknown where its columns and channels are not.
+    return (
+        label is not None and label.dtype.is_integer and _rank(label) == 3 and image.shape[0] is None
+        and None not in image.shape[1:] and image.shape.as_list() == label.shape.as_list()
+    )  # fmt: skip
 
 
 def _rank(spec: Any) -> int | None:
