@@ -33,7 +33,7 @@ def test_every_problem_is_in_one_error():
     ("config", "given"),
     [
         (Config(data=Data(source="folder")), ["data"]),
-        (Config(data=Data(classes=("a", "b", "c"))), ["data"]),
+        (Config(data=Data(classes=("a", "b", "c"), mask_encoding="binary")), ["data"]),
         (Config(model=Model(name="no_such_module:net")), ["model"]),
         (Config(loss=Loss(name="no_such_module:dice")), ["loss"]),
         (Config(optimizer=Optimizer(name="no_such_module:Lion")), ["optimizer"]),
