@@ -24,10 +24,11 @@ class Data:
     source: str = knob(
         "nuclei",
         'Where examples come from: "nuclei" (the embedded images), "tfds" (any TensorFlow Datasets set), "folder" '
-        '(image and mask files), or "package.module:function" of your own, called with this section: it returns '
-        "anything that open_data takes as data, such as an object with len() and [i].",
+        '(image and mask files, or what else is recognised), "coco" or "labelme" (their JSON files), or '
+        '"package.module:function" of your own, called with this section: it returns anything that open_data takes as '
+        "data, such as an object with len() and [i].",
         form="name",
-        names=("nuclei", "tfds", "folder"),
+        names=("nuclei", "tfds", "folder", "coco", "labelme"),
         part="data",
     )
     path: str = knob(

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from configs.schema import Data
 from trainer.data.decode import IMAGE_SUFFIXES
 from trainer.data.errors import shown
-from trainer.data.sources import lists, names
+from trainer.data.sources import coco, labelme, lists, names
 from trainer.data.sources.headers import check_headers
 from trainer.data.sources.holding_out import held_out
 from trainer.data.sources.pairs import FilePairs, Listing, Pair
@@ -35,6 +35,12 @@ def open_splits(data: Data) -> Splits:
     """The splits of data.path: files are listed and their headers read, nothing is decoded."""
     root = os.path.expanduser(data.path)
     listing = list_folder(root, data)
+    others = [name for name, module in (("coco", coco), ("labelme", labelme)) if module.recognise(root)]
+    if others and not listing.train:
+        return (coco if others[0] == "coco" else labelme).open_splits(data)
+    if others:
+        other = f"the folder also holds {others[0]} annotations, which are not read: --config.data.source={others[0]}"
+        listing = dataclasses.replace(listing, notes=(*listing.notes, other))
     problems = list(listing.problems)
     if not listing.fatal:
         problems += check_headers(root, [*listing.train, *listing.validation], data)
