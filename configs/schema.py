@@ -24,10 +24,11 @@ class Data:
     source: str = knob(
         "nuclei",
         'Where examples come from: "nuclei" (the embedded images), "tfds" (any TensorFlow Datasets set), "folder" '
-        '(image and mask files), or "package.module:function" of your own, called with this section: it returns '
-        "anything that open_data takes as data, such as an object with len() and [i].",
+        '(image and mask files, or what else is recognised), "coco" or "labelme" (their JSON files), or '
+        '"package.module:function" of your own, called with this section: it returns anything that open_data takes as '
+        "data, such as an object with len() and [i].",
         form="name",
-        names=("nuclei", "tfds", "folder"),
+        names=("nuclei", "tfds", "folder", "coco", "labelme"),
         part="data",
     )
     path: str = knob(
@@ -56,6 +57,12 @@ class Data:
         "The seed of that split, apart from the run's seed so that runs compare.",
         within="[0, 2147483647]",
         why="seeds are 32-bit",
+    )
+    group: str = knob(
+        "",
+        "A regular expression on an example's name: what its group (or the whole match) is equal for is one patient or "
+        "scene, and is never on both sides of the split: --config.data.group='(patient\\d+)'.",
+        form="pattern",
     )
     classes: tuple[str, ...] = knob(
         (),
@@ -171,6 +178,12 @@ class Augment:
         "Factor of each of red, green and blue, drawn from [1 - color, 1 + color]; grey images get a tint. 0 is off.",
         within="[0, 1)",
         why="a factor of 0 leaves nothing of a channel",
+    )
+    foreground: float = knob(
+        0.0,
+        "Share of the crops that are laid over a pixel of a class other than the first, each such class as often as "
+        "the others: for small objects that a random crop hardly meets.",
+        within="[0, 1]",
     )
     functions: tuple[str, ...] = knob(
         (),

@@ -143,7 +143,7 @@ def _data_source(config: Config):
 
 def _files(config: Config):
     data, model, checkpoint = config.data, config.model, config.checkpoint
-    if data.source == "folder":
+    if data.source in ("folder", "coco", "labelme"):
         if not data.path:
             yield ("data.path",), "a folder with images/ and masks/ is needed: write --config.data.path=FOLDER."
         elif not os.path.isdir(data.path):

@@ -10,7 +10,7 @@ import pytest
 
 from configs.schema import Config, Data
 from tests.data.making import config_for, make_folder, picture, save
-from trainer.data import audit, open_data
+from trainer.data import audit, open_data, training_batches
 
 
 @pytest.fixture
@@ -107,6 +107,78 @@ def test_the_embedded_nuclei_have_no_problem_and_no_oddity():
     report = audit(Config())
     assert report.ok and not report.warnings
     assert report.splits[0].pixels[1] / report.splits[0].pixels.sum() == pytest.approx(0.149, abs=5e-4)
+
+
+def test_classes_that_a_mirror_exchanges_are_asked_about(folder):
+    def named(*classes, **augment):
+        return "\n".join(audit(config_for(folder, classes=classes, augment=augment, mask_encoding="binary")).warnings)
+
+    arrows = named("left_arrow", "right_arrow")
+    assert "the classes left_arrow and right_arrow change places in a mirrored image" in arrows
+    assert "l_kidney and r_kidney" in named("l_kidney", "r_kidney")
+    still = {"flip_horizontal": False, "quarter_turns": False}
+    for text in (named("left_arrow", "right_arrow", **still), named("left", "up"), named("lright", "lleft")):
+        assert "mirrored" not in text
+
+
+def rare(number: int, size=(160, 160)):
+    image, mask = picture(number, size)
+    mask = np.zeros_like(mask)
+    mask[40 + number : 44 + number, 60:64] = 255
+    return image, mask
+
+
+def test_crops_that_hardly_meet_an_object_are_warned_of_and_can_be_laid_over_one(tmp_path):
+    for number in range(6):
+        image, mask = rare(number)
+        save(tmp_path / "images" / f"{number}.png", image)
+        save(tmp_path / "masks" / f"{number}.png", mask)
+    config = config_for(tmp_path)
+    text = warned(config)
+    assert "foreground is 0.06% of the pixels" in text and "--config.augment.foreground=0.33" in text
+
+    def met(share):
+        config = config_for(tmp_path, augment={"foreground": share})
+        batches = training_batches(open_data(config).train, config, start_step=0, steps=60)
+        return np.mean([(label == 1).any() for batch in batches.as_numpy_iterator() for label in batch["label"]])
+
+    assert met(0.0) < 0.1 and met(1.0) == 1.0 and 0.35 < met(0.5) < 0.65
+    assert "foreground is" not in warned(config_for(tmp_path, augment={"foreground": 0.33}))
+
+
+def slices(root, patients: int = 6, count: int = 5) -> str:
+    """Neighbouring slices of each patient look alike; those of others do not."""
+    for patient in range(patients):
+        y, x = np.mgrid[:48, :48]
+        waves = np.random.default_rng(patient).uniform(0.05, 0.5, (4, 2))
+        base = sum(np.sin(a * y + b * x + patient) for a, b in waves) * 25 + 120
+        for number in range(count):
+            image = base + 0.2 * number * np.cos(0.3 * x)
+            save(root / "images" / f"patient{patient}_slice{number}.png", image.astype(np.uint8))
+            save(root / "masks" / f"patient{patient}_slice{number}.png", np.where(base > 125, 255, 0).astype(np.uint8))
+    return str(root)
+
+
+def test_slices_of_one_patient_on_both_sides_are_found_and_kept_together(tmp_path):
+    folder = slices(tmp_path)
+    text = warned(config_for(folder))
+    assert "images of the validation split look almost like ones that are trained on: images/patient" in text
+    assert "--config.data.group=" in text
+    config = config_for(folder, group=r"(patient\d+)")
+    assert "look almost" not in warned(config)
+    data = open_data(config)
+    sides = [{name.split("_")[0] for name in source.names} for source in (data.train, data.validation)]
+    assert not sides[0] & sides[1] and len(data.validation) >= 5
+    wrong = {"subject": "finds nothing in 'images/patient0_slice0.png'", "patient": "finds the same in all"}
+    for pattern, says in wrong.items():
+        assert says in audit(config_for(folder, group=pattern)).text()
+
+
+def test_a_split_of_one_class_alone_is_asked_about(folder):
+    for path in (folder / "val" / "masks").iterdir():
+        save(path, np.zeros((30, 40), np.uint8))
+    text = warned(config_for(folder))
+    assert "all pixels of the validation split are 'background': are these the right masks?" in text
 
 
 DUBAI = pathlib.Path(__file__).parents[3] / "shared" / "data" / "dubai_aerial"

@@ -19,7 +19,7 @@ def folder_of(root, image, mask=None) -> str:
         for kind, array in (("images", image(made)), ("masks", (mask or (lambda m: m))(truth))):
             path = root / kind / f"{number}.tif"
             if isinstance(array, dict):
-                path.parent.mkdir(exist_ok=True)
+                path.parent.mkdir(parents=True, exist_ok=True)
                 tifffile.imwrite(path, **array)
             else:
                 save(path.with_suffix(".png"), array)

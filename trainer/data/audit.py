@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from configs.schema import Config, Data
 from trainer.data.errors import DataError, listed
@@ -19,6 +21,11 @@ from trainer.data.opening import open_splits
 # Fewer threads than cores would idle; more than a few fight for the disk.
 _THREADS = 4
 _MOST_NAMES = 10
+# Of 256 bits of a perceptual hash. Neighbouring slices of one volume differ in some ten, other images in about 100.
+_ALIKE_BITS = 12
+_MOST_COMPARED = 25_000_000
+# A pair of classes whose names differ in this alone is exchanged by mirroring.
+_SIDES = (("left", "right"), ("links", "rechts"), ("gauche", "droite"), ("l", "r"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +84,7 @@ class _Facts:
     counts: np.ndarray
     constant: bool
     digest: bytes
+    hash: np.ndarray
 
 
 def audit(
@@ -98,13 +106,14 @@ def audit(
         return Audit((), tuple(config.data.classes), (str(error),), ())
     problems = [*opened.fatal, *opened.problems, *opened.damage()]
     warnings = list(opened.notes)
-    splits, digests = [], []
+    splits, digests, read = [], [], []
     readers = {"train": opened.train, "validation": opened.validation}
     undecided = opened.fatal and section.mask_encoding == "auto"
     readers = {name: reader for name, reader in readers.items() if reader is not None and not undecided}
     total, done = sum(len(reader.names) for reader in readers.values()), itertools.count(1)
     for name, reader in readers.items():
         facts = _read_all(reader, section, problems, lambda: progress(next(done), total))
+        read.append(facts)
         splits.append(_summary(name, facts, len(section.classes)))
         digests.append({fact.digest: fact.name for fact in facts})
         warnings += _oddities(name, facts, splits[-1], config, section)
@@ -112,7 +121,56 @@ def audit(
         shared = [f"{later[d]} = {digests[0][d]}" for d in later if d in digests[0]]
         if shared:
             warnings.append(f"{len(shared)} images of the {name} split are also trained on: {_named(shared)}")
+    alike = _look_alikes(*read) if len(read) == 2 else []
+    if alike:
+        warnings.append(
+            f"{len(alike)} images of the validation split look almost like ones that are trained on: {_named(alike)}. "
+            "If they are of one patient, scene or volume, keep it together: --config.data.group='(PATTERN of its name)'"
+        )
+    warnings += _mirrored_classes(section, config) + _rare_classes(read[0] if read else [], section, config)
     return Audit(tuple(splits), section.classes, tuple(problems), tuple(warnings))
+
+
+def _mirrored_classes(section: Data, config: Config) -> list[str]:
+    """Classes that a mirrored image exchanges."""
+    if not (config.augment.flip_horizontal or config.augment.quarter_turns):
+        return []
+    names = {name.lower(): name for name in section.classes}
+    pairs = []
+    for name in section.classes:
+        words = re.split(r"([_\-. ]+)", name.lower())
+        for one, other in _SIDES:
+            if one in words:
+                twin = "".join(other if word == one else word for word in words)
+                pairs += [f"{name} and {names[twin]}"] if twin in names else []
+    if not pairs:
+        return []
+    return [
+        f"the classes {', '.join(pairs)} change places in a mirrored image, and augmentation mirrors: write "
+        "--config.augment.flip_horizontal=false --config.augment.quarter_turns=false "
+        "--config.augment.flip_vertical=false, unless they are only names"
+    ]
+
+
+def _rare_classes(facts: list[_Facts], section: Data, config: Config) -> list[str]:
+    """How many random crops would hold nothing but the first class, where that is most of them."""
+    if not facts or len(section.classes) < 2 or config.augment.foreground:
+        return []
+    height, width = config.augment.crop
+    empty = []
+    for fact in facts:
+        share = min(1.0, height * width / (fact.size[0] * fact.size[1]))
+        # An image without foreground gives empty crops; of the others a crop sees about its share of the area.
+        empty.append(1.0 if not fact.counts[1:-1].any() else 1.0 - min(1.0, 4.0 * share))
+    mean = float(np.mean(empty))
+    foreground = sum(int(f.counts[1:-1].sum()) for f in facts) / max(sum(int(f.counts.sum()) for f in facts), 1)
+    if mean < 0.5 or foreground > 0.02:
+        return []
+    return [
+        f"foreground is {foreground:.2%} of the pixels, and about {mean:.0%} of the crops of {height} x {width} hold "
+        "none: --config.augment.foreground=0.33 lays a third of them over it, and --config.loss.name=tversky weighs it "
+        "more"
+    ]
 
 
 def _read_all(reader, section: Data, problems: list[str], count: Callable[[], None]) -> list[_Facts]:
@@ -157,7 +215,30 @@ def _facts(example: Example, section: Data) -> _Facts:
         counts=counts,
         constant=bool((example.image == example.image[0, 0]).all()),
         digest=hashlib.sha256(repr(example.image.shape).encode() + example.image.tobytes()).digest(),
+        hash=_perceptual_hash(example.image),
     )
+
+
+def _perceptual_hash(image: np.ndarray) -> np.ndarray:
+    """Where brightness rises from left to right in 16 x 17 blocks, bool `[256]`: alike for images that look alike."""
+    grey = image.astype(np.float32).mean(axis=2)
+    small = np.asarray(Image.fromarray(grey).resize((17, 16), Image.Resampling.BOX))
+    return (small[:, 1:] > small[:, :-1]).ravel()
+
+
+def _look_alikes(train: list[_Facts], validation: list[_Facts]) -> list[str]:
+    """Pairs of a validation and a training image that look nearly the same, without those that are the same."""
+    if not train or not validation or len(train) * len(validation) > _MOST_COMPARED:
+        return []
+    first, second = (np.stack([fact.hash for fact in facts]).astype(np.float32) for facts in (train, validation))
+    # Bits that differ: those of one and not of the other, and the other way round.
+    differ = second @ (1 - first.T) + (1 - second) @ first.T
+    nearest = differ.argmin(axis=1)
+    return [
+        f"{fact.name} ~ {train[nearest[row]].name}"
+        for row, fact in enumerate(validation)
+        if differ[row, nearest[row]] <= _ALIKE_BITS and not fact.constant and fact.digest != train[nearest[row]].digest
+    ]
 
 
 def _summary(name: str, facts: list[_Facts], classes: int) -> SplitAudit:
@@ -170,6 +251,9 @@ def _oddities(name: str, facts: list[_Facts], split: SplitAudit, config: Config,
     if not facts:
         return []
     found = []
+    present = [name for position, name in enumerate(section.classes) if split.pixels[position]]
+    if len(present) == 1 and len(section.classes) > 1:
+        found.append(f"all pixels of the {name} split are {present[0]!r}: are these the right masks?")
     for position, class_name in enumerate(section.classes):
         if not split.pixels[position]:
             reason = "is never learnt" if name == "train" else "is never scored"

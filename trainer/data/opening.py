@@ -146,17 +146,20 @@ def _recognised(splits: Splits, section: Data) -> tuple[Data, tuple[str, ...]]:
     reader = splits.train
     if not hasattr(reader, "mask_values") or section.mask_encoding not in ("auto", "binary"):
         return section, ()
-    length, masks, pixels = len(reader.names), [], 0
+    length, masks, pixels, failed = len(reader.names), [], 0, []
     for index in np.unique(np.linspace(0, length - 1, min(length, _MASKS_LOOKED_AT)).astype(int)).tolist():
         try:
             masks.append((reader.names[index], reader.mask_values(index)))
-        except DataError:
-            continue  # It is met, and said, when it is trained on.
+        except DataError as error:
+            failed.append(str(error))  # It is met, and said, when it is trained on.
+            continue
         pixels += masks[-1][1].values.size
         if pixels > _PIXELS_LOOKED_AT:
             break
-    if not masks:
+    if not masks and not failed:
         return section, ()
+    if not masks:
+        raise DataError(f"None of the {len(failed)} masks that were looked at can be read. The first: {failed[0]}")
     if section.classes == () and splits.classes:
         section = dataclasses.replace(section, classes=splits.classes)
     found = recognise_masks(masks, section)

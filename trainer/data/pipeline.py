@@ -16,7 +16,7 @@ import tensorflow as tf
 from configs.schema import Config
 from trainer.data.augment.draws import order
 from trainer.data.augment.own import apply_own
-from trainer.data.augment.placement import crop_image, crop_label, draw, recolor
+from trainer.data.augment.placement import crop_image, crop_label, draw, over_foreground, recolor
 from trainer.data.calls import ending
 from trainer.data.errors import DataError
 from trainer.data.example import Example, Feature
@@ -127,6 +127,8 @@ def augmented(
     if out is None:
         out = {key: np.empty((1, *f.batch_shape(*crop)), f.dtype) for key, f in features.items()}
     drawn = draw(config.augment, config.seed, number, example.size)
+    if config.augment.foreground and "label" in features and features["label"].kind == "ids":
+        drawn = over_foreground(drawn, config.augment, example.label, source.void_id, config.seed, number)
     recolor(crop_image(example.image, drawn.placement, crop), drawn, out["image"][0], example.span)
     values = _parts(example)
     for key, feature in features.items():

@@ -51,7 +51,7 @@ def recognise_masks(
         if data.mask_ids:
             return Recognised({"mask_encoding": "ids"})
         if all(mask.alpha is not None for _, mask in masks):
-            told = _alpha([mask for _, mask in masks])
+            told = _alpha([mask for _, mask in masks], data)
             if told:
                 return told
         if any(mask.palette is None and mask.values.ndim == 3 for _, mask in masks) and _are_colored(masks):
@@ -63,7 +63,7 @@ def _are_colored(masks) -> bool:
     return any(m.values.ndim == 3 and (m.values != m.values[:, :, :1]).any() for _, m in masks)
 
 
-def _alpha(masks: Sequence[MaskValues]) -> Recognised | None:
+def _alpha(masks: Sequence[MaskValues], data: Data) -> Recognised | None:
     """The alpha channel, where it holds what the colours do not."""
     if not any(len(np.unique(mask.alpha)) > 1 for mask in masks):
         return None
@@ -74,7 +74,8 @@ def _alpha(masks: Sequence[MaskValues]) -> Recognised | None:
         if 1 < len(levels) <= _MOST_COLORS and not values[mask.alpha < 128].any():
             return None
     return Recognised(
-        {"mask_encoding": "alpha"}, ("the masks are in the alpha channel: opaque is class 1, transparent class 0",)
+        {"mask_encoding": "alpha", **_named(data)},
+        ("the masks are in the alpha channel: opaque is class 1, transparent class 0",),
     )
 
 

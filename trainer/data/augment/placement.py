@@ -84,6 +84,36 @@ def draw(augment: Augment, seed: int, number: int, size: tuple[int, int]) -> Dra
     )
 
 
+def over_foreground(drawn: Draw, augment: Augment, label: np.ndarray, void_id: int, seed: int, number: int) -> Draw:
+    """The same, in augment.foreground of all examples with the window over a pixel of a class other than the first.
+
+    Args:
+      drawn: what `draw` gave for this example.
+      augment: the config's section.
+      label: class ids `[height, width]`.
+      void_id: the id that is no class.
+      seed, number: as in `draw`.
+    """
+    happens, class_at, pixel_at, down_at, right_at = uniforms(seed, number, 16)[11:]
+    if happens >= augment.foreground:
+        return drawn
+    present = [i for i in np.flatnonzero(np.bincount(label[label >= 0].ravel())).tolist() if i not in (0, void_id)]
+    if not present:
+        return drawn
+    pixels = np.flatnonzero(label == present[int(class_at * len(present))])
+    y, x = divmod(int(pixels[int(pixel_at * len(pixels))]), label.shape[1])
+    placed = drawn.placement
+    top, left = y - down_at * (placed.height - 1), x - right_at * (placed.width - 1)
+    # Not further out of the image than it has to be.
+    low, high = sorted((0.0, label.shape[0] - placed.height))
+    top = min(max(top, low), high)
+    low, high = sorted((0.0, label.shape[1] - placed.width))
+    left = min(max(left, low), high)
+    if float(placed.height).is_integer() and float(placed.width).is_integer():
+        top, left = math.floor(top), math.floor(left)
+    return dataclasses.replace(drawn, placement=dataclasses.replace(placed, top=top, left=left))
+
+
 def crop_image(image: np.ndarray, placement: Placement, crop: tuple[int, int]) -> np.ndarray:
     """The window of an image at the crop's size: bilinear, with anti-aliasing where it shrinks.
 

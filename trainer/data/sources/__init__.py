@@ -6,7 +6,9 @@ of them. A function of the user's, "package.module:name" in data.source, is call
 """
 
 SOURCES = {
+    "coco": "trainer.data.sources.coco:open_splits",
     "folder": "trainer.data.sources.folder:open_splits",
+    "labelme": "trainer.data.sources.labelme:open_splits",
     "nuclei": "trainer.data.sources.nuclei:open_splits",
     "tfds": "trainer.data.sources.tfds:open_splits",
 }

@@ -11,15 +11,15 @@ from __future__ import annotations
 import collections
 import dataclasses
 import difflib
-import hashlib
 import os
 from collections.abc import Iterable, Iterator
 
 from configs.schema import Data
 from trainer.data.decode import IMAGE_SUFFIXES
 from trainer.data.errors import shown
-from trainer.data.sources import lists, names
+from trainer.data.sources import coco, labelme, lists, names
 from trainer.data.sources.headers import check_headers
+from trainer.data.sources.holding_out import held_out
 from trainer.data.sources.pairs import FilePairs, Listing, Pair
 from trainer.data.sources.splits import Splits
 
@@ -35,6 +35,12 @@ def open_splits(data: Data) -> Splits:
     """The splits of data.path: files are listed and their headers read, nothing is decoded."""
     root = os.path.expanduser(data.path)
     listing = list_folder(root, data)
+    others = [name for name, module in (("coco", coco), ("labelme", labelme)) if module.recognise(root)]
+    if others and not listing.train:
+        return (coco if others[0] == "coco" else labelme).open_splits(data)
+    if others:
+        other = f"the folder also holds {others[0]} annotations, which are not read: --config.data.source={others[0]}"
+        listing = dataclasses.replace(listing, notes=(*listing.notes, other))
     problems = list(listing.problems)
     if not listing.fatal:
         problems += check_headers(root, [*listing.train, *listing.validation], data)
@@ -284,15 +290,9 @@ def _split(pairs: list[Pair], root: str, data: Data) -> tuple[list[Pair], list[P
         return pairs, [], [
             f"{root}: holds {len(pairs)} pair of image and mask; one is needed to train on and another to evaluate."
         ], notes
-    count = min(max(round(len(pairs) * data.validation_fraction), 1), len(pairs) - 1)
-    # By a hash of the name: files added later leave the others on the side where they are.
-    ranked = sorted(pairs, key=lambda pair: _rank(pair, data.split_seed))
-    held_out = set(ranked[:count])
-    return [p for p in pairs if p not in held_out], [p for p in pairs if p in held_out], [], notes
-
-
-def _rank(pair: Pair, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed}:".encode() + pair.image.encode("utf-8", "surrogateescape")).digest()
+    chosen = held_out([pair.image for pair in pairs], data)
+    kept = [pair for index, pair in enumerate(pairs) if index not in chosen]
+    return kept, [pairs[index] for index in sorted(chosen)], [], notes
 
 
 def _join(folder: str, name: str) -> str:

@@ -45,8 +45,10 @@ def split_of(path: str) -> str:
     """ "train", "validation", "test", or "" where no folder of the path is called so."""
     for part in reversed(path.split("/")[:-1]):
         plain = part.strip().lower()
-        if plain in _SPLITS:
-            return _SPLITS[plain]
+        # The year or number behind it: "train2017".
+        word = plain.rstrip("0123456789").rstrip("_- ")
+        if word in _SPLITS:
+            return _SPLITS[word]
         if plain.startswith(("heldout", "held_out", "held-out")):
             return "test"
     return ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -15,6 +14,7 @@ from trainer.data.augment.own import raised_at
 from trainer.data.errors import DataError, shown
 from trainer.data.example import Example, Feature
 from trainer.data.source import Numbered
+from trainer.data.sources.holding_out import held_out
 from trainer.data.sources.layout import Layout, all_of, arrays_of, check_items, find_layout, skeleton
 from trainer.data.sources.splits import Splits
 from trainer.data.sources.stream import StreamReader, is_stream
@@ -276,11 +276,5 @@ def _split(reader: ObjectReader, data: Data) -> tuple[ObjectReader, ObjectReader
             "data holds 1 example; one is needed to train on and another to evaluate. To evaluate nothing: "
             'data={"train": …, "validation": None}.'
         )
-    held = min(max(round(count * data.validation_fraction), 1), count - 1)
-    ranked = sorted(range(count), key=lambda i: _rank(reader.names[i], data.split_seed))
-    held_out = set(ranked[:held])
-    return reader.of([i for i in range(count) if i not in held_out]), reader.of(sorted(held_out))
-
-
-def _rank(name: str, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed}:{name}".encode("utf-8", "surrogateescape")).digest()
+    chosen = held_out(reader.names, data)
+    return reader.of([i for i in range(count) if i not in chosen]), reader.of(sorted(chosen))
