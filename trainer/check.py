@@ -18,6 +18,7 @@ from trainer import guard
 from trainer.data import training_batches
 from trainer.data.audit import audit
 from trainer.models.build import logits_per_pixel
+from trainer.models.inputs import input_names
 from trainer.reporting import terminal
 from trainer.reporting.chatter import without_chatter
 from trainer.reporting.failures import explain_failure
@@ -73,7 +74,11 @@ def _sections(run) -> Iterator[Section]:
             return
     segments = isinstance(run.task, Segmentation)
     looks = {"Pictures": show_batch, "Loss": check_loss} if segments else {}
-    for title, look in {**looks, "Gradients": check_gradients, "Learning": check_learning}.items():
+    looks["Gradients"] = check_gradients
+    if segments and run.devices.replicas == 1 and input_names(run.task.model) == ("image",):
+        looks["Doctor"] = check_model
+    looks["Learning"] = check_learning
+    for title, look in looks.items():
         try:
             with without_chatter():
                 section = look(run)
@@ -196,6 +201,22 @@ def check_gradients(run) -> Section:
         )
     lines = tuple(report.shown_on(sys.stdout).splitlines())
     return Section("Gradients", lines, (f"{len(report.findings)} finding(s), see above",))
+
+
+def check_model(run) -> Section:
+    """The doctor on one batch: activation against loss against labels, initial weights, scales, dead units."""
+    batch = next(iter(training_batches(run.data.train, run.config, start_step=0, steps=1)))
+
+    def loss(y_true, y_pred):
+        extras = batch if y_true.shape[0] == batch["label"].shape[0] else {}
+        return tf.add_n(list(run.task.objective(y_true, y_pred, extras).values()))
+
+    diagnosis = guard.diagnose(
+        run.task.model, loss, run.state.optimizer, batch["image"], batch["label"],
+        batch_size=run.config.train.batch_size, depth="batch",
+    )  # fmt: skip
+    lines = tuple(str(diagnosis).splitlines())
+    return Section("Doctor", lines, tuple(f"{f.kind}: {', '.join(f.places)}" for f in diagnosis.findings))
 
 
 def check_learning(run) -> Section:

@@ -57,7 +57,7 @@ def test_a_crop_of_any_size_suits_a_model_handed_over():
 def test_a_metric_of_ones_own_may_decide():
     validation.check(Config(evaluate=Evaluate(metrics=("json:f1",), metric="f1")))
     validation.check(Config(evaluate=Evaluate(metric="boundary")), metrics=["boundary"])
-    with pytest.raises(ConfigError, match="mean_dice, mean_iou, pixel_accuracy, f1"):
+    with pytest.raises(ConfigError, match="mean_dice, mean_iou, pixel_accuracy, loss, f1"):
         validation.check(Config(evaluate=Evaluate(metrics=("json:f1",), metric="f2x")))
 
 
