@@ -180,7 +180,10 @@ def _corrected(program: Program, trial: Trial | None, objective, output: Output,
     It is asked in a graph, where `fit` has it: what it makes of the output is compared with what it makes of the same
     numbers without their history.
     """
-    if trial is None or count > 1 or objective.family not in (*CROSS_ENTROPIES, "own"):
+    act = output.activation
+    squashed = act.low >= -0.01 and act.high <= 1.01
+    asked = squashed and (objective.family == "own" or objective.family in CROSS_ENTROPIES and objective.from_logits)
+    if trial is None or count > 1 or not asked:
         return output.known and not output.after
     x, y = program.batch(8)
     try:
