@@ -38,6 +38,7 @@ from trainer.models.build import build_model, fresh_names, logits_per_pixel
 from trainer.models.sizes import fit_sizes
 from trainer.parts import name_of, resolve
 from trainer.reporting.clock import Clock
+from trainer.reporting.memory import explaining_memory
 from trainer.result import Result
 from trainer.seeds import seeded
 from trainer.stepping import precision
@@ -461,7 +462,8 @@ class Run:
                 self.task, self.data, self.config, self.strategy, metrics=self.metrics,
                 progress=Progress("evaluated", self.log),
             )  # fmt: skip
-            scores, _ = evaluate()
+            with explaining_memory(self.config, "evaluation"):
+                scores, _ = evaluate()
         return scores
 
     def predict(self, images, output: str | os.PathLike = "", checkpoint: str | None = "best"):
@@ -483,7 +485,8 @@ class Run:
             if prediction.are_paths(images):
                 output = os.fspath(output) or os.path.join(self.workdir, "predictions")
                 return prediction.predict(self.task.model, list(images), output, self.config, report=self.log)
-            return prediction.predict_arrays(self.task, images, self.config)
+            with explaining_memory(self.config, "prediction"):
+                return prediction.predict_arrays(self.task, images, self.config)
 
     def export(
         self, output: str | os.PathLike = "", formats: Sequence[str] = ("saved_model", "litert"),

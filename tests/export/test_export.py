@@ -48,6 +48,19 @@ def picture(*shape):
     return np.random.default_rng(3).integers(0, 256, shape).astype(np.uint8)
 
 
+def test_saved_model_says_the_shape_of_an_image_without_a_batch(exported):
+    _, folder, _ = exported
+    loaded = tf.saved_model.load(str(folder / "saved_model"))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"\[16,24,3\] is not .* \[\?,\?,\?,3\]") as raised:
+        loaded.signatures["serving_default"](image=tf.constant(picture(16, 24, 3)))
+    assert "image_is_batch_height_width_channels" in str(raised.value)
+
+
+def test_exporting_says_nothing_on_standard_error(tmp_path, capfd):
+    export(small_unet(), CONFIG, str(tmp_path), ("litert",))
+    assert capfd.readouterr().err == ""
+
+
 def test_saved_model_takes_any_size_and_batch(exported):
     model, folder, _ = exported
     loaded = tf.saved_model.load(str(folder / "saved_model"))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from trainer.actions.timing import Timed
 from trainer.reporting import terminal
+from trainer.reporting.memory import explaining_memory
 
 # The reason with which training ends when it was asked to.
 STOPPED = "asked to stop"
@@ -30,7 +31,7 @@ class Evaluate:
         if run.host.evaluated == step:
             return None
         start = time.monotonic()
-        with run.clock.pause(), run.averaged():
+        with run.clock.pause(), run.averaged(), explaining_memory(run.config, "evaluation"):
             found = self._score(self._stop)
         if found is None:
             return STOPPED

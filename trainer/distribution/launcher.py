@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from trainer.errors import EXIT_OK, EXIT_RESUMABLE, EXIT_USAGE
+from trainer.errors import EXIT_FAILED, EXIT_OK, EXIT_RESUMABLE, EXIT_USAGE
 
 # After one worker has ended badly the others get this long to say whom they lost and to end by themselves, then
 # SIGTERM, and as long again until SIGKILL.
@@ -69,6 +69,9 @@ def launch(command: Sequence[str], workers: int, restarts: int) -> int:
             if EXIT_USAGE in codes:
                 # A wrong flag or config is as wrong the second time.
                 return EXIT_USAGE
+            if any(stop.lacks_module):
+                _say("a module is missing, and will be the second time: not started again. Which Python is the command's?")
+                return EXIT_FAILED
             named = ", then ".join(f"worker {i} ended with {_in_words(code)}" for i, code in bad)
             if attempt < restarts:
                 _say(f"{named}; starting all again, {attempt + 1} of {restarts}")
@@ -84,6 +87,8 @@ class _Stop:
 
     def __init__(self):
         self.asked, self.processes, self._before = False, [], {}
+        # Of each worker: whether Python's own last words were that a module cannot be imported.
+        self.lacks_module: list[bool] = []
 
     def __enter__(self):
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -104,6 +109,7 @@ def _run_once(command: Sequence[str], workers: int, stop: _Stop) -> list[tuple[i
     addresses = [f"127.0.0.1:{port}" for port in _free_ports(workers)]
     processes, readers = stop.processes, []
     processes.clear()
+    stop.lacks_module[:] = [False] * workers
     for index in range(workers):
         config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
         environment = {**os.environ, "TF_CONFIG": json.dumps(config), "PYTHONUNBUFFERED": "1"}
@@ -113,7 +119,7 @@ def _run_once(command: Sequence[str], workers: int, stop: _Stop) -> list[tuple[i
             errors="replace", start_new_session=True,
         )  # fmt: skip
         processes.append(process)
-        readers.append(threading.Thread(target=_show, args=(process, index), daemon=True))
+        readers.append(threading.Thread(target=_show, args=(process, index, stop.lacks_module), daemon=True))
         readers[-1].start()
     if stop.asked:
         _signal_all(processes, signal.SIGTERM)
@@ -143,8 +149,10 @@ def _wait_for_all(processes: Sequence[subprocess.Popen], stop: _Stop) -> list[tu
     return ended
 
 
-def _show(process: subprocess.Popen, index: int) -> None:
+def _show(process: subprocess.Popen, index: int, lacks_module: list[bool]) -> None:
     for line in process.stdout:
+        # The last line of a traceback; one that was caught and printed is followed by others.
+        lacks_module[index] = line.startswith(("ModuleNotFoundError: ", "ImportError: "))
         sys.stdout.write(f"[{index}] {line}")
         sys.stdout.flush()
 

@@ -24,6 +24,7 @@ from configs.schema import Config
 from trainer.data import IMAGE_SUFFIXES, read_image
 from trainer.errors import UserError
 from trainer.evaluation.windows import logits_function
+from trainer.reporting.memory import is_out_of_memory, smaller_tile
 from trainer.reporting.panels import class_colors, overlay, rgb
 from trainer.stepping.segmentation import Segmentation, class_ids
 from trainer.stepping.task import Task
@@ -73,15 +74,17 @@ def predict(
             continue
         try:
             mask = predicted_ids(image[None].astype(np.float32))[0].numpy()
-        except tf.errors.ResourceExhaustedError:
+        except (tf.errors.OpError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             height, width = image.shape[:2]
-            failures.append(
-                Failure(
-                    path,
-                    f"{width} x {height} pixels at once do not fit in memory. In tiles they may: "
-                    "--config.evaluate.tile='(512, 512)'",
-                )
+            tile = config.evaluate.tile
+            how = f"in tiles of {tile[0]} x {tile[1]}" if any(tile) else "at once"
+            text = (
+                f"{width} x {height} pixels {how} do not fit in memory. In smaller tiles they may: "
+                f"--config.evaluate.tile={smaller_tile(config)}"
             )
+            failures.append(Failure(path, text))
             continue
         write_mask(os.path.join(output_dir, "masks", name + ".png"), mask, config.data.classes)
         picture = overlay(rgb(image), mask, classes=config.data.classes)

@@ -15,6 +15,7 @@ from trainer import guard
 from trainer.data import data_error_from, training_batches
 from trainer.errors import EXIT_FAILED, UserError
 from trainer.guard.causes.removed_function import moved_names
+from trainer.reporting.memory import is_out_of_memory, training_memory
 
 _OURS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -33,6 +34,8 @@ def explain_failure(error: Exception, run, stream: TextIO | None = None, batch=N
             return _before_the_first_step(inner.report, run, stream)
         if isinstance(inner, UserError):
             return inner
+    if is_out_of_memory(error):
+        return training_memory(error, run)
     paths = [variable.path for variable in run.state.trainable]
     for inner in _chain(error):
         lost = moved_names(inner, paths) if isinstance(inner, AttributeError) else None

@@ -1,0 +1,107 @@
+"""Models that do not take images of every size: trained, evaluated, applied and exported all the same."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from configs.schema import Augment, Config, Data, Evaluate, Train
+from trainer import Run, UserError
+from trainer.evaluation.windows import logits_function
+from trainer.models.inputs import size_trouble
+
+_CONFIG = Config(
+    data=Data(classes=("background", "disc")),
+    augment=Augment(crop=(24, 24)),
+    train=Train(length="1 steps", batch_size=2),
+    evaluate=Evaluate(panels=1),
+)
+
+
+def fixed():
+    inputs = keras.Input((20, 16, 3))
+    hidden = keras.layers.Conv2D(4, 3, padding="same", activation="relu")(keras.layers.Rescaling(1 / 255)(inputs))
+    return keras.Model(inputs, keras.layers.Conv2D(2, 1)(hidden))
+
+
+class Halves(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.last = keras.layers.Conv2D(2, 1)
+
+    def call(self, x):
+        upper = x[:, : x.shape[1] // 2] / 255.0
+        return self.last(tf.image.resize(upper, (x.shape[1], x.shape[2])))
+
+
+class Pooled(Halves):
+    def call(self, x):
+        return self.last(tf.image.resize(x[:, : tf.shape(x)[1] // 2] / 255.0, tf.shape(x)[1:3]))
+
+
+class Broken(Halves):
+    def call(self, x):
+        return self.last(x.no_such_thing)
+
+
+def _data():
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (4, 30, 37, 3)).astype(np.uint8)
+    return images, (images[..., 0] > 128).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "said"),
+    [
+        (fixed, (20, 16), ["augment.crop is set to it (was 24,24)", "tiles of 20 x 16"]),
+        (Halves, (24, 24), ["tiles of 24 x 24", "test_sizes.py:", "x.shape[1] // 2", "NoneType", "tf.shape(x)[1]"]),
+    ],
+)
+def test_from_training_to_export(tmp_path, model, size, said):
+    run = Run(_CONFIG, workdir=tmp_path, model=model, data={"train": _data(), "validation": _data()})
+
+    opening = " ".join(run.describe().split())
+    assert all(text in opening for text in said)
+    run.train()
+    assert (run.config.augment.crop, run.config.evaluate.tile) == (size if model is fixed else (24, 24), size)
+    assert run.evaluate().images == 4
+    assert run.predict(_data()[0]).shape == (4, 30, 37)
+    lines = run.export(tmp_path / "out", ["saved_model", "litert"])
+    assert f"Images have to be {size[0]} pixels high and {size[1]} wide" in lines[-1]
+    loaded = tf.saved_model.load(str(tmp_path / "out" / "saved_model"))
+    assert loaded.serve(tf.zeros([3, *size, 3], tf.uint8))["class_ids"].shape == (3, *size)
+    # The same command goes on: the crop that was set is no change of the config.
+    again = Run(_CONFIG, workdir=tmp_path, model=model, data={"train": _data(), "validation": _data()})
+    assert again.train().step == 1
+
+
+def test_sizes_as_tensors_are_no_trouble():
+    model = Pooled()
+    model(tf.zeros([1, 8, 8, 3]))
+
+    assert size_trouble(model, 3, (8, 8)) is None
+
+
+def test_what_fails_at_a_known_size_is_no_trouble_of_sizes_and_is_named_by_its_line(tmp_path):
+    run = Run(_CONFIG, workdir=tmp_path, model=Broken, data=_data())
+
+    with pytest.raises(UserError, match=r"images \(1, 24, 24, 3\).*test_sizes.py:\d+ raised AttributeError") as raised:
+        run.task  # noqa: B018
+    assert "x.no_such_thing" in str(raised.value) and "Arguments received" not in str(raised.value)
+
+
+def test_two_inputs_of_one_size_go_in_tiles():
+    image, depth = keras.Input((8, 8, 3), name="image"), keras.Input((8, 8, 1), name="depth")
+    model = keras.Model([image, depth], keras.layers.Conv2D(2, 1)(keras.layers.Concatenate()([image, depth])))
+    free = keras.Model(
+        inputs := [keras.Input((None, None, 3), name="image"), keras.Input((None, None, 1), name="depth")],
+        model.layers[-1](keras.layers.Concatenate()(inputs)),
+    )
+    random = np.random.default_rng(0)
+    batch = {"image": tf.constant(random.random((1, 11, 13, 3)), tf.float32),
+             "depth": tf.constant(random.random((1, 11, 13, 1)), tf.float32)}  # fmt: skip
+
+    got = tf.function(logits_function(model, _CONFIG))(batch)
+
+    # A 1 x 1 convolution sees no more than a pixel: tiles change nothing.
+    np.testing.assert_allclose(got, free({n: batch[n] for n in ("image", "depth")}), rtol=1e-5, atol=1e-5)

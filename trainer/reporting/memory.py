@@ -1,0 +1,142 @@
+"""Out of memory, in the run's own numbers: what was too large, and what to change."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from configs.reading.validation import size_multiple
+from configs.schema import Config
+from trainer.errors import EXIT_FAILED, UserError
+
+# TensorFlow's and C++'s own words, where the class of the exception does not say it.
+_WORDS = re.compile(r"bad_alloc|OUT_OF_MEMORY|out of memory|failed to allocate memory", re.IGNORECASE)
+_NO_DISK = re.compile(r"No space left|[Qq]uota exceeded")
+_TENSOR = re.compile(r"shape\s*\[([\d,]+)\] and type (\w+)")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception, or one that it came of, is a lack of memory, of the device or of the machine."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, MemoryError):
+            return True
+        if isinstance(error, tf.errors.ResourceExhaustedError):
+            return not _NO_DISK.search(str(error))
+        if isinstance(error, (tf.errors.InternalError, tf.errors.UnknownError, tf.errors.AbortedError)):
+            if _WORDS.search(str(error)):
+                return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def training_memory(error: BaseException, run) -> UserError:
+    """The message for a training step that did not fit."""
+    config, replicas = run.config, run.devices.replicas
+    train, crop = config.train, tuple(config.augment.crop)
+    at_once = train.batch_size // (replicas * train.accumulate)
+    models = list(run.task.models().values())
+    parameters = sum(math.prod(v.shape) for model in models for v in model.weights)
+    moments = sum(math.prod(v.shape) for update in run.state.updates for v in update.optimizer.variables)
+    numbers = (
+        f"A step holds {_count(at_once, 'image')} of {crop[0]} x {crop[1]} pixels at a time: train.batch_size="
+        f"{train.batch_size}" + (f" over {replicas} replicas" if replicas > 1 else "")
+        + f" in {_count(train.accumulate, 'micro-batch', 'micro-batches')}. The model has {parameters:,} parameters, "
+        f"with the optimizer's {size_of(4 * (parameters + moments))} a replica; the rest are the images' layers, which "
+        "grow with images and pixels."
+    )  # fmt: skip
+    return _error("training", error, numbers, _less_to_train(config, replicas, at_once), run.current_step)
+
+
+def applying_memory(error: BaseException, config: Config, doing: str) -> UserError:
+    """The message for an evaluation or prediction that did not fit: `doing` says which."""
+    tile = tuple(config.evaluate.tile)
+    numbers = (
+        f"Images are taken one at a time, in tiles of {tile[0]} x {tile[1]} pixels (evaluate.tile)."
+        if any(tile)
+        else "Images are taken one at a time and whole (evaluate.tile=0,0), however large they are."
+    )
+    return _error(doing, error, numbers, [f"--config.evaluate.tile={smaller_tile(config)}  smaller tiles"], None)
+
+
+@contextlib.contextmanager
+def explaining_memory(config: Config, doing: str) -> Iterator[None]:
+    """Inside, a lack of memory becomes the message of `applying_memory`."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise applying_memory(error, config, doing) from error
+
+
+def smaller_tile(config: Config) -> str:
+    """Half of the tile's sides, or 512,512 where images are taken whole; as the model wants them divisible."""
+    tile = tuple(config.evaluate.tile)
+    if not any(tile):
+        return "512,512"
+    multiple = size_multiple(config)[0]
+    return ",".join(str(max(multiple, side // 2 // multiple * multiple)) for side in tile)
+
+
+def _less_to_train(config: Config, replicas: int, at_once: int) -> list[str]:
+    train, crop = config.train, config.augment.crop
+    share, advice = train.batch_size // replicas, []
+    more = next((n for n in range(2 * train.accumulate, share + 1) if share % n == 0), share)
+    if at_once > 1:
+        advice.append(f"--config.train.accumulate={more}  the same steps in smaller micro-batches, more slowly")
+        parts = replicas * train.accumulate
+        fewer = max(parts, train.batch_size // 2 // parts * parts)
+        advice.append(f"--config.train.batch_size={fewer}  fewer images a step, which is another run")
+    multiple = size_multiple(config)[0]
+    smaller = [max(multiple, side // 2 // multiple * multiple) for side in crop]
+    if smaller != list(crop):
+        advice.append(f"--config.augment.crop={smaller[0]},{smaller[1]}  smaller crops: a quarter of the pixels")
+    if config.precision in ("auto", "float32"):
+        advice.append("--precision=mixed_bfloat16  half the memory for the layers, on devices that have it")
+    if config.model.name in ("unet", "encoder_unet") and config.model.width > 1:
+        advice.append(f"--config.model.width={config.model.width // 2}  half the channels")
+    advice.append(f"--config.data.cache_mib={config.data.cache_mib // 4}  where the machine's memory is short, "
+                  "not the device's")  # fmt: skip
+    return advice
+
+
+def _error(doing: str, error: BaseException, numbers: str, advice: list[str], step: int | None) -> UserError:
+    at = f" after step {step}" if step is not None else ""
+    listed = "\n".join(f"    {line}" for line in advice)
+    head = f"Out of memory in {doing}{at}{_what(error)}.\n{numbers}\nWhat takes less:\n{listed}"
+    saved = "\nThe same command goes on from the last checkpoint, where there is one." if step else ""
+    return UserError(head + saved, exit_code=EXIT_FAILED)
+
+
+def _what(error: BaseException) -> str:
+    """The tensor that did not fit, where TensorFlow names it."""
+    found = _TENSOR.search(str(error))
+    if found is None:
+        return ""
+    shape = [int(side) for side in found[1].split(",")]
+    try:
+        item = np.dtype({"float": "float32", "half": "float16", "bfloat16": "float16"}.get(found[2], found[2])).itemsize
+    except TypeError:
+        item = 4
+    return f": no room for a tensor {shape} of {size_of(item * math.prod(shape))}"
+
+
+def size_of(count: int) -> str:
+    """Bytes in the unit that reads best."""
+    for unit, size in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20)):
+        if count >= size:
+            return f"{count / size:,.1f} {unit}"
+    return f"{count / 2**10:,.0f} KiB"
+
+
+def _count(number: int, noun: str, plural: str = "") -> str:
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
