@@ -1,0 +1,84 @@
+"""Any data set that can be read, written as files: train/images and train/masks, val/images and val/masks."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+
+from trainer.data.errors import DataError
+from trainer.data.source import DataSets, Source
+
+_FOLDERS = {"train": "train", "validation": "val"}
+
+
+def convert(data: DataSets, output: str, *, progress: Callable[[int, int], None] = lambda done, total: None) -> int:
+    """Writes the examples of both splits, and the classes' names in classes.txt, a line each.
+
+    Images of 8 bits become PNG files; deeper ones, and those with 2 or more than 3 channels, TIFF files of float32.
+    Masks are PNG files whose pixels are the class ids, of 8 bits, or 16 where an id or the void id needs them. What is
+    written is read again by data.source=folder with data.mask_encoding=ids and these classes.
+
+    Args:
+      data: as `open_data` gives it; with class ids as labels.
+      output: a folder, which is made; files in it are replaced.
+      progress: called with the number of examples written and of all.
+    Returns:
+      the number of examples written.
+    Raises:
+      DataError: an example cannot be used, or has no class ids; two examples would get the same file.
+      OSError: the folder cannot be written.
+    """
+    sources = [source for source in (data.train, data.validation) if source is not None]
+    total, done = sum(len(source) for source in sources), 0
+    for source in sources:
+        if "label" not in source.features or source.features["label"].kind != "ids":
+            raise DataError(f"The {source.split} examples have no class ids, so there are no masks to write.")
+        names = _file_names(source)
+        for index, name in enumerate(names):
+            example = source.load(index)
+            folder = os.path.join(output, _FOLDERS[source.split])
+            _write_image(example.image, os.path.join(folder, "images", name))
+            label = example.label
+            if label.min() < 0:
+                raise DataError(f"{example.name}: holds the void id {data.void_id}, which no PNG can: data.void_id=255.")
+            picture = Image.fromarray(label.astype(np.uint16 if label.max() > 255 else np.uint8))
+            _save(picture, os.path.join(folder, "masks", name + ".png"))
+            done += 1
+            progress(done, total)
+    with open(os.path.join(output, "classes.txt"), "w", encoding="utf-8") as file:
+        file.write("".join(name + "\n" for name in data.classes))
+    return done
+
+
+def _file_names(source: Source) -> list[str]:
+    """A name for each example's files, without suffix: its own, as far as a file may be called so."""
+    names, seen = [], {}
+    for name in source.names:
+        stem = re.sub(r"[^\w.\- ]+", "_", os.path.splitext(name)[0]).strip("_ .") or "example"
+        if stem.casefold() in seen:
+            raise DataError(f"{name} and {seen[stem.casefold()]} would both be written as {stem}.png.")
+        seen[stem.casefold()] = name
+        names.append(stem)
+    return names
+
+
+def _write_image(image: np.ndarray, path: str) -> None:
+    if image.dtype == np.uint8 and image.shape[2] in (1, 3):
+        _save(Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image), path + ".png")
+        return
+    try:
+        import tifffile
+    except ImportError as error:
+        what = "Images of more than 8 bits or 3 channels are written by tifffile"
+        raise DataError(f"{what}: pip install tifffile") from error
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    tifffile.imwrite(path + ".tif", image, photometric="minisblack", planarconfig="contig")
+
+
+def _save(picture: Image.Image, path: str) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    picture.save(path)
