@@ -37,13 +37,15 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from configs.schema import Augment, Config, Evaluate, Model, Train  # noqa: E402
+from configs.schema import Augment, Config, Data, Evaluate, Model, Train  # noqa: E402
 from trainer.distribution import strategy as devices_of  # noqa: E402
 from trainer.models import build_model  # noqa: E402
 from trainer.reporting.summaries import Writer  # noqa: E402
 from trainer.stepping.objective import build_objective  # noqa: E402
 from trainer.stepping.optimizer import build_optimizer  # noqa: E402
-from trainer.stepping.state import TrainState  # noqa: E402
+from trainer.stepping.schedule import build_schedule  # noqa: E402
+from trainer.stepping.segmentation import Segmentation  # noqa: E402
+from trainer.stepping.state import TrainState, build_updates, new_rate_factor  # noqa: E402
 from trainer.stepping.step import make_train_steps  # noqa: E402
 from trainer.stepping.totals import Totals  # noqa: E402
 
@@ -61,6 +63,7 @@ class Size:
 
     def config(self, batch: int | None = None) -> Config:
         return Config(
+            data=Data(classes=("background", "nucleus")),
             model=Model(width=self.width, depth=self.depth),
             augment=Augment(crop=(self.crop, self.crop)),
             train=Train(batch_size=batch or self.batch, length="1000 steps"),
@@ -85,9 +88,11 @@ def built(config: Config, strategy: tf.distribute.Strategy | None = None):
     """Model, optimizer and objective, the same each time."""
     strategy = strategy or tf.distribute.get_strategy()
     keras.utils.set_random_seed(config.seed)
+    factor = new_rate_factor()
     with strategy.scope():
         model = build_model(config, replicas=strategy.num_replicas_in_sync)
-        optimizer = build_optimizer(config.optimizer, total_steps=1000, warmup_steps=50)
+        schedule = build_schedule(config.optimizer, None, total_steps=1000, warmup_steps=50)
+        optimizer = build_optimizer(config.optimizer, schedule, factor)
     return model, optimizer, build_objective(config, len(config.data.classes))
 
 
@@ -96,9 +101,10 @@ def ours(config: Config, folder: str, strategy: tf.distribute.Strategy | None = 
     strategy = strategy or tf.distribute.get_strategy()
     model, optimizer, objective = built(config, strategy)
     with strategy.scope():
-        state = TrainState(model, optimizer, config, scales_loss=False)
-        totals = Totals(objective.parts, (1,), config)
-    train_steps = make_train_steps(state, objective, totals, strategy, config)
+        task = Segmentation(model, objective, config, config.data.classes, (1,))
+        state = TrainState(task, build_updates(task, lambda phase: optimizer), config, scales_loss=False)
+        totals = Totals()
+    train_steps = make_train_steps(state, totals, strategy, config).many
     writer = Writer(folder, True, restored_step=0)
     batch = one_batch(config)
 
@@ -116,12 +122,20 @@ def ours(config: Config, folder: str, strategy: tf.distribute.Strategy | None = 
     return run
 
 
+def total(terms: dict) -> tf.Tensor:
+    return tf.add_n(list(terms.values()))
+
+
 def keras_optimizer(config: Config) -> keras.optimizers.Optimizer:
     """What somebody would write who has only Keras: the same rule and schedule."""
-    ours = build_optimizer(config.optimizer, total_steps=1000, warmup_steps=50)
-    theirs = keras.optimizers.AdamW.from_config(ours.get_config())
-    theirs.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return theirs
+    section = config.optimizer
+    schedule = build_schedule(section, None, total_steps=1000, warmup_steps=50)
+    optimizer = keras.optimizers.AdamW(
+        schedule, beta_1=section.beta_1, beta_2=section.beta_2, epsilon=section.epsilon,
+        weight_decay=section.weight_decay,
+    )  # fmt: skip
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
 
 
 def by_hand(config: Config) -> Callable[[int], None]:
@@ -136,7 +150,7 @@ def by_hand(config: Config) -> Callable[[int], None]:
         for _ in tf.range(count):
             batch = next(iterator)
             with tf.GradientTape() as tape:
-                loss = objective(batch["label"], model(batch["image"], training=True)).total
+                loss = total(objective(batch["label"], model(batch["image"], training=True)))
             optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
 
     def run(steps: int) -> None:
@@ -151,7 +165,7 @@ def fit(config: Config, in_one: int = 1) -> Callable[[int], None]:
     """`keras.Model.fit` with the same loss."""
     model, _, objective = built(config)
     model.compile(
-        keras_optimizer(config), loss=lambda labels, logits: objective(labels, logits).total,
+        keras_optimizer(config), loss=lambda labels, logits: total(objective(labels, logits)),
         steps_per_execution=in_one, jit_compile=False,
     )  # fmt: skip
     batch = one_batch(config)

@@ -25,7 +25,7 @@ def test_coco_and_objects_become_images_and_masks(tmp_path):
     deep = open_data(config_of(), Listed(make=lambda n: (pair(n)[0] * 3.5 - 100, pair(n)[1])))
     for name, data in (("drawn", drawn), ("given", given), ("deep", deep)):
         seen = []
-        written = convert(data, str(tmp_path / name), progress=lambda done, total, seen=seen: seen.append((done, total)))
+        written = convert(data, str(tmp_path / name), progress=lambda *counts, seen=seen: seen.append(counts))
         assert seen[-1] == (written, written) and written == len(data.train) + len(data.validation)
         assert (tmp_path / name / "classes.txt").read_text().split("\n")[:-1] == list(data.classes)
         fields = {"classes": data.classes, "mask_encoding": "ids", "value_range": ((0.0, 255.0),), "channels": 0}

@@ -44,7 +44,8 @@ def convert(data: DataSets, output: str, *, progress: Callable[[int, int], None]
             _write_image(example.image, os.path.join(folder, "images", name))
             label = example.label
             if label.min() < 0:
-                raise DataError(f"{example.name}: holds the void id {data.void_id}, which no PNG can: data.void_id=255.")
+                what = f"holds the void id {data.void_id}, which no PNG can"
+                raise DataError(f"{example.name}: {what}: data.void_id=255.")
             picture = Image.fromarray(label.astype(np.uint16 if label.max() > 255 else np.uint8))
             _save(picture, os.path.join(folder, "masks", name + ".png"))
             done += 1

@@ -70,7 +70,7 @@ def launch(command: Sequence[str], workers: int, restarts: int) -> int:
                 # A wrong flag or config is as wrong the second time.
                 return EXIT_USAGE
             if any(stop.lacks_module):
-                _say("a module is missing, and will be the second time: not started again. Which Python is the command's?")
+                _say("a module is missing, and would be again: not started again. Which Python is the command's?")
                 return EXIT_FAILED
             named = ", then ".join(f"worker {i} ended with {_in_words(code)}" for i, code in bad)
             if attempt < restarts:
