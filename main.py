@@ -38,7 +38,7 @@ except ModuleNotFoundError as error:
     print(answer, file=sys.stderr)
     sys.exit(EXIT_USAGE)
 
-MODES = ("train", "evaluate", "predict", "export", "describe", "check")
+MODES = ("train", "evaluate", "predict", "export", "describe", "check", "convert")
 FORMATS = ("saved_model", "litert", "onnx")
 DEFAULT_RECIPE = "configs/nuclei.py"
 # Where the command line names a folder and no recipe.
@@ -51,7 +51,7 @@ _SHORTHANDS = ("strategy", "precision", "seed", "deterministic", "logical_device
 # Flags that only some modes read: to give one to another mode is a mistake.
 _READ_BY = {
     "input": ("predict",),
-    "output": ("predict", "export"),
+    "output": ("predict", "export", "convert"),
     "formats": ("export",),
     "checkpoint": _READ_A_RUN,
     "force_config": ("train",),
@@ -74,7 +74,8 @@ _FLAGS = (
      'evaluate, predict, export: "best", "latest" or the folder of a checkpoint.'),
     ("input", flags.DEFINE_multi_string, [],
      "predict: an image, a folder or a quoted glob pattern; may be given several times."),
-    ("output", flags.DEFINE_string, "", "predict, export: directory to write to. Default: inside the workdir."),
+    ("output", flags.DEFINE_string, "",
+     "predict, export, convert: directory to write to. Default: in the workdir; convert needs one."),
     ("formats", flags.DEFINE_list, ["saved_model", "litert"],
      f"export: any of {', '.join(FORMATS)}; onnx where its packages are installed."),
     ("layers", flags.DEFINE_boolean, False, "describe: also list the model's layers, with shapes and parameters."),
@@ -92,7 +93,8 @@ def define_flags() -> flags.FlagValues:
 
     for name, kind, default, doc in _FLAGS:
         define(kind, name, default, doc)
-    doc = "What to do. describe: show what would be trained; check: look through all data for faults."
+    doc = "What to do. describe: show what would be trained; check: look through all data for faults; "
+    doc += "convert: write the data as images/ and masks/."
     define(flags.DEFINE_enum, "mode", "train", doc, enum_values=MODES)
     for name in _SHORTHANDS:
         field = fields.all_fields()[name]
@@ -284,6 +286,19 @@ def _describe(run, command: Command) -> int:
     return EXIT_OK
 
 
+def _convert(run, command: Command) -> int:
+    """Writes the data of the config as images/ and masks/, whatever they were read from."""
+    from trainer.data.convert import convert
+    from trainer.reporting.progress import Progress
+
+    try:
+        written = convert(run.data, command.output, progress=Progress("written", run.log))
+    except OSError as error:
+        raise UserError(f"{error.filename or command.output} cannot be written: {error.strerror}.") from error
+    run.log(f"{written} examples in {command.output}; class names in {os.path.join(command.output, 'classes.txt')}")
+    return EXIT_OK
+
+
 def _check(run, command: Command) -> int:
     wrong = sum(len(section.problems) for section in run.check())
     run.log(f"{wrong} problem(s) found." if wrong else "Nothing wrong was found.")
@@ -292,7 +307,7 @@ def _check(run, command: Command) -> int:
 
 _VERBS = {
     "train": _train, "evaluate": _evaluate, "predict": _predict, "export": _export, "describe": _describe,
-    "check": _check,
+    "check": _check, "convert": _convert,
 }  # fmt: skip
 
 
@@ -325,6 +340,8 @@ def _flag_problems(values: flags.FlagValues) -> list[str]:
             f"--checkpoint={checkpoint}: there is no such folder.{hint} It is best, latest or a checkpoint's folder: "
             "WORKDIR/checkpoints/step_…"
         )
+    if values.mode == "convert" and not values.output:
+        found.append("--mode=convert needs a directory to write to: write --output=FOLDER.")
     if values.mode == "predict":
         if not values.input:
             found.append("--mode=predict needs images: write --input=FOLDER, --input=FILE or --input='*.png'.")
