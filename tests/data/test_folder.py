@@ -190,3 +190,10 @@ def test_a_copy_of_the_nuclei_is_a_folder_like_any(tmp_path):
     shutil.copytree(NUCLEI, here)
     copied = open_data(changed(Config(), source="folder", path=str(here)))
     assert copied.train.names == open_data(Config()).train.names
+
+
+def test_the_names_of_sources_are_those_that_are_registered():
+    from configs.reading import fields
+    from trainer.data.sources import SOURCES
+
+    assert set(fields.all_fields()["data.source"].knob.names) == set(SOURCES)

@@ -268,6 +268,10 @@ def test_skipping_everything_is_an_error(config, damaged):
     for path in (damaged / "train" / "masks").iterdir():
         path.write_bytes(path.read_bytes()[:-20])
     config = changed(config, path=str(damaged), bad_files="skip")
+    with pytest.raises(DataError, match="None of the 10 masks that were looked at can be read"):
+        open_data(config)
+    # Where nothing has to be recognised the first batch says it.
+    config = changed(config, mask_encoding="binary", mask_threshold=1)
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
         batches(open_data(config).train, config, 0, 1)
     assert "None of the 10 examples of the train split can be used" in str(data_error_from(caught.value))

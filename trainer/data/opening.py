@@ -144,7 +144,10 @@ def _depth(splits: Splits, section: Data) -> tuple[Data, tuple[str, ...]]:
 def _recognised(splits: Splits, section: Data) -> tuple[Data, tuple[str, ...]]:
     """The section with what mask files were found to hold, and notes on it."""
     reader = splits.train
-    if not hasattr(reader, "mask_values") or section.mask_encoding not in ("auto", "binary"):
+    decided = section.mask_encoding not in ("auto", "binary") or (
+        section.mask_encoding == "binary" and section.mask_threshold
+    )
+    if not hasattr(reader, "mask_values") or decided:
         return section, ()
     length, masks, pixels, failed = len(reader.names), [], 0, []
     for index in np.unique(np.linspace(0, length - 1, min(length, _MASKS_LOOKED_AT)).astype(int)).tolist():
