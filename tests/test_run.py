@@ -211,6 +211,9 @@ def test_a_loop_of_ones_own_trains_the_same_bits(finished, tmp_path):
     assert alike([v.numpy() for v in run.state.averages], [v.numpy() for v in whole.state.averages])
     scores = run.evaluate(checkpoint=None)
     assert scores.score("mean_dice") == pytest.approx(finished["result"].scores["mean_dice"], abs=1e-9)
+    run.save()
+    run.saver.wait()
+    assert Run(config(), workdir=tmp_path, model=small, data=(IMAGES, LABELS)).resume() == 8
 
 
 def test_a_loop_of_ones_own_without_data_goes_on_where_it_was(tmp_path):

@@ -27,9 +27,9 @@ class OwnLoop:
 
     def __init__(self, run):
         self._run = run
+        run.host.data = describe_data(run.data)  # opens them: the config that is written has their classes
         if run.devices.chief:
             write_config(run)
-        run.host.data = describe_data(run.data)
         self._step = make_train_steps(run.state, run.totals, run.strategy, run.config, warn=_Warnings(run)).one
         self._nonfinite = Nonfinite(run)
         self._batch: Mapping | None = None

@@ -81,7 +81,7 @@ def check_config(run, start: checkpoint.Saved | None) -> None:
     breaking = [difference for difference in changed if difference.breaks]
     remedy = (
         "Go on with the old values, start elsewhere with --workdir=…, or, if you mean it, go on with the new\n"
-        "  ones: --force_config"
+        "  ones: --force_config (in Python, Run(…, force=True))"
     )
     given = run.parts.names()
     replaced = [
@@ -129,7 +129,8 @@ def check_data(described: Mapping, run, start: checkpoint.Saved | None) -> None:
         elif old_names != names:
             changed.append(f"the {split} split has {count} images as before, but not of the same names")
     remedy = (
-        "Put the files back, start elsewhere with --workdir=…, or, if you mean it, go on with these: --force_config"
+        "Put the files back, start elsewhere with --workdir=…, or, if you mean it, go on with these: --force_config "
+        "(in Python, Run(…, force=True))"
     )
     _refuse("other data", changed, remedy, run, start)
     for what in changed:
