@@ -160,7 +160,10 @@ def main(argv: list[str]) -> int:
     """Runs one command; returns the exit code: 0 done, 1 failed with a named cause, 2 wrong usage, 75 resumable."""
     help_flags = commandline.HELP_FLAGS.intersection(argument.partition("=")[0] for argument in argv[1:])
     if help_flags:
-        print(document.help_text(define_flags(), full=any("helpfull" in flag for flag in help_flags)))
+        try:
+            print(document.help_text(define_flags(), full=any("helpfull" in flag for flag in help_flags)), flush=True)
+        except BrokenPipeError:  # main.py --help | head
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")
         return EXIT_OK
     try:
         command = read(argv[1:])

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from configs.reading.lines import wrapped
 from trainer import guard
 from trainer.data import training_batches
 from trainer.data.audit import audit
@@ -48,7 +49,7 @@ class Section:
 
     def __str__(self) -> str:
         problems = [f"  PROBLEM: {problem}" for problem in self.problems] if self.marked else []
-        return "\n".join([self.title, *(f"  {line}".rstrip() for line in self.lines), *problems])
+        return "\n".join([self.title, *(f"  {line}".rstrip() for line in self.lines), *map(wrapped, problems)])
 
 
 def check(run) -> tuple[Section, ...]:

@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Callable
 
+from configs.reading.lines import wrapped
 from trainer import guard
 from trainer.actions.bad_files import BadFiles
 from trainer.actions.early_stopping import stop_early
@@ -65,7 +66,7 @@ def train(run, stop: Callable[[], bool] = lambda: False) -> Result:
             actions = timed([*run.config.train.actions, *run.parts.actions], run.intervals)
             run.log(opening_text(run))
             if devices.replicas * run.config.train.accumulate > 1 and (remark := batchwise_remark(run)):
-                run.log(f"warning: {remark}.")
+                run.log(wrapped(f"warning: {remark}."))
             _take_up(run, start, source)
             return _train(run, actions, lambda: devices.any_worker(bool(stop())))
     finally:
@@ -124,11 +125,11 @@ def _train(run, actions: list[Timed], stop: Callable[[], bool]) -> Result:
     why = why_finished(run)
     if why is not None:
         reason = f": {why}" if why != FINISHED else ""
-        run.log(
+        run.log(wrapped(
             f"This run has ended already, at step {run.current_step} of {total}{reason}; nothing was done or "
             "changed.\n  A longer one from these weights: another --workdir=…, with "
             f"--config.checkpoint.warm_start={shlex.quote(run.workdir)}"
-        )
+        ))  # fmt: skip
         run.log(terminal.closing(run.workdir, objects=bool(run.parts.names())))
         return _result(run, run.current_step, why, saved=True)
     if run.devices.chief:

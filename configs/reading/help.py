@@ -27,7 +27,7 @@ _TASKS = {
 _OPENING = """\
 Gradline trains, evaluates, applies and exports image segmentation models.
 
-  python main.py                                   train a U-Net on the embedded nuclei images
+  python main.py                                   train on embedded images
   python main.py --config=configs/oxford_pets.py   another recipe
   python main.py --mode=predict --workdir=runs/nuclei --input=photos/"""
 

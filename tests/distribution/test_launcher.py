@@ -35,6 +35,15 @@ def short_grace(monkeypatch):
     monkeypatch.setattr(launch, "_GRACE_SECONDS", 1.0)
 
 
+def test_a_missing_module_is_not_started_again(capfd):
+    code = launch.main(["--workers=2", "--", sys.executable, "-c", "import no_such_module_at_all"])
+
+    out = capfd.readouterr().out
+    assert code == 1
+    assert "a module is missing" in out and "No module named 'no_such_module_at_all'" in out
+    assert "starting all again" not in out
+
+
 def test_each_worker_has_the_cluster_and_a_prefix(tmp_path, capfd):
     command = worker(tmp_path, "print(json.dumps([index, cluster]))")
     assert launch.launch(command, workers=3, restarts=0) == 0

@@ -119,8 +119,20 @@ def test_evaluation_repeats_the_score_of_the_checkpoint(trained):
     with open(os.path.join(trained, "metrics.jsonl")) as file:
         last = [json.loads(line) for line in file if '"eval"' in line][-1]
     assert run("--mode=evaluate", f"--workdir={trained}", "--checkpoint=latest") == 0
-    with open(os.path.join(trained, "evaluation.json")) as file:
+    with open(os.path.join(trained, "evaluation-step=8.json")) as file:
         assert json.load(file)["mean_dice"] == pytest.approx(last["mean_dice"], abs=1e-9)
+
+
+def test_an_evaluation_with_other_settings_has_a_file_of_its_own(trained, capsys):
+    path = os.path.join(trained, "evaluation.json")
+    with open(path) as file:
+        before = file.read()
+    assert run("--mode=evaluate", f"--workdir={trained}", "--config.evaluate.tile=64,64") == 0
+    with open(path) as file:
+        assert file.read() == before
+    with open(os.path.join(trained, "evaluation-tile=64x64.json")) as file:
+        assert json.load(file)["settings"] == {"evaluate.tile": [64, 64]}
+    assert "evaluation-tile=64x64.json, named after what is not as in the run" in capsys.readouterr().out
 
 
 def test_prediction_does_the_readable_files_and_names_the_other(trained, tmp_path, capsys):

@@ -10,6 +10,7 @@ import time
 from tensorboard.compat.proto import event_pb2
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+# Readers take files in the order of their names: with zeros before it, the tenth of a second follows the ninth.
 _NUMBERS = itertools.count()
 
 
@@ -29,7 +30,7 @@ class EventFile:
     def __init__(self, folder: str):
         os.makedirs(folder, exist_ok=True)
         now = time.time()
-        name = f"events.out.tfevents.{int(now):010d}.{socket.gethostname()}.{os.getpid()}.{next(_NUMBERS)}"
+        name = f"events.out.tfevents.{int(now):010d}.{socket.gethostname()}.{os.getpid()}.{next(_NUMBERS):06d}"
         self.path = os.path.join(folder, name)
         self._file = open(self.path, "xb", buffering=0)
         self._records = RecordWriter(_Whole(self._file))
