@@ -1,4 +1,4 @@
-"""What a user can be told in words: errors that end the program with a message and an exit code, never a traceback.
+"""Errors in the user's words, which end the program with a message and an exit code, never a traceback.
 
 `main.py` prints a `UserError`'s message and returns its `exit_code`. Every other exception is the program's own fault
 and keeps its traceback. An error of a special kind (bad data, a damaged checkpoint, …) subclasses `UserError`, and

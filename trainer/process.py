@@ -175,7 +175,7 @@ def _processors() -> int:
 
 
 def _keep_freed_memory() -> str:
-    """Tells glibc's malloc to keep freed memory; returns what was done, in words."""
+    """Has glibc's malloc keep freed memory; returns what was done, in words."""
     if sys.platform != "linux":
         return f"the allocator of {platform.system()}, as it is"
     preloaded = os.path.basename(os.environ.get("LD_PRELOAD", "").split(":")[0].split(" ")[0])

@@ -52,7 +52,7 @@ def mask_problems(config: Config):
         )
     if data.mask_encoding == "binary" and count not in (0, 2) and ":" not in data.source:
         yield ("data.mask_encoding", "data.classes"), (
-            f"a binary mask tells two classes, and data.classes names {count}. Write --config.data.mask_encoding=ids "
+            f"a binary mask has two classes, and data.classes names {count}. Write --config.data.mask_encoding=ids "
             "or colors."
         )
     for table, encoding in (("mask_ids", "ids"), ("mask_colors", "colors")):
@@ -106,7 +106,7 @@ def model_problems(config: Config):
         yield ("model.encoder",), f"keras.applications has no such network.{hint}"
     if model.outputs == "sigmoid" and len(config.data.classes) not in (0, 2):
         yield ("model.outputs", "data.classes"), (
-            f"one logit tells two classes, and data.classes names {len(config.data.classes)}. Write "
+            f"one logit stands for two classes, and data.classes names {len(config.data.classes)}. Write "
             "--config.model.outputs=softmax."
         )
     if model.deep_supervision and model.name == "encoder_unet":

@@ -1,4 +1,4 @@
-"""One run a workdir: the second is told who has it."""
+"""One run a workdir: the second is refused, with the name of the process that has it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class WorkdirLock:
             self._file.truncate(0)
             self._file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
         except OSError:
-            pass  # A full disk holds the lock as well; the next one is then told "another process".
+            pass  # A full disk holds the lock as well; the next one then reads "another process".
 
     def release(self) -> None:
         self._file.close()

@@ -150,7 +150,7 @@ def _multi_worker(cluster: Cluster, why: str) -> Devices:
     others = [address for i, address in enumerate(cluster.addresses) if i != cluster.index]
     listed = ", ".join(others[:4]) + (f", … ({len(others)} in all)" if len(others) > 4 else "")
     # Said by each: one that waits alone would seem to hang.
-    console.tell(f"worker {cluster.index} of {cluster.workers} ({cluster.origin}): waiting for {listed}")
+    console.log(f"worker {cluster.index} of {cluster.workers} ({cluster.origin}): waiting for {listed}")
     try:
         strategy = tf.distribute.MultiWorkerMirroredStrategy(
             cluster_resolver=cluster.resolver(len(gpus)), communication_options=options

@@ -91,7 +91,7 @@ def _call(function, what: str, given: dict, *, optional: bool):
             "config.model.options."
         ) from error
     except ValueError:
-        pass  # a callable without a signature: the call itself will tell
+        pass  # a callable without a signature: the call itself shows it
     try:
         return function(**given)
     except UserError:

@@ -39,12 +39,12 @@ class Clock:
             self._mark_time += spent
 
     def start_once(self, step: int) -> None:
-        """Rates are counted from here: told after every call to the device, of which the first one compiles."""
+        """Rates are counted from here: called after every call to the device, of which the first compiles."""
         if self._mark_step is None:
             self._mark_step, self._mark_time = step, self._now()
 
     def rate(self, step: int) -> float | None:
-        """Images a second since the last call, or None before there is anything to tell."""
+        """Images a second since the last call, or None before there is a rate."""
         if self._mark_step is None or step <= self._mark_step:
             return None
         seconds = self._now() - self._mark_time

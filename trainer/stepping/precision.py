@@ -115,7 +115,7 @@ def _cpu_has_bfloat16() -> bool:
 class LossScale:
     """A dynamic loss scale in variables: halved when a step overflows, doubled after 2000 good steps in a row.
 
-    It is told once a step, after the gradients were reduced over all replicas, so every replica and worker takes the
+    It is updated once a step, after the gradients were reduced over all replicas, so every replica and worker takes the
     same decision; `keras.mixed_precision.LossScaleOptimizer` asks before the reduction, and they disagree.
     """
 

@@ -151,7 +151,7 @@ def task_variables(task: Task) -> dict[str, keras.Variable]:
 
 
 def unique(named: Iterable[tuple[str, object]]) -> dict:
-    """Pairs of path and variable as a mapping; two of the same path (layers may share a name) are told by a number."""
+    """Pairs of path and variable as a mapping; two of the same path (layers may share a name) get a number."""
     found: dict[str, object] = {}
     for path, variable in named:
         name, number = path, 2
