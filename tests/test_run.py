@@ -356,6 +356,66 @@ def test_phases_with_wrong_names_are_named_before_the_first_step(tmp_path):
         Run(config(), workdir=tmp_path, task=lambda width: None, data=(IMAGES, LABELS)).train()
 
 
+class Picture(Task):
+    """One term, given as a tensor; of data without classes, with the model that the run names."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def losses(self, batch, training):
+        return tf.reduce_mean(tf.abs(self.model(batch["image"], training=training)[..., 0] - batch["label"]))
+
+    def predict(self, batch):
+        return self.model(batch["image"])[..., 0]
+
+
+def test_a_task_of_data_without_classes_gets_a_model_of_one_plane(tmp_path):
+    def error(label, prediction, weight):
+        return float(weight * np.abs(label - prediction).mean())
+
+    data = {"image": IMAGES, "label": (0.7 * LABELS).astype("float32"), "weight": np.full(20, 2.0, "float32")}
+    short = config(train={"length": "2 steps"}, evaluate={"metric": "error", "best": "lowest"})
+    run = Run(short, workdir=tmp_path, model=small, data=data, task=Picture, metrics={"error": error})
+    result = run.train()
+    assert run.task.model.output_shape[-1] == 1
+    assert result.best_score == pytest.approx(2 * result.scores["loss"], rel=1e-5)
+    assert run.predict(IMAGES[:2])[1].shape == (16, 16)
+    with pytest.raises(UserError, match=r"one image alone: write a list, \[image\]"):
+        run.predict(IMAGES[0][..., None])
+    with pytest.raises(UserError, match=r"images\[0\] is \[16, 16, 3\], .*: an image is \[height, width, 1\]"):
+        run.predict(np.zeros((2, 16, 16, 3), "uint8"))
+    with pytest.raises(UserError, match="the metric error takes spacing, and there is classes, image, label"):
+        Run(short, workdir=tmp_path, model=small, data=data, task=Picture,
+            metrics={"error": lambda label, prediction, spacing: 0.0}).train()  # fmt: skip
+
+
+def test_void_in_a_loss_of_class_ids_is_named(tmp_path):
+    class Careless(Picture):
+        def losses(self, batch, training):
+            logits = self.model(batch["image"], training=training)
+            return {"ids": tf.nn.sparse_softmax_cross_entropy_with_logits(batch["label"], logits)}
+
+    void = np.where(np.arange(16) < 2, 255, LABELS)
+    with pytest.raises(UserError, match=r"(?s)labels hold 255.*\[0, 2\).*255 is void.*known = tf.cast\(label != 255"):
+        Run(config(), workdir=tmp_path, model=small, data=(IMAGES, void), task=Careless).train()
+
+
+@pytest.mark.parametrize(
+    ("actions", "words"),
+    [
+        ([print], ["actions[0] is <built-in", "write a pair"]),
+        (print, ["write a list of pairs"]),
+        ([("evaluations", print), (0, print)], ['Did you mean "evaluation"?', "actions[1]: 0 is never"]),
+        ([(10, 3)], ["actions[0]", "cannot be called"]),
+    ],
+)
+def test_actions_that_are_none(actions, words):
+    with pytest.raises(UserError) as raised:
+        Run(config(), actions=actions)
+    for word in words:
+        assert word in str(raised.value)
+
+
 def test_data_of_another_kind_than_the_config_says_win(tmp_path):
     """Classes and channels come from the data, a name for the run from nowhere; what is named in the config stays."""
     named = config(name="mine", data={"classes": ("ground", "disc")}, model={"width": 4, "depth": 1})

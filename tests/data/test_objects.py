@@ -440,3 +440,15 @@ def test_a_source_of_ones_own_is_a_function_of_the_section():
     assert (len(data.train), len(data.validation), data.title) == (8, 2, f"{__name__}:own_source")
     with pytest.raises(DataError, match="(?s)the function raised IndexError: list index.*test_objects.py"):
         open_data(config_of(source=f"{__name__}:broken_source"))
+
+
+def test_batches_of_grey_images_without_channels_are_taken_apart_and_one_hot_labels_are_not():
+    images, labels = np.zeros((12, 8, 8), np.uint8), np.tile(np.eye(8, dtype=np.uint8), (12, 1, 1))
+    grey = tf.data.Dataset.from_tensor_slices((images, labels)).batch(4)
+    data = open_data(Config(), {"train": grey, "validation": None})
+    assert data.channels == 1 and any("taken apart" in note for note in data.notes)
+    image = next(iter(training_batches(data.train, config_of(), start_step=0, steps=1)))["image"]
+    assert image.shape[1:] == (*config_of().augment.crop, 1)
+    planes = tf.data.Dataset.from_tensor_slices((np.zeros((12, 8, 8, 2), np.uint8), np.eye(2, dtype=np.uint8)[labels]))
+    data = open_data(Config(), {"train": planes, "validation": None})
+    assert data.train.length == 12 and data.channels == 2 and len(data.classes) == 2

@@ -129,8 +129,8 @@ def check_data(described: Mapping, run, start: checkpoint.Saved | None) -> None:
         elif old_names != names:
             changed.append(f"the {split} split has {count} images as before, but not of the same names")
     remedy = (
-        "Put the files back, start elsewhere with --workdir=…, or, if you mean it, go on with these: --force_config "
-        "(in Python, Run(…, force=True))"
+        "Put the files back, start elsewhere with --workdir=…, or, if you mean it, go on with these:\n"
+        "  --force_config (in Python, Run(…, force=True))"
     )
     _refuse("other data", changed, remedy, run, start)
     for what in changed:

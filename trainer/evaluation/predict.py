@@ -139,14 +139,16 @@ def predict_arrays(task: Task, images, config: Config):
 
 def with_channels(images, channels: int):
     """Images `[height, width, channels]`, an array or a list of them; grey ones may come without the last axis."""
+    shape = tuple(getattr(images, "shape", ()))
+    if len(shape) == 3 and shape[2] == channels:
+        raise UserError(f"images is {list(shape)}, one image alone: write a list, [image], or image[None].")
     found = [np.asarray(image) for image in images]
     found = [image[..., None] if image.ndim == 2 else image for image in found]
     wrong = [f"images[{i}] is {list(image.shape)}" for i, image in enumerate(found) if image.shape[2:] != (channels,)]
     if wrong:
         shown = ", ".join(wrong[:3]) + (f" and {len(wrong) - 3} more" if wrong[3:] else "")
         raise UserError(
-            f"{shown}: an image is [height, width, {channels}], with as many channels as those of the training. One "
-            "image alone is a list: [image]."
+            f"{shown}: an image is [height, width, {channels}], with as many channels as those of the training."
         )
     return np.stack(found) if hasattr(images, "shape") and found else found
 
