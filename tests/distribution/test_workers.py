@@ -11,6 +11,7 @@ import pytest
 
 import main
 from tests.data.making import make_folder
+from tests.stepping.replica_runs import distance
 from trainer.checkpoints import folder as checkpoint
 from trainer.stepping.precision import INITIAL_SCALE
 
@@ -74,18 +75,20 @@ def unbroken(folder, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_two_workers_train_the_bits_of_one_process(folder, unbroken, tmp_path):
+def test_two_workers_train_what_one_process_trains(folder, unbroken, tmp_path):
     workdir, out = unbroken
     assert main.main(["main.py", *flags(folder, tmp_path), "--strategy=one"]) == 0
     one = checkpoint.find(str(tmp_path), "latest")
     two = checkpoint.find(workdir, "latest")
     assert one.step == two.step == STEPS
     assert one.arrays.keys() == two.arrays.keys()
-    for name, value in one.arrays.items():
-        assert np.array_equal(value, two.arrays[name]), name
+    # Up to the rounding of sums in another order, which some steps of Adam have had time to enlarge.
+    assert distance(one.arrays, two.arrays) < 1e-5
+    for name in (name for name in one.arrays if name.startswith("counter/") or "iteration" in name):
+        assert np.array_equal(one.arrays[name], two.arrays[name]), name
     assert "[0]   devices    multi_worker, a cluster of 2 workers is in the environment (TF_CONFIG)" in out
     assert "[1] worker 1 of 2 (TF_CONFIG): waiting for 127.0.0.1:" in out
-    # The chief alone tells and writes; every image is counted once.
+    # The chief alone logs and writes; every image is counted once.
     assert len(re.findall(r"\[1\] step ", out)) == 0
     with open(os.path.join(workdir, "evaluation.json")) as file, open(tmp_path / "evaluation.json") as other:
         together, alone = json.load(file), json.load(other)

@@ -201,8 +201,8 @@ def test_options_reach_the_function(users):
     ("name", "said"),
     [
         ("not_a_model", ["not a keras.Model", "return keras.Model(inputs, logits)"]),
-        ("too_few", ["(1, 64, 64, 5)", "(1, 64, 64, 2)", "Conv2D(2, 1"]),
-        ("smaller", ["(1, 32, 32, 2)", "(1, 64, 64, 2)"]),
+        ("too_few", ["(1, 128, 128, 5)", "(1, 128, 128, 2)", "Conv2D(2, 1"]),
+        ("smaller", ["(1, 64, 64, 2)", "(1, 128, 128, 2)"]),
         ("frozen", ["none of them is trainable", "layer.trainable = True"]),
         ("empty", ["0 variables and none of them is trainable"]),
         ("other_arguments", ["input_channels=3, outputs=2", "def other_arguments(input_channels, outputs)"]),
