@@ -3,7 +3,6 @@
     python -m benchmarks.start                 # five rounds, some four minutes on two cores
     python -m benchmarks.start --rounds=9
 
-
 Both train the default nuclei network (`configs/nuclei.py`) on the same tensors with Dice, cross-entropy and AdamW. The
 script is `plain_script` below: Keras's layers, a `tf.function` for a step, nothing set before the import. Ours is the
 whole step with everything on, in a process that `trainer.process.prepare` has set up. Each is a process of its own, by

@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 from configs.schema import Config, Data, Evaluate, Model
+from trainer.evaluation import windows
 from trainer.evaluation.predict import Failure, find_images, output_names, predict, shares, write_mask
+from trainer.models.footprint import footprint
 from trainer.reporting.panels import class_colors
 
 CONFIG = Config(data=Data(classes=("background", "bright")), model=Model(outputs="sigmoid", depth=2))
@@ -65,6 +67,26 @@ def test_tiles_give_the_same_masks(tmp_path, model):
         assert predict(model, [str(tmp_path / "a.png")], str(tmp_path / name), config) == []
         masks.append(np.asarray(Image.open(tmp_path / name / "masks" / "a.png")))
     assert (masks[0] == masks[1]).mean() > 0.999
+
+
+def test_a_large_image_is_cut_by_itself_and_that_is_said(tmp_path, model, monkeypatch):
+    """And an output that is named masks/ is the masks' own folder, with the overlays beside it."""
+    write_image(tmp_path / "in" / "large.png", size=(90, 120))
+    write_image(tmp_path / "in" / "small.png")
+    assert predict(model, [str(tmp_path / "in")], str(tmp_path / "whole"), CONFIG) == []
+    lines = []
+    monkeypatch.setattr(windows, "_MEMORY", footprint(model, 3).activations * 64 * 64)
+    assert predict(model, [str(tmp_path / "in")], str(tmp_path / "cut" / "masks"), CONFIG, report=lines.append) == []
+    assert outputs(tmp_path / "cut") == outputs(tmp_path / "whole")
+    for name in ("large.png", "small.png"):
+        whole, cut = (Image.open(tmp_path / folder / "masks" / name) for folder in ("whole", "cut"))
+        assert np.array_equal(whole, cut)
+    assert [line.endswith("in tiles") for line in lines] == [True, False, False]
+    # What lies beside masks/ then is no input either.
+    assert predict(model, [str(tmp_path)], str(tmp_path / "masks"), CONFIG) == []
+    before = outputs(tmp_path / "overlays")
+    assert predict(model, [str(tmp_path)], str(tmp_path / "masks"), CONFIG) == []
+    assert outputs(tmp_path / "overlays") == before
 
 
 def test_bad_files_are_named_and_the_others_done(tmp_path, model):

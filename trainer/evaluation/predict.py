@@ -54,7 +54,8 @@ def predict(
     Args:
       model: float32 images `[1, height, width, channels]`, 0..255, to logits `[1, height, width, outputs]`.
       inputs: files, folders (searched with their subfolders) and glob patterns (`**` for any depth).
-      output_dir: where masks/ and overlays/ go; made if need be. What lies in it is never an input of a folder.
+      output_dir: where masks/ and overlays/ go, or the masks/ among them; made if need be. What lies in it is never an
+        input of a folder.
       config: `data`, `model` and `evaluate.tile` are read.
       report: is given a line for each image that is done, then one for each failure.
 
@@ -65,7 +66,14 @@ def predict(
       OSError: the output cannot be written.
     """
     paths, failures = find_images(inputs, output_dir)
-    predicted_ids, done = _compiled(model, config), 0
+    # Somebody who writes --output=masks/ means that folder, not masks/masks/.
+    base = os.path.normpath(output_dir)
+    base = os.path.dirname(base) if os.path.basename(base) == "masks" else base
+    masks, overlays = os.path.join(base, "masks"), os.path.join(base, "overlays")
+    written = os.path.realpath(overlays) + os.sep
+    paths = {path: name for path, name in paths.items() if not os.path.realpath(path).startswith(written)}
+    predicted_ids, tiled = _compiled(model, config)
+    done = 0
     for path, name in output_names(paths).items():
         try:
             image = read_image(path, config.data)
@@ -79,21 +87,22 @@ def predict(
                 raise
             height, width = image.shape[:2]
             tile = config.evaluate.tile
-            how = f"in tiles of {tile[0]} x {tile[1]}" if any(tile) else "at once"
+            how = f"in tiles of {tile[0]} x {tile[1]}" if any(tile) else "as they were taken"
             text = (
                 f"{width} x {height} pixels {how} do not fit in memory. In smaller tiles they may: "
                 f"--config.evaluate.tile={smaller_tile(config)}"
             )
             failures.append(Failure(path, text))
             continue
-        write_mask(os.path.join(output_dir, "masks", name + ".png"), mask, config.data.classes)
+        write_mask(os.path.join(masks, name + ".png"), mask, config.data.classes)
         picture = overlay(rgb(image), mask, classes=config.data.classes)
-        _save(Image.fromarray(picture), os.path.join(output_dir, "overlays", name + ".png"))
-        report(f"{path} -> {name}.png  {shares(mask, config.data.classes)}")
+        _save(Image.fromarray(picture), os.path.join(overlays, name + ".png"))
+        cut = "  in tiles" if tiled(mask.size) else ""
+        report(f"{path} -> {name}.png  {shares(mask, config.data.classes)}{cut}")
         done += 1
     for failure in failures:
         report(f"not predicted: {failure}")
-    report(f"{done} of {done + len(failures)} done: {os.path.join(output_dir, 'masks')} and overlays/ beside it")
+    report(f"{done} of {done + len(failures)} done: {masks} and overlays/ beside it")
     return failures
 
 
@@ -154,10 +163,13 @@ def with_channels(images, channels: int):
 
 
 def _compiled(model, config: Config):
-    """float32 image `[1, h, w, channels]` of any size -> int32 ids `[1, h, w]`, in one trace."""
+    """(float32 image `[1, h, w, channels]` of any size -> int32 ids `[1, h, w]`, in one trace; whether so many pixels
+    are cut into tiles without having been asked to)."""
     logits_of = logits_function(model, config)
+    plan = getattr(logits_of, "plan", None)
     image = tf.TensorSpec([1, None, None, config.data.channels], tf.float32)
-    return tf.function(lambda image: class_ids(logits_of({"image": image})), input_signature=[image])
+    compute = tf.function(lambda image: class_ids(logits_of({"image": image})), input_signature=[image])
+    return compute, lambda pixels: plan is not None and 0 < plan.whole < pixels
 
 
 def find_images(inputs: Sequence[str], output_dir: str = "") -> tuple[dict[str, str], list[Failure]]:

@@ -7,10 +7,41 @@ probability. Here rows are averaged first (0.0002 and 0.0003), and the gradient 
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+
 import keras
 import tensorflow as tf
 
 from trainer.models.layers.sums import sum_over_space
+
+# Replicas are traced in threads of their own.
+_thread = threading.local()
+
+
+@contextlib.contextmanager
+def pooled_statistics() -> Iterator[list[tf.Tensor]]:
+    """Inside, a batch counts as windows of one image: statistics are over all of it, and are kept in the list.
+
+    The list holds a mean and a factor, `[1, 1, 1, channels]` each, a layer, in the order in which layers are called;
+    `given_statistics` puts them to use for other windows of the same image. Inference only.
+    """
+    _thread.pooled = kept = []
+    try:
+        yield kept
+    finally:
+        _thread.pooled = None
+
+
+@contextlib.contextmanager
+def given_statistics(kept: Sequence[tf.Tensor]) -> Iterator[None]:
+    """Inside, layers called in the same order take these statistics instead of their input's own."""
+    _thread.given = iter(kept)
+    try:
+        yield
+    finally:
+        _thread.given = None
 
 
 @keras.saving.register_keras_serializable("gradline")
@@ -40,6 +71,13 @@ class GroupNormalization(keras.layers.Layer):
 
     def call(self, x):
         gamma, beta = (tf.convert_to_tensor(v.value) for v in (self.gamma, self.beta))
+        pooled, given = getattr(_thread, "pooled", None), getattr(_thread, "given", None)
+        if pooled is not None:
+            pooled += _pooled(tf.cast(x, tf.float32), self.groups, self.epsilon)
+            given = iter(pooled[-2:])
+        if given is not None:
+            mean, scale = next(given), next(given) * gamma
+            return tf.cast(tf.cast(x, tf.float32) * scale + (beta - mean * scale), x.dtype)
         return _normalize(x, gamma, beta, self.groups, self.epsilon)
 
     def compute_output_shape(self, shape):
@@ -77,6 +115,13 @@ def _normalize(x, gamma, beta, groups: int, epsilon: float):
         return tf.cast(centred * (scale * gamma) + beta, x.dtype), gradient
 
     return normalize(x, gamma, beta)
+
+
+def _pooled(x, groups: int, epsilon: float):
+    """Mean and factor of each channel's group over all images of a batch, `[1, 1, 1, channels]` each."""
+    mean = _group_mean(tf.reduce_mean(_mean_over_space(x), axis=0, keepdims=True), groups)
+    squares = tf.reduce_mean(_mean_over_space(tf.math.squared_difference(x, mean)), axis=0, keepdims=True)
+    return [mean, tf.math.rsqrt(_group_mean(squares, groups) + epsilon)]
 
 
 def _mean_over_space(x):
