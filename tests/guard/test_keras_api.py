@@ -143,7 +143,7 @@ def test_nan_of_an_empty_dice(images, masks):
 
     model = segmenter("relu", kernel_initializer="zeros")
     findings = explain_model(model, loss, images, np.zeros_like(masks)).findings
-    assert any(f.kind == "nonfinite" and f.op_type == "RealDiv" and "divide_no_nan" in f.advice for f in findings)
+    assert any(f.kind == "nonfinite" and f.op_type == "RealDiv" and "divide safely" in f.advice for f in findings)
 
 
 def test_overflow_of_float16(images, masks):
@@ -184,7 +184,7 @@ def test_integer_labels_are_cast_by_keras_and_integer_predictions_are_named(imag
         return tf.reduce_mean(tf.cast(tf.square(tf.cast(y_pred, tf.int32) - tf.cast(y_true, tf.int32)), tf.float32))
 
     (finding,) = explain_model(segmenter(), loss, images, labels).findings
-    assert finding.cause == "integer_cast" and finding.advice.startswith("Cast the labels")
+    assert finding.cause == "integer_cast" and "cast the labels" in finding.advice
 
 
 # compile's ways to give a loss.
