@@ -36,6 +36,7 @@ wheels: $(READY)
 
 lint: $(READY)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
 
 docs: $(READY)
 	$(BIN)/python -m configs.reading.help

@@ -62,26 +62,54 @@ _OF_TRAINING = ("augment", "optimizer", "train", "checkpoint", "guard")
 
 
 _FLAGS = (
-    ("config", flags.DEFINE_string, None,
-     f"Recipe file, which is run. Default: {DEFAULT_RECIPE}, or {OWN_DATA_RECIPE} with --config.data.path; evaluate, "
-     "predict and export take the config of the run in the workdir."),
-    ("workdir", flags.DEFINE_string, None,
-     "Directory of the run: checkpoints, records, TensorBoard. Training goes on where a run in it stopped. "
-     "Default: runs/<name of the config>, with what makes it another run than the recipe's behind the name."),
-    ("force_config", flags.DEFINE_boolean, False,
-     "train: go on in the workdir although fields of the config changed that make it another run."),
-    ("checkpoint", flags.DEFINE_string, "best",
-     'evaluate, predict, export: "best", "latest" or the folder of a checkpoint.'),
-    ("input", flags.DEFINE_multi_string, [],
-     "predict: an image, a folder or a quoted glob pattern; may be given several times."),
-    ("output", flags.DEFINE_string, "",
-     "predict, export, convert: directory to write to. Default: in the workdir; convert needs one."),
-    ("formats", flags.DEFINE_list, ["saved_model", "litert"],
-     f"export: any of {', '.join(FORMATS)}; onnx where its packages are installed."),
+    (
+        "config",
+        flags.DEFINE_string,
+        None,
+        f"Recipe file (it is run). Default: {DEFAULT_RECIPE}, or {OWN_DATA_RECIPE} with --config.data.path; evaluate, "
+        "predict and export take the config of the run in the workdir.",
+    ),
+    (
+        "workdir",
+        flags.DEFINE_string,
+        None,
+        "Directory of the run: checkpoints, records, TensorBoard. Training goes on where a run in it stopped. "
+        "Default: runs/<name of the config>, with what makes it another run than the recipe's behind the name.",
+    ),
+    (
+        "force_config",
+        flags.DEFINE_boolean,
+        False,
+        "train: go on in the workdir although fields of the config changed that make it another run.",
+    ),
+    (
+        "checkpoint",
+        flags.DEFINE_string,
+        "best",
+        'evaluate, predict, export: "best", "latest" or the folder of a checkpoint.',
+    ),
+    (
+        "input",
+        flags.DEFINE_multi_string,
+        [],
+        "predict: an image, a folder or a quoted glob pattern; may be given several times.",
+    ),
+    (
+        "output",
+        flags.DEFINE_string,
+        "",
+        "predict, export, convert: directory to write to. Default: in the workdir; convert needs one.",
+    ),
+    (
+        "formats",
+        flags.DEFINE_list,
+        ["saved_model", "litert"],
+        f"export: any of {', '.join(FORMATS)}; onnx where its packages are installed.",
+    ),
     ("layers", flags.DEFINE_boolean, False, "describe: also list the model's layers, with shapes and parameters."),
     ("help", flags.DEFINE_boolean, False, "Show the flags."),
     ("helpfull", flags.DEFINE_boolean, False, "Show the flags and every field of the config."),
-)  # fmt: skip
+)
 
 
 def define_flags() -> flags.FlagValues:
@@ -153,7 +181,7 @@ def read(arguments: list[str]) -> Command:
         checkpoint=values.checkpoint,
         force_config=values.force_config,
         layers=values.layers,
-    )  # fmt: skip
+    )
 
 
 def main(argv: list[str]) -> int:
@@ -309,9 +337,14 @@ def _check(run, command: Command) -> int:
 
 
 _VERBS = {
-    "train": _train, "evaluate": _evaluate, "predict": _predict, "export": _export, "describe": _describe,
-    "check": _check, "convert": _convert,
-}  # fmt: skip
+    "train": _train,
+    "evaluate": _evaluate,
+    "predict": _predict,
+    "export": _export,
+    "describe": _describe,
+    "check": _check,
+    "convert": _convert,
+}
 
 
 def _shorthands(values: flags.FlagValues) -> list[overrides.Assignment]:
@@ -353,9 +386,7 @@ def _flag_problems(values: flags.FlagValues) -> list[str]:
     return found
 
 
-def _base_config(
-    values: flags.FlagValues, assignments: list[overrides.Assignment]
-) -> tuple[Config, str, list[str]]:
+def _base_config(values: flags.FlagValues, assignments: list[overrides.Assignment]) -> tuple[Config, str, list[str]]:
     """The recipe, or the config that a run left in its workdir; the workdir; and what is wrong with the former."""
     if values.config is not None:
         recipe, problems = recipes.load(values.config)

@@ -58,9 +58,12 @@ def trained(program, mended: bool) -> float:
     model = arguments["model"]
     model.compile(optimizer=arguments["optimizer"], loss=arguments["loss"], jit_compile=False)
     history = model.fit(
-        arguments["x"], arguments["y"], verbose=0, epochs=arguments["epochs"],
+        arguments["x"],
+        arguments["y"],
+        verbose=0,
+        epochs=arguments["epochs"],
         **({} if arguments["y"] is None else {"batch_size": arguments["batch_size"]}),
-    )  # fmt: skip
+    )
     right = built(program, True)
     if right["y"] is None or isinstance(right["y"], dict):
         return float(history.history["loss"][-1] / history.history["loss"][0])

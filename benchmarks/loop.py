@@ -131,9 +131,12 @@ def keras_optimizer(config: Config) -> keras.optimizers.Optimizer:
     section = config.optimizer
     schedule = build_schedule(section, None, total_steps=1000, warmup_steps=50)
     optimizer = keras.optimizers.AdamW(
-        schedule, beta_1=section.beta_1, beta_2=section.beta_2, epsilon=section.epsilon,
+        schedule,
+        beta_1=section.beta_1,
+        beta_2=section.beta_2,
+        epsilon=section.epsilon,
         weight_decay=section.weight_decay,
-    )  # fmt: skip
+    )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
 
@@ -165,9 +168,11 @@ def fit(config: Config, in_one: int = 1) -> Callable[[int], None]:
     """`keras.Model.fit` with the same loss."""
     model, _, objective = built(config)
     model.compile(
-        keras_optimizer(config), loss=lambda labels, logits: total(objective(labels, logits)),
-        steps_per_execution=in_one, jit_compile=False,
-    )  # fmt: skip
+        keras_optimizer(config),
+        loss=lambda labels, logits: total(objective(labels, logits)),
+        steps_per_execution=in_one,
+        jit_compile=False,
+    )
     batch = one_batch(config)
     data = tf.data.Dataset.from_tensors((batch["image"], batch["label"])).repeat()
     return lambda steps: model.fit(data, steps_per_epoch=steps, epochs=1, shuffle=False, verbose=0)
@@ -185,9 +190,7 @@ def measure(loops: dict[str, Callable[[int], None]], steps: int, rounds: int) ->
         for name in order:
             wall, processor = time.perf_counter(), time.process_time()
             loops[name](steps)
-            times[name].append(
-                ((time.perf_counter() - wall) / steps, (time.process_time() - processor) / steps)
-            )
+            times[name].append(((time.perf_counter() - wall) / steps, (time.process_time() - processor) / steps))
     return times
 
 
@@ -217,8 +220,10 @@ def compare_loops(name: str, rounds: int | None, *, deterministic: bool) -> None
         times = measure(loops, size.steps, rounds or size.rounds)
     table(
         f"{name}: width {size.width}, depth {size.depth}, batch {size.batch} of {size.crop}x{size.crop}, "
-        f"{size.steps} steps a call, {rounds or size.rounds} rounds", times, "by hand",
-    )  # fmt: skip
+        f"{size.steps} steps a call, {rounds or size.rounds} rounds",
+        times,
+        "by hand",
+    )
 
 
 def as_worker(steps: int, rounds: int) -> None:

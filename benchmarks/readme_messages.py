@@ -19,7 +19,7 @@ import tempfile
 README = pathlib.Path(__file__).resolve().parent.parent / "README.md"
 
 MISTAKES = {
-    "threshold": '''\
+    "threshold": """\
 import tensorflow as tf
 
 
@@ -27,16 +27,16 @@ def dice_loss(y_true, y_pred):
     mask = tf.cast(y_pred > 0.5, tf.float32)
     overlap = tf.reduce_sum(y_true * mask)
     return 1.0 - 2.0 * overlap / (tf.reduce_sum(y_true) + tf.reduce_sum(mask))
-''',
-    "argmax": '''\
+""",
+    "argmax": """\
 import tensorflow as tf
 
 
 def class_error(y_true, y_pred):
     ids = tf.argmax(y_pred, axis=-1)
     return tf.reduce_mean(tf.abs(tf.cast(ids, tf.float32) - y_true[..., 0]))
-''',
-    "stop_gradient": '''\
+""",
+    "stop_gradient": """\
 import tensorflow as tf
 
 
@@ -44,7 +44,7 @@ def dice_loss(y_true, y_pred):
     overlap = tf.reduce_sum(y_true * y_pred)
     score = tf.stop_gradient(2.0 * overlap / (tf.reduce_sum(y_true) + tf.reduce_sum(y_pred)))
     return 1.0 - score
-''',
+""",
 }
 
 

@@ -1,6 +1,6 @@
 """Puts the panels that a run left in TensorBoard into docs/nuclei.png: image | label | prediction.
 
-    python main.py && python -m benchmarks.readme_picture runs/nuclei
+python main.py && python -m benchmarks.readme_picture runs/nuclei
 """
 
 from __future__ import annotations

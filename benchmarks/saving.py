@@ -82,8 +82,10 @@ def saving(flags: list[str], workdir: str, pairs: int, seconds: float) -> None:
     size = sum(os.path.getsize(os.path.join(folder, name)) for name in os.listdir(folder)) / 2**20
     mean = statistics.fmean(costs)
     error = statistics.stdev(costs) / len(costs) ** 0.5
-    print(f"a checkpoint of {size:.1f} MiB among {count} steps: {mean:.3f} s +- {error:.3f} s, of which the copy "
-          f"{statistics.median(copies) * 1e3:.0f} ms; one a minute: {mean / 60:.2%} +- {error / 60:.2%}")  # fmt: skip
+    print(
+        f"a checkpoint of {size:.1f} MiB among {count} steps: {mean:.3f} s +- {error:.3f} s, of which the copy "
+        f"{statistics.median(copies) * 1e3:.0f} ms; one a minute: {mean / 60:.2%} +- {error / 60:.2%}"
+    )
     late = {"counter/step": LATE, "optimizer/adam_w/iteration": LATE}
     saved = checkpoint.read(folder)
     arrays = {name: array * 0 + late.get(name, array) for name, array in saved.arrays.items()}
@@ -103,14 +105,22 @@ def restart(flags: list[str], late_workdir: str, folder: str, pairs: int) -> Non
     differences = [b - a for a, b in zip(times["0"], times["late"], strict=True)]
     error = statistics.stdev(differences) / len(differences) ** 0.5
     new, late = (statistics.median(times[kind]) for kind in ("0", "late"))
-    print(f"to the end of the first step: {new:.1f} s at step 0, {late:.1f} s at step {LATE}; difference "
-          f"{statistics.fmean(differences):+.2f} s +- {error:.2f} s; reading it alone {reading:.2f} s")  # fmt: skip
+    print(
+        f"to the end of the first step: {new:.1f} s at step 0, {late:.1f} s at step {LATE}; difference "
+        f"{statistics.fmean(differences):+.2f} s +- {error:.2f} s; reading it alone {reading:.2f} s"
+    )
 
 
 def first_step(flags: list[str], workdir: str) -> float:
     """Seconds until the first report; the process is then killed, before it saves anything."""
-    command = [sys.executable, os.path.join(ROOT, "main.py"), f"--workdir={workdir}", *flags, "--force_config",
-               "--config.train.log_every=1 steps"]  # fmt: skip
+    command = [
+        sys.executable,
+        os.path.join(ROOT, "main.py"),
+        f"--workdir={workdir}",
+        *flags,
+        "--force_config",
+        "--config.train.log_every=1 steps",
+    ]
     start = time.monotonic()
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:

@@ -36,8 +36,11 @@ def plain_script() -> Callable[[int], None]:
 
     config = get_config()
     width, depth, batch, (height, across) = (
-        config.model.width, config.model.depth, config.train.batch_size, config.augment.crop,
-    )  # fmt: skip
+        config.model.width,
+        config.model.depth,
+        config.train.batch_size,
+        config.augment.crop,
+    )
 
     def block(x, channels):
         for _ in range(2):

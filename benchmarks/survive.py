@@ -117,15 +117,26 @@ def new_life(options, workdir: str, *, forked: bool) -> Life:
 def command(options, workdir: str) -> list[str]:
     """The same for both runs but for the workdir."""
     main = [
-        sys.executable, os.path.join(ROOT, "main.py"), f"--workdir={workdir}",
-        f"--config.train.length={options.steps} steps", "--config.train.batch_size=8",
+        sys.executable,
+        os.path.join(ROOT, "main.py"),
+        f"--workdir={workdir}",
+        f"--config.train.length={options.steps} steps",
+        "--config.train.batch_size=8",
         "--config.model.normalization=batch",
-        "--config.model.width=4", "--config.model.depth=1", "--config.model.dropout=0.2", "--config.augment.crop=32,32",
-        "--config.optimizer.ema_decay=0.9", f"--config.train.accumulate={options.accumulate}",
-        f"--config.train.log_every={REPORT_EVERY} steps", f"--config.checkpoint.every={SAVE_EVERY} steps",
-        f"--config.evaluate.every={EVALUATE_EVERY} steps", "--config.evaluate.panels=0",
-        f"--config.evaluate.patience={options.steps}", f"--precision={options.precision}", *options.flags.split(),
-    ]  # fmt: skip
+        "--config.model.width=4",
+        "--config.model.depth=1",
+        "--config.model.dropout=0.2",
+        "--config.augment.crop=32,32",
+        "--config.optimizer.ema_decay=0.9",
+        f"--config.train.accumulate={options.accumulate}",
+        f"--config.train.log_every={REPORT_EVERY} steps",
+        f"--config.checkpoint.every={SAVE_EVERY} steps",
+        f"--config.evaluate.every={EVALUATE_EVERY} steps",
+        "--config.evaluate.panels=0",
+        f"--config.evaluate.patience={options.steps}",
+        f"--precision={options.precision}",
+        *options.flags.split(),
+    ]
     if options.replicas > 1:
         main += ["--strategy=mirrored", f"--logical_devices={options.replicas}"]
     if options.workers > 1:

@@ -100,8 +100,7 @@ def test_a_package_imports_only_what_lies_below_it(package, allowed):
 
 # From the bottom up: a file imports its own level and those below.
 _LEVELS = [
-    ("configs", "losses", "trainer.guard", "trainer.errors", "trainer.console", "trainer.process",
-     "trainer.packages"),
+    ("configs", "losses", "trainer.guard", "trainer.errors", "trainer.console", "trainer.process", "trainer.packages"),
     ("trainer.stepping", "trainer.data", "trainer.models", "trainer.distribution", "trainer.parts", "trainer.seeds"),
     ("trainer.actions", "trainer.evaluation", "trainer.export", "trainer.checkpoints", "trainer.reporting"),
     ("trainer.run", "trainer.training", "trainer.own_loop", "trainer.check", "trainer.result"),
@@ -117,9 +116,11 @@ def _level(module):
 
 def test_imports_point_one_way():
     wrong = {
-        (path, name) for path in _SHIPPED for name in _imports(path)
+        (path, name)
+        for path in _SHIPPED
+        for name in _imports(path)
         if _level(name) > _level(_module(path)) and path != "trainer/__init__.py"
-    }  # fmt: skip
+    }
     assert not wrong
 
 

@@ -115,8 +115,13 @@ def test_tracker(example):
     # The same tracker in a run of two sessions.
     config = dataclasses.replace(values["config"], train=Train(length="40 steps", log_every="10 steps"))
     for last in (30, 40):
-        run = Run(config, workdir="runs/again", model=one_layer, data=(values["images"], values["labels"]),
-                  actions=values["actions"][:2])  # fmt: skip
+        run = Run(
+            config,
+            workdir="runs/again",
+            model=one_layer,
+            data=(values["images"], values["labels"]),
+            actions=values["actions"][:2],
+        )
         run.train(stop=lambda run=run, last=last: run.current_step >= last and last < 40)
     rows = sqlite3.connect("tracker.sqlite").execute("select run, step, name from numbers").fetchall()
     first, again = dict.fromkeys(run for run, _, _ in rows)
@@ -183,10 +188,14 @@ def test_gan(example):
 
         class OneStandsStill(values["Sharpen"]):
             phases = tuple(
-                Phase(name=p.name, terms=p.terms, models=p.models,
-                      optimizer=keras.optimizers.SGD(0.0 if p.name == still else 0.1))
+                Phase(
+                    name=p.name,
+                    terms=p.terms,
+                    models=p.models,
+                    optimizer=keras.optimizers.SGD(0.0 if p.name == still else 0.1),
+                )
                 for p in values["Sharpen"].phases
-            )  # fmt: skip
+            )
 
         task = OneStandsStill()
         kept = {name: model.get_weights() for name, model in task.models().items()}

@@ -30,9 +30,12 @@ def prepared(before="", **environment):
     names = (*process.wanted(), *process._MALLOC_VARIABLES, *process._RECORDED, "LD_PRELOAD", "GLIBC_TUNABLES")
     clean = {name: value for name, value in os.environ.items() if name not in names}
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(before=before)], env={**clean, **environment},
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        [sys.executable, "-c", SCRIPT.format(before=before)],
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return json.loads(done.stdout)
 
 
@@ -49,9 +52,12 @@ def test_what_is_set_reaches_the_environment_and_tensorflow_is_not_imported():
 
 def test_the_users_environment_wins_and_is_said():
     found = prepared(
-        TF_ENABLE_ONEDNN_OPTS="0", TF_CPP_MIN_LOG_LEVEL="0", MALLOC_TOP_PAD_="1000000", KERAS_BACKEND="jax",
+        TF_ENABLE_ONEDNN_OPTS="0",
+        TF_CPP_MIN_LOG_LEVEL="0",
+        MALLOC_TOP_PAD_="1000000",
+        KERAS_BACKEND="jax",
         ONEDNN_MAX_CPU_ISA="AVX2",
-    )  # fmt: skip
+    )
     assert "TF_ENABLE_ONEDNN_OPTS" not in found["set"] and found["environment"]["TF_CPP_MIN_LOG_LEVEL"] == "0"
     # But for Keras's backend: there is no other here.
     assert found["set"]["KERAS_BACKEND"] == "tensorflow"

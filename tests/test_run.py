@@ -71,8 +71,15 @@ def finished(tmp_path_factory):
     thread.join()
     after = _surroundings()
     logger.handlers[:] = handlers
-    return {"run": run, "result": found["result"], "before": before, "after": after, "lines": lines.getvalue(),
-            "names": (first, keras.layers.Dense(1).name), "next": float(tf.random.uniform([]))}  # fmt: skip
+    return {
+        "run": run,
+        "result": found["result"],
+        "before": before,
+        "after": after,
+        "lines": lines.getvalue(),
+        "names": (first, keras.layers.Dense(1).name),
+        "next": float(tf.random.uniform([])),
+    }
 
 
 def _surroundings():
@@ -123,8 +130,10 @@ def test_config_json_says_what_came_as_objects(finished):
     with open(os.path.join(finished["run"].workdir, "config.json")) as file:
         kept = json.load(file)
     assert kept["objects"] == {
-        "model": "tests.test_run:small", "data": "tuple", "metrics": {"specificity": "tests.test_run:specificity"},
-    }  # fmt: skip
+        "model": "tests.test_run:small",
+        "data": "tuple",
+        "metrics": {"specificity": "tests.test_run:specificity"},
+    }
     assert kept["data"]["classes"] == ["class_0", "class_1"] and kept["data"]["channels"] == 1
     assert kept["name"] == "run"
 
@@ -162,8 +171,9 @@ def test_an_interruption_leaves_the_trained_weights_and_not_their_averages(tmp_p
         kept["scored"] = alike(averages, [v.numpy() for v in run.state.trainable])
         raise kind("in the middle of an evaluation")
 
-    run = Run(config(), workdir=tmp_path, model=small, data=(IMAGES, LABELS), metrics={"own": interrupts},
-              actions=[(1, keep)])  # fmt: skip
+    run = Run(
+        config(), workdir=tmp_path, model=small, data=(IMAGES, LABELS), metrics={"own": interrupts}, actions=[(1, keep)]
+    )
     with pytest.raises(KeyboardInterrupt if kind is KeyboardInterrupt else UserError) as raised:
         run.train()
     assert kept["scored"] and run.current_step == 4
@@ -385,8 +395,14 @@ def test_a_task_of_data_without_classes_gets_a_model_of_one_plane(tmp_path):
     with pytest.raises(UserError, match=r"images\[0\] is \[16, 16, 3\], .*: an image is \[height, width, 1\]"):
         run.predict(np.zeros((2, 16, 16, 3), "uint8"))
     with pytest.raises(UserError, match="the metric error takes spacing, and there is classes, image, label"):
-        Run(short, workdir=tmp_path, model=small, data=data, task=Picture,
-            metrics={"error": lambda label, prediction, spacing: 0.0}).train()  # fmt: skip
+        Run(
+            short,
+            workdir=tmp_path,
+            model=small,
+            data=data,
+            task=Picture,
+            metrics={"error": lambda label, prediction, spacing: 0.0},
+        ).train()
 
 
 def test_void_in_a_loss_of_class_ids_is_named(tmp_path):

@@ -213,9 +213,14 @@ def check_model(run) -> Section:
         return tf.add_n(list(run.task.objective(y_true, y_pred, extras).values()))
 
     diagnosis = guard.diagnose(
-        run.task.model, loss, run.state.optimizer, batch["image"], batch["label"],
-        batch_size=run.config.train.batch_size, depth="batch",
-    )  # fmt: skip
+        run.task.model,
+        loss,
+        run.state.optimizer,
+        batch["image"],
+        batch["label"],
+        batch_size=run.config.train.batch_size,
+        depth="batch",
+    )
     lines = tuple(str(diagnosis).splitlines())
     return Section("Doctor", lines, tuple(f"{f.kind}: {', '.join(f.places)}" for f in diagnosis.findings))
 
@@ -223,10 +228,19 @@ def check_model(run) -> Section:
 def check_learning(run) -> Section:
     """Some steps on one batch at the full learning rate: what cannot learn that by heart will learn nothing."""
     config = dataclasses.replace(run.config, train=dataclasses.replace(run.config.train, jit_compile=False))
-    batch = next(iter(training_batches(
-        run.data.train, config, start_step=0, steps=1,
-        shard_index=run.devices.worker, shard_count=run.devices.workers, parts=run.devices.local_replicas,
-    )))  # fmt: skip
+    batch = next(
+        iter(
+            training_batches(
+                run.data.train,
+                config,
+                start_step=0,
+                steps=1,
+                shard_index=run.devices.worker,
+                shard_count=run.devices.workers,
+                parts=run.devices.local_replicas,
+            )
+        )
+    )
     dataset = tf.data.Dataset.from_tensors(batch).repeat()
     iterator = iter(run.strategy.distribute_datasets_from_function(lambda context: dataset))
     with run.unchanged(), _at_full_rate(run) as rate:
@@ -240,10 +254,14 @@ def check_learning(run) -> Section:
     if not math.isfinite(last):
         return Section("Learning", lines, ("the loss is no number any more: lower --config.optimizer.learning_rate",))
     if first > 0 and last > _OVERFIT_SHARE * first:
-        return Section("Learning", lines, (
-            f"it fell by less than {100 * (1 - _OVERFIT_SHARE):.0f} %: the learning rate ({rate:g}) is too low or too "
-            "high, or the labels do not belong to the images",
-        ))  # fmt: skip
+        return Section(
+            "Learning",
+            lines,
+            (
+                f"it fell by less than {100 * (1 - _OVERFIT_SHARE):.0f} %: the learning rate ({rate:g}) is too low or "
+                "too high, or the labels do not belong to the images",
+            ),
+        )
     return Section("Learning", lines)
 
 

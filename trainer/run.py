@@ -1,8 +1,8 @@
 """`Run`: what a script or a notebook holds. It builds the parts once, and has a verb for whatever is done with them.
 
-    run = Run(Config(train=Train(length="5 epochs")), workdir="runs/a", model=my_model, loss=my_loss, data=my_data)
-    result = run.train()
-    run.evaluate(); run.predict(images); run.export("out")
+run = Run(Config(train=Train(length="5 epochs")), workdir="runs/a", model=my_model, loss=my_loss, data=my_data)
+result = run.train()
+run.evaluate(); run.predict(images); run.export("out")
 """
 
 from __future__ import annotations
@@ -459,9 +459,13 @@ class Run:
             raise UserError('There are no validation examples: data={"train": …, "validation": …}.')
         with self.weights(checkpoint):
             evaluate = make_evaluator(
-                self.task, self.data, self.config, self.strategy, metrics=self.metrics,
+                self.task,
+                self.data,
+                self.config,
+                self.strategy,
+                metrics=self.metrics,
                 progress=Progress("evaluated", self.log),
-            )  # fmt: skip
+            )
             with explaining_memory(self.config, "evaluation"):
                 scores, _ = evaluate()
         return scores
@@ -489,7 +493,9 @@ class Run:
                 return prediction.predict_arrays(self.task, images, self.config)
 
     def export(
-        self, output: str | os.PathLike = "", formats: Sequence[str] = ("saved_model", "litert"),
+        self,
+        output: str | os.PathLike = "",
+        formats: Sequence[str] = ("saved_model", "litert"),
         checkpoint: str | None = "best",
     ) -> list[str]:
         """Writes the model in each format and compares it with the model; see `trainer.export`. Returns a line each."""

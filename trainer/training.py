@@ -25,7 +25,7 @@ from trainer.checkpoints.resume import (
     find_start,
     newest,
     write_config,
-)  # fmt: skip
+)
 from trainer.distribution.lost_worker import naming_lost_worker
 from trainer.errors import UserError
 from trainer.evaluation.evaluator import make_evaluator
@@ -125,11 +125,13 @@ def _train(run, actions: list[Timed], stop: Callable[[], bool]) -> Result:
     why = why_finished(run)
     if why is not None:
         reason = f": {why}" if why != FINISHED else ""
-        run.log(wrapped(
-            f"This run has ended already, at step {run.current_step} of {total}{reason}; nothing was done or "
-            "changed.\n  A longer one from these weights: another --workdir=…, with "
-            f"--config.checkpoint.warm_start={shlex.quote(run.workdir)}"
-        ))  # fmt: skip
+        run.log(
+            wrapped(
+                f"This run has ended already, at step {run.current_step} of {total}{reason}; nothing was done or "
+                "changed.\n  A longer one from these weights: another --workdir=…, with "
+                f"--config.checkpoint.warm_start={shlex.quote(run.workdir)}"
+            )
+        )
         run.log(terminal.closing(run.workdir, objects=bool(run.parts.names())))
         return _result(run, run.current_step, why, saved=True)
     if run.devices.chief:
@@ -193,9 +195,14 @@ def _train_to(
                 run.data.train, config, run.strategy, step=run.current_step, total=total, skipped=run.host.skipped_data
             )
             step, reason = run_loop(
-                train_steps, iterator, read_step=lambda: run.current_step, total=total, actions=due,
-                after_call=after_call, steps_per_call=per_call,
-            )  # fmt: skip
+                train_steps,
+                iterator,
+                read_step=lambda: run.current_step,
+                total=total,
+                actions=due,
+                after_call=after_call,
+                steps_per_call=per_call,
+            )
             if reason not in (STOPPED, Nonfinite.WENT_BACK):
                 for number, action in enumerate(actions):
                     if action.at_end:
@@ -217,11 +224,7 @@ def _train_to(
 def _due(run, actions: list[Timed], stop: Callable[[], bool], bad_files: BadFiles) -> list[Action]:
     """What is done between steps, in the order in which it is done where several are due."""
     intervals = run.intervals
-    own = [
-        Action(action.every, _once(number, action, run))
-        for number, action in enumerate(actions)
-        if action.every
-    ]
+    own = [Action(action.every, _once(number, action, run)) for number, action in enumerate(actions) if action.every]
     found = [
         Action(intervals.log_every, lambda step: report(run, step)),
         Action(intervals.log_every, lambda step: bad_files.report_new()),
@@ -229,9 +232,7 @@ def _due(run, actions: list[Timed], stop: Callable[[], bool], bad_files: BadFile
     ]
     if run.data.validation is not None:
         progress = Progress("evaluated", run.log)
-        score = make_evaluator(
-            run.task, run.data, run.config, run.strategy, metrics=run.metrics, progress=progress
-        )
+        score = make_evaluator(run.task, run.data, run.config, run.strategy, metrics=run.metrics, progress=progress)
         then = [action for action in actions if action.after_evaluation]
         then.append(Timed(stop_early, "early stopping", after_evaluation=True))
         evaluate, every = Evaluate(score, stop, then), intervals.evaluate_every

@@ -78,9 +78,9 @@ def parse(text: str) -> Duration:
     if amount > _MOST.get(unit, amount):
         raise ValueError(f'{text!r} is longer than what is counted: write at most "{_MOST[unit]} {unit}"')
     if unit == "steps" and amount.denominator != 1:
-        raise ValueError(f"{text!r} is not a whole number of steps: write \"{math.ceil(amount)} steps\"")
+        raise ValueError(f'{text!r} is not a whole number of steps: write "{math.ceil(amount)} steps"')
     if unit == "%" and amount > 100:
-        raise ValueError(f"{text!r} is more than the whole run: write at most \"100%\"")
+        raise ValueError(f'{text!r} is more than the whole run: write at most "100%"')
     return Duration(amount, unit)
 
 

@@ -1,6 +1,6 @@
 """The schema as documentation: the text of --help and --helpfull, and docs/config.md.
 
-    python -m configs.reading.help          # writes docs/config.md anew; a test holds it current
+python -m configs.reading.help          # writes docs/config.md anew; a test holds it current
 """
 
 from __future__ import annotations

@@ -100,8 +100,10 @@ def unknown_field(path: str, text: str | None = None) -> str:
         return f"{head} is a single value and has no field {rest!r}. Write --config.{head}=…"
     near = meant_field(path)
     if near:
-        return f"there is no such field. Did you mean {written(near, text, path)}?" if text else (
-            f"there is no such field. Did you mean --config.{near}?"
+        return (
+            f"there is no such field. Did you mean {written(near, text, path)}?"
+            if text
+            else (f"there is no such field. Did you mean --config.{near}?")
         )
     if head in fields.sections() and rest:
         inside = [name.partition(".")[2] for name in known if name.startswith(head + ".")]

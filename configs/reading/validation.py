@@ -197,9 +197,12 @@ def _optimizer(config: Config):
         return
     too_long = warmup.amount >= (100 if warmup.unit == "%" else length.amount)
     if too_long and warmup.unit in ("%", length.unit):
-        yield ("optimizer.warmup", "train.length"), (
-            f"the warm-up is as long as the run ({config.train.length}), which would never reach its learning rate. "
-            'Write a shorter one, e.g. --config.optimizer.warmup="5%".'
+        yield (
+            ("optimizer.warmup", "train.length"),
+            (
+                f"the warm-up is as long as the run ({config.train.length}), which never reaches its learning rate. "
+                'Write a shorter one, e.g. --config.optimizer.warmup="5%".'
+            ),
         )
 
 
@@ -211,16 +214,22 @@ def _train(config: Config):
     if train.batch_size % train.accumulate:
         fewer = max(n for n in range(1, train.accumulate) if train.batch_size % n == 0)
         more = _up(train.batch_size, train.accumulate)
-        yield ("train.accumulate", "train.batch_size"), (
-            f"it does not divide train.batch_size={train.batch_size}, and micro-batches are of one size. Write "
-            f"--config.train.accumulate={fewer} or --config.train.batch_size={more}."
+        yield (
+            ("train.accumulate", "train.batch_size"),
+            (
+                f"it does not divide train.batch_size={train.batch_size}, and micro-batches are of one size. Write "
+                f"--config.train.accumulate={fewer} or --config.train.batch_size={more}."
+            ),
         )
     elif config.strategy == "mirrored" and config.logical_devices:
         parts = config.logical_devices * train.accumulate
         if train.batch_size % parts:
-            yield ("train.batch_size", "logical_devices", "train.accumulate"), (
-                f"{config.logical_devices} logical devices cannot share it in {train.accumulate} micro-batch(es). "
-                f"Write --config.train.batch_size={_up(train.batch_size, parts)}."
+            yield (
+                ("train.batch_size", "logical_devices", "train.accumulate"),
+                (
+                    f"{config.logical_devices} logical devices cannot share it in {train.accumulate} micro-batch(es). "
+                    f"Write --config.train.batch_size={_up(train.batch_size, parts)}."
+                ),
             )
 
 
@@ -249,8 +258,9 @@ def _evaluate(config: Config):
     if len(set(evaluate.classes)) != len(evaluate.classes):
         yield ("evaluate.classes",), "a class is named twice. Name each once."
     if evaluate.patience and not durations.parse(evaluate.every).amount:
-        yield ("evaluate.patience", "evaluate.every"), (
-            "early stopping needs evaluations, and evaluate.every is 0. Write --config.evaluate.every=\"5%\"."
+        yield (
+            ("evaluate.patience", "evaluate.every"),
+            ('early stopping needs evaluations, and evaluate.every is 0. Write --config.evaluate.every="5%".'),
         )
 
 
@@ -268,8 +278,10 @@ def _metric(config: Config, *, given: Collection[str] = (), task: bool = False):
     if evaluate.metric not in known and not (task or config.task):
         own = "Name one of your own in evaluate.metrics, too"
         if FORM.fullmatch(evaluate.metric):
-            own = f"Write --config.evaluate.metrics={evaluate.metric} " \
-                  f"--config.evaluate.metric={evaluate.metric.rpartition(':')[2]}"  # fmt: skip
+            own = (
+                f"Write --config.evaluate.metrics={evaluate.metric} "
+                f"--config.evaluate.metric={evaluate.metric.rpartition(':')[2]}"
+            )
         hint = elsewhere.value("evaluate.metric", evaluate.metric, "{!r}")
         hint = hint or did_you_mean(evaluate.metric, known, "{!r}")
         text = f"it is none of the scores measured: {', '.join(known)}.{hint} {own}."
@@ -292,11 +304,15 @@ def _modules(config: Config, *, given: Collection[str] = ()):
 
 def _save(config: Config):
     if config.checkpoint.warm_start_pattern != ".*" and not config.checkpoint.warm_start:
-        yield ("checkpoint.warm_start_pattern", "checkpoint.warm_start"), (
-            "it chooses among the weights of checkpoint.warm_start, which is empty. Write "
-            "--config.checkpoint.warm_start=FOLDER."
+        yield (
+            ("checkpoint.warm_start_pattern", "checkpoint.warm_start"),
+            (
+                "it chooses among the weights of checkpoint.warm_start, which is empty. Write "
+                "--config.checkpoint.warm_start=FOLDER."
+            ),
         )
     if config.guard.nonfinite == "back" and not durations.parse(config.checkpoint.every).amount:
-        yield ("guard.nonfinite", "checkpoint.every"), (
-            'to go back takes checkpoints, and checkpoint.every is 0. Write --config.checkpoint.every="5%".'
+        yield (
+            ("guard.nonfinite", "checkpoint.every"),
+            ('to go back takes checkpoints, and checkpoint.every is 0. Write --config.checkpoint.every="5%".'),
         )

@@ -46,29 +46,37 @@ def mask_problems(config: Config):
     if twice:
         yield ("data.classes",), f"{', '.join(twice)} is there twice. Give each class a name of its own."
     if data.void_id in range(count):
-        yield ("data.void_id", "data.classes"), (
-            f"it is the id of class {data.classes[data.void_id]!r}, which nothing would count then. Write 255, "
-            f"or any id that is not 0 … {count - 1}."
+        yield (
+            ("data.void_id", "data.classes"),
+            (
+                f"it is the id of class {data.classes[data.void_id]!r}, which nothing would count then. Write 255, "
+                f"or any id that is not 0 … {count - 1}."
+            ),
         )
     if data.mask_encoding == "binary" and count not in (0, 2) and ":" not in data.source:
-        yield ("data.mask_encoding", "data.classes"), (
-            f"a binary mask has two classes, and data.classes names {count}. Write --config.data.mask_encoding=ids "
-            "or colors."
+        yield (
+            ("data.mask_encoding", "data.classes"),
+            (
+                f"a binary mask has two classes, and data.classes names {count}. Write --config.data.mask_encoding=ids "
+                "or colors."
+            ),
         )
     for table, encoding in (("mask_ids", "ids"), ("mask_colors", "colors")):
         rows = getattr(data, table)
         path = f"data.{table}"
         if rows and data.mask_encoding not in (encoding, "auto"):
-            yield (path, "data.mask_encoding"), (
-                f"mask_encoding={data.mask_encoding} does not read it. Write --config.data.mask_encoding={encoding}."
+            yield (
+                (path, "data.mask_encoding"),
+                (f"mask_encoding={data.mask_encoding} does not read it. Write --config.data.mask_encoding={encoding}."),
             )
         elif rows:
             yield from _table_problems(path, rows, config)
     if data.mask_encoding == "colors":
         if not data.mask_colors:
             example = "'[[0, 0, 0, 0], [255, 0, 0, 1]]'"
-            yield ("data.mask_colors", "data.mask_encoding"), (
-                f"data.mask_encoding=colors needs the table, a row (red, green, blue, class id) a colour: {example}."
+            yield (
+                ("data.mask_colors", "data.mask_encoding"),
+                (f"data.mask_encoding=colors needs the table, a row (red, green, blue, class id) a colour: {example}."),
             )
         if any(not 0 <= channel <= 255 for row in data.mask_colors for channel in row[:3]):
             yield ("data.mask_colors",), "red, green and blue are 0 … 255."
@@ -86,8 +94,11 @@ def _table_problems(path: str, rows: tuple[tuple[int, ...], ...], config: Config
     strange = sorted(targets - {*range(count), void})
     if strange and count:
         named = ", ".join(map(str, strange))
-        yield (path, "data.classes", "data.void_id"), (
-            f"{named} is no class id: classes are 0 … {count - 1} ({', '.join(config.data.classes)}), void is {void}."
+        yield (
+            (path, "data.classes", "data.void_id"),
+            (
+                f"{named} is no class id: classes are 0 … {count - 1} ({', '.join(config.data.classes)}), void {void}."
+            ),
         )
     unreached = [name for number, name in enumerate(config.data.classes) if number not in targets]
     if unreached:
@@ -98,22 +109,27 @@ def model_problems(config: Config):
     """The model's name, and the fields that only some models read."""
     model = config.model
     if ":" not in model.name and model.options:
-        yield ("model.options", "model.name"), (
-            f"they are for a model of your own; {model.name} has fields: --config.model.width=…, depth, dropout."
+        yield (
+            ("model.options", "model.name"),
+            (f"they are for a model of your own; {model.name} has fields: --config.model.width=…, depth, dropout."),
         )
     if model.name == "encoder_unet" and model.encoder not in ENCODERS:
         hint = did_you_mean(model.encoder, ENCODERS) or f" It has {', '.join(ENCODERS)}."
         yield ("model.encoder",), f"keras.applications has no such network.{hint}"
     if model.outputs == "sigmoid" and len(config.data.classes) not in (0, 2):
-        yield ("model.outputs", "data.classes"), (
-            f"one logit stands for two classes, and data.classes names {len(config.data.classes)}. Write "
-            "--config.model.outputs=softmax."
+        yield (
+            ("model.outputs", "data.classes"),
+            (
+                f"one logit stands for two classes, and data.classes names {len(config.data.classes)}. Write "
+                "--config.model.outputs=softmax."
+            ),
         )
     if model.deep_supervision and model.name == "encoder_unet":
         yield ("model.deep_supervision", "model.name"), "encoder_unet predicts at full resolution alone. Leave it out."
     if model.deep_supervision and model.name == "unet" and model.depth < 3:
-        yield ("model.deep_supervision", "model.depth"), (
-            f"model.depth={model.depth} leaves no coarser level to predict at. Write --config.model.depth=3 or more."
+        yield (
+            ("model.deep_supervision", "model.depth"),
+            (f"model.depth={model.depth} leaves no coarser level to predict at. Write --config.model.depth=3 or more."),
         )
 
 
@@ -138,8 +154,11 @@ def loss_problems(config: Config):
         yield ("loss.name",), f"{'; '.join(problems)}. {losses.listing()} {own}"
     elif loss.weights and len(loss.weights) != len(terms):
         example = ",".join(["1"] * len(terms))
-        yield ("loss.weights", "loss.name"), (
-            f"{loss.name} has {len(terms)} term{'s' if len(terms) > 1 else ''}. Write --config.loss.weights={example}."
+        yield (
+            ("loss.weights", "loss.name"),
+            (
+                f"{loss.name} has {len(terms)} term{'s' * (len(terms) > 1)}. Write --config.loss.weights={example}."
+            ),
         )
     if any(weight < 0 for weight in loss.weights) or (loss.weights and not any(loss.weights)):
         yield ("loss.weights",), "none may be negative, and not all 0, which leaves nothing to minimise."

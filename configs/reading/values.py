@@ -135,10 +135,14 @@ def like(value: Any, type_: Any) -> str:
     if items[-1] is Ellipsis or items[0] not in (int, float):
         return example(type_)
     try:
-        parts = re.split(r"[x×*/; ]+", value.strip()) if isinstance(value, str) else list(
-            value if isinstance(value, (list, tuple)) else [value])  # fmt: skip
-        numbers_ = [from_text(part, items[0]) if isinstance(part, str) else from_python(part, items[0])
-                    for part in parts]  # fmt: skip
+        parts = (
+            re.split(r"[x×*/; ]+", value.strip())
+            if isinstance(value, str)
+            else list(value if isinstance(value, (list, tuple)) else [value])
+        )
+        numbers_ = [
+            from_text(part, items[0]) if isinstance(part, str) else from_python(part, items[0]) for part in parts
+        ]
     except ValueError:
         return example(type_)
     same = numbers_ * len(items) if len(numbers_) == 1 else numbers_
@@ -236,8 +240,16 @@ def _as_dicts(value: Any) -> Any:
 
 
 def _type_name(value: Any) -> str:
-    names = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list",
-             tuple: "a list", dict: "a mapping", type(None): "nothing"}  # fmt: skip
+    names = {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        str: "text",
+        list: "a list",
+        tuple: "a list",
+        dict: "a mapping",
+        type(None): "nothing",
+    }
     return names.get(type(value), f"of type {type(value).__name__}")
 
 

@@ -52,8 +52,8 @@ def dice(label, prediction):
     return 2 * (label & prediction).sum() / (label.sum() + prediction.sum())
 
 
-config = Config(train=Train(length="100 steps"), augment=Augment(crop=(48, 48)), evaluate=Evaluate(metric="dice"),
-                optimizer=Optimizer(learning_rate=1e-2))  # fmt: skip
+train, optimizer = Train(length="100 steps"), Optimizer(learning_rate=1e-2)
+config = Config(train=train, optimizer=optimizer, augment=Augment(crop=(48, 48)), evaluate=Evaluate(metric="dice"))
 data = {"train": (images[:48], given), "validation": (images[48:], labels[48:])}
 run = Run(config, workdir="runs/mean_teacher", task=MeanTeacher, data=data, metrics={"dice": dice})
 print(f"the teacher's Dice, with labels for 6 of 48 images: {run.train().scores['dice']:.3f}")

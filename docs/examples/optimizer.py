@@ -50,8 +50,8 @@ config = Config(
 )
 rates = {}
 note = lambda run, step: rates.update({step: run.report["learning_rate"]})  # noqa: E731
-run = Run(config, workdir="runs/optimizer", data=(images, labels), optimizer=SignDescent, schedule=triangle,
-          actions=[("10 steps", note)])  # fmt: skip
+parts = {"optimizer": SignDescent, "schedule": triangle, "actions": [("10 steps", note)]}
+run = Run(config, workdir="runs/optimizer", data=(images, labels), **parts)
 result = run.train()
 print("rates:", ", ".join(f"step {step} {rate:.5f}" for step, rate in rates.items()))
 print(f"mean Dice {result.scores['mean_dice']:.3f}")

@@ -34,12 +34,21 @@ def flags(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(mine)
         yield [
-            "--config.data.source=folder", f"--config.data.path={folder}", "--config.data.classes=background,disc",
-            "--config.augment.crop=16,16", "--config.model.width=4", "--config.model.depth=1",
-            "--config.train.batch_size=2", f"--config.train.length={LENGTH} steps", "--config.train.log_every=5 steps",
-            "--config.checkpoint.every=1 steps", "--config.checkpoint.keep=99", "--config.evaluate.every=0 steps",
-            "--config.loss.name=loss_of_a_test:bad_for_one", "--config.loss.labels=one_hot",
-        ]  # fmt: skip
+            "--config.data.source=folder",
+            f"--config.data.path={folder}",
+            "--config.data.classes=background,disc",
+            "--config.augment.crop=16,16",
+            "--config.model.width=4",
+            "--config.model.depth=1",
+            "--config.train.batch_size=2",
+            f"--config.train.length={LENGTH} steps",
+            "--config.train.log_every=5 steps",
+            "--config.checkpoint.every=1 steps",
+            "--config.checkpoint.keep=99",
+            "--config.evaluate.every=0 steps",
+            "--config.loss.name=loss_of_a_test:bad_for_one",
+            "--config.loss.labels=one_hot",
+        ]
 
 
 def weights(workdir):

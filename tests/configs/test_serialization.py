@@ -95,12 +95,22 @@ def _change(**values):
 @pytest.mark.parametrize(
     "values",
     [
-        {"seed": 1}, {"precision": "mixed_float16"}, {"data__void_id": 7}, {"data__train_split": "x"},
-        {"augment__crop": (64, 64)}, {"model__width": 8}, {"loss__name": "dice"}, {"loss__options": {"*": {}}},
-        {"optimizer__learning_rate": 1.0}, {"train__length": "2 steps"}, {"train__batch_size": 16},
-        {"train__accumulate": 2}, {"evaluate__metric": "mean_iou"}, {"evaluate__patience": 2},
+        {"seed": 1},
+        {"precision": "mixed_float16"},
+        {"data__void_id": 7},
+        {"data__train_split": "x"},
+        {"augment__crop": (64, 64)},
+        {"model__width": 8},
+        {"loss__name": "dice"},
+        {"loss__options": {"*": {}}},
+        {"optimizer__learning_rate": 1.0},
+        {"train__length": "2 steps"},
+        {"train__batch_size": 16},
+        {"train__accumulate": 2},
+        {"evaluate__metric": "mean_iou"},
+        {"evaluate__patience": 2},
     ],
-)  # fmt: skip
+)
 def test_what_computes_the_weights_makes_another_run(values):
     (found,) = differences(Config(), _change(**values))
 
@@ -112,12 +122,22 @@ def test_what_computes_the_weights_makes_another_run(values):
 @pytest.mark.parametrize(
     "values",
     [
-        {"name": "x"}, {"strategy": "one"}, {"data__path": "x"}, {"data__cache_mib": 1}, {"data__bad_files": "skip"},
-        {"train__log_every": "9 steps"}, {"train__steps_per_call": 3}, {"evaluate__panels": 0},
-        {"evaluate__every": "9 steps"}, {"evaluate__tile": (64, 64)}, {"checkpoint__every": "9 steps"},
-        {"checkpoint__keep": 9}, {"guard__missing": "warn"}, {"guard__nonfinite": "skip"},
+        {"name": "x"},
+        {"strategy": "one"},
+        {"data__path": "x"},
+        {"data__cache_mib": 1},
+        {"data__bad_files": "skip"},
+        {"train__log_every": "9 steps"},
+        {"train__steps_per_call": 3},
+        {"evaluate__panels": 0},
+        {"evaluate__every": "9 steps"},
+        {"evaluate__tile": (64, 64)},
+        {"checkpoint__every": "9 steps"},
+        {"checkpoint__keep": 9},
+        {"guard__missing": "warn"},
+        {"guard__nonfinite": "skip"},
     ],
-)  # fmt: skip
+)
 def test_what_is_shown_kept_and_read_from_leaves_the_run_the_same(values):
     (found,) = differences(Config(), _change(**values))
 

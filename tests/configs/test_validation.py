@@ -25,8 +25,10 @@ def test_every_problem_is_in_one_error():
         validation.check(config)
 
     assert [problem.partition("=")[0] for problem in error.value.problems] == [
-        "loss.name", "optimizer.options", "train.accumulate",
-    ]  # fmt: skip
+        "loss.name",
+        "optimizer.options",
+        "train.accumulate",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -100,30 +100,37 @@ with_content("truncated WEBP", IMAGE, cut(encoded(Image.fromarray(NOISE), "WEBP"
 with_content("flipped bit in an image", IMAGE, flipped, "does not decode", "checksum")
 with_content("flipped bit in a mask", MASK, flipped, "does not decode", "checksum")
 with_content(
-    "PNG whose pixels are no zlib stream", IMAGE,
-    png_file(struct.pack(">IIBBBBB", 32, 24, 8, 2, 0, 0, 0), b"not compressed"), "does not decode",
-)  # fmt: skip
+    "PNG whose pixels are no zlib stream",
+    IMAGE,
+    png_file(struct.pack(">IIBBBBB", 32, 24, 8, 2, 0, 0, 0), b"not compressed"),
+    "does not decode",
+)
 with_content(
-    "PNG whose pixels stop early under right checksums", IMAGE,
+    "PNG whose pixels stop early under right checksums",
+    IMAGE,
     png_file(struct.pack(">IIBBBBB", 32, 24, 8, 0, 0, 0, 0), zlib.compress(NOISE[:, :, 0].tobytes())[:400]),
     "does not decode",
-)  # fmt: skip
+)
 with_content(
     "PNG of no width", IMAGE, png_file(struct.pack(">IIBBBBB", 0, 24, 8, 0, 0, 0, 0), zlib.compress(b"")), "images/002"
 )
 with_content(
-    "decompression bomb", IMAGE, BOMB,
-    "30000 x 30000 = 900,000,000 pixels", "--config.data.max_pixels=900000000",
-)  # fmt: skip
-with_content(
-    "bomb for a mask", MASK, BOMB, "900,000,000 pixels"
+    "decompression bomb",
+    IMAGE,
+    BOMB,
+    "30000 x 30000 = 900,000,000 pixels",
+    "--config.data.max_pixels=900000000",
 )
+with_content("bomb for a mask", MASK, BOMB, "900,000,000 pixels")
 with_content("image above the limit set", IMAGE, encoded(Image.new("L", (60, 50)), "PNG"), "3,000", max_pixels=2000)
 with_content("image of 32-bit fractions", IMAGE, encoded(Image.new("F", (32, 24), 0.5), "TIFF"), "32-bit fractions")
 with_content(
-    "image of 32-bit integers", IMAGE,
-    encoded(Image.fromarray(np.full((24, 32), 10**6, np.int32)), "TIFF"), "32-bit", "1000000",
-)  # fmt: skip
+    "image of 32-bit integers",
+    IMAGE,
+    encoded(Image.fromarray(np.full((24, 32), 10**6, np.int32)), "TIFF"),
+    "32-bit",
+    "1000000",
+)
 
 # Sizes.
 with_content("mask of another size", MASK, encoded(Image.new("L", (31, 24)), "PNG"), "31 x 24", "32 x 24", IMAGE)
@@ -131,26 +138,50 @@ with_content("mask turned by 90 degrees", MASK, encoded(Image.new("L", (24, 32))
 EXIF = Image.Exif()
 EXIF[0x0112] = 6
 with_content(
-    "mask drawn on an unturned photograph", IMAGE, encoded(Image.fromarray(NOISE), "JPEG", exif=EXIF),
-    "EXIF orientation 6", "24 x 32",
-)  # fmt: skip
+    "mask drawn on an unturned photograph",
+    IMAGE,
+    encoded(Image.fromarray(NOISE), "JPEG", exif=EXIF),
+    "EXIF orientation 6",
+    "24 x 32",
+)
 
 # Labels.
 VALUES = np.zeros((24, 32), np.uint8)
 VALUES[3, 4:9] = 7
 with_content("value outside the table", MASK, encoded(Image.fromarray(VALUES), "PNG"), "7 (5 pixels)", **IDS)
-with_content("16-bit value outside the table", MASK, encoded(Image.fromarray(VALUES.astype(np.uint16) * 999), "PNG"),
-             "6993 (5 pixels)", **IDS)  # fmt: skip
+with_content(
+    "16-bit value outside the table",
+    MASK,
+    encoded(Image.fromarray(VALUES.astype(np.uint16) * 999), "PNG"),
+    "6993 (5 pixels)",
+    **IDS,
+)
 with_content("4-bit value outside the table", MASK, png_grey(VALUES, 4), "7 (5 pixels)", **IDS)
-with_content("palette index outside the table", MASK, encoded(Image.fromarray(NOISE).quantize(9), "PNG"),
-             "no class", **IDS)  # fmt: skip
+with_content(
+    "palette index outside the table", MASK, encoded(Image.fromarray(NOISE).quantize(9), "PNG"), "no class", **IDS
+)
 with_content("colour image for ids", MASK, encoded(Image.fromarray(NOISE), "PNG"), "is a colour image", **IDS)
-with_content("colour outside the table", MASK, encoded(Image.new("RGB", (32, 24), (1, 2, 3)), "PNG"),
-             "(1, 2, 3) (768 pixels)", **COLORS)  # fmt: skip
-with_content("palette colour outside the table", MASK,
-             encoded(Image.new("RGB", (32, 24), (9, 8, 7)).quantize(2), "PNG"), "(9, 8, 7)", **COLORS)  # fmt: skip
-with_content("16-bit mask for colours", MASK, encoded(Image.fromarray(VALUES.astype(np.uint16) * 999), "PNG"),
-             "not colours", **COLORS)  # fmt: skip
+with_content(
+    "colour outside the table",
+    MASK,
+    encoded(Image.new("RGB", (32, 24), (1, 2, 3)), "PNG"),
+    "(1, 2, 3) (768 pixels)",
+    **COLORS,
+)
+with_content(
+    "palette colour outside the table",
+    MASK,
+    encoded(Image.new("RGB", (32, 24), (9, 8, 7)).quantize(2), "PNG"),
+    "(9, 8, 7)",
+    **COLORS,
+)
+with_content(
+    "16-bit mask for colours",
+    MASK,
+    encoded(Image.fromarray(VALUES.astype(np.uint16) * 999), "PNG"),
+    "not colours",
+    **COLORS,
+)
 with_content("JPEG mask for ids", MASK, encoded(Image.fromarray(NOISE[:, :, 0]), "JPEG"), "is a JPEG", **IDS)
 with_content("JPEG mask for colours", MASK, JPEG, "is a JPEG", **COLORS)
 with_content("mask of fractions", MASK, encoded(Image.new("F", (32, 24), 0.5), "TIFF"), "no class ids", **IDS)

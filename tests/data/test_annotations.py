@@ -82,13 +82,14 @@ FAULTS = {
     "text": (lambda c: item(c, segmentation=[["a"] * 6]), ["annotation 11", "of numbers"]),
     "not a number": (lambda c: item(c, segmentation=[[float("nan")] * 6]), ["annotation 11", "of numbers"]),
     "short runs": (
-        lambda c: item(c, segmentation={"size": [40, 56], "counts": [3, 4]}), ["annotation 11", "7 pixels", "2240"],
+        lambda c: item(c, segmentation={"size": [40, 56], "counts": [3, 4]}),
+        ["annotation 11", "7 pixels", "2240"],
     ),
     "missing image": (lambda c: c["images"][2].update(file_name="gone.png"), ["'gone.png' (id 102) is not below"]),
     "another size": (lambda c: c["images"][2].update(width=50), ["ä 2.png: is 56 x 40 pixels", "50 x 40"]),
     "twice": (lambda c: c["images"].append(dict(c["images"][0])), ["image id 100 occurs twice"]),
     "no categories": (lambda c: c.update(categories=[]), ["name no categories"]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -114,12 +115,15 @@ def labelme(root, change=lambda content: None, suffix=".png"):
         save(root / f"{number}{suffix}", picture(number, SIZE)[0])
         points = np.reshape(TRIANGLE, (-1, 2)) - number
         content = {
-            "imagePath": f"{number}{suffix}", "imageData": None, "imageHeight": 40, "imageWidth": 56,
+            "imagePath": f"{number}{suffix}",
+            "imageData": None,
+            "imageHeight": 40,
+            "imageWidth": 56,
             "shapes": [
                 {"label": "dog", "points": points.tolist(), "shape_type": "polygon"},
                 {"label": "cat", "points": [[3, 4], [12, 9]], "shape_type": "rectangle"},
             ],
-        }  # fmt: skip
+        }
         if number == 2:
             change(content)
         (root / f"{number}.json").write_text(json.dumps(content))

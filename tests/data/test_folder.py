@@ -82,10 +82,17 @@ def test_folders_named_train_and_val_are_the_splits(tmp_path, validation):
 
 @pytest.mark.parametrize(
     "line",
-    ["{n:03}", "{n:03}.png", "images/{n:03}.png", "images/{n:03}", "./images/{n:03}.png",
-     "images/{n:03}.png\tmasks/{n:03}.png", " images/{n:03}.png \t masks/{n:03}.png"],
+    [
+        "{n:03}",
+        "{n:03}.png",
+        "images/{n:03}.png",
+        "images/{n:03}",
+        "./images/{n:03}.png",
+        "images/{n:03}.png\tmasks/{n:03}.png",
+        " images/{n:03}.png \t masks/{n:03}.png",
+    ],
     ids=["stem", "file", "path", "path without suffix", "dot", "pair", "pair with blanks"],
-)  # fmt: skip
+)
 def test_a_line_of_a_list_may_be_written_in_many_ways(tmp_path, line):
     make_folder(tmp_path, 4)
     for file, numbers in (("train.txt", (2, 0)), ("val.txt", (3,))):

@@ -118,9 +118,7 @@ def test_binary_jpeg_takes_the_nearer_of_black_and_white():
     [
         pytest.param(Image.fromarray(painted(IDS)), id="RGB"),
         pytest.param(Image.fromarray(painted(IDS)).convert("RGBA"), id="RGBA"),
-        pytest.param(
-            palette_picture(IDS % 252, [row[:3] for row in COLORS[:3]] + [(155, 155, 155)]), id="palette"
-        ),
+        pytest.param(palette_picture(IDS % 252, [row[:3] for row in COLORS[:3]] + [(155, 155, 155)]), id="palette"),
     ],
 )
 def test_colours_are_looked_up(picture):

@@ -18,9 +18,11 @@ COUNT, SIZE = 12, (24, 32)
 
 def config_of(*, batch_size: int = 4, length: str = "100 steps", augment: dict | None = None, **data) -> Config:
     return Config(
-        seed=3, data=Data(**data), augment=Augment(**{"crop": (16, 16), **(augment or {})}),
+        seed=3,
+        data=Data(**data),
+        augment=Augment(**{"crop": (16, 16), **(augment or {})}),
         train=Train(batch_size=batch_size, length=length),
-    )  # fmt: skip
+    )
 
 
 def example(number: int, size: tuple[int, int] = SIZE) -> dict:
@@ -141,9 +143,10 @@ def test_evaluation_has_every_example_whole_with_its_keys():
         validation = open_data(config, value).validation
         for shards in (1, 2):
             elements = [
-                e for s in range(shards)
+                e
+                for s in range(shards)
                 for e in evaluation_batches(validation, config, multiple=32, shard_index=s, shard_count=shards)
-            ]  # fmt: skip
+            ]
             valid = [e for e in elements if e["valid"][0]]
             assert sorted(int(e["index"][0]) for e in valid) == list(range(len(validation)))
             for element in valid:
@@ -242,8 +245,11 @@ def test_an_object_may_name_its_classes():
 
 def with_key(key, value):
     """Item 3 with another value."""
-    return lambda n: {**example(n), key: value(example(n)) if n == 3 else example(n)[key]} if key in example(n) else {
-        **example(n), **({key: value(example(n))} if n == 3 else {})}  # fmt: skip
+    return lambda n: (
+        {**example(n), key: value(example(n)) if n == 3 else example(n)[key]}
+        if key in example(n)
+        else {**example(n), **({key: value(example(n))} if n == 3 else {})}
+    )
 
 
 def without(key):
@@ -273,10 +279,12 @@ WRONG = {
         ["data[3]['image'] holds 2304 NaN values"],
     ),
     "other channels": (
-        lambda: Listed(make=with_key("image", lambda e: e["image"][:, :, :2])), ["data[3]['image'] has 2 channels"],
+        lambda: Listed(make=with_key("image", lambda e: e["image"][:, :, :2])),
+        ["data[3]['image'] has 2 channels"],
     ),
     "other type": (
-        lambda: Listed(make=with_key("image", lambda e: e["image"] / 2)), ["data[3]['image'] is an array of float32"],
+        lambda: Listed(make=with_key("image", lambda e: e["image"] / 2)),
+        ["data[3]['image'] is an array of float32"],
     ),
     "no label in one": (lambda: Listed(make=without("label")), ["data[3] has no label", "full of void"]),
     "a key missing in one": (lambda: Listed(make=without("weight")), ["data[3] has no 'weight'", "the same keys"]),
@@ -286,29 +294,35 @@ WRONG = {
         ["data[3]['vector'] is int16 [2]", "int16 [3]", "one shape and type"],
     ),
     "another type of a number": (
-        lambda: Listed(make=with_key("number", lambda e: 0.5)), ["data[3]['number'] is one float32", "one int64"],
+        lambda: Listed(make=with_key("number", lambda e: 0.5)),
+        ["data[3]['number'] is one float32", "one int64"],
     ),
     "none as a value": (lambda: Listed(make=with_key("number", lambda e: None)), ["data[3]['number'] is None"]),
     "a key of ours": (lambda: Listed(make=lambda n: {**example(n), "valid": 1}), ["the key 'valid'"]),
     "ids of objects": (
-        lambda: Listed(make=lambda n: (pair(n)[0], np.arange(768).reshape(24, 32))), ["767 different ids", "objects"],
+        lambda: Listed(make=lambda n: (pair(n)[0], np.arange(768).reshape(24, 32))),
+        ["767 different ids", "objects"],
     ),
     "one class": (lambda: Listed(make=lambda n: (pair(n)[0], pair(n)[1] * 0)), ["hold the id 0 alone"]),
     "negative": (lambda: Listed(make=lambda n: (pair(n)[0], pair(n)[1] - 1.0)), ["negative ids", "data.void_id=-1"]),
     "gaps": (
-        lambda: Listed(make=lambda n: (pair(n)[0], 60 * pair(n)[1])), ["up to 120", "((0, 0), (60, 1), (120, 2))"],
+        lambda: Listed(make=lambda n: (pair(n)[0], 60 * pair(n)[1])),
+        ["up to 120", "((0, 0), (60, 1), (120, 2))"],
     ),
     "several planes at once": (
-        lambda: Listed(make=lambda n: (pair(n)[0], np.ones((24, 32, 3), int))), ["not one-hot", "768 pixels have no"],
+        lambda: Listed(make=lambda n: (pair(n)[0], np.ones((24, 32, 3), int))),
+        ["not one-hot", "768 pixels have no"],
     ),
     "three values in a dataset's tuples": (
-        lambda: tf.data.Dataset.from_tensors((*pair(0), 1)), ["tuples of 3", "dataset.map("],
+        lambda: tf.data.Dataset.from_tensors((*pair(0), 1)),
+        ["tuples of 3", "dataset.map("],
     ),
     "an empty dataset": (lambda: stream().take(0), ["data is empty"]),
     "an endless validation": (
-        lambda: {"train": stream(), "validation": stream().repeat()}, ["never ends", ".take(NUMBER)"],
+        lambda: {"train": stream(), "validation": stream().repeat()},
+        ["never ends", ".take(NUMBER)"],
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -378,12 +392,12 @@ def outside(example, random):
     [
         (forgets, "gave nothing; does it end in `return example`?"),
         (shrinks, "changed the shape of 'image' from [16, 16, 3] to [15, 16, 3]"),
-        (fails, 'raised KeyError: \'nothing\'\n  in '),
+        (fails, "raised KeyError: 'nothing'\n  in "),
         (half_way, "made fractions (0.5) of 'label'"),
         (drops, "label is missing; 'labels' is new"),
         (outside, "put the value 9 into 256 pixels of 'label'; class ids are 0 … 2"),
     ],
-)  # fmt: skip
+)
 def test_an_augmentation_that_is_wrong_is_named_with_its_example(function, says):
     config = config_of()
     train = open_data(config, Listed(make=pair), augment=[function]).train

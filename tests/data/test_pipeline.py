@@ -87,9 +87,16 @@ def test_each_epoch_has_every_example_once_in_an_order_of_its_own(config):
 def test_index_tells_the_example(config):
     still = config_for(
         config.data.path,
-        augment={"crop": (24, 32), "scale": (1.0, 1.0), "quarter_turns": False, "flip_horizontal": False,
-                 "flip_vertical": False, "brightness": 0.0, "contrast": 0.0},
-    )  # fmt: skip
+        augment={
+            "crop": (24, 32),
+            "scale": (1.0, 1.0),
+            "quarter_turns": False,
+            "flip_horizontal": False,
+            "flip_vertical": False,
+            "brightness": 0.0,
+            "contrast": 0.0,
+        },
+    )
     train = open_data(still).train
     for batch in batches(train, still, 0, 3):
         for image, label, index in zip(batch["image"], batch["label"], batch["index"], strict=True):

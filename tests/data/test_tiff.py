@@ -32,9 +32,9 @@ def loaded(config):
 
 
 def test_a_small_range_of_16_bits_fills_the_range_that_the_model_sees(tmp_path):
-    config = config_for(folder_of(tmp_path, lambda image: (100 + 2 * image[:, :, 0].astype(np.uint16))), channels=1)
+    config = config_for(folder_of(tmp_path, lambda image: 100 + 2 * image[:, :, 0].astype(np.uint16)), channels=1)
     data, example, (image, _) = loaded(config)
-    (low, high), = data.config.data.value_range
+    ((low, high),) = data.config.data.value_range
     assert any("more than 8 bits" in note for note in data.notes) and 100 <= low < 110 and 300 < high <= 610
     wanted = (100 + 2.0 * image[:, :, 0] - low) * 255 / (high - low)
     np.testing.assert_allclose(example.image[:, :, 0], wanted, atol=1e-3)

@@ -122,9 +122,12 @@ def test_all_faults_are_told_at_once(monkeypatch):
 
 
 SLURM = {
-    "SLURM_STEP_NODELIST": "node[9-10]", "SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "2",
-    "SLURM_STEP_TASKS_PER_NODE": "2(x2)", "SLURMD_NODENAME": "node10",
-}  # fmt: skip
+    "SLURM_STEP_NODELIST": "node[9-10]",
+    "SLURM_STEP_NUM_TASKS": "4",
+    "SLURM_PROCID": "2",
+    "SLURM_STEP_TASKS_PER_NODE": "2(x2)",
+    "SLURMD_NODENAME": "node10",
+}
 
 
 def slurm(monkeypatch, **changes):

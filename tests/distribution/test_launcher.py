@@ -58,8 +58,7 @@ def test_each_worker_has_the_cluster_and_a_prefix(tmp_path, capfd):
 def test_all_start_again_together_when_one_is_killed(tmp_path, capfd):
     command = worker(
         tmp_path,
-        "if attempt == 1 and index == 1: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "if attempt == 1: time.sleep(60)\n",
+        "if attempt == 1 and index == 1: os.kill(os.getpid(), signal.SIGKILL)\nif attempt == 1: time.sleep(60)\n",
     )
     assert launch.launch(command, workers=2, restarts=3) == 0
     out = capfd.readouterr().out
@@ -100,8 +99,10 @@ def test_a_signal_is_handed_on_once(tmp_path):
     )
     process = subprocess.Popen(
         [sys.executable, "-m", "trainer.launch", "--workers=2", "--", *command],
-        cwd=os.path.dirname(DOCS), stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        cwd=os.path.dirname(DOCS),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert "listen on all network interfaces" in process.stdout.readline()
     seen = [process.stdout.readline(), process.stdout.readline()]
     process.send_signal(signal.SIGTERM)

@@ -19,7 +19,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 STEPS = 10
 
 # Runs main.py; worker 1, the first time, is killed right after the checkpoint of step 4 is there.
-KILLED = '''
+KILLED = """
 import json, os, pathlib, signal, sys, time
 import main
 from trainer.checkpoints import folder as checkpoint
@@ -38,27 +38,43 @@ if json.loads(os.environ["TF_CONFIG"])["task"]["index"] == 1 and not marker.exis
 
     saver.Saver.save = save_and_die
 sys.exit(main.main(["main.py", *sys.argv[2:]]))
-'''
+"""
 
 
 def flags(folder, workdir):
     return [
-        f"--workdir={workdir}", "--config.data.source=folder", f"--config.data.path={folder}",
-        "--config.data.classes=background,disc", "--config.augment.crop=16,16", "--config.model.width=4",
-        "--config.model.depth=1", "--config.train.batch_size=4", f"--config.train.length={STEPS} steps",
-        "--config.train.steps_per_call=2", "--config.train.log_every=2 steps", "--config.checkpoint.every=4 steps",
-        "--config.evaluate.every=100%", "--config.evaluate.panels=0", "--config.optimizer.learning_rate=1e-3",
-        "--config.optimizer.ema_decay=0.9", "--config.train.accumulate=2", "--config.model.normalization=batch",
+        f"--workdir={workdir}",
+        "--config.data.source=folder",
+        f"--config.data.path={folder}",
+        "--config.data.classes=background,disc",
+        "--config.augment.crop=16,16",
+        "--config.model.width=4",
+        "--config.model.depth=1",
+        "--config.train.batch_size=4",
+        f"--config.train.length={STEPS} steps",
+        "--config.train.steps_per_call=2",
+        "--config.train.log_every=2 steps",
+        "--config.checkpoint.every=4 steps",
+        "--config.evaluate.every=100%",
+        "--config.evaluate.panels=0",
+        "--config.optimizer.learning_rate=1e-3",
+        "--config.optimizer.ema_decay=0.9",
+        "--config.train.accumulate=2",
+        "--config.model.normalization=batch",
         '--config.loss.options={"dice": {"over": "batch"}}',
-    ]  # fmt: skip
+    ]
 
 
 def launch(*command, restarts=0):
     launcher = [sys.executable, "-m", "trainer.launch", "--workers=2", f"--restarts={restarts}", "--"]
     return subprocess.run(
         [*launcher, sys.executable, *command],
-        cwd=ROOT, env={**os.environ, "PYTHONPATH": ROOT}, capture_output=True, text=True, timeout=500,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": ROOT},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
 
 
 @pytest.fixture(scope="module")

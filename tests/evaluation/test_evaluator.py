@@ -94,9 +94,7 @@ def images(monkeypatch):
 
 
 def config_with(**evaluate):
-    return Config(
-        data=Data(classes=CLASSES, channels=1), model=Model(depth=3), evaluate=Evaluate(panels=2, **evaluate)
-    )
+    return Config(data=Data(classes=CLASSES, channels=1), model=Model(depth=3), evaluate=Evaluate(panels=2, **evaluate))
 
 
 def pointwise_model():

@@ -99,8 +99,12 @@ def test_bad_files_are_named_and_the_others_done(tmp_path, model):
     lines = []
     failures = predict(model, inputs, str(tmp_path / "out"), CONFIG, report=lines.append)
     assert {os.path.basename(failure.path) for failure in failures} == {
-        "empty.png", "text.jpg", "cut.png", "absent.png", "*.tif",
-    }  # fmt: skip
+        "empty.png",
+        "text.jpg",
+        "cut.png",
+        "absent.png",
+        "*.tif",
+    }
     assert all(failure.path in str(failure) for failure in failures)
     assert lines[1:] == [*(f"not predicted: {failure}" for failure in failures), lines[-1]]
     assert lines[-1].startswith("1 of 6 done")
@@ -153,8 +157,10 @@ def test_an_input_that_leads_nowhere_is_a_failure(tmp_path):
     assert found == {}
     assert [failure.path for failure in failures] == inputs
     assert [failure.reason.split(";")[0] for failure in failures] == [
-        "no image in it", "there is no such file or folder", "no file matches this pattern",
-    ]  # fmt: skip
+        "no image in it",
+        "there is no such file or folder",
+        "no file matches this pattern",
+    ]
 
 
 def test_output_names():

@@ -47,8 +47,12 @@ def test_two_cuts_in_a_row_are_both_named_the_nearest_to_the_variable_first():
 
 def test_an_integer_has_no_gradient_left_to_lose():
     w = tf.Variable([[1.0, 2.0]], name="w")
-    report = explain(lambda: tf.reduce_sum(tf.cast(tf.argmax(w, -1) + 1, tf.float32) * w[0, 0] * 0.0 + tf.cast(
-        tf.argmax(w, -1), tf.float32)), [w])  # fmt: skip
+    report = explain(
+        lambda: tf.reduce_sum(
+            tf.cast(tf.argmax(w, -1) + 1, tf.float32) * w[0, 0] * 0.0 + tf.cast(tf.argmax(w, -1), tf.float32)
+        ),
+        [w],
+    )
     assert {finding.kind for finding in report.findings} == {"zero"}
     assert only(explain(lambda: tf.reduce_sum(tf.one_hot(tf.argmax(w, -1), 2)), [w])).op_type == "ArgMax"
 

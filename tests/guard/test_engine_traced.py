@@ -124,7 +124,13 @@ def test_the_line_of_a_statement_over_several_lines_is_the_ops_own():
 def test_a_cut_inside_a_body_is_found_although_tensorflow_answers_zeros(loss_fn):
     _, report = trace_step(small_net(), loss_fn, missing="warn")
     assert {path for finding in report.findings for path in finding.variables} == {
-        "conv/kernel", "conv/bias", "norm/gamma", "norm/beta", "head/kernel", "head/bias"}  # fmt: skip
+        "conv/kernel",
+        "conv/bias",
+        "norm/gamma",
+        "norm/beta",
+        "head/kernel",
+        "head/bias",
+    }
     assert {finding.cause for finding in report.findings} == {"non_differentiable_op"}
     assert "Round" in {finding.op_type for finding in report.findings}
     assert all(finding.file == __file__ for finding in report.findings)
@@ -142,8 +148,11 @@ def test_replicas_and_mixed_precision_get_the_same_answer(logical_devices):
             with tf.GradientTape() as tape:
                 loss = tf.cast(loss_fn(labels, model(images, training=True)), tf.float32) * 1024.0
             gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
-            reports.append(check_traced(loss, model.trainable_variables, gradients,
-                                        watched=tape.watched_variables(), missing="warn"))  # fmt: skip
+            reports.append(
+                check_traced(
+                    loss, model.trainable_variables, gradients, watched=tape.watched_variables(), missing="warn"
+                )
+            )
             return loss
 
         step = tf.function(lambda images, labels: strategy.run(replica, args=(images, labels)))

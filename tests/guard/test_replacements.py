@@ -61,13 +61,15 @@ MISTAKES = {
     "whole division": ("z = p // 0.5\nreturn tf.reduce_mean(z * y)", "z = p / 0.5 + tf.stop_gradient((p // 0.5) - p"),
     "keras": ("return K.mean(K.round(p) * y)", "tf.stop_gradient("),
     "stop": ("q = tf.stop_gradient(p)\nreturn tf.reduce_mean(q * y)", "q = p"),
-    "cast to labels": ("t = ids\np = tf.cast(p, t.dtype)\nreturn tf.cast(tf.reduce_sum(p[:, 0] - t), tf.float32)",
-                       "t = tf.cast(t, p.dtype)"),
+    "cast to labels": (
+        "t = ids\np = tf.cast(p, t.dtype)\nreturn tf.cast(tf.reduce_sum(p[:, 0] - t), tf.float32)",
+        "t = tf.cast(t, p.dtype)",
+    ),
     "numpy": ("return tf.reduce_mean(np.abs(p - y) * y)", "tf.abs(p - y)"),
     "clipped": ("return tf.reduce_mean(tf.minimum(p, -9.0) * y)", "tf.nn.softplus("),
     "square root": ("d = tf.sqrt(tf.square(p - p[:1]))\nreturn tf.reduce_mean(d * y)", "p - p[:1]) + 1e-12)"),
     "norm": ("d = tf.norm(p - p[:1], axis=-1)\nreturn tf.reduce_mean(d * y[:, 0])", "axis=-1) + 1e-12)"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", MISTAKES)

@@ -103,7 +103,7 @@ def test_layers_come_back_from_their_config(layer):
 
 # --- models of the user's
 
-MODULE = '''
+MODULE = """
 import keras
 import numpy as np
 from keras import layers
@@ -170,7 +170,7 @@ made_at_import = conv(3, 2)
 
 def at_import(input_channels, outputs):
     return made_at_import
-'''
+"""
 
 
 @pytest.fixture(scope="module")

@@ -98,8 +98,10 @@ def test_two_inputs_of_one_size_go_in_tiles():
         model.layers[-1](keras.layers.Concatenate()(inputs)),
     )
     random = np.random.default_rng(0)
-    batch = {"image": tf.constant(random.random((1, 11, 13, 3)), tf.float32),
-             "depth": tf.constant(random.random((1, 11, 13, 1)), tf.float32)}  # fmt: skip
+    batch = {
+        "image": tf.constant(random.random((1, 11, 13, 3)), tf.float32),
+        "depth": tf.constant(random.random((1, 11, 13, 1)), tf.float32),
+    }
 
     got = tf.function(logits_function(model, _CONFIG))(batch)
 

@@ -61,9 +61,15 @@ def test_there_are_a_hundred_wrong_command_lines():
 
 def test_all_mistakes_are_in_one_message(folder, capsys):
     arguments = [
-        "--mod=train", "stray", "--seed=a", "--config.optimizer.lr=1", "--config.train.accumulate=3",
-        "--config.loss.name=dyce", "--config.data.source=folder", "--config.train.length=9",
-    ]  # fmt: skip
+        "--mod=train",
+        "stray",
+        "--seed=a",
+        "--config.optimizer.lr=1",
+        "--config.train.accumulate=3",
+        "--config.loss.name=dyce",
+        "--config.data.source=folder",
+        "--config.train.length=9",
+    ]
 
     assert main.main(["main.py", *arguments]) == EXIT_USAGE
 
@@ -120,15 +126,21 @@ def _read(*arguments):
         (["--nodeterministic"], "deterministic", False),
         (["--strategy=one"], "strategy", "one"),
         (["--config.optimizer.name=sgd"], "optimizer.name", "sgd"),
-        (["--config.optimizer.name=lion", '--config.optimizer.options={"beta_2": 0.9}'], "optimizer.options",
-         {"beta_2": 0.9}),
-        (["--config.train.actions=100 steps: json:dumps,end: json:loads"], "train.actions",
-         ("100 steps: json:dumps", "end: json:loads")),
+        (
+            ["--config.optimizer.name=lion", '--config.optimizer.options={"beta_2": 0.9}'],
+            "optimizer.options",
+            {"beta_2": 0.9},
+        ),
+        (
+            ["--config.train.actions=100 steps: json:dumps,end: json:loads"],
+            "train.actions",
+            ("100 steps: json:dumps", "end: json:loads"),
+        ),
         (["--config.evaluate.metrics=json:f1", "--config.evaluate.metric=f1"], "evaluate.metric", "f1"),
         (["--config.task=json:Task"], "task", "json:Task"),
         (["--config.data.source=json:load", "--config.data.classes=a,b,c"], "data.source", "json:load"),
     ],
-)  # fmt: skip
+)
 def test_a_field_is_set(arguments, path, value):
     command = _read(*arguments)
     mode, config = command.mode, command.config
@@ -147,9 +159,15 @@ def test_no_flags_train_the_default_in_a_workdir_named_after_it():
 
 def test_options_of_a_mode(folder):
     options = _read(
-        "--mode=predict", "--config=recipes/good.py", "--input=photos", "--input", "*.txt", "--output=masks",
-        "--checkpoint=latest", "--workdir=w",
-    )  # fmt: skip
+        "--mode=predict",
+        "--config=recipes/good.py",
+        "--input=photos",
+        "--input",
+        "*.txt",
+        "--output=masks",
+        "--checkpoint=latest",
+        "--workdir=w",
+    )
 
     assert options.mode == "predict"
     assert options.inputs == ("photos", "*.txt")
@@ -164,10 +182,12 @@ def test_options_of_a_mode(folder):
         (["--config.checkpoint.keep=9", "--strategy=one"], "nuclei"),  # another distance of lines is no other run
         (["--config.name=mine"], "mine"),
         (["--config.optimizer.learning_rate=3e-4", "--force_config"], "nuclei"),
-        (["--config.model.encoder_weights=", "--config.loss.options={\"dice\": {\"over\": \"batch\"}}"],
-         "nuclei-options=_dice_over_batch_"),
+        (
+            ["--config.model.encoder_weights=", '--config.loss.options={"dice": {"over": "batch"}}'],
+            "nuclei-options=_dice_over_batch_",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_run_of_another_config_has_a_directory_of_its_own(folder, arguments, workdir):
     assert _read(*arguments).workdir == os.path.join("runs", workdir)
 
@@ -198,8 +218,9 @@ def test_evaluate_finds_the_run_of_the_same_flags_and_else_the_recipes(folder):
 def test_predict_takes_the_config_of_the_run_and_changes_on_top(folder):
     from configs.reading.serialization import to_json
 
-    config = _read("--seed=5", "--config.optimizer.learning_rate=0.25", "--config.data.source=tfds",
-                         "--config.data.name=x").config  # fmt: skip
+    config = _read(
+        "--seed=5", "--config.optimizer.learning_rate=0.25", "--config.data.source=tfds", "--config.data.name=x"
+    ).config
     (folder / "trained").mkdir()
     (folder / "trained" / "config.json").write_text(to_json(config))
 
@@ -280,8 +301,13 @@ def _argument(draw):
     return dashes + name + draw(st.one_of(st.just(""), _TEXT.map(lambda text: "=" + text)))
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, database=None,
-          suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+@settings(
+    max_examples=200,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(st.lists(st.one_of(_argument(), _TEXT), max_size=4))
 @example(["--config.model.options=" + "[" * 100_000])
 @example(["--config.seed=" + "9" * 10_000])

@@ -44,8 +44,12 @@ def test_mistakes_are_on_stderr_and_exit_2(tmp_path):
 def test_bytes_that_are_not_utf8_are_answered_too(tmp_path):
     result = subprocess.run(
         [sys.executable.encode(), os.path.join(_HOME, "main.py").encode(), b"--config.name=caf\xe9", b"\xff"],
-        cwd=tmp_path, capture_output=True, timeout=120, check=False, env={**os.environ, "LC_ALL": "C"},
-    )  # fmt: skip
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "LC_ALL": "C"},
+    )
 
     assert result.returncode == 2
     assert b"Traceback" not in result.stderr
@@ -76,9 +80,14 @@ sys.meta_path.insert(0, Missing())
     command = [sys.executable, os.path.join(_HOME, "main.py"), "--seed=3"]
 
     result = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+        command,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
-    )  # fmt: skip
+    )
 
     assert result.returncode == 2  # so that the launcher does not start it again
     assert f"The package {package!r} is missing in this Python: {sys.executable}" in " ".join(result.stderr.split())

@@ -12,11 +12,15 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import main
 
 SMALL = [
-    "--config.model.width=4", "--config.model.depth=2", "--config.augment.crop=32,32", "--config.train.batch_size=4",
-    "--config.train.log_every=2 steps", "--config.evaluate.panels=2",
-]  # fmt: skip
+    "--config.model.width=4",
+    "--config.model.depth=2",
+    "--config.augment.crop=32,32",
+    "--config.train.batch_size=4",
+    "--config.train.log_every=2 steps",
+    "--config.evaluate.panels=2",
+]
 
-LOSSES = '''
+LOSSES = """
 import keras.backend as K
 import tensorflow as tf
 
@@ -53,7 +57,7 @@ def broken(y_true, y_pred):
 
 def integers(y_true, y_pred):
     return tf.reduce_mean((tf.cast(y_true, tf.int32) - y_pred) ** 2)
-'''
+"""
 
 
 def run(*flags):
@@ -183,9 +187,13 @@ def test_a_broken_loss_ends_before_the_first_update_with_its_line(users_losses, 
 
 def test_warnings_are_given_once_and_kept_and_training_goes_on(users_losses, tmp_path, capsys):
     flags = [
-        "--config.loss.name=losses_of_mine:detached", "--config.guard.missing=warn", "--config.guard.zero_steps=2",
-        "--config.train.length=4 steps", "--config.train.accumulate=2", "--config.evaluate.every=0 steps",
-    ]  # fmt: skip
+        "--config.loss.name=losses_of_mine:detached",
+        "--config.guard.missing=warn",
+        "--config.guard.zero_steps=2",
+        "--config.train.length=4 steps",
+        "--config.train.accumulate=2",
+        "--config.evaluate.every=0 steps",
+    ]
     assert run(f"--workdir={tmp_path}/run", *flags, *SMALL) == 0
     told = capsys.readouterr()
     assert told.err.count("get no gradient from this loss") == 1 and f"{users_losses}:14" in told.err

@@ -23,9 +23,12 @@ def test_a_run_that_was_stopped_before_an_evaluation_says_that_it_begins_with_it
     images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3)).astype(np.uint8)
     data = images, (images[..., 0] > 128).astype(np.uint8)
     config = Config(
-        data=Data(classes=("background", "disc")), model=Model(width=4, depth=1), augment=Augment(crop=(16, 16)),
-        train=Train(length="8 steps", batch_size=2), evaluate=Evaluate(every="4 steps", panels=0),
-    )  # fmt: skip
+        data=Data(classes=("background", "disc")),
+        model=Model(width=4, depth=1),
+        augment=Augment(crop=(16, 16)),
+        train=Train(length="8 steps", batch_size=2),
+        evaluate=Evaluate(every="4 steps", panels=0),
+    )
 
     def run():
         return Run(config, workdir=tmp_path, data={"train": data, "validation": data})

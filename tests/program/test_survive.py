@@ -20,12 +20,23 @@ from trainer.reporting.records import read_metrics
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Dropout, averaged weights, early stopping that counts: whatever has a state of its own.
 FLAGS = [
-    "--config.model.width=4", "--config.model.depth=1", "--config.model.dropout=0.2", "--config.augment.crop=16,16",
-    "--config.train.batch_size=4", "--config.train.length=12 steps", "--config.train.log_every=3 steps",
-    "--config.checkpoint.every=4 steps", "--config.evaluate.every=6 steps", "--config.evaluate.panels=1",
-    "--config.evaluate.patience=9", "--config.optimizer.ema_decay=0.9", "--config.checkpoint.keep=9",
-    "--config.data.source=folder", "--config.data.classes=background,disc", "--config.model.normalization=batch",
-]  # fmt: skip
+    "--config.model.width=4",
+    "--config.model.depth=1",
+    "--config.model.dropout=0.2",
+    "--config.augment.crop=16,16",
+    "--config.train.batch_size=4",
+    "--config.train.length=12 steps",
+    "--config.train.log_every=3 steps",
+    "--config.checkpoint.every=4 steps",
+    "--config.evaluate.every=6 steps",
+    "--config.evaluate.panels=1",
+    "--config.evaluate.patience=9",
+    "--config.optimizer.ema_decay=0.9",
+    "--config.checkpoint.keep=9",
+    "--config.data.source=folder",
+    "--config.data.classes=background,disc",
+    "--config.model.normalization=batch",
+]
 
 
 def run(workdir, *flags):

@@ -32,12 +32,12 @@ FILES = {
     "recipes/nan.py": GOOD_RECIPE.format("optimizer=Optimizer(learning_rate=float('nan'))"),
     "recipes/two_mistakes.py": GOOD_RECIPE.format("seed=-1, train=Train(accumulate=3)"),
     "recipes/frozen.py": "from configs.schema import *\n\ndef get_config():\n    config = Config()\n"
-                         "    config.seed = 3\n",
+    "    config.seed = 3\n",
     "recipes/cycle.py": "from configs.schema import *\nd = {}\nd['a'] = d\n\ndef get_config():\n"
-                        "    return Config(model=Model(options=d))\n",
+    "    return Config(model=Model(options=d))\n",
     "recipes/no_repr.py": "class A:\n    def __repr__(self):\n        raise OSError\n\nget_config = A\n",
     "recipes/no_str.py": "class E(Exception):\n    def __str__(self):\n        raise OSError\n\n"
-                         "def get_config():\n    raise E\n",
+    "def get_config():\n    raise E\n",
     "recipes/digits.py": GOOD_RECIPE.format("seed=10**5000"),
     "folder.py/nothing": "",
     "recipes/latin1.py": b"# caf\xe9\ndef get_config(): pass\n",
@@ -50,7 +50,7 @@ FILES = {
     "run_old/config.json": '{"seed": 1, "data": {"sauce": 2}}',
     "run_list/config.json": "[]",
     "runs/nuclei/config.json": "{}",
-}  # fmt: skip
+}
 
 # (arguments, all of which the answer has to contain)
 WRONG = [
@@ -223,14 +223,18 @@ WRONG = [
     (["--config.train.accumulate=3"], ["train.accumulate=3", "train.batch_size=4", "accumulate=2"]),
     (["--strategy=mirrored", "--logical_devices=3"], ["train.batch_size=4", "3 logical devices", "batch_size=6"]),
     (["--strategy=tpu", "--precision=mixed_float16"], ["mixed_float16", "mixed_bfloat16"]),
-    (["--config.optimizer.name=sgd", "--config.optimizer.weight_decay=0.1"],
-     ["optimizer.weight_decay=0.1", "optimizer.name=sgd does not read it; adamw does"]),
+    (
+        ["--config.optimizer.name=sgd", "--config.optimizer.weight_decay=0.1"],
+        ["optimizer.weight_decay=0.1", "optimizer.name=sgd does not read it; adamw does"],
+    ),
     (["--config.optimizer.momentum=0.5"], ["optimizer.name=adamw does not read it; sgd does"]),
     (["--config.optimizer.power=2"], ["optimizer.schedule=cosine does not read it; poly does"]),
     (["--config.optimizer.name=lion", "--config.optimizer.beta_2=0.9"], ["lion does not read it; adam, adamw do"]),
     (["--config.optimizer.name=Adam"], ["optimizer.name='Adam'", "Did you mean 'adam'?"]),
-    (["--config.optimizer.name=lion", '--config.optimizer.options={"rho": 1}'],
-     ["lion has no option 'rho'", "beta_1, beta_2, weight_decay"]),
+    (
+        ["--config.optimizer.name=lion", '--config.optimizer.options={"rho": 1}'],
+        ["lion has no option 'rho'", "beta_1, beta_2, weight_decay"],
+    ),
     (["--config.optimizer.name=rmsprop", '--config.optimizer.options={"momentun": 1}'], ["Did you mean momentum?"]),
     (['--config.optimizer.options={"beta_1": 0.5}'], ["is a field for adamw", "--config.optimizer.beta_1="]),
     (['--config.optimizer.options={"clipnorm": 1}'], ["'clipnorm' is not set here", "--config.optimizer.clip_norm="]),
@@ -272,7 +276,7 @@ WRONG = [
     (["--config.data.mask_encoding=colors", "--config.data.mask_colors=[[1,2,3]]"], ["[1, 2, 3]", "4 whole numbers"]),
     (["--config.data.mask_encoding=colors", "--config.data.mask_colors=[[0,0,300,0],[1,1,1,1]]"], ["0 … 255"]),
     (["--config.model.name=unett"], ["model.name='unett'", "unet"]),
-    (["--config.model.options={\"a\": 1}"], ["model.options", "unet"]),
+    (['--config.model.options={"a": 1}'], ["model.options", "unet"]),
     (["--config.model.name=my_model:net"], ["no module 'my_model'", "Did you mean my_models:net?"]),
     (["--config.model.name=losses.unet:net"], ["no module 'losses.unet'"]),
     (["--config.model.name=my_models.py:net"], ["no module 'my_models.py'", "Write my_models:net, without .py."]),
@@ -286,10 +290,10 @@ WRONG = [
     (["--config.loss.name=dice+dice"], ["'dice' is there twice"]),
     (["--config.loss.weights=1"], ["loss.weights=(1.0,)", "2 terms", "1,1"]),
     (["--config.loss.weights=1,-1"], ["loss.weights", "negative"]),
-    (["--config.loss.options={\"dise\": {}}"], ["'dise' is not a term", "dice"]),
-    (["--config.loss.options={\"dice\": {\"smoth_nr\": 1}}"], ["smoth_nr", "smooth_nr"]),
-    (["--config.loss.options={\"dice\": 1}"], ["'dice' needs an object"]),
-    (["--config.loss.options={\"*\": {\"reduction\": \"none\"}}"], ["'reduction' is not set here"]),
+    (['--config.loss.options={"dise": {}}'], ["'dise' is not a term", "dice"]),
+    (['--config.loss.options={"dice": {"smoth_nr": 1}}'], ["smoth_nr", "smooth_nr"]),
+    (['--config.loss.options={"dice": 1}'], ["'dice' needs an object"]),
+    (['--config.loss.options={"*": {"reduction": "none"}}'], ["'reduction' is not set here"]),
     (["--config.loss.name=my_loses:dice_loss"], ["no module 'my_loses'", "Did you mean my_losses:dice_loss?"]),
     (["--noconfig.loss.from_logits"], ["loss.from_logits=False", "of your own"]),
     (["--config.evaluate.tile=512,0"], ["evaluate.tile=(512, 0)", "0,0"]),
@@ -300,4 +304,4 @@ WRONG = [
     (["--config.checkpoint.warm_start=nowhere"], ["checkpoint.warm_start='nowhere'", "no such folder"]),
     (["--config.checkpoint.warm_start_pattern=enc.*"], ["checkpoint.warm_start_pattern", "warm_start=FOLDER"]),
     (["--config.guard.nonfinite=back", "--config.checkpoint.every=0 steps"], ["guard.nonfinite='back'"]),
-]  # fmt: skip
+]

@@ -48,9 +48,13 @@ with without_chatter():
 @pytest.mark.parametrize("level", ["2", "0"])
 def test_errors_come_out_in_order_and_everything_does_with_an_exception(level):
     result = subprocess.run(
-        [sys.executable, "-c", _PROGRAM], capture_output=True, text=True, timeout=60, check=False,
+        [sys.executable, "-c", _PROGRAM],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": level},
-    )  # fmt: skip
+    )
 
     lines = result.stderr.splitlines()
     remark = "INFO: Created TensorFlow Lite XNNPACK delegate for CPU."

@@ -36,9 +36,7 @@ def _host_memory(y_true, y_pred):
     return tf.reduce_mean(y_pred) + tf.numpy_function(_no_memory, [y_pred], tf.float32)
 
 
-@pytest.mark.parametrize(
-    ("loss", "named"), [(_too_large, ["[16777216, 16777216] of 1,024.0 TiB"]), (_host_memory, [])]
-)
+@pytest.mark.parametrize(("loss", "named"), [(_too_large, ["[16777216, 16777216] of 1,024.0 TiB"]), (_host_memory, [])])
 def test_training_says_what_was_too_large_and_what_takes_less(tmp_path, loss, named):
     config = Config(**{**vars(_CONFIG), "guard": type(_CONFIG.guard)(missing="off")})
     run = Run(config, workdir=tmp_path, loss=loss, data=_data())
@@ -49,11 +47,17 @@ def test_training_says_what_was_too_large_and_what_takes_less(tmp_path, loss, na
     message = str(raised.value)
     parameters = sum(int(np.prod(v.shape)) for v in run.task.model.weights)
     for text in [
-        *named, "Out of memory in training after step 0", "4 images of 16 x 24 pixels at a time",
-        "train.batch_size=4 in 1 micro-batch.", f"{parameters:,} parameters",
-        "--config.train.accumulate=2 ", "--config.train.batch_size=2 ", "--config.augment.crop=8,12 ",
-        "--config.model.width=2 ", "--config.data.cache_mib=16 ",
-    ]:  # fmt: skip
+        *named,
+        "Out of memory in training after step 0",
+        "4 images of 16 x 24 pixels at a time",
+        "train.batch_size=4 in 1 micro-batch.",
+        f"{parameters:,} parameters",
+        "--config.train.accumulate=2 ",
+        "--config.train.batch_size=2 ",
+        "--config.augment.crop=8,12 ",
+        "--config.model.width=2 ",
+        "--config.data.cache_mib=16 ",
+    ]:
         assert text in message, text
     assert raised.value.exit_code == 1
 
@@ -68,8 +72,10 @@ def test_evaluation_and_prediction_name_the_tiles(tmp_path, monkeypatch):
 
     monkeypatch.setattr(type(run.task.model), "call", too_large)
 
-    for verb, doing in ((lambda: run.evaluate(None), "evaluation"),
-                        (lambda: run.predict(_data()[0], checkpoint=None), "prediction")):  # fmt: skip
+    for verb, doing in (
+        (lambda: run.evaluate(None), "evaluation"),
+        (lambda: run.predict(_data()[0], checkpoint=None), "prediction"),
+    ):
         with pytest.raises(UserError) as raised:
             verb()
         assert str(raised.value).startswith(f"Out of memory in {doing}")

@@ -115,9 +115,15 @@ def test_commands_can_be_pasted():
     lines = {line.split()[0]: line.split(maxsplit=1)[1] for line in text.splitlines()[1:]}
     assert shlex.split(lines["curves"]) == ["tensorboard", "--logdir", "my runs/a", "--host", "127.0.0.1"]
     assert shlex.split(lines["predict"]) == [
-        "python", "main.py", "--workdir=my runs/a",
-        "--mode=predict", "--input=photos/*.jpg",
-    ]  # fmt: skip
+        "python",
+        "main.py",
+        "--workdir=my runs/a",
+        "--mode=predict",
+        "--input=photos/*.jpg",
+    ]
     assert shlex.split(terminal.closing("w").splitlines()[3].split(maxsplit=1)[1]) == [
-        "python", "main.py", "--workdir=w", "--mode=export",
-    ]  # fmt: skip
+        "python",
+        "main.py",
+        "--workdir=w",
+        "--mode=export",
+    ]

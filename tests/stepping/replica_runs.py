@@ -116,8 +116,17 @@ class Made:
         return {path: variable.numpy() for path, variable in self.state.variables_by_path().items()}
 
 
-def make(config: Config, replicas: int = 1, *, policy: str = "float32", model=None, strategy=None, task=None,
-         loss=None, optimizer=None) -> Made:  # fmt: skip
+def make(
+    config: Config,
+    replicas: int = 1,
+    *,
+    policy: str = "float32",
+    model=None,
+    strategy=None,
+    task=None,
+    loss=None,
+    optimizer=None,
+) -> Made:
     """Wires a run as `trainer.run` does, without data set, workdir and loop.
 
     Args:

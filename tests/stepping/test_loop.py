@@ -22,9 +22,14 @@ class Device:
 
 def run(device, total, actions=(), after_call=lambda step: None, **options):
     return run_loop(
-        device.train_steps, None, read_step=lambda: device.step, total=total, actions=actions,
-        after_call=after_call, **options,
-    )  # fmt: skip
+        device.train_steps,
+        None,
+        read_step=lambda: device.step,
+        total=total,
+        actions=actions,
+        after_call=after_call,
+        **options,
+    )
 
 
 def test_calls_end_where_an_action_is_due_and_never_beyond_the_end():

@@ -160,9 +160,10 @@ def test_micro_batches_are_the_one_big_batch_without_batch_statistics(over):
     weights = []
     for accumulate in (1, 4):
         config = runs.tiny(
-            train={"accumulate": accumulate}, model={"normalization": "none"},
+            train={"accumulate": accumulate},
+            model={"normalization": "none"},
             loss={"options": {"*": {"over": over}}},
-        )  # fmt: skip
+        )
         weights.append(runs.make_block(config).run(data).weights())
     apart, variable = runs.difference(*weights)
     assert apart < 1e-5, variable

@@ -1,6 +1,6 @@
 """Scores as a CSV file: an example of an action of one's own, and of use to spreadsheets.
 
-    Run(…, actions=[("evaluation", "trainer.actions.csv:write_scores")])
+Run(…, actions=[("evaluation", "trainer.actions.csv:write_scores")])
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Lowers the learning rate when the score stays where it is: an example of an action with a memory.
 
-    Run(…, actions=[("evaluation", ReduceOnPlateau(factor=0.5, patience=2))])
+Run(…, actions=[("evaluation", ReduceOnPlateau(factor=0.5, patience=2))])
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Reports to MLflow or Weights & Biases, whichever is installed: an example of an action that holds something open.
 
-    Run(…, actions=[("evaluation", Tracker("my project")), ("100 steps", Tracker("my project"))])
+Run(…, actions=[("evaluation", Tracker("my project")), ("100 steps", Tracker("my project"))])
 """
 
 from __future__ import annotations

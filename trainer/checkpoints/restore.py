@@ -43,10 +43,11 @@ def restore(state: TrainState, saved: Saved) -> None:
         more = f"\n  … and {len(problems) - 12} more" if len(problems) > 12 else ""
         raise UserError(
             f"{saved.folder} is of another model or optimizer: {len(problems)} variables do not fit.\n  "
-            + "\n  ".join(problems[:12]) + more
+            + "\n  ".join(problems[:12])
+            + more
             + "\n  Go on with the config that the run was started with (config.json in its workdir), or start anew in "
             "another workdir,\n  from these weights if you like: --workdir=… --config.checkpoint.warm_start=…"
-        )  # fmt: skip
+        )
     for path, variable in variables.items():
         variable.assign(arrays[path])
 

@@ -48,9 +48,10 @@ def _newest(workdir: str, log) -> checkpoint.Saved | None:
     saved, damage = checkpoint.read_newest(workdir)
     if saved is None and damage:
         raise checkpoint.DamagedCheckpoint(
-            f"None of the {len(damage)} checkpoints of this run is whole:\n  " + "\n  ".join(damage)
+            f"None of the {len(damage)} checkpoints of this run is whole:\n  "
+            + "\n  ".join(damage)
             + f"\n  To start anew, move {checkpoint.folder_of(workdir)} away, or choose another workdir: --workdir=…"
-        )  # fmt: skip
+        )
     for reason in damage:
         log(f"warning: damaged checkpoint: {reason}")
     if damage:

@@ -25,9 +25,7 @@ from trainer.data.tiff import TiffFacts, read_tiff, tiff_facts
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 
 # In a folder files of these names are taken, whatever the case; bytes decide what is in them.
-IMAGE_SUFFIXES = tuple(
-    ".png .jpg .jpeg .jpe .jfif .bmp .dib .gif .tif .tiff .webp .ppm .pgm .pbm .pnm .apng".split()
-)
+IMAGE_SUFFIXES = tuple(".png .jpg .jpeg .jpe .jfif .bmp .dib .gif .tif .tiff .webp .ppm .pgm .pbm .pnm .apng".split())
 
 # Modes whose values are brightness in more than 8 bits.
 _SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
@@ -74,9 +72,14 @@ class MaskValues:
 def read_image(source: str | os.PathLike | bytes, data: Data, *, name: str = "", upright: bool = True) -> np.ndarray:
     """Decodes an image file as a config's data section says: `decode_image` with its fields."""
     return decode_image(
-        source, data.channels, data.max_pixels,
-        name=name, upright=upright, value_range=data.value_range, pages=data.pages,
-    )  # fmt: skip
+        source,
+        data.channels,
+        data.max_pixels,
+        name=name,
+        upright=upright,
+        value_range=data.value_range,
+        pages=data.pages,
+    )
 
 
 def decode_image(
@@ -223,9 +226,7 @@ def _paged(opened: Opened, pages: str) -> MaskValues:
     return MaskValues(values.astype(np.uint8) if values.dtype == np.bool_ else values, None, "TIFF")
 
 
-def open_image(
-    source: str | os.PathLike | bytes, max_pixels: int, *, name: str = "", header: bool = False
-) -> Opened:
+def open_image(source: str | os.PathLike | bytes, max_pixels: int, *, name: str = "", header: bool = False) -> Opened:
     """Reads a file and its header.
 
     Args:

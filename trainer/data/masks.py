@@ -18,9 +18,7 @@ _UNKNOWN = -(2**31)
 _MOST_NAMED = 8
 
 
-def decode_mask(
-    source: str | os.PathLike | bytes, data: Data, *, name: str = "", upright: bool = True
-) -> np.ndarray:
+def decode_mask(source: str | os.PathLike | bytes, data: Data, *, name: str = "", upright: bool = True) -> np.ndarray:
     """Decodes a mask file to class ids.
 
     Args:

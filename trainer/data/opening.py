@@ -248,9 +248,15 @@ def _source(split: str, reader, section: Data, cache: MemoryCache, functions: Se
     stream = getattr(reader, "stream", None)
     features: Mapping | None = getattr(reader, "features", None)
     return Source(
-        split, reader.names, reader,
-        classes=section.classes, void_id=section.void_id, channels=section.channels,
+        split,
+        reader.names,
+        reader,
+        classes=section.classes,
+        void_id=section.void_id,
+        channels=section.channels,
         cache=cache if getattr(reader, "cached", True) else None,
-        features=features, functions=functions, stream=stream,
+        features=features,
+        functions=functions,
+        stream=stream,
         length=getattr(reader, "length", len(reader.names)),
-    )  # fmt: skip
+    )

@@ -136,9 +136,15 @@ def augmented(
             out[key][...] = _placed(values[key], feature, drawn.placement, crop)
     if source.functions:
         changed = apply_own(
-            source.functions, {key: np.asarray(row[0], features[key].dtype) for key, row in out.items()}, features,
-            seed=config.seed, number=number, name=example.name, classes=len(source.classes), void_id=source.void_id,
-        )  # fmt: skip
+            source.functions,
+            {key: np.asarray(row[0], features[key].dtype) for key, row in out.items()},
+            features,
+            seed=config.seed,
+            number=number,
+            name=example.name,
+            classes=len(source.classes),
+            void_id=source.void_id,
+        )
         for key, value in changed.items():
             out[key][...] = value
     one = {key: row[0] for key, row in out.items()}

@@ -30,9 +30,7 @@ class Recognised:
     notes: tuple[str, ...] = ()
 
 
-def recognise_masks(
-    masks: Sequence[tuple[str, MaskValues]], data: Data, *, alone: bool = False
-) -> Recognised:
+def recognise_masks(masks: Sequence[tuple[str, MaskValues]], data: Data, *, alone: bool = False) -> Recognised:
     """How mask files are to be read.
 
     Args:
@@ -113,7 +111,7 @@ def _colors(masks, data: Data) -> Recognised:
             "    --config.data.mask_encoding=colors --config.data.mask_colors='("
             + ", ".join(f"({c[0]}, {c[1]}, {c[2]}, {n})" for n, c in enumerate(ordered))
             + ")'   # red, green, blue, class id"
-        )  # fmt: skip
+        )
     names = tuple("background" if not any(c) else f"color_{_hex(c)[1:]}" for c in ordered)
     table = [(*c, n) for n, c in enumerate(ordered)] + [(*c, data.void_id) for c in void if c in counts]
     voided = "".join(f"; {_hex(c)} ({why}) is void" for c, why in void.items() if c in counts)
@@ -141,8 +139,11 @@ def _values(masks, data: Data, alone: bool) -> Recognised:
         raise DataError(f"The masks hold void alone (data.void_values={data.void_values!r}): {_shares(whole)}.")
     if len(levels) == 1:
         if binary_asked or data.classes or alone:
-            return Recognised({"mask_encoding": data.mask_encoding} if binary_asked else {"mask_encoding": "binary"
-                if two and levels[0] in (0, 255) else "ids"})  # fmt: skip
+            return Recognised(
+                {"mask_encoding": data.mask_encoding}
+                if binary_asked
+                else {"mask_encoding": "binary" if two and levels[0] in (0, 255) else "ids"}
+            )
         raise DataError(
             f"All masks hold the value {levels[0]} alone: there is nothing to tell apart. Are these the right files? "
             "If it is meant, name the classes: --config.data.classes=background,object."
@@ -154,8 +155,9 @@ def _values(masks, data: Data, alone: bool) -> Recognised:
             f"0 and {high} with {len(levels) - 2} values between them ({between:.1%} of the pixels: smooth or "
             f"compressed edges), divided at {(high + 1) // 2}; soft labels would be a target of float32 from data of "
             "your own",
-            data, (high + 1) // 2,
-        )  # fmt: skip
+            data,
+            (high + 1) // 2,
+        )
     if binary_asked and len(levels) > 2 and not alone:
         raise DataError(_asked(whole, levels, data))
     if binary_asked or (two and len(levels) == 2 and _two_values(levels, blacks, data)):

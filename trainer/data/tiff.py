@@ -40,8 +40,7 @@ class TiffFacts:
 
 
 def tiff_facts(stream: BinaryIO) -> TiffFacts | None:
-    """The facts of a TIFF file; None where it is none, or its header is damaged. The stream is put back to its start.
-    """
+    """The facts of a TIFF file; None where it is none or damaged. The stream is put back to its start."""
     try:
         stream.seek(0)
         return _facts(stream)
@@ -87,9 +86,15 @@ def _facts(stream: BinaryIO) -> TiffFacts | None:
     extra = tags.get(338, ())
     kind = {2: "i", 3: "f"}.get(tags.get(339, (1,))[0], "u")
     return TiffFacts(
-        tags[256][0], tags[257][0], tags.get(277, (1,))[0], tags.get(258, (1,))[0], kind,
-        bool(extra) and extra[-1] in (1, 2), pages, tags.get(262, (1,))[0] in (5, 6, 8, 9),
-    )  # fmt: skip
+        tags[256][0],
+        tags[257][0],
+        tags.get(277, (1,))[0],
+        tags.get(258, (1,))[0],
+        kind,
+        bool(extra) and extra[-1] in (1, 2),
+        pages,
+        tags.get(262, (1,))[0] in (5, 6, 8, 9),
+    )
 
 
 def read_tiff(content: bytes, name: str, page: int = 0) -> np.ndarray:

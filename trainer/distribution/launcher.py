@@ -115,9 +115,14 @@ def _run_once(command: Sequence[str], workers: int, stop: _Stop) -> list[tuple[i
         environment = {**os.environ, "TF_CONFIG": json.dumps(config), "PYTHONUNBUFFERED": "1"}
         # A session of its own: Ctrl-C on the terminal reaches the launcher alone, which hands it on once.
         process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            errors="replace", start_new_session=True,
-        )  # fmt: skip
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
         processes.append(process)
         readers.append(threading.Thread(target=_show, args=(process, index, stop.lacks_module), daemon=True))
         readers[-1].start()

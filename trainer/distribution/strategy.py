@@ -194,6 +194,5 @@ def check_batch(config: Config, replicas: int) -> None:
             f"config.train.batch_size={batch} is the global batch and cannot be cut into {replicas} "
             f"replicas{micro} = {parts} equal "
             "parts; unequal parts would weigh images differently.\n  Take "
-            f"--config.train.batch_size={sizes.split(' ')[0]}"
-            + (f" (or {high})." if low else ".")
+            f"--config.train.batch_size={sizes.split(' ')[0]}" + (f" (or {high})." if low else ".")
         )

@@ -35,7 +35,12 @@ Evaluate = Callable[..., "tuple[object, dict[str, np.ndarray]] | None"]
 
 
 def make_evaluator(
-    task: Task, datasets, config: Config, strategy=None, *, metrics: Sequence[Metric] = (),
+    task: Task,
+    datasets,
+    config: Config,
+    strategy=None,
+    *,
+    metrics: Sequence[Metric] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluate:
     """Compiles the evaluation of a task once, to be called as often as wanted.

@@ -93,9 +93,7 @@ def _ramp(tile, overlap: int):
     return tf.clip_by_value((to_the_edge - overlap / 4.0) / (overlap / 2.0 + 1e-3), 1e-6, 1.0)[:, None]
 
 
-def tiled_logits(
-    apply: Callable, image, tile, overlap: int, outputs: int, *, batch: int = 1, multiple: int = 1
-):  # fmt: skip
+def tiled_logits(apply: Callable, image, tile, overlap: int, outputs: int, *, batch: int = 1, multiple: int = 1):
     """Applies a model tile by tile; where tiles overlap their logits are averaged, weighted towards tiles' middles.
 
     Some tiles are in the model at a time; besides them some four times the image's logits are held. Costs are linear in
@@ -248,9 +246,14 @@ def logits_function(model, config) -> Callable:
                 return apply(parts)
 
         return tiled_logits(
-            apply_given if kept else apply, image, tile, chosen.overlap, outputs,
-            batch=chosen.batch, multiple=chosen.multiple,
-        )  # fmt: skip
+            apply_given if kept else apply,
+            image,
+            tile,
+            chosen.overlap,
+            outputs,
+            batch=chosen.batch,
+            multiple=chosen.multiple,
+        )
 
     def logits_of(batch):
         image = batch["image"]

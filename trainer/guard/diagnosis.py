@@ -49,8 +49,15 @@ def diagnose(forward_loss: Callable, entries: Sequence[Entry], answer: Answer) -
     if not findings and any(is_value(part) for part in tf.nest.flatten(answer.loss)):
         detail = "A part of the loss is a plain number, made by Python or NumPy; tape.gradient takes tensors alone."
         last = next(reversed(recording.trace.escapes), None)
-        findings.append(Finding("missing", "left_tensorflow", [entry.path for entry in entries], detail=detail,
-                                **place_fields(last and last.site)))  # fmt: skip
+        findings.append(
+            Finding(
+                "missing",
+                "left_tensorflow",
+                [entry.path for entry in entries],
+                detail=detail,
+                **place_fields(last and last.site),
+            )
+        )
     findings = with_replacements(findings, forward_loss, entries)
     if answer.error is not None:
         return _or_raise(findings, entries, answer.error)
@@ -117,8 +124,9 @@ def _missing(entries: Sequence[Entry], answer: Answer, lineage: Lineage) -> list
     return [entry for entry in entries if lineage.distance_of(entry.keys) != 0]
 
 
-def missing_findings(recording, lineage: Lineage, missing: Sequence[Entry], entries: Sequence[Entry],
-                     forward_loss) -> list[Finding]:  # fmt: skip
+def missing_findings(
+    recording, lineage: Lineage, missing: Sequence[Entry], entries: Sequence[Entry], forward_loss
+) -> list[Finding]:
     """Findings for variables whose gradient is None."""
     findings, cut, absent, frozen, unwatched = [], [], [], [], []
     for entry in missing:
@@ -137,8 +145,14 @@ def missing_findings(recording, lineage: Lineage, missing: Sequence[Entry], entr
         by_shape, absent = _by_shape_alone(recording, absent)
         findings += by_shape
     if frozen:
-        findings.append(Finding("missing", "not_trainable", [entry.path for entry in frozen],
-                                detail="They were made with trainable=False, so no tape watches them."))  # fmt: skip
+        findings.append(
+            Finding(
+                "missing",
+                "not_trainable",
+                [entry.path for entry in frozen],
+                detail="They were made with trainable=False, so no tape watches them.",
+            )
+        )
     findings += cut_findings(lineage, cut)
     if absent:
         findings += absent_findings(recording, lineage, absent, entries, forward_loss)

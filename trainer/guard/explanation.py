@@ -15,9 +15,12 @@ from .words.finding import MissingGradientError, Report
 
 
 def explain(
-    forward_loss: Callable, variables: Iterable, *, allow: Sequence[str] = (),
+    forward_loss: Callable,
+    variables: Iterable,
+    *,
+    allow: Sequence[str] = (),
     allow_form: str = "explain(…, allow=[{!r}])",
-) -> Report:  # fmt: skip
+) -> Report:
     """Says which variables get no, a zero or a non-finite gradient from a loss, and which line of code is to blame.
 
     The forward pass is run once as it is; only if something is wrong it is run again, recorded op by op. Variables and
@@ -55,9 +58,7 @@ def named(report: Report, entries: Iterable[Entry], allow_form: str) -> Report:
     return dataclasses.replace(report, listed=tuple(entry.path for entry in entries), allow_form=allow_form)
 
 
-def check(
-    forward_loss: Callable, variables: Iterable, *, allow: Sequence[str] = (), missing: str = "error"
-) -> Report:
+def check(forward_loss: Callable, variables: Iterable, *, allow: Sequence[str] = (), missing: str = "error") -> Report:
     """As `explain`, and raises where something is wrong.
 
     Args:

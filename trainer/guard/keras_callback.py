@@ -85,10 +85,12 @@ class GradientGuard(keras.callbacks.Callback):
         before = self.report or Report()
         self._found(report)
         self.report = dataclasses.replace(
-            self.report, findings=before.findings + self.report.findings,
+            self.report,
+            findings=before.findings + self.report.findings,
             variables_total=before.variables_total + self.report.variables_total,
-            allowed=before.allowed + self.report.allowed, listed=before.listed + self.report.listed,
-        )  # fmt: skip
+            allowed=before.allowed + self.report.allowed,
+            listed=before.listed + self.report.listed,
+        )
 
     def _report_of(self, data) -> Report:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
@@ -108,9 +110,7 @@ def _explain_specs(model: keras.Model, x: Any, y: Any, sample_weight: Any) -> Re
     reports = []
 
     def forward_loss(x, y, sample_weight):
-        return model.compute_loss(
-            x=x, y=y, y_pred=model(x, training=True), sample_weight=sample_weight, training=True
-        )  # fmt: skip
+        return model.compute_loss(x=x, y=y, y_pred=model(x, training=True), sample_weight=sample_weight, training=True)
 
     @tf.function(autograph=False)
     def scratch(*data):

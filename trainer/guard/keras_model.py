@@ -21,9 +21,16 @@ _EXAMPLES = 32  # of arrays as long as a training set, so many are enough to see
 
 
 def explain_model(
-    model: keras.Model, loss_fn: Any = None, x: Any = None, y: Any = None, *, sample_weight: Any = None,
-    loss_weights: Any = None, allow: Sequence[str] = (), allow_form: str = "explain_model(…, allow=[{!r}])",
-) -> Report:  # fmt: skip
+    model: keras.Model,
+    loss_fn: Any = None,
+    x: Any = None,
+    y: Any = None,
+    *,
+    sample_weight: Any = None,
+    loss_weights: Any = None,
+    allow: Sequence[str] = (),
+    allow_form: str = "explain_model(…, allow=[{!r}])",
+) -> Report:
     """Says which variables of a Keras model do not learn from a loss, as `compile` and `fit` use the two.
 
         report = explain_model(model, dice_loss, images, masks)

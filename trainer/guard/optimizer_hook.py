@@ -50,12 +50,24 @@ def checked_steps(found: Callable[[Report], None]) -> Iterator[None]:
         variables = trainable_variables if trainable_variables is not None else optimizer._trainable_variables
         call = _behind(calls, grads, variables)
         if call is not None:
-            found(check_traced(call.target, call.sources, call.answers, watched=call.watched, reads=seen,
-                               missing="warn", warn=lambda report: None))  # fmt: skip
+            found(
+                check_traced(
+                    call.target,
+                    call.sources,
+                    call.answers,
+                    watched=call.watched,
+                    reads=seen,
+                    missing="warn",
+                    warn=lambda report: None,
+                )
+            )
         return apply(optimizer, grads, trainable_variables)
 
-    with reads() as seen, replaced(tf.GradientTape, "gradient", asking), \
-            replaced(keras.optimizers.Optimizer, "apply", applying):  # fmt: skip
+    with (
+        reads() as seen,
+        replaced(tf.GradientTape, "gradient", asking),
+        replaced(keras.optimizers.Optimizer, "apply", applying),
+    ):
         yield
 
 

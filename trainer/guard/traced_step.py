@@ -87,16 +87,22 @@ def lineage_findings(trace: Trace, entries: Sequence[Entry], lacking: Sequence[E
         ("not_used", dropped, "The forward pass reads them, and drops what it computes before the loss.", first),
         ("not_used", unread, "The forward pass never reads them.", None),
         ("not_trainable", frozen, "They were made with trainable=False, so no tape watches them.", None),
-        ("outside_tape", unwatched, "The loss is computed from them where the tape did not record: before it was "
-                                    "opened, or inside tape.stop_recording().", outside),
-    ):  # fmt: skip
+        (
+            "outside_tape",
+            unwatched,
+            "The loss is computed from them where the tape did not record: before it was "
+            "opened, or inside tape.stop_recording().",
+            outside,
+        ),
+    ):
         if group:
             findings.append(_finding(cause, group, detail, op))
     return findings
 
 
-def _report(loss, entries: Sequence[Entry], gradients: Sequence, watched: Sequence[tf.Variable],
-            reads: Sequence[Read] | None) -> Report:  # fmt: skip
+def _report(
+    loss, entries: Sequence[Entry], gradients: Sequence, watched: Sequence[tf.Variable], reads: Sequence[Read] | None
+) -> Report:
     lacking = [entry for entry, gradient in zip(entries, gradients, strict=True) if gradient is None]
     graph = getattr(loss, "graph", None) if not hasattr(loss, "numpy") else None
     if graph is None:
@@ -148,8 +154,9 @@ def _zeros(lineage: Lineage, held: Sequence[Entry]) -> list[Finding]:
     return cut_findings(lineage, held, kind="zero")
 
 
-def _untracked(lineage: Lineage, entries: Sequence[Entry], watched: Sequence[tf.Variable],
-               reads: Sequence[Read] | None) -> list[Finding]:  # fmt: skip
+def _untracked(
+    lineage: Lineage, entries: Sequence[Entry], watched: Sequence[tf.Variable], reads: Sequence[Read] | None
+) -> list[Finding]:
     ours = {k for entry in entries for k in entry.keys}
     others = [v for v in watched if not ours & set(handles_of(v)) and lineage.distance_of(handles_of(v)) == 0]
     known = _known_to_keras() if others else {}
@@ -165,8 +172,10 @@ def _untracked(lineage: Lineage, entries: Sequence[Entry], watched: Sequence[tf.
         if stray and getattr(named, "trainable", True):
             site = op and op.site
             by_line.setdefault((site and site.file, site and site.line), ([], op))[0].append(path_of(named))
-    return [Finding("untracked", "untracked_variable", paths, **place_fields(op and op.site))
-            for paths, op in by_line.values()]  # fmt: skip
+    return [
+        Finding("untracked", "untracked_variable", paths, **place_fields(op and op.site))
+        for paths, op in by_line.values()
+    ]
 
 
 def _reading(trace: Trace, keys: set[int], reads: Sequence[Read]) -> list[Read]:

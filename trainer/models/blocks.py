@@ -58,9 +58,13 @@ def conv_block(x, channels: int, config: Model, name: str, synchronized: bool):
     for i in (1, 2):
         part = f"{name}_{i}"
         x = layers.Conv2D(
-            channels, 3, padding="same", use_bias=not by_channel,
-            kernel_initializer="he_normal", name=f"{part}_conv",
-        )(x)  # fmt: skip
+            channels,
+            3,
+            padding="same",
+            use_bias=not by_channel,
+            kernel_initializer="he_normal",
+            name=f"{part}_conv",
+        )(x)
         x = normalize(x, config, part, synchronized)
         x = layers.ReLU(name=f"{part}_relu")(x)
     return x

@@ -149,8 +149,7 @@ def _naming_users_line(name: str, shape: tuple):
         place, code = users_line(error)
         raise UserError(
             f"{name} cannot be called on images {shape}, a training crop (--config.augment.crop) with the data's "
-            f"channels: {place + ' raised ' if place else ''}{said_by(error)}"
-            + (f"\n    {code}" if code else ""),
+            f"channels: {place + ' raised ' if place else ''}{said_by(error)}" + (f"\n    {code}" if code else ""),
             exit_code=EXIT_FAILED,
         ) from error
 

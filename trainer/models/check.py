@@ -53,9 +53,7 @@ def check_compiled(config: Config, models: Iterable[keras.Model], batchwide: boo
     """
     if not config.train.jit_compile or replicas == 1:
         return
-    synchronized = [
-        layer.name for model in models for layer in _layers(model) if getattr(layer, "synchronized", False)
-    ]
+    synchronized = [layer.name for model in models for layer in _layers(model) if getattr(layer, "synchronized", False)]
     reasons = []
     if synchronized:
         reasons.append(

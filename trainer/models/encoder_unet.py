@@ -58,8 +58,9 @@ def _encoder(config: Model):
         )
     weights = config.encoder_weights or None
     try:
-        encoder = factory(include_top=False, weights="imagenet" if weights == "imagenet" else None,
-                          input_shape=(None, None, 3))  # fmt: skip
+        encoder = factory(
+            include_top=False, weights="imagenet" if weights == "imagenet" else None, input_shape=(None, None, 3)
+        )
         if weights and weights != "imagenet":
             encoder.load_weights(weights)
     except Exception as error:

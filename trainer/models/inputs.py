@@ -92,9 +92,10 @@ def users_line(error: BaseException) -> tuple[str, str]:
     kept = getattr(getattr(error, "ag_error_metadata", None), "translated_stack", ())
     frames += [(frame.filename, frame.lineno) for frame in reversed(kept)]
     users = [
-        (name, line) for name, line in frames
+        (name, line)
+        for name, line in frames
         if os.path.isfile(name) and not name.startswith(installed) and "site-packages" not in name
-    ]  # fmt: skip
+    ]
     if not users:
         return "", ""
     name, line = users[-1]

@@ -46,11 +46,12 @@ def training_memory(error: BaseException, run) -> UserError:
     moments = sum(math.prod(v.shape) for update in run.state.updates for v in update.optimizer.variables)
     numbers = (
         f"A step holds {_count(at_once, 'image')} of {crop[0]} x {crop[1]} pixels at a time: train.batch_size="
-        f"{train.batch_size}" + (f" over {replicas} replicas" if replicas > 1 else "")
+        f"{train.batch_size}"
+        + (f" over {replicas} replicas" if replicas > 1 else "")
         + f" in {_count(train.accumulate, 'micro-batch', 'micro-batches')}. The model has {parameters:,} parameters, "
         f"with the optimizer's {size_of(4 * (parameters + moments))} a replica; the rest are the images' layers, which "
         "grow with images and pixels."
-    )  # fmt: skip
+    )
     return _error("training", error, numbers, _less_to_train(config, replicas, at_once), run.current_step)
 
 
@@ -104,8 +105,9 @@ def _less_to_train(config: Config, replicas: int, at_once: int) -> list[str]:
         advice.append("--precision=mixed_bfloat16  half the memory for the layers, on devices that have it")
     if config.model.name in ("unet", "encoder_unet") and config.model.width > 1:
         advice.append(f"--config.model.width={config.model.width // 2}  half the channels")
-    advice.append(f"--config.data.cache_mib={config.data.cache_mib // 4}  where the machine's memory is short, "
-                  "not the device's")  # fmt: skip
+    advice.append(
+        f"--config.data.cache_mib={config.data.cache_mib // 4}  where the machine's memory is short, not the device's"
+    )
     return advice
 
 

@@ -114,16 +114,20 @@ def _steps_text(config: Config, intervals: Intervals, devices: Devices) -> str:
 def _notes(config: Config, devices: Devices) -> list[tuple[str, str]]:
     notes = []
     if config.train.accumulate > 1 and config.model.normalization == "batch" and ":" not in config.model.name:
-        notes.append((
-            "note",
-            "batch normalisation takes its statistics from each micro-batch, so that accumulation "
-            "equals the one big batch "
-            "but for them; --config.model.normalization=group has none.",
-        ))  # fmt: skip
+        notes.append(
+            (
+                "note",
+                "batch normalisation takes its statistics from each micro-batch, so that accumulation "
+                "equals the one big batch "
+                "but for them; --config.model.normalization=group has none.",
+            )
+        )
     if config.deterministic:
-        notes.append((
-            "deterministic",
-            "equal runs are equal bit for bit; a GPU has to take slower kernels for it, and an operation without a "
-            "deterministic one raises",
-        ))  # fmt: skip
+        notes.append(
+            (
+                "deterministic",
+                "equal runs are equal bit for bit; a GPU has to take slower kernels for it, and an operation without a "
+                "deterministic one raises",
+            )
+        )
     return notes

@@ -10,8 +10,14 @@ from PIL import Image
 # With black, which is kept for the background, eight colours that colour-blind people tell apart: Okabe and Ito (2008),
 # "Color Universal Design"; also in Wong (2011), Nature Methods 8, 441.
 _FIRST_COLORS = (
-    (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167),
-)  # fmt: skip
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (204, 121, 167),
+)
 # Void is drawn in two greys, in stripes, as no class is.
 _VOID_GREYS = (96, 160)
 _STRIPE = 4

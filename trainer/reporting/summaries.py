@@ -38,9 +38,7 @@ class Writer:
       log: called with a line of text, once, when the disk is full or not writable: curves are lost, the run is not.
     """
 
-    def __init__(
-        self, workdir: str, chief: bool = True, *, restored_step: int = 0, log: Callable[[str], None] = print
-    ):
+    def __init__(self, workdir: str, chief: bool = True, *, restored_step: int = 0, log: Callable[[str], None] = print):
         self._workdir, self._restored_step, self._log = workdir, restored_step, log
         self._open, self._failed = chief, False
         self._events: EventFile | None = None

@@ -26,11 +26,7 @@ def summary(title: str, rows: Sequence[tuple[str, str]], *, width: int | None = 
     indent = " " * (column + 4)
     lines = [title]
     for label, text in rows:
-        wrapped = [
-            part
-            for line in text.splitlines()
-            for part in broken(line, width - len(indent)) or [""]
-        ]
+        wrapped = [part for line in text.splitlines() for part in broken(line, width - len(indent)) or [""]]
         lines.append(f"  {label:<{column}}  {wrapped[0]}")
         lines += [indent + part for part in wrapped[1:]]
     return "\n".join(lines)

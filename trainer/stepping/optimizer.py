@@ -32,10 +32,13 @@ _FIELDS = {
 
 # What the step does after the reduction over replicas; an optimizer's own acts before it: on two replicas otherwise.
 _OF_THE_STEP = {
-    "clipnorm": "config.optimizer.clip_norm", "clipvalue": "config.optimizer.clip_norm",
-    "global_clipnorm": "config.optimizer.clip_norm", "use_ema": "config.optimizer.ema_decay",
-    "gradient_accumulation_steps": "config.train.accumulate", "loss_scale_factor": "config.precision",
-}  # fmt: skip
+    "clipnorm": "config.optimizer.clip_norm",
+    "clipvalue": "config.optimizer.clip_norm",
+    "global_clipnorm": "config.optimizer.clip_norm",
+    "use_ema": "config.optimizer.ema_decay",
+    "gradient_accumulation_steps": "config.train.accumulate",
+    "loss_scale_factor": "config.precision",
+}
 
 
 def build_optimizer(

@@ -122,9 +122,12 @@ class LossScale:
     def __init__(self, enabled: bool):
         def variable(value, dtype, name):
             return tf.Variable(
-                value, trainable=False, dtype=dtype, name=f"loss_scale/{name}",
+                value,
+                trainable=False,
+                dtype=dtype,
+                name=f"loss_scale/{name}",
                 aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-            )  # fmt: skip
+            )
 
         self.enabled = enabled
         self.scale = variable(INITIAL_SCALE if enabled else 1.0, tf.float32, "scale")

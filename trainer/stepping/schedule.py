@@ -48,8 +48,14 @@ class WarmupSchedule(Schedule):
         return self.peak * rise * (low + (1.0 - low) * fall)
 
     def get_config(self):
-        return dict(peak=self.peak, kind=self.kind, total=self.total, warmup=self.warmup,
-                    final_fraction=self.final_fraction, power=self.power)  # fmt: skip
+        return dict(
+            peak=self.peak,
+            kind=self.kind,
+            total=self.total,
+            warmup=self.warmup,
+            final_fraction=self.final_fraction,
+            power=self.power,
+        )
 
 
 class Scaled(Schedule):

@@ -28,8 +28,9 @@ class Segmentation(Task):
       scored: positions of the classes whose Dice is reported.
     """
 
-    def __init__(self, model: keras.Model, objective: Objective, config: Config, classes: Sequence[str],
-                 scored: Sequence[int]):  # fmt: skip
+    def __init__(
+        self, model: keras.Model, objective: Objective, config: Config, classes: Sequence[str], scored: Sequence[int]
+    ):
         self.model, self.objective = model, objective
         self._void, self._classes, self._scored = config.data.void_id, tuple(classes), tuple(scored)
 

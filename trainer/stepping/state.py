@@ -58,8 +58,15 @@ class TrainState:
       zero_streak: `[variables]` int32, steps in a row with a gradient of exactly zero.
     """
 
-    def __init__(self, task: Task, updates: Iterable[Update], config: Config, *, scales_loss: bool,
-                 rate_factor: tf.Variable | None = None):  # fmt: skip
+    def __init__(
+        self,
+        task: Task,
+        updates: Iterable[Update],
+        config: Config,
+        *,
+        scales_loss: bool,
+        rate_factor: tf.Variable | None = None,
+    ):
         self.task, self.updates = task, tuple(updates)
         self.trainable = list({id(v): v for update in self.updates for v in update.variables}.values())
         count = len(self.trainable)
@@ -97,8 +104,13 @@ class TrainState:
             named += [(prefix + v.path, v.value) for v in update.optimizer.variables]
         named += [(f"average/{path_of[id(v)]}", a) for v, a in zip(self.trainable, self.averages, strict=False)]
         named += [(v.name.split(":")[0], v) for v in self.loss_scale.variables]
-        counters = {"step": self.step, "skipped": self.skipped, "in_row": self.in_row, "zero_streak": self.zero_streak,
-                    "rate_factor": self.rate_factor}  # fmt: skip
+        counters = {
+            "step": self.step,
+            "skipped": self.skipped,
+            "in_row": self.in_row,
+            "zero_streak": self.zero_streak,
+            "rate_factor": self.rate_factor,
+        }
         named += [(f"counter/{name}", v) for name, v in counters.items()]
         return unique(named)
 

@@ -39,7 +39,10 @@ class Steps:
 
 
 def make_train_steps(
-    state: TrainState, totals: Totals, strategy: tf.distribute.Strategy, config: Config,
+    state: TrainState,
+    totals: Totals,
+    strategy: tf.distribute.Strategy,
+    config: Config,
     warn: Callable[[guard.Report], None] = guard.Report.print,
 ) -> Steps:
     """Builds the step.
@@ -71,11 +74,16 @@ def make_train_steps(
         gradients = tape.gradient(share, list(update.variables))
         if config.guard.missing != "off":
             guard.check_traced(
-                loss, update.variables, gradients,
-                watched=_strange(tape.watched_variables(), state, update), reads=reads,
-                allow=config.guard.allow, missing=config.guard.missing, warn=warn,
+                loss,
+                update.variables,
+                gradients,
+                watched=_strange(tape.watched_variables(), state, update),
+                reads=reads,
+                allow=config.guard.allow,
+                missing=config.guard.missing,
+                warn=warn,
                 allow_form="--config.guard.allow='{}'",
-            )  # fmt: skip
+            )
         gradients = [None if g is None else tf.convert_to_tensor(g) for g in gradients]
         return gradients, totals.share(loss, terms, outcome.ratios)
 
@@ -120,9 +128,9 @@ def make_train_steps(
         before_other = [tf.identity(v.value) for v in other]
         gradients, report = strategy.run(functools.partial(global_gradients, update), args=(batch,))
         local, report = [_first(strategy, g) for g in gradients], _first(strategy, report)
-        squares = 2.0 * tf.stack(_in_place(state, update, [
-            0.0 if g is None else tf.cast(tf.nn.l2_loss(g), tf.float32) for g in local
-        ]))  # fmt: skip
+        squares = 2.0 * tf.stack(
+            _in_place(state, update, [0.0 if g is None else tf.cast(tf.nn.l2_loss(g), tf.float32) for g in local])
+        )
         scale = tf.convert_to_tensor(state.loss_scale.scale)
         norm = tf.sqrt(tf.reduce_sum(squares)) / scale
         finite = tf.math.is_finite(norm) & tf.reduce_all(tf.math.is_finite(report))

@@ -23,9 +23,11 @@ class Totals:
         # "mean/<name>", or "over/<name>" and "under/<name>" of a ratio -> its place; the first is the number of steps.
         self._places: dict[str, int] = {"steps": 0}
         self._sums = tf.Variable(
-            tf.zeros(_ROOM, tf.float64), trainable=False, name="report",
+            tf.zeros(_ROOM, tf.float64),
+            trainable=False,
+            name="report",
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-        )  # fmt: skip
+        )
 
     def share(self, loss, terms: Mapping, ratios: Mapping) -> tf.Tensor:
         """The report of one share of the batch: float32 `[room]`; `terms` are named only where there are several."""

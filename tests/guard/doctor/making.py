@@ -30,11 +30,18 @@ def fault(kinds, where, says, depth="static"):
     """States the kinds (any counts), the places (any counts) and a part of the message of a program's fault."""
 
     def register(build):
-        PROGRAMS.append(Stated(
-            build.__name__, build, (kinds,) if isinstance(kinds, str) else kinds,
-            (where,) if isinstance(where, str) else where, says, depth, build.__module__.rsplit(".", 1)[-1],
-            inspect.getsourcefile(build),
-        ))  # fmt: skip
+        PROGRAMS.append(
+            Stated(
+                build.__name__,
+                build,
+                (kinds,) if isinstance(kinds, str) else kinds,
+                (where,) if isinstance(where, str) else where,
+                says,
+                depth,
+                build.__module__.rsplit(".", 1)[-1],
+                inspect.getsourcefile(build),
+            )
+        )
         return build
 
     return register
@@ -48,8 +55,16 @@ def healthy(build):
 
 def asked(model, loss, optimizer, x, y, batch_size=32, epochs=15, validation=None):
     """The arguments of `diagnose`."""
-    return dict(model=model, loss=loss, optimizer=optimizer, x=x, y=y, batch_size=batch_size, epochs=epochs,
-                validation=validation)  # fmt: skip
+    return dict(
+        model=model,
+        loss=loss,
+        optimizer=optimizer,
+        x=x,
+        y=y,
+        batch_size=batch_size,
+        epochs=epochs,
+        validation=validation,
+    )
 
 
 def moons(n=400, seed=0):

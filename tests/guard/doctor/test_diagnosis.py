@@ -132,4 +132,3 @@ def test_what_cannot_be_looked_at_is_refused(arguments, says):
     given = {"model": model, "loss": "mse", "optimizer": "sgd", "x": x, "y": y, **arguments}
     with pytest.raises(ValueError, match=says):
         diagnose(**given)
-

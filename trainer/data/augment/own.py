@@ -17,8 +17,15 @@ _TRAINER = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__fil
 
 
 def apply_own(
-    functions: Sequence, example: MutableMapping[str, np.ndarray], features: Mapping[str, Feature], *,
-    seed: int, number: int, name: str, classes: int, void_id: int,
+    functions: Sequence,
+    example: MutableMapping[str, np.ndarray],
+    features: Mapping[str, Feature],
+    *,
+    seed: int,
+    number: int,
+    name: str,
+    classes: int,
+    void_id: int,
 ) -> dict[str, np.ndarray]:
     """The example after each function in turn.
 
@@ -56,9 +63,12 @@ def _problem(result, shapes: Mapping, features: Mapping[str, Feature], classes: 
         return f"has to give back the example, a dict with {', '.join(shapes)}, and gave {given}"
     if set(result) != set(shapes):
         missing, more = [k for k in shapes if k not in result], [repr(k) for k in result if k not in shapes]
-        return "has to keep the example's keys" + (
-            f"; {', '.join(missing)} {'are' if missing[1:] else 'is'} missing" if missing else ""
-        ) + (f"; {', '.join(more)} {'are' if more[1:] else 'is'} new: put new keys into the data" if more else "") + "."
+        return (
+            "has to keep the example's keys"
+            + (f"; {', '.join(missing)} {'are' if missing[1:] else 'is'} missing" if missing else "")
+            + (f"; {', '.join(more)} {'are' if more[1:] else 'is'} new: put new keys into the data" if more else "")
+            + "."
+        )
     for key, shape in shapes.items():
         value, wanted = np.asarray(result[key]), features[key]
         if value.shape != shape:

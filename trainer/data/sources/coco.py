@@ -83,11 +83,16 @@ def open_splits(data: Data) -> Splits:
     if not _has_pycocotools():
         notes.append("polygons are drawn by Pillow; COCO's own pixels along edges come with: pip install pycocotools")
     return Splits(
-        DrawnReader(root, train, data), DrawnReader(root, validation, data), classes=names, title=shown(data.path),
-        problems=tuple(problems), notes=tuple(notes), fields={"classes": names, "mask_encoding": "ids"},
+        DrawnReader(root, train, data),
+        DrawnReader(root, validation, data),
+        classes=names,
+        title=shown(data.path),
+        problems=tuple(problems),
+        notes=tuple(notes),
+        fields={"classes": names, "mask_encoding": "ids"},
         fatal=() if train else (f"{shown(root)}: no image of the training split can be used.",),
         advice="--config.data.bad_files=skip leaves such objects and images out.",
-    )  # fmt: skip
+    )
 
 
 def _has_pycocotools() -> bool:
@@ -116,8 +121,9 @@ def _categories(read: Mapping[str, Any], root: str) -> tuple[tuple[str, ...], di
     if not ordered:
         raise DataError(f"{shown(root)}: the annotations name no categories.")
     return ("background", *(names[number] for number in ordered)), {
-        **{number: 0 for number in names}, **{number: position for position, number in enumerate(ordered, start=1)}
-    }  # fmt: skip
+        **{number: 0 for number in names},
+        **{number: position for position, number in enumerate(ordered, start=1)},
+    }
 
 
 def _found_images(root: str) -> dict[str, list[str]]:

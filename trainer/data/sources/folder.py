@@ -1,9 +1,9 @@
 """A folder of one's own: which image belongs to which mask, and which split a pair is in.
 
-    path/images/a.jpg   path/masks/a.png                 one folder, the same stems
-    path/Tile 1/images/a.jpg   path/Tile 1/masks/a.png   any number of them, at any depth
-    path/train/images/…  path/val/images/…               the folder's name is the split
-    path/train.txt  path/val.txt                         or lists say it (`lists.py`)
+path/images/a.jpg   path/masks/a.png                 one folder, the same stems
+path/Tile 1/images/a.jpg   path/Tile 1/masks/a.png   any number of them, at any depth
+path/train/images/…  path/val/images/…               the folder's name is the split
+path/train.txt  path/val.txt                         or lists say it (`lists.py`)
 """
 
 from __future__ import annotations
@@ -112,9 +112,11 @@ def _pairs(root: str) -> tuple[dict[str, Pair], list[str], list[str], list[str]]
         ignored = [*other_images, *other_masks]
         if ignored:
             first = ", ".join(shown(path) for path in ignored[:3]) + (", …" if ignored[3:] else "")
-            files = "1 file without an image's suffix is" if len(ignored) == 1 else (
-                f"{len(ignored)} files without an image's suffix are"
-            )  # fmt: skip
+            files = (
+                "1 file without an image's suffix is"
+                if len(ignored) == 1
+                else (f"{len(ignored)} files without an image's suffix are")
+            )
             notes.append(f"{files} ignored: {first}")
     named = {(images, masks) for _, images, masks in places} - {("images", "masks")}
     if pairs and named:
@@ -287,9 +289,12 @@ def _split(pairs: list[Pair], root: str, data: Data) -> tuple[list[Pair], list[P
         return by_split["train"], by_split["validation"], [], notes
     pairs = sorted([*by_split["train"], *(by_split[""] if not by_split["train"] else [])]) or pairs
     if len(pairs) < 2:
-        return pairs, [], [
-            f"{root}: holds {len(pairs)} pair of image and mask; one is needed to train on and another to evaluate."
-        ], notes
+        return (
+            pairs,
+            [],
+            [f"{root}: holds {len(pairs)} pair of image and mask; one is needed to train on and another to evaluate."],
+            notes,
+        )
     chosen = held_out([pair.image for pair in pairs], data)
     kept = [pair for index, pair in enumerate(pairs) if index not in chosen]
     return kept, [pairs[index] for index in sorted(chosen)], [], notes

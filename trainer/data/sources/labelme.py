@@ -40,14 +40,14 @@ def open_splits(data: Data) -> Splits:
     root = os.path.expanduser(data.path)
     files = recognise(root)
     if not files:
-        return Splits(title=shown(root), fatal=(f"{shown(root)}: has no JSON file of LabelMe, with \"shapes\".",))
+        return Splits(title=shown(root), fatal=(f'{shown(root)}: has no JSON file of LabelMe, with "shapes".',))
     problems: list[str] = []
     read = {}
     for file in files:
         try:
             content = read_json(os.path.join(root, file))
             if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
-                raise DataError(f"{shown(os.path.join(root, file))}: is not LabelMe's: it has no list \"shapes\".")
+                raise DataError(f'{shown(os.path.join(root, file))}: is not LabelMe\'s: it has no list "shapes".')
             read[file] = content
         except DataError as error:
             problems.append(str(error))
@@ -71,11 +71,16 @@ def open_splits(data: Data) -> Splits:
             train = [drawing for index, drawing in enumerate(pool) if index not in out]
             validation = [pool[index] for index in sorted(out)]
     return Splits(
-        DrawnReader(root, train, data), DrawnReader(root, validation, data), classes=names, title=shown(data.path),
-        problems=tuple(problems), fatal=fatal, notes=(f"recognised: {len(files)} files of LabelMe",),
+        DrawnReader(root, train, data),
+        DrawnReader(root, validation, data),
+        classes=names,
+        title=shown(data.path),
+        problems=tuple(problems),
+        fatal=fatal,
+        notes=(f"recognised: {len(files)} files of LabelMe",),
         fields={"classes": names, "mask_encoding": "ids"},
         advice="--config.data.bad_files=skip leaves such objects and images out.",
-    )  # fmt: skip
+    )
 
 
 def _drawing(file: str, content: dict, names: tuple[str, ...], root: str, problems: list[str]) -> Drawing:
@@ -117,6 +122,11 @@ def _outline(shape: dict, name: str) -> tuple[tuple[float, float], ...]:
     if kind == "circle" and corners.shape == (2, 2):
         radius = float(np.hypot(*(corners[1] - corners[0])))
         angles = np.linspace(0, 2 * np.pi, 128, endpoint=False)
-        return tuple(zip((corners[0][0] + radius * np.cos(angles)).tolist(),
-                         (corners[0][1] + radius * np.sin(angles)).tolist(), strict=True))  # fmt: skip
+        return tuple(
+            zip(
+                (corners[0][0] + radius * np.cos(angles)).tolist(),
+                (corners[0][1] + radius * np.sin(angles)).tolist(),
+                strict=True,
+            )
+        )
     raise DataError(f"{name}: is a {kind}, which has no area; polygons, rectangles and circles are drawn.")

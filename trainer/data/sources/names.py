@@ -6,18 +6,26 @@ import os
 import re
 from collections.abc import Iterable
 
-_IMAGES = (
-    "images image imgs img jpegimages photos pictures leftimg8bit originals inputs rgb imagestr imagests".split()
-)
+_IMAGES = "images image imgs img jpegimages photos pictures leftimg8bit originals inputs rgb imagestr imagests".split()
 _MASKS = (
     "masks mask labels label annotations annotation annots annot gt gts groundtruth ground_truth gtfine "
     "segmentationclass segmentations segmentation segs seg targets msk labelstr labelsts".split()
 )
 _SPLITS = {
-    "train": "train", "training": "train", "imagestr": "train", "labelstr": "train", "tr": "train",
-    "val": "validation", "valid": "validation", "validation": "validation", "dev": "validation",
-    "test": "test", "testing": "test", "imagests": "test", "labelsts": "test",
-}  # fmt: skip
+    "train": "train",
+    "training": "train",
+    "imagestr": "train",
+    "labelstr": "train",
+    "tr": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+    "imagests": "test",
+    "labelsts": "test",
+}
 
 # What is written before or behind the name that an image and its mask share.
 _BEFORE = re.compile(r"(?i)^(img|image|im|photo|mask|label|lbl|gt|seg|target|annotation)s?[_\-. ]+")
@@ -37,8 +45,9 @@ def preferred(names: Iterable[str], kind: str) -> str | None:
     """The folder of a kind: the one called just so, or the one that comes first in the list of usual names."""
     usual = _IMAGES if kind == "images" else _MASKS
     found = [name for name in names if kind_of_folder(name) == kind]
-    return min(found, key=lambda name: (name != kind, usual.index(name.strip().lower().replace(" ", "_")), name),
-               default=None)  # fmt: skip
+    return min(
+        found, key=lambda name: (name != kind, usual.index(name.strip().lower().replace(" ", "_")), name), default=None
+    )
 
 
 def split_of(path: str) -> str:

@@ -62,10 +62,16 @@ def open_object(value: Any, data: Data, title: str = "") -> Splits:
     found = readers["train"].layout
     fields = {"classes": found.data.classes, "channels": found.channels}
     return Splits(
-        readers["train"], readers.get("validation"), classes=found.data.classes, channels=found.channels, title=title,
-        notes=tuple(notes), problems=tuple(problems), fields=fields,
+        readers["train"],
+        readers.get("validation"),
+        classes=found.data.classes,
+        channels=found.channels,
+        title=title,
+        notes=tuple(notes),
+        problems=tuple(problems),
+        fields=fields,
         advice="--config.data.bad_files=skip leaves such examples out.",
-    )  # fmt: skip
+    )
 
 
 def _title(value: Any) -> str:
@@ -137,8 +143,9 @@ def _reader(value: Any, prefix: str) -> ObjectReader | StreamReader:
         if len(set(lengths.values())) > 1:
             raise DataError(
                 f"{prefix}: the arrays have different lengths: "
-                + ", ".join(f"{key} {length}" for key, length in lengths.items()) + "."
-            )  # fmt: skip
+                + ", ".join(f"{key} {length}" for key, length in lengths.items())
+                + "."
+            )
         length = next(iter(lengths.values()))
         reader = ObjectReader(
             lambda i: {key: column[i] for key, column in columns.items()}, Numbered(prefix, length), exclusive=False

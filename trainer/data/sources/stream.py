@@ -65,9 +65,11 @@ class StreamReader:
 
     def flat(self, value: Any) -> list[tf.Tensor]:
         """The tensors of an element, in the order of the keys; those of half precision as float32."""
-        values = [value[key] for key in self._keys] if isinstance(value, Mapping) else (
-            list(value) if isinstance(value, tuple) else [value]
-        )  # fmt: skip
+        values = (
+            [value[key] for key in self._keys]
+            if isinstance(value, Mapping)
+            else (list(value) if isinstance(value, tuple) else [value])
+        )
         return [tf.cast(v, tf.float32) if v.dtype in (tf.bfloat16, tf.float16) else v for v in values]
 
     def example(self, number: int, values: Sequence[np.ndarray]) -> Example:
@@ -165,9 +167,13 @@ def _is_batch(spec: Any, image: Any) -> bool:
     label = spec.get("label") if isinstance(spec, Mapping) else pair[1] if pair[1:] else None
     # One-hot labels have the image's rank, too; an image's rows are not unknown where its columns and channels are not.
     return (
-        label is not None and label.dtype.is_integer and _rank(label) == 3 and image.shape[0] is None
-        and None not in image.shape[1:] and image.shape.as_list() == label.shape.as_list()
-    )  # fmt: skip
+        label is not None
+        and label.dtype.is_integer
+        and _rank(label) == 3
+        and image.shape[0] is None
+        and None not in image.shape[1:]
+        and image.shape.as_list() == label.shape.as_list()
+    )
 
 
 def _rank(spec: Any) -> int | None:

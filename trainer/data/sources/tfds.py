@@ -105,8 +105,8 @@ def _prepare(builder, data: Data) -> None:
         raise DataError(
             f"The data set {builder.info.full_name} is not on disk: looked in {shown(str(builder.data_path))}.\n"
             "  Download and prepare it with --config.data.download=true, or, where there is a network, with\n"
-            "  python -c \"import tensorflow_datasets as tfds; "
-            f"tfds.builder({data.name!r}{where}).download_and_prepare()\"\n"
+            '  python -c "import tensorflow_datasets as tfds; '
+            f'tfds.builder({data.name!r}{where}).download_and_prepare()"\n'
             "  and copy the folder here; data.path is the data_dir that holds it."
             + (f"\n  Parts of it have to be fetched by hand: {manual.strip()}" if manual else "")
         )

@@ -20,12 +20,25 @@ from .private import EagerTensor as _Eager
 
 _MAKERS = ("array", "asarray", "asanyarray", "ascontiguousarray")
 _REFLECTED = {
-    "add": "__radd__", "subtract": "__rsub__", "multiply": "__rmul__", "divide": "__rtruediv__",
-    "true_divide": "__rtruediv__", "floor_divide": "__rfloordiv__", "remainder": "__rmod__", "power": "__rpow__",
-    "matmul": "__rmatmul__", "less": "__gt__", "less_equal": "__ge__", "greater": "__lt__", "greater_equal": "__le__",
-    "equal": "__eq__", "not_equal": "__ne__", "bitwise_and": "__rand__", "bitwise_or": "__ror__",
+    "add": "__radd__",
+    "subtract": "__rsub__",
+    "multiply": "__rmul__",
+    "divide": "__rtruediv__",
+    "true_divide": "__rtruediv__",
+    "floor_divide": "__rfloordiv__",
+    "remainder": "__rmod__",
+    "power": "__rpow__",
+    "matmul": "__rmatmul__",
+    "less": "__gt__",
+    "less_equal": "__ge__",
+    "greater": "__lt__",
+    "greater_equal": "__le__",
+    "equal": "__eq__",
+    "not_equal": "__ne__",
+    "bitwise_and": "__rand__",
+    "bitwise_or": "__ror__",
     "bitwise_xor": "__rxor__",
-}  # fmt: skip
+}
 
 Seen = Callable[[object, str], None]  # (the tensor, the way out)
 Nudge = Callable[[np.ndarray], np.ndarray]
@@ -51,8 +64,9 @@ def watching(seen: Seen, nudge: Nudge | None = None) -> Iterator[None]:
         name = _REFLECTED.get(ufunc.__name__)
         if method == "__call__" and name and not kwargs and _is_operator(sys._getframe(1)):
             return getattr(inputs[1], name)(inputs[0])  # `array + tensor` stays in TensorFlow, as it does without us
-        return _as_numpy(ufunc if method == "__call__" else getattr(ufunc, method), inputs, kwargs,
-                         f"np.{ufunc.__name__}()")  # fmt: skip
+        return _as_numpy(
+            ufunc if method == "__call__" else getattr(ufunc, method), inputs, kwargs, f"np.{ufunc.__name__}()"
+        )
 
     def _as_numpy(function, args, kwargs, way):
         def convert(part):

@@ -129,8 +129,11 @@ def _before_rewriting(file: str) -> dict[int, tuple[str, int]]:
         if type(thing) is FunctionType and thing.__code__.co_filename == file:
             origins = getattr(thing, "ag_source_map", None)
             if origins:
-                return {spot.lineno: (origin.loc.filename, origin.loc.lineno) for spot, origin in origins.items()
-                        if spot.filename == file}  # fmt: skip
+                return {
+                    spot.lineno: (origin.loc.filename, origin.loc.lineno)
+                    for spot, origin in origins.items()
+                    if spot.filename == file
+                }
     return {}
 
 

@@ -39,8 +39,12 @@ def described(layer: Any) -> str:
 
 def made_at(layer: Any, files: list[str]) -> Site | None:
     """The line that made a layer: the call of its class with its name, or the only one with its settings."""
-    calls = [(file, node) for file in dict.fromkeys(files) for node in ast.walk(parsed(file) or ast.Module([], []))
-             if isinstance(node, ast.Call) and _called(node) == type(layer).__name__]  # fmt: skip
+    calls = [
+        (file, node)
+        for file in dict.fromkeys(files)
+        for node in ast.walk(parsed(file) or ast.Module([], []))
+        if isinstance(node, ast.Call) and _called(node) == type(layer).__name__
+    ]
     named = [(file, node) for file, node in calls if _given(node).get("name") == layer.name]
     fitting = [(file, node) for file, node in calls if "name" not in _given(node) and _fits(node, layer)]
     found = named or fitting
@@ -81,8 +85,10 @@ def _given(node: ast.Call) -> dict[str, Any]:
 
 
 def _fits(node: ast.Call, layer: Any) -> bool:
-    config = {**{name: getattr(layer, name, None) for name in ("units", "filters", "rate")},
-              "activation": getattr(getattr(layer, "activation", None), "__name__", None)}  # fmt: skip
+    config = {
+        **{name: getattr(layer, name, None) for name in ("units", "filters", "rate")},
+        "activation": getattr(getattr(layer, "activation", None), "__name__", None),
+    }
     given = _given(node)
     first = [part.value for part in node.args[:1] if isinstance(part, ast.Constant)]
     second = [part.value for part in node.args[1:2] if isinstance(part, ast.Constant)]

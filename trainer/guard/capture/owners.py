@@ -65,8 +65,12 @@ def read_of(op: Op) -> Read:
             if any(hasattr(value, "assign") and wanted & set(handles_of(value)) for value in free):
                 closures.append(scope)
         frame = frame.f_back
-    return Read(op, tuple(reversed(holders)), tuple(scope for scope in closures if scope not in running),
-                in_functional_model(sys._getframe(1)))  # fmt: skip
+    return Read(
+        op,
+        tuple(reversed(holders)),
+        tuple(scope for scope in closures if scope not in running),
+        in_functional_model(sys._getframe(1)),
+    )
 
 
 def handles_of(variable) -> tuple[int, ...]:

@@ -20,12 +20,29 @@ from tensorflow.python.framework import func_graph, op_callbacks, ops
 from tensorflow.python.ops import array_ops, resource_variable_ops, script_ops
 
 __all__ = [
-    "AtomicFunction", "BaseVariable", "EagerFunc", "EagerTensor", "FuncGraph", "OwnedIterator", "array_ops",
+    "AtomicFunction",
+    "BaseVariable",
+    "EagerFunc",
+    "EagerTensor",
+    "FuncGraph",
+    "OwnedIterator",
+    "array_ops",
     "clear_kernel_cache",
-    "dataset_functions", "function_graph", "generator", "has_own_gradient", "inner_variable", "op_callbacks",
-    "pywrap_tfe", "record", "registered_gradient", "scratch_graph", "script_ops", "stand_in", "tape_is_stopped",
+    "dataset_functions",
+    "function_graph",
+    "generator",
+    "has_own_gradient",
+    "inner_variable",
+    "op_callbacks",
+    "pywrap_tfe",
+    "record",
+    "registered_gradient",
+    "scratch_graph",
+    "script_ops",
+    "stand_in",
+    "tape_is_stopped",
     "tensor_id",
-]  # fmt: skip
+]
 
 FuncGraph = func_graph.FuncGraph  # a graph that can be filled without a tf.function around it
 AtomicFunction = atomic_function.AtomicFunction  # what every call of a traced function goes through

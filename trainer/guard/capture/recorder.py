@@ -43,10 +43,10 @@ class Recording:
 def reads() -> Iterator[list[Read]]:
     """Collects who reads which variable while a step is traced; nothing is added to its graph.
 
-        with reads() as seen, tf.GradientTape() as tape:
-            loss = loss_fn(y, model(x, training=True))
-        ...
-        check_traced(loss, variables, gradients, watched=tape.watched_variables(), reads=seen)
+    with reads() as seen, tf.GradientTape() as tape:
+        loss = loss_fn(y, model(x, training=True))
+    ...
+    check_traced(loss, variables, gradients, watched=tape.watched_variables(), reads=seen)
     """
     seen: list[Read] = []
 
@@ -104,8 +104,17 @@ def _hooks(recording: Recording, nudge: bool):
         op_type = op_type.decode() if isinstance(op_type, bytes) else op_type
         inputs, outputs = tuple(tf.nest.flatten(list(inputs))), tuple(tf.nest.flatten(outputs or []))
         here, stopped = threading.get_ident() == home, tape_is_stopped()
-        op = Op(op_type, inputs, outputs, steps(), attrs=attrs, recorded=here and not stopped, taped=here,
-                differentiating=bool(differentiating), layer=running_layer(sys._getframe(1)))  # fmt: skip
+        op = Op(
+            op_type,
+            inputs,
+            outputs,
+            steps(),
+            attrs=attrs,
+            recorded=here and not stopped,
+            taped=here,
+            differentiating=bool(differentiating),
+            layer=running_layer(sys._getframe(1)),
+        )
         if op_type in bodies:  # the call is recorded as a whole, around a stopped tape
             graphs.inline(trace, bodies[op_type], op, bodies)
             if any(t.dtype == tf.resource for t in inputs):
@@ -125,8 +134,16 @@ def _hooks(recording: Recording, nudge: bool):
         eager = all(hasattr(t, "numpy") for t in (*output_tensors, *input_tensors) if tf.is_tensor(t))
         name = op_type.decode() if isinstance(op_type, bytes) else op_type
         if eager and output_tensors and not name.startswith(("__forward_", "__inference_")) and name not in _BUILT_IN:
-            trace.add(Op("IdentityN", tuple(input_tensors), tuple(output_tensors), steps(), label=name,
-                         backward=backward_function))  # fmt: skip
+            trace.add(
+                Op(
+                    "IdentityN",
+                    tuple(input_tensors),
+                    tuple(output_tensors),
+                    steps(),
+                    label=name,
+                    backward=backward_function,
+                )
+            )
 
     mine = {home}  # threads of this forward pass; what others read meanwhile is none of its business
 
@@ -144,10 +161,10 @@ def _hooks(recording: Recording, nudge: bool):
         return len(trace.ops), len(trace.escapes)
 
     def on_script(op_type, inputs, outputs, since):
-        made = {known for op in trace.ops[since[0]:] for known in op.results}  # fmt: skip
+        made = {known for op in trace.ops[since[0] :] for known in op.results}
         fresh = tuple(output for output in outputs if key(output) not in made)  # a tensor handed back is no way out
         op = Op(op_type, inputs, fresh, steps(), opaque=True)
-        read = dict.fromkeys(key(escape.tensor) for escape in trace.escapes[since[1]:])  # fmt: skip
+        read = dict.fromkeys(key(escape.tensor) for escape in trace.escapes[since[1] :])
         op.hidden = tuple((known, op) for known in read if known in made)
         trace.add(op)
 
@@ -233,9 +250,7 @@ def _reading_by_ops() -> Callable:
     def read(argument):
         if isinstance(argument, BaseVariable):
             return tf.convert_to_tensor(argument)
-        if isinstance(argument, (list, tuple)) and any(
-            isinstance(part, BaseVariable) for part in argument
-        ):
+        if isinstance(argument, (list, tuple)) and any(isinstance(part, BaseVariable) for part in argument):
             return [read(part) for part in argument]
         return argument
 

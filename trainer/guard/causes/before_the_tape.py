@@ -44,9 +44,12 @@ def computed_before(recording, lineage: Lineage, forward_loss, certain: bool = F
     old = [
         trace.tensors[k]
         for k in lineage.distance
-        if 0 <= k < trace.began and k not in trace.producers and k in trace.tensors
-        and differentiable(trace.tensors[k]) and trace.tensors[k].dtype not in (tf.resource, tf.variant)
-    ]  # fmt: skip
+        if 0 <= k < trace.began
+        and k not in trace.producers
+        and k in trace.tensors
+        and differentiable(trace.tensors[k])
+        and trace.tensors[k].dtype not in (tf.resource, tf.variant)
+    ]
     whole = next((part for part in old if part is trace.loss), None)
     if whole is not None:
         name = next((name for name, value in _names(forward_loss) if value is whole), None)
@@ -144,8 +147,11 @@ def _makes_variables(node: ast.Attribute) -> bool:
         root = root.value
     if node.attr in _MAKERS:
         return True
-    return isinstance(root, ast.Name) and (root.id == "keras" or "keras" in path) and (
-        path[-1] in ("layers", "models", "applications") or "layers" in path)  # fmt: skip
+    return (
+        isinstance(root, ast.Name)
+        and (root.id == "keras" or "keras" in path)
+        and (path[-1] in ("layers", "models", "applications") or "layers" in path)
+    )
 
 
 def _definitions(tree: ast.AST, name: str) -> list[ast.AST]:

@@ -39,8 +39,10 @@ def derived_findings(recording: Recording, lineage: Lineage, unread: Sequence[En
     findings = []
     for (file, line), (name, paths) in by_line.items():
         them = "it" if len(paths) == 1 else "them"
-        detail = (f"`{name}` is computed from {them} here, apart from the tape; the loss uses that tensor, and to the "
-                  "tape it is a constant.")  # fmt: skip
+        detail = (
+            f"`{name}` is computed from {them} here, apart from the tape; the loss uses that tensor, and to the "
+            "tape it is a constant."
+        )
         place = place_fields(Site(file, line))
         findings.append(Finding("missing", "outside_tape", list(paths), detail=detail, **place))
     return findings
@@ -52,14 +54,27 @@ def _old_names(recording: Recording, lineage: Lineage) -> Iterator[tuple[str, as
     for op in trace.ops:
         if not any(result in lineage.distance for result in op.results) or op.site is None:
             continue
-        old = [t for s, t in zip(op.sources, op.inputs, strict=True)
-               if 0 <= s < trace.started and s not in trace.producers and s not in trace.links
-               and differentiable(t) and t.dtype not in (tf.resource, tf.variant)]  # fmt: skip
+        old = [
+            t
+            for s, t in zip(op.sources, op.inputs, strict=True)
+            if 0 <= s < trace.started
+            and s not in trace.producers
+            and s not in trace.links
+            and differentiable(t)
+            and t.dtype not in (tf.resource, tf.variant)
+        ]
         place = (op.site.file, op.site.line)
         tree = parsed(op.site.file) if old and place not in seen and is_user_file(op.site.file) else None
         seen.add(place) if old else None
-        statements = [node for node in ast.walk(tree) if isinstance(node, _SIMPLE)
-                      and node.lineno <= op.site.line <= node.end_lineno] if tree else []  # fmt: skip
+        statements = (
+            [
+                node
+                for node in ast.walk(tree)
+                if isinstance(node, _SIMPLE) and node.lineno <= op.site.line <= node.end_lineno
+            ]
+            if tree
+            else []
+        )
         if statements:
             for name in _loaded(min(statements, key=lambda node: node.end_lineno - node.lineno)):
                 yield op.site.file, tree, name
@@ -72,8 +87,11 @@ def _loaded(part: ast.AST) -> list[str]:
 
 
 def _assignments(tree: ast.AST, name: str) -> list[ast.Assign]:
-    return [node for node in ast.walk(tree) if isinstance(node, ast.Assign)
-            and any(ast.unparse(target) == name for target in node.targets)]  # fmt: skip
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and any(ast.unparse(target) == name for target in node.targets)
+    ]
 
 
 def _makes_a_variable(value: ast.expr) -> bool:
@@ -85,6 +103,10 @@ def _stands_for(tree: ast.AST, name: str, entry: Entry) -> bool:
     """Whether a name of the source is the variable's, by its own name or by the one that it was made with."""
     wanted = entry.path.rpartition("/")[2].partition(":")[0]
     made = [node.value for node in _assignments(tree, name) if _makes_a_variable(node.value)]
-    named = {keyword.value.value for call in made for keyword in call.keywords
-             if keyword.arg == "name" and isinstance(keyword.value, ast.Constant)}  # fmt: skip
+    named = {
+        keyword.value.value
+        for call in made
+        for keyword in call.keywords
+        if keyword.arg == "name" and isinstance(keyword.value, ast.Constant)
+    }
     return wanted in named or (bool(made) and name.rpartition(".")[2] == wanted)

@@ -18,8 +18,9 @@ from ..words.finding import Finding
 from .cut import chain_from, link_of, place_fields
 
 
-def nonfinite_findings(recording: Recording, lineage: Lineage, affected: Sequence[Entry],
-                       entries: Sequence[Entry]) -> list[Finding]:  # fmt: skip
+def nonfinite_findings(
+    recording: Recording, lineage: Lineage, affected: Sequence[Entry], entries: Sequence[Entry]
+) -> list[Finding]:
     """Findings for variables whose gradient is not finite, and for a loss that is not."""
     paths = [entry.path for entry in affected] or [entry.path for entry in entries if not _is_sound(entry)]
     origins = _forward_origins(recording)
@@ -48,8 +49,16 @@ def failed_on_numbers(recording: Recording, entries: Sequence[Entry], error: Exc
         if bad:
             return [_forward(recording, op, bad[0], paths)]
     named = re.search(r"\[Op:(\w+)\]", str(error))
-    return [Finding("nonfinite", "nan_gradient", paths, op_type=named and named[1],
-                    detail=f"TensorFlow stopped: {_words(error)}", **place_fields(site_of_error(error)))]  # fmt: skip
+    return [
+        Finding(
+            "nonfinite",
+            "nan_gradient",
+            paths,
+            op_type=named and named[1],
+            detail=f"TensorFlow stopped: {_words(error)}",
+            **place_fields(site_of_error(error)),
+        )
+    ]
 
 
 def backward_failed_on_numbers(lineage: Lineage, entries: Sequence[Entry], error: Exception) -> list[Finding]:
@@ -67,9 +76,18 @@ def backward_failed_on_numbers(lineage: Lineage, entries: Sequence[Entry], error
         refusal = refused_numbers(edge.op)
         paths = [entry.path for entry in entries if edge.source in lineage.descends_from(entry.keys)] if refusal else []
         if paths:
-            findings.append(Finding("nonfinite", "nan_gradient", paths, op_type=edge.op.type, op_name=edge.op.name,
-                                    detail=f"On the way back TensorFlow stopped: {_words(refusal)}",
-                                    chain=chain_from(lineage, edge), **place_fields(edge.site)))  # fmt: skip
+            findings.append(
+                Finding(
+                    "nonfinite",
+                    "nan_gradient",
+                    paths,
+                    op_type=edge.op.type,
+                    op_name=edge.op.name,
+                    detail=f"On the way back TensorFlow stopped: {_words(refusal)}",
+                    chain=chain_from(lineage, edge),
+                    **place_fields(edge.site),
+                )
+            )
     return findings
 
 
@@ -130,9 +148,16 @@ def _forward(recording: Recording, op: Op | None, bad: tf.Tensor, paths: Sequenc
         detail = f"{what} holds {kinds} before anything is computed."
         return Finding("nonfinite", "nan_gradient", paths, detail=detail, **place_fields(reader and reader.site))
     shown = ", ".join(_range(t) for t in op.inputs if hasattr(t, "numpy") and t.dtype.is_floating)
-    return Finding("nonfinite", "nan_gradient", paths, op_type=op.type, op_name=op.name,
-                   detail=f"On the way forward its result holds {kinds}. Its inputs: {shown}.",
-                   chain=_chain(recording, op), **place_fields(op.site))  # fmt: skip
+    return Finding(
+        "nonfinite",
+        "nan_gradient",
+        paths,
+        op_type=op.type,
+        op_name=op.name,
+        detail=f"On the way forward its result holds {kinds}. Its inputs: {shown}.",
+        chain=_chain(recording, op),
+        **place_fields(op.site),
+    )
 
 
 def _backward(lineage: Lineage, group: Sequence[Edge], affected: Sequence[Entry]) -> Finding:
@@ -140,9 +165,16 @@ def _backward(lineage: Lineage, group: Sequence[Edge], affected: Sequence[Entry]
     paths = [entry.path for entry in affected if behind & set(entry.keys)]
     edge = group[0]
     shown = ", ".join(_range(t) for t in edge.op.inputs if hasattr(t, "numpy") and t.dtype.is_floating)
-    return Finding("nonfinite", "nan_gradient", paths, op_type=edge.op.type, op_name=edge.op.name,
-                   detail=f"The loss is finite; on the way back this op's gradient is not. Its inputs: {shown}.",
-                   chain=chain_from(lineage, edge), **place_fields(edge.site))  # fmt: skip
+    return Finding(
+        "nonfinite",
+        "nan_gradient",
+        paths,
+        op_type=edge.op.type,
+        op_name=edge.op.name,
+        detail=f"The loss is finite; on the way back this op's gradient is not. Its inputs: {shown}.",
+        chain=chain_from(lineage, edge),
+        **place_fields(edge.site),
+    )
 
 
 def _chain(recording: Recording, op: Op) -> tuple:

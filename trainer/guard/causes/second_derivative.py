@@ -39,12 +39,28 @@ def _why(recording: Recording, inner: InnerGradient, paths: Sequence[str]) -> li
     if lineage.distance_of(keys):
         source = Entry(", ".join(paths), inner.source, keys)
         found = cut_findings(lineage, [source])
-        return [Finding(f.kind, f.cause, paths, f.op_type, f.op_name, chain=f.chain, file=f.file, line=f.line,
-                        columns=f.columns, detail=_detail("a cut on the way", inner)) for f in found]  # fmt: skip
+        return [
+            Finding(
+                f.kind,
+                f.cause,
+                paths,
+                f.op_type,
+                f.op_name,
+                chain=f.chain,
+                file=f.file,
+                line=f.line,
+                columns=f.columns,
+                detail=_detail("a cut on the way", inner),
+            )
+            for f in found
+        ]
     reached = lineage.distance_of(keys) == 0
     cause = "outside_tape" if reached else "not_used"
-    words = "the tape does not watch its source: `tape.watch(x)` comes first" if reached and not is_variable else (
-        "its target does not depend on its source")  # fmt: skip
+    words = (
+        "the tape does not watch its source: `tape.watch(x)` comes first"
+        if reached and not is_variable
+        else ("its target does not depend on its source")
+    )
     return [Finding("missing", cause, paths, detail=_detail(words, inner), **place_fields(inner.site))]
 
 

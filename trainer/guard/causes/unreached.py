@@ -20,8 +20,9 @@ from .cut import cut_findings, place_fields
 from .derived import derived_findings
 
 
-def absent_findings(recording: Recording, lineage: Lineage, absent: Sequence[Entry], entries: Sequence[Entry],
-                    forward_loss) -> list[Finding]:  # fmt: skip
+def absent_findings(
+    recording: Recording, lineage: Lineage, absent: Sequence[Entry], entries: Sequence[Entry], forward_loss
+) -> list[Finding]:
     """Findings for variables without any way to the loss.
 
     Args:
@@ -99,10 +100,12 @@ def _constant(recording: Recording, paths: Sequence[str], graph: Retraced) -> Fi
 def _dropped(recording: Recording, read: Sequence[Entry]) -> Finding:
     op = next(reader for entry in read for k in entry.keys for reader in recording.trace.readers.get(k, ()))
     return Finding(
-        "missing", "not_used", [entry.path for entry in read],
+        "missing",
+        "not_used",
+        [entry.path for entry in read],
         detail="The forward pass reads them, and drops what it computes from them before the loss.",
         **place_fields(op.site),
-    )  # fmt: skip
+    )
 
 
 def _unread(recording, lineage, unread, entries, others, forward_loss) -> list[Finding]:
@@ -116,31 +119,41 @@ def _unread(recording, lineage, unread, entries, others, forward_loss) -> list[F
         findings.append(_replaced(replaced, others))
     orphans = _orphaned_layers(recording, left)
     if orphans:
-        findings.append(Finding("missing", "variable_replaced", [entry.path for entry in orphans],
-                                detail="Their layer was an attribute that another layer was assigned to later; Keras "
-                                "goes on listing the first one, and the forward pass calls the second."))  # fmt: skip
+        findings.append(
+            Finding(
+                "missing",
+                "variable_replaced",
+                [entry.path for entry in orphans],
+                detail="Their layer was an attribute that another layer was assigned to later; Keras "
+                "goes on listing the first one, and the forward pass calls the second.",
+            )
+        )
     left = [entry for entry in left if entry not in orphans]
     made = outside.computed_before(recording, lineage, forward_loss, certain=True) if left else None
     if made is not None:
         return [*findings, _before_the_tape(left, made)]
     if left:
-        findings.append(Finding("missing", "not_used", [entry.path for entry in left],
-                                detail="The forward pass never reads them."))  # fmt: skip
+        findings.append(
+            Finding("missing", "not_used", [entry.path for entry in left], detail="The forward pass never reads them.")
+        )
     return findings
 
 
 def _before_the_tape(unread: Sequence[Entry], made: outside.Outside) -> Finding:
-    return Finding("missing", "outside_tape", [entry.path for entry in unread], detail=made.words,
-                   **place_fields(made.site))  # fmt: skip
+    return Finding(
+        "missing", "outside_tape", [entry.path for entry in unread], detail=made.words, **place_fields(made.site)
+    )
 
 
 def _replaced(replaced: Sequence[Entry], others: Sequence) -> Finding:
     ours = _roots(entry.path for entry in replaced)
     theirs = _roots(path_of(variable) for variable in others)
     return Finding(
-        "missing", "variable_replaced", [entry.path for entry in replaced],
+        "missing",
+        "variable_replaced",
+        [entry.path for entry in replaced],
         detail=f"The list holds variables of {ours}; the forward pass reads those of {theirs}, which are not in it.",
-    )  # fmt: skip
+    )
 
 
 def _roots(paths) -> str:
@@ -188,8 +201,13 @@ def _orphaned_layers(recording: Recording, unread: Sequence[Entry]) -> list[Entr
     for model in models.values():
         if isinstance(model, keras.Sequential) or hasattr(model, "operations"):  # these keep no layer as an attribute
             continue
-        held = {id(part) for name, part in vars(model).items() if not name.startswith("_")
-                for part in tf.nest.flatten(part) if isinstance(part, keras.Layer)}  # fmt: skip
+        held = {
+            id(part)
+            for name, part in vars(model).items()
+            if not name.startswith("_")
+            for part in tf.nest.flatten(part)
+            if isinstance(part, keras.Layer)
+        }
         held |= {id(p) for part in _containers(model) for p in part if isinstance(p, keras.Layer)}
         for layer in model.layers:
             if id(layer) not in held:

@@ -26,12 +26,23 @@ _MOST_ROUNDS = 6
 _MOST_EDGES = 64
 _MOST_SINGLE = 8
 _MOST_STEPS = 12  # from an op that hands zeros on to the one that makes them; they are neighbours as a rule
-_PRODUCTS = ("Mul", "MulNoNan", "MatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum", "Conv2D", "DepthwiseConv2dNative",
-             "RealDiv", "DivNoNan")  # fmt: skip  - for the words of the report alone
+_PRODUCTS = (
+    "Mul",
+    "MulNoNan",
+    "MatMul",
+    "BatchMatMulV2",
+    "BatchMatMulV3",
+    "Einsum",
+    "Conv2D",
+    "DepthwiseConv2dNative",
+    "RealDiv",
+    "DivNoNan",
+)  # For the words of the report alone
 
 
-def zero_findings(recording: Recording, lineage: Lineage, zeros: Sequence[Entry],
-                  learning: Sequence[Entry]) -> list[Finding]:  # fmt: skip
+def zero_findings(
+    recording: Recording, lineage: Lineage, zeros: Sequence[Entry], learning: Sequence[Entry]
+) -> list[Finding]:
     """Findings for variables whose gradient is all zero.
 
     Args:
@@ -68,8 +79,18 @@ def idle_findings(lineage: Lineage, idle: Sequence[Entry]) -> list[Finding]:
         if branch is not None:
             by_branch.setdefault(id(branch), (branch, []))[1].append(one.path)
     detail = "Only a branch that was not taken uses them; inside a graph that is a gradient of zeros."
-    return [Finding("zero", "zero_gradient", paths, op_type=branch.type, op_name=branch.name, detail=detail,
-                    **place_fields(branch.site)) for branch, paths in by_branch.values()]  # fmt: skip
+    return [
+        Finding(
+            "zero",
+            "zero_gradient",
+            paths,
+            op_type=branch.type,
+            op_name=branch.name,
+            detail=detail,
+            **place_fields(branch.site),
+        )
+        for branch, paths in by_branch.values()
+    ]
 
 
 def _peeled(recording, lineage: Lineage, zeros: Sequence[Entry], learning: Sequence[Entry]) -> list[Finding]:
@@ -192,8 +213,11 @@ def _held_back(lineage: Lineage, found: Sequence[Blocked], learning: Sequence[En
 
 def _starts_at_zero(lineage: Lineage, edge: Edge, learning: Sequence[Entry]) -> bool:
     """Whether the op multiplies by a variable that is zero now and has a gradient of its own."""
-    factors = {s for s, t in zip(edge.op.sources, edge.op.inputs, strict=True)
-               if s != edge.source and hasattr(t, "numpy") and t.dtype.is_floating and is_zero(t)}  # fmt: skip
+    factors = {
+        s
+        for s, t in zip(edge.op.sources, edge.op.inputs, strict=True)
+        if s != edge.source and hasattr(t, "numpy") and t.dtype.is_floating and is_zero(t)
+    }
     return any(
         factors & lineage.descends_from(one.keys) and is_zero(tf.convert_to_tensor(one.variable)) for one in learning
     )
@@ -211,8 +235,18 @@ def _findings(recording, lineage, found: Sequence[Blocked], zeros: Sequence[Entr
             edge = group[0]
             site, layer = place_in_layer(edge.op)
             detail = " ".join(part for part in (layer, _detail(blocked[0], found)) if part)
-            findings.append(Finding("zero", "zero_gradient", paths, op_type=edge.op.type, op_name=edge.op.name,
-                                    detail=detail, chain=chain_from(lineage, edge), **place_fields(site)))  # fmt: skip
+            findings.append(
+                Finding(
+                    "zero",
+                    "zero_gradient",
+                    paths,
+                    op_type=edge.op.type,
+                    op_name=edge.op.name,
+                    detail=detail,
+                    chain=chain_from(lineage, edge),
+                    **place_fields(site),
+                )
+            )
     silent = [one.path for one in zeros if one.path not in known]
     if silent:
         op = next((recording.trace.producers.get(k) for k in lineage.distance), None)

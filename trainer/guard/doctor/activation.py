@@ -13,9 +13,28 @@ import numpy as np
 _SCORES = np.array([[-4.0, -2.5, -1.0, -0.25, 0.0, 0.5, 1.5, 3.0, 7.0]], "float32")
 _FAR = np.concatenate([-np.geomspace(1e4, 1e-3, 60), [0.0], np.geomspace(1e-3, 1e4, 60)]).astype("float32")[None]
 _NAMES = (
-    "linear", "relu", "sigmoid", "softmax", "tanh", "softplus", "elu", "selu", "exponential", "softsign", "leaky_relu",
-    "gelu", "silu", "hard_sigmoid", "relu6", "log_softmax", "hard_tanh", "hard_silu", "mish", "log_sigmoid", "celu",
-)  # fmt: skip
+    "linear",
+    "relu",
+    "sigmoid",
+    "softmax",
+    "tanh",
+    "softplus",
+    "elu",
+    "selu",
+    "exponential",
+    "softsign",
+    "leaky_relu",
+    "gelu",
+    "silu",
+    "hard_sigmoid",
+    "relu6",
+    "log_softmax",
+    "hard_tanh",
+    "hard_silu",
+    "mish",
+    "log_sigmoid",
+    "celu",
+)
 SATURATING = frozenset({"sigmoid", "tanh", "hard_sigmoid", "hard_tanh", "softsign"})
 PROBABILITIES = frozenset({"sigmoid", "softmax", "hard_sigmoid"})
 

@@ -41,16 +41,20 @@ def broadcasts(pair: Pair) -> Iterator[Suspicion]:
     )
     yield Suspicion(
         Finding(
-            "shape_broadcast", ("y", "loss"),
+            "shape_broadcast",
+            ("y", "loss"),
             f"{pair.name} of shape {_rows(labels.shape)} meets predictions of shape {_rows(predictions.shape)} in "
             f"{pair.objective.name}, and they broadcast to {_rows(together)}: "
-            + ("every row is compared with every other." if labels.size == predictions.size else
-               "a label is compared with predictions that are not its own."),
+            + (
+                "every row is compared with every other."
+                if labels.size == predictions.size
+                else "a label is compared with predictions that are not its own."
+            ),
             f"Give labels and predictions one shape:\n\n    {fix}",
             depth="batch",
         ),
         certain=True,
-    )  # fmt: skip
+    )
 
 
 def _aligned(labels: tuple, predictions: tuple) -> tuple | None:

@@ -139,16 +139,22 @@ def _cut(program: Program, seen: Look) -> Iterator[Suspicion]:
     places = tuple(dict.fromkeys([*between[:1], *reversed([layer.name for layer in layers if layer.name in cut])]))
     yield Suspicion(
         Finding(
-            "zero_gradient", places or "loss",
+            "zero_gradient",
+            places or "loss",
             f"No gradient of the loss arrives at {len(seen.missing)} trainable variables ({', '.join(seen.missing[:4])}"
             f"{', …' if len(seen.missing) > 4 else ''})"
             + (f": {first.op_type} on the way has none." if first is not None and first.op_type else "."),
-            (first.advice if first is not None and first.advice else
-             "Rounding, thresholds and argmax have no gradient: keep the values as they are until after the loss."),
-            depth="batch", file=first.file if first else None, line=first.line if first else None,
+            (
+                first.advice
+                if first is not None and first.advice
+                else "Rounding, thresholds and argmax have no gradient: keep the values as they are up to the loss."
+            ),
+            depth="batch",
+            file=first.file if first else None,
+            line=first.line if first else None,
         ),
         certain=True,
-    )  # fmt: skip
+    )
 
 
 def _guard(program: Program):
@@ -179,15 +185,17 @@ def _copies(seen: Look) -> Iterator[Suspicion]:
         known, units = same[0]
         yield Suspicion(
             Finding(
-                "symmetric_units", names if len(names) > 1 else names[0],
+                "symmetric_units",
+                names if len(names) > 1 else names[0],
                 f"All {units} units of {known.name!r} start with the same weights ({known.kernel.flat[0]:.4g}) and "
                 f"get the "
                 "same gradient, so that they stay equal after any number of steps: the layer is as good as one unit.",
                 f"Start from random weights:\n\n    kernel_initializer='{_usual(known.layer)}'",
                 depth="batch",
             ),
-            Change(fresh=names), certain=True,
-        )  # fmt: skip
+            Change(fresh=names),
+            certain=True,
+        )
 
 
 def _zeros(seen: Look) -> Iterator[Suspicion]:
@@ -198,15 +206,17 @@ def _zeros(seen: Look) -> Iterator[Suspicion]:
         names = tuple(known.name for known in zero)
         yield Suspicion(
             Finding(
-                "weight_initialization", names if len(names) > 1 else names[0],
+                "weight_initialization",
+                names if len(names) > 1 else names[0],
                 f"The weights of {', '.join(map(repr, names))} are all zero, and so is the gradient of "
                 f"{', '.join(repr(known.name) for known in still)}: only biases learn, and they know nothing of the "
                 f"input.",
                 f"Start from random weights:\n\n    kernel_initializer='{_usual(zero[0].layer)}'",
                 depth="batch",
             ),
-            Change(fresh=names), certain=True,
-        )  # fmt: skip
+            Change(fresh=names),
+            certain=True,
+        )
 
 
 def _silent(seen: Look, pair: Pair | None) -> Iterator[Suspicion]:
@@ -222,7 +232,8 @@ def _silent(seen: Look, pair: Pair | None) -> Iterator[Suspicion]:
         if zero and (layer is None or layer.kernel.numpy().any() if hasattr(layer, "kernel") else True):
             yield Suspicion(
                 Finding(
-                    "dead_units", name,
+                    "dead_units",
+                    name,
                     f"{name!r} answers 0 for each of {len(answer)} rows with each of its {answer.shape[-1]} units, "
                     f"and the model "
                     "predicts the same for all of them: no gradient passes where a ReLU is at 0.",
@@ -231,15 +242,19 @@ def _silent(seen: Look, pair: Pair | None) -> Iterator[Suspicion]:
                     "that never dies: leaky_relu, gelu.",
                     depth="batch",
                 ),
-                Change(fresh=tuple(known.name for known in seen.weights)), certain=True,
-            )  # fmt: skip
+                Change(fresh=tuple(known.name for known in seen.weights)),
+                certain=True,
+            )
             return
 
 
 def saturating_chain(seen: Look) -> tuple[list[Weights], float] | None:
     """Hidden layers that saturate, and how much less gradient the first gets than the last layer."""
-    hidden = [known for known in seen.weights[:-1] if activation_name(known.layer) in SATURATING
-              and type(known.layer).__name__ not in RECURRENT]  # fmt: skip
+    hidden = [
+        known
+        for known in seen.weights[:-1]
+        if activation_name(known.layer) in SATURATING and type(known.layer).__name__ not in RECURRENT
+    ]
     if not hidden or seen.weights[-1].arriving == 0:
         return None
     return hidden, hidden[0].arriving / seen.weights[-1].arriving

@@ -27,9 +27,15 @@ class Doctor(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, x: Any, y: Any = None, *, validation: Any = None, stop: bool = False, depth: str = "batch",
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        validation: Any = None,
+        stop: bool = False,
+        depth: str = "batch",
         seconds: float = 9.0,
-    ):  # fmt: skip
+    ):
         super().__init__()
         self._data, self._stop, self._depth, self._seconds = (x, y, validation), stop, depth, seconds
         self.diagnosis: Diagnosis | None = None
@@ -39,9 +45,17 @@ class Doctor(keras.callbacks.Callback):
         x, y, validation = self._data
         params = self.params or {}
         self.diagnosis = diagnose(
-            self.model, None, None, x, y, epochs=params.get("epochs"), batch_size=_batch_size(x, params),
-            validation=validation, depth=self._depth, seconds=self._seconds,
-        )  # fmt: skip
+            self.model,
+            None,
+            None,
+            x,
+            y,
+            epochs=params.get("epochs"),
+            batch_size=_batch_size(x, params),
+            validation=validation,
+            depth=self._depth,
+            seconds=self._seconds,
+        )
         if self.diagnosis.ok:
             return
         if self._stop:

@@ -41,10 +41,16 @@ class Change:
         for name, options in other.layers.items():
             layers[name] = {**layers.get(name, {}), **options}
         return Change(
-            layers, tuple(dict.fromkeys((*self.fresh, *other.fresh))), other.loss or self.loss,
-            {**self.optimizer, **other.optimizer}, other.batch_size or self.batch_size, other.epochs or self.epochs,
-            self.scale_x or other.scale_x, self.scale_y or other.scale_y, self.balanced or other.balanced,
-        )  # fmt: skip
+            layers,
+            tuple(dict.fromkeys((*self.fresh, *other.fresh))),
+            other.loss or self.loss,
+            {**self.optimizer, **other.optimizer},
+            other.batch_size or self.batch_size,
+            other.epochs or self.epochs,
+            self.scale_x or other.scale_x,
+            self.scale_y or other.scale_y,
+            self.balanced or other.balanced,
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,9 +16,22 @@ from .output import layers_of
 from .pairing import Pair
 from .program import Program
 
-_NORMALISING = ("Normalization", "BatchNormalization", "Rescaling", "LayerNormalization", "GroupNormalization",
-                "UnitNormalization", "RMSNormalization", "Embedding", "Hashing", "IntegerLookup", "StringLookup",
-                "TextVectorization", "Discretization", "CategoryEncoding")  # fmt: skip
+_NORMALISING = (
+    "Normalization",
+    "BatchNormalization",
+    "Rescaling",
+    "LayerNormalization",
+    "GroupNormalization",
+    "UnitNormalization",
+    "RMSNormalization",
+    "Embedding",
+    "Hashing",
+    "IntegerLookup",
+    "StringLookup",
+    "TextVectorization",
+    "Discretization",
+    "CategoryEncoding",
+)
 _MOST_ROWS = 4096
 
 
@@ -59,7 +72,8 @@ def not_finite(program: Program, tolerated) -> Iterator[Suspicion]:
             inside = f", in column {', '.join(map(str, columns[:6]))}" if 0 < len(columns) < bad.shape[-1] else ""
             yield Suspicion(
                 Finding(
-                    "nonfinite_data", name,
+                    "nonfinite_data",
+                    name,
                     f"{int(bad.sum())} of {bad.size} values of {name}{path} are NaN or infinite, in {len(rows)} of "
                     f"{len(bad)} rows "
                     f"(the first: {rows[0]}){inside}: one of them makes the loss NaN, and the weights with it.",
@@ -68,7 +82,7 @@ def not_finite(program: Program, tolerated) -> Iterator[Suspicion]:
                     f"\n    {name} = np.nan_to_num({name})",
                 ),
                 certain=True,
-            )  # fmt: skip
+            )
 
 
 def scale_of_inputs(program: Program) -> Iterator[Suspicion]:
@@ -84,11 +98,13 @@ def scale_of_inputs(program: Program) -> Iterator[Suspicion]:
         if (spread == 0).all() and (values == values[:1]).all():
             yield Suspicion(
                 Finding(
-                    "constant_input", "x", f"All {len(array)} rows of {name} looked at are the same.",
+                    "constant_input",
+                    "x",
+                    f"All {len(array)} rows of {name} looked at are the same.",
                     "Look at how the inputs are read.",
                 ),
                 certain=True,
-            )  # fmt: skip
+            )
             continue
         live = spread > 0
         size = np.sqrt((values**2).mean(0))[live]
@@ -107,19 +123,21 @@ def scale_of_inputs(program: Program) -> Iterator[Suspicion]:
             image = array.ndim >= 4 and values.min() >= 0 and 2 < values.max() <= 255
             yield Suspicion(
                 Finding(
-                    "unscaled_input", "x",
+                    "unscaled_input",
+                    "x",
                     f"{name} of shape {array.shape}: {', '.join(told)}; the initial weights are made for inputs of "
                     f"mean 0 and "
                     "deviation 1, and the model has no normalisation.",
-                    "Images of 0…255:\n\n    x = x / 255.0" if image else
-                    "Bring each column to mean 0 and deviation 1, with the numbers of the training data for all "
+                    "Images of 0…255:\n\n    x = x / 255.0"
+                    if image
+                    else "Bring each column to mean 0 and deviation 1, with the numbers of the training data for all "
                     "data:\n\n"
                     "    x = (x - x.mean(axis=0)) / x.std(axis=0)\n\nor put keras.layers.Normalization first and "
                     "adapt it.",
                     depth="steps",
                 ),
                 Change(scale_x=True),
-            )  # fmt: skip
+            )
 
 
 def scale_of_targets(pair: Pair) -> Iterator[Suspicion]:
@@ -143,7 +161,8 @@ def scale_of_targets(pair: Pair) -> Iterator[Suspicion]:
     if told:
         yield Suspicion(
             Finding(
-                "unscaled_target", "y",
+                "unscaled_target",
+                "y",
                 f"{pair.name} has {' and '.join(told)}; a new network gives about 0 ± 1, and has to get there by its "
                 f"steps.",
                 f"Train on targets of mean 0 and deviation 1, and turn predictions back:\n\n"
@@ -152,7 +171,7 @@ def scale_of_targets(pair: Pair) -> Iterator[Suspicion]:
                 depth="steps",
             ),
             Change(scale_y=True),
-        )  # fmt: skip
+        )
 
 
 def validation_against_training(program: Program) -> Iterator[Suspicion]:
@@ -165,23 +184,26 @@ def validation_against_training(program: Program) -> Iterator[Suspicion]:
         if told:
             yield Suspicion(
                 Finding(
-                    "train_validation_mismatch", "validation",
+                    "train_validation_mismatch",
+                    "validation",
                     f"x{path} of training and of validation: {told}.",
                     "Prepare both by one function, with the numbers (mean, deviation, 255) of the training data.",
                 ),
                 certain=True,
-            )  # fmt: skip
+            )
             return
     for (path, train), (_, other) in zip(floats(program.y), floats(yv), strict=False):
         told = _labels_differ(train, other)
         if told:
             yield Suspicion(
                 Finding(
-                    "train_validation_mismatch", "validation", f"y{path} of training and of validation: {told}.",
+                    "train_validation_mismatch",
+                    "validation",
+                    f"y{path} of training and of validation: {told}.",
                     "Prepare the labels of both by one function.",
                 ),
                 certain=True,
-            )  # fmt: skip
+            )
             return
 
 
@@ -261,13 +283,20 @@ def turned_masks(program: Program, pair: Pair) -> Iterator[Suspicion]:
     shades = shades - shades.mean((1, 2), keepdims=True)
     own = _fit(shades, ids)
     if shades.shape[1] == shades.shape[2]:
-        ways = {"turned by 90°": lambda m: np.rot90(m, 1, (1, 2)), "turned by 180°": lambda m: np.rot90(m, 2, (1, 2)),
-                "turned by 270°": lambda m: np.rot90(m, 3, (1, 2)), "transposed": lambda m: m.swapaxes(1, 2),
-                "mirrored left to right": lambda m: m[:, :, ::-1],
-                "mirrored top to bottom": lambda m: m[:, ::-1]}  # fmt: skip
+        ways = {
+            "turned by 90°": lambda m: np.rot90(m, 1, (1, 2)),
+            "turned by 180°": lambda m: np.rot90(m, 2, (1, 2)),
+            "turned by 270°": lambda m: np.rot90(m, 3, (1, 2)),
+            "transposed": lambda m: m.swapaxes(1, 2),
+            "mirrored left to right": lambda m: m[:, :, ::-1],
+            "mirrored top to bottom": lambda m: m[:, ::-1],
+        }
     else:
-        ways = {"turned by 180°": lambda m: np.rot90(m, 2, (1, 2)), "mirrored left to right": lambda m: m[:, :, ::-1],
-                "mirrored top to bottom": lambda m: m[:, ::-1]}  # fmt: skip
+        ways = {
+            "turned by 180°": lambda m: np.rot90(m, 2, (1, 2)),
+            "mirrored left to right": lambda m: m[:, :, ::-1],
+            "mirrored top to bottom": lambda m: m[:, ::-1],
+        }
     fits = {name: _fit(shades, way(ids)) for name, way in ways.items()}
     draw = np.random.default_rng(0)
     chance = [_fit(shades, ids[draw.permutation(len(ids))]) for _ in range(12)]
@@ -275,24 +304,26 @@ def turned_masks(program: Program, pair: Pair) -> Iterator[Suspicion]:
     if fits[best] > max(0.15, 3 * own) and fits[best] > max(chance) + 0.1:
         yield Suspicion(
             Finding(
-                "labels_not_aligned", "y",
+                "labels_not_aligned",
+                "y",
                 f"The classes of {pair.name} explain {own:.0%} of how bright the pixels of their images are, and "
                 f"{fits[best]:.0%} when the masks are {best}.",
                 "Turn, mirror and crop image and mask by the same call, with the same random numbers.",
             ),
             certain=True,
-        )  # fmt: skip
+        )
     elif own < 0.03 and own <= max(chance) + 1e-3 and (shift := _shift(shades, ids)) and shift[1] > max(chance) + 0.12:
         yield Suspicion(
             Finding(
-                "labels_not_aligned", "y",
+                "labels_not_aligned",
+                "y",
                 f"The classes of {pair.name} explain {own:.1%} of how bright the pixels of their images are, no more "
                 f"than those of "
                 f"other images do ({max(chance):.1%}), and {shift[1]:.0%} of those of the image {shift[0]} rows on.",
                 "Sort both lists of files by name before they are put together.",
             ),
             certain=True,
-        )  # fmt: skip
+        )
 
 
 def mask_fit(images: np.ndarray, masks: np.ndarray, pair: Pair) -> float | None:

@@ -28,10 +28,20 @@ from .trial import Trial, untouched
 
 
 def diagnose(
-    model: keras.Model, loss: Any = None, optimizer: Any = None, x: Any = None, y: Any = None, *,
-    batch_size: int | None = None, epochs: int | None = None, validation: Any = None, metrics: Any = None,
-    sample_weight: Any = None, depth: str = "steps", seconds: float = 12.0,
-) -> Diagnosis:  # fmt: skip
+    model: keras.Model,
+    loss: Any = None,
+    optimizer: Any = None,
+    x: Any = None,
+    y: Any = None,
+    *,
+    batch_size: int | None = None,
+    epochs: int | None = None,
+    validation: Any = None,
+    metrics: Any = None,
+    sample_weight: Any = None,
+    depth: str = "steps",
+    seconds: float = 12.0,
+) -> Diagnosis:
     """Says why a model does not learn, from what `compile` and `fit` get.
 
         from trainer.guard import diagnose
@@ -142,10 +152,17 @@ def pairs_of(program: Program, predictions: Any, trial: Trial | None) -> list[Pa
         answer = answers[index] if index < len(answers) else None
         output = outputs[index] if index < len(outputs) else _unread(model, answer)
         name = f"y{labels[index][0]}"
-        pairs.append(Pair(
-            output, objective, held, name, answer, _corrected(program, trial, objective, output, len(labels)),
-            _copies_input(program.x, labels[index][1]),
-        ))  # fmt: skip
+        pairs.append(
+            Pair(
+                output,
+                objective,
+                held,
+                name,
+                answer,
+                _corrected(program, trial, objective, output, len(labels)),
+                _copies_input(program.x, labels[index][1]),
+            )
+        )
     return pairs
 
 
@@ -231,14 +248,16 @@ def _does_not_run(program: Program, seen: Look) -> Suspicion:
     text = (str(seen.error).strip().splitlines() or [""])[0]
     return Suspicion(
         Finding(
-            "does_not_run", "loss",
+            "does_not_run",
+            "loss",
             f"{type(seen.error).__name__}: {text[:300]} Labels have shape {', '.join(map(str, shapes))}, predictions "
             f"of a batch "
             f"{', '.join(map(str, answers))}.",
-            "Give labels and predictions one shape, and the loss what it reads.", depth="batch",
+            "Give labels and predictions one shape, and the loss what it reads.",
+            depth="batch",
         ),
         certain=True,
-    )  # fmt: skip
+    )
 
 
 def _nothing_trainable(program: Program, pair: Pair | None, seen: Look) -> list[Suspicion]:

@@ -32,13 +32,26 @@ _FAMILIES = {
 }
 _FAMILY_OF = {name: family for family, names in _FAMILIES.items() for name in names}
 _FAMILY_OF |= {
-    "BinaryCrossentropy": "binary", "BinaryFocalCrossentropy": "binary", "CategoricalCrossentropy": "categorical",
-    "CategoricalFocalCrossentropy": "categorical", "SparseCategoricalCrossentropy": "sparse",
-    "MeanSquaredError": "squared", "MeanAbsoluteError": "absolute", "MeanAbsolutePercentageError": "percentage",
-    "MeanSquaredLogarithmicError": "logarithmic", "Poisson": "poisson", "Huber": "robust", "LogCosh": "robust",
-    "KLDivergence": "divergence", "Hinge": "hinge", "SquaredHinge": "hinge", "CategoricalHinge": "categorical_hinge",
-    "CosineSimilarity": "cosine", "Dice": "overlap", "Tversky": "overlap",
-}  # fmt: skip
+    "BinaryCrossentropy": "binary",
+    "BinaryFocalCrossentropy": "binary",
+    "CategoricalCrossentropy": "categorical",
+    "CategoricalFocalCrossentropy": "categorical",
+    "SparseCategoricalCrossentropy": "sparse",
+    "MeanSquaredError": "squared",
+    "MeanAbsoluteError": "absolute",
+    "MeanAbsolutePercentageError": "percentage",
+    "MeanSquaredLogarithmicError": "logarithmic",
+    "Poisson": "poisson",
+    "Huber": "robust",
+    "LogCosh": "robust",
+    "KLDivergence": "divergence",
+    "Hinge": "hinge",
+    "SquaredHinge": "hinge",
+    "CategoricalHinge": "categorical_hinge",
+    "CosineSimilarity": "cosine",
+    "Dice": "overlap",
+    "Tversky": "overlap",
+}
 CROSS_ENTROPIES = ("binary", "categorical", "sparse")
 REGRESSION = ("squared", "absolute", "percentage", "logarithmic", "poisson", "robust")
 
@@ -91,9 +104,14 @@ def _of_instance(loss: keras.losses.Loss) -> Objective:
     if known and name in _FAMILY_OF:
         config = loss.get_config()
         return Objective(
-            _FAMILY_OF[name], bool(config.get("from_logits", False)), name, loss, config.get("axis", -1),
-            ignored=config.get("ignore_class"), smoothed=bool(config.get("label_smoothing")),
-        )  # fmt: skip
+            _FAMILY_OF[name],
+            bool(config.get("from_logits", False)),
+            name,
+            loss,
+            config.get("axis", -1),
+            ignored=config.get("ignore_class"),
+            smoothed=bool(config.get("label_smoothing")),
+        )
     if known and wrapped is not None:
         inner = _of_function(wrapped)
         return dataclasses.replace(inner, function=loss)

@@ -12,13 +12,42 @@ from .activation import LINEAR, Activation, activation_of
 
 # These hand values on as they are, or a part, a mean or a rearrangement of them: a range stays a range.
 _PASSING = (
-    "Reshape", "Flatten", "Permute", "RepeatVector", "Cropping1D", "Cropping2D", "Cropping3D", "ZeroPadding1D",
-    "ZeroPadding2D", "ZeroPadding3D", "UpSampling1D", "UpSampling2D", "UpSampling3D", "Identity", "MaxPooling1D",
-    "MaxPooling2D", "MaxPooling3D", "AveragePooling1D", "AveragePooling2D", "AveragePooling3D", "GlobalMaxPooling1D",
-    "GlobalMaxPooling2D", "GlobalMaxPooling3D", "GlobalAveragePooling1D", "GlobalAveragePooling2D",
-    "GlobalAveragePooling3D", "Masking", "Squeeze", "ExpandDims", "GetItem", "Transpose", "Cast",
-    "ActivityRegularization", "CenterCrop", "Resizing",
-)  # fmt: skip
+    "Reshape",
+    "Flatten",
+    "Permute",
+    "RepeatVector",
+    "Cropping1D",
+    "Cropping2D",
+    "Cropping3D",
+    "ZeroPadding1D",
+    "ZeroPadding2D",
+    "ZeroPadding3D",
+    "UpSampling1D",
+    "UpSampling2D",
+    "UpSampling3D",
+    "Identity",
+    "MaxPooling1D",
+    "MaxPooling2D",
+    "MaxPooling3D",
+    "AveragePooling1D",
+    "AveragePooling2D",
+    "AveragePooling3D",
+    "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D",
+    "GlobalMaxPooling3D",
+    "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D",
+    "GlobalAveragePooling3D",
+    "Masking",
+    "Squeeze",
+    "ExpandDims",
+    "GetItem",
+    "Transpose",
+    "Cast",
+    "ActivityRegularization",
+    "CenterCrop",
+    "Resizing",
+)
 DROPOUTS = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianDropout", "AlphaDropout")
 RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "Bidirectional")
 
@@ -120,9 +149,14 @@ def _output(tensor: Any) -> Output:
             "Normalization"
         ):  # an operation that is none of the above: what it does to the values is unknown
             return Output(
-                **found, activation=activation or Activation("other"), layer=holder or operation.name, axis=axis,
-                after=tuple(after), dropout=tuple(dropout), known=activation is not None,
-            )  # fmt: skip
+                **found,
+                activation=activation or Activation("other"),
+                layer=holder or operation.name,
+                axis=axis,
+                after=tuple(after),
+                dropout=tuple(dropout),
+                known=activation is not None,
+            )
     return Output(
         **found, activation=activation or LINEAR, layer=holder, axis=axis, after=tuple(after), dropout=tuple(dropout)
     )
@@ -158,8 +192,24 @@ def _activation(operation: Any) -> Activation | None:
         return activation_of(operation.function)
     if kind in ("Softmax", "LogSoftmax"):
         return activation_of(keras.activations.softmax if kind == "Softmax" else keras.activations.log_softmax)
-    if kind in ("ReLU", "LeakyReLU", "ELU", "Sigmoid", "Relu", "Relu6", "Tanh", "Softplus", "Exp", "Gelu", "Silu",
-                "Elu", "Selu", "HardSigmoid", "Softsign", "HardTanh"):  # fmt: skip
+    if kind in (
+        "ReLU",
+        "LeakyReLU",
+        "ELU",
+        "Sigmoid",
+        "Relu",
+        "Relu6",
+        "Tanh",
+        "Softplus",
+        "Exp",
+        "Gelu",
+        "Silu",
+        "Elu",
+        "Selu",
+        "HardSigmoid",
+        "Softsign",
+        "HardTanh",
+    ):
         return activation_of(operation)
     return LINEAR if _has_weights(operation) else None
 

@@ -16,9 +16,10 @@ from .objective import CROSS_ENTROPIES, REGRESSION, Objective, reads
 from .output import Output, layers_of, softmax_axis
 
 _PLAIN = {
-    "binary": "binary_crossentropy", "categorical": "categorical_crossentropy",
+    "binary": "binary_crossentropy",
+    "categorical": "categorical_crossentropy",
     "sparse": "sparse_categorical_crossentropy",
-}  # fmt: skip
+}
 _FIT = {"binary": "sigmoid", "categorical": "softmax", "sparse": "softmax"}
 
 
@@ -54,14 +55,15 @@ def softmaxes_over_one(model: keras.Model) -> Iterator[Suspicion]:
         if shape[axis] == 1:
             seen.add(layer.name)
             yield _certain(
-                "softmax_over_one_unit", layer.name,
+                "softmax_over_one_unit",
+                layer.name,
                 f"The softmax of {layer.name!r} runs over an axis of size 1 (its output is {_shape(shape)}), and one "
                 f"number "
                 "divided by itself is 1, whatever comes in.",
                 f"For two classes let one unit pass through a sigmoid:\n\n    {_made(layer, 'sigmoid')}\n\n"
                 "For more, give the layer as many units as there are classes.",
                 Change({layer.name: {"activation": "sigmoid"}}) if hasattr(layer, "activation") else None,
-            )  # fmt: skip
+            )
 
 
 def suspicions(pair: Pair) -> list[Suspicion]:
@@ -84,12 +86,13 @@ def _of_labels(pair: Pair) -> Iterator[Suspicion]:
     family, channels = objective.family, output.channels
     if labels.constant and family != "own" and len(labels.values) > 1:
         yield _certain(
-            "constant_labels", name,
+            "constant_labels",
+            name,
             f"All {len(labels.values)} rows of {name} looked at are the same ({labels.span()}): a constant answer is "
             f"right, "
             "and nothing else is learned.",
             "Look at how the labels are read: a wrong column, folder or threshold, or a slice of a sorted file.",
-        )  # fmt: skip
+        )
         return
     if family == "own" and labels.constant and pair.copies_input is False and labels.classes and objective.adapts:
         return  # labels that stand in for none, for a loss of the model's own
@@ -101,41 +104,47 @@ def _of_labels(pair: Pair) -> Iterator[Suspicion]:
         share = labels.outside(0.0, 1.0)
         if share and labels.distinct is None and share > 0.01:
             yield _certain(
-                "wrong_loss", "loss",
+                "wrong_loss",
+                "loss",
                 f"{_called(objective)} reads probabilities from 0 to 1, and {name} holds measurements from "
                 f"{labels.low:.4g} to {labels.high:.4g}, {share:.0%} of them outside.",
                 "Measurements take a loss for them, and an output without activation:\n\n    loss='mean_squared_error'",
                 Change(loss="mean_squared_error"),
-            )  # fmt: skip
+            )
         elif share > 0.001:
             yield _certain(
-                "label_range", name,
+                "label_range",
+                name,
                 f"{name} holds {labels.span()}, and {_called(objective)} reads 0 and 1: {share:.0%} of the values "
                 f"lie outside, "
                 "where the loss has no minimum.",
                 _onto_zero_one(labels, name),
-            )  # fmt: skip
+            )
     elif (
         family == "own" and output.activation.name == "sigmoid" and labels.classes and labels.outside(0.0, 1.0) > 0.001
     ):
         if pair.predictions is not None and _reading(pair) in ("probabilities", "logits"):
             yield _certain(
-                "label_range", name,
+                "label_range",
+                name,
                 f"{name} holds {labels.span()}, and {output.layer!r} ends in a sigmoid, from 0 to 1: "
                 f"{labels.outside(0.0, 1.0):.0%} of the values lie outside.",
                 _onto_zero_one(labels, name),
-            )  # fmt: skip
+            )
     elif family == "hinge" and labels.classes and not {*labels.distinct} <= {-1.0, 0.0, 1.0}:
         yield _certain(
-            "label_range", name, f"{name} holds {labels.span()}, and the hinge loss reads -1 and 1.",
+            "label_range",
+            name,
+            f"{name} holds {labels.span()}, and the hinge loss reads -1 and 1.",
             "Bring the labels to -1 and 1.",
-        )  # fmt: skip
+        )
     elif family == "overlap" and labels.outside(0.0, 1.0) > 0.001 and labels.classes:
         yield _certain(
-            "label_range", name, f"{name} holds {labels.span()}, and {_called(objective)} reads memberships from 0 "
-            f"to 1.",
+            "label_range",
+            name,
+            f"{name} holds {labels.span()}, and {_called(objective)} reads memberships from 0 to 1.",
             _onto_zero_one(labels, name),
-        )  # fmt: skip
+        )
 
 
 def _of_class_numbers(pair: Pair) -> Iterator[Suspicion]:
@@ -148,37 +157,44 @@ def _of_class_numbers(pair: Pair) -> Iterator[Suspicion]:
         and labels.shape[-1] == channels > 1
     ):
         yield _certain(
-            "label_encoding", name,
+            "label_encoding",
+            name,
             f"{name} is one-hot, of shape {_shape(labels.shape)}, and {_called(objective)} reads class numbers.",
             "Take the loss for one-hot labels:\n\n    loss='categorical_crossentropy'",
             Change(loss="categorical_crossentropy"),
-        )  # fmt: skip
+        )
         return
     if not labels.whole:
         fractions = float(np.mean(labels.values != np.round(labels.values)))
         yield _certain(
-            "label_encoding", name,
+            "label_encoding",
+            name,
             f"{_called(objective)} reads class numbers, and {fractions:.0%} of the values of {name} are fractions "
             f"({labels.span()}), "
             "which are cut off to the whole number below.",
             "Do not divide class numbers by 255 nor interpolate them: resize masks with the nearest neighbour "
             "(method='nearest'), and map each value to its class.",
-        )  # fmt: skip
+        )
         return
     if channels is None or channels == 1:
         return
-    outside = [value for value in labels.distinct or (labels.low, labels.high)
-               if (value < 0 or value >= channels) and value != objective.ignored]  # fmt: skip
+    outside = [
+        value
+        for value in labels.distinct or (labels.low, labels.high)
+        if (value < 0 or value >= channels) and value != objective.ignored
+    ]
     if outside:
         shift = f"labels = labels - {labels.low:g}" if labels.low > 0 and labels.high - labels.low < channels else None
         yield _certain(
-            "label_range", name,
+            "label_range",
+            name,
             f"{name} holds {labels.span()}, and {channels} units stand for the classes 0 to {channels - 1}: "
             f"{', '.join(f'{value:g}' for value in outside[:4])} has no unit.",
-            f"Count the classes from 0:\n\n    {shift}" if shift else
-            f"Map the labels to 0 … {channels - 1}, give the output a unit for each class, or leave values out by "
+            f"Count the classes from 0:\n\n    {shift}"
+            if shift
+            else f"Map the labels to 0 … {channels - 1}, give the output a unit for each class, or leave values out by "
             "ignore_class=… of the loss.",
-        )  # fmt: skip
+        )
 
 
 def _of_memberships(pair: Pair) -> Iterator[Suspicion]:
@@ -192,29 +208,31 @@ def _of_memberships(pair: Pair) -> Iterator[Suspicion]:
             axis = labels.one_hot_axis
             multi = labels.zero_one and axis is None
             yield _certain(
-                "label_encoding", name,
+                "label_encoding",
+                name,
                 f"{_called(objective)} reads a row of memberships that sum to 1 along the last axis; in {name} the "
                 f"sums "
                 f"are {_few(sums)}, and the values {labels.span()}."
                 + (f" They sum to 1 along axis {axis + values.ndim}." if axis not in (None, -1) else ""),
-                "Several classes at once take a sigmoid and the binary loss:\n\n    "
-                "loss='binary_crossentropy'" if multi else
-                f"Make one-hot labels of class numbers, with the classes last:\n\n    y = "
+                "Several classes at once take a sigmoid and the binary loss:\n\n    loss='binary_crossentropy'"
+                if multi
+                else f"Make one-hot labels of class numbers, with the classes last:\n\n    y = "
                 f"keras.utils.to_categorical(y, {channels})",
-            )  # fmt: skip
+            )
     elif (
         labels.whole
         and values.ndim in (len(shape), len(shape) - 1)
         and (values.ndim < len(shape) or values.shape[-1] == 1)
     ):
         yield _certain(
-            "label_encoding", name,
+            "label_encoding",
+            name,
             f"{name} holds class numbers ({labels.span()}), of shape {_shape(labels.shape)}, and "
             f"{_called(objective)} reads "
             f"one-hot rows of {channels}.",
             "Take the loss for class numbers:\n\n    loss='sparse_categorical_crossentropy'",
             Change(loss="sparse_categorical_crossentropy"),
-        )  # fmt: skip
+        )
 
 
 def _of_one_unit(pair: Pair) -> Iterator[Suspicion]:
@@ -224,13 +242,14 @@ def _of_one_unit(pair: Pair) -> Iterator[Suspicion]:
     if family == "divergence" and not pair.labels.classes:
         return
     yield _certain(
-        "categorical_loss_on_one_unit", "loss",
+        "categorical_loss_on_one_unit",
+        "loss",
         f"{_called(pair.objective)} compares classes with each other, and the output has one unit: the loss is the "
         f"same "
         "whatever it predicts.",
         "For two classes with one sigmoid unit:\n\n    loss='binary_crossentropy'",
         Change(loss="binary_crossentropy"),
-    )  # fmt: skip
+    )
 
 
 def _of_activation(pair: Pair, spoilt: set[str]) -> Iterator[Suspicion]:
@@ -248,33 +267,37 @@ def _of_activation(pair: Pair, spoilt: set[str]) -> Iterator[Suspicion]:
             yield from _of_scores(pair)
         elif act.name == "softmax" and output.axis != -1 and family != "binary":
             yield _certain(
-                "softmax_axis", layer,
+                "softmax_axis",
+                layer,
                 f"The softmax of {layer!r} runs over axis {output.axis} of {_shape(output.shape)}, and the loss reads "
                 "classes along the last axis.",
                 "Let the softmax run over the last axis, and keep the classes there.",
-            )  # fmt: skip
+            )
         elif act.name == "sigmoid" and family in ("categorical", "sparse") and output.channels > 1:
             yield Suspicion(
                 Finding(
-                    "wrong_output_activation", layer,
+                    "wrong_output_activation",
+                    layer,
                     f"{layer!r} gives {output.channels} independent probabilities (sigmoid), and {_called(objective)} "
                     "reads one distribution over them.",
                     f"Of several classes one is right: softmax.\n\n    {_made(output.units_layer, 'softmax')}",
                 ),
-                Change({layer: {"activation": "softmax"}}), strong=False,
-            )  # fmt: skip
+                Change({layer: {"activation": "softmax"}}),
+                strong=False,
+            )
         elif act.name == "softmax" and family == "binary" and labels.zero_one and labels.one_hot_axis is None:
             sums = labels.values.sum(-1)
             if labels.values.ndim == len(output.shape) and float(np.mean(sums > 1)) > 0.01:
                 yield _certain(
-                    "output_range", layer,
+                    "output_range",
+                    layer,
                     f"The softmax of {layer!r} sums to 1, and rows of {pair.name} sum to {_few(sums)}: two classes "
                     f"at once "
                     "are out of its reach.",
                     f"Labels that do not exclude each other take a sigmoid:\n\n    "
                     f"{_made(output.units_layer, 'sigmoid')}",
                     Change({layer: {"activation": "sigmoid"}}),
-                )  # fmt: skip
+                )
     elif family in (*REGRESSION, "cosine", "overlap", "hinge", "categorical_hinge") and not spoilt:
         yield from _of_range(pair)
 
@@ -295,25 +318,31 @@ def _of_scores(pair: Pair) -> Iterator[Suspicion]:
     numbers = _numbers(pair)
     if act.name == "linear":
         yield _certain(
-            "missing_output_activation", layer,
+            "missing_output_activation",
+            layer,
             f"{layer!r} has no activation: its {output.channels} output(s) may be any number{numbers}, and "
             f"{_called(objective)} reads probabilities; it clips them to 0…1, where no gradient passes.",
-            remedy, change,
-        )  # fmt: skip
+            remedy,
+            change,
+        )
     elif act.name in ("relu", "relu6"):
         yield _certain(
-            "relu_output", layer,
+            "relu_output",
+            layer,
             f"{layer!r} ends in {act.name}: 0 for half of all inputs, where no gradient passes, and beyond 1 for others"
             f"{numbers}; {_called(objective)} reads probabilities.",
-            remedy, change,
-        )  # fmt: skip
+            remedy,
+            change,
+        )
     else:
         yield _certain(
-            "output_range", layer,
+            "output_range",
+            layer,
             f"{layer!r} ends in {act.name}, {_span(act)}{numbers}, and {_called(objective)} reads probabilities from "
             f"0 to 1.",
-            remedy, change,
-        )  # fmt: skip
+            remedy,
+            change,
+        )
 
 
 def _of_logits(pair: Pair) -> Iterator[Suspicion]:
@@ -326,28 +355,33 @@ def _of_logits(pair: Pair) -> Iterator[Suspicion]:
         squash = "sigmoid" if objective.family == "binary" else "softmax"
         behind = f", behind which {', '.join(map(repr, output.after))} hides it from Keras" if output.after else ""
         yield _certain(
-            "activation_with_from_logits", "loss",
+            "activation_with_from_logits",
+            "loss",
             f"{layer!r} ends in {act.name}{behind}, and the loss has from_logits=True: it applies {squash} once "
             f"more, to values "
             "between 0 and 1, and no prediction gets beyond "
-            + ("sigmoid(1) = 0.73 or below sigmoid(0) = 0.5." if squash == "sigmoid" else
-               f"e / (e + {max(1, (output.channels or 2) - 1)}) = "
-               f"{np.e / (np.e + max(1, (output.channels or 2) - 1)):.2f}."),
+            + (
+                "sigmoid(1) = 0.73 or below sigmoid(0) = 0.5."
+                if squash == "sigmoid"
+                else f"e / (e + {max(1, (output.channels or 2) - 1)}) = "
+                f"{np.e / (np.e + max(1, (output.channels or 2) - 1)):.2f}."
+            ),
             f"Leave one of the two out:\n\n    loss={_class_name(objective)}(from_logits=False)",
             Change(loss=_PLAIN[objective.family]),
-        )  # fmt: skip
+        )
     elif act.name in ("relu", "relu6", "tanh", "hard_tanh", "softsign", "softplus", "exponential"):
         kind = "relu_output" if act.name in ("relu", "relu6") else "output_range"
         yield Suspicion(
             Finding(
-                kind, layer,
+                kind,
+                layer,
                 f"{layer!r} ends in {act.name}, {_span(act)}, and the loss has from_logits=True: a score has to be "
                 f"able "
                 "to take any value.",
                 f"Leave the activation of {layer!r} out.",
             ),
             Change({layer: {"activation": "linear"}}),
-        )  # fmt: skip
+        )
 
 
 def _of_own_loss(pair: Pair) -> Iterator[Suspicion]:
@@ -363,21 +397,23 @@ def _of_own_loss(pair: Pair) -> Iterator[Suspicion]:
         )
         fit = "softmax" if pair.labels.one_hot_axis == -1 or not pair.labels.zero_one else "sigmoid"
         yield _certain(
-            kind, output.layer,
+            kind,
+            output.layer,
             f"{name} is best where predictions equal labels of 0 and 1 and does not object to values beyond: it reads "
             f"probabilities. {output.layer!r} ends in {'no activation' if act.name == 'linear' else act.name}, "
             f"{_span(act)}{_numbers(pair)}.",
             f"Let {fit} make probabilities of them:\n\n    {_made(output.units_layer, fit)}",
             Change({output.layer: {"activation": fit}}) if output.layer == output.weights else None,
-        )  # fmt: skip
+        )
     elif reading == "logits" and squashed and not (pair.corrected and not output.after and _uses_keras(pair)):
         yield _certain(
-            "activation_with_from_logits", "loss",
+            "activation_with_from_logits",
+            "loss",
             f"{name} gets better the further predictions go beyond 0…1: it takes them for scores. {output.layer!r} "
             f"ends in {act.name} already, so that they are squashed twice.",
             f"Leave the activation of {output.layer!r} out, or the one in {name}.",
             Change({output.layer: {"activation": "linear"}}) if output.layer == output.weights else None,
-        )  # fmt: skip
+        )
 
 
 def _of_range(pair: Pair) -> Iterator[Suspicion]:
@@ -391,22 +427,28 @@ def _of_range(pair: Pair) -> Iterator[Suspicion]:
     share = labels.outside(low, high)
     if share < 0.02:
         return
-    if labels.classes and labels.distinct is not None and len(labels.distinct) <= 12 and act.name == "sigmoid" and (
-        pair.objective.family in ("squared", "absolute", "overlap", "robust", "percentage")
-    ):  # fmt: skip
+    if (
+        labels.classes
+        and labels.distinct is not None
+        and len(labels.distinct) <= 12
+        and act.name == "sigmoid"
+        and (pair.objective.family in ("squared", "absolute", "overlap", "robust", "percentage"))
+    ):
         kind, where = "label_range", pair.name
     else:
         kind, where = "output_range", output.layer
     yield _certain(
-        kind, where,
+        kind,
+        where,
         f"{output.layer!r} ends in {act.name}, {_span(act)}, and {pair.name} holds {labels.span()}: {share:.0%} of "
         f"the targets are out "
         "of its reach.",
-        _onto_zero_one(labels, pair.name) if kind == "label_range" else
-        f"An output for targets of any size has no activation:\n\n    {_made(output.units_layer, None)}\n\n"
+        _onto_zero_one(labels, pair.name)
+        if kind == "label_range"
+        else f"An output for targets of any size has no activation:\n\n    {_made(output.units_layer, None)}\n\n"
         "or bring the targets into its range.",
         Change({output.layer: {"activation": "linear"}}) if output.layer == output.weights else None,
-    )  # fmt: skip
+    )
 
 
 def _of_task(pair: Pair) -> Iterator[Suspicion]:
@@ -431,33 +473,38 @@ def _of_task(pair: Pair) -> Iterator[Suspicion]:
         if not probable and output.layer:
             change = change | Change({output.layer: {"activation": "softmax" if several else "sigmoid"}})
         yield _certain(
-            "wrong_loss", "loss",
+            "wrong_loss",
+            "loss",
             f"{pair.name} holds classes ({labels.span()}), and {_called(objective)} {why}.",
-            f"Classes take a cross-entropy:\n\n    loss='{fit}'", change,
-        )  # fmt: skip
+            f"Classes take a cross-entropy:\n\n    loss='{fit}'",
+            change,
+        )
     elif family in (*REGRESSION, "hinge", "categorical_hinge", "cosine") and probable:
         yield Suspicion(
             Finding(
-                "wrong_loss", "loss",
+                "wrong_loss",
+                "loss",
                 f"{pair.name} holds classes ({labels.span()}), {output.layer!r} ends in {act.name}, and "
                 f"{_called(objective)} is a loss for measurements.",
                 f"Classes take a cross-entropy:\n\n    loss='{fit}'",
             ),
-            Change(loss=fit), strong=False,
-        )  # fmt: skip
+            Change(loss=fit),
+            strong=False,
+        )
 
 
 def _of_dropout(pair: Pair) -> Iterator[Suspicion]:
     for name, rate in pair.output.dropout:
         if rate > 0:
             yield _certain(
-                "dropout_on_output", name,
+                "dropout_on_output",
+                name,
                 f"{name!r} comes after the last weights and sets {rate:.0%} of the output itself to zero at each "
                 f"step: of what "
                 "the loss compares with the labels only the rest is the model's.",
                 "Dropout belongs between the layers before the output: leave this one out.",
                 Change({name: {"rate": 0.0}}),
-            )  # fmt: skip
+            )
 
 
 def _reading(pair: Pair) -> str | None:
@@ -532,8 +579,11 @@ def _called(objective: Objective) -> str:
 
 
 def _class_name(objective: Objective) -> str:
-    return {"binary": "keras.losses.BinaryCrossentropy", "categorical": "keras.losses.CategoricalCrossentropy",
-            "sparse": "keras.losses.SparseCategoricalCrossentropy"}[objective.family]  # fmt: skip
+    return {
+        "binary": "keras.losses.BinaryCrossentropy",
+        "categorical": "keras.losses.CategoricalCrossentropy",
+        "sparse": "keras.losses.SparseCategoricalCrossentropy",
+    }[objective.family]
 
 
 def _onto_zero_one(labels: Labels, name: str) -> str:

@@ -140,9 +140,11 @@ def _of_argument(scope: Scope, program: Program, place: str) -> ast.AST | None:
 
 def _last_assigned(scope: Scope, value: ast.expr) -> ast.AST:
     """Where a name that is handed over was assigned last; the expression itself if it is no name."""
-    names = [value] if isinstance(value, ast.Name) else [
-        node for node in getattr(value, "elts", ()) if isinstance(node, ast.Name)
-    ]  # fmt: skip
+    names = (
+        [value]
+        if isinstance(value, ast.Name)
+        else [node for node in getattr(value, "elts", ()) if isinstance(node, ast.Name)]
+    )
     for name in names:
         made = [node for known, node in scope.assigned if known == name.id and node.lineno <= value.lineno]
         if made:
@@ -178,8 +180,11 @@ def _agreement(scope: Scope, program: Program) -> tuple[float, dict[str, Call]]:
     score, found, used = 0.0, {}, set()
     layers = [layer for layer in layers_of(program.model) if type(layer).__name__ != "InputLayer"]
     for layer in layers:
-        fits = [(fit, index) for index, call in enumerate(scope.calls)
-                if index not in used and (fit := _fit(call, layer)) > 0]  # fmt: skip
+        fits = [
+            (fit, index)
+            for index, call in enumerate(scope.calls)
+            if index not in used and (fit := _fit(call, layer)) > 0
+        ]
         if fits:
             top = max(fit for fit, _ in fits)
             index = next(index for fit, index in fits if fit == top)

@@ -97,9 +97,19 @@ def program_of(
         validation = _arrays(validation[0]), _arrays(validation[1])
     rows = rows or (None if from_dataset else lengths.pop())
     return Program(
-        model, loss, optimizer, x, y, rows, int(batch_size or 32), epochs, validation, metrics,
-        None if sample_weight is None else _arrays(sample_weight), from_dataset,
-    )  # fmt: skip
+        model,
+        loss,
+        optimizer,
+        x,
+        y,
+        rows,
+        int(batch_size or 32),
+        epochs,
+        validation,
+        metrics,
+        None if sample_weight is None else _arrays(sample_weight),
+        from_dataset,
+    )
 
 
 def taken(structure: Any, rows: np.ndarray) -> Any:

@@ -193,7 +193,8 @@ class _Judge:
         if then < own + 0.25 or mean_then < mean_own + 0.12:
             return []
         found = Finding(
-            "class_imbalance", "y",
+            "class_imbalance",
+            "y",
             f"Class {at} is {shares.min():.1%} of {self.pair.name}. After the training {own:.0%} of it is found, "
             f"beside an "
             f"accuracy of {np.mean(true == guessed):.1%}, which guessing the most frequent class has, too "
@@ -203,7 +204,7 @@ class _Judge:
             f"\n\n    model.fit(…, "
             f"class_weight={{{', '.join(f'{int(c)}: {0.5 / s:.3g}' for c, s in zip(classes, shares, strict=True))}}})",
             depth="steps",
-        )  # fmt: skip
+        )
         return [Suspicion(found, Change(balanced=True))]
 
     def apart(self, trial: Trial) -> list[Suspicion]:
@@ -220,19 +221,22 @@ class _Judge:
         if held_out is None or held_out > 0.08:
             return []
         known = max(self.base.skill, 0.0)
-        return [Suspicion(
-            Finding(
-                "labels_not_aligned", "y",
-                f"Nothing in x foretells {self.pair.name}: least squares and nearest neighbours predict rows that "
-                f"they have not seen "
-                f"no better than shuffled labels would let them, and this model explains {max(held_out, 0):.0%} of "
-                f"such rows "
-                f"({known:.0%} of those that it has seen).",
-                "Shuffle, sort and split x and y by the same order:\n\n"
-                "    order = np.random.default_rng(0).permutation(len(x))\n    x, y = x[order], y[order]",
-                depth="steps",
+        return [
+            Suspicion(
+                Finding(
+                    "labels_not_aligned",
+                    "y",
+                    f"Nothing in x foretells {self.pair.name}: least squares and nearest neighbours predict rows that "
+                    f"they have not seen "
+                    f"no better than shuffled labels would let them, and this model explains {max(held_out, 0):.0%} of "
+                    f"such rows "
+                    f"({known:.0%} of those that it has seen).",
+                    "Shuffle, sort and split x and y by the same order:\n\n"
+                    "    order = np.random.default_rng(0).permutation(len(x))\n    x, y = x[order], y[order]",
+                    depth="steps",
+                )
             )
-        )]  # fmt: skip
+        ]
 
     def _held_out(self, trial: Trial) -> float | None:
         count = self.program.held
@@ -317,8 +321,11 @@ def _not_finite(base: Run) -> Suspicion:
     at = int(np.flatnonzero(~np.isfinite(base.losses))[0])
     return Suspicion(
         Finding(
-            "nonfinite_loss", "loss", f"The loss is {base.losses[at]} at step {at + 1}.",
-            "Look for a logarithm, a division or a root of 0 in the loss, and lower the learning rate.", depth="steps",
+            "nonfinite_loss",
+            "loss",
+            f"The loss is {base.losses[at]} at step {at + 1}.",
+            "Look for a logarithm, a division or a root of 0 in the loss, and lower the learning rate.",
+            depth="steps",
         ),
         certain=True,
-    )  # fmt: skip
+    )

@@ -17,8 +17,15 @@ from .output import DROPOUTS, RECURRENT, layers_of
 from .pairing import Pair
 from .program import Program
 
-_PENALTIES = ("kernel_regularizer", "bias_regularizer", "activity_regularizer", "recurrent_regularizer",
-              "depthwise_regularizer", "pointwise_regularizer", "embeddings_regularizer")  # fmt: skip
+_PENALTIES = (
+    "kernel_regularizer",
+    "bias_regularizer",
+    "activity_regularizer",
+    "recurrent_regularizer",
+    "depthwise_regularizer",
+    "pointwise_regularizer",
+    "embeddings_regularizer",
+)
 _CONSTRAINTS = ("kernel_constraint", "bias_constraint", "recurrent_constraint")
 # (from, to, a good one) of the rates with which small networks are trained, by what an update is made of.
 _RATES = {"adaptive": (1e-4, 0.05, 0.005), "plain": (2e-3, 2.0, 0.1), "summing": (1e-2, 2.0, 0.1)}
@@ -60,18 +67,22 @@ def _penalties(program: Program, seen: Look) -> Iterator[Suspicion]:
         if found:
             held[layer.name] = found
     if held and seen.penalty > 0.05 * abs(seen.loss):
-        ratios = {w.name: float(np.linalg.norm(w.penalty) / max(np.linalg.norm(w.gradient), 1e-12))
-                  for w in seen.weights if w.penalty is not None and w.gradient is not None}  # fmt: skip
+        ratios = {
+            w.name: float(np.linalg.norm(w.penalty) / max(np.linalg.norm(w.gradient), 1e-12))
+            for w in seen.weights
+            if w.penalty is not None and w.gradient is not None
+        }
         worst = sorted(held, key=lambda name: -ratios.get(name, 0.0))
         hard = ratios.get(worst[0])
         pull = f" At {worst[0]!r} it pulls {hard:.3g} times as hard as the data." if hard is not None else ""
         yield _suspect(
-            "regularization_too_strong", tuple(worst) if len(worst) > 1 else worst[0],
+            "regularization_too_strong",
+            tuple(worst) if len(worst) > 1 else worst[0],
             f"The penalty of the regularisers is {seen.penalty:.4g} at the start, the loss on the data "
             f"{seen.loss:.4g}.{pull}",
             "Take a factor of 1e-4 or 1e-5, or none:\n\n    kernel_regularizer=keras.regularizers.L2(1e-4)",
             Change(held),
-        )  # fmt: skip
+        )
     constraints = {
         layer.name: {name: None for name in _CONSTRAINTS if getattr(layer, name, None) is not None}
         for layer in layers_of(program.model)
@@ -80,26 +91,33 @@ def _penalties(program: Program, seen: Look) -> Iterator[Suspicion]:
     if constraints:
         names = tuple(constraints)
         yield _suspect(
-            "regularization_too_strong", names if len(names) > 1 else names[0],
+            "regularization_too_strong",
+            names if len(names) > 1 else names[0],
             f"The weights of {', '.join(map(repr, names))} are held down by a constraint.",
-            "Leave the constraint out, or give it room.", Change(constraints),
-        )  # fmt: skip
+            "Leave the constraint out, or give it room.",
+            Change(constraints),
+        )
     decay = getattr(program.optimizer, "weight_decay", None)
     if decay and decay > 0.05:
         yield _suspect(
-            "regularization_too_strong", "optimizer.weight_decay",
+            "regularization_too_strong",
+            "optimizer.weight_decay",
             f"A weight decay of {decay:g} takes {decay:.0%} of the learning rate's share off every weight at each "
             f"step.",
-            "Take 1e-4 or less.", Change(optimizer={"weight_decay": 1e-4}),
-        )  # fmt: skip
+            "Take 1e-4 or less.",
+            Change(optimizer={"weight_decay": 1e-4}),
+        )
 
 
 def _dropouts(program: Program) -> Iterator[Suspicion]:
     rates: dict[str, dict[str, float]] = {}
     for layer in layers_of(program.model):
         names = ("rate",) if type(layer).__name__ in DROPOUTS else ("dropout", "recurrent_dropout")
-        found = {name: float(getattr(layer, name, 0.0) or 0.0) for name in names if isinstance(
-            getattr(layer, name, None), (int, float))}  # fmt: skip
+        found = {
+            name: float(getattr(layer, name, 0.0) or 0.0)
+            for name in names
+            if isinstance(getattr(layer, name, None), (int, float))
+        }
         if any(rate > 0 for rate in found.values()):
             rates[layer.name] = found
     if not rates:
@@ -110,17 +128,17 @@ def _dropouts(program: Program) -> Iterator[Suspicion]:
     if highest >= 0.65 or kept <= 0.2:
         high = tuple(name for name in worst if max(rates[name].values()) >= min(0.5, highest))
         yield _suspect(
-            "dropout_too_high", high if len(high) > 1 else high[0],
+            "dropout_too_high",
+            high if len(high) > 1 else high[0],
             f"{high[0]!r} sets {highest:.0%} of its inputs to zero at every step"
             + (f"; all dropout layers together leave {kept:.1%}." if len(rates) > 1 else "."),
             "Take a rate of 0.2 to 0.5, and a lower one in narrow layers.",
             Change({name: {option: 0.1 for option in rates[name]} for name in high}),
-        )  # fmt: skip
+        )
 
 
 def _frozen(program: Program) -> Iterator[Suspicion]:
-    frozen = [layer for layer in layers_of(program.model)
-              if not layer.trainable and kernel_of(layer) is not None]  # fmt: skip
+    frozen = [layer for layer in layers_of(program.model) if not layer.trainable and kernel_of(layer) is not None]
     if not frozen:
         return
     names = tuple(layer.name for layer in frozen)
@@ -129,15 +147,20 @@ def _frozen(program: Program) -> Iterator[Suspicion]:
     shown = ", ".join(map(repr, names[:4])) + (", …" if len(names) > 4 else "")
     yield Suspicion(
         Finding(
-            "frozen_layer", names if len(names) > 1 else names[0],
+            "frozen_layer",
+            names if len(names) > 1 else names[0],
             f"{shown} {'are' if len(names) > 1 else 'is'} not trainable"
-            + (": nothing of the model is." if everything else
-               ", and the weights are not those of features that serve this task: with them free, the copy learns."),
+            + (
+                ": nothing of the model is."
+                if everything
+                else ", and its weights are not features that serve this task: with them free, the copy learns."
+            ),
             "Freeze only what was trained before:\n\n    layer.trainable = True     # before compile",
             depth="static" if everything else "steps",
         ),
-        Change(outer), certain=everything,
-    )  # fmt: skip
+        Change(outer),
+        certain=everything,
+    )
 
 
 def _initial_weights(seen: Look) -> Iterator[Suspicion]:
@@ -154,14 +177,15 @@ def _initial_weights(seen: Look) -> Iterator[Suspicion]:
     ordered = [known.name, *(other.name for other, _ in odd if other is not known)]
     parts = [f"{w.name!r} {w.scale:.3g}" + (f" (bias up to {b:.3g})" if b > 2.5 else "") for w, b in odd]
     yield _suspect(
-        "weight_initialization", tuple(ordered) if len(ordered) > 1 else ordered[0],
+        "weight_initialization",
+        tuple(ordered) if len(ordered) > 1 else ordered[0],
         f"Root mean square of the weights times the root of their number of inputs, which the usual initialisers "
         f"keep at "
         f"about 1: {', '.join(parts[:5])}.",
         "Leave the initialiser out, or take kernel_initializer='glorot_uniform' ('he_normal' before a ReLU) and a bias "
         "of zeros.",
         Change(fresh=tuple(ordered)),
-    )  # fmt: skip
+    )
 
 
 def _linear_layers(program: Program) -> Iterator[Suspicion]:
@@ -182,13 +206,14 @@ def _linear_layers(program: Program) -> Iterator[Suspicion]:
         return  # something bends somewhere
     names = tuple(layer.name for layer in linear)
     yield _suspect(
-        "missing_nonlinearity", names if len(names) > 1 else names[0],
+        "missing_nonlinearity",
+        names if len(names) > 1 else names[0],
         f"{', '.join(map(repr, names))} {'have' if len(names) > 1 else 'has'} no activation, and so no layer before "
         f"the "
         "output has: together they compute what a single linear layer can.",
         f"Give the hidden layers an activation:\n\n    keras.layers.{type(linear[0]).__name__}(…, activation='relu')",
         Change({name: {"activation": "relu"} for name in names}),
-    )  # fmt: skip
+    )
 
 
 def _saturating(seen: Look) -> Iterator[Suspicion]:
@@ -206,22 +231,24 @@ def _saturating(seen: Look) -> Iterator[Suspicion]:
     full = max(wide, key=wide.get, default=None)
     if len(hidden) >= 2 and ratio < 0.2:
         yield _suspect(
-            "vanishing_gradient", names,
+            "vanishing_gradient",
+            names,
             f"The gradient of {names[0]!r} is {ratio:.2g} times that of the last layer (root mean square): each of the "
             f"{len(hidden)} layers with {activation_name(hidden[0].layer)} takes a factor off.",
             "Take an activation that does not saturate between the layers, and its initialiser:\n\n"
             "    activation='relu', kernel_initializer='he_normal'",
             Change({name: {"activation": "relu"} for name in names}, fresh=names),
-        )  # fmt: skip
+        )
     elif full is not None and wide[full] > 0.5:
         yield _suspect(
-            "saturated_units", full,
+            "saturated_units",
+            full,
             f"{wide[full]:.0%} of the answers of {full!r} lie at the ends of its {activation_name(hidden[0].layer)}, "
             f"where "
             "it is flat.",
             "Scale the inputs, start from smaller weights, or take relu.",
             Change({name: {"activation": "relu"} for name in names}, fresh=names),
-        )  # fmt: skip
+        )
 
 
 def _norms(program: Program) -> Iterator[Suspicion]:
@@ -232,23 +259,26 @@ def _norms(program: Program) -> Iterator[Suspicion]:
     where = names if len(names) > 1 else names[0]
     if program.batch_size == 1:
         yield _suspect(
-            "batchnorm_statistics", (*names, "batch_size"),
+            "batchnorm_statistics",
+            (*names, "batch_size"),
             f"{names[0]!r} normalises over batches of one example: in training each is compared with itself alone, at "
             "inference with averages over all.",
-            "Take batches of 16 or more, or keras.layers.LayerNormalization.", Change(batch_size=min(32, program.held)),
-        )  # fmt: skip
+            "Take batches of 16 or more, or keras.layers.LayerNormalization.",
+            Change(batch_size=min(32, program.held)),
+        )
     momentum = max(float(layer.momentum) for layer in norms)
     updates = program.updates
     if updates is None or momentum**updates < 0.02:
         return
     yield _suspect(
-        "batchnorm_statistics", where,
+        "batchnorm_statistics",
+        where,
         f"After the {updates} steps of this training the moving averages (momentum {momentum:g}) are still to "
-        f"{momentum ** updates:.0%} the zeros and ones that they began with, and inference uses them.",
+        f"{momentum**updates:.0%} the zeros and ones that they began with, and inference uses them.",
         f"Let them follow within the steps that there are:\n\n    "
         f"keras.layers.BatchNormalization(momentum={_follows(updates)})",
         Change({name: {"momentum": _follows(updates)} for name in names}),
-    )  # fmt: skip
+    )
 
 
 def _follows(updates: int) -> float:
@@ -260,17 +290,21 @@ def _clipping(program: Program) -> Iterator[Suspicion]:
         limit = getattr(program.optimizer, name, None)
         if limit and limit < 0.05:
             yield _suspect(
-                "clipping_too_tight", f"optimizer.{name}",
-                f"{name}={limit:g} leaves of every gradient at most {limit:g}.", f"Take {name}=1.0, or none.",
+                "clipping_too_tight",
+                f"optimizer.{name}",
+                f"{name}={limit:g} leaves of every gradient at most {limit:g}.",
+                f"Take {name}=1.0, or none.",
                 Change(optimizer={name: None}),
-            )  # fmt: skip
+            )
     momentum = getattr(program.optimizer, "momentum", 0.0)
     if isinstance(momentum, float) and momentum > 0.985:
         yield _suspect(
-            "momentum_too_high", "optimizer.momentum",
+            "momentum_too_high",
+            "optimizer.momentum",
             f"With a momentum of {momentum:g} a step is made of the last {1 / max(1e-9, 1 - momentum):.0f} gradients.",
-            "Take 0.9.", Change(optimizer={"momentum": 0.9}),
-        )  # fmt: skip
+            "Take 0.9.",
+            Change(optimizer={"momentum": 0.9}),
+        )
 
 
 def _narrow(program: Program, pair: Pair | None, seen: Look, strong: bool) -> Iterator[Suspicion]:
@@ -288,13 +322,14 @@ def _narrow(program: Program, pair: Pair | None, seen: Look, strong: bool) -> It
     names = tuple(layer.name for layer in narrow)
     size = "filters" if hasattr(narrow[0], "filters") else "units"
     yield _suspect(
-        "too_few_units", names if len(names) > 1 else names[0],
+        "too_few_units",
+        names if len(names) > 1 else names[0],
         f"All that the output gets to know passes through the {least} {size if least > 1 else size[:-1]} of "
-        f"{names[0]!r}"
-        + (f", and there are {channels} outputs." if channels > 1 else "."),
+        f"{names[0]!r}" + (f", and there are {channels} outputs." if channels > 1 else "."),
         f"Make it wider:\n\n    keras.layers.{type(narrow[0]).__name__}(32, …)",
-        Change({layer.name: {("filters" if hasattr(layer, "filters") else "units"): 32} for layer in narrow}), strong,
-    )  # fmt: skip
+        Change({layer.name: {("filters" if hasattr(layer, "filters") else "units"): 32} for layer in narrow}),
+        strong,
+    )
 
 
 def _width(layer: Any) -> int:
@@ -340,11 +375,13 @@ def _rate(program: Program, strong: bool, losses: np.ndarray | None = None) -> I
         later = float(schedule(steps))
         if later < 0.05 * rate:
             yield _suspect(
-                    "learning_rate_too_low", "optimizer.learning_rate",
-                    f"The schedule takes the learning rate from {rate:g} to {later:.2g} by step {steps}, half of the "
-                    f"training.",
-                    "Let it fall over all steps that there are.", Change(optimizer={"learning_rate": rate}),
-                )  # fmt: skip
+                "learning_rate_too_low",
+                "optimizer.learning_rate",
+                f"The schedule takes the learning rate from {rate:g} to {later:.2g} by step {steps}, half of the "
+                f"training.",
+                "Let it fall over all steps that there are.",
+                Change(optimizer={"learning_rate": rate}),
+            )
     if strong:
         if rate > high:
             yield _too_high(
@@ -378,17 +415,25 @@ def _wild(losses: np.ndarray) -> bool:
 def _too_high(rate: float, better: float, evidence: str, strong: bool) -> Suspicion:
     better = float(f"{better:.1g}")
     return _suspect(
-        "learning_rate_too_high", "optimizer.learning_rate", evidence,
-        f"Take a lower one:\n\n    learning_rate={better:g}", Change(optimizer={"learning_rate": better}), strong,
-    )  # fmt: skip
+        "learning_rate_too_high",
+        "optimizer.learning_rate",
+        evidence,
+        f"Take a lower one:\n\n    learning_rate={better:g}",
+        Change(optimizer={"learning_rate": better}),
+        strong,
+    )
 
 
 def _too_low(rate: float, better: float, evidence: str, strong: bool) -> Suspicion:
     better = float(f"{better:.1g}")
     return _suspect(
-        "learning_rate_too_low", "optimizer.learning_rate", evidence,
-        f"Take a higher one:\n\n    learning_rate={better:g}", Change(optimizer={"learning_rate": better}), strong,
-    )  # fmt: skip
+        "learning_rate_too_low",
+        "optimizer.learning_rate",
+        evidence,
+        f"Take a higher one:\n\n    learning_rate={better:g}",
+        Change(optimizer={"learning_rate": better}),
+        strong,
+    )
 
 
 def _few_updates(program: Program) -> Iterator[Suspicion]:
@@ -405,14 +450,21 @@ def _few_updates(program: Program) -> Iterator[Suspicion]:
     if program.steps_per_epoch <= 4 and size > 32:
         smaller = max(8, min(32, rows // 12))
         yield _suspect(
-            "batch_size_too_large", "batch_size", told, f"Take smaller batches:\n\n    batch_size={smaller}",
+            "batch_size_too_large",
+            "batch_size",
+            told,
+            f"Take smaller batches:\n\n    batch_size={smaller}",
             Change(batch_size=smaller, epochs=max(program.epochs, math.ceil(100 * smaller / rows))),
-        )  # fmt: skip
+        )
     else:
         more = math.ceil(400 / program.steps_per_epoch)
         yield _suspect(
-            "too_few_epochs", "epochs", told, f"Train longer:\n\n    epochs={more}", Change(epochs=more),
-        )  # fmt: skip
+            "too_few_epochs",
+            "epochs",
+            told,
+            f"Train longer:\n\n    epochs={more}",
+            Change(epochs=more),
+        )
 
 
 def _epochs(program: Program) -> Iterator[Suspicion]:
@@ -423,11 +475,20 @@ def _epochs(program: Program) -> Iterator[Suspicion]:
     told = f"{rows} rows in batches of {size} for {program.epochs} epochs make {updates} steps in all."
     if program.steps_per_epoch <= 4 and size > 64:
         yield _suspect(
-            "batch_size_too_large", "batch_size", told, "Take smaller batches:\n\n    batch_size=32",
-            Change(batch_size=max(8, min(32, rows // 12))), strong=False,
-        )  # fmt: skip
+            "batch_size_too_large",
+            "batch_size",
+            told,
+            "Take smaller batches:\n\n    batch_size=32",
+            Change(batch_size=max(8, min(32, rows // 12))),
+            strong=False,
+        )
     more = min(program.epochs * 10, math.ceil(4000 / program.steps_per_epoch))
     if more > program.epochs:
         yield _suspect(
-            "too_few_epochs", "epochs", told, f"Train longer:\n\n    epochs={more}", Change(epochs=more), strong=False,
-        )  # fmt: skip
+            "too_few_epochs",
+            "epochs",
+            told,
+            f"Train longer:\n\n    epochs={more}",
+            Change(epochs=more),
+            strong=False,
+        )

@@ -155,9 +155,17 @@ class Trial:
         return tf.cast(data, tf.float32), tf.add_n(extra) if extra else tf.constant(0.0)
 
     def run(
-        self, *, until: float, batch_size: int | None = None, epochs: int | None = None, rate: float | None = None,
-        x: Any = None, y: Any = None, weight: Any = None, most: int | None = None,
-    ) -> Run:  # fmt: skip
+        self,
+        *,
+        until: float,
+        batch_size: int | None = None,
+        epochs: int | None = None,
+        rate: float | None = None,
+        x: Any = None,
+        y: Any = None,
+        weight: Any = None,
+        most: int | None = None,
+    ) -> Run:
         """Trains from the start, as `fit` would, up to a point in time (`time.monotonic()`) or so many steps."""
         began = time.monotonic()
         if self.optimizer is None:

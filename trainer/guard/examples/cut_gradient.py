@@ -21,11 +21,13 @@ def soft_dice(y_true, y_pred):
 
 def main() -> None:
     layers = keras.layers
-    model = keras.Sequential([
-        keras.Input((8, 8, 1)),
-        layers.Conv2D(4, 3, padding="same", activation="relu"),
-        layers.Conv2D(1, 1, activation="sigmoid"),
-    ])  # fmt: skip
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.Conv2D(4, 3, padding="same", activation="relu"),
+            layers.Conv2D(1, 1, activation="sigmoid"),
+        ]
+    )
     draw = np.random.default_rng(0)
     images = draw.random((4, 8, 8, 1), "float32")
     masks = (images > 0.5).astype("float32")

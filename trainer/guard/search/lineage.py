@@ -62,9 +62,7 @@ class Edge:
 class Lineage:
     """All ancestors of the loss, and how many cuts lie between each of them and it."""
 
-    def __init__(
-        self, trace: Trace, *, zeros_cost: bool = False, reentries: Iterable[int] = (), shapes: bool = False
-    ):  # fmt: skip
+    def __init__(self, trace: Trace, *, zeros_cost: bool = False, reentries: Iterable[int] = (), shapes: bool = False):
         """Searches a trace.
 
         Args:
@@ -245,6 +243,7 @@ def loss_keys(loss) -> list[int]:
     """The keys of the tensors of a loss; a number made by Python has a key of its own."""
     parts = [part for part in tf.nest.flatten(loss, expand_composites=True) if part is not None]
     return [key(part) if tf.is_tensor(part) and hasattr(part, "_id") else FLOAT_LOSS for part in parts]
+
 
 def merged(edges: Iterable[Edge]) -> list[list[Edge]]:
     """Edges grouped by op type and line, in the order in which they come."""

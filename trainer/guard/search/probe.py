@@ -139,9 +139,7 @@ def _row(op: Op, answer, upstream, scratch) -> tuple[Kind, ...]:
     if answer is None:
         return (Kind.CUT,) * len(op.outputs)
     reached = _reached(answer, scratch)
-    return tuple(
-        Kind.CUT if seed is None else Kind.PASS if key(seed) in reached else Kind.ZERO for seed in upstream
-    )
+    return tuple(Kind.CUT if seed is None else Kind.PASS if key(seed) in reached else Kind.ZERO for seed in upstream)
 
 
 def _reached(answer, scratch) -> set[int]:

@@ -57,9 +57,10 @@ def _moved(recording: Recording, forward_loss: Callable) -> list[int] | None:
     if other.error is not None or len(before) != len(after):
         return None
     changed = [
-        one for one, two in zip(before, after, strict=True)
+        one
+        for one, two in zip(before, after, strict=True)
         if not _equal(_value(recording.trace, one), _value(other.trace, two))
-    ]  # fmt: skip
+    ]
     if not changed and FLOAT_LOSS not in before and not tf.is_tensor(recording.loss):
         return None
     return changed

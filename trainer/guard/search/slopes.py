@@ -52,10 +52,14 @@ def frontier(lineage: Lineage, good: set[int], bad: set[int], whole: bool = Fals
     opened = [op for op in lineage.trace.ops if op.opened]
     closed = [Edge(source, result, Way.PASS, op) for op in opened for source in op.sources for result in op.results]
     return [
-        edge for edge in (*lineage.edges(), *closed)
-        if edge.op is not None and edge.way in (Way.PASS, Way.ZERO) and edge.target in good and edge.source in bad
+        edge
+        for edge in (*lineage.edges(), *closed)
+        if edge.op is not None
+        and edge.way in (Way.PASS, Way.ZERO)
+        and edge.target in good
+        and edge.source in bad
         and not (whole and bad & set(edge.op.results))
-    ]  # fmt: skip
+    ]
 
 
 def own_backward(recording: Recording, edge: Edge, gradients: dict[int, Any]) -> Any:
@@ -72,8 +76,10 @@ def own_backward(recording: Recording, edge: Edge, gradients: dict[int, Any]) ->
         elif op.opaque or op.opened or op.operation is not None:
             return None
         else:
-            seeds = [tf.zeros_like(t) if g is None and t.dtype.is_floating else g
-                     for t, g in zip(op.outputs, arriving, strict=True)]  # fmt: skip
+            seeds = [
+                tf.zeros_like(t) if g is None and t.dtype.is_floating else g
+                for t, g in zip(op.outputs, arriving, strict=True)
+            ]
             answers = gradient_function(op)(as_operation(op), *seeds)
     except Exception:  # a gradient function may fail on the numbers; then the sum at the tensor has to do
         return None

@@ -29,7 +29,7 @@ _MISSING = {
     **{op: ["{x} + tf.stop_gradient(" + rounding + "({x}) - {x})"] for op, rounding in _ROUNDINGS.items()},
     "Equal": ["tf.exp(-tf.abs({x} - {y}))"],
     "NotEqual": ["1.0 - tf.exp(-tf.abs({x} - {y}))"],
-}  # fmt: skip
+}
 _ZERO = {
     "Relu": ["tf.nn.leaky_relu({x}, alpha=0.1)", "tf.nn.softplus({x})"],
     "Relu6": ["tf.nn.leaky_relu({x}, alpha=0.1)"],
@@ -43,8 +43,12 @@ _ZERO = {
     "Abs": ["tf.sqrt(tf.square({x}) + 1e-12)"],
 }
 _NAN = {
-    "RealDiv": ["tf.math.divide_no_nan({x}, {y})", "{x} / ({y} + 1e-7)", "({x} + 1e-7) / ({y} + 1e-7)",
-                "{x} / tf.maximum({y}, 1e-7)"],
+    "RealDiv": [
+        "tf.math.divide_no_nan({x}, {y})",
+        "{x} / ({y} + 1e-7)",
+        "({x} + 1e-7) / ({y} + 1e-7)",
+        "{x} / tf.maximum({y}, 1e-7)",
+    ],
     "Log": ["tf.math.log({x} + 1e-7)", "tf.math.log(tf.maximum({x}, 1e-7))"],
     "Log1p": ["tf.math.log1p(tf.maximum({x}, -1.0 + 1e-6))"],
     "Sqrt": ["tf.sqrt({x} + 1e-12)", "tf.sqrt(tf.maximum({x}, 1e-12))"],
@@ -65,16 +69,27 @@ _NAN = {
     "MatrixInverse": ["tf.linalg.inv({x} + 1e-3 * tf.eye(tf.shape({x})[-1]))"],
     "Cholesky": ["tf.linalg.cholesky({x} + 1e-3 * tf.eye(tf.shape({x})[-1]))"],
     "MatrixDeterminant": ["tf.linalg.det({x} + 1e-3 * tf.eye(tf.shape({x})[-1]))"],
-}  # fmt: skip
+}
 
 
 def spelled(tree: ast.AST, op_type: str) -> list[ast.expr]:
     """The expressions of a statement that an op of this type may have come from."""
-    extra = {"ComplexAbs": ("abs",), "ClipByValue": ("clip_by_value", "clip"), "Minimum": ("clip_by_value", "clip"),
-             "Maximum": ("clip_by_value", "clip"), "Sqrt": ("norm", "reduce_std", "std", "sqrt"), "Relu": ("relu",),
-             "Sigmoid": ("sigmoid",), "Square": ("square",)}.get(op_type, ())  # fmt: skip
-    return [node for node in ast.walk(tree) if isinstance(node, ast.expr)
-            and (spells(node, op_type) or isinstance(node, ast.Call) and name_of(node) in extra)]  # fmt: skip
+    extra = {
+        "ComplexAbs": ("abs",),
+        "ClipByValue": ("clip_by_value", "clip"),
+        "Minimum": ("clip_by_value", "clip"),
+        "Maximum": ("clip_by_value", "clip"),
+        "Sqrt": ("norm", "reduce_std", "std", "sqrt"),
+        "Relu": ("relu",),
+        "Sigmoid": ("sigmoid",),
+        "Square": ("square",),
+    }.get(op_type, ())
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.expr)
+        and (spells(node, op_type) or isinstance(node, ast.Call) and name_of(node) in extra)
+    ]
 
 
 def around(tree: ast.AST, target: ast.expr) -> list[ast.expr]:
@@ -154,8 +169,11 @@ def _spoiled(op_type: str, whole: ast.expr, target: ast.expr, values: dict, text
     name = name_of(target)
     if whole is not target:
         return []
-    rest = [text(part) for part in target.args[1:]] + [f"{k.arg}={text(k.value)}" for k in target.keywords] \
-        if isinstance(target, ast.Call) else []  # fmt: skip
+    rest = (
+        [text(part) for part in target.args[1:]] + [f"{k.arg}={text(k.value)}" for k in target.keywords]
+        if isinstance(target, ast.Call)
+        else []
+    )
     options = "".join(f", {part}" for part in rest if part)
     x = values["x"].strip()
     if name == "norm" and not re.search(r"\bord\b", options):
@@ -175,8 +193,10 @@ def _spoiled(op_type: str, whole: ast.expr, target: ast.expr, values: dict, text
 
 def _filled(template: str, values: dict[str, str]) -> str:
     """The template with its values: no brackets inside of its own, and no zeros as in `softplus(x - 0.0)`."""
-    bare = {f"bare_{name}": code[1:-1] if code.startswith("(") and bracketed(code[1:-1]) == code else code
-            for name, code in values.items()}  # fmt: skip
+    bare = {
+        f"bare_{name}": code[1:-1] if code.startswith("(") and bracketed(code[1:-1]) == code else code
+        for name, code in values.items()
+    }
     template = re.sub(r"(?<=\w\()\{([xye])\}(?=[,)])", r"{bare_\1}", template)
     code = template.format(**values, **bare)
     code = re.sub(r" - \(?0(?:\.0)?\)?(?=\))", "", code)

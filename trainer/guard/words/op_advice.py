@@ -169,9 +169,7 @@ ZERO: dict[str, str] = {
         "logarithm only."
     ),
     "Minimum": "All values lie where the other side is taken. Do not clip what the loss is to learn from.",
-    "ClipByValue": (
-        "All values lie outside the range, where it is flat. Do not clip what the loss is to learn from."
-    ),
+    "ClipByValue": ("All values lie outside the range, where it is flat. Do not clip what the loss is to learn from."),
     "Mul": (
         "It is multiplied by zero: a mask, a weight or a factor that is 0 for the whole batch. Look at the mask; "
         "leave such batches out, or give the term a weight above zero."

@@ -102,8 +102,9 @@ def _changes(finding: Finding, tree: ast.AST, source: str) -> Iterator[Change]:
     def text(node: ast.AST) -> str:
         return ast.get_source_segment(source, node) or ast.unparse(node)
 
-    statements = [node for node in ast.walk(tree) if isinstance(node, _SIMPLE)
-                  and node.lineno <= finding.line <= node.end_lineno]  # fmt: skip
+    statements = [
+        node for node in ast.walk(tree) if isinstance(node, _SIMPLE) and node.lineno <= finding.line <= node.end_lineno
+    ]
     if not statements:
         return
     statement = min(statements, key=lambda node: node.end_lineno - node.lineno)
@@ -115,10 +116,19 @@ def _changes(finding: Finding, tree: ast.AST, source: str) -> Iterator[Change]:
     op_type = finding.op_type or ""
     found = spelled(statement, op_type)
     if finding.columns:
-        exact = [node for node in found if node.lineno == finding.line == node.end_lineno
-                 and (node.col_offset, node.end_col_offset) == finding.columns]  # fmt: skip
-        inside = [node for node in found if node.lineno == finding.line
-                  and finding.columns[0] <= node.col_offset and node.end_col_offset <= finding.columns[1]]  # fmt: skip
+        exact = [
+            node
+            for node in found
+            if node.lineno == finding.line == node.end_lineno
+            and (node.col_offset, node.end_col_offset) == finding.columns
+        ]
+        inside = [
+            node
+            for node in found
+            if node.lineno == finding.line
+            and finding.columns[0] <= node.col_offset
+            and node.end_col_offset <= finding.columns[1]
+        ]
         found = exact or inside or found
     here = [node for node in found if node.lineno <= finding.line <= node.end_lineno] or found
     for target in sorted(here, key=lambda node: (about_labels(text(node)), len(text(node)))):
@@ -146,8 +156,13 @@ def _labels_instead(statement: ast.stmt) -> Iterator[Change]:
 
 def _straight_through(statement: ast.stmt, finding: Finding, text: Callable) -> Iterator[Change]:
     """The value of the expression, and the gradient of what it works on: for what keeps the shape."""
-    calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call) and finding.columns
-             and (node.lineno, node.col_offset, node.end_col_offset) == (finding.line, *finding.columns)]  # fmt: skip
+    calls = [
+        node
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Call)
+        and finding.columns
+        and (node.lineno, node.col_offset, node.end_col_offset) == (finding.line, *finding.columns)
+    ]
     for call in calls:
         for argument in call.args[:1]:
             if not isinstance(argument, (ast.Lambda, ast.Constant, ast.Starred)):
@@ -227,8 +242,15 @@ class _Names:
                 return None
             else:
                 last = name.rpartition(".")[2].removeprefix("reduce_")
-                last = {"pow": "power", "clip_by_value": "clip", "math.ceil": "ceil", "acos": "arccos",
-                        "asin": "arcsin", "atan2": "arctan2", "range": "arange"}.get(last, last)  # fmt: skip
+                last = {
+                    "pow": "power",
+                    "clip_by_value": "clip",
+                    "math.ceil": "ceil",
+                    "acos": "arccos",
+                    "asin": "arcsin",
+                    "atan2": "arctan2",
+                    "range": "arange",
+                }.get(last, last)
                 if not hasattr(keras.ops, last):
                     return None
                 new = f"{prefix}.{last}"
@@ -247,9 +269,12 @@ def _dotted(node: ast.AST) -> str:
 def _with(source: str, change: Change, code: str) -> str:
     """The whole file with the expression replaced; brackets where an operator beside it needs them."""
     whole, lines = change.whole, source.splitlines(keepends=True)
-    beside = any(child is whole for node in ast.walk(change.statement)
-                 if isinstance(node, (ast.BinOp, ast.UnaryOp, ast.Compare, ast.Attribute, ast.Subscript))
-                 for child in ast.iter_child_nodes(node))  # fmt: skip
+    beside = any(
+        child is whole
+        for node in ast.walk(change.statement)
+        if isinstance(node, (ast.BinOp, ast.UnaryOp, ast.Compare, ast.Attribute, ast.Subscript))
+        for child in ast.iter_child_nodes(node)
+    )
     code = bracketed(code) if beside else code
     first, last = lines[whole.lineno - 1].encode(), lines[whole.end_lineno - 1].encode()
     joined = first[: whole.col_offset] + code.encode() + last[whole.end_col_offset :]

@@ -139,8 +139,12 @@ def spelled_line(file: str, line: int, op_type: str) -> int:
     tree = parsed(file)
     statements = [node for node in ast.walk(tree) if isinstance(node, _SIMPLE)] if tree else []
     around = [node for node in statements if node.lineno <= line <= node.end_lineno != node.lineno]
-    found = {part.lineno for node in around for part in ast.walk(node)
-             if isinstance(part, ast.expr) and spells(part, op_type)}  # fmt: skip
+    found = {
+        part.lineno
+        for node in around
+        for part in ast.walk(node)
+        if isinstance(part, ast.expr) and spells(part, op_type)
+    }
     return found.pop() if len(found) == 1 and line not in found else line
 
 

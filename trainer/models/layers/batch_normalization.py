@@ -36,9 +36,15 @@ class BatchNormalization(keras.layers.Layer):
 
     def build(self, shape):
         def weight(name, value, trainable):
-            return self.add_weight(name=name, shape=(shape[-1],), initializer=value, trainable=trainable,
-                                   dtype="float32", autocast=False,
-                                   aggregation="only_first_replica" if not trainable else "none")  # fmt: skip
+            return self.add_weight(
+                name=name,
+                shape=(shape[-1],),
+                initializer=value,
+                trainable=trainable,
+                dtype="float32",
+                autocast=False,
+                aggregation="only_first_replica" if not trainable else "none",
+            )
 
         self.gamma, self.beta = weight("gamma", "ones", True), weight("beta", "zeros", True)
         self.moving_mean = weight("moving_mean", "zeros", False)
@@ -61,8 +67,12 @@ class BatchNormalization(keras.layers.Layer):
         return shape
 
     def get_config(self):
-        return {**super().get_config(), "momentum": self.momentum, "epsilon": self.epsilon,
-                "synchronized": self.synchronized}  # fmt: skip
+        return {
+            **super().get_config(),
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+            "synchronized": self.synchronized,
+        }
 
 
 def _normalize(x, gamma, beta, epsilon: float, synchronized: bool):
