@@ -12,6 +12,7 @@ import json
 import math
 import numbers
 import re
+import types
 import typing
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -44,7 +45,7 @@ def from_text(text: str, type_: Any, path: str = "") -> Any:
     if kind is Literal:
         by_text = {str(choice): choice for choice in typing.get_args(type_)}
         return from_python(by_text.get(text, text), type_, path)
-    if kind is tuple:
+    if kind in (tuple, types.UnionType):
         return from_python(_items(text, type_), type_)
     if kind is Mapping:
         try:
@@ -95,7 +96,7 @@ def from_python(value: Any, type_: Any, path: str = "") -> Any:
         if not math.isfinite(number):
             raise ValueError(f"{shown(value)} is not a finite number.")
         return number
-    if kind is tuple:
+    if kind in (tuple, types.UnionType):
         return _tuple(value, type_)
     if kind is Mapping:
         return _plain_mapping(value)
@@ -112,6 +113,11 @@ def describe(type_: Any) -> str:
         if items[-1] is Ellipsis:
             return f"a list of {_plural(items[0])}"
         return f"{len(items)} {_plural(items[0])}"
+    if kind is types.UnionType:
+        # Lists of one kind of item and several lengths.
+        members = typing.get_args(type_)
+        lengths = " or ".join(str(len(typing.get_args(member))) for member in members)
+        return f"{lengths} {_plural(typing.get_args(members[0])[0])}"
     if kind is Mapping:
         return "a JSON object"
     return {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[kind]
@@ -119,7 +125,7 @@ def describe(type_: Any) -> str:
 
 def example(type_: Any) -> str:
     """How a value of a list type is written on the command line."""
-    items = typing.get_args(type_)
+    items = typing.get_args(_shortest(type_))
     item = {int: "128", float: "0.5", str: "name"}.get(items[0])
     if item is None:
         inner = ", ".join(["1"] * len(typing.get_args(items[0])))
@@ -131,7 +137,7 @@ def example(type_: Any) -> str:
 
 def like(value: Any, type_: Any) -> str:
     """As `example`, in the value's own numbers where one stands for all of a pair: 100 is 100,100."""
-    items = typing.get_args(type_)
+    items = typing.get_args(_shortest(type_))
     if items[-1] is Ellipsis or items[0] not in (int, float):
         return example(type_)
     try:
@@ -181,7 +187,7 @@ def _no_number(text: str, kind: type) -> str:
 
 def _items(text: str, type_: Any) -> list:
     """The items of a list written as JSON, as Python's tuple or simply as a,b."""
-    items = typing.get_args(type_)
+    items = typing.get_args(_shortest(type_))
     stripped = text.strip()
     if not stripped:
         return []
@@ -207,10 +213,20 @@ def _tuple(value: Any, type_: Any) -> tuple:
         raise ValueError(f"{error} Write it as {like(value, type_)}.") from None
 
 
+def _shortest(type_: Any) -> Any:
+    """Of lists of several lengths the first, which is the usual; any other type as it is."""
+    return typing.get_args(type_)[0] if typing.get_origin(type_) is types.UnionType else type_
+
+
 def _tuple_items(value: Any, type_: Any) -> tuple:
-    items = typing.get_args(type_)
     if isinstance(value, str) or not isinstance(value, (list, tuple)):
         raise ValueError(f"{shown(value)} is {_type_name(value)}, not {describe(type_)}.")
+    if typing.get_origin(type_) is types.UnionType:
+        fitting = [one for one in typing.get_args(type_) if len(typing.get_args(one)) == len(value)]
+        if not fitting:
+            raise ValueError(f"{shown(list(value))} is a list of {len(value)}, not {describe(type_)}.")
+        type_ = fitting[0]
+    items = typing.get_args(type_)
     if items[-1] is not Ellipsis and len(value) != len(items):
         raise ValueError(f"{shown(list(value))} is a list of {len(value)}, not {describe(type_)}.")
     item_is_tuple = typing.get_origin(items[0]) is tuple
@@ -256,5 +272,5 @@ def _type_name(value: Any) -> str:
 def _plural(type_: Any) -> str:
     if typing.get_origin(type_) is tuple:
         inner = typing.get_args(type_)
-        return f"groups of {len(inner)} {_plural(inner[0])}"
+        return f"lists of {_plural(inner[0])}" if inner[-1] is Ellipsis else f"groups of {len(inner)} {_plural(inner[0])}"
     return {int: "whole numbers", float: "numbers", str: "texts"}[type_]
