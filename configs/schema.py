@@ -25,7 +25,7 @@ class Data:
         "nuclei",
         'Where examples come from: "nuclei" (the embedded images), "tfds" (any TensorFlow Datasets set), "folder" '
         '(image and mask files, or what else is recognised), "coco" or "labelme" (their JSON files), "volumes" (3-D '
-        'images: NIfTI, NRRD, MHA, DICOM, TIFF; see docs/volumes.md), or '
+        "images: NIfTI, NRRD, MHA, DICOM, TIFF; see docs/volumes.md), or "
         '"package.module:function" of your own, called with this section: it returns anything that open_data takes as '
         "data, such as an object with len() and [i].",
         form="name",
@@ -139,7 +139,7 @@ class Data:
     cache_path: str = knob(
         "",
         "volumes: the folder for prepared volumes beyond cache_mib, which are read from there piece by piece. "
-        'Empty: gradline-volumes in the system\'s folder for temporary files.',
+        "Empty: gradline-volumes in the system's folder for temporary files.",
         changes_run=False,
     )
     bad_files: Literal["stop", "skip"] = knob(
@@ -210,9 +210,7 @@ class Augment:
         within="[0, 1)",
         why="a factor of 0 leaves nothing of a channel",
     )
-    rotate: float = knob(
-        0.0, "Largest turn, of volumes about each axis. 0 is off.", unit="degrees", within="[0, 180]"
-    )
+    rotate: float = knob(0.0, "Largest turn, of volumes about each axis. 0 is off.", unit="degrees", within="[0, 180]")
     elastic: float = knob(
         0.0, "Largest shift in a smooth random deformation. 0 is off.", unit="pixels", within="[0, 1000]"
     )

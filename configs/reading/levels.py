@@ -37,7 +37,9 @@ def rank_of(config: Config) -> int:
 def levels(config: Config) -> Levels:
     """The levels of `model.name="unet"`: as model.strides and model.kernels say, else by spacing and crop."""
     model, rank = config.model, rank_of(config)
-    strides, kernels = _derived(config) if rank == 3 else (((2,) * rank,) * model.depth, ((3,) * rank,) * (model.depth + 1))
+    strides, kernels = (
+        _derived(config) if rank == 3 else (((2,) * rank,) * model.depth, ((3,) * rank,) * (model.depth + 1))
+    )
     return Levels(model.strides or strides, model.kernels or kernels)
 
 

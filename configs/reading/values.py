@@ -272,5 +272,7 @@ def _type_name(value: Any) -> str:
 def _plural(type_: Any) -> str:
     if typing.get_origin(type_) is tuple:
         inner = typing.get_args(type_)
-        return f"lists of {_plural(inner[0])}" if inner[-1] is Ellipsis else f"groups of {len(inner)} {_plural(inner[0])}"
+        return (
+            f"lists of {_plural(inner[0])}" if inner[-1] is Ellipsis else f"groups of {len(inner)} {_plural(inner[0])}"
+        )
     return {int: "whole numbers", float: "numbers", str: "texts"}[type_]

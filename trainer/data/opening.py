@@ -247,6 +247,9 @@ def _check_lengths(config: Config, splits: Splits) -> None:
 def _source(split: str, reader, section: Data, cache: MemoryCache, functions: Sequence[Callable] = ()) -> Source:
     stream = getattr(reader, "stream", None)
     features: Mapping | None = getattr(reader, "features", None)
+    if hasattr(reader, "source"):
+        about = dict(channels=section.channels, cache=cache, functions=functions)
+        return reader.source(split, classes=section.classes, void_id=section.void_id, **about)
     return Source(
         split,
         reader.names,

@@ -11,4 +11,5 @@ SOURCES = {
     "labelme": "trainer.data.sources.labelme:open_splits",
     "nuclei": "trainer.data.sources.nuclei:open_splits",
     "tfds": "trainer.data.sources.tfds:open_splits",
+    "volumes": "trainer.data.sources.volumes:open_splits",
 }

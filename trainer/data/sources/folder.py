@@ -14,6 +14,7 @@ import difflib
 import os
 from collections.abc import Iterable, Iterator
 
+from configs.reading.folders import holds_volumes
 from configs.schema import Data
 from trainer.data.decode import IMAGE_SUFFIXES
 from trainer.data.errors import shown
@@ -34,6 +35,11 @@ _MOST_ALIKE = 3
 def open_splits(data: Data) -> Splits:
     """The splits of data.path: files are listed and their headers read, nothing is decoded."""
     root = os.path.expanduser(data.path)
+    if holds_volumes(root):
+        text = (
+            f"{shown(root)}: holds volumes, such as NIfTI files: --config.data.source=volumes, with a recipe for them:"
+        )
+        return Splits(title=shown(data.path), fatal=(f"{text} --config=configs/own_volumes.py.",))
     listing = list_folder(root, data)
     others = [name for name, module in (("coco", coco), ("labelme", labelme)) if module.recognise(root)]
     if others and not listing.train:

@@ -1,0 +1,40 @@
+"""Hippocampus in MRI volumes, front and rear part: the Medical Segmentation Decathlon's Task04. Say where it is:
+
+    python main.py --config=configs/hippocampus.py --config.data.path=FOLDER
+
+FOLDER is the unpacked Task04_Hippocampus.tar of http://medicaldecathlon.com (imagesTr/, labelsTr/, dataset.json), or
+images/ and labels/ with the same names.
+"""
+
+from configs.schema import Augment, Checkpoint, Config, Data, Evaluate, Model, Optimizer, Train
+
+
+def get_config() -> Config:
+    return Config(
+        name="hippocampus",
+        data=Data(source="volumes", classes=("background", "anterior", "posterior")),
+        augment=Augment(
+            crop=(32, 48, 32),
+            # Front and rear are classes, and left and right hippocampi both occur.
+            flip_depth=False,
+            flip_vertical=False,
+            flip_horizontal=True,
+            quarter_turns=False,
+            scale=(0.8, 1.25),
+            rotate=15.0,
+            gamma=0.3,
+            noise=0.2,
+            share=0.3,
+        ),
+        model=Model(
+            width=16,
+            depth=3,
+            normalization="instance",
+            upsampling="transpose",
+            input_scaling="none",
+        ),
+        optimizer=Optimizer(name="adamw", learning_rate=2e-3, schedule="cosine", warmup="5%", ema_decay=0.99),
+        train=Train(length="800 steps", batch_size=4),
+        evaluate=Evaluate(every="50%", classes=("anterior", "posterior")),
+        checkpoint=Checkpoint(every="50%"),
+    )
