@@ -313,7 +313,8 @@ class Run:
 
     def _check_metric(self, task: Task) -> None:
         known = {*self.data.train.features, "image", "label", "prediction", "classes", "void_id"}
-        known |= {"probabilities"} if isinstance(task, Segmentation) else set()
+        volumes = len(self.config.augment.crop) == 3
+        known |= {"spacing" if volumes else "probabilities"} if isinstance(task, Segmentation) else set()
         unknown = [
             f"the metric {metric.name} takes {name}, and there is {', '.join(sorted(known))}."
             for metric in self.metrics

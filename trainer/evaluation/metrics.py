@@ -26,7 +26,8 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.errors import UserError
-from trainer.reporting.terminal import evaluation_table
+from trainer.evaluation.volume_scores import VolumeScores
+from trainer.reporting.terminal import evaluation_table, volume_table
 from trainer.stepping.segmentation import class_ids
 
 # Images named in `Evaluation.worst`.
@@ -125,6 +126,8 @@ class Evaluation:
     worst: tuple[tuple[str, float], ...] = ()
     # The user's metrics by name.
     metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    # Of volumes: surfaces and millilitres of each scored class and region.
+    volumes: Mapping[str, VolumeScores] = dataclasses.field(default_factory=dict)
 
     def score(self, metric: str) -> float:
         """The score that `config.evaluate.metric` names. NaN when no image counts for any scored class."""
@@ -143,17 +146,24 @@ class Evaluation:
         values = {name: getattr(self, name) for name in ("mean_dice", "mean_iou", "pixel_accuracy", "loss")}
         values |= {f"dice/{name}": value for name, value in self.dice.items()}
         values |= {f"iou/{name}": value for name, value in self.iou.items()}
+        for name, scores in self.volumes.items():
+            values |= {f"hausdorff_95_mm/{name}": scores.hausdorff_95_mm, f"surface_dice/{name}": scores.surface_dice}
+            values |= {f"dice/{name}": scores.dice} if name not in self.dice else {}
         values |= self.metrics
         return {prefix + name: value for name, value in values.items() if not math.isnan(value)}
 
     def to_dict(self) -> dict:
         """What `evaluation.json` holds."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        if self.volumes:
+            values["volumes"] = {name: dataclasses.asdict(scores) for name, scores in self.volumes.items()}
+        else:
+            del values["volumes"]
         return values | {"worst": [{"name": name, "dice": dice} for name, dice in self.worst]}
 
     def table(self) -> str:
         """The scores a class as text, aligned, with the means below."""
-        return evaluation_table(self)
+        return evaluation_table(self) + (volume_table(self.volumes) if self.volumes else "")
 
 
 def evaluation_of(
@@ -165,6 +175,7 @@ def evaluation_of(
     names: Sequence[str] = (),
     losses: Sequence[float] = (),
     metrics: Mapping[str, float] | None = None,
+    volumes: Mapping[str, VolumeScores] | None = None,
 ) -> Evaluation:
     """Scores from each image's counts.
 
@@ -176,6 +187,7 @@ def evaluation_of(
       names: the images' names, for the list of the worst.
       losses: the images' losses.
       metrics: the user's, by name.
+      volumes: of volumes, by class and region.
     """
     classes = tuple(classes)
     scored = scored_classes(classes, chosen)
@@ -211,4 +223,5 @@ def evaluation_of(
         loss=math.fsum(losses) / len(losses) if len(losses) else math.nan,
         worst=tuple(worst[:WORST_IMAGES]),
         metrics=dict(metrics or {}),
+        volumes=dict(volumes or {}),
     )

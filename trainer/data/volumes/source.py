@@ -107,7 +107,7 @@ class VolumeSource(Source):
 
     def __init__(self, split: str, reader: Cases, **about):
         super().__init__(split, reader.names, reader, **about)
-        self.reader = reader
+        self.reader, self.regions = reader, reader.regions
         self._folder = os.path.expanduser(reader.data.cache_path) or os.path.join(
             tempfile.gettempdir(), f"gradline-volumes-{os.getuid() if hasattr(os, 'getuid') else 'own'}"
         )
