@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from configs.reading import fields, validation
+from configs.reading.levels import rank_of
 from configs.reading.nearest import did_you_mean
 from configs.schema import Config
 from trainer import console
@@ -313,7 +314,7 @@ class Run:
 
     def _check_metric(self, task: Task) -> None:
         known = {*self.data.train.features, "image", "label", "prediction", "classes", "void_id"}
-        volumes = len(self.config.augment.crop) == 3
+        volumes = rank_of(self.config) == 3
         known |= {"spacing" if volumes else "probabilities"} if isinstance(task, Segmentation) else set()
         unknown = [
             f"the metric {metric.name} takes {name}, and there is {', '.join(sorted(known))}."
@@ -485,12 +486,18 @@ class Run:
           `predict` gives). Of paths: the list of those that failed.
         """
         from trainer.evaluation import predict as prediction
+        from trainer.evaluation.volume_predict import predict_volume_arrays, predict_volumes
 
         with self.weights(checkpoint):
+            volumes = rank_of(self.config) == 3 and isinstance(self.task, Segmentation)
             if prediction.are_paths(images):
                 output = os.fspath(output) or os.path.join(self.workdir, "predictions")
-                return prediction.predict(self.task.model, list(images), output, self.config, report=self.log)
+                predict = predict_volumes if volumes else prediction.predict
+                return predict(self.task.model, list(images), output, self.config, report=self.log)
             with explaining_memory(self.config, "prediction"):
+                if volumes:
+                    found = predict_volume_arrays(self.task.model, images, self.config)
+                    return np.stack(found) if hasattr(images, "shape") and found else found
                 return prediction.predict_arrays(self.task, images, self.config)
 
     def export(
