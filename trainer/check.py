@@ -25,6 +25,7 @@ from trainer.reporting.chatter import without_chatter
 from trainer.reporting.failures import explain_failure
 from trainer.reporting.panels import colored, overlay, rgb
 from trainer.reporting.progress import Progress
+from trainer.reporting.volume_panels import stacked, volume_panel
 from trainer.stepping.batchwise import batchwise_remark
 from trainer.stepping.optimizer import scaled_rate
 from trainer.stepping.segmentation import Segmentation
@@ -99,12 +100,19 @@ def show_batch(run) -> Section:
     data = run.data
     batch = next(iter(training_batches(run.data.train, run.config, start_step=0, steps=1)))
     rows = []
+    volumes = batch["label"].shape.rank == 4
     for image, label in zip(batch["image"][:_SHOWN].numpy(), batch["label"][:_SHOWN].numpy(), strict=True):
+        if volumes:
+            about = dict(spacing=run.config.data.spacing or (1.0,) * 3, box=None, classes=data.classes)
+            rows.append(
+                volume_panel(image, label, np.where(label == data.void_id, 0, label), void_id=data.void_id, **about)
+            )
+            continue
         parts = rgb(image), colored(label, data.classes, data.void_id), overlay(image, label, classes=data.classes)
         rows.append(np.concatenate(parts, axis=1))
     try:
         os.makedirs(run.workdir, exist_ok=True)
-        Image.fromarray(np.concatenate(rows)).save(path)
+        Image.fromarray(stacked(rows) if volumes else np.concatenate(rows)).save(path)
     except OSError as error:
         return Section("Pictures", (f"{path} cannot be written: {error.strerror}",))
     return Section("Pictures", (f"image, label and both, {len(rows)} times, as the model gets them: {path}",))

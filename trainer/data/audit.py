@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -33,14 +34,14 @@ class SplitAudit:
     """What one split holds.
 
     examples: the number of usable ones.
-    sizes: (height, width) of each.
+    sizes: (height, width) of each; of volumes (depth, height, width), at the spacing that they are prepared for.
     pixels: int64 `[classes + 1]`: pixels of each class, void last.
     images: int64 `[classes]`: examples that have the class.
     """
 
     name: str
     examples: int
-    sizes: tuple[tuple[int, int], ...]
+    sizes: tuple[tuple[int, ...], ...]
     pixels: np.ndarray
     images: np.ndarray
 
@@ -80,7 +81,7 @@ class _Facts:
     """What is kept of an example that could be read."""
 
     name: str
-    size: tuple[int, int]
+    size: tuple[int, ...]
     counts: np.ndarray
     constant: bool
     digest: bytes
@@ -156,10 +157,10 @@ def _rare_classes(facts: list[_Facts], section: Data, config: Config) -> list[st
     """How many random crops would hold nothing but the first class, where that is most of them."""
     if not facts or len(section.classes) < 2 or config.augment.foreground:
         return []
-    height, width = config.augment.crop
+    crop = tuple(config.augment.crop)
     empty = []
     for fact in facts:
-        share = min(1.0, height * width / (fact.size[0] * fact.size[1]))
+        share = min(1.0, math.prod(crop) / math.prod(fact.size))
         # An image without foreground gives empty crops; of the others a crop sees about its share of the area.
         empty.append(1.0 if not fact.counts[1:-1].any() else 1.0 - min(1.0, 4.0 * share))
     mean = float(np.mean(empty))
@@ -167,7 +168,7 @@ def _rare_classes(facts: list[_Facts], section: Data, config: Config) -> list[st
     if mean < 0.5 or foreground > 0.02:
         return []
     return [
-        f"foreground is {foreground:.2%} of the pixels, and about {mean:.0%} of the crops of {height} x {width} hold "
+        f"foreground is {foreground:.2%} of the pixels, and about {mean:.0%} of the crops of {_by(crop)} hold "
         "none: --config.augment.foreground=0.33 lays a third of them over it, and --config.loss.name=tversky weighs it "
         "more"
     ]
@@ -213,7 +214,7 @@ def _facts(example: Example, section: Data) -> _Facts:
         name=example.name,
         size=example.size,
         counts=counts,
-        constant=bool((example.image == example.image[0, 0]).all()),
+        constant=bool((example.image == example.image[(0,) * len(example.size)]).all()),
         digest=hashlib.sha256(repr(example.image.shape).encode() + example.image.tobytes()).digest(),
         hash=_perceptual_hash(example.image),
     )
@@ -221,6 +222,8 @@ def _facts(example: Example, section: Data) -> _Facts:
 
 def _perceptual_hash(image: np.ndarray) -> np.ndarray:
     """Where brightness rises from left to right in 16 x 17 blocks, bool `[256]`: alike for images that look alike."""
+    # Of a volume its middle slice.
+    image = image[len(image) // 2] if image.ndim == 4 else image
     grey = image.astype(np.float32).mean(axis=2)
     small = np.asarray(Image.fromarray(grey).resize((17, 16), Image.Resampling.BOX))
     return (small[:, 1:] > small[:, :-1]).ravel()
@@ -266,8 +269,10 @@ def _oddities(name: str, facts: list[_Facts], split: SplitAudit, config: Config,
         ("masks are void throughout", [f.name for f in facts if not f.counts[:-1].any()]),
         ("images have one colour throughout", [f.name for f in facts if f.constant]),
         (
-            f"images are smaller than the crop of {crop[0]} x {crop[1]} and are padded with void",
-            [f.name for f in facts if f.size[0] < crop[0] or f.size[1] < crop[1]] if name == "train" else [],
+            f"images are smaller than the crop of {_by(crop)} and are padded with void",
+            [f.name for f in facts if any(side < least for side, least in zip(f.size, crop, strict=False))]
+            if name == "train"
+            else [],
         ),
     )
     found += [f"{name}: {len(names)} {what}: {_named(names)}" for what, names in by_test if names]
@@ -279,10 +284,13 @@ def _oddities(name: str, facts: list[_Facts], split: SplitAudit, config: Config,
 
 
 def _split_text(split: SplitAudit, classes: tuple[str, ...]) -> str:
-    heights, widths = zip(*split.sizes, strict=True)
+    *depths, heights, widths = zip(*split.sizes, strict=True)
+    wide, high = (f"{min(sides)} … {max(sides)}" for sides in (widths, heights))
+    size = f"images, {wide} pixels wide and {high} high"
+    if depths:
+        size = f"volumes, {wide} voxels wide, {high} high and {min(depths[0])} … {max(depths[0])} deep"
     lines = [
-        f"{split.name}: {split.examples} images, {min(widths)} … {max(widths)} pixels wide and "
-        f"{min(heights)} … {max(heights)} high",
+        f"{split.name}: {split.examples} {size}",
         f"  {'id':>4}  {'class':<24} {'pixels':>8} {'images':>8} {'without':>8}",
     ]
     total = max(int(split.pixels.sum()), 1)
@@ -294,6 +302,10 @@ def _split_text(split: SplitAudit, classes: tuple[str, ...]) -> str:
         )
     lines.append(f"  {'':>4}  {'void':<24} {split.pixels[-1] / total:>8.2%}")
     return "\n".join(lines)
+
+
+def _by(sides: Sequence[int]) -> str:
+    return " x ".join(map(str, sides))
 
 
 def _named(names: list[str]) -> str:

@@ -6,6 +6,8 @@
     <output>/model.onnx     ONNX: as the SavedModel; needs tf2onnx, onnx and onnxruntime
     <output>/model.json     classes, channels and sizes, for whoever writes the other side
 
+Volumes go in as float32, at the spacing and the scale of intensities that model.json names.
+
 Each is written beside its place, loaded again, compared with the model on pictures, and only then moved there: a failed
 export leaves an earlier one as it was.
 """
@@ -27,8 +29,8 @@ import tensorflow as tf
 from configs.schema import Config
 from trainer.errors import EXIT_FAILED, UserError, numbered
 from trainer.evaluation.metrics import class_ids, probabilities
-from trainer.evaluation.windows import main_logits, rounded_up, whole_logits
-from trainer.models import size_multiple
+from trainer.evaluation.windows import main_logits, mirrored_index, rounded_up
+from trainer.models.build import size_multiples
 from trainer.models.inputs import fixed_size, size_trouble
 from trainer.reporting.chatter import without_chatter
 from trainer.reporting.records import write_json
@@ -94,8 +96,10 @@ def export(
                 continue
             _move(beside, place)
         lines.append(f"{name:<11}  {place}  {_size(place)}, equal to the model within {worst:.0e}")
-    if not sizes.any:
+    if not sizes.any and len(sizes.fixed) == 2:
         lines.append(f"Images have to be {sizes.fixed[0]} pixels high and {sizes.fixed[1]} wide: {sizes.why}.")
+    elif not sizes.any:
+        lines.append(f"Volumes have to be {' x '.join(map(str, sizes.fixed))} voxels: {sizes.why}.")
     write_json(os.path.join(output_dir, "model.json"), _description(config, sizes))
     if problems:
         raise ExportError("\n".join([numbered(problems), *(f"Exported: {line}" for line in lines)]))
@@ -114,47 +118,64 @@ def _check_formats(formats: Sequence[str]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Sizes:
-    """Which images the exported model takes: `fixed` is (height, width) where a format or the model wants one size.
+    """Which images the exported model takes: `fixed` are their sides where a format or the model wants one size.
 
-    any: whether the model takes every size, padded inside to multiples of `multiple`; `why` not.
+    multiples: of which sides are multiples after padding, one an axis.
+    any: whether the model takes every size, padded inside; `why` not.
     """
 
-    fixed: tuple[int, int]
-    multiple: int
+    fixed: tuple[int, ...]
+    multiples: tuple[int, ...]
     any: bool
     why: str = ""
 
     @classmethod
     def of(cls, model, config: Config) -> _Sizes:
         usual = tuple(config.evaluate.tile) if any(config.evaluate.tile) else tuple(config.augment.crop)
-        fixed = fixed_size(model)
+        fixed, ones = fixed_size(model), (1,) * len(usual)
         if fixed is not None:
-            return cls(fixed, 1, False, "the model takes no other size")
+            return cls(fixed, ones, False, "the model takes no other size")
         trouble = size_trouble(model, config.data.channels, usual)
         if trouble is not None:
-            return cls(usual, 1, False, f"the model computes with sizes in Python, {trouble}")
-        multiple = size_multiple(config)
-        return cls(tuple(rounded_up(side, multiple) for side in usual), multiple, True)
+            return cls(usual, ones, False, f"the model computes with sizes in Python, {trouble}")
+        multiples = size_multiples(config)
+        sides = zip(usual, multiples, strict=True)
+        return cls(tuple(rounded_up(side, multiple) for side, multiple in sides), multiples, True)
 
     @property
-    def free(self) -> tuple[int | None, int | None]:
-        """Height and width in the signature of a format that takes images of any size."""
-        return (None, None) if self.any else self.fixed
+    def free(self) -> tuple[int | None, ...]:
+        """The sides in the signature of a format that takes images of any size."""
+        return (None,) * len(self.fixed) if self.any else self.fixed
+
+    @property
+    def dtype(self) -> tf.DType:
+        """Of the input: volumes have no range of 0 to 255."""
+        return tf.float32 if len(self.fixed) == 3 else tf.uint8
 
 
 def _description(config: Config, sizes: _Sizes) -> dict:
-    height, width = (side or name for side, name in zip(sizes.free, ("height", "width"), strict=True))
-    return {
+    names, data = ("depth", "height", "width")[-len(sizes.fixed) :], config.data
+    space = [side or name for side, name in zip(sizes.free, names, strict=True)]
+    alike = len(set(sizes.multiples)) == 1
+    description = {
         "name": config.name,
-        "classes": config.data.classes,
-        "input": {"name": "image", "dtype": "uint8", "shape": ["batch", height, width, config.data.channels]},
+        "classes": data.classes,
+        "input": {"name": "image", "dtype": sizes.dtype.name, "shape": ["batch", *space, data.channels]},
         "outputs": {
-            "class_ids": {"dtype": "int32", "shape": ["batch", height, width]},
-            "probabilities": {"dtype": "float32", "shape": ["batch", height, width, len(config.data.classes)]},
+            "class_ids": {"dtype": "int32", "shape": ["batch", *space]},
+            "probabilities": {"dtype": "float32", "shape": ["batch", *space, len(data.classes)]},
         },
-        "litert": {"shape": [1, *sizes.fixed, config.data.channels]},
-        "padded_inside_to_multiples_of": sizes.multiple,
+        "litert": {"shape": [1, *sizes.fixed, data.channels]},
+        "padded_inside_to_multiples_of": sizes.multiples[0] if alike else sizes.multiples,
     }
+    if len(sizes.fixed) == 3:
+        description["volumes"] = {
+            "axes": ["foot to head", "back to front", "left to right"],
+            "spacing_mm": data.spacing,
+            "normalize": data.normalize,
+            "intensities": data.intensities,
+        }
+    return description
 
 
 def _outputs(logits):
@@ -162,14 +183,18 @@ def _outputs(logits):
 
 
 def _serving(model, sizes: _Sizes):
-    """uint8 `[batch, height, width, channels]` -> ids and probabilities in that size."""
+    """Images `[batch, *space, channels]` -> ids and probabilities in that size."""
 
     def serve(image):
         image = tf.cast(image, tf.float32)
         if not sizes.any:
             return _outputs(tf.cast(main_logits(model(image, training=False)), tf.float32))
-        apply = lambda padded: main_logits(model(padded, training=False))  # noqa: E731
-        return _outputs(whole_logits(apply, image, sizes.multiple))
+        shape, padded = tf.shape(image), image
+        for axis, multiple in enumerate(sizes.multiples, start=1):
+            padded = tf.gather(padded, mirrored_index(shape[axis], rounded_up(shape[axis], multiple)), axis=axis)
+        logits = tf.cast(main_logits(model(padded, training=False)), tf.float32)
+        space = [slice(0, shape[axis]) for axis in range(1, len(sizes.multiples) + 1)]
+        return _outputs(logits[(slice(None), *space)])
 
     return serve
 
@@ -183,7 +208,7 @@ def _archive(model, serve, spec: tf.TensorSpec, path: str) -> None:
 
 
 def _saved_model(model, config: Config, path: str, sizes: _Sizes) -> Predictor:
-    spec = tf.TensorSpec([None, *sizes.free, config.data.channels], tf.uint8, name="image")
+    spec = tf.TensorSpec([None, *sizes.free, config.data.channels], sizes.dtype, name="image")
     serve = _serving(model, sizes)
 
     def checked(image):
@@ -197,7 +222,7 @@ def _saved_model(model, config: Config, path: str, sizes: _Sizes) -> Predictor:
 
 def _litert(model, config: Config, path: str, sizes: _Sizes) -> Predictor:
     # The converter wants static sizes: with free ones, the U-Net's concatenations lose the number of channels.
-    spec = tf.TensorSpec([1, *sizes.fixed, config.data.channels], tf.uint8, name="image")
+    spec = tf.TensorSpec([1, *sizes.fixed, config.data.channels], sizes.dtype, name="image")
 
     def serve(image):
         return _outputs(tf.cast(main_logits(model(tf.cast(image, tf.float32), training=False)), tf.float32))
@@ -225,7 +250,7 @@ def _onnx(model, config: Config, path: str, sizes: _Sizes) -> Predictor:
     import onnxruntime
     import tf2onnx
 
-    spec = tf.TensorSpec([None, *sizes.free, config.data.channels], tf.uint8, name="image")
+    spec = tf.TensorSpec([None, *sizes.free, config.data.channels], sizes.dtype, name="image")
     serve = tf.function(_serving(model, sizes), input_signature=[spec])
     try:
         with without_chatter():
@@ -237,9 +262,16 @@ def _onnx(model, config: Config, path: str, sizes: _Sizes) -> Predictor:
     return lambda image: dict(zip(names, session.run(names, {session.get_inputs()[0].name: image}), strict=True))
 
 
-def _pictures(channels: int, fixed: tuple[int, int], examples: Sequence[np.ndarray], *, any_size: bool):
-    """uint8 `[batch, height, width, channels]`: noise, a gradient, the examples; cut or repeated to a fixed size."""
+def _pictures(channels: int, fixed: tuple[int, ...], examples: Sequence[np.ndarray], *, any_size: bool):
+    """Images to compare on: noise, a gradient, the examples; cut or repeated to a fixed size.
+
+    uint8 `[batch, height, width, channels]`; of volumes float32 `[batch, depth, height, width, channels]`.
+    """
     random = np.random.default_rng(0)
+    if len(fixed) == 3:
+        made = [random.normal(size=(1, *fixed, channels)), random.normal(size=(1, *fixed, channels)).cumsum(axis=1)]
+        odd = random.normal(size=(2, fixed[0] // 2 + 3, fixed[1] + 1, fixed[2] // 2 + 1, channels))
+        return [np.float32(volume) for volume in ([odd, *made] if any_size else made)]
     height, width = fixed
     across = np.linspace(0, 255, width)[None, :, None] * np.linspace(0, 1, height)[:, None, None]
     pictures = [random.integers(0, 256, (*fixed, channels)), np.repeat(across, channels, axis=-1)]
