@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from configs.schema import Data
 from trainer.data.errors import DataError, shown
@@ -59,9 +59,10 @@ def list_cases(root: str, data: Data) -> Listing:
         if not by_split:
             return Listing(fatal=(_no_places(root),))
         problems: list[str] = []
-        found = {split: _pair(root, *places, description, problems) for split, places in by_split.items()}
+        incomplete: set[str] = set()
+        found = {split: _pair(root, *places, description, problems, incomplete) for split, places in by_split.items()}
         notes = ["imagesTs/ has no labels and is not read"] if os.path.isdir(os.path.join(root, "imagesTs")) else []
-        return _split(root, found, description, tuple(problems), notes, data)
+        return _split(root, found, description, tuple(problems), incomplete, notes, data)
     except DataError as error:
         return Listing(fatal=(str(error),))
     except OSError as error:
@@ -101,7 +102,9 @@ def _stems(root: str, folder: str, problems: list[str]) -> dict[str, str]:
     return found
 
 
-def _pair(root: str, images: str, labels: str, description: Description | None, problems: list[str]) -> list[Files]:
+def _pair(
+    root: str, images: str, labels: str, description: Description | None, problems: list[str], incomplete: set[str]
+) -> list[Files]:
     """The cases of two folders; files without a partner, and channels that are missing, become problems."""
     pictures, labelled = _stems(root, images, problems), _stems(root, labels, problems)
     cases: dict[str, dict[int, str]] = {}
@@ -129,6 +132,7 @@ def _pair(root: str, images: str, labels: str, description: Description | None, 
             )
             continue
         found.append(Files(name, tuple(channels[number] for number in sorted(channels)), labelled[name]))
+    incomplete |= (cases.keys() | labelled.keys()) - {files.name for files in found}
     problems += [
         f"{shown(path)}: has no image; looked for {shown(name)} and {shown(name)}_0000 in {shown(images)}/."
         for name, path in labelled.items()
@@ -147,6 +151,7 @@ def _split(
     found: Mapping[str, list[Files]],
     description: Description | None,
     problems: tuple[str, ...],
+    incomplete: Collection[str],
     notes: list[str],
     data: Data,
 ) -> Listing:
@@ -159,7 +164,7 @@ def _split(
         )
         return Listing((), (), description, problems, (fatal + "evaluate.",), tuple(notes))
     names = [case.name for case in cases]
-    said = _said(root, names, notes)
+    said = _said(root, names, incomplete, notes)
     if said is None:
         chosen = held_out(names, data)
         said = ([i for i in range(len(cases)) if i not in chosen], sorted(chosen))
@@ -167,7 +172,9 @@ def _split(
     return Listing(tuple(train), tuple(validation), description, problems, (), tuple(notes))
 
 
-def _said(root: str, names: list[str], notes: list[str]) -> tuple[list[int], list[int]] | None:
+def _said(
+    root: str, names: list[str], incomplete: Collection[str], notes: list[str]
+) -> tuple[list[int], list[int]] | None:
     """Positions of the training and validation cases, as files say; None where none does."""
     position = {name: index for index, name in enumerate(names)}
     lists = {side: os.path.join(root, side + ".txt") for side in ("train", "val")}
@@ -186,6 +193,8 @@ def _said(root: str, names: list[str], notes: list[str]) -> tuple[list[int], lis
         notes.append(f"the first of {len(folds)} folds of splits_final.json")
     else:
         return None
+    # What has an image or a label alone is a problem already.
+    wanted = {side: [name for name in listed if name not in incomplete] for side, listed in wanted.items()}
     unknown = [name for side in wanted.values() for name in side if name not in position]
     if unknown:
         more = f" and {len(unknown) - _SHOWN} more" if unknown[_SHOWN:] else ""
