@@ -34,7 +34,9 @@ def test_distances_and_areas_are_the_references(name):
 def test_empty_masks_count_as_documented():
     none, some = np.zeros((2, 6, 6, 6), bool)
     some[2:4, 2:4, 2:4] = True
-    rows = [measured(*masks, (1.0, 2.0, 5.0), 1.0) for masks in ((some, some), (some, none), (none, some), (none, none))]
+    rows = [
+        measured(*masks, (1.0, 2.0, 5.0), 1.0) for masks in ((some, some), (some, none), (none, some), (none, none))
+    ]
     assert rows[0] == [1.0, 0.0, 1.0, 0.08, 0.08]
     assert rows[1][:3] == rows[2][:3] == [0.0, math.inf, 0.0] and np.isnan(rows[3][:3]).all()
     scores = united({"liver": np.array(rows)})["liver"]

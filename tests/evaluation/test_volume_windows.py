@@ -29,7 +29,9 @@ def pointwise() -> keras.Model:
 def test_windows_cover_an_axis_and_overlap(length, overlap):
     first = starts(length, 8, overlap)
     assert first[0] == 0 and first[-1] == length - 8
-    assert all(0 < after - before <= 8 - np.floor(8 * overlap) + 1e-9 for before, after in zip(first, first[1:]))
+    assert all(
+        0 < after - before <= 8 - np.floor(8 * overlap) + 1e-9 for before, after in zip(first, first[1:], strict=False)
+    )
 
 
 def test_the_weights_are_a_gaussians():

@@ -148,7 +148,9 @@ def _nifti(path: str):
     space, channels = _space(path, image.shape)
 
     def array():
-        values = np.asanyarray(image.dataobj)
+        # Whole numbers with a slope would become float64.
+        scaled = (getattr(image.dataobj, "slope", 1), getattr(image.dataobj, "inter", 0)) != (1, 0)
+        values = np.asanyarray(image.dataobj, np.float32 if scaled else None)
         if values.dtype.names:
             raise DataError(f"{shown(path)}: holds colours; save each channel as a volume of its own.")
         return values.reshape((*space, channels), order="F")

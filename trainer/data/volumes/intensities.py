@@ -58,15 +58,28 @@ def normalized(image: np.ndarray, how: Sequence[str], rows: Sequence[Sequence[fl
             out -= np.float32(mean)
             out /= np.float32(deviation)
         elif kind == "z_score":
-            values = channel[channel != empty[position]]
-            values = values if values.size else channel.ravel()
-            mean = values.mean(dtype=np.float64)
-            deviation = max(float(values.std(dtype=np.float64)), _SMALLEST * max(1.0, abs(mean)))
-            np.subtract(channel, mean, out=out, casting="unsafe")
-            out /= np.float32(deviation)
+            mean, deviation = _moments(channel, empty[position])
+            for values, written in zip(channel, out, strict=True):
+                written[...] = (values - mean) / deviation
         else:
             out[...] = channel
     return result
+
+
+def _moments(channel: np.ndarray, empty: float) -> tuple[float, float]:
+    """Mean and deviation of what is not empty, in float64, a slice at a time; the deviation is not 0."""
+    found = [part[part != empty].astype(np.float64) for part in channel[:: max(1, len(channel) - 1)]]
+    # About a value near the mean, so that squares cost no digits.
+    near = float(np.mean(np.concatenate(found))) if sum(map(len, found)) else float(empty)
+    count, total, squares = 0, 0.0, 0.0
+    for part in channel:
+        values = part[part != empty].astype(np.float64) - near
+        count, total, squares = count + len(values), total + values.sum(), squares + np.square(values).sum()
+    if not count:
+        return float(empty), 1.0
+    mean = total / count
+    deviation = max(squares / count - mean**2, 0.0) ** 0.5
+    return near + mean, max(deviation, _SMALLEST * max(1.0, abs(near + mean)))
 
 
 def foreground_values(image: np.ndarray, label: np.ndarray, void_id: int) -> np.ndarray:
