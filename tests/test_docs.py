@@ -20,7 +20,9 @@ HOW_TO = sorted((ROOT / "docs" / "howto").glob("*.md"))
 @pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.stem)
 def test_the_programs_of_a_page_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    program = "\n".join(re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL))
+    program = "\n".join(
+        re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    )
     path = tmp_path / "program.py"
     path.write_text(program, encoding="utf-8")
     exec(compile(program, str(path), "exec"), {"__name__": "program"})
