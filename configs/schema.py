@@ -58,6 +58,12 @@ class Data:
         within="[0, 2147483647]",
         why="seeds are 32-bit",
     )
+    split: Literal["auto", "train", "validation", "test", "all"] = knob(
+        "auto",
+        "evaluate: which examples are scored. auto: those held out for validation; of a folder named by --input its "
+        "test split, or all where it is not divided. test: the test split that the data have; all: every example.",
+        changes_run=False,
+    )
     group: str = knob(
         "",
         "A regular expression on an example's name: what its group (or the whole match) is equal for is one patient or "

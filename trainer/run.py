@@ -29,7 +29,7 @@ from trainer.checkpoints.host import HostState
 from trainer.checkpoints.restore import load_weights, put_back, restore, snapshot
 from trainer.checkpoints.resume import describe_data
 from trainer.checkpoints.saver import Saver
-from trainer.data import open_data
+from trainer.data import DataSets, open_data, open_evaluated, other_data
 from trainer.distribution import strategy as distribution
 from trainer.errors import UserError, numbered
 from trainer.evaluation.metrics import scored_classes
@@ -443,11 +443,40 @@ class Run:
             self._own_loop = OwnLoop(self)
         return self._own_loop(batch)
 
-    def evaluate(self, checkpoint: str | None = "best"):
-        """Scores on the validation examples.
+    def examples_to_score(self, data: Any = None) -> DataSets:
+        """Opens the examples that `evaluate` scores, as their validation split; the run's own need not be there.
+
+        Args:
+          data: as for `evaluate`; None takes the split of the run's own data that config.data.split names.
+        """
+        if data is None and self.config.data.split in ("auto", "validation"):
+            if self.data.validation is None:
+                raise UserError('There are no validation examples: data={"train": …, "validation": …}.')
+            return self.data
+        if not self.config.data.classes:
+            self.data  # noqa: B018 - it says what the classes are
+        self.devices  # noqa: B018 - before anything that makes a tensor
+        if isinstance(data, (str, os.PathLike)):
+            section = other_data(self.config.data, os.fspath(data))
+            opened = open_evaluated(dataclasses.replace(self.config, data=section))
+        else:
+            opened = open_evaluated(self.config, self.parts.data if data is None else data)
+        if "data" not in self.__dict__ and "task" not in self.__dict__:
+            # A task is built for classes and keys alone, which are the same in both.
+            self.data = opened
+            try:
+                self.task  # noqa: B018
+            finally:
+                del self.data
+        return opened
+
+    def evaluate(self, checkpoint: str | None = "best", data: Any = None):
+        """Scores examples: those held out for validation, or others.
 
         Args:
           checkpoint: "best", "latest" or a checkpoint's folder; None takes the weights as they are.
+          data: what is scored in place of the validation examples: a folder with images and masks, or a list of such
+            files; an object as `Run` takes it as data; or what `examples_to_score` gave.
 
         Returns:
           An `Evaluation` (or `TermScores`): `.score("mean_dice")`, `.table()`, `.to_dict()`.
@@ -455,13 +484,13 @@ class Run:
         from trainer.evaluation.evaluator import make_evaluator
         from trainer.reporting.progress import Progress
 
-        if self.data.validation is None:
-            raise UserError('There are no validation examples: data={"train": …, "validation": …}.')
+        examples = data if isinstance(data, DataSets) else self.examples_to_score(data)
+        config = dataclasses.replace(self.config, data=examples.config.data) if examples.config else self.config
         with self.weights(checkpoint):
             evaluate = make_evaluator(
                 self.task,
-                self.data,
-                self.config,
+                examples,
+                config,
                 self.strategy,
                 metrics=self.metrics,
                 progress=Progress("evaluated", self.log),

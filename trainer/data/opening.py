@@ -78,13 +78,25 @@ def open_splits(section: Data, data: Any = None) -> tuple[Splits, Data]:
     Raises:
       DataError: there is nothing that can be opened.
     """
+    splits, section = opened_splits(section, data)
+    return completed(splits, section)
+
+
+def opened_splits(section: Data, data: Any = None) -> tuple[Splits, Data]:
+    """What the source gives, and the section with the fields that it knows."""
     if data is None:
         part = resolve(section.source, "config.data.source", SOURCES)
         opener = load_attribute(part, "config.data.source") if isinstance(part, str) else part
         splits = open_object(_called(opener, section), section, title=section.source)
     else:
         splits = open_object(data, section)
-    section = dataclasses.replace(section, **{"channels": splits.channels or section.channels, **splits.fields})
+    return splits, dataclasses.replace(
+        section, **{"channels": splits.channels or section.channels, **splits.fields}
+    )
+
+
+def completed(splits: Splits, section: Data) -> tuple[Splits, Data]:
+    """The splits with readers that know the whole section, and the section with what their files were found to hold."""
     if splits.fatal or (splits.problems and section.bad_files == "stop" and not section.classes):
         return splits, section
     try:

@@ -227,6 +227,12 @@ class _Tally:
                 loss=mean_of(self.losses[seen]),
                 terms={name: mean_of(column[seen]) for name, column in self.terms.items()},
                 metrics=values,
+                rows=tuple(
+                    {"name": names[i], "loss": self.losses[i]}
+                    | {f"loss/{name}": column[i] for name, column in self.terms.items()}
+                    | {m.name: value for m, value in zip(self._per_image, self.own[i], strict=True)}
+                    for i in seen
+                ),
             )
         values |= {metric.name: metric.of_counts(self.confusion) for metric in metrics if metric.of_confusion}
         return evaluation_of(
@@ -237,4 +243,5 @@ class _Tally:
             names=[names[i] for i in seen],
             losses=self.losses[seen],
             metrics={metric.name: values[metric.name] for metric in metrics},
+            metrics_by_image={m.name: column for m, column in zip(self._per_image, self.own[seen].T, strict=True)},
         )

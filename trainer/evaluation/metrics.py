@@ -125,6 +125,8 @@ class Evaluation:
     worst: tuple[tuple[str, float], ...] = ()
     # The user's metrics by name.
     metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    # Of each image: name, loss, means over the scored classes, scores by class, the user's metrics; NaN counts nowhere.
+    rows: tuple[Mapping[str, float | str], ...] = ()
 
     def score(self, metric: str) -> float:
         """The score that `config.evaluate.metric` names. NaN when no image counts for any scored class."""
@@ -148,7 +150,7 @@ class Evaluation:
 
     def to_dict(self) -> dict:
         """What `evaluation.json` holds."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "rows"}
         return values | {"worst": [{"name": name, "dice": dice} for name, dice in self.worst]}
 
     def table(self) -> str:
@@ -165,6 +167,7 @@ def evaluation_of(
     names: Sequence[str] = (),
     losses: Sequence[float] = (),
     metrics: Mapping[str, float] | None = None,
+    metrics_by_image: Mapping[str, Sequence[float]] | None = None,
 ) -> Evaluation:
     """Scores from each image's counts.
 
@@ -176,6 +179,7 @@ def evaluation_of(
       names: the images' names, for the list of the worst.
       losses: the images' losses.
       metrics: the user's, by name.
+      metrics_by_image: those of them that are measured image by image: name -> a value an image.
     """
     classes = tuple(classes)
     scored = scored_classes(classes, chosen)
@@ -186,6 +190,13 @@ def evaluation_of(
         by_image = [(name, _mean(row[positions])) for name, row in zip(names, dice, strict=True)]
         worst = sorted((pair for pair in by_image if not math.isnan(pair[1])), key=lambda pair: (pair[1], pair[0]))
     dice_pooled, iou_pooled = dice_and_iou(image_counts(confusion))
+    rows = []
+    for image, name in enumerate(names):
+        row: dict = {"name": name, **({"loss": float(losses[image])} if len(losses) else {})}
+        row |= {"mean_dice": _mean(dice[image][positions]), "mean_iou": _mean(iou[image][positions])}
+        row |= {f"dice/{name}": float(value) for name, value in zip(classes, dice[image], strict=True)}
+        row |= {f"iou/{name}": float(value) for name, value in zip(classes, iou[image], strict=True)}
+        rows.append(row | {name: float(values[image]) for name, values in (metrics_by_image or {}).items()})
 
     def by_class(values):
         return {name: value.item() for name, value in zip(classes, values, strict=True)}
@@ -211,4 +222,5 @@ def evaluation_of(
         loss=math.fsum(losses) / len(losses) if len(losses) else math.nan,
         worst=tuple(worst[:WORST_IMAGES]),
         metrics=dict(metrics or {}),
+        rows=tuple(rows),
     )

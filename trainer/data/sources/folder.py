@@ -33,10 +33,9 @@ _MOST_ALIKE = 3
 
 def open_splits(data: Data) -> Splits:
     """The splits of data.path: files are listed and their headers read, nothing is decoded."""
-    root = os.path.expanduser(data.path)
-    listing = list_folder(root, data)
+    root, listing = list_path(data)
     others = [name for name, module in (("coco", coco), ("labelme", labelme)) if module.recognise(root)]
-    if others and not listing.train:
+    if others and not (listing.train or listing.test):
         return (coco if others[0] == "coco" else labelme).open_splits(data)
     if others:
         other = f"the folder also holds {others[0]} annotations, which are not read: --config.data.source={others[0]}"
@@ -47,12 +46,29 @@ def open_splits(data: Data) -> Splits:
     return Splits(
         train=FilePairs(root, listing.train, data),
         validation=FilePairs(root, listing.validation, data),
+        test=FilePairs(root, listing.test, data) if listing.test else None,
+        named=listing.named,
         title=shown(data.path),
         problems=tuple(problems),
         fatal=listing.fatal,
         notes=listing.notes,
         advice="--config.data.bad_files=skip leaves such files out; --mode=check looks into every file.",
     )
+
+
+def list_path(data: Data) -> tuple[str, Listing]:
+    """The folder that data.path names, or that holds the list it names, and what is in it."""
+    path = os.path.expanduser(data.path)
+    if os.path.isfile(path) and path.lower().endswith(lists.SUFFIXES):
+        root, name = os.path.split(path)
+        root = root or "."
+        pairs, problems, _, _ = _pairs(root)
+        chosen, problems, fatal = lists.read_list(root, name, pairs, problems)
+        if fatal:
+            return root, Listing(problems=tuple(problems), fatal=fatal)
+        train, validation, fatal = _halved(sorted(chosen), shown(path), data)
+        return root, Listing(tuple(train), tuple(validation), problems=tuple(problems), fatal=tuple(fatal))
+    return path, list_folder(path, data)
 
 
 def list_folder(root: str, data: Data) -> Listing:
@@ -72,15 +88,19 @@ def list_folder(root: str, data: Data) -> Listing:
         pairs, problems, notes, places = _pairs(root)
     except OSError as error:
         return Listing(fatal=(f"{shown(error.filename or root)}: cannot be read: {error.strerror}.",))
-    if lists.present(root):
-        listing = lists.read_lists(root, pairs, problems)
+    if lists.present(root, data.split != "auto"):
+        listing = lists.read_lists(root, pairs, problems, insist=data.split == "auto")
         return dataclasses.replace(listing, notes=(*notes, *listing.notes))
     if not places and not pairs:
         return Listing(fatal=(_no_places(root),), notes=tuple(notes))
     if not pairs:
         return Listing(problems=tuple(problems), fatal=(_no_pairs(root, places),), notes=tuple(notes))
-    train, validation, fatal, remarks = _split(sorted(set(pairs.values())), root_shown, data)
-    return Listing(tuple(train), tuple(validation), tuple(problems), tuple(fatal), (*notes, *remarks))
+    return _split(
+        sorted(set(pairs.values())),
+        root_shown,
+        data,
+        Listing(problems=tuple(problems), notes=tuple(notes)),
+    )
 
 
 def _pairs(root: str) -> tuple[dict[str, Pair], list[str], list[str], list[str]]:
@@ -271,33 +291,51 @@ def _hint(stem: str, partners: dict[str, str], own: dict[str, str], ignored: lis
     return f" (there is {shown(partners[near[0]])})" if near else ""
 
 
-def _split(pairs: list[Pair], root: str, data: Data) -> tuple[list[Pair], list[Pair], list[str], list[str]]:
-    """Training and validation pairs, what is wrong with the split, and notes."""
+def _split(pairs: list[Pair], root: str, data: Data, listing: Listing) -> Listing:
+    """The listing with the pairs of each split, what is wrong with the split, and notes."""
     by_split: dict[str, list[Pair]] = collections.defaultdict(list)
     for pair in pairs:
         by_split[names.split_of(pair.image) or names.split_of(pair.mask)].append(pair)
-    notes = []
-    if by_split["test"] and by_split["train"]:
-        notes.append(f"{len(by_split['test'])} pairs of a test split are neither trained on nor evaluated")
-    if by_split["validation"] and not by_split["train"] and not by_split[""]:
-        folder = next(part for part in by_split["validation"][0].image.split("/") if names.split_of(f"{part}/x"))
-        return [], by_split["validation"], [f"{root}: has {folder}/ but no train/ with pairs of images and masks."], []
-    if by_split["train"] and by_split["validation"]:
+    named = tuple(split for split in ("train", "validation", "test") if by_split[split])
+    train, validation, test = (by_split[split] for split in ("train", "validation", "test"))
+    fatal: list[str] = []
+    notes = list(listing.notes)
+    if test and train and data.split == "auto":
+        notes.append(f"{len(test)} pairs of a test split are neither trained on nor evaluated")
+    if train and validation:
         if by_split[""]:
             first = by_split[""][0].name
             notes.append(f"{len(by_split[''])} pairs in no folder of a split are not used: {first}, …")
-        return by_split["train"], by_split["validation"], [], notes
-    pairs = sorted([*by_split["train"], *(by_split[""] if not by_split["train"] else [])]) or pairs
+    elif validation and by_split[""]:
+        train = by_split[""]
+        notes.append(f"{len(train)} pairs in no folder of a split are trained on: {train[0].name}, …")
+    elif validation:
+        folder = next(part for part in validation[0].image.split("/") if names.split_of(f"{part}/x"))
+        fatal.append(f"{root}: has {folder}/ but no train/ with pairs of images and masks.")
+    else:
+        pool = train or by_split[""]
+        if data.split == "auto" and not pool:
+            pool, test, named = test, [], ()
+        train, validation, fatal = _halved(sorted(pool), root, data)
+    return dataclasses.replace(
+        listing,
+        train=tuple(train),
+        validation=tuple(validation),
+        test=tuple(test),
+        named=named,
+        fatal=tuple(fatal),
+        notes=tuple(notes),
+    )
+
+
+def _halved(pairs: list[Pair], root: str, data: Data) -> tuple[list[Pair], list[Pair], list[str]]:
+    """Training and validation pairs of those that come without a split, and what is wrong with that."""
     if len(pairs) < 2:
-        return (
-            pairs,
-            [],
-            [f"{root}: holds {len(pairs)} pair of image and mask; one is needed to train on and another to evaluate."],
-            notes,
-        )
+        few = f"{root}: holds {len(pairs)} pair of image and mask; one is needed to train on and another to evaluate."
+        return pairs, [], [few]
     chosen = held_out([pair.image for pair in pairs], data)
     kept = [pair for index, pair in enumerate(pairs) if index not in chosen]
-    return kept, [pairs[index] for index in sorted(chosen)], [], notes
+    return kept, [pairs[index] for index in sorted(chosen)], []
 
 
 def _join(folder: str, name: str) -> str:

@@ -44,6 +44,8 @@ class Pair:
 class Listing:
     """What a folder holds.
 
+    test: neither trained on nor evaluated, unless it is asked for.
+    named: the splits that folders or lists name.
     problems: what is wrong with single files: each can be skipped.
     fatal: what leaves nothing to train on or to evaluate.
     notes: what was left out on purpose.
@@ -51,6 +53,8 @@ class Listing:
 
     train: tuple[Pair, ...] = ()
     validation: tuple[Pair, ...] = ()
+    test: tuple[Pair, ...] = ()
+    named: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     fatal: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
