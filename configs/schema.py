@@ -75,11 +75,18 @@ class Data:
         "Names of the classes; their position is the class id. The first is the background where there is one. "
         "Empty: as the data say, by names of their own or by the ids that occur in the labels.",
     )
-    mask_encoding: Literal["auto", "ids", "binary", "colors", "alpha"] = knob(
+    labels: Literal["auto", "exclusive", "multi"] = knob(
+        "auto",
+        'Whether a pixel is of one class, "exclusive", or may be of several at once, or of none, "multi": then each class '
+        "has a mask and a sigmoid of its own. auto: exclusive, unless the data show classes that overlap.",
+    )
+    mask_encoding: Literal["auto", "ids", "binary", "colors", "alpha", "bits", "planes", "files"] = knob(
         "auto",
         'How a mask file says the class: "ids" (the pixel is the id), "binary" (low is class 0, high, usually 255, '
         'class 1), "colors" (an RGB or palette image and the table mask_colors), "alpha" (opaque is class 1), or '
-        '"auto": what the masks hold is recognised, and said; where it could be several things, you are asked.',
+        '"auto": what the masks hold is recognised, and said; where it could be several things, you are asked. Of '
+        'classes that overlap (labels): "bits" (bit k of the pixel is class k), "planes" (channel or TIFF page k is '
+        'class k) or "files" (a file for each class).',
     )
     mask_threshold: int = knob(
         0,
@@ -115,10 +122,16 @@ class Data:
         "Image files of more than 8 bits: the values that become 0 and 255, one row for all bands or one for each. "
         "Empty: from 0.1 % to 99.9 % of the values in the training images.",
     )
-    pages: Literal["refuse", "first", "channels", "objects"] = knob(
+    pages: Literal["refuse", "first", "channels", "objects", "slices"] = knob(
         "refuse",
-        'What the pages of a TIFF file are: of images "channels", of masks "objects" that are united; "first" takes '
-        'the first page alone; "refuse" ends with the file\'s name.',
+        'What the pages of a TIFF file are: of images "channels", of masks "objects" that are united, of both "slices", '
+        'each an image with the same page of its mask; "first" takes the first page alone; "refuse" ends with the '
+        "file's name.",
+    )
+    resize_masks: bool = knob(
+        False,
+        "Masks of another size than their image, and of the same proportions, are brought to its size, each pixel from "
+        "the nearest.",
     )
     bad_files: Literal["stop", "skip"] = knob(
         "stop",
@@ -146,6 +159,11 @@ class Data:
         within="[0, 1024]",
         changes_run=False,
     )
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether labels are `[height, width, classes]` of 0 and 1, a plane a class."""
+        return self.labels == "multi"
 
 
 @section
@@ -255,7 +273,9 @@ class Model:
         True, "train the encoder too; off trains the decoder alone.", read_by={"name": ("encoder_unet",)}
     )
     outputs: Literal["softmax", "sigmoid"] = knob(
-        "softmax", '"softmax": one logit a class. "sigmoid": two classes from one logit, that of class 1.'
+        "softmax",
+        '"softmax": one logit a class. "sigmoid": two classes from one logit, that of class 1. Classes that overlap '
+        "(data.labels) have a logit and a sigmoid each whatever this says.",
     )
     deep_supervision: bool = knob(
         False,

@@ -43,7 +43,7 @@ from trainer.result import Result
 from trainer.seeds import seeded
 from trainer.stepping import precision
 from trainer.stepping.intervals import make_intervals
-from trainer.stepping.objective import build_objective
+from trainer.stepping.objective import build_objective, overlapping_loss
 from trainer.stepping.optimizer import build_optimizer
 from trainer.stepping.schedule import build_schedule
 from trainer.stepping.segmentation import Segmentation
@@ -213,8 +213,13 @@ class Run:
         model = self._build_model()
         self._fit_sizes(model)
         config, classes = self.config, self.data.classes
-        objective = build_objective(config, logits_per_pixel(config), self.parts.loss)
-        scored = [classes.index(name) for name in scored_classes(classes, config.evaluate.classes)]
+        named = config
+        if config.data.multi_label and self.parts.loss is None:
+            named, more = overlapping_loss(config)
+            self.notes = [*self.notes, *more]
+        objective = build_objective(named, logits_per_pixel(config), self.parts.loss)
+        chosen = scored_classes(classes, config.evaluate.classes, config.data.multi_label)
+        scored = [classes.index(name) for name in chosen]
         return Segmentation(model, objective, config, classes, scored)
 
     def _fit_sizes(self, model: keras.Model) -> None:

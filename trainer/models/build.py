@@ -29,7 +29,13 @@ def size_multiple(config: Config) -> int:
 
 def logits_per_pixel(config: Config) -> int:
     """Channels of the model's output: one a class, or one for two classes with a sigmoid."""
-    return 1 if config.model.outputs == "sigmoid" else len(config.data.classes)
+    one = config.model.outputs == "sigmoid" and not config.data.multi_label
+    return 1 if one else len(config.data.classes)
+
+
+def activation(config: Config) -> str:
+    """What makes probabilities of the logits: "softmax" over the classes, or a "sigmoid" of each."""
+    return "sigmoid" if config.data.multi_label else config.model.outputs
 
 
 def build_model(

@@ -98,21 +98,24 @@ def build_objective(config: Config, outputs: int, loss: Any = None) -> Objective
 
     try:
         function = _of_the_library(name, config, outputs)
-        function(tf.zeros((1, 8, 8), tf.int32), tf.zeros((1, 8, 8, outputs)), {}, record)
+        planes = (outputs,) if config.data.multi_label else ()
+        function(tf.zeros((1, 8, 8, *planes), tf.int32), tf.zeros((1, 8, 8, outputs)), {}, record)
     except (TypeError, ValueError) as error:
         raise UserError(f"config.loss.name={name!r} with {outputs} logit(s) a pixel: {error}") from error
     return Objective(name, function, bool(called))
 
 
 def _of_the_library(name: str, config: Config, outputs: int):
-    common = {"ignore_id": config.data.void_id, "activation": "sigmoid" if outputs == 1 else "softmax"}
+    multi_label = config.data.multi_label
+    sigmoid = multi_label or outputs == 1
+    common = {"ignore_id": config.data.void_id, "activation": "sigmoid" if sigmoid else "softmax"}
     options = {term: dict(values) for term, values in config.loss.options.items()}
     options["*"] = {**common, **options.get("*", {})}
     loss = losses.build(name, weights=config.loss.weights or None, options=options)
 
     def function(labels, logits, batch, all_reduce):
         # One logit a pixel wants labels of its shape: losses/ never adds or drops an axis by itself.
-        ids = labels[..., tf.newaxis] if outputs == 1 else labels
+        ids = labels[..., tf.newaxis] if outputs == 1 and not multi_label else labels
         parts = loss(ids, logits, all_reduce=all_reduce).parts
         weights = config.loss.weights or (1.0,) * len(parts)
         return {term: weight * part for (term, part), weight in zip(parts.items(), weights, strict=True)}
@@ -141,15 +144,18 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
         further = list(inspect.signature(loss).parameters)[2:]
     except (TypeError, ValueError):
         further = []
-    void = config.data.void_id
+    void, multi_label = config.data.void_id, config.data.multi_label
 
     def function(labels, logits, batch, all_reduce):
         valid = labels != void
         y_pred = logits
         if not config.loss.from_logits:
-            y_pred = tf.sigmoid(logits) if outputs == 1 else tf.nn.softmax(logits)
+            y_pred = tf.sigmoid(logits) if outputs == 1 or multi_label else tf.nn.softmax(logits)
         if config.loss.labels == "ids":
             y_true = labels
+        elif multi_label:
+            y_true = tf.cast(labels == 1, tf.float32)
+            valid = tf.reduce_all(valid, axis=-1)
         elif outputs == 1:
             y_true = tf.cast(valid & (labels == 1), tf.float32)[..., None]
         else:
@@ -182,3 +188,27 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
 def _is_scalar(value) -> bool:
     # A number that is no tensor is handed on as it is: the guard says what is wrong with it.
     return not tf.is_tensor(value) or value.shape.rank == 0
+
+
+# What a loss for classes that exclude each other is called where they overlap.
+_OF_EACH = {
+    "cross_entropy": "binary_cross_entropy",
+    "focal_softmax": "focal_sigmoid",
+    "lovasz_softmax": "lovasz_hinge",
+}
+
+
+def overlapping_loss(config: Config) -> tuple[Config, list[str]]:
+    """The config with the named losses that are for classes that overlap, and a note on what was exchanged."""
+    if ":" in config.loss.name:
+        return config, []
+    terms = losses.names.terms_of(config.loss.name)
+    exchanged = {term: _OF_EACH[term] for term in terms if term in _OF_EACH and _OF_EACH[term] not in terms}
+    if not exchanged:
+        return config, []
+    name = "+".join(exchanged.get(term, term) for term in terms)
+    known = {key: losses.names.term_of(key) for key in config.loss.options}
+    options = {exchanged.get(known[key], key): dict(values) for key, values in config.loss.options.items()}
+    loss = dataclasses.replace(config.loss, name=name, options=options)
+    said = ", ".join(f"{new} in place of {old}" for old, new in exchanged.items())
+    return dataclasses.replace(config, loss=loss), [f"the classes overlap: {said}, which is for classes that do not"]

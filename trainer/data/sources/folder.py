@@ -12,12 +12,13 @@ import collections
 import dataclasses
 import difflib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from configs.schema import Data
 from trainer.data.decode import IMAGE_SUFFIXES
 from trainer.data.errors import shown
-from trainer.data.sources import coco, labelme, lists, names
+from trainer.data.sources import coco, labelme, lists, names, slices
+from trainer.data.sources.class_files import by_class
 from trainer.data.sources.headers import check_headers
 from trainer.data.sources.holding_out import held_out
 from trainer.data.sources.pairs import FilePairs, Listing, Pair
@@ -43,6 +44,9 @@ def open_splits(data: Data) -> Splits:
     problems = list(listing.problems)
     if not listing.fatal:
         problems += check_headers(root, [*listing.train, *listing.validation], data)
+    if data.pages == "slices":
+        listing, more = slices.of_listing(root, listing, data)
+        problems += more
     return Splits(
         train=FilePairs(root, listing.train, data),
         validation=FilePairs(root, listing.validation, data),
@@ -62,7 +66,7 @@ def list_path(data: Data) -> tuple[str, Listing]:
     if os.path.isfile(path) and path.lower().endswith(lists.SUFFIXES):
         root, name = os.path.split(path)
         root = root or "."
-        pairs, problems, _, _ = _pairs(root)
+        pairs, problems, _, _ = _pairs(root, data.classes)
         chosen, problems, fatal = lists.read_list(root, name, pairs, problems)
         if fatal:
             return root, Listing(problems=tuple(problems), fatal=fatal)
@@ -85,7 +89,7 @@ def list_folder(root: str, data: Data) -> Listing:
         what = "is a file, not a folder" if os.path.exists(root) else "does not exist"
         return Listing(fatal=(f"{root_shown}: {what} (config.data.path).{_near(root)}",))
     try:
-        pairs, problems, notes, places = _pairs(root)
+        pairs, problems, notes, places = _pairs(root, data.classes)
     except OSError as error:
         return Listing(fatal=(f"{shown(error.filename or root)}: cannot be read: {error.strerror}.",))
     if lists.present(root, data.split != "auto"):
@@ -103,7 +107,7 @@ def list_folder(root: str, data: Data) -> Listing:
     )
 
 
-def _pairs(root: str) -> tuple[dict[str, Pair], list[str], list[str], list[str]]:
+def _pairs(root: str, classes: Sequence[str] = ()) -> tuple[dict[str, Pair], list[str], list[str], list[str]]:
     """Pairs by their key (the path without "images" and without suffix), problems, notes, and the folders found."""
     pairs: dict[str, Pair] = {}
     problems: list[str] = []
@@ -116,7 +120,7 @@ def _pairs(root: str) -> tuple[dict[str, Pair], list[str], list[str], list[str]]
         masks, mask_trouble, other_masks = _by_stem(root, _join(place, mask_folder))
         masks, dropped = _of_one_kind(masks)
         problems += image_trouble + mask_trouble
-        matched, rest, note = _matched(images, masks)
+        matched, rest, note = _matched(images, masks, classes)
         notes += [note] if note and note not in notes else []
         pairs |= {_join(place, stem): pair for stem, pair in matched.items()}
         for stem in rest[0]:
@@ -145,12 +149,20 @@ def _pairs(root: str) -> tuple[dict[str, Pair], list[str], list[str], list[str]]
     return pairs, _together(problems), notes, [place for place, _, _ in places]
 
 
-def _matched(images: dict[str, str], masks: dict[str, str]):
+def _matched(images: dict[str, str], masks: dict[str, str], classes: Sequence[str] = ()):
     """Pairs by the image's stem; the stems of images and of masks without a partner; a note on how they were matched.
 
     What has the same stem belongs together; of the others, what has the same once "img_", "_mask" and the like are
-    taken away; and then several masks of one image, one an object.
+    taken away; and then several masks of one image, one a class or one an object.
     """
+    if not images.keys() & masks.keys():
+        pairs = by_class(images, masks, classes)
+        if pairs:
+            read = {path for pair in pairs.values() for path in (pair.mask, *pair.more)}
+            first = next(iter(pairs.values()))
+            rest = [stem for stem in sorted(images) if stem not in pairs]
+            note = f"recognised: a mask file for each class, {shown(first.image)} with {shown(first.mask)}, …"
+            return pairs, (rest, [stem for stem, path in sorted(masks.items()) if path not in read]), note
     pairs = {stem: Pair(images[stem], masks[stem]) for stem in images.keys() & masks.keys()}
     loose = [stem for stem in sorted(images) if stem not in pairs]
     free = [stem for stem in sorted(masks) if stem not in pairs]
