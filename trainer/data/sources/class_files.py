@@ -24,6 +24,8 @@ _GENERAL = {"mask", "masks", "label", "labels", "gt", "seg", "segmentation", "an
 def by_class(images: Mapping[str, str], masks: Mapping[str, str], classes: Sequence[str]) -> dict[str, Pair]:
     """Pairs by the image's stem, where the masks' names are made of an image's and a class's; empty where not so.
 
+    Where these differ by a number alone ("cell1", "cell2") they are objects of one kind, and are united.
+
     Args:
       images, masks: stem (the path below their folder without suffix) -> path.
       classes: names of the classes; where there are none, whatever two or more names are found for most images.
@@ -41,19 +43,22 @@ def by_class(images: Mapping[str, str], masks: Mapping[str, str], classes: Seque
     used = sum(len(of_class) for of_class in found.values())
     kinds = sorted({name for of_class in found.values() for name in of_class})
     # By chance a name or two look so; of classes every mask is of one.
-    words = {re.sub(r"[_\-. ]*\d+$", "", kind) for kind in kinds}  # "cell1" and "cell2" are two objects
-    if len(words) < 2 or used < 0.9 * len(masks) or (not classes and len(kinds) > max(2, used // 2)):
+    words = {re.sub(r"[_\-. ]*\d+$", "", kind) for kind in kinds}
+    objects = len(words) == 1 and not classes
+    if len(kinds) < 2 or used < 0.9 * len(masks) or (len(words) == 1 and classes):
+        return {}
+    if not objects and not classes and len(kinds) > max(2, used // 2):
         return {}
     ordered = [name for name in classes if name in kinds] or kinds
     return {
-        stem: _pair(images[stem], [(name, of_class[name]) for name in ordered if name in of_class])
+        stem: _pair(images[stem], [(name, of_class[name]) for name in ordered if name in of_class], objects)
         for stem, of_class in found.items()
     }
 
 
-def _pair(image: str, masks: Sequence[tuple[str, str]]) -> Pair:
+def _pair(image: str, masks: Sequence[tuple[str, str]], objects: bool) -> Pair:
     kinds, paths = zip(*masks, strict=True)
-    return Pair(image, paths[0], paths[1:], kinds)
+    return Pair(image, paths[0], paths[1:], () if objects else kinds)
 
 
 def _readings(mask: str):

@@ -95,6 +95,11 @@ def list_folder(root: str, data: Data) -> Listing:
     if lists.present(root, data.split != "auto"):
         listing = lists.read_lists(root, pairs, problems, insist=data.split == "auto")
         return dataclasses.replace(listing, notes=(*notes, *listing.notes))
+    held, listed, trouble = lists.read_test(root, pairs, problems)
+    if listed:
+        pairs = {key: pair for key, pair in pairs.items() if pair not in held}
+        problems = [*problems, *trouble]
+        notes = [*notes, f"{len(held)} pairs of {listed} are neither trained on nor evaluated"]
     if not places and not pairs:
         return Listing(fatal=(_no_places(root),), notes=tuple(notes))
     if not pairs:
@@ -103,7 +108,7 @@ def list_folder(root: str, data: Data) -> Listing:
         sorted(set(pairs.values())),
         root_shown,
         data,
-        Listing(problems=tuple(problems), notes=tuple(notes)),
+        Listing(test=held, problems=tuple(problems), notes=tuple(notes)),
     )
 
 
@@ -161,7 +166,8 @@ def _matched(images: dict[str, str], masks: dict[str, str], classes: Sequence[st
             read = {path for pair in pairs.values() for path in (pair.mask, *pair.more)}
             first = next(iter(pairs.values()))
             rest = [stem for stem in sorted(images) if stem not in pairs]
-            note = f"recognised: a mask file for each class, {shown(first.image)} with {shown(first.mask)}, …"
+            kind = "class" if first.kinds else "object (they are united)"
+            note = f"recognised: a mask file for each {kind}, {shown(first.image)} with {shown(first.mask)}, …"
             return pairs, (rest, [stem for stem, path in sorted(masks.items()) if path not in read]), note
     pairs = {stem: Pair(images[stem], masks[stem]) for stem in images.keys() & masks.keys()}
     loose = [stem for stem in sorted(images) if stem not in pairs]
@@ -310,6 +316,7 @@ def _split(pairs: list[Pair], root: str, data: Data, listing: Listing) -> Listin
         by_split[names.split_of(pair.image) or names.split_of(pair.mask)].append(pair)
     named = tuple(split for split in ("train", "validation", "test") if by_split[split])
     train, validation, test = (by_split[split] for split in ("train", "validation", "test"))
+    test = [*listing.test, *test]
     fatal: list[str] = []
     notes = list(listing.notes)
     if test and train and data.split == "auto":

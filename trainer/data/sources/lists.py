@@ -58,6 +58,17 @@ def read_list(
     return chosen, problems, (trouble,) if trouble else ()
 
 
+def read_test(
+    root: str, pairs: dict[str, Pair], loose: list[str]
+) -> tuple[tuple[Pair, ...], str, list[str]]:
+    """The pairs of a list of the test split beside data that are not split by lists, its name or "", and its faults."""
+    name = _file_names(root)["test"]
+    if not os.path.isfile(os.path.join(root, name)):
+        return (), "", []
+    chosen, problems, _ = read_list(root, name, pairs, loose)
+    return tuple(chosen), name, problems
+
+
 def read_lists(root: str, pairs: dict[str, Pair], loose: list[str], *, insist: bool = True) -> Listing:
     """The `Listing` of a folder that is split by lists.
 
