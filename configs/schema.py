@@ -224,7 +224,7 @@ class Model:
         '"unet", "encoder_unet" (a U-Net on a keras.applications encoder), or "package.module:function" of '
         "your own, called as function(input_channels=, outputs=, **options) and returning a Keras model that "
         "maps float32 images [batch, height, width, channels] with values 0..255 to logits [batch, height, "
-        "width, outputs].",
+        "width, outputs]; or the path of a .keras file. A softmax or sigmoid at its end is recognised.",
         form="name",
         names=("unet", "encoder_unet"),
         part="model",
@@ -276,6 +276,11 @@ class Model:
         "softmax",
         '"softmax": one logit a class. "sigmoid": two classes from one logit, that of class 1. Classes that overlap '
         "(data.labels) have a logit and a sigmoid each whatever this says.",
+    )
+    output: str = knob(
+        "",
+        'Of a model of your own with several outputs: the name or number of the one that gives the masks, or "all" to '
+        "train all of them on the labels. Empty: the one that has the form of the labels.",
     )
     deep_supervision: bool = knob(
         False,

@@ -34,7 +34,8 @@ from trainer.distribution import strategy as distribution
 from trainer.errors import UserError, numbered
 from trainer.evaluation.metrics import scored_classes
 from trainer.evaluation.own_metrics import build_metrics
-from trainer.models.build import build_model, fresh_names, logits_per_pixel
+from trainer.models.build import build_form, fresh_names, logits_per_pixel
+from trainer.models.forms import Form
 from trainer.models.sizes import fit_sizes
 from trainer.parts import name_of, resolve
 from trainer.reporting.clock import Clock
@@ -43,7 +44,7 @@ from trainer.result import Result
 from trainer.seeds import seeded
 from trainer.stepping import precision
 from trainer.stepping.intervals import make_intervals
-from trainer.stepping.objective import build_objective, overlapping_loss
+from trainer.stepping.objective import build_objective, loss_of_sigmoids
 from trainer.stepping.optimizer import build_optimizer
 from trainer.stepping.schedule import build_schedule
 from trainer.stepping.segmentation import Segmentation
@@ -198,8 +199,8 @@ class Run:
         self._check_metric(task)
         return task
 
-    def _build_model(self, outputs: int | None = None) -> keras.Model:
-        return build_model(
+    def _build_model(self, outputs: int | None = None) -> Form:
+        return build_form(
             self.config, self.parts.model, policy=self.precision.policy, replicas=self.devices.replicas, outputs=outputs
         )
 
@@ -207,17 +208,23 @@ class Run:
         """With a number a class, or a plane of the target; what comes out of it is the task's to know."""
         label = self.data.train.features.get("label")
         planes = math.prod(label.shape) if label is not None else 1
-        return self._build_model(len(self.data.classes) or planes)
+        return self._build_model(len(self.data.classes) or planes).model
 
     def _segmentation(self) -> Segmentation:
-        model = self._build_model()
+        form = self._build_model()
+        model = form.model
         self._fit_sizes(model)
+        one = form.outputs == 1 < logits_per_pixel(self.config)
+        if one:
+            self.config = fields.replace(self.config, {"model.outputs": "sigmoid"})
         config, classes = self.config, self.data.classes
-        named = config
-        if config.data.multi_label and self.parts.loss is None:
-            named, more = overlapping_loss(config)
-            self.notes = [*self.notes, *more]
-        objective = build_objective(named, logits_per_pixel(config), self.parts.loss)
+        named, more = config, []
+        if (config.data.multi_label or one) and self.parts.loss is None:
+            named, more = loss_of_sigmoids(config)
+        objective = build_objective(named, logits_per_pixel(config), self.parts.loss, activation=form.activation)
+        if form.activation and objective.own is not None:
+            more = [*more, f"the loss of your own gets what the model gives, after its {form.activation}"]
+        self.notes = [*self.notes, *form.notes, *more]
         chosen = scored_classes(classes, config.evaluate.classes, config.data.multi_label)
         scored = [classes.index(name) for name in chosen]
         return Segmentation(model, objective, config, classes, scored)

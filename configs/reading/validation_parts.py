@@ -114,19 +114,23 @@ def _table_problems(path: str, rows: tuple[tuple[int, ...], ...], config: Config
         named = ", ".join(map(str, strange))
         yield (
             (path, "data.classes", "data.void_id"),
-            (
-                f"{named} is no class id: classes are 0 … {count - 1} ({', '.join(config.data.classes)}), void {void}."
-            ),
+            (f"{named} is no class id: classes are 0 … {count - 1} ({', '.join(config.data.classes)}), void {void}."),
         )
     unreached = [name for number, name in enumerate(config.data.classes) if number not in targets]
     if unreached:
         yield (path, "data.classes"), f"no {what} means {', '.join(unreached)}. Add a row, or take the class away."
 
 
+def is_model_file(name: str) -> bool:
+    """Whether model.name is the path of a file of Keras's."""
+    return name.lower().endswith((".keras", ".h5", ".hdf5"))
+
+
 def model_problems(config: Config):
     """The model's name, and the fields that only some models read."""
     model = config.model
-    if ":" not in model.name and model.options:
+    own = ":" in model.name or is_model_file(model.name)
+    if not own and model.options:
         yield (
             ("model.options", "model.name"),
             (f"they are for a model of your own; {model.name} has fields: --config.model.width=…, depth, dropout."),
@@ -175,9 +179,7 @@ def loss_problems(config: Config):
         example = ",".join(["1"] * len(terms))
         yield (
             ("loss.weights", "loss.name"),
-            (
-                f"{loss.name} has {len(terms)} term{'s' * (len(terms) > 1)}. Write --config.loss.weights={example}."
-            ),
+            (f"{loss.name} has {len(terms)} term{'s' * (len(terms) > 1)}. Write --config.loss.weights={example}."),
         )
     if any(weight < 0 for weight in loss.weights) or (loss.weights and not any(loss.weights)):
         yield ("loss.weights",), "none may be negative, and not all 0, which leaves nothing to minimise."

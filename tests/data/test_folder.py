@@ -222,5 +222,7 @@ def test_masks_of_another_size_on_request(tmp_path):
             if number == 1:
                 assert (label == picture(1, (48, 64))[1][1::2, 1::2] // 255).all()
     save(tmp_path / "masks" / "003.png", picture(3, (24, 16))[1])
-    with pytest.raises(DataError, match=r"003.png: the mask is 16 x 24 pixels, its image .* is 32 x 24 \(width x height\)\.\n"):
+    with pytest.raises(
+        DataError, match=r"003.png: the mask is 16 x 24 pixels, its image .* is 32 x 24 \(width x height\)\.\n"
+    ):
         open_data(config_for(folder, resize_masks=True))

@@ -21,7 +21,7 @@ def planes_of(number: int, *, overlap: bool = True) -> np.ndarray:
     planes = np.zeros((12, 16, 3), np.uint8)
     planes[2:9, 2:9, 0] = 1
     planes[(4 if overlap else 9) : 11, 3 + number : 7 + number, 1] = 1
-    planes[:2 if not overlap else 6, 10:14, 2] = 1
+    planes[: 2 if not overlap else 6, 10:14, 2] = 1
     if not overlap:
         planes[:, :, 1] *= 1 - planes[:, :, 0]
     return planes

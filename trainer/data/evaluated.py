@@ -59,7 +59,9 @@ def open_evaluated(config: Config, data: Any = None) -> DataSets:
     chosen, note = _chosen(readers, splits, wanted if data is None else "all")
     reader = JoinedReader(chosen) if len(chosen) > 1 else chosen[0]
     if section.channels and asked.channels != section.channels:
-        raise DataError(f"{splits.title}: images have {asked.channels} channels, and the model takes {section.channels}.")
+        raise DataError(
+            f"{splits.title}: images have {asked.channels} channels, and the model takes {section.channels}."
+        )
     reader, asked = _with_classes(reader, splits, section, asked)
     one = dataclasses.replace(splits, train=reader, validation=None, test=None, fatal=(), fields={})
     one, asked = completed(one, asked)
@@ -178,4 +180,3 @@ def _thresholded(reader, section: Data) -> tuple[Data, str]:
         f"the masks hold {low} to {high}, and the run's threshold is {section.mask_threshold}: here it is "
         f"{changed.mask_threshold}"
     )
-

@@ -69,7 +69,9 @@ def planes_from(mask: MaskValues, data: Data, name: str) -> np.ndarray:
     values, count = mask.values, len(data.classes)
     if data.mask_encoding == "bits":
         if values.ndim == 3:
-            raise DataError(f"{name}: has {values.shape[2]} channels, and mask_encoding='bits' wants one number a pixel.")
+            raise DataError(
+                f"{name}: has {values.shape[2]} channels, and mask_encoding='bits' wants one number a pixel."
+            )
         void = np.isin(values, data.void_values)
         wrong = ~void & ((values < 0) | (values >> count != 0))
         if wrong.any():

@@ -91,9 +91,7 @@ def opened_splits(section: Data, data: Any = None) -> tuple[Splits, Data]:
         splits = open_object(_called(opener, section), section, title=section.source)
     else:
         splits = open_object(data, section)
-    return splits, dataclasses.replace(
-        section, **{"channels": splits.channels or section.channels, **splits.fields}
-    )
+    return splits, dataclasses.replace(section, **{"channels": splits.channels or section.channels, **splits.fields})
 
 
 def completed(splits: Splits, section: Data) -> tuple[Splits, Data]:

@@ -59,7 +59,9 @@ def _files(masks, data: Data, kinds: Sequence[str]) -> Recognised:
     named = [name for name in data.classes if name in kinds] or list(kinds)
     unknown = [name for name in kinds if data.classes and name not in data.classes]
     if unknown:
-        raise DataError(f"There are mask files of {', '.join(unknown)}, and data.classes has {', '.join(data.classes)}.")
+        raise DataError(
+            f"There are mask files of {', '.join(unknown)}, and data.classes has {', '.join(data.classes)}."
+        )
     if data.labels == "exclusive":
         classes = data.classes or ("background", *kinds)
         note = f"a mask file for each class ({', '.join(named)}); where they meet, the later one counts"

@@ -46,9 +46,7 @@ def probabilities(logits, multi_label: bool = False):
     return tf.nn.softmax(logits)
 
 
-def scored_classes(
-    classes: Sequence[str], chosen: Sequence[str] = (), multi_label: bool = False
-) -> tuple[str, ...]:
+def scored_classes(classes: Sequence[str], chosen: Sequence[str] = (), multi_label: bool = False) -> tuple[str, ...]:
     """The classes whose scores enter the means: the chosen; else all but the first (background) of two, all of more.
 
     Classes that overlap have no background among them: all count.
@@ -92,7 +90,10 @@ def overlapping_counts(labels, predictions, void_id: int):
       int64 `[batch, classes, 2, 2]`; row = label (not of the class, of it), column = prediction.
     """
     valid = labels != void_id
-    cells = [[valid & ((labels == 1) == bool(row)) & ((predictions == 1) == bool(column)) for column in (0, 1)] for row in (0, 1)]
+    cells = [
+        [valid & ((labels == 1) == bool(row)) & ((predictions == 1) == bool(column)) for column in (0, 1)]
+        for row in (0, 1)
+    ]
 
     def count(mask):
         # A row of pixels at a time in float32, as above.

@@ -1,9 +1,9 @@
 """Predictions of classes that overlap as files, in the form in which the masks of the training were read.
 
-    bits     masks/<name>.png           bit k of a pixel is class k; 8 bits, or 16 of more than 8 classes
-    planes   masks/<name>.png           3 or 4 classes: the channels, 0 and 255
-             masks/<name>.tif           else a page for each class
-    else     masks/<class>/<name>.png   a file for each class, 0 and 255
+bits     masks/<name>.png           bit k of a pixel is class k; 8 bits, or 16 of more than 8 classes
+planes   masks/<name>.png           3 or 4 classes: the channels, 0 and 255
+         masks/<name>.tif           else a page for each class
+else     masks/<class>/<name>.png   a file for each class, 0 and 255
 """
 
 from __future__ import annotations

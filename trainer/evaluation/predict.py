@@ -141,7 +141,8 @@ def predict_arrays(task: Task, images, config: Config):
     segments, results = isinstance(task, Segmentation), []
     logits_of = logits_function(task.model, config) if segments else None
     compute = tf.function(
-        (lambda batch: predicted(logits_of(batch), config.data.multi_label)) if segments else task.predict, reduce_retracing=True
+        (lambda batch: predicted(logits_of(batch), config.data.multi_label)) if segments else task.predict,
+        reduce_retracing=True,
     )
     for i in range(count):
         batch = {key: tf.convert_to_tensor(np.asarray(values[i])[None]) for key, values in batches.items()}
@@ -173,7 +174,9 @@ def _compiled(model, config: Config):
     logits_of = logits_function(model, config)
     plan = getattr(logits_of, "plan", None)
     image = tf.TensorSpec([1, None, None, config.data.channels], tf.float32)
-    compute = tf.function(lambda image: predicted(logits_of({"image": image}), config.data.multi_label), input_signature=[image])
+    compute = tf.function(
+        lambda image: predicted(logits_of({"image": image}), config.data.multi_label), input_signature=[image]
+    )
     return compute, lambda pixels: plan is not None and 0 < plan.whole < pixels
 
 

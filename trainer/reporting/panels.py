@@ -115,7 +115,9 @@ def panel(
     # Masks are shrunk before they are painted: there is no colour, and no void, between two classes.
     for mask in (label, prediction):
         planes = np.asarray(mask, np.int32).reshape(*mask.shape[:2], -1)
-        small = [Image.fromarray(planes[:, :, k]).resize(size, Image.Resampling.NEAREST) for k in range(planes.shape[2])]
+        small = [
+            Image.fromarray(planes[:, :, k]).resize(size, Image.Resampling.NEAREST) for k in range(planes.shape[2])
+        ]
         joined = np.dstack(small) if mask.ndim == 3 else np.asarray(small[0])
         pictures.append(Image.fromarray(colored(joined, classes, void_id)))
     strip = np.full((size[1], 3 * size[0] + 2 * _GAP, 3), 255, np.uint8)

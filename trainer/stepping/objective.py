@@ -76,20 +76,23 @@ def _at_size(batch: Mapping[str, tf.Tensor], labels, smaller) -> Mapping[str, tf
     return {key: resized(value) for key, value in batch.items()}
 
 
-def build_objective(config: Config, outputs: int, loss: Any = None) -> Objective:
+def build_objective(config: Config, outputs: int, loss: Any = None, *, activation: str = "") -> Objective:
     """Builds the objective of a config; `outputs` is the number of logits a pixel.
 
     Args:
       loss: a loss of the user's as an object: a function, a Keras Loss or its class; None takes `config.loss.name`.
+      activation: "softmax" or "sigmoid" where the user's model ends in it: then a loss of the user's gets what comes
+        after it, as it was written for, unless it is a Keras loss that says from_logits=True.
 
     Raises:
       UserError: a loss cannot be imported, or one of ours does not fit the model's outputs or options.
     """
     if loss is not None and not isinstance(loss, str):
-        return _of_a_function(loss, name_of(loss), "loss", config, outputs)
+        return _of_a_function(loss, name_of(loss), "loss", config, outputs, activation)
     name = loss or config.loss.name
     if ":" in name:
-        return _of_a_function(resolve(name, "config.loss.name"), name, "config.loss.name", config, outputs)
+        own = resolve(name, "config.loss.name")
+        return _of_a_function(own, name, "config.loss.name", config, outputs, activation)
     called: list[tf.Tensor] = []
 
     def record(sums):
@@ -123,7 +126,7 @@ def _of_the_library(name: str, config: Config, outputs: int):
     return function
 
 
-def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: int) -> Objective:
+def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: int, activation: str = "") -> Objective:
     """Wraps a function, a Keras Loss object or a Loss class of the user's."""
     if inspect.isbuiltin(loss):
         raise UserError(
@@ -145,12 +148,14 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
     except (TypeError, ValueError):
         further = []
     void, multi_label = config.data.void_id, config.data.multi_label
+    sigmoid = activation == "sigmoid" if activation else outputs == 1 or multi_label
+    probabilities = not config.loss.from_logits or (activation and not getattr(loss, "from_logits", False))
 
     def function(labels, logits, batch, all_reduce):
         valid = labels != void
         y_pred = logits
-        if not config.loss.from_logits:
-            y_pred = tf.sigmoid(logits) if outputs == 1 or multi_label else tf.nn.softmax(logits)
+        if probabilities:
+            y_pred = tf.sigmoid(logits) if sigmoid else tf.nn.softmax(logits)
         if config.loss.labels == "ids":
             y_true = labels
         elif multi_label:
@@ -190,7 +195,7 @@ def _is_scalar(value) -> bool:
     return not tf.is_tensor(value) or value.shape.rank == 0
 
 
-# What a loss for classes that exclude each other is called where they overlap.
+# What a loss for a softmax is called for sigmoids.
 _OF_EACH = {
     "cross_entropy": "binary_cross_entropy",
     "focal_softmax": "focal_sigmoid",
@@ -198,8 +203,8 @@ _OF_EACH = {
 }
 
 
-def overlapping_loss(config: Config) -> tuple[Config, list[str]]:
-    """The config with the named losses that are for classes that overlap, and a note on what was exchanged."""
+def loss_of_sigmoids(config: Config) -> tuple[Config, list[str]]:
+    """The config with the named losses that are for sigmoids, and a note on what was exchanged."""
     if ":" in config.loss.name:
         return config, []
     terms = losses.names.terms_of(config.loss.name)
@@ -211,4 +216,5 @@ def overlapping_loss(config: Config) -> tuple[Config, list[str]]:
     options = {exchanged.get(known[key], key): dict(values) for key, values in config.loss.options.items()}
     loss = dataclasses.replace(config.loss, name=name, options=options)
     said = ", ".join(f"{new} in place of {old}" for old, new in exchanged.items())
-    return dataclasses.replace(config, loss=loss), [f"the classes overlap: {said}, which is for classes that do not"]
+    why = "the classes overlap" if config.data.multi_label else "one value a pixel has a sigmoid"
+    return dataclasses.replace(config, loss=loss), [f"{why}: the loss is {said}, which is for a softmax"]

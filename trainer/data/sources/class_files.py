@@ -18,7 +18,19 @@ from trainer.data.sources.pairs import Pair
 # A number behind a name counts objects, and is no class.
 _NUMBER = re.compile(r"^\d*$")
 # Words that say that it is a mask, and not of what.
-_GENERAL = {"mask", "masks", "label", "labels", "gt", "seg", "segmentation", "annotation", "object", "instance", "image"}
+_GENERAL = {
+    "mask",
+    "masks",
+    "label",
+    "labels",
+    "gt",
+    "seg",
+    "segmentation",
+    "annotation",
+    "object",
+    "instance",
+    "image",
+}
 
 
 def by_class(images: Mapping[str, str], masks: Mapping[str, str], classes: Sequence[str]) -> dict[str, Pair]:

@@ -59,7 +59,9 @@ def open_splits(data: Data) -> Splits:
             drawings.append(_drawing(file, content, names, root, problems))
         except DataError as error:
             problems.append(str(error))
-    by_split = {split: [d for d in drawings if split_of(d.image) == split] for split in ("train", "validation", "test", "")}
+    by_split = {
+        split: [d for d in drawings if split_of(d.image) == split] for split in ("train", "validation", "test", "")
+    }
     train, validation = by_split["train"], by_split["validation"]
     fatal: tuple[str, ...] = ()
     if not train or not validation:

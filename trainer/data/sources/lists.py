@@ -54,13 +54,13 @@ def read_list(
         elif pair not in chosen:
             chosen.append(pair)
     if not trouble and not chosen:
-        trouble = f"{shown(os.path.join(root, name))}: {'no line names a pair that can be used' if lines else 'is empty'}."
+        trouble = (
+            f"{shown(os.path.join(root, name))}: {'no line names a pair that can be used' if lines else 'is empty'}."
+        )
     return chosen, problems, (trouble,) if trouble else ()
 
 
-def read_test(
-    root: str, pairs: dict[str, Pair], loose: list[str]
-) -> tuple[tuple[Pair, ...], str, list[str]]:
+def read_test(root: str, pairs: dict[str, Pair], loose: list[str]) -> tuple[tuple[Pair, ...], str, list[str]]:
     """The pairs of a list of the test split beside data that are not split by lists, its name or "", and its faults."""
     name = _file_names(root)["test"]
     if not os.path.isfile(os.path.join(root, name)):
