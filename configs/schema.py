@@ -77,8 +77,8 @@ class Data:
     )
     labels: Literal["auto", "exclusive", "multi"] = knob(
         "auto",
-        'Whether a pixel is of one class, "exclusive", or may be of several at once, or of none, "multi": then each class '
-        "has a mask and a sigmoid of its own. auto: exclusive, unless the data show classes that overlap.",
+        'Whether a pixel is of one class, "exclusive", or may be of several at once, or of none, "multi": then each '
+        "class has a mask and a sigmoid of its own. auto: exclusive, unless the data show classes that overlap.",
     )
     mask_encoding: Literal["auto", "ids", "binary", "colors", "alpha", "bits", "planes", "files"] = knob(
         "auto",
@@ -106,6 +106,12 @@ class Data:
         (),
         "colors: (red, green, blue, class id) rows; a colour outside the table is an error that names it.",
         within="[-1, 65535]",
+    )
+    color_tolerance: int = knob(
+        0,
+        "colors: how far a pixel's red, green and blue may be from those of a row of the table, of which the nearest is "
+        "taken: for masks that were saved as JPEG. 0 takes the colours as they are; 255 the nearest, however far.",
+        within="[0, 255]",
     )
     void_id: int = knob(
         255, "The class id of pixels that no loss and no metric counts. 255 is the field's habit.", within="[-1, 65535]"

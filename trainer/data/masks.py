@@ -201,9 +201,26 @@ def _colors(mask: MaskValues, data: Data, name: str) -> np.ndarray:
                 raise DataError(f"{name}: has values up to {values.max()}, not colours: mask_encoding='ids'?")
             values = np.repeat(values.astype(np.uint8)[:, :, None], 3, axis=2)
         label = lookup[_packed(values)]
+        if data.color_tolerance:
+            label = _nearest_colors(label, values, data)
         colors = values[label == _UNKNOWN]
     if len(colors):
         raise _unknown_colors(colors, data, name, mask.format)
+    return label
+
+
+def _nearest_colors(label: np.ndarray, values: np.ndarray, data: Data) -> np.ndarray:
+    """The label with the nearest colour of the table where a pixel has none of its own, as far as the tolerance goes."""
+    unknown = label == _UNKNOWN
+    found, places = np.unique(values[unknown].astype(np.int64), axis=0, return_inverse=True)
+    if not len(found):
+        return label
+    rows = np.array([row[:3] for row in data.mask_colors], np.int64)
+    ids = np.array([row[3] for row in data.mask_colors], np.int32)
+    nearest = ((found[:, None] - rows[None]) ** 2).sum(axis=2).argmin(axis=1)
+    within = np.abs(found - rows[nearest]).max(axis=1) <= data.color_tolerance
+    label = label.copy()
+    label[unknown] = np.where(within, ids[nearest], _UNKNOWN)[places.ravel()]
     return label
 
 
@@ -226,7 +243,11 @@ def _unknown_colors(colors: np.ndarray, data: Data, name: str, format_name: str)
     triples = [(int(c) >> 16, int(c) >> 8 & 255, int(c) & 255) for c in found]
     text = f"{name}: {len(colors)} pixels have colours that are not in mask_colors: {_counted(triples, counts)}.\n"
     if format_name in ("JPEG", "MPO"):
-        return DataError(text + "  The mask is a JPEG, which changes colours along edges: save masks as PNG.")
+        return DataError(
+            text
+            + "  The mask is a JPEG, which changes colours along edges: save masks as PNG, or take the nearest colour "
+            "of the table: --config.data.color_tolerance=32"
+        )
     most = triples[int(counts.argmax())]
     return DataError(
         text + f"  Add a row for each, as here: mask_colors=(…, ({most[0]}, {most[1]}, {most[2]}, {data.void_id}))   "
