@@ -55,6 +55,7 @@ _READ_BY = {
     "formats": ("export",),
     "checkpoint": _READ_A_RUN,
     "force_config": ("train",),
+    "extend": ("train",),
     "layers": ("describe",),
 }
 # Sections of the config that say nothing about how a trained model is scored.
@@ -81,6 +82,13 @@ _FLAGS = (
         flags.DEFINE_boolean,
         False,
         "train: go on in the workdir although fields of the config changed that make it another run.",
+    ),
+    (
+        "extend",
+        flags.DEFINE_boolean,
+        False,
+        "train: go on in the workdir with more examples, classes added at the end, or a longer train.length; what was "
+        "learned of the classes there were is kept.",
     ),
     (
         "checkpoint",
@@ -145,6 +153,7 @@ class Command:
     formats: tuple[str, ...]
     checkpoint: str
     force_config: bool
+    extend: bool
     layers: bool
 
 
@@ -181,6 +190,7 @@ def read(arguments: list[str]) -> Command:
         formats=tuple(values.formats),
         checkpoint=values.checkpoint,
         force_config=values.force_config,
+        extend=values.extend,
         layers=values.layers,
     )
 
@@ -205,7 +215,7 @@ def main(argv: list[str]) -> int:
             if not answer:
                 raise
             raise UserError(answer) from error
-        run = Run(command.config, workdir=command.workdir, force=command.force_config)
+        run = Run(command.config, workdir=command.workdir, force=command.force_config, extend=command.extend)
         return _VERBS[command.mode](run, command)
     except UserError as error:
         # What the guard writes has lines of code in it, and its own width.
@@ -445,7 +455,7 @@ def _default_workdir(recipe: Config, assignments: list[overrides.Assignment], va
     config, _ = overrides.apply(recipe, assignments)
     plain = os.path.join("runs", config.name)
     changed = {d.field: d.new for d in config_text.differences(recipe, config) if d.breaks}
-    if not changed or values.force_config:
+    if not changed or values.force_config or values.extend:
         return plain
     own = os.path.join("runs", _named_after(config.name, changed))
     # What is evaluated in another way than it was trained is the run without these fields.

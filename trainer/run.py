@@ -25,9 +25,10 @@ from configs.schema import Config
 from trainer import console
 from trainer.actions.timing import paired
 from trainer.checkpoints import folder as checkpoints
+from trainer.checkpoints.extend import grown, kept_from
 from trainer.checkpoints.host import HostState
 from trainer.checkpoints.restore import load_weights, put_back, restore, snapshot
-from trainer.checkpoints.resume import describe_data
+from trainer.checkpoints.resume import config_of, describe_data
 from trainer.checkpoints.saver import Saver
 from trainer.data import DataSets, open_data, open_evaluated, other_data
 from trainer.distribution import strategy as distribution
@@ -107,6 +108,7 @@ class Run:
       actions: pairs (when, function of (run, step)): (100, f), ("2 epochs", f), ("evaluation", f), ("end", f).
       task: a `Task`, or its class, in place of segmentation.
       force: go on in the workdir although fields of the config changed that make it another run.
+      extend: go on in the workdir with more examples, classes added at the end, or a longer run.
 
     Raises:
       UserError: with everything that is wrong with the arguments and the config.
@@ -116,11 +118,11 @@ class Run:
       current_step, report, report_step, scores, scores_step, memory, rate_factor: for actions; see there.
     """
 
-    def __init__(self, config: Config | None = None, *, workdir: str | os.PathLike = "", force: bool = False, **parts):
+    def __init__(self, config: Config | None = None, *, workdir: str | os.PathLike = "", force: bool = False, extend: bool = False, **parts):
         known = [field.name for field in dataclasses.fields(Parts)]
         unknown = [name for name in parts if name not in known]
         if unknown:
-            also = ["config", "workdir", "force", *known]
+            also = ["config", "workdir", "force", "extend", *known]
             raise UserError(
                 numbered([f"Run has no argument {name!r}.{did_you_mean(name, also)}" for name in unknown])
                 + f"\n  It takes {', '.join(also)}."
@@ -138,8 +140,10 @@ class Run:
         if {"data", "task"} & given and config.name == Config().name:
             # The default is the name of the built-in data.
             config = dataclasses.replace(config, name="run")
-        self.config, self.force = config, force
+        self.config, self.force, self.extend = config, force, extend
         self.workdir = os.fspath(workdir) or os.path.join("runs", config.name)
+        if extend and (before := config_of(self.workdir)) is not None:
+            self.config = kept_from(before, config)
         self.host = HostState()
         self.scores = None
         self.journal = None
@@ -363,6 +367,12 @@ class Run:
 
     def go_on_from(self, saved: checkpoints.Saved) -> None:
         """Puts the device's and the host's state back to what a checkpoint holds."""
+        before = config_of(self.workdir) if self.extend else None
+        if before is not None:
+            shapes = {path: variable.shape for path, variable in self.state.variables_by_path().items()}
+            saved, lines = grown(saved, shapes, len(before.data.classes), len(self.data.classes))
+            for line in lines:
+                self.log(f"extended: {line}")
         restore(self.state, saved)
         self.host = dataclasses.replace(HostState.from_saved(saved.host), data=describe_data(self.data))
         self.totals.restore(self.host.report)
