@@ -109,7 +109,8 @@ class Data:
     )
     color_tolerance: int = knob(
         0,
-        "colors: how far a pixel's red, green and blue may be from those of a row of the table, of which the nearest is "
+        "colors: how far a pixel's red, green and blue may be from those of a row of the table, of "
+        "which the nearest is "
         "taken: for masks that were saved as JPEG. 0 takes the colours as they are; 255 the nearest, however far.",
         within="[0, 255]",
     )
@@ -130,7 +131,8 @@ class Data:
     )
     pages: Literal["refuse", "first", "channels", "objects", "slices"] = knob(
         "refuse",
-        'What the pages of a TIFF file are: of images "channels", of masks "objects" that are united, of both "slices", '
+        'What the pages of a TIFF file are: of images "channels", of masks "objects" that are '
+        'united, of both "slices", '
         'each an image with the same page of its mask; "first" takes the first page alone; "refuse" ends with the '
         "file's name.",
     )

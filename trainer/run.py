@@ -23,6 +23,7 @@ from configs.reading import fields, validation
 from configs.reading.nearest import did_you_mean
 from configs.schema import Config
 from trainer import console
+from trainer.actions.norm_gap import lag_note
 from trainer.actions.timing import paired
 from trainer.checkpoints import folder as checkpoints
 from trainer.checkpoints.extend import grown, kept_from
@@ -118,7 +119,15 @@ class Run:
       current_step, report, report_step, scores, scores_step, memory, rate_factor: for actions; see there.
     """
 
-    def __init__(self, config: Config | None = None, *, workdir: str | os.PathLike = "", force: bool = False, extend: bool = False, **parts):
+    def __init__(
+        self,
+        config: Config | None = None,
+        *,
+        workdir: str | os.PathLike = "",
+        force: bool = False,
+        extend: bool = False,
+        **parts,
+    ):
         known = [field.name for field in dataclasses.fields(Parts)]
         unknown = [name for name in parts if name not in known]
         if unknown:
@@ -228,7 +237,8 @@ class Run:
         objective = build_objective(named, logits_per_pixel(config), self.parts.loss, activation=form.activation)
         if form.activation and objective.own is not None:
             more = [*more, f"the loss of your own gets what the model gives, after its {form.activation}"]
-        self.notes = [*self.notes, *form.notes, *more]
+        lag = lag_note(model, self.intervals.total, config.model.name if self.parts.model is None else ":")
+        self.notes = [*self.notes, *form.notes, *more, *([lag] if lag else [])]
         chosen = scored_classes(classes, config.evaluate.classes, config.data.multi_label)
         scored = [classes.index(name) for name in chosen]
         return Segmentation(model, objective, config, classes, scored)
