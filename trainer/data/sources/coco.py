@@ -70,27 +70,34 @@ def open_splits(data: Data) -> Splits:
         by_split.setdefault(split, []).extend(_drawings(file, content, ids, root, found, problems))
     train, validation = by_split.get("train", []), by_split.get("validation", [])
     notes = [f"recognised: COCO annotations, {', '.join(chosen[:4])}{', …' if chosen[4:] else ''}"]
-    if by_split.get("test"):
-        notes.append(f"{len(by_split['test'])} images of a test split are neither trained on nor evaluated")
+    test = by_split.get("test", [])
+    if test and data.split == "auto":
+        notes.append(f"{len(test)} images of a test split are neither trained on nor evaluated")
+    fatal: tuple[str, ...] = ()
     if not validation:
         pool = train or by_split.get("", [])
         if len(pool) < 2:
             fatal = (f"{shown(root)}: {len(pool)} images can be used; two are needed at least.",)
-            return Splits(title=shown(root), fatal=fatal, problems=tuple(problems), notes=tuple(notes))
-        out = held_out([drawing.image for drawing in pool], data)
-        train = [drawing for index, drawing in enumerate(pool) if index not in out]
-        validation = [pool[index] for index in sorted(out)]
+            train = pool
+        else:
+            out = held_out([drawing.image for drawing in pool], data)
+            train = [drawing for index, drawing in enumerate(pool) if index not in out]
+            validation = [pool[index] for index in sorted(out)]
+    elif not train:
+        fatal = (f"{shown(root)}: no image of the training split can be used.",)
     if not _has_pycocotools():
         notes.append("polygons are drawn by Pillow; COCO's own pixels along edges come with: pip install pycocotools")
     return Splits(
         DrawnReader(root, train, data),
         DrawnReader(root, validation, data),
+        test=DrawnReader(root, test, data) if test else None,
+        named=tuple(split for split in ("train", "validation", "test") if by_split.get(split)),
         classes=names,
         title=shown(data.path),
         problems=tuple(problems),
         notes=tuple(notes),
         fields={"classes": names, "mask_encoding": "ids"},
-        fatal=() if train else (f"{shown(root)}: no image of the training split can be used.",),
+        fatal=fatal,
         advice="--config.data.bad_files=skip leaves such objects and images out.",
     )
 

@@ -59,11 +59,13 @@ def open_splits(data: Data) -> Splits:
             drawings.append(_drawing(file, content, names, root, problems))
         except DataError as error:
             problems.append(str(error))
-    by_split = {split: [d for d in drawings if split_of(d.image) == split] for split in ("train", "validation", "")}
+    by_split = {
+        split: [d for d in drawings if split_of(d.image) == split] for split in ("train", "validation", "test", "")
+    }
     train, validation = by_split["train"], by_split["validation"]
     fatal: tuple[str, ...] = ()
     if not train or not validation:
-        pool = train or by_split[""] or drawings
+        pool = train or by_split[""] or (drawings if data.split == "auto" else [])
         if len(pool) < 2:
             fatal, train, validation = (f"{shown(root)}: {len(pool)} images can be used; two are needed.",), pool, []
         else:
@@ -73,6 +75,8 @@ def open_splits(data: Data) -> Splits:
     return Splits(
         DrawnReader(root, train, data),
         DrawnReader(root, validation, data),
+        test=DrawnReader(root, by_split["test"], data) if by_split["test"] else None,
+        named=tuple(split for split in ("train", "validation", "test") if by_split[split]),
         classes=names,
         title=shown(data.path),
         problems=tuple(problems),
