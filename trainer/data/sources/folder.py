@@ -17,7 +17,11 @@ from collections.abc import Iterable, Iterator
 from configs.schema import Data
 from trainer.data.decode import IMAGE_SUFFIXES
 from trainer.data.errors import shown
-from trainer.data.sources import coco, labelme, lists, names
+from trainer.data.sources import formats, lists, names
+from trainer.data.sources.formats.class_tables import find_table
+from trainer.data.sources.formats.maskfiles import Placed, says_masks
+from trainer.data.sources.formats.named import fields_of_table
+from trainer.data.sources.formats.tree import Tree, read_tree
 from trainer.data.sources.headers import check_headers
 from trainer.data.sources.holding_out import held_out
 from trainer.data.sources.pairs import FilePairs, Listing, Pair
@@ -32,27 +36,65 @@ _MOST_ALIKE = 3
 
 
 def open_splits(data: Data) -> Splits:
-    """The splits of data.path: files are listed and their headers read, nothing is decoded."""
+    """The splits of what data.path holds: the format that is recognised, or pairs of files.
+
+    Files are listed and headers or annotations read; no pixel but those of a few masks is decoded.
+    """
+    root = os.path.expanduser(data.path)
+    if not os.path.isdir(root):
+        return open_pairs(data)
+    try:
+        tree = read_tree(root)
+    except OSError as error:
+        return Splits(title=shown(root), fatal=(f"{shown(error.filename or root)}: cannot be read: {error.strerror}.",))
+    found = formats.recognised(tree)
+    if not found:
+        return open_pairs(data)
+    if len(found) == 1 and next(iter(found)) in formats.MASK_FILES:
+        return formats.format_of(next(iter(found))).open_splits(data)
+    plain = list_folder(root, data) if not found.keys() & formats.MASK_FILES.keys() else Listing()
+    if len(found) == 1 and not plain.train:
+        return formats.format_of(next(iter(found))).open_splits(data)
+    readings = {name: f"{formats.format_of(name).TITLE}: {by}" for name, by in found.items()}
+    if plain.train:
+        readings["pairs"] = f"image and mask files: {plain.train[0].name} with {shown(plain.train[0].mask)}"
+    wide = max(map(len, readings))
+    lines = "".join(f"\n    --config.data.source={name:<{wide}}  # {what}" for name, what in readings.items())
+    return Splits(
+        title=shown(data.path),
+        fatal=(f"{shown(root)}: can be read in {len(readings)} ways. Say which is meant:{lines}",),
+    )
+
+
+def open_pairs(data: Data) -> Splits:
+    """The splits of a folder of image and mask files: they are listed and their headers read, nothing is decoded."""
     root = os.path.expanduser(data.path)
     listing = list_folder(root, data)
-    others = [name for name, module in (("coco", coco), ("labelme", labelme)) if module.recognise(root)]
-    if others and not listing.train:
-        return (coco if others[0] == "coco" else labelme).open_splits(data)
-    if others:
-        other = f"the folder also holds {others[0]} annotations, which are not read: --config.data.source={others[0]}"
-        listing = dataclasses.replace(listing, notes=(*listing.notes, other))
-    problems = list(listing.problems)
+    problems, fields, notes = list(listing.problems), {}, listing.notes
     if not listing.fatal:
         problems += check_headers(root, [*listing.train, *listing.validation], data)
+        fields, said = _named_by_table(root, listing, data)
+        notes = (*notes, *said)
     return Splits(
         train=FilePairs(root, listing.train, data),
         validation=FilePairs(root, listing.validation, data),
+        classes=fields.get("classes", ()),
         title=shown(data.path),
         problems=tuple(problems),
         fatal=listing.fatal,
-        notes=listing.notes,
+        notes=notes,
+        fields=fields,
         advice="--config.data.bad_files=skip leaves such files out; --mode=check looks into every file.",
     )
+
+
+def _named_by_table(root: str, listing: Listing, data: Data):
+    """Fields from a file of classes that lies in the folder, and notes."""
+    table = find_table(Tree(root, {"": tuple(sorted(os.listdir(root)))}))
+    if table is None or says_masks(data):
+        return {}, []
+    placed = [Placed(pair.image, pair.mask) for pair in (*listing.train, *listing.validation)]
+    return fields_of_table(Tree(root, {}), table, placed, data)
 
 
 def list_folder(root: str, data: Data) -> Listing:
