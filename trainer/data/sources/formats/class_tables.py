@@ -121,7 +121,12 @@ def _csv(tree: Tree, path: str) -> ClassTable | None:
         (n for n, f in enumerate(header) if f in ("pixel value", "value", "id", "class id", "class_id", "index")), None
     )
     if name_at is None or (None in color_at and value_at is None):
-        return None
+        if path.rpartition("/")[2].lower() == "classes.csv":
+            return None  # Any table may be called so.
+        raise DataError(
+            f"{tree.shown(path)}: its first line has to name the columns, as name, r, g, b or Pixel Value, Class. "
+            f"Received: {', '.join(rows[0][1])[:60]!r}"
+        )
     colors, values = [], []
     for number, fields in rows[1:]:
         at = f"{tree.shown(path)}:{number}"

@@ -68,15 +68,28 @@ def open_splits(data: Data) -> Splits:
     if not files:
         missing = f"{shown(tree.root)}: has no JSON file with COCO's images and annotations."
         return Splits(title=shown(tree.root), fatal=(missing,))
+    problems = damaged_files(tree, files, ("instances", "_annotations.coco"))
     read = read_files(tree, files)
     categories, notes = named_categories(tree, read)
     labels = Labels([categories[number] for number in sorted(categories, key=_ordered)], data, meant="category")
-    problems: list[str] = []
     drawings: list[Drawing] = []
     for file, content in read.items():
         drawings += _drawings(file, content, categories, labels, tree, problems)
     notes.insert(0, f"recognised: {TITLE}, {', '.join(files[:4])}{', …' if files[4:] else ''}")
     return drawn_splits(tree, drawings, labels, data, problems=problems, notes=notes)
+
+
+def damaged_files(tree: Tree, files: list[str], prefixes: tuple[str, ...]) -> list[str]:
+    """What is wrong with files that are called as annotations and were not recognised as any."""
+    found = []
+    for path in tree.files(".json"):
+        if path.rpartition("/")[2].startswith(prefixes) and path not in files:
+            try:
+                read_json(tree.at(path))
+                found.append(f"{tree.shown(path)}: is not COCO's: it needs lists {', '.join(_KEYS)}.")
+            except DataError as error:
+                found.append(str(error))
+    return found
 
 
 def read_files(tree: Tree, files: list[str]) -> dict[str, Mapping]:

@@ -13,7 +13,7 @@ import numpy as np
 from configs.schema import Data
 from trainer.data.decode import IMAGE_SUFFIXES
 from trainer.data.errors import DataError, shown
-from trainer.data.sources.formats.drawn import Drawing, Labels, collected, drawn_splits, size_of
+from trainer.data.sources.formats.drawn import Drawing, Labels, collected, drawn_splits, size_of, without_annotation
 from trainer.data.sources.formats.files import read_json, stem_of
 from trainer.data.sources.formats.polygons import Shape, mask_of_png, points_of
 from trainer.data.sources.formats.tree import Tree, read_tree
@@ -71,6 +71,7 @@ def open_splits(data: Data) -> Splits:
         except DataError as error:
             problems.append(str(error))
     notes = [f"recognised: {len(read)} files of LabelMe"]
+    notes += without_annotation(tree, drawings, (os.path.dirname(drawing.image) for drawing in drawings))
     return drawn_splits(tree, drawings, labels, data, problems=problems, notes=notes)
 
 

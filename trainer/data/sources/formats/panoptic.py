@@ -24,6 +24,7 @@ from trainer.data.masks import label_type
 from trainer.data.sources.agreement import read_both
 from trainer.data.sources.formats.coco import (
     annotation_files,
+    damaged_files,
     images_by_id,
     located,
     named_categories,
@@ -128,7 +129,7 @@ def open_splits(data: Data) -> Splits:
             f"{shown(tree.root)}: the data have categories that data.classes does not name: {', '.join(strangers[:8])}."
         )
     ids = {number: classes.index(name) for number, name in categories.items()}
-    problems: list[str] = []
+    problems = damaged_files(tree, files, ("panoptic",))
     examples = [e for file, content in read.items() for e in _examples(file, content, ids, tree, problems)]
     notes.insert(0, f"recognised: {TITLE}, {', '.join(files[:4])}; what no segment covers is void")
     train, validation, fatal, remarks = split_examples(examples, data, shown(tree.root))

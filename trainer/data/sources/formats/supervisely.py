@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from configs.schema import Data
 from trainer.data.errors import DataError, shown
-from trainer.data.sources.formats.drawn import Drawing, Labels, collected, drawn_splits, size_of
+from trainer.data.sources.formats.drawn import Drawing, Labels, collected, drawn_splits, size_of, without_annotation
 from trainer.data.sources.formats.files import read_json
 from trainer.data.sources.formats.polygons import Shape, mask_of_png, points_of
 from trainer.data.sources.formats.tree import Tree, read_tree
@@ -62,6 +62,7 @@ def open_splits(data: Data) -> Splits:
         except DataError as error:
             problems.append(str(error))
     notes = [f"recognised: a project of {TITLE}, {len(read)} files"]
+    notes += without_annotation(tree, drawings, (os.path.dirname(drawing.image) for drawing in drawings))
     return drawn_splits(tree, drawings, labels, data, problems=problems, notes=notes)
 
 

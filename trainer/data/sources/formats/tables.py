@@ -12,6 +12,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import os
+import re
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -194,6 +195,7 @@ def open_splits(data: Data) -> Splits:
     if not files:
         return Splits(title=shown(tree.root), fatal=(f"{shown(tree.root)}: has no parquet file.",))
     problems: list[str] = []
+    problems += _missing_shards(tree, files)
     rows, schema = _rows(tree, files, problems)
     if schema is None:
         return Splits(title=shown(tree.root), fatal=tuple(problems))
@@ -219,6 +221,20 @@ def open_splits(data: Data) -> Splits:
         fields=fields,
         advice="--config.data.bad_files=skip leaves such rows out.",
     )
+
+
+def _missing_shards(tree: Tree, files: Sequence[str]) -> list[str]:
+    """Shards that the names of the others count: train-00000-of-00002."""
+    shards: dict[tuple[str, int], set[int]] = {}
+    for file in files:
+        found = re.fullmatch(r"(.*?)-(\d{5})-of-(\d{5}).*", file)
+        if found:
+            shards.setdefault((found[1], int(found[3])), set()).add(int(found[2]))
+    return [
+        f"{tree.shown(stem)}-…-of-{count:05}: {count - len(numbers)} of {count} files are missing."
+        for (stem, count), numbers in shards.items()
+        if len(numbers) < count
+    ]
 
 
 def _rows(tree: Tree, files: Sequence[str], problems: list[str]) -> tuple[list[Row], Any]:

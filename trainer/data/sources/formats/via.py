@@ -14,7 +14,7 @@ import numpy as np
 from configs.schema import Data
 from trainer.data.errors import DataError, shown
 from trainer.data.sources.formats.coco import split_in
-from trainer.data.sources.formats.drawn import Drawing, Labels, collected, drawn_splits
+from trainer.data.sources.formats.drawn import Drawing, Labels, collected, drawn_splits, without_annotation
 from trainer.data.sources.formats.files import read_json
 from trainer.data.sources.formats.polygons import Shape, points_of
 from trainer.data.sources.formats.tree import Tree, read_tree
@@ -73,6 +73,7 @@ def open_splits(data: Data) -> Splits:
         drawings.append(Drawing(image, tuple(shapes), None, split_in(file)))
     by = f", classes by the attribute {attribute!r}" if attribute else ""
     notes = [f"recognised: {TITLE}, {', '.join(files[:3])}{by}"]
+    notes += without_annotation(tree, drawings, (os.path.dirname(drawing.image) for drawing in drawings))
     return drawn_splits(tree, drawings, labels, data, problems=problems, notes=notes)
 
 
@@ -103,8 +104,8 @@ def _attribute(regions: list[Mapping], tree: Tree) -> tuple[str, list[str]]:
     usual = [key for key in counts if key.lower() in _USUAL]
     if len(counts) > 1 and len(usual) != 1:
         raise DataError(
-            f"{tree.shown('')}: regions have the attributes {', '.join(map(repr, counts))}; which of them names the class "
-            "cannot be known: keep one of them."
+            f"{tree.shown('')}: regions have the attributes {', '.join(map(repr, counts))}; which of them names the "
+            "class cannot be known: keep one of them."
         )
     chosen = usual[0] if usual else next(iter(counts))
     return chosen, sorted({label for region in regions if (label := _label(region, chosen)) is not None})

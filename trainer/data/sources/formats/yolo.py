@@ -61,7 +61,7 @@ def _has_lines(tree: Tree, folder: str) -> bool:
 
 def _yaml(tree: Tree) -> str:
     """The file that names the classes: data.yaml, dataset.yaml or another with names; "" where there is none."""
-    files = [path for path in (*tree.files(".yaml"), *tree.files(".yml")) if path.count("/") <= 1]
+    files = [path for path in (*tree.files(".yaml"), *tree.files(".yml")) if path.count("/") <= 5]
     for path in sorted(files, key=lambda path: (path.rsplit("/", 1)[-1].lower() != "data.yaml", path.count("/"), path)):
         try:
             if re.search(r"(?m)^\s*names\s*:", read_text(tree.at(path))):
