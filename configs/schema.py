@@ -23,8 +23,8 @@ from configs.knobs import knob, section
 class Data:
     source: str = knob(
         "nuclei",
-        'Where examples come from: "nuclei" (the embedded images), "tfds" (any TensorFlow Datasets set), "folder" (what '
-        'data.path holds is recognised), "pairs" (image and mask files), the name of a format that is meant, or '
+        'Where examples come from: "nuclei" (the embedded images), "tfds" (any TensorFlow Datasets set), "folder" '
+        '(what data.path holds is recognised), "pairs" (image and mask files), the name of a format that is meant, or '
         '"package.module:function" of your own, called with this section: it returns anything that open_data takes as '
         "data, such as an object with len() and [i].",
         form="name",

@@ -1,7 +1,7 @@
 """A folder of each format, made from the same pictures and masks: class ids 0 to 2, and 255 where the format has void.
 
-`FOLDERS[name](root)` writes one and gives (class names, whether it has void). Polygons are those of `OUTLINES`; what they
-cover is drawn here by the library that owns the format, or was drawn by it once (`cv2`).
+`FOLDERS[name](root)` writes one and gives (class names, whether it has void). Polygons are those of `outlines`; what
+they cover is drawn here by the library that owns the format, or was drawn by it once (`cv2`).
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def camvid(root):
 
 
 def segnet(root):
-    for n, stem in enumerate(STEMS):
+    for n in range(COUNT):
         split = "train" if n < 4 else "val"
         label = mask(n)
         label[label == 255] = 11
@@ -216,7 +216,8 @@ def labelme(root):
     for n, stem in enumerate(STEMS):
         save(root / f"{stem}.jpg", image(n))
         shapes = [
-            {"label": NAMES[c], "points": points, "shape_type": "polygon", "group_id": None} for c, points in outlines(n)
+            {"label": NAMES[c], "points": points, "shape_type": "polygon", "group_id": None}
+            for c, points in outlines(n)
         ]
         content = {"version": "5.4.1", "shapes": shapes, "imagePath": f"{stem}.jpg", "imageData": None}
         write(root / f"{stem}.json", {**content, "imageHeight": HEIGHT, "imageWidth": WIDTH})
@@ -309,7 +310,10 @@ def yolo(root):
             f"{c - 1} " + " ".join(f"{x / WIDTH:.9f} {y / HEIGHT:.9f}" for x, y in points) for c, points in outlines(n)
         )
         write(root / f"{split}/labels/{stem}.txt", "\n".join(lines) + "\n")
-    write(root / "data.yaml", f"train: ../train/images\nval: ../valid/images\n\nnc: 2\nnames: ['{NAMES[1]}', '{NAMES[2]}']\n")
+    write(
+        root / "data.yaml",
+        f"train: ../train/images\nval: ../valid/images\n\nnc: 2\nnames: ['{NAMES[1]}', '{NAMES[2]}']\n",
+    )
     return NAMES, False
 
 
@@ -359,7 +363,10 @@ def nnunet(root, apart=False):
         save(root / f"labelsTr/case_{n:03}.png", label)
     channels = {"0": "one", "1": "two"} if apart else {"0": "R", "1": "G", "2": "B"}
     labels = {**{name: n for n, name in enumerate(NAMES)}, "ignore": 3}
-    write(root / "dataset.json", {"channel_names": channels, "labels": labels, "numTraining": COUNT, "file_ending": ".png"})
+    write(
+        root / "dataset.json",
+        {"channel_names": channels, "labels": labels, "numTraining": COUNT, "file_ending": ".png"},
+    )
     return NAMES, True
 
 
@@ -372,7 +379,9 @@ def masks_beside(root):
         split = "train" if n < 4 else "valid"
         save(root / f"{split}/{stem}.jpg", image(n))
         save(root / f"{split}/{stem}_mask.png", mask(n, False))
-        write(root / f"{split}/_classes.csv", "Pixel Value, Class\n" + "".join(f"{i}, {c}\n" for i, c in enumerate(NAMES)))
+        write(
+            root / f"{split}/_classes.csv", "Pixel Value, Class\n" + "".join(f"{i}, {c}\n" for i, c in enumerate(NAMES))
+        )
     return NAMES, False
 
 
@@ -398,7 +407,11 @@ def via(root):
         save(root / f"{stem}.jpg", image(n))
         regions = [
             {
-                "shape_attributes": {"name": "polygon", "all_points_x": [p[0] for p in q], "all_points_y": [p[1] for p in q]},
+                "shape_attributes": {
+                    "name": "polygon",
+                    "all_points_x": [p[0] for p in q],
+                    "all_points_y": [p[1] for p in q],
+                },
                 "region_attributes": {"class": NAMES[c]},
             }
             for c, q in outlines(n)
@@ -447,12 +460,12 @@ FOLDERS = {
 
 # What the outlines cover as OpenCV 4.12 fills them, packed: `cv2.fillPoly` of the corners cut to whole numbers.
 CV2_ROWS = (
-    'c-p1XQ4YW$2m?^){SQ6k5*4Jtvi|xc1Q7Wa@F#sU3{V)w%=!@`z$i<dITbfsIRhKtRb-|r%}@<<&PzE$qtHg}I-2&wOt7+RK9#wbA8u7LliiTJ3}J=z$JG~k0PaKr-v',
-    'c-p1XSrWh?2m?^a{SVzmyMQs+X?}f<OECKuh&6990F`kZxi%<st3(3{YHl8-OjoAOsY<h};bkCMF)!r{NSOMt`qHej{6Cc$%crf<`ACiO8H$rJHU4MnbvDSx0?P',
-    'c-p1XQ4YW$2m?^;{SQ5}86#K=W_+3Wf(B}KS5TMjD*zP(jI%UT1?tVJwno6Flo`sjc~xq<Di}AfqgmD2pwK9PEdMmySe#F0$nt}s`C#b~h6Tf$_AB+W9-*KDw*',
-    'c-pPfQ4YW$2m?^){SUpxXjBG;Mf>ZE8mP#>fSzg#fQkXMhncC2+{~&zW+L}RYq}C{no7;93TB^IWL6a$T)8LzkGC*2^I=;ZbLPgahu4lm%VMKvt!H@vd}sos',
-    'c-p1XQ4YW$2m?^){SQ5t86!vmv;O*`1}btF<j493K*s<&L(GSk@^Ux3;wFC4o2i2T7=(@)s$uNBm@$ePG)#SuNM(|Rt@%_Y*u67hJ&Yk0(z9jU=+D+Cc>q*}0+0',
-    'c-pPfQ4YW$2m?^t`yYCm7zYA^+4}2?A<)+D!sH!2BvUgGF>^AnGEx|+tXYT^GnF%sLadms3TE3^V3Z0CfB7e$$Gev%=C1CZ&&I8XGC_re0WyQHt&j5nCe;Fa',
+    "c-p1XQ4YW$2m?^){SQ6k5*4Jtvi|xc1Q7Wa@F#sU3{V)w%=!@`z$i<dITbfsIRhKtRb-|r%}@<<&PzE$qtHg}I-2&wOt7+RK9#wbA8u7LliiTJ3}J=z$JG~k0PaKr-v",
+    "c-p1XSrWh?2m?^a{SVzmyMQs+X?}f<OECKuh&6990F`kZxi%<st3(3{YHl8-OjoAOsY<h};bkCMF)!r{NSOMt`qHej{6Cc$%crf<`ACiO8H$rJHU4MnbvDSx0?P",
+    "c-p1XQ4YW$2m?^;{SQ5}86#K=W_+3Wf(B}KS5TMjD*zP(jI%UT1?tVJwno6Flo`sjc~xq<Di}AfqgmD2pwK9PEdMmySe#F0$nt}s`C#b~h6Tf$_AB+W9-*KDw*",
+    "c-pPfQ4YW$2m?^){SUpxXjBG;Mf>ZE8mP#>fSzg#fQkXMhncC2+{~&zW+L}RYq}C{no7;93TB^IWL6a$T)8LzkGC*2^I=;ZbLPgahu4lm%VMKvt!H@vd}sos",
+    "c-p1XQ4YW$2m?^){SQ5t86!vmv;O*`1}btF<j493K*s<&L(GSk@^Ux3;wFC4o2i2T7=(@)s$uNBm@$ePG)#SuNM(|Rt@%_Y*u67hJ&Yk0(z9jU=+D+Cc>q*}0+0",
+    "c-pPfQ4YW$2m?^t`yYCm7zYA^+4}2?A<)+D!sH!2BvUgGF>^AnGEx|+tXYT^GnF%sLadms3TE3^V3Z0CfB7e$$Gev%=C1CZ&&I8XGC_re0WyQHt&j5nCe;Fa",
 )
 
 

@@ -98,7 +98,7 @@ def _fields(tree: Tree, pairs: Sequence[Placed], data: Data) -> tuple[Mapping[st
     if table is not None:
         return fields_of_table(tree, table, pairs, data)
     held = held_by(tree, pairs, data)
-    if (held.colored and not held.indexed) or not held.values or max(held.values) > 11:
+    if (held.colored and not held.indexed) or not held.mostly(range(12)):
         return {}, []
     if all(_OWN_NAMES.match(stem_of(placed.image)) for placed in pairs[:50]) or data.source == "camvid":
         return by_values(list(enumerate(SEGNET)), data), [

@@ -85,7 +85,8 @@ def _fields(tree: Tree, pairs: Sequence[Placed], kind: str, data: Data) -> tuple
     if table is not None:
         entries = list(enumerate(table.names))
         return by_values(entries, data), [f"classes of {table.path}, by its order", *void_note(entries)]
-    found = set(held_by(tree, pairs, data).values)
+    held = held_by(tree, pairs, data)
+    found = set(held.values)
     if kind == "labelTrainIds":
         entries = [(number, name) for number, name in enumerate(CLASSES)]
         known = {*range(len(CLASSES)), 255}
@@ -97,7 +98,7 @@ def _fields(tree: Tree, pairs: Sequence[Placed], kind: str, data: Data) -> tuple
         return {}, []
     strange = sorted(found - known)
     only_void = kind == "labelIds" and found and not found & set(CLASSES.values())
-    if strange or only_void:
+    if only_void or (strange and not held.mostly(known)):
         held = ", ".join(map(str, sorted(found)[:12]))
         why = f"{', '.join(map(str, strange[:8]))} are none of its ids" if strange else "all of these are void there"
         raise DataError(

@@ -1,4 +1,4 @@
-"""Images whose labels are drawn from annotations: their reader, their classes and their splits, for every such format."""
+"""Images whose labels are drawn from annotations: their reader, classes and splits, for every such format."""
 
 from __future__ import annotations
 

@@ -155,17 +155,20 @@ def open_splits(data: Data) -> Splits:
 def _cases(tree: Tree, home: str, described: Description, problems: list[str]) -> list[Case]:
     images, masks = (f"{home}/{name}" if home else name for name in ("imagesTr", "labelsTr"))
     by_case: dict[str, dict[int, str]] = {}
+    others: list[str] = []
     for path in tree.images(images):
         found = _CHANNEL.match(stem_of(path))
         case, channel = (found[1], int(found[2])) if found else (stem_of(path), 0)
         if described.file_ending and not path.lower().endswith(described.file_ending.lower()):
-            problems.append(
-                f"{tree.shown(path)}: ends otherwise than file_ending of {FILE}, {described.file_ending!r}."
-            )
+            others.append(path)
         elif channel in by_case.setdefault(case, {}):
             problems.append(f"{tree.shown(path)}: is channel {channel} of case {case!r} a second time.")
         else:
             by_case[case][channel] = path
+    if others:
+        many = f", and {len(others) - 1} more" if others[1:] else ""
+        ending = f"file_ending of {FILE}, {described.file_ending!r}"
+        problems.append(f"{tree.shown(others[0])}: does not end as {ending}{many}.")
     label_of = {stem_of(path): path for path in tree.images(masks)}
     expected, cases = len(described.channels), []
     for case, channels in sorted(by_case.items()):
@@ -182,7 +185,9 @@ def _cases(tree: Tree, home: str, described: Description, problems: list[str]) -
         else:
             cases.append(Case(tuple(channels[number] for number in sorted(channels)), label_of[case]))
     alone = [path for case, path in label_of.items() if case not in by_case]
-    problems += [f"{tree.shown(path)}: labels without an image in {shown(images)}/." for path in alone[:20]]
+    if alone and not others:
+        many = f", and {len(alone) - 1} more" if alone[1:] else ""
+        problems.append(f"{tree.shown(alone[0])}: labels without an image in {shown(images)}/{many}.")
     return cases
 
 

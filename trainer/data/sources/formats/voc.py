@@ -8,6 +8,7 @@ A palette's indices are the ids, or colours are, by labelmap.txt or VOC's own pa
 
 from __future__ import annotations
 
+import collections
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -74,11 +75,8 @@ def open_splits(data: Data) -> Splits:
         pairs += _pairs(tree, home, images, masks, problems, notes)
     if not pairs:
         where = f"{shown(tree.at(places[0][1]))}/"
-        return Splits(
-            title=shown(tree.root),
-            problems=tuple(problems),
-            fatal=(f"{where}: no image has the stem of a mask in {shown(places[0][2])}/.",),
-        )
+        fatal = f"{where}: no image that can be used has the stem of a mask in {shown(places[0][2])}/."
+        return Splits(title=shown(tree.root), problems=tuple(problems), fatal=(fatal,))
     fields: Mapping[str, Any] = {}
     if not says_masks(data):
         fields, said = _fields(tree, [home for home, _, _ in places], pairs, data)
@@ -100,7 +98,6 @@ def _pairs(tree: Tree, home: str, images: str, masks: str, problems: list[str], 
             matched = Matched(matched.pairs, (), matched.alone)
         problems += lonely(tree, matched)
         return list(matched.pairs.values())
-    problems += [] if not matched.alone else lonely(tree, Matched({}, (), matched.alone))
     return _listed(tree, lists, matched, images, masks, problems, notes)
 
 
@@ -131,7 +128,7 @@ def _listed(tree, lists, matched: Matched, images: str, masks: str, problems: li
     for key, placed in matched.pairs.items():
         by_stem.setdefault(key.rsplit("/", 1)[-1], []).append(placed)
     for split, path in lists.items():
-        count = len(pairs)
+        count, missing = len(pairs), collections.defaultdict(list)
         for number, line in enumerate(read_text(tree.at(path)).split("\n"), 1):
             line = line.strip().strip("\ufeff")
             if not line:
@@ -139,8 +136,7 @@ def _listed(tree, lists, matched: Matched, images: str, masks: str, problems: li
             at = f"{tree.shown(path)}:{number}"
             placed = _of_line(line, matched, by_stem)
             if placed is None:
-                what = _missing(line, matched, images, masks)
-                problems.append(f"{at}: {shown(line)!r}: {what}.")
+                missing[_missing(line, matched, images, masks)].append(f"{at}: {shown(line)!r}")
             elif placed.image in seen:
                 where = seen[placed.image]
                 also = "; what is trained on cannot be held out" if where.rsplit(":", 1)[0] != path else ""
@@ -148,7 +144,10 @@ def _listed(tree, lists, matched: Matched, images: str, masks: str, problems: li
             else:
                 seen[placed.image] = f"{path}:{number}"
                 pairs.append(Placed(placed.image, placed.mask, split))
-        if len(pairs) == count:
+        for what, lines in missing.items():
+            more = f", and so are {len(lines) - 1} lines more" if lines[1:] else ""
+            problems.append(f"{lines[0]}: {what}{more}.")
+        if len(pairs) == count and not missing:
             problems.append(f"{tree.shown(path)}: no line names a pair that can be used.")
     unused = len(matched.pairs) - len(seen)
     if unused:
@@ -192,7 +191,7 @@ def _fields(
     names, note = _names(tree, homes, pairs)
     if (by_index and held.values <= {0, 255}) or (data.classes and not set(data.classes) & set(names)):
         names = []  # Two values, or classes of one's own: what they mean is found out as of any masks.
-    if names and max(ids, default=0) >= len(names):
+    if names and max(ids, default=0) >= len(names) and not held.mostly([*range(len(names)), 255]):
         raise DataError(
             f"{shown(tree.root)}: the masks hold values up to {max(ids)}, and VOC has {len(names)} classes: say what "
             "they mean by a labelmap.txt, or --config.data.source=pairs reads them without names."

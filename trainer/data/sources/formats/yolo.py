@@ -1,4 +1,4 @@
-"""YOLO's polygons: a text file of labels an image, a line "class x1 y1 x2 y2 …" an object, as shares of width and height.
+"""YOLO's polygons: a text file an image, a line "class x1 y1 x2 y2 …" an object, as shares of width and height.
 
     path/data.yaml   path/images/train/*.jpg   path/labels/train/*.txt       (Ultralytics; CVAT)
     path/data.yaml   path/train/images/*.jpg   path/train/labels/*.txt       (Roboflow)
@@ -122,8 +122,8 @@ def _names(tree: Tree, described: str, content) -> list[str]:
     if listed is not None:
         return [line.strip() for line in read_text(tree.at(listed)).split("\n") if line.strip()]
     raise DataError(
-        f"{tree.shown('')}: has labels of YOLO, and no data.yaml or classes.txt that names the classes: write data.yaml "
-        "with a line, as\n    names: [cat, dog]"
+        f"{tree.shown('')}: has labels of YOLO, and no data.yaml or classes.txt that names the classes: write "
+        "data.yaml with a line, as\n    names: [cat, dog]"
     )
 
 
