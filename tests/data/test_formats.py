@@ -254,7 +254,7 @@ def outside(polygon, by):
 
 
 _IDS = "leftImg8bit/train/aachen/aachen_000002_000019_leftImg8bit.png"
-# Format and what is done to it -> words of the message, or "right" where the masks stay as they were, or a part of a note.
+# Format and what is done to it -> words of the message; "right" where the masks stay as they were; or part of a note.
 MUTATIONS = {
     ("voc", "value no class"): (in_mask(format_folders.ANNOTATION["voc"], 77), ["pic 2", "no class: 77 (1 pixels)"]),
     ("voc", "listed twice"): (

@@ -18,6 +18,7 @@ from configs.schema import Data
 from trainer.data.decode import IMAGE_SUFFIXES
 from trainer.data.errors import shown
 from trainer.data.sources import formats, lists, names
+from trainer.data.sources.formats import geotiff
 from trainer.data.sources.formats.class_tables import find_table
 from trainer.data.sources.formats.maskfiles import Placed, says_masks
 from trainer.data.sources.formats.named import fields_of_table
@@ -70,14 +71,17 @@ def open_pairs(data: Data) -> Splits:
     """The splits of a folder of image and mask files: they are listed and their headers read, nothing is decoded."""
     root = os.path.expanduser(data.path)
     listing = list_folder(root, data)
-    problems, fields, notes = list(listing.problems), {}, listing.notes
+    problems, fields, notes, reader = list(listing.problems), {}, listing.notes, FilePairs
     if not listing.fatal:
-        problems += check_headers(root, [*listing.train, *listing.validation], data)
-        fields, said = _named_by_table(root, listing, data)
-        notes = (*notes, *said)
+        pairs = [*listing.train, *listing.validation]
+        problems += check_headers(root, pairs, data)
+        reader, fields, misplaced, said = geotiff.look(root, pairs, data)
+        problems += misplaced
+        more, named = _named_by_table(root, listing, data)
+        fields, notes = {**fields, **more}, (*notes, *said, *named)
     return Splits(
-        train=FilePairs(root, listing.train, data),
-        validation=FilePairs(root, listing.validation, data),
+        train=reader(root, listing.train, data),
+        validation=reader(root, listing.validation, data),
         classes=fields.get("classes", ()),
         title=shown(data.path),
         problems=tuple(problems),

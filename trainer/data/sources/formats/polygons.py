@@ -195,7 +195,7 @@ def _check_runs(runs: Sequence[int], size: tuple[int, int], name: str) -> None:
 
 
 def _unpacked(text: str | bytes) -> list[int]:
-    """COCO's packed form: 5 bits a character and one for more; from the third on, what the last but one is short of."""
+    """COCO's packed form: 5 bits a character and one for more; from the third on, differences to the last but one."""
     bits = np.frombuffer(text.encode("latin-1", "replace") if isinstance(text, str) else text, np.uint8) - np.uint8(48)
     bits = bits.astype(np.int64)
     ends = np.flatnonzero(~bits.astype(bool) | (bits & 0x20 == 0))
