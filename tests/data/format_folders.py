@@ -246,7 +246,8 @@ def brush_code(label):
     bits = f"{len(values):032b}{7:05b}" + "".join(f"{size - 1:04b}" for size in (3, 4, 8, 16))
     ends = np.flatnonzero(np.append(np.diff(values.astype(int)) != 0, True)) + 1
     for begin, end in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True):
-        bits += f"111{end - begin - 1:016b}{values[begin]:08b}"
+        for start in range(begin, end, 2**16):
+            bits += f"111{min(end - start, 2**16) - 1:016b}{values[begin]:08b}"
     bits += "0" * (-len(bits) % 8)
     return [int(bits[at : at + 8], 2) for at in range(0, len(bits), 8)]
 

@@ -125,7 +125,8 @@ def list_folder(root: str, data: Data) -> Listing:
         return Listing(fatal=(_no_places(root),), notes=tuple(notes))
     if not pairs:
         return Listing(problems=tuple(problems), fatal=(_no_pairs(root, places),), notes=tuple(notes))
-    train, validation, fatal, remarks = _split(sorted(set(pairs.values())), root_shown, data)
+    by_name = sorted(set(pairs.values()), key=lambda pair: (pair.image, pair.mask, pair.more))
+    train, validation, fatal, remarks = _split(by_name, root_shown, data)
     return Listing(tuple(train), tuple(validation), tuple(problems), tuple(fatal), (*notes, *remarks))
 
 

@@ -37,7 +37,7 @@ def recognise(tree: Tree) -> str:
     """By files called *_gtFine_labelIds or *_gtFine_labelTrainIds."""
     for folder, names in tree.folders.items():
         for name in names:
-            if _MASK.search(os.path.splitext(name)[0]):
+            if "ids." in name.lower() and _MASK.search(os.path.splitext(name)[0]):
                 return f"{folder}/{name}" if folder else name
     return ""
 
