@@ -326,7 +326,7 @@ MUTATIONS = {
     ("coco", "odd numbers"): (annotation(segmentation=[[1, 2, 3, 4, 5, 6, 7]]), ["annotation 4", "three points"]),
     ("coco", "far away"): (annotation(segmentation=[[1e12, 2, 3, 4, 5, 6]]), ["annotation 4", "1e+12"]),
     ("coco", "outside"): (annotation(segmentation=[[90, 90, 99, 90, 99, 99]]), ["annotation 4", "outside the image"]),
-    ("coco", "id twice"): (annotation(id=3), ["annotation 3", "occurs twice"]),
+    ("coco", "id twice"): (annotation(id=3), "right"),
     ("coco", "image twice"): (
         in_json("annotations/instances.json", lambda c: c["images"].append(dict(c["images"][2]))),
         ["image id 2 occurs twice"],

@@ -29,6 +29,7 @@ from trainer.data.sources.pairs import FilePairs, Listing, Pair
 from trainer.data.sources.splits import Splits
 
 _DEEPEST = 8
+_PACKED = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
 # Beyond this many files without a partner, each is not compared with each.
 _MOST_COMPARED = 100
 _ALONE = {"an image without a mask": "images without masks", "a mask without an image": "masks without images"}
@@ -113,7 +114,8 @@ def list_folder(root: str, data: Data) -> Listing:
     root_shown = shown(root)
     if not os.path.isdir(root):
         what = "is a file, not a folder" if os.path.exists(root) else "does not exist"
-        return Listing(fatal=(f"{root_shown}: {what} (config.data.path).{_near(root)}",))
+        packed = " Unpack it, and name the folder." if root.lower().endswith(_PACKED) else _near(root)
+        return Listing(fatal=(f"{root_shown}: {what} (config.data.path).{packed}",))
     try:
         pairs, problems, notes, places = _pairs(root)
     except OSError as error:
@@ -367,6 +369,8 @@ def _no_places(root: str) -> str:
     inside = sorted(os.listdir(root))
     first = ", ".join(shown(name) for name in inside[:6]) + (", …" if inside[6:] else "")
     holds = f"holds {first}" if inside else "is empty"
+    if any(name.lower().endswith(_PACKED) for name in inside):
+        holds += "; archives have to be unpacked"
     return (
         f"{shown(root)}: has no images/ and masks/, here or in any folder below; it {holds}.\n"
         "  Put images/a.jpg and masks/a.png there with the same stems, or write train.txt and val.txt with lines\n"

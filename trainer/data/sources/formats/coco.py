@@ -74,6 +74,9 @@ def open_splits(data: Data) -> Splits:
     labels = Labels([categories[number] for number in sorted(categories, key=_ordered)], data, meant="category")
     drawings: list[Drawing] = []
     for file, content in read.items():
+        numbers = [str(annotation.get("id")) for annotation in content.get("annotations", [])]
+        if len(set(numbers)) < len(numbers):
+            notes.append(f"{file}: {len(numbers) - len(set(numbers))} annotations have another's id; all are drawn")
         drawings += _drawings(file, content, categories, labels, tree, problems)
     notes.insert(0, f"recognised: {TITLE}, {', '.join(files[:4])}{', …' if files[4:] else ''}")
     return drawn_splits(tree, drawings, labels, data, problems=problems, notes=notes)
@@ -189,14 +192,8 @@ def _drawings(
     at = tree.shown(file)
     shapes: dict[Any, list[Shape]] = {}
     images = images_by_id(file, content, tree, problems)
-    seen: set[Any] = set()
     for annotation in content.get("annotations", []):
         name = f"{at}: annotation {annotation.get('id')}"
-        number = whole(annotation.get("id"))
-        if number is not None and number in seen:
-            problems.append(f"{name}: its id occurs twice.")
-            continue
-        seen.add(number)
         of = whole(annotation.get("image_id"))
         if of not in images:
             problems.append(f"{name} is of image {annotation.get('image_id')}, which is not in the list.")

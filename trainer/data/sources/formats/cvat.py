@@ -15,6 +15,7 @@ import numpy as np
 
 from configs.schema import Data
 from trainer.data.errors import DataError, shown
+from trainer.data.sources.formats.coco import split_in
 from trainer.data.sources.formats.drawn import Drawing, Labels, collected, drawn_splits, size_of
 from trainer.data.sources.formats.files import read_xml
 from trainer.data.sources.formats.polygons import Shape, points_of, runs_of_rows
@@ -95,7 +96,8 @@ def _drawing(
     if size is None:
         raise DataError(f"{at}: has no width and height.")
     subset = image.get("subset") or ""
-    found = tree.find_image(image.get("name", ""), near=os.path.dirname(file), split=split_of(f"{subset}/x"))
+    split = split_of(f"{subset}/x") if subset else split_in(file)
+    found = tree.find_image(image.get("name", ""), near=os.path.dirname(file), split=split)
     if isinstance(found, list):
         many = f"is there {len(found)} times: {', '.join(found[:3])}" if found else "is not below the folder"
         raise DataError(f"{at}: {many}.")
@@ -112,7 +114,7 @@ def _drawing(
             made = collected(problems, lambda e=element, s=size, c=class_id, n=name, i=number: _shape(e, s, c, n, i))
             ordered += [(int(order) if order.lstrip("-").isdigit() else 0, shape) for shape in made]
     shapes = tuple(shape for _, shape in sorted(ordered, key=lambda pair: pair[0]))
-    return Drawing(found, shapes, size, split_of(f"{subset}/x") if subset else "")
+    return Drawing(found, shapes, size, split)
 
 
 def _numbers(element: Element, keys: tuple[str, ...], at: str) -> list[float]:

@@ -40,8 +40,15 @@ def recognise(tree: Tree) -> str:
         described = _yaml(tree)
         return f"{shown(nested)}/*.txt" + (f" with {described}" if described else "")
     described = _yaml(tree)
+    bare = next((f for f in tree.folders if "labels" in f.split("/") and any(map(_is_text, tree.folders[f]))), None)
+    if described and bare is not None:
+        return f"{described} with {shown(bare)}/*.txt"
     beside = next((f for f in tree.folders if described and _has_lines(tree, f) and tree.images(f)), None)
     return described if beside is not None else ""
+
+
+def _is_text(name: str) -> bool:
+    return name.lower().endswith(".txt")
 
 
 def _has_lines(tree: Tree, folder: str) -> bool:
@@ -94,6 +101,10 @@ def open_splits(data: Data) -> Splits:
     if not used - {""}:
         missing = f"{shown(tree.root)}: no image has a text file of labels: images/a.jpg has labels/a.txt."
         return Splits(title=shown(tree.root), fatal=(missing,))
+    if not any(os.path.getsize(tree.at(label)) for label in used - {""}):
+        first = tree.shown(sorted(used - {""})[0])
+        fatal = f"{first}: is empty, and so are all {len(used - {''})} files of labels: there is no object in the data."
+        return Splits(title=shown(tree.root), fatal=(fatal,))
     notes = [f"recognised: labels of {TITLE}" + (f", classes of {described}" if described else "")]
     if bare:
         notes.append(f"{len(bare)} images without a file of labels are background throughout: {most(bare)}")
