@@ -8,7 +8,7 @@ of them. A function of the user's, "package.module:name" in data.source, is call
 from trainer.data.sources.formats import FORMATS
 
 SOURCES = {
-    "folder": "trainer.data.sources.folder:open_splits",
+    "folder": "trainer.data.sources.found:open_splits",
     "nuclei": "trainer.data.sources.nuclei:open_splits",
     "pairs": "trainer.data.sources.folder:open_pairs",
     "tfds": "trainer.data.sources.tfds:open_splits",

@@ -12,17 +12,18 @@ import collections
 import dataclasses
 import difflib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from configs.schema import Data
 from trainer.data.decode import IMAGE_SUFFIXES
 from trainer.data.errors import shown
-from trainer.data.sources import formats, lists, names
+from trainer.data.sources import lists, names, slices
+from trainer.data.sources.class_files import by_class
 from trainer.data.sources.formats import geotiff
 from trainer.data.sources.formats.class_tables import find_table
 from trainer.data.sources.formats.maskfiles import Placed, says_masks
 from trainer.data.sources.formats.named import fields_of_table
-from trainer.data.sources.formats.tree import Tree, read_tree
+from trainer.data.sources.formats.tree import Tree
 from trainer.data.sources.headers import check_headers
 from trainer.data.sources.holding_out import held_out
 from trainer.data.sources.pairs import FilePairs, Listing, Pair
@@ -37,52 +38,26 @@ _ALONE = {"an image without a mask": "images without masks", "a mask without an 
 _MOST_ALIKE = 3
 
 
-def open_splits(data: Data) -> Splits:
-    """The splits of what data.path holds: the format that is recognised, or pairs of files.
-
-    Files are listed and headers or annotations read; no pixel but those of a few masks is decoded.
-    """
-    root = os.path.expanduser(data.path)
-    if not os.path.isdir(root):
-        return open_pairs(data)
-    try:
-        tree = read_tree(root)
-    except OSError as error:
-        return Splits(title=shown(root), fatal=(f"{shown(error.filename or root)}: cannot be read: {error.strerror}.",))
-    found = formats.recognised(tree)
-    if not found:
-        return open_pairs(data)
-    if len(found) == 1 and next(iter(found)) in formats.MASK_FILES:
-        return formats.format_of(next(iter(found))).open_splits(data)
-    plain = list_folder(root, data) if not found.keys() & formats.MASK_FILES.keys() else Listing()
-    if len(found) == 1 and not plain.train:
-        return formats.format_of(next(iter(found))).open_splits(data)
-    readings = {name: f"{formats.format_of(name).TITLE}: {by}" for name, by in found.items()}
-    if plain.train:
-        readings["pairs"] = f"image and mask files: {plain.train[0].name} with {shown(plain.train[0].mask)}"
-    wide = max(map(len, readings))
-    lines = "".join(f"\n    --config.data.source={name:<{wide}}  # {what}" for name, what in readings.items())
-    return Splits(
-        title=shown(data.path),
-        fatal=(f"{shown(root)}: can be read in {len(readings)} ways. Say which is meant:{lines}",),
-    )
-
-
 def open_pairs(data: Data) -> Splits:
     """The splits of a folder of image and mask files: they are listed and their headers read, nothing is decoded."""
-    root = os.path.expanduser(data.path)
-    listing = list_folder(root, data)
+    root, listing = list_path(data)
     problems, fields, notes, reader = list(listing.problems), {}, listing.notes, FilePairs
     if not listing.fatal:
         pairs = [*listing.train, *listing.validation]
         problems += check_headers(root, pairs, data)
         reader, fields, misplaced, said = geotiff.look(root, pairs, data)
         problems += misplaced
-        more, named = _named_by_table(root, listing, data)
+        more, named = _named_by_table(root, pairs, data)
         fields, notes = {**fields, **more}, (*notes, *said, *named)
+    if data.pages == "slices":
+        listing, more = slices.of_listing(root, listing, data)
+        problems += more
+        notes = (*notes, *listing.notes[-1:])
     return Splits(
         train=reader(root, listing.train, data),
         validation=reader(root, listing.validation, data),
+        test=reader(root, listing.test, data) if listing.test else None,
+        named=listing.named,
         classes=fields.get("classes", ()),
         title=shown(data.path),
         problems=tuple(problems),
@@ -93,13 +68,27 @@ def open_pairs(data: Data) -> Splits:
     )
 
 
-def _named_by_table(root: str, listing: Listing, data: Data):
+def _named_by_table(root: str, pairs: Sequence[Pair], data: Data):
     """Fields from a file of classes that lies in the folder, and notes."""
     table = find_table(Tree(root, {"": tuple(sorted(os.listdir(root)))}))
-    if table is None or says_masks(data):
+    if table is None or says_masks(data) or any(pair.kinds or pair.more for pair in pairs):
         return {}, []
-    placed = [Placed(pair.image, pair.mask) for pair in (*listing.train, *listing.validation)]
-    return fields_of_table(Tree(root, {}), table, placed, data)
+    return fields_of_table(Tree(root, {}), table, [Placed(pair.image, pair.mask) for pair in pairs], data)
+
+
+def list_path(data: Data) -> tuple[str, Listing]:
+    """The folder that data.path names, or that holds the list it names, and what is in it."""
+    path = os.path.expanduser(data.path)
+    if os.path.isfile(path) and path.lower().endswith(lists.SUFFIXES):
+        root, name = os.path.split(path)
+        root = root or "."
+        pairs, problems, _, _ = _pairs(root, data.classes)
+        chosen, problems, fatal = lists.read_list(root, name, pairs, problems)
+        if fatal:
+            return root, Listing(problems=tuple(problems), fatal=fatal)
+        train, validation, fatal = _halved(sorted(chosen), shown(path), data)
+        return root, Listing(tuple(train), tuple(validation), problems=tuple(problems), fatal=tuple(fatal))
+    return path, list_folder(path, data)
 
 
 def list_folder(root: str, data: Data) -> Listing:
@@ -117,22 +106,31 @@ def list_folder(root: str, data: Data) -> Listing:
         packed = " Unpack it, and name the folder." if root.lower().endswith(_PACKED) else _near(root)
         return Listing(fatal=(f"{root_shown}: {what} (config.data.path).{packed}",))
     try:
-        pairs, problems, notes, places = _pairs(root)
+        pairs, problems, notes, places = _pairs(root, data.classes)
     except OSError as error:
         return Listing(fatal=(f"{shown(error.filename or root)}: cannot be read: {error.strerror}.",))
-    if lists.present(root):
-        listing = lists.read_lists(root, pairs, problems)
+    if lists.present(root, data.split != "auto"):
+        listing = lists.read_lists(root, pairs, problems, insist=data.split == "auto")
         return dataclasses.replace(listing, notes=(*notes, *listing.notes))
+    held, listed, trouble = lists.read_test(root, pairs, problems)
+    if listed:
+        pairs = {key: pair for key, pair in pairs.items() if pair not in held}
+        problems = [*problems, *trouble]
+        notes = [*notes, f"{len(held)} pairs of {listed} are neither trained on nor evaluated"]
     if not places and not pairs:
         return Listing(fatal=(_no_places(root),), notes=tuple(notes))
     if not pairs:
         return Listing(problems=tuple(problems), fatal=(_no_pairs(root, places),), notes=tuple(notes))
     by_name = sorted(set(pairs.values()), key=lambda pair: (pair.image, pair.mask, pair.more))
-    train, validation, fatal, remarks = _split(by_name, root_shown, data)
-    return Listing(tuple(train), tuple(validation), tuple(problems), tuple(fatal), (*notes, *remarks))
+    return _split(
+        by_name,
+        root_shown,
+        data,
+        Listing(test=held, problems=tuple(problems), notes=tuple(notes)),
+    )
 
 
-def _pairs(root: str) -> tuple[dict[str, Pair], list[str], list[str], list[str]]:
+def _pairs(root: str, classes: Sequence[str] = ()) -> tuple[dict[str, Pair], list[str], list[str], list[str]]:
     """Pairs by their key (the path without "images" and without suffix), problems, notes, and the folders found."""
     pairs: dict[str, Pair] = {}
     problems: list[str] = []
@@ -145,7 +143,7 @@ def _pairs(root: str) -> tuple[dict[str, Pair], list[str], list[str], list[str]]
         masks, mask_trouble, other_masks = _by_stem(root, _join(place, mask_folder))
         masks, dropped = _of_one_kind(masks)
         problems += image_trouble + mask_trouble
-        matched, rest, note = _matched(images, masks)
+        matched, rest, note = _matched(images, masks, classes)
         notes += [note] if note and note not in notes else []
         pairs |= {_join(place, stem): pair for stem, pair in matched.items()}
         for stem in rest[0]:
@@ -174,12 +172,21 @@ def _pairs(root: str) -> tuple[dict[str, Pair], list[str], list[str], list[str]]
     return pairs, _together(problems), notes, [place for place, _, _ in places]
 
 
-def _matched(images: dict[str, str], masks: dict[str, str]):
+def _matched(images: dict[str, str], masks: dict[str, str], classes: Sequence[str] = ()):
     """Pairs by the image's stem; the stems of images and of masks without a partner; a note on how they were matched.
 
     What has the same stem belongs together; of the others, what has the same once "img_", "_mask" and the like are
-    taken away; and then several masks of one image, one an object.
+    taken away; and then several masks of one image, one a class or one an object.
     """
+    if not images.keys() & masks.keys():
+        pairs = by_class(images, masks, classes)
+        if pairs:
+            read = {path for pair in pairs.values() for path in (pair.mask, *pair.more)}
+            first = next(iter(pairs.values()))
+            rest = [stem for stem in sorted(images) if stem not in pairs]
+            kind = "class" if first.kinds else "object (they are united)"
+            note = f"recognised: a mask file for each {kind}, {shown(first.image)} with {shown(first.mask)}, …"
+            return pairs, (rest, [stem for stem, path in sorted(masks.items()) if path not in read]), note
     pairs = {stem: Pair(images[stem], masks[stem]) for stem in images.keys() & masks.keys()}
     loose = [stem for stem in sorted(images) if stem not in pairs]
     free = [stem for stem in sorted(masks) if stem not in pairs]
@@ -320,33 +327,52 @@ def _hint(stem: str, partners: dict[str, str], own: dict[str, str], ignored: lis
     return f" (there is {shown(partners[near[0]])})" if near else ""
 
 
-def _split(pairs: list[Pair], root: str, data: Data) -> tuple[list[Pair], list[Pair], list[str], list[str]]:
-    """Training and validation pairs, what is wrong with the split, and notes."""
+def _split(pairs: list[Pair], root: str, data: Data, listing: Listing) -> Listing:
+    """The listing with the pairs of each split, what is wrong with the split, and notes."""
     by_split: dict[str, list[Pair]] = collections.defaultdict(list)
     for pair in pairs:
         by_split[names.split_of(pair.image) or names.split_of(pair.mask)].append(pair)
-    notes = []
-    if by_split["test"] and by_split["train"]:
-        notes.append(f"{len(by_split['test'])} pairs of a test split are neither trained on nor evaluated")
-    if by_split["validation"] and not by_split["train"] and not by_split[""]:
-        folder = next(part for part in by_split["validation"][0].image.split("/") if names.split_of(f"{part}/x"))
-        return [], by_split["validation"], [f"{root}: has {folder}/ but no train/ with pairs of images and masks."], []
-    if by_split["train"] and by_split["validation"]:
+    named = tuple(split for split in ("train", "validation", "test") if by_split[split])
+    train, validation, test = (by_split[split] for split in ("train", "validation", "test"))
+    test = [*listing.test, *test]
+    fatal: list[str] = []
+    notes = list(listing.notes)
+    if test and train and data.split == "auto":
+        notes.append(f"{len(test)} pairs of a test split are neither trained on nor evaluated")
+    if train and validation:
         if by_split[""]:
             first = by_split[""][0].name
             notes.append(f"{len(by_split[''])} pairs in no folder of a split are not used: {first}, …")
-        return by_split["train"], by_split["validation"], [], notes
-    pairs = sorted([*by_split["train"], *(by_split[""] if not by_split["train"] else [])]) or pairs
+    elif validation and by_split[""]:
+        train = by_split[""]
+        notes.append(f"{len(train)} pairs in no folder of a split are trained on: {train[0].name}, …")
+    elif validation:
+        folder = next(part for part in validation[0].image.split("/") if names.split_of(f"{part}/x"))
+        fatal.append(f"{root}: has {folder}/ but no train/ with pairs of images and masks.")
+    else:
+        pool = train or by_split[""]
+        if data.split == "auto" and not pool:
+            pool, test, named = test, [], ()
+        train, validation, fatal = _halved(sorted(pool), root, data)
+    return dataclasses.replace(
+        listing,
+        train=tuple(train),
+        validation=tuple(validation),
+        test=tuple(test),
+        named=named,
+        fatal=tuple(fatal),
+        notes=tuple(notes),
+    )
+
+
+def _halved(pairs: list[Pair], root: str, data: Data) -> tuple[list[Pair], list[Pair], list[str]]:
+    """Training and validation pairs of those that come without a split, and what is wrong with that."""
     if len(pairs) < 2:
-        return (
-            pairs,
-            [],
-            [f"{root}: holds {len(pairs)} pair of image and mask; one is needed to train on and another to evaluate."],
-            notes,
-        )
+        few = f"{root}: holds {len(pairs)} pair of image and mask; one is needed to train on and another to evaluate."
+        return pairs, [], [few]
     chosen = held_out([pair.image for pair in pairs], data)
     kept = [pair for index, pair in enumerate(pairs) if index not in chosen]
-    return kept, [pairs[index] for index in sorted(chosen)], [], notes
+    return kept, [pairs[index] for index in sorted(chosen)], []
 
 
 def _join(folder: str, name: str) -> str:

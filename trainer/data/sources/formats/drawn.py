@@ -154,19 +154,21 @@ def drawn_splits(
     problems += [f"{tree.shown(path)}: is annotated twice; which of them is meant?" for path in twice]
     problems += _header_problems(tree, drawings, data) + _outside(tree, drawings)
     once = [drawing for drawing in drawings if drawing.image not in twice]
-    train, validation, fatal, remarks = split_examples(once, data, shown(tree.root))
-    notes += remarks
+    divided = split_examples(once, data, shown(tree.root))
+    notes += divided.notes
     if any(_by_coco(drawing) for drawing in drawings[:100]) and not has_pycocotools():
         notes.append("polygons are drawn by Pillow; COCO's own pixels along edges come with: pip install pycocotools")
     return Splits(
-        DrawnReader(tree.root, train, data),
-        DrawnReader(tree.root, validation, data),
+        DrawnReader(tree.root, divided.train, data),
+        DrawnReader(tree.root, divided.validation, data),
+        test=DrawnReader(tree.root, divided.test, data) if divided.test else None,
+        named=divided.named,
         classes=labels.classes,
         title=shown(data.path),
         problems=tuple(problems),
         notes=tuple(notes),
         fields={"classes": labels.classes, "mask_encoding": "ids"},
-        fatal=fatal,
+        fatal=divided.fatal,
         advice="--config.data.bad_files=skip leaves such objects and images out.",
     )
 

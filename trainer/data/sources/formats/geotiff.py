@@ -146,7 +146,7 @@ class GeoPairs(FilePairs):
             filled = np.where(empty[0][:, :, None], np.float32(rows[0][0]), deep.astype(np.float32))
             return scaled_values(filled, data.channels, rows, shown(image_path))
 
-        example = read_both(pair.name, image_path, image, mask_path, lambda: self._label(mask_path, pair.more))
+        example = read_both(pair.name, image_path, image, mask_path, lambda: self._label(pair))
         label = example.label.copy()
         label[empty[0]] = data.void_id
         return dataclasses.replace(example, label=label)

@@ -94,17 +94,22 @@ def pair_splits(
     notes: Sequence[str] = (),
 ) -> Splits:
     """The splits of pairs, whose masks are read as `fields` say, or as the config says where it says something."""
-    train, validation, fatal, remarks = split_examples(pairs, data, shown(tree.root))
-    listing = [[Pair(placed.image, placed.mask) for placed in split] for split in (train, validation)]
-    problems = [*problems, *check_headers(tree.root, [*listing[0], *listing[1]], data)]
+    divided = split_examples(pairs, data, shown(tree.root))
+    train, validation, test = (
+        tuple(Pair(placed.image, placed.mask) for placed in split)
+        for split in (divided.train, divided.validation, divided.test)
+    )
+    problems = [*problems, *check_headers(tree.root, [*train, *validation], data)]
     return Splits(
-        FilePairs(tree.root, tuple(listing[0]), data),
-        FilePairs(tree.root, tuple(listing[1]), data),
+        FilePairs(tree.root, train, data),
+        FilePairs(tree.root, validation, data),
+        test=FilePairs(tree.root, test, data) if test else None,
+        named=divided.named,
         classes=fields.get("classes", ()),
         title=shown(data.path),
         problems=tuple(problems),
-        fatal=fatal,
-        notes=(*notes, *remarks),
+        fatal=divided.fatal,
+        notes=(*notes, *divided.notes),
         fields=fields,
         advice="--config.data.bad_files=skip leaves such files out; --mode=check looks into every file.",
     )

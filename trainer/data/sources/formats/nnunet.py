@@ -128,25 +128,27 @@ def open_splits(data: Data) -> Splits:
         raise DataError(f"{at}: labels are regions that overlap ({listed}), and here a pixel has one class.")
     problems: list[str] = []
     cases = _cases(tree, homes[0], described, problems)
-    train, validation, fatal, notes = split_examples(_as_split(tree, homes[0], cases), data, shown(tree.root))
-    pairs = [Pair(case.image, case.mask) for case in (*train, *validation)]
+    divided = split_examples(_as_split(tree, homes[0], cases), data, shown(tree.root))
+    pairs = [Pair(case.image, case.mask) for case in (*divided.train, *divided.validation)]
     problems += check_headers(tree.root, pairs, data)
     fields = {}
     if not says_masks(data):
         entries = [(number, name) for number, name in enumerate(described.classes)]
         void = [] if described.ignore is None else [(described.ignore, "void")]
         fields = by_values([*entries, *void], data)
-    notes.insert(0, f"recognised: {TITLE}, channels {', '.join(described.channels)}")
+    divided.notes.insert(0, f"recognised: {TITLE}, channels {', '.join(described.channels)}")
     count = max((len(case.images) for case in cases), default=1)
     return Splits(
-        CaseReader(tree.root, train, data),
-        CaseReader(tree.root, validation, data),
+        CaseReader(tree.root, divided.train, data),
+        CaseReader(tree.root, divided.validation, data),
+        test=CaseReader(tree.root, divided.test, data) if divided.test else None,
+        named=divided.named,
         classes=fields.get("classes", ()),
         channels=count if count > 1 else 0,
         title=shown(data.path),
         problems=tuple(problems),
-        fatal=fatal,
-        notes=tuple(notes),
+        fatal=divided.fatal,
+        notes=tuple(divided.notes),
         fields=fields,
         advice="--config.data.bad_files=skip leaves such files out; --mode=check looks into every file.",
     )

@@ -132,15 +132,17 @@ def open_splits(data: Data) -> Splits:
     problems = damaged_files(tree, files, ("panoptic",))
     examples = [e for file, content in read.items() for e in _examples(file, content, ids, tree, problems)]
     notes.insert(0, f"recognised: {TITLE}, {', '.join(files[:4])}; what no segment covers is void")
-    train, validation, fatal, remarks = split_examples(examples, data, shown(tree.root))
+    divided = split_examples(examples, data, shown(tree.root))
     return Splits(
-        PanopticReader(tree.root, train, data),
-        PanopticReader(tree.root, validation, data),
+        PanopticReader(tree.root, divided.train, data),
+        PanopticReader(tree.root, divided.validation, data),
+        test=PanopticReader(tree.root, divided.test, data) if divided.test else None,
+        named=divided.named,
         classes=classes,
         title=shown(data.path),
         problems=tuple(problems),
-        fatal=fatal,
-        notes=(*notes, *remarks),
+        fatal=divided.fatal,
+        notes=(*notes, *divided.notes),
         fields={"classes": classes, "mask_encoding": "ids"},
         advice="--config.data.bad_files=skip leaves such images out.",
     )

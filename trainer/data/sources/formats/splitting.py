@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from configs.schema import Data
 from trainer.data.sources.holding_out import held_out
@@ -21,10 +22,23 @@ class Placed(Protocol):
 Kind = TypeVar("Kind", bound=Placed)
 
 
-def split_examples(
-    examples: Sequence[Kind], data: Data, root: str
-) -> tuple[list[Kind], list[Kind], tuple[str, ...], list[str]]:
-    """Training and validation examples, in the order of their images' names, what is fatal, and notes.
+@dataclasses.dataclass(frozen=True)
+class Divided(Generic[Kind]):
+    """Examples by split, in the order of their images' names.
+
+    named: the splits that the data themselves state; the rest is held out by a hash.
+    """
+
+    train: list[Kind]
+    validation: list[Kind]
+    test: list[Kind]
+    named: tuple[str, ...]
+    fatal: tuple[str, ...]
+    notes: list[str]
+
+
+def split_examples(examples: Sequence[Kind], data: Data, root: str) -> Divided[Kind]:
+    """Training, validation and test examples.
 
     Args:
       examples: with `split` "train", "validation", "test", or "" where folders' names are to say it.
@@ -35,18 +49,24 @@ def split_examples(
     for example in sorted(examples, key=lambda example: example.image):
         by_split[example.split or split_of(example.image)].append(example)
     train, validation, rest, test = (by_split[split] for split in ("train", "validation", "", "test"))
-    notes = []
-    if test and (train or rest):
+    named = tuple(split for split in ("train", "validation", "test") if by_split[split])
+    notes, fatal = [], ()
+    if test and (train or rest) and data.split == "auto":
         notes.append(f"{len(test)} images of a test split are neither trained on nor evaluated")
     if train and validation:
         if rest:
             notes.append(f"{len(rest)} images in no split are not used: {rest[0].image}, …")
-        return train, validation, (), notes
-    if validation and not train and not rest:
-        return [], validation, (f"{root}: has images of a validation split, and none to train on.",), notes
-    pool = train or rest or test
-    if len(pool) < 2:
-        return pool, [], (f"{root}: {len(pool)} images with masks can be used; two are needed at least.",), notes
-    out = held_out([example.image for example in pool], data)
-    kept = [example for index, example in enumerate(pool) if index not in out]
-    return kept, [pool[index] for index in sorted(out)], (), notes
+    elif validation and not train and not rest:
+        fatal = (f"{root}: has images of a validation split, and none to train on.",)
+    else:
+        pool = train or rest
+        if data.split == "auto" and not pool:
+            pool, test, named = test, [], ()
+        if len(pool) < 2:
+            fatal = (f"{root}: {len(pool)} images with masks can be used; two are needed at least.",)
+            train, validation = pool, []
+        else:
+            out = held_out([example.image for example in pool], data)
+            train = [example for index, example in enumerate(pool) if index not in out]
+            validation = [pool[index] for index in sorted(out)]
+    return Divided(train, validation, test, named, fatal, notes)

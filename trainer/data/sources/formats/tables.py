@@ -201,7 +201,8 @@ def open_splits(data: Data) -> Splits:
         return Splits(title=shown(tree.root), fatal=tuple(problems))
     keys = _keys(tree, schema, data)
     groups = RowGroups(tree.root, keys)
-    train, validation, fatal, notes = split_examples(rows, data, shown(tree.root))
+    divided = split_examples(rows, data, shown(tree.root))
+    notes = divided.notes
     notes.insert(0, f"recognised: {TITLE}, columns {keys[0]!r} and {keys[1]!r}")
     fields: dict[str, Any] = {}
     if not says_masks(data):
@@ -211,12 +212,14 @@ def open_splits(data: Data) -> Splits:
             fields = by_values(entries, data)
             notes += [f"classes of {table.path if table else 'id2label.json'}", *void_note(entries)]
     return Splits(
-        RowReader(tree.root, groups, train, keys, data),
-        RowReader(tree.root, groups, validation, keys, data),
+        RowReader(tree.root, groups, divided.train, keys, data),
+        RowReader(tree.root, groups, divided.validation, keys, data),
+        test=RowReader(tree.root, groups, divided.test, keys, data) if divided.test else None,
+        named=divided.named,
         classes=fields.get("classes", ()),
         title=shown(data.path),
         problems=tuple(problems),
-        fatal=fatal,
+        fatal=divided.fatal,
         notes=tuple(notes),
         fields=fields,
         advice="--config.data.bad_files=skip leaves such rows out.",
