@@ -122,7 +122,7 @@ def decode_image(
         deep = opened.picture.mode in (*_SIXTEEN_BITS, "I", "F")
         picture = _loaded(opened, upright)
         if deep and value_range:
-            return _in_range(np.asarray(picture)[:, :, None], channels, value_range, opened.name)
+            return scaled_values(np.asarray(picture)[:, :, None], channels, value_range, opened.name)
         return _to_uint8(picture, channels, opened.name)
     if facts.pages > 1 and page is None and pages not in ("first", "channels"):
         raise DataError(_which_pages(opened, "image"))
@@ -136,11 +136,11 @@ def decode_image(
         )
     if array.dtype == np.uint8:
         return np.repeat(array, channels, axis=2) if array.shape[2] < channels else array
-    return _in_range(array, channels, value_range or ((0.0, 65535.0),), opened.name)
+    return scaled_values(array, channels, value_range or ((0.0, 65535.0),), opened.name)
 
 
-def _in_range(array: np.ndarray, channels: int, value_range: Sequence[Sequence[float]], name: str) -> np.ndarray:
-    """float32 with the range's ends at 0 and 255."""
+def scaled_values(array: np.ndarray, channels: int, value_range: Sequence[Sequence[float]], name: str) -> np.ndarray:
+    """float32 `[height, width, channels]`, the range at 0 and 255; one band is repeated for more channels."""
     values = array.astype(np.float32)
     if not np.isfinite(values).all():
         raise DataError(f"{name}: holds {int((~np.isfinite(values)).sum())} values that are NaN or infinite.")
