@@ -1,8 +1,8 @@
 """Volumes of one's own: `python main.py --config.data.path=FOLDER` begins here where the folder holds 3-D images.
 
-Layout, classes, channels, spacing and the scale of intensities are recognised and said; docs/volumes.md has the layouts.
-A crop of 64 x 96 x 96 voxels in batches of two trains on a graphics card of 8 GB; halve it on a CPU. No flips left-right:
-organs have a side. Copy it and change what is known better: `--mode=check` shows sizes, shares and pictures.
+Layout, classes, channels, spacing and the scale of intensities are recognised and said; docs/volumes.md has them all.
+No flips: organs have a side. On a CPU halve the sides of the crop. Copy it and change what is known better:
+`--mode=check` shows sizes, shares and pictures.
 """
 
 from configs.schema import Augment, Config, Data, Evaluate, Loss, Model, Optimizer, Train

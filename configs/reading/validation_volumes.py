@@ -33,6 +33,11 @@ def volume_problems(config: Config):
             "volumes come at one scale already (data.normalize), and a crop has not the mean of its volume. Write "
             "--config.model.input_scaling=none.",
         )
+    if data.source == "volumes" and data.multi_label:
+        yield (
+            ("data.labels", "data.source"),
+            "volumes have one class a voxel. Regions that overlap are named in dataset.json, and scored as regions.",
+        )
     if rank == 3 and model.name == "encoder_unet":
         yield ("model.name", "augment.crop"), "its encoders take images, not volumes. Write --config.model.name=unet."
     for name in ("spacing",):

@@ -45,7 +45,7 @@ _BITS = np.array([[[128, 64], [32, 16]], [[8, 4], [2, 1]]])
 
 @dataclasses.dataclass(frozen=True)
 class SurfaceDistances:
-    """Of each piece of two surfaces: the distance to the other in mm, infinite where that is empty, and its area, mm²."""
+    """Of each piece of two surfaces: its area in mm², and the distance in mm to the other, infinite without one."""
 
     to_second: np.ndarray
     to_first: np.ndarray

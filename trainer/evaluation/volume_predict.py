@@ -92,7 +92,7 @@ def _amounts(mask: np.ndarray, place: cases.Place, classes: Sequence[str]) -> st
 
 
 def find_cases(inputs: Sequence[str], channels: int, output_dir: str = "") -> tuple[list[cases.Files], list[Failure]]:
-    """Files, folders, DICOM series and patterns as cases, the files of one case's channels together, and what failed."""
+    """Files, folders, DICOM series and patterns as cases, a case's channels together; and what failed."""
     found: dict[str, str] = {}
     failures = []
     output = os.path.realpath(output_dir) if output_dir else None
@@ -174,8 +174,8 @@ def predict_volume_arrays(model, volumes, config: Config) -> list[np.ndarray]:
     wrong = [f"images[{i}] is {list(v.shape)}" for i, v in enumerate(shaped) if v.shape[3:] != (config.data.channels,)]
     if wrong:
         raise UserError(
-            f"{', '.join(wrong[:3])}: a volume is [depth, height, width, {config.data.channels}], with as many channels "
-            "as those of the training."
+            f"{', '.join(wrong[:3])}: a volume is [depth, height, width, {config.data.channels}], with as many "
+            "channels as those of the training."
         )
     network = VolumeNetwork(model, config)
     return [network.class_ids(np.asarray(v, np.float32), v.shape[:3]).astype(np.int32) for v in shaped]

@@ -37,7 +37,7 @@ class VolumeScores:
 
 
 def measured(label: np.ndarray, prediction: np.ndarray, spacing: Sequence[float], tolerance: float) -> list[float]:
-    """`MEASURES` of two masks, bool `[depth, height, width]`; NaN where nothing is said, infinite where one is empty."""
+    """`MEASURES` of two masks, bool `[d, h, w]`; NaN where nothing is said, infinite where one is empty."""
     millilitres = math.prod(spacing) / 1000.0
     sizes = [int(mask.sum()) for mask in (label, prediction)]
     distances = surface_distances(label, prediction, spacing)

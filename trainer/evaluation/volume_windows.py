@@ -35,7 +35,7 @@ def window_of(model: keras.Model, config: Config) -> tuple[int, int, int]:
 
 
 def starts(length: int, window: int, overlap: float) -> list[int]:
-    """Where windows start along an axis that is at least as long: evenly spread, neighbours sharing `overlap` at least."""
+    """Where windows start along an axis that is at least as long: evenly, neighbours sharing `overlap` at least."""
     step = max(1, math.floor(window * (1.0 - overlap)))
     count = -(-(length - window) // step) + 1
     room = length - window

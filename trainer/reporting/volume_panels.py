@@ -15,7 +15,7 @@ _GAP = 4
 
 
 def largest_structure(mask: np.ndarray) -> tuple[int, int, int]:
-    """The planes along each axis of bool `[d, h, w]` that the largest connected part fills most; the middle of nothing."""
+    """The planes along each axis of bool `[d, h, w]` that the largest part fills most; the middle where it is empty."""
     if not mask.any():
         return tuple(side // 2 for side in mask.shape)
     parts, count = ndimage.label(mask)

@@ -34,7 +34,7 @@ def open_splits(data: Data) -> Splits:
     if listing.fatal:
         return Splits(title=shown(data.path), problems=listing.problems, fatal=listing.fatal)
     problems, good = list(listing.problems), {}
-    for split in ("train", "validation"):
+    for split in ("train", "validation", "test"):
         kept = []
         for files in getattr(listing, split):
             wrong, header, channels = cases.headers(files)
@@ -54,6 +54,7 @@ def open_splits(data: Data) -> Splits:
     return Splits(
         Cases([files for files, _, _ in good["train"]], data, regions),
         Cases([files for files, _, _ in good["validation"]], data, regions),
+        Cases([files for files, _, _ in good["test"]], data, regions) if good["test"] else None,
         classes=data.classes,
         channels=data.channels,
         title=shown(data.path),
@@ -105,8 +106,8 @@ def _described(data: Data, listing: Listing, train: _Good, problems: list[str], 
         for row, kind in zip(said["intensities"], data.normalize, strict=True):
             if kind == "ct":
                 notes.append(
-                    f"CT: intensities are clipped to {row[0]:g} … {row[1]:g} and scaled by mean {row[2]:g} and deviation "
-                    f"{row[3]:g} of the training foreground, as data.intensities says from now on"
+                    f"CT: intensities are clipped to {row[0]:g} … {row[1]:g} and scaled by mean {row[2]:g} and "
+                    f"deviation {row[3]:g} of the training foreground, as data.intensities says from now on"
                 )
         data = dataclasses.replace(data, intensities=said["intensities"])
     return data, said

@@ -138,9 +138,10 @@ def whole_numbers(volume: Volume) -> np.ndarray:
     if label.dtype.kind == "f":
         rounded = np.rint(label)
         if not np.isfinite(label).all() or np.abs(label - rounded).max(initial=0) > 1e-4:
+            first = label[~(np.abs(label - rounded) <= 1e-4)].flat[0]
             raise DataError(
-                f"{path}: holds fractions, such as {label[~(np.abs(label - rounded) <= 1e-4)].flat[0]:g}: a label has a "
-                "class id at each voxel. Was it resampled smoothly? Take the nearest voxel."
+                f"{path}: holds fractions, such as {first:g}: a label has a class id at each "
+                "voxel. Was it resampled smoothly? Take the nearest voxel."
             )
         label = rounded.astype(np.int32)
     if label.dtype.kind not in "iub":
@@ -166,8 +167,8 @@ def elsewhere(header: Header, image: Header, what: str) -> str:
         return ""
     return (
         f"{path}: the {what} has another affine than its image {other}: its voxels lie up to {apart:.3g} mm away "
-        f"({_rows(header.affine)} against {_rows(image.affine)}). If the voxels belong together, copy the image's affine "
-        "into it; else resample it to the image."
+        f"({_rows(header.affine)} against {_rows(image.affine)}). If the voxels belong together, copy the image's "
+        "affine into it; else resample it to the image."
     )
 
 

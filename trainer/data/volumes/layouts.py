@@ -38,10 +38,11 @@ _SHOWN = 5
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-    """train, validation: the cases. description: dataset.json's. problems, fatal, notes: as of `Splits`."""
+    """train, validation, test: the cases. description: dataset.json's. problems, fatal, notes: as of `Splits`."""
 
     train: tuple[Files, ...] = ()
     validation: tuple[Files, ...] = ()
+    test: tuple[Files, ...] = ()
     description: Description | None = None
     problems: tuple[str, ...] = ()
     fatal: tuple[str, ...] = ()
@@ -61,8 +62,14 @@ def list_cases(root: str, data: Data) -> Listing:
         problems: list[str] = []
         incomplete: set[str] = set()
         found = {split: _pair(root, *places, description, problems, incomplete) for split, places in by_split.items()}
-        notes = ["imagesTs/ has no labels and is not read"] if os.path.isdir(os.path.join(root, "imagesTs")) else []
-        return _split(root, found, description, tuple(problems), incomplete, notes, data)
+        notes, test = [], ()
+        images, labels = (_first(root, "", (name,)) for name in ("imagesTs", "labelsTs"))
+        if images and labels:
+            test = tuple(_pair(root, images, labels, description, problems, set()))
+        elif images:
+            notes.append("imagesTs/ has no labels and is not read")
+        listing = _split(root, found, description, tuple(problems), incomplete, notes, data)
+        return dataclasses.replace(listing, test=test)
     except DataError as error:
         return Listing(fatal=(str(error),))
     except OSError as error:
@@ -156,20 +163,20 @@ def _split(
     data: Data,
 ) -> Listing:
     if found.get("train") and found.get("validation"):
-        return Listing(tuple(found["train"]), tuple(found["validation"]), description, problems, (), tuple(notes))
+        return Listing(tuple(found["train"]), tuple(found["validation"]), (), description, problems, (), tuple(notes))
     cases = [case for part in found.values() for case in part]
     if len(cases) < 2:
         fatal = (
             f"{shown(root)}: holds {len(cases)} case with image and label; one is needed to train on and another to "
         )
-        return Listing((), (), description, problems, (fatal + "evaluate.",), tuple(notes))
+        return Listing((), (), (), description, problems, (fatal + "evaluate.",), tuple(notes))
     names = [case.name for case in cases]
     said = _said(root, names, incomplete, notes)
     if said is None:
         chosen = held_out(names, data)
         said = ([i for i in range(len(cases)) if i not in chosen], sorted(chosen))
     train, validation = ([cases[i] for i in part] for part in said)
-    return Listing(tuple(train), tuple(validation), description, problems, (), tuple(notes))
+    return Listing(tuple(train), tuple(validation), (), description, problems, (), tuple(notes))
 
 
 def _said(

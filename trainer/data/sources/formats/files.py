@@ -86,7 +86,7 @@ def read_yaml(path: str) -> Any:
 
 
 def read_rows(path: str) -> list[tuple[int, list[str]]]:
-    """(line number, fields) of a CSV file with commas, semicolons or tabs; fields are stripped, empty lines left out."""
+    """(line number, fields) of a CSV file with commas, semicolons or tabs; empty lines are left out."""
     lines = read_text(path).split("\n")
     first = next((line for line in lines if line.strip()), "")
     separator = max(",;\t", key=first.count)
