@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
+from configs.reading.levels import rank_of
 from trainer.data.errors import DataError
 from trainer.data.source import DataSets, Source
 
@@ -33,6 +34,8 @@ def convert(data: DataSets, output: str, *, progress: Callable[[int, int], None]
       DataError: an example cannot be used, or has no class ids; two examples would get the same file.
       OSError: the folder cannot be written.
     """
+    if data.config is not None and rank_of(data.config) == 3:
+        raise DataError("Volumes are not written as images and masks: their files can be read wherever these go.")
     sources = [source for source in (data.train, data.validation) if source is not None]
     total, done = sum(len(source) for source in sources), 0
     for source in sources:
