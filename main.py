@@ -40,7 +40,7 @@ except ModuleNotFoundError as error:
     sys.exit(EXIT_USAGE)
 
 MODES = ("train", "evaluate", "predict", "export", "describe", "check", "plan", "crossvalidate", "convert")
-FORMATS = ("saved_model", "litert", "onnx")
+FORMATS = ("saved_model", "litert", "litert_float16", "litert_int8", "onnx")
 DEFAULT_RECIPE = "configs/nuclei.py"
 # Where the command line names a folder and no recipe.
 OWN_DATA_RECIPE = "configs/own.py"

@@ -32,7 +32,7 @@ from trainer.checkpoints.host import HostState
 from trainer.checkpoints.restore import load_weights, put_back, restore, snapshot
 from trainer.checkpoints.resume import config_of, describe_data
 from trainer.checkpoints.saver import Saver
-from trainer.data import DataSets, open_data, open_evaluated, other_data
+from trainer.data import DataError, DataSets, open_data, open_evaluated, other_data
 from trainer.distribution import strategy as distribution
 from trainer.errors import UserError, numbered
 from trainer.evaluation.metrics import scored_classes
@@ -571,8 +571,14 @@ class Run:
         from trainer.export.export import export
 
         output = os.fspath(output) or os.path.join(self.workdir, "export")
+        try:
+            data = self.data
+        except DataError as error:
+            # A model is exported where its data are not: it is compared then, and not scored.
+            self.log(f"  note: nothing can be scored: {str(error).splitlines()[0]}")
+            data = None
         with self.weights(checkpoint):
-            return export(self.task.model, self.config, output, formats)
+            return export(self.task.model, self.config, output, formats, data=data)
 
     def check(self):
         """Data, loss, gradients and some steps on one batch, tried on copies; see `trainer.check`."""
