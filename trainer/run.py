@@ -140,6 +140,8 @@ class Run:
         self.config, self.force = config, force
         self.workdir = os.fspath(workdir) or os.path.join("runs", config.name)
         self.host = HostState()
+        # Step -> micro-batches from there on, where train.accumulate=auto found that a step did not fit.
+        self.found_micro_batches: dict[int, int] = {}
         self.scores = None
         self.journal = None
         self._start: checkpoints.Saved | None = None  # what `resume` found before the data were known
@@ -289,6 +291,16 @@ class Run:
         return self.host.memory
 
     @property
+    def micro_batches(self) -> int:
+        """Those that the next step is computed in, on each replica."""
+        if self.config.train.accumulate != "auto":
+            return self.config.train.micro_batches
+        step, share = self.current_step, self.config.train.batch_size // self.devices.replicas
+        found = [count for s, count in sorted(self.found_micro_batches.items()) if s <= step]
+        # Found on another number of replicas it may not divide their share of now.
+        return next(n for n in range(min(found[-1] if found else 1, share), share + 1) if share % n == 0)
+
+    @property
     def rate_factor(self) -> float:
         """What every learning rate is multiplied by."""
         return float(self.state.rate_factor.numpy())
@@ -347,12 +359,14 @@ class Run:
         with self.clock.pause():
             self.host.trained = self.clock.trained
             self.host.report = self.totals.sums()
+            self.host.micro_batches = {str(step): count for step, count in self.found_micro_batches.items()}
             self.saver.save(self.state, dataclasses.asdict(self.host))
 
     def go_on_from(self, saved: checkpoints.Saved) -> None:
         """Puts the device's and the host's state back to what a checkpoint holds."""
         restore(self.state, saved)
         self.host = dataclasses.replace(HostState.from_saved(saved.host), data=describe_data(self.data))
+        self.found_micro_batches = {int(s): n for s, n in self.host.micro_batches.items()} | self.found_micro_batches
         self.totals.restore(self.host.report)
         self.saver.last_step = saved.step
 

@@ -18,29 +18,37 @@ from trainer.errors import EXIT_FAILED, UserError
 _WORDS = re.compile(r"bad_alloc|OUT_OF_MEMORY|out of memory|failed to allocate memory", re.IGNORECASE)
 _NO_DISK = re.compile(r"No space left|[Qq]uota exceeded")
 _TENSOR = re.compile(r"shape\s*\[([\d,]+)\] and type (\w+)")
+_ARRAY = re.compile(r"Unable to allocate .* for an array with shape \(([\d, ]+?),?\) and data type (\w+)")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception, or one that it came of, is a lack of memory, of the device or of the machine."""
+    for one in _chain(error):
+        if isinstance(one, MemoryError):
+            return True
+        if isinstance(one, tf.errors.ResourceExhaustedError):
+            return not _NO_DISK.search(str(one))
+        if isinstance(one, (tf.errors.InternalError, tf.errors.UnknownError, tf.errors.AbortedError)):
+            if _WORDS.search(str(one)):
+                return True
+    return False
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception and those that it came of."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        if isinstance(error, MemoryError):
-            return True
-        if isinstance(error, tf.errors.ResourceExhaustedError):
-            return not _NO_DISK.search(str(error))
-        if isinstance(error, (tf.errors.InternalError, tf.errors.UnknownError, tf.errors.AbortedError)):
-            if _WORDS.search(str(error)):
-                return True
+        yield error
         error = error.__cause__ or error.__context__
-    return False
 
 
 def training_memory(error: BaseException, run) -> UserError:
     """The message for a training step that did not fit."""
     config, replicas = run.config, run.devices.replicas
     train, crop = config.train, tuple(config.augment.crop)
-    at_once = train.batch_size // (replicas * train.accumulate)
+    micro_batches = run.micro_batches
+    at_once = train.batch_size // (replicas * micro_batches)
     models = list(run.task.models().values())
     parameters = sum(math.prod(v.shape) for model in models for v in model.weights)
     moments = sum(math.prod(v.shape) for update in run.state.updates for v in update.optimizer.variables)
@@ -48,11 +56,11 @@ def training_memory(error: BaseException, run) -> UserError:
         f"A step holds {_count(at_once, 'image')} of {crop[0]} x {crop[1]} pixels at a time: train.batch_size="
         f"{train.batch_size}"
         + (f" over {replicas} replicas" if replicas > 1 else "")
-        + f" in {_count(train.accumulate, 'micro-batch', 'micro-batches')}. The model has {parameters:,} parameters, "
+        + f" in {_count(micro_batches, 'micro-batch', 'micro-batches')}. The model has {parameters:,} parameters, "
         f"with the optimizer's {size_of(4 * (parameters + moments))} a replica; the rest are the images' layers, which "
         "grow with images and pixels."
     )
-    return _error("training", error, numbers, _less_to_train(config, replicas, at_once), run.current_step)
+    return _error("training", error, numbers, less_to_train(config, replicas, micro_batches), run.current_step)
 
 
 def applying_memory(error: BaseException, config: Config, doing: str) -> UserError:
@@ -88,13 +96,17 @@ def smaller_tile(config: Config) -> str:
     return ",".join(str(max(multiple, side // 2 // multiple * multiple)) for side in tile)
 
 
-def _less_to_train(config: Config, replicas: int, at_once: int) -> list[str]:
-    train, crop = config.train, config.augment.crop
-    share, advice = train.batch_size // replicas, []
-    more = next((n for n in range(2 * train.accumulate, share + 1) if share % n == 0), share)
+def less_to_train(config: Config, replicas: int, micro_batches: int) -> list[str]:
+    """What takes less memory in training: a flag and what it means, the gentlest first."""
+    train, crop, advice = config.train, config.augment.crop, []
+    at_once = train.batch_size // (replicas * micro_batches)
     if at_once > 1:
-        advice.append(f"--config.train.accumulate={more}  the same steps in smaller micro-batches, more slowly")
-        parts = replicas * train.accumulate
+        share = train.batch_size // replicas
+        more = next((n for n in range(2 * micro_batches, share + 1) if share % n == 0), share)
+        advice.append(
+            f"--config.train.accumulate={more}  the same steps in smaller micro-batches, more slowly; auto finds the number"
+        )
+        parts = replicas * micro_batches
         fewer = max(parts, train.batch_size // 2 // parts * parts)
         advice.append(f"--config.train.batch_size={fewer}  fewer images a step, which is another run")
     multiple = size_multiple(config)[0]
@@ -114,15 +126,18 @@ def _less_to_train(config: Config, replicas: int, at_once: int) -> list[str]:
 def _error(doing: str, error: BaseException, numbers: str, advice: list[str], step: int | None) -> UserError:
     at = f" after step {step}" if step is not None else ""
     listed = "\n".join(f"    {line}" for line in advice)
-    head = f"Out of memory in {doing}{at}{_what(error)}.\n{numbers}\nWhat takes less:\n{listed}"
+    head = f"Out of memory in {doing}{at}{tensor_of(error)}.\n{numbers}\nWhat takes less:\n{listed}"
     saved = "\nThe same command goes on from the last checkpoint, where there is one." if step else ""
     return UserError(head + saved, exit_code=EXIT_FAILED)
 
 
-def _what(error: BaseException) -> str:
-    """The tensor that did not fit, where TensorFlow names it."""
-    found = _TENSOR.search(str(error))
-    if found is None:
+def tensor_of(error: BaseException) -> str:
+    """The tensor or array that did not fit, where TensorFlow or NumPy names it: ": no room for …", or nothing."""
+    for one in _chain(error):
+        found = _TENSOR.search(str(one)) or _ARRAY.search(str(one))
+        if found is not None:
+            break
+    else:
         return ""
     shape = [int(side) for side in found[1].split(",")]
     try:

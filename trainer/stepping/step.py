@@ -55,7 +55,7 @@ def make_train_steps(
       guard.MissingGradientError: a trainable variable gets no gradient, or one that the forward pass reads is in no
         list, unless the config accepts it.
     """
-    task, n, m = state.task, strategy.num_replicas_in_sync, config.train.accumulate
+    task, n, m = state.task, strategy.num_replicas_in_sync, config.train.micro_batches
     for model in state.models.values():
         check_model(model, strategy, trained=any(model in update.trained for update in state.updates))
     check_compiled(config, state.models.values(), bool(task.batchwide), n)
