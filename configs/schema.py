@@ -140,6 +140,13 @@ class Data:
         within="[0, 1024]",
         changes_run=False,
     )
+    processes: int = knob(
+        0,
+        "Processes that make the training batches, the same batches, where one process under Python's lock cannot feed "
+        "the device. Each opens the data and keeps its share of cache_mib. 0 makes them in threads of this process.",
+        within="[0, 1024]",
+        changes_run=False,
+    )
 
 
 @section

@@ -35,6 +35,7 @@ from trainer.reporting import terminal
 from trainer.reporting.clock import Clock
 from trainer.reporting.failures import explain_failure
 from trainer.reporting.journal import Journal
+from trainer.reporting.memory import explaining_memory
 from trainer.reporting.opening import opening_text
 from trainer.reporting.progress import Progress
 from trainer.result import FINISHED, Result
@@ -58,7 +59,8 @@ def train(run, stop: Callable[[], bool] = lambda: False) -> Result:
         with naming_lost_worker(devices.cluster, run.workdir):
             check_shared_workdir(run.workdir, devices)
             data = run.data
-            start = find_start(run.workdir, devices, run.log)
+            with explaining_memory(run.config, "saving or loading a checkpoint"):
+                start = find_start(run.workdir, devices, run.log)
             run.task  # noqa: B018 - a model of one size decides on the crop, which the config says then
             check_config(run, start)
             check_data(describe_data(data), run, start)
@@ -73,6 +75,8 @@ def train(run, stop: Callable[[], bool] = lambda: False) -> Result:
             _take_up(run, start, source)
             return _train(run, actions, lambda: devices.any_worker(bool(stop())))
     finally:
+        if "data" in run.__dict__:
+            run.data.train.close()
         if lock is not None:
             lock.release()
 
@@ -184,7 +188,8 @@ def _train_to(
         run.save()  # the start, so that there is a checkpoint to go back to
 
     def after_call(step: int) -> str | None:
-        run.clock.start_once(step)
+        if run.clock.start_once(step):
+            run.waiting.since_last()  # the first batch is waited for, whatever the pipeline
         return nonfinite.after_call(step) or (STOPPED if stop() else None)
 
     while True:

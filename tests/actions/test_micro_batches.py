@@ -3,6 +3,7 @@
 The lack of memory is TensorFlow's own: a model that asks for 2^50 bytes where it is given more images than "fit".
 """
 
+import dataclasses
 import json
 
 import keras
@@ -147,17 +148,33 @@ def test_one_image_that_does_not_fit_is_said(tmp_path, monkeypatch):
     assert "accumulate" not in str(raised.value)
 
 
-def test_a_lack_of_memory_in_the_data_is_not_the_steps(tmp_path):
-    def greedy(example, random):
-        np.empty((2**24, 2**24))
-        return example
+class _Greedy:
+    """Once it is opened, NumPy lacks memory for one of its examples."""
 
-    run = _run(tmp_path, "auto")
-    run = Run(run.config, workdir=tmp_path, model=_model, data=_data(), augment=[greedy])
-    with pytest.raises(UserError, match="Out of memory") as raised:
+    opened = False
+
+    def __len__(self):
+        return 12
+
+    def __getitem__(self, index):
+        image, label = (part[index] for part in _data()["train"])
+        return image, label if index != 7 or not self.opened else np.empty((2**24, 2**24))
+
+
+@pytest.mark.parametrize("bad_files", ["stop", "skip"])
+def test_a_lack_of_memory_in_the_data_is_not_the_steps(tmp_path, bad_files):
+    data = _Greedy()
+    config = _run(tmp_path, "auto").config
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, bad_files=bad_files, cache_mib=64))
+    run = Run(config, workdir=tmp_path, model=_model, data={"train": data, "validation": None})
+    run.data  # noqa: B018 - opened
+    data.opened = True
+    with pytest.raises(UserError) as raised:
         run.train()
     assert not run.found_micro_batches
-    assert "[16777216, 16777216] of 2,048.0 TiB" in str(raised.value)
+    said = str(raised.value)
+    assert said.startswith("Out of memory in reading the data, at train[7]: no room for an array [16777216, 16777216]")
+    assert "of 2,048.0 TiB" in said and "--config.data.cache_mib=16 " in said and "--config.data.max_pixels" in said
 
 
 @pytest.mark.parametrize(("share", "numbers"), [(8, [2, 4, 8]), (6, [2, 6]), (7, [7]), (12, [2, 4, 12]), (1, [])])

@@ -94,7 +94,9 @@ class FittingSteps:
         run, count = self._run, self._run.micro_batches
         if count not in self._compiled:
             config = with_micro_batches(self._config, count)
-            self._compiled[count] = make_train_steps(run.state, run.totals, run.strategy, config, **self._more)
+            self._compiled[count] = make_train_steps(
+                run.state, run.totals, run.strategy, config, waiting=run.waiting, **self._more
+            )
         return self._compiled[count]
 
     def _fitted(self, attempt: Callable[[], None]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +18,7 @@ from trainer.errors import EXIT_FAILED, UserError
 _WORDS = re.compile(r"bad_alloc|OUT_OF_MEMORY|out of memory|failed to allocate memory", re.IGNORECASE)
 _NO_DISK = re.compile(r"No space left|[Qq]uota exceeded")
 _TENSOR = re.compile(r"shape\s*\[([\d,]+)\] and type (\w+)")
+_READING = re.compile(r"while reading (.+?): ")  # of `Source.load_compact`
 _ARRAY = re.compile(r"Unable to allocate .* for an array with shape \(([\d, ]+?),?\) and data type (\w+)")
 
 
@@ -63,20 +64,82 @@ def training_memory(error: BaseException, run) -> UserError:
     return _error("training", error, numbers, less_to_train(config, replicas, micro_batches), run.current_step)
 
 
-def applying_memory(error: BaseException, config: Config, doing: str) -> UserError:
-    """The message for an evaluation or prediction that did not fit: `doing` says which."""
+def lacking_memory(error: BaseException, config: Config, doing: str) -> UserError:
+    """The message for anything but a training step: `doing` says what, one of those below."""
+    numbers, advice = _TOLD.get(doing, _of_tiles)(config)
+    return _error(doing, error, numbers, advice, None)
+
+
+def _of_tiles(config: Config) -> tuple[str, list[str]]:
     tile = tuple(config.evaluate.tile)
     numbers = (
         f"Images are taken one at a time, in tiles of {tile[0]} x {tile[1]} pixels (evaluate.tile)."
         if any(tile)
         else "Images are taken one at a time and whole (evaluate.tile=0,0), however large they are."
     )
-    return _error(doing, error, numbers, [f"--config.evaluate.tile={smaller_tile(config)}  smaller tiles"], None)
+    return numbers, [f"--config.evaluate.tile={smaller_tile(config)}  smaller tiles"]
+
+
+def _of_export(config: Config) -> tuple[str, list[str]]:
+    numbers, advice = _of_tiles(config)
+    crop = config.augment.crop
+    numbers = (
+        "Each format is written, loaded again and compared with the model on pictures: up to three copies of the model "
+        f"are held. LiteRT takes one size, that of the tile or of the training crop ({crop[0]} x {crop[1]})."
+    )
+    return numbers, ["--formats=saved_model  one format at a time", *advice]
+
+
+def _of_data(config: Config) -> tuple[str, list[str]]:
+    data = config.data
+    numbers = (
+        f"Up to {data.cache_mib:,} MiB of decoded images are kept (data.cache_mib), in each of "
+        f"{data.processes or 1} process(es) its share; an image may have {data.max_pixels:,} pixels (data.max_pixels), "
+        f"{size_of(data.max_pixels * max(data.channels, 1))} of 8 bits."
+    )
+    advice = [f"--config.data.cache_mib={data.cache_mib // 4}  fewer of them"] if data.cache_mib else []
+    if data.processes:
+        advice.append(f"--config.data.processes={data.processes // 2}  each process opens the data")
+    advice.append(f"--config.data.max_pixels={data.max_pixels // 4}  refuses larger images, by their names")
+    return numbers, [*advice, "arrays handed in as a whole: an object with len() and [i] reads one at a time"]
+
+
+def _of_model(config: Config) -> tuple[str, list[str]]:
+    model, optimizer = config.model, config.optimizer
+    copies = "weights, their gradients and the optimizer's moments" + (", and averages" if optimizer.ema_decay else "")
+    numbers = f"The model is {model.name} of width {model.width}; held are {copies}."
+    advice = []
+    if model.name in ("unet", "encoder_unet") and model.width > 1:
+        advice.append(f"--config.model.width={model.width // 2}  half the channels, a quarter of the weights")
+    if model.name == "encoder_unet":
+        advice.append("--config.model.encoder=MobileNetV2  the smallest encoder")
+    if optimizer.name != "sgd":
+        advice.append("--config.optimizer.name=sgd  one moment in place of two")
+    if optimizer.ema_decay:
+        advice.append("--config.optimizer.ema_decay=0  without averages of the weights")
+    return numbers, advice or ["a smaller model"]
+
+
+def _of_saving(config: Config) -> tuple[str, list[str]]:
+    numbers, advice = _of_model(config)
+    numbers += " A checkpoint is copied to the host as a whole before it is written."
+    cache = f"--config.data.cache_mib={config.data.cache_mib // 4}  fewer decoded images beside it"
+    return numbers, [cache, *advice]
+
+
+_TOLD: dict[str, Callable[[Config], tuple[str, list[str]]]] = {
+    "evaluation": _of_tiles,
+    "prediction": _of_tiles,
+    "export": _of_export,
+    "reading the data": _of_data,
+    "building the model": _of_model,
+    "saving or loading a checkpoint": _of_saving,
+}
 
 
 @contextlib.contextmanager
 def explaining_memory(config: Config, doing: str) -> Iterator[None]:
-    """Inside, a lack of memory becomes the message of `applying_memory`."""
+    """Inside, a lack of memory, of the device or the host, becomes the message of `lacking_memory`."""
     try:
         yield
     except UserError:
@@ -84,7 +147,7 @@ def explaining_memory(config: Config, doing: str) -> Iterator[None]:
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        raise applying_memory(error, config, doing) from error
+        raise lacking_memory(error, config, doing) from error
 
 
 def smaller_tile(config: Config) -> str:
@@ -125,6 +188,8 @@ def less_to_train(config: Config, replicas: int, micro_batches: int) -> list[str
 
 def _error(doing: str, error: BaseException, numbers: str, advice: list[str], step: int | None) -> UserError:
     at = f" after step {step}" if step is not None else ""
+    reading = next((found[1] for one in _chain(error) if (found := _READING.search(str(one)))), "")
+    at += f", at {reading}" if reading else ""
     listed = "\n".join(f"    {line}" for line in advice)
     head = f"Out of memory in {doing}{at}{tensor_of(error)}.\n{numbers}\nWhat takes less:\n{listed}"
     saved = "\nThe same command goes on from the last checkpoint, where there is one." if step else ""
@@ -134,7 +199,9 @@ def _error(doing: str, error: BaseException, numbers: str, advice: list[str], st
 def tensor_of(error: BaseException) -> str:
     """The tensor or array that did not fit, where TensorFlow or NumPy names it: ": no room for …", or nothing."""
     for one in _chain(error):
-        found = _TENSOR.search(str(one)) or _ARRAY.search(str(one))
+        kind, found = "a tensor", _TENSOR.search(str(one))
+        if found is None:
+            kind, found = "an array", _ARRAY.search(str(one))
         if found is not None:
             break
     else:
@@ -144,7 +211,7 @@ def tensor_of(error: BaseException) -> str:
         item = np.dtype({"float": "float32", "half": "float16", "bfloat16": "float16"}.get(found[2], found[2])).itemsize
     except TypeError:
         item = 4
-    return f": no room for a tensor {shape} of {size_of(item * math.prod(shape))}"
+    return f": no room for {kind} {shape} of {size_of(item * math.prod(shape))}"
 
 
 def size_of(count: int) -> str:
