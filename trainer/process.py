@@ -13,7 +13,8 @@ TensorFlow's own defaults cost a factor of two to three on ordinary processors. 
   step and are taken again, page by page: 581 of 1586 ms of processor time a step. Memory stays at its peak for it.
 - As many threads as the container may use: TensorFlow counts the processors of the machine, not the share of them that
   a container's quota grants, and waits for threads that are not scheduled.
-- GPU memory is taken as it is needed (`TF_FORCE_GPU_ALLOW_GROWTH`), not all at once.
+- GPU memory is taken as it is needed (`TF_FORCE_GPU_ALLOW_GROWTH`), not all at once: another program can use the card.
+  The allocator (`TF_GPU_ALLOCATOR`) and cuDNN's autotuner stay TensorFlow's own; docs/gpu.md says why.
 - Keras's backend is TensorFlow, whatever ~/.keras/keras.json says; C++ chatter is off, its errors stay.
 
 A variable that the user has set stays as it is. Nothing here imports TensorFlow.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import re
 from collections.abc import Callable, Iterator
 
@@ -61,7 +62,10 @@ def training_memory(error: BaseException, run) -> UserError:
         f"with the optimizer's {size_of(4 * (parameters + moments))} a replica; the rest are the images' layers, which "
         "grow with images and pixels."
     )
-    return _error("training", error, numbers, less_to_train(config, replicas, micro_batches), run.current_step)
+    advice = less_to_train(config, replicas, micro_batches)
+    if tf.config.list_physical_devices("GPU") and "TF_GPU_ALLOCATOR" not in os.environ:
+        advice.append("TF_GPU_ALLOCATOR=cuda_malloc_async python …  where the GPU's memory is in pieces; docs/gpu.md")
+    return _error("training", error, numbers, advice, run.current_step)
 
 
 def lacking_memory(error: BaseException, config: Config, doing: str) -> UserError:
