@@ -99,7 +99,7 @@ PROCESSES = {
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """Attributes: first: seconds of the first step; rate: images a second; busy: 0 to 1, or None; memory: bytes or None."""
+    """first: seconds of the first step; rate: images a second; busy: 0 to 1; memory: bytes. None is not known."""
 
     first: float
     rate: float
@@ -154,7 +154,9 @@ def busy() -> Iterator:
         return
     command = [program, "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--id=0", "--loop-ms=200"]
     watcher = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    reader = threading.Thread(target=lambda: found.extend(float(line) for line in watcher.stdout if line.strip().isdigit()))
+    reader = threading.Thread(
+        target=lambda: found.extend(float(line) for line in watcher.stdout if line.strip().isdigit())
+    )
     reader.start()
     try:
         yield lambda: statistics.mean(found) / 100 if found else None
@@ -182,7 +184,10 @@ def steps_table(settings, seconds: float) -> None:
                 if name == "TF32":
                     base[jit_compile] = row.rate
                 ratio = f"{row.rate / base[jit_compile]:.2f}" if jit_compile in base else "-"
-                print(f"{head} {row.first:.1f} | {row.rate:.1f} | {ratio} | {share(row.busy)} | {held(row.memory)} |", flush=True)
+                print(
+                    f"{head} {row.first:.1f} | {row.rate:.1f} | {ratio} | {share(row.busy)} | {held(row.memory)} |",
+                    flush=True,
+                )
         if setting.published:
             before, after = setting.published
             print(f"| NVIDIA on an A100 | TF32 -> mixed | | | {before:g} -> {after:g} | {after / before:.2f} | | |")
@@ -294,7 +299,9 @@ def heading() -> None:
     if not gpus():
         print("- no GPU: small networks on the CPU, which shows that every row runs and nothing about GPUs")
     build = tf.sysconfig.get_build_info()
-    print(f"- TensorFlow {tf.__version__}, CUDA {build.get('cuda_version', '-')}, cuDNN {build.get('cudnn_version', '-')}")
+    print(
+        f"- TensorFlow {tf.__version__}, CUDA {build.get('cuda_version', '-')}, cuDNN {build.get('cudnn_version', '-')}"
+    )
     print(f"- {os.cpu_count()} processors", flush=True)
 
 

@@ -23,9 +23,9 @@ from trainer.process import prepare
 
 prepare()
 
-import main as program  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
+import main as program  # noqa: E402
 from trainer import Run  # noqa: E402
 from trainer.stepping.batches import batches_from  # noqa: E402
 from trainer.stepping.step import make_train_steps  # noqa: E402

@@ -145,6 +145,7 @@ class Run:
         self.found_micro_batches: dict[int, int] = {}
         self.scores = None
         self.journal = None
+        self.hinted = False  # that the step waits for its data
         self._start: checkpoints.Saved | None = None  # what `resume` found before the data were known
         self.notes: list[str] = []
 

@@ -227,7 +227,8 @@ def _train(config: Config):
             yield (
                 ("train.batch_size", "logical_devices", "train.accumulate"),
                 (
-                    f"{config.logical_devices} logical devices cannot share it in {train.micro_batches} micro-batch(es). "
+                    f"{config.logical_devices} logical devices cannot share it in {train.micro_batches} "
+                    "micro-batch(es). "
                     f"Write --config.train.batch_size={_up(train.batch_size, parts)}."
                 ),
             )

@@ -1,4 +1,4 @@
-"""train.accumulate=auto: a step that does not fit is run again in smaller micro-batches, as if these had been asked for.
+"""train.accumulate=auto: a step that does not fit is run again in smaller micro-batches, as if asked for outright.
 
 The lack of memory is TensorFlow's own: a model that asks for 2^50 bytes where it is given more images than "fit".
 """
@@ -39,7 +39,7 @@ class Hungry(keras.layers.Layer):
 
 
 def _model(input_channels, outputs):
-    """Everything that a forward pass may write: batch statistics, the noise of dropout; before what fails, and after."""
+    """Everything that a forward pass may write: batch statistics, the noise of dropout; before what fails."""
     images = keras.Input((None, None, input_channels))
     x = keras.layers.Conv2D(4, 3, padding="same", use_bias=False, name="first")(images)
     x = keras.layers.BatchNormalization(synchronized=True, name="norm")(x)
@@ -91,7 +91,9 @@ def test_the_result_is_that_of_the_number_asked_for_outright(tmp_path, capsys):
     assert found.found_micro_batches == {0: 4}
     said = " ".join(capsys.readouterr().out.split())
     assert said.count("did not fit in memory") == 1
-    assert "Step 1 in 1 micro-batch of 8 images did not fit in memory: no room for a tensor [16777216, 16777216]" in said
+    assert (
+        "Step 1 in 1 micro-batch of 8 images did not fit in memory: no room for a tensor [16777216, 16777216]" in said
+    )
     assert "from here on steps are computed in 4 micro-batches of 2 (train.accumulate=auto)" in said
     assert json.loads((tmp_path / "auto" / "config.json").read_text())["micro_batches"] == {"0": 4}
 

@@ -20,8 +20,8 @@ import tensorflow as tf
 
 from configs.reading.lines import wrapped
 from configs.schema import Config
-from trainer.checkpoints.resume import write_config
 from trainer.checkpoints.restore import put_back, snapshot
+from trainer.checkpoints.resume import write_config
 from trainer.data.errors import from_pipeline
 from trainer.errors import EXIT_FAILED, UserError
 from trainer.reporting.memory import is_out_of_memory, tensor_of

@@ -8,9 +8,6 @@ from configs.reading.lines import wrapped
 from trainer.reporting import tags, terminal
 from trainer.reporting.starving import MUCH, hint
 
-# In the memory of the run's actions: a run that goes on does not say it again.
-_HINTED = "hint: waiting for data"
-
 
 def report(run, step: int) -> None:
     """One line, one record, one point of each curve."""
@@ -45,7 +42,7 @@ def report(run, step: int) -> None:
         more=more,
     )
     run.journal.line(line)
-    if waits and not run.host.memory.get(_HINTED):
-        run.host.memory[_HINTED] = True
+    if waits and not run.hinted:
+        run.hinted = True
         run.journal.line(wrapped(hint(run, values[tags.WAITING])))
     run.journal.numbers(step, tags.TRAIN, values)

@@ -100,7 +100,7 @@ def check_config(run, start: checkpoint.Saved | None) -> None:
 
 
 def take_up_micro_batches(run) -> None:
-    """What train.accumulate=auto found in the workdir, by a run of the same config, also before its first checkpoint."""
+    """What train.accumulate=auto found in this workdir, with the same config, also before the first checkpoint."""
     if run.config.train.accumulate != "auto":
         return
     try:

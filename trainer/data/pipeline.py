@@ -335,9 +335,7 @@ def _types(features: Mapping[str, Feature], shapes: Mapping[str, tuple]) -> Iter
         yield key, features[key].dtype if key in features else np.dtype(_OWN_TYPES[key])
 
 
-def _in_parallel(
-    numbers: tf.data.Dataset, element, config: Config, ahead: int, at_a_time: int = 0
-) -> tf.data.Dataset:
+def _in_parallel(numbers: tf.data.Dataset, element, config: Config, ahead: int, at_a_time: int = 0) -> tf.data.Dataset:
     workers = at_a_time or config.data.workers or tf.data.AUTOTUNE
     return _ordered(numbers.map(element, num_parallel_calls=workers).prefetch(ahead))
 

@@ -143,10 +143,11 @@ class Processes:
             try:
                 pickle.dumps(part)
             except Exception as error:  # pickle raises what the object raises
+                count = opening.config.data.processes
                 raise DataError(
-                    f"config.data.processes={opening.config.data.processes}: {what} cannot be handed to another process "
+                    f"config.data.processes={count}: {what} cannot be handed to another process "
                     f"({type(error).__name__}: {error}). Functions and classes have to be at the top of a module; or "
-                    "name them, \"package.module:name\"; or --config.data.processes=0"
+                    'name them, "package.module:name"; or --config.data.processes=0'
                 ) from error
 
 

@@ -180,10 +180,14 @@ def described(run) -> list[str]:
     lines.append(f"{'program':<12}{size_of(found.program):>10}  Python, TensorFlow, the compiled step")
     limits = _limits(run, found)
     for where, needed, there in limits:
-        lines.append(f"{where:<12}{size_of(needed):>10}  of {size_of(there)}" if there else f"{where}: {size_of(needed)}")
+        lines.append(
+            f"{where:<12}{size_of(needed):>10}  of {size_of(there)}" if there else f"{where}: {size_of(needed)}"
+        )
     short = [(where, needed, there) for where, needed, there in limits if there and needed > there]
     for where, needed, there in short:
-        lines.append(f"It would not fit: {size_of(needed)} are needed on the {where}, {size_of(there)} are there. Less takes:")
+        lines.append(
+            f"It would not fit: {size_of(needed)} are needed on the {where}, {size_of(there)} are there. Less takes:"
+        )
         lines += [f"  {advice}" for advice in less_to_train(config, run.devices.replicas, micro_batches)]
     return lines
 

@@ -170,9 +170,7 @@ def less_to_train(config: Config, replicas: int, micro_batches: int) -> list[str
     if at_once > 1:
         share = train.batch_size // replicas
         more = next((n for n in range(2 * micro_batches, share + 1) if share % n == 0), share)
-        advice.append(
-            f"--config.train.accumulate={more}  the same steps in smaller micro-batches, more slowly; auto finds the number"
-        )
+        advice.append(f"--config.train.accumulate={more}  the same steps in smaller micro-batches; auto finds how many")
         parts = replicas * micro_batches
         fewer = max(parts, train.batch_size // 2 // parts * parts)
         advice.append(f"--config.train.batch_size={fewer}  fewer images a step, which is another run")

@@ -35,8 +35,8 @@ def advice(run) -> list[str]:
     if source.caches and whole > config.data.cache_mib * 2**20:
         needed = math.ceil(whole / 2**20 * 1.1)
         found.append(
-            f"--config.data.cache_mib={needed}  keeps all decoded images, about {size_of(whole)}; now files are decoded "
-            "each time"
+            f"--config.data.cache_mib={needed}  keeps all decoded images, about {size_of(whole)}; files are "
+            "decoded each time now"
         )
     if example is not None:
         pixels = math.prod(example.size)
@@ -61,4 +61,6 @@ def advice(run) -> list[str]:
 
 
 def _example(source):
-    return next((source.load_compact(i) for i in range(min(source.length or 0, _LOOKED_AT)) if not source.why_unusable(i)), None)
+    return next(
+        (source.load_compact(i) for i in range(min(source.length or 0, _LOOKED_AT)) if not source.why_unusable(i)), None
+    )

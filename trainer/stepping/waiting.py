@@ -1,4 +1,4 @@
-"""How long the step waits for its data: two readings of the clock around the batch, added up on the host's processor."""
+"""How long the step waits for its data: two readings of the clock around the batch, added up on the host."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ class Waiting:
         # Not the strategy's: each worker has its own clock. Not on a GPU, which would have to be waited for.
         with tf.device("/cpu:0"), tf.init_scope():
             self._seconds = tf.Variable(0.0, trainable=False, dtype=tf.float64, name="waited")
+        # In full, with the worker: "/cpu:0" alone may be another's in a cluster.
+        self._here = self._seconds.device
         self._read = 0.0
 
     def next(self, iterator):
         """The iterator's next batch, with the time it took added up."""
-        with tf.device("/cpu:0"):
+        with tf.device(self._here):
             begin = tf.timestamp()
         with tf.control_dependencies([begin]):
             batch = next(iterator)
-        with tf.device("/cpu:0"), tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
+        with tf.device(self._here), tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
             self._seconds.assign_add(tf.timestamp() - begin)
         return batch
 
