@@ -24,14 +24,16 @@ def _rows(**changes):
 
 def test_what_training_takes():
     rows, text = _rows()
-    assert {"weights", "moments", "gradients", "activations", "a replica", "batches", "cache", "program", "host"} == {
-        *rows
-    }
+    shared = {"weights", "moments", "gradients", "activations", "evaluation", "a replica"}
+    parts = ("a replica", "batches", "cache", "saving", "program")
+    assert {*rows} == shared | {*parts, "host"}
     assert "4 images of 32 x 64 at a time" in text and "It would not fit" not in text
     assert rows["moments"] == pytest.approx(2 * rows["weights"], rel=0.15)
-    assert rows["host"] == pytest.approx(sum(rows[n] for n in ("a replica", "batches", "cache", "program")), rel=0.1)
+    assert rows["host"] == pytest.approx(sum(rows[n] for n in parts), rel=0.1)
     # Some hundreds of kilobytes an image: two tensors of width 2 for each of the layers at full size at least.
     assert 4 * 32 * 64 * 4 * 2 * 4 < rows["activations"] < 2**24
+
+    assert rows["saving"] == pytest.approx(rows["weights"] + rows["moments"], rel=0.1)
 
     averaged, _ = _rows(ema_decay=0.9, accumulate=4)
     assert averaged["averages"] == pytest.approx(averaged["gradients"])

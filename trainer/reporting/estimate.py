@@ -28,11 +28,12 @@ from trainer.stepping.step import make_train_steps
 
 # Examples that are decoded to learn how large they are.
 _LOOKED_AT = 8
-# What tracing and optimising the step's graph, its threads and kernels take of the host besides tensors: 150 to 250
-# MiB were seen, more for deeper graphs.
-_OF_THE_GRAPH = 2**20 * 120, 26_000
-# The allocator keeps pieces that no tensor fits into: a share of what is held at the fullest moment.
-_PIECES = 0.15
+# What tracing and optimising the step's graph, its threads and kernels take of the host besides tensors: a fixed part
+# and one for each operation, as measured; docs/memory.md.
+_OF_THE_GRAPH = 40 * 2**20, 21_000
+# Working space of kernels, and pieces that no tensor fits into: shares of what is held at the fullest moment. The
+# host's is measured; the GPU's, where cuDNN's space comes besides, is a guess.
+_PIECES_ON_HOST, _PIECES_ON_GPU = 0.4, 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Estimate:
       gradients: of all trainable variables, on one replica.
       activations: what else a step holds at its fullest moment, on one replica.
       largest: the largest tensor of a step.
+      evaluation: what an image takes in evaluation, when no step is held.
+      saving: the copy of weights, moments and averages that a checkpoint is written from, on this host.
       batches: what the pipeline makes ahead, on this host.
       cache: decoded examples that are kept, on this host.
       program: this process without all that.
@@ -56,6 +59,8 @@ class Estimate:
     gradients: int
     activations: int
     largest: int
+    evaluation: int
+    saving: int
     batches: int
     cache: int
     program: int
@@ -64,12 +69,13 @@ class Estimate:
     @property
     def device_total(self) -> int:
         """On one replica."""
-        return self.weights + self.moments + self.averages + self.gradients + self.activations
+        held = max(self.gradients + self.activations, self.evaluation)
+        return self.weights + self.moments + self.averages + held
 
     @property
     def host_total(self) -> int:
         """Of this process."""
-        return self.program + self.batches + self.cache + self.replicas * self.device_total
+        return self.program + self.batches + self.cache + self.saving + self.replicas * self.device_total
 
 
 def estimate(run) -> Estimate:
@@ -85,16 +91,17 @@ def estimate(run) -> Estimate:
     program = resident() - (replicas or 0) * (weights + of_moments + averages)
     found, operations = step_peak(run)
     held = found.bytes // max(1, run.devices.local_replicas)
-    images = _evaluated(run)
-    activations = max(held - gradients, images, 0)
+    held = int(held * (1 + (_PIECES_ON_HOST if on_host else _PIECES_ON_GPU)))
     fixed, each = _OF_THE_GRAPH
     return Estimate(
         weights=weights,
         moments=of_moments,
         averages=averages,
         gradients=gradients,
-        activations=int(activations * (1 + _PIECES)),
+        activations=max(held - gradients, 0),
         largest=found.largest,
+        evaluation=_evaluated(run),
+        saving=weights + of_moments + averages if run.devices.chief else 0,
         batches=batches_of(run, config),
         cache=_cache(run, config),
         program=program + fixed + each * operations,
@@ -105,7 +112,11 @@ def estimate(run) -> Estimate:
 def step_peak(run):
     """The fullest moment of a step on all replicas of this process, and the number of operations in its graph."""
     config = with_micro_batches(run.config, run.micro_batches)
-    config = dataclasses.replace(config, guard=dataclasses.replace(config.guard, missing="off"))
+    config = dataclasses.replace(
+        config,
+        guard=dataclasses.replace(config.guard, missing="off"),
+        data=dataclasses.replace(config.data, processes=0),
+    )
     steps = make_train_steps(run.state, run.totals, run.strategy, config)
     iterator = batches_from(run.data.train, config, run.strategy, step=0, total=1)
     traced = steps.one.get_concrete_function(iterator.element_spec)
@@ -171,12 +182,16 @@ def described(run) -> list[str]:
         ("gradients", found.gradients, ""),
         ("activations", found.activations, f"{images} at a time; the largest tensor has {size_of(found.largest)}"),
     ]
+    if found.evaluation:
+        rows.append(("evaluation", found.evaluation, "an image at its own size or a tile of it, when no step is held"))
     rows = [(name, size, text) for name, size, text in rows if size]
     lines = [f"{name:<12}{size_of(size):>10}  {text}".rstrip() for name, size, text in rows]
     many = f" x {run.devices.local_replicas} replicas" if run.devices.local_replicas > 1 else ""
     lines.append(f"{'a replica':<12}{size_of(found.device_total):>10}{many}")
     lines.append(f"{'batches':<12}{size_of(found.batches):>10}  made ahead")
     lines.append(f"{'cache':<12}{size_of(found.cache):>10}  decoded images, of at most {config.data.cache_mib:,} MiB")
+    if found.saving:
+        lines.append(f"{'saving':<12}{size_of(found.saving):>10}  the copy that a checkpoint is written from")
     lines.append(f"{'program':<12}{size_of(found.program):>10}  Python, TensorFlow, the compiled step")
     limits = _limits(run, found)
     for where, needed, there in limits:
