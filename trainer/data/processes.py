@@ -15,14 +15,13 @@ import hashlib
 import multiprocessing
 import multiprocessing.connection
 import os
-import pickle
 import queue
 import signal
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import shared_memory
+from multiprocessing import reduction, shared_memory
 from typing import Any
 
 import numpy as np
@@ -95,7 +94,7 @@ class Processes:
         opening = dataclasses.replace(opening, config=dataclasses.replace(opening.config, data=share))
         context = multiprocessing.get_context("spawn")
         with _environment(CUDA_VISIBLE_DEVICES="", TF_CPP_MIN_LOG_LEVEL="3"):
-            self._pool = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(pickle.dumps(opening),))
+            self._pool = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(opening,))
             # All are started now, while the environment is theirs.
             for _ in range(count):
                 self._pool.submit(_nothing)
@@ -141,8 +140,8 @@ class Processes:
     def _check(opening: Opening) -> None:
         for what, part in (("data", opening.data), ("augment", opening.augment)):
             try:
-                pickle.dumps(part)
-            except Exception as error:  # pickle raises what the object raises
+                reduction.ForkingPickler.dumps(part)  # as it is sent
+            except Exception as error:  # whatever the object raises
                 count = opening.config.data.processes
                 raise DataError(
                     f"config.data.processes={count}: {what} cannot be handed to another process "
@@ -159,7 +158,7 @@ def _nothing() -> None:
     return None
 
 
-def _begin(pickled: bytes) -> None:
+def _begin(opening: Opening) -> None:
     """In a process of the pool: opens the data, and ends with the process that started it."""
     # A signal to the whole group is for the program, which saves; these end when it does.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -169,7 +168,6 @@ def _begin(pickled: bytes) -> None:
     try:
         from trainer.data.opening import open_data
 
-        opening = pickle.loads(pickled)
         source = open_data(opening.config, opening.data, opening.augment).train
         if fingerprint(source) != opening.examples:
             raise DataError(

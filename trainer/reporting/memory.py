@@ -16,7 +16,12 @@ from configs.schema import Config
 from trainer.errors import EXIT_FAILED, UserError
 
 # TensorFlow's and C++'s own words, where the class of the exception does not say it.
-_WORDS = re.compile(r"bad_alloc|OUT_OF_MEMORY|out of memory|failed to allocate memory", re.IGNORECASE)
+_WORDS = re.compile(
+    r"bad_alloc|OUT_OF_MEMORY|out of memory|failed to allocate memory|OOM when|ResourceExhausted|RESOURCE_EXHAUSTED"
+    # Of Python called from a graph: the class stands in the text.
+    r"|MemoryError",
+    re.IGNORECASE,
+)
 _NO_DISK = re.compile(r"No space left|[Qq]uota exceeded")
 _TENSOR = re.compile(r"shape\s*\[([\d,]+)\] and type (\w+)")
 _READING = re.compile(r"while reading (.+?): ")  # of `Source.load_compact`
