@@ -18,7 +18,6 @@ from configs.schema import Config
 from trainer import process
 from trainer.actions.micro_batches import with_micro_batches
 from trainer.data.pipeline import batches_ahead
-from trainer.distribution.lost_worker import first_line
 from trainer.models.footprint import footprint
 from trainer.reporting.memory import less_to_train, size_of
 from trainer.stepping.batches import batches_from
@@ -34,6 +33,8 @@ _OF_THE_GRAPH = 40 * 2**20, 21_000
 # Working space of kernels, and pieces that no tensor fits into: shares of what is held at the fullest moment. The
 # host's is measured; the GPU's, where cuDNN's space comes besides, is a guess.
 _PIECES_ON_HOST, _PIECES_ON_GPU = 0.4, 0.1
+# What a process that makes batches holds, mostly TensorFlow's libraries.
+_A_PROCESS = 400 * 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Estimate:
       saving: the copy of weights, moments and averages that a checkpoint is written from, on this host.
       batches: what the pipeline makes ahead, on this host.
       cache: decoded examples that are kept, on this host.
+      processes: those that make batches (data.processes), with TensorFlow in each.
       program: this process without all that.
       replicas: copies of the model whose memory is the host's (0 where they are on GPUs).
     """
@@ -63,6 +65,7 @@ class Estimate:
     saving: int
     batches: int
     cache: int
+    processes: int
     program: int
     replicas: int
 
@@ -75,7 +78,8 @@ class Estimate:
     @property
     def host_total(self) -> int:
         """Of this process."""
-        return self.program + self.batches + self.cache + self.saving + self.replicas * self.device_total
+        shared = self.program + self.batches + self.cache + self.saving + self.processes
+        return shared + self.replicas * self.device_total
 
 
 def estimate(run) -> Estimate:
@@ -104,6 +108,7 @@ def estimate(run) -> Estimate:
         saving=weights + of_moments + averages if run.devices.chief else 0,
         batches=batches_of(run, config),
         cache=_cache(run, config),
+        processes=config.data.processes * _A_PROCESS,
         program=program + fixed + each * operations,
         replicas=replicas,
     )
@@ -171,7 +176,8 @@ def described(run) -> list[str]:
     try:
         found = estimate(run)
     except Exception as error:  # A step that cannot be traced: training says why, with the line.
-        return [f"not known: the step cannot be traced ({type(error).__name__}: {first_line(error)})"]
+        said = (str(error).strip().splitlines() or [""])[0]
+        return [f"not known: the step cannot be traced ({type(error).__name__}: {said})"]
     config, micro_batches = run.config, run.micro_batches
     at_once = config.train.batch_size // (run.devices.replicas * micro_batches)
     images = f"{at_once} image{'s' if at_once > 1 else ''} of {config.augment.crop[0]} x {config.augment.crop[1]}"
@@ -190,6 +196,8 @@ def described(run) -> list[str]:
     lines.append(f"{'a replica':<12}{size_of(found.device_total):>10}{many}")
     lines.append(f"{'batches':<12}{size_of(found.batches):>10}  made ahead")
     lines.append(f"{'cache':<12}{size_of(found.cache):>10}  decoded images, of at most {config.data.cache_mib:,} MiB")
+    if found.processes:
+        lines.append(f"{'processes':<12}{size_of(found.processes):>10}  {config.data.processes} that make batches")
     if found.saving:
         lines.append(f"{'saving':<12}{size_of(found.saving):>10}  the copy that a checkpoint is written from")
     lines.append(f"{'program':<12}{size_of(found.program):>10}  Python, TensorFlow, the compiled step")
