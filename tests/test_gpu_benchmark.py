@@ -9,11 +9,13 @@ from benchmarks import gpu
 def test_every_row_is_there(capsys, monkeypatch):
     # In this process: another one is tried below, without the time that TensorFlow takes to load.
     monkeypatch.setattr(gpu.subprocess, "run", lambda command, **_: gpu.one(command[-1]) or _Done())
+    # Each row compiles a step; the other two precisions take the same way.
+    monkeypatch.setattr(gpu, "PRECISIONS", {name: gpu.PRECISIONS[name] for name in ("TF32", "float16")})
     gpu.main(["--small", "--seconds=0.05"])
     lines = capsys.readouterr().out.splitlines()
     rows = [line for line in lines if line.startswith("| small U-Net")]
     assert [row.split(" | ")[1:3] for row in rows] == [
-        [precision, xla] for precision in ("TF32", "float32", "float16", "bfloat16") for xla in ("off", "on")
+        [precision, xla] for precision in ("TF32", "float16") for xla in ("off", "on")
     ]
     for row in rows:
         first, rate, ratio, busy = row.split(" | ")[3:7]
