@@ -31,7 +31,7 @@ def exported(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
     config = Config(
         data=Data(classes=("ground", "thing")),
-        model=Model(width=4, depth=1),
+        model=Model(width=4, depth=1, input_scaling="unit"),
         augment=Augment(crop=(32, 32)),
         optimizer=Optimizer(learning_rate=1e-2),
         train=Train(length="30 steps", batch_size=4),
@@ -72,7 +72,7 @@ def test_a_format_that_scores_worse_is_not_kept(exported, tmp_path, monkeypatch)
         return lambda image: {k: np.zeros_like(v) for k, v in predictor(image).items()}
 
     monkeypatch.setattr(export_module, "_write", blind)
-    with pytest.raises(ExportError, match=r"(?s)litert_int8 scores a mean Dice of 0\.\d+ .* and the model 0\.[89]\d+"):
+    with pytest.raises(ExportError, match=r"(?s)litert_int8 has a mean Dice of 0\.\d+ .* and the model 0\.[89]\d+"):
         run.export(tmp_path, ["litert_int8"])
     assert not [*tmp_path.glob("*.tflite")]
 

@@ -121,7 +121,7 @@ def export(
                 )
                 if proof and loss is not None and not own.mean_dice - proof.mean_dice <= loss:
                     raise ExportError(
-                        f"The exported {name} scores a mean Dice of {proof.mean_dice:.4f} on the validation images, and "
+                        f"The exported {name} has a mean Dice of {proof.mean_dice:.4f} on the validation images, and "
                         f"the model {own.mean_dice:.4f}: more than {loss:g} are lost. It was not kept."
                     )
             except ExportError as error:
@@ -326,7 +326,7 @@ def _litert(
                     pictures = _calibration(data, sizes.fixed)
                     converter.representative_dataset = lambda: ({"image": picture} for picture in pictures)
                 content = converter.convert()
-        except UserError:
+        except (UserError, MemoryError, tf.errors.ResourceExhaustedError):
             raise
         except Exception as error:  # its class cannot be imported by a public name
             raise _not_converted(name, model, error) from error
@@ -373,6 +373,8 @@ def _onnx(model, config: Config, path: str, sizes: _Sizes) -> Predictor:
     try:
         with without_chatter():
             tf2onnx.convert.from_function(serve, input_signature=[spec], opset=17, output_path=path)
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        raise
     except Exception as error:  # it raises whatever its parts raise
         raise _not_converted("onnx", model, error) from error
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
