@@ -86,7 +86,7 @@ def test_scores_are_at_the_images_own_spacing(finished):
 
     Run(finished.config, workdir=finished.workdir, metrics={"thickness": thickness}).evaluate()
     # The file's y, x and z are depth, height and width.
-    assert seen == [((16, 10, 14), (16, 10, 14), (1.5, 2.0, 1.0))] * 2
+    assert seen == [((16, 14, 10), (16, 14, 10), (1.5, 1.0, 2.0))] * 2
 
 
 def test_predictions_lie_where_their_images_do(finished, data, tmp_path):
