@@ -72,6 +72,12 @@ class Cases:
         self.regions = dict(regions or {})
         self.data = data
 
+    @staticmethod
+    def chosen(readers: Sequence[Cases], numbers: Sequence[int]) -> Cases:
+        """Some cases of several splits, by their number in all of them together, for folds."""
+        files = [case for reader in readers for case in reader.files]
+        return Cases([files[number] for number in numbers], readers[0].data, readers[0].regions)
+
     def reading(self, data: Data) -> Cases:
         """The same cases, read as another section says."""
         return Cases(self.files, data, self.regions)
