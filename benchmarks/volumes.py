@@ -2,8 +2,8 @@
 
     python -m benchmarks.volumes                 # some minutes, 1.5 GB of disk for the time being
 
-Cases of 512 x 512 x 200 voxels (200 MiB prepared) are made, prepared and mapped; before each batch their pages go
-back to the disk. Printed: processor time and wall time of a batch of two patches with every augmentation on.
+Cases of 512 x 512 x 200 voxels (200 MiB prepared) are made, prepared and mapped; before each batch their pages are
+given back to the disk. Printed: processor time and wall time of a batch of two patches with every augmentation on.
 """
 
 from __future__ import annotations

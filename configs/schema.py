@@ -172,29 +172,35 @@ class Data:
     )
     spacing: tuple[float, ...] = knob(
         (),
-        "volumes: voxel size in depth, height and width that volumes are resampled to; 0 keeps an axis as each volume "
+        "voxel size in depth, height and width that volumes are resampled to; 0 keeps an axis as each volume "
         "has it. Empty: the median of the training volumes.",
         unit="mm",
         within="[0, 10000]",
+        read_by={"source": ("volumes",)},
     )
     resampling: Literal["cubic", "linear"] = knob(
-        "cubic", "volumes: how images are resampled; labels never get a class that was not there."
+        "cubic",
+        "how images are resampled; labels never get a class that was not there.",
+        read_by={"source": ("volumes",)},
     )
     normalize: tuple[str, ...] = knob(
         ("auto",),
-        'volumes: how intensities are brought to one scale, one word for all channels or one for each: "z_score" (each '
+        'how intensities are brought to one scale, one word for all channels or one for each: "z_score" (each '
         'volume to mean 0 and deviation 1), "ct" (clipped and scaled by the foreground of all training volumes), '
         '"none", or "auto": "ct" where a channel is called CT, else "z_score".',
+        read_by={"source": ("volumes",)},
     )
     intensities: tuple[tuple[float, float, float, float], ...] = knob(
         (),
-        "volumes, normalize=ct: lowest and highest value, mean and deviation, a row for each channel. Empty: 0.5 and "
+        "of normalize=ct: lowest and highest value, mean and deviation, a row for each channel. Empty: 0.5 and "
         "99.5 % of the training volumes' foreground, and its mean and deviation.",
+        read_by={"source": ("volumes",)},
     )
     cache_path: str = knob(
         "",
-        "volumes: the folder for prepared volumes beyond cache_mib, which are read from there piece by piece. "
+        "the folder for prepared volumes beyond cache_mib, which are read from there piece by piece. "
         "Empty: gradline-volumes in the system's folder for temporary files.",
+        read_by={"source": ("volumes",)},
         changes_run=False,
     )
     bad_files: Literal["stop", "skip"] = knob(

@@ -178,6 +178,15 @@ def test_what_is_wrong_with_voxels_stops_before_the_first_step_or_is_skipped(tmp
     assert set(batch["index"].numpy()) == {0} and set(source.skipped) == {"case_02"}
 
 
+def test_folds_of_volumes_hold_out_each_case_once(tmp_path):
+    root, held = nnunet(tmp_path, cases=4), []
+    for fold in (0, 1):
+        data = open_data(config_of(root, data=dict(folds=2, fold=fold)))
+        assert len(data.train) == len(data.validation) == 2 and hasattr(data.validation, "reader")
+        held += data.validation.names
+    assert sorted(held) == [f"case_{number:02}" for number in range(4)]
+
+
 def test_regions_are_learnt_by_the_classes_they_unite(tmp_path):
     labels = {"background": 0, "whole": [1, 2], "core": [2]}
     data = open_data(config_of(nnunet(tmp_path, cases=3, labels=labels)))

@@ -13,12 +13,14 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from configs.schema import Data
+from trainer import console
 from trainer.data.augment.patches import positions_of
 from trainer.data.errors import DataError, listed, shown
 from trainer.data.example import Example
@@ -30,6 +32,7 @@ from trainer.data.volumes.orientation import Orientation
 
 # Cases prepared at a time; above so many voxels in one of them, one.
 _THREADS, _LARGE = 2, 50_000_000
+_SAID_EVERY = 10.0  # seconds
 # Preparation as it is now: another number leaves older files alone.
 _VERSION = 1
 
@@ -68,6 +71,12 @@ class Cases:
         self.names = tuple(case.name for case in files)
         self.regions = dict(regions or {})
         self.data = data
+
+    @staticmethod
+    def chosen(readers: Sequence[Cases], numbers: Sequence[int]) -> Cases:
+        """Some cases of several splits, by their number in all of them together, for folds."""
+        files = [case for reader in readers for case in reader.files]
+        return Cases([files[number] for number in numbers], readers[0].data, readers[0].regions)
 
     def reading(self, data: Data) -> Cases:
         """The same cases, read as another section says."""
@@ -153,8 +162,10 @@ class VolumeSource(Source):
         text = repr((_VERSION, stats, how, data.void_id, len(data.classes), data.channels))
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:24]
 
-    def prepare(self, *, stop: bool, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+    def prepare(self, *, stop: bool) -> None:
         """Prepares every case once, before the first step needs them; later calls return at once.
+
+        What takes long is said: a line now and then with the number of cases done.
 
         Raises:
           DataError: where `stop`, the cases that cannot be used, all of them; else they are in `skipped`.
@@ -172,14 +183,17 @@ class VolumeSource(Source):
             large = large or example.image.size > _LARGE
             return ""
 
+        said = time.monotonic()
         problems = [load(0)] if self.names else []
         with ThreadPoolExecutor(1 if large else _THREADS) as pool:
             for done, problem in enumerate(pool.map(load, range(1, len(self.names))), start=2):
                 problems.append(problem)
-                progress(done, len(self.names))
+                if time.monotonic() - said > _SAID_EVERY:
+                    said = time.monotonic()
+                    console.log(f"  prepared {done} of {len(self.names)} volumes")
         bad = {name: problem for name, problem in zip(self.names, problems, strict=True) if problem}
         if bad and stop:
-            count = f"{len(bad)} cases of the {self.split} split cannot be used" if bad else ""
+            count = f"{len(bad)} cases of the {self.split} split cannot be used"
             raise DataError(f"{count}:\n{listed(list(bad.values()))}" if len(bad) > 1 else next(iter(bad.values())))
         self.skipped.update(bad)
         self._prepared = True
