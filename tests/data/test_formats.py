@@ -606,3 +606,15 @@ def test_a_mutation_ends_in_one_message_or_the_right_mask(name, fault, made, tmp
     assert sorted(labels) == [n for n in range(COUNT) if n in labels] and len(labels) >= COUNT - 1
     for number, label in labels.items():
         np.testing.assert_array_equal(label, expected(name, number), err_msg=f"{number}")
+
+
+def test_shapes_that_overlap_are_planes(made):
+    root, _ = made("coco")
+    data, labels = read(root, labels="multi")
+    assert data.classes == NAMES[1:] and data.features["label"].shape == (2,)
+    from pycocotools import mask as masks
+
+    for class_id, points in format_folders.outlines(2):
+        flat = [number for point in points for number in point]
+        alone = masks.decode(masks.frPyObjects([flat], *SIZE))[:, :, 0]
+        np.testing.assert_array_equal(labels[2][:, :, class_id - 1], alone)

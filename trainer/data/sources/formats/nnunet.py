@@ -24,7 +24,7 @@ from trainer.data.sources.agreement import read_both
 from trainer.data.sources.formats.files import read_json, stem_of
 from trainer.data.sources.formats.maskfiles import by_values, says_masks
 from trainer.data.sources.formats.nnunet_json import FILE, Description, read_description
-from trainer.data.sources.formats.splitting import split_examples
+from trainer.data.sources.formats.splitting import refuse_overlap, split_examples
 from trainer.data.sources.formats.tree import Tree, read_tree
 from trainer.data.sources.headers import check_headers
 from trainer.data.sources.pairs import Pair
@@ -112,6 +112,7 @@ def _homes(tree: Tree) -> list[str]:
 
 def open_splits(data: Data) -> Splits:
     """The splits of a folder with nnU-Net's raw data."""
+    refuse_overlap(data, TITLE)
     tree = read_tree(os.path.expanduser(data.path))
     homes = _homes(tree)
     if len(homes) != 1:

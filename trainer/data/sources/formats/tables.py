@@ -28,7 +28,7 @@ from trainer.data.sources.agreement import read_both
 from trainer.data.sources.formats.class_tables import find_table, id2label
 from trainer.data.sources.formats.coco import split_in
 from trainer.data.sources.formats.maskfiles import by_values, says_masks, void_note
-from trainer.data.sources.formats.splitting import split_examples
+from trainer.data.sources.formats.splitting import refuse_overlap, split_examples
 from trainer.data.sources.formats.tree import Tree, read_tree
 from trainer.data.sources.splits import Splits
 
@@ -190,6 +190,7 @@ class RowReader:
 
 def open_splits(data: Data) -> Splits:
     """The splits of a folder with parquet or Arrow files."""
+    refuse_overlap(data, TITLE)
     tree = read_tree(os.path.expanduser(data.path))
     files = _files(tree)
     if not files:
