@@ -38,6 +38,7 @@ class Data:
             "cityscapes",
             "coco",
             "coco_panoptic",
+            "coco_stuff",
             "cvat",
             "huggingface",
             "label_studio",

@@ -153,6 +153,9 @@ def test_a_fault_of_a_table_names_it(name, made, tmp_path):
         assert path.name in str(caught.value), (fault, str(caught.value))
 
 
+_TABLES_AT_THE_ROOT = ("camvid", "fastai", "colored_folder", "huggingface", "huggingface_saved")
+
+
 @pytest.mark.parametrize("name", FOLDERS)
 def test_what_does_not_matter_changes_nothing(name, made, tmp_path):
     root = tmp_path / "a" / "b"
@@ -163,7 +166,7 @@ def test_what_does_not_matter_changes_nothing(name, made, tmp_path):
     for stray in (".DS_Store", "README.md", "Thumbs.db", "__MACOSX/._x.png", "notes/license.txt"):
         (root / stray).parent.mkdir(exist_ok=True)
         (root / stray).write_text("this is no data\n")
-    where = root if name in ("camvid", "colored_folder", "huggingface", "huggingface_saved") else tmp_path
+    where = root if name in _TABLES_AT_THE_ROOT else tmp_path
     data, labels = read(where)
     assert data.classes[:3] == made(name)[1][0]
     for number, label in labels.items():

@@ -42,7 +42,7 @@ def _folders(tree: Tree) -> list[str]:
 
 
 def _parted(tree: Tree, folder: str) -> tuple[dict[str, str], dict[str, str]]:
-    inside = [path for path in tree.images(folder) if os.path.dirname(path) == folder]
+    inside = tree.pictures_in(folder)
     masks = {_key(path): path for path in inside if is_called_mask(stem_of(path))}
     return {_key(path): path for path in inside if path not in set(masks.values())}, masks
 
@@ -61,7 +61,7 @@ def open_splits(data: Data) -> Splits:
     problems: list[str] = []
     pairs: list[Placed] = []
     for folder in folders:
-        inside = [path for path in tree.images(folder) if os.path.dirname(path) == folder]
+        inside = tree.pictures_in(folder)
         masks = [path for path in inside if is_called_mask(stem_of(path))]
         images = [path for path in inside if path not in set(masks)]
         matched = match(tree, images, masks, split_of(folder + "/x"), image_key=_key, mask_key=_key)

@@ -241,7 +241,7 @@ def _outside(tree: Tree, drawings: Sequence[Drawing]) -> list[str]:
 def without_annotation(tree: Tree, drawings: Sequence[Drawing], folders: Iterable[str]) -> list[str]:
     """A note on the images in the annotations' folders that have none: they may be background, or not be done yet."""
     drawn, places = {drawing.image for drawing in drawings}, set(folders)
-    bare = [p for folder in places for p in tree.images(folder) if os.path.dirname(p) == folder and p not in drawn]
+    bare = [p for folder in places for p in tree.pictures_in(folder) if p not in drawn]
     if not bare:
         return []
     first = ", ".join(map(shown, sorted(bare)[:3])) + (", …" if bare[3:] else "")

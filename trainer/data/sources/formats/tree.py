@@ -49,6 +49,11 @@ class Tree:
         """Paths of the files below a folder whose suffix is an image's."""
         return [path for path in self.under(folder) if os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES]
 
+    def pictures_in(self, folder: str) -> list[str]:
+        """As `images`, of the files in the folder itself."""
+        names = [n for n in self.folders.get(folder, ()) if os.path.splitext(n)[1].lower() in IMAGE_SUFFIXES]
+        return [f"{folder}/{name}" if folder else name for name in names]
+
     def called(self, *names: str) -> list[str]:
         """Folders whose own name is one of these, whatever the case, the outermost first."""
         found = [folder for folder in self.folders if folder.rpartition("/")[2].lower() in names]
