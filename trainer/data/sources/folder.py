@@ -20,7 +20,7 @@ from trainer.data.errors import shown
 from trainer.data.sources import lists, names, slices
 from trainer.data.sources.class_files import by_class
 from trainer.data.sources.formats import geotiff
-from trainer.data.sources.formats.class_tables import find_table
+from trainer.data.sources.formats.class_tables import above, find_table
 from trainer.data.sources.formats.maskfiles import Placed, says_masks
 from trainer.data.sources.formats.named import fields_of_table
 from trainer.data.sources.formats.tree import Tree
@@ -70,8 +70,13 @@ def open_pairs(data: Data) -> Splits:
 
 def _named_by_table(root: str, pairs: Sequence[Pair], data: Data):
     """Fields from a file of classes that lies in the folder, and notes."""
-    table = find_table(Tree(root, {"": tuple(sorted(os.listdir(root)))}))
-    if table is None or says_masks(data) or any(pair.kinds or pair.more for pair in pairs):
+    if says_masks(data) or not pairs or any(pair.kinds or pair.more for pair in pairs):
+        return {}, []
+    places = above(pairs[0].image)
+    table = find_table(
+        Tree(root, {place: tuple(sorted(os.listdir(os.path.join(root, place)))) for place in places}), places
+    )
+    if table is None:
         return {}, []
     return fields_of_table(Tree(root, {}), table, [Placed(pair.image, pair.mask) for pair in pairs], data)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from configs.schema import Data
 from trainer.data.errors import DataError, shown
-from trainer.data.sources.formats.class_tables import find_table
+from trainer.data.sources.formats.class_tables import above, find_table
 from trainer.data.sources.formats.files import stem_of
 from trainer.data.sources.formats.maskfiles import Placed, lonely, match, pair_splits
 from trainer.data.sources.formats.named import fields_of_table
@@ -74,7 +74,7 @@ def open_splits(data: Data) -> Splits:
         paths = ", ".join(t.path for t in tables if t is not None)
         raise DataError(f"{shown(tree.root)}: the tables of classes differ: {paths}.")
     fields: Mapping[str, Any] = {}
-    table = next((t for t in tables if t is not None), None) or find_table(tree)
+    table = next((t for t in tables if t is not None), None) or find_table(tree, above(pairs[0].image))
     if table is not None:
         fields, said = fields_of_table(tree, table, pairs, data)
         notes += said

@@ -17,7 +17,7 @@ from typing import Any
 
 from configs.schema import Data
 from trainer.data.errors import DataError, shown
-from trainer.data.sources.formats.class_tables import find_table
+from trainer.data.sources.formats.class_tables import above, find_table
 from trainer.data.sources.formats.files import read_text, stem_of
 from trainer.data.sources.formats.maskfiles import Placed, by_values, lonely, match, pair_splits, says_masks
 from trainer.data.sources.formats.named import fields_of_table, held_by
@@ -82,7 +82,7 @@ def open_splits(data: Data) -> Splits:
         matched = match(tree, tree.images(images), tree.images(masks), split, image_key=_key, mask_key=_key)
         problems += [*matched.problems, *lonely(tree, matched)]
         pairs += matched.pairs.values()
-    held = _valid(tree)
+    held = _valid(tree, above(places[0][0] + "/x"))
     if held:
         pairs = [dataclasses.replace(p, split="validation" if stem_of(p.image) in held else "train") for p in pairs]
     read = ", ".join(f"{shown(images)}/ with masks in {shown(masks)}/" for images, masks in places[:3])
@@ -97,11 +97,10 @@ def open_splits(data: Data) -> Splits:
     return pair_splits(tree, pairs, data, fields=fields, problems=problems, notes=notes)
 
 
-def _valid(tree: Tree) -> set[str]:
+def _valid(tree: Tree, places: Sequence[str]) -> set[str]:
     """Stems of the images that valid.txt holds out, as fast.ai's copy does."""
-    if not tree.has("valid.txt"):
-        return set()
-    return {stem_of(line.strip()) for line in read_text(tree.at("valid.txt")).split("\n") if line.strip()}
+    path = next((p for place in places if tree.has(p := f"{place}/valid.txt" if place else "valid.txt")), None)
+    return {stem_of(line.strip()) for line in read_text(tree.at(path)).split("\n") if line.strip()} if path else set()
 
 
 def _first_word(folder: str) -> str:
@@ -115,7 +114,7 @@ def _key(path: str) -> str:
 
 
 def _fields(tree: Tree, pairs: Sequence[Placed], data: Data) -> tuple[Mapping[str, Any], list[str]]:
-    table = find_table(tree)
+    table = find_table(tree, above(pairs[0].image))
     if table is not None:
         return fields_of_table(tree, table, pairs, data)
     held = held_by(tree, pairs, data)

@@ -32,6 +32,16 @@ class Tree:
                 if not suffix or name.lower().endswith(suffix):
                     yield f"{folder}/{name}" if folder else name
 
+    def first_files(self, suffix: str, each: int, most: int = 200) -> list[str]:
+        """Paths of the first files of a suffix in each folder, to look into: where there are many, they are alike."""
+        found: list[str] = []
+        for folder, names in self.folders.items():
+            own = [name for name in names if name.lower().endswith(suffix)][:each]
+            found += [f"{folder}/{name}" if folder else name for name in own]
+            if len(found) >= most:
+                break
+        return found
+
     def has(self, path: str) -> bool:
         folder, _, name = path.rpartition("/")
         return name in self._sets.get(folder, ())
