@@ -38,7 +38,7 @@ except ModuleNotFoundError as error:
     print(answer, file=sys.stderr)
     sys.exit(EXIT_USAGE)
 
-MODES = ("train", "evaluate", "predict", "export", "describe", "check", "convert")
+MODES = ("train", "evaluate", "predict", "export", "describe", "check", "plan", "convert")
 FORMATS = ("saved_model", "litert", "onnx")
 DEFAULT_RECIPE = "configs/nuclei.py"
 # Where the command line names a folder and no recipe.
@@ -51,14 +51,15 @@ _SHORTHANDS = ("strategy", "precision", "seed", "deterministic", "logical_device
 # Flags that only some modes read: to give one to another mode is a mistake.
 _READ_BY = {
     "input": ("predict", "evaluate"),
-    "output": ("predict", "export", "convert"),
+    "output": ("predict", "export", "convert", "plan"),
     "formats": ("export",),
     "checkpoint": _READ_A_RUN,
     "force_config": ("train",),
+    "extend": ("train",),
     "layers": ("describe",),
 }
 # Sections of the config that say nothing about how a trained model is scored.
-_OF_TRAINING = ("augment", "optimizer", "train", "checkpoint", "guard")
+_OF_TRAINING = ("augment", "optimizer", "train", "checkpoint", "guard", "plan")
 
 
 _FLAGS = (
@@ -83,6 +84,13 @@ _FLAGS = (
         "train: go on in the workdir although fields of the config changed that make it another run.",
     ),
     (
+        "extend",
+        flags.DEFINE_boolean,
+        False,
+        "train: go on in the workdir with more examples, classes added at the end, or a longer train.length; what was "
+        "learned of the classes there were is kept.",
+    ),
+    (
         "checkpoint",
         flags.DEFINE_string,
         "best",
@@ -99,7 +107,7 @@ _FLAGS = (
         "output",
         flags.DEFINE_string,
         "",
-        "predict, export, convert: directory to write to. Default: in the workdir; convert needs one.",
+        "predict, export, plan, convert: directory to write to. Default: in the workdir; convert needs one.",
     ),
     (
         "formats",
@@ -123,7 +131,7 @@ def define_flags() -> flags.FlagValues:
     for name, kind, default, doc in _FLAGS:
         define(kind, name, default, doc)
     doc = "What to do. describe: show what would be trained; check: look through all data for faults; "
-    doc += "convert: write the data as images/ and masks/."
+    doc += "plan: look at the data and write a recipe for them; convert: write the data as images/ and masks/."
     define(flags.DEFINE_enum, "mode", "train", doc, enum_values=MODES)
     for name in _SHORTHANDS:
         field = fields.all_fields()[name]
@@ -145,7 +153,10 @@ class Command:
     formats: tuple[str, ...]
     checkpoint: str
     force_config: bool
+    extend: bool
     layers: bool
+    # Fields that are set on the command line.
+    given: tuple[str, ...]
 
 
 def read(arguments: list[str]) -> Command:
@@ -181,7 +192,9 @@ def read(arguments: list[str]) -> Command:
         formats=tuple(values.formats),
         checkpoint=values.checkpoint,
         force_config=values.force_config,
+        extend=values.extend,
         layers=values.layers,
+        given=tuple(assignment.path for assignment in assignments),
     )
 
 
@@ -205,7 +218,7 @@ def main(argv: list[str]) -> int:
             if not answer:
                 raise
             raise UserError(answer) from error
-        run = Run(command.config, workdir=command.workdir, force=command.force_config)
+        run = Run(command.config, workdir=command.workdir, force=command.force_config, extend=command.extend)
         return _VERBS[command.mode](run, command)
     except UserError as error:
         # What the guard writes has lines of code in it, and its own width.
@@ -349,6 +362,18 @@ def _convert(run, command: Command) -> int:
     return EXIT_OK
 
 
+def _plan(run, command: Command) -> int:
+    """Writes a recipe that is drawn from the data; what is set on the command line stays as it is."""
+    from trainer.plan.plan import summary, write
+    from trainer.reporting.progress import Progress
+
+    made = run.plan(given=command.given, progress=Progress("read", run.log))
+    path = os.path.join(command.output or command.workdir, "plan.py")
+    write(made, path)
+    run.log(summary(made, path))
+    return EXIT_OK
+
+
 def _check(run, command: Command) -> int:
     wrong = sum(len(section.problems) for section in run.check())
     run.log(f"{wrong} problem(s) found." if wrong else "Nothing wrong was found.")
@@ -362,6 +387,7 @@ _VERBS = {
     "export": _export,
     "describe": _describe,
     "check": _check,
+    "plan": _plan,
     "convert": _convert,
 }
 
@@ -445,7 +471,7 @@ def _default_workdir(recipe: Config, assignments: list[overrides.Assignment], va
     config, _ = overrides.apply(recipe, assignments)
     plain = os.path.join("runs", config.name)
     changed = {d.field: d.new for d in config_text.differences(recipe, config) if d.breaks}
-    if not changed or values.force_config:
+    if not changed or values.force_config or values.extend:
         return plain
     own = os.path.join("runs", _named_after(config.name, changed))
     # What is evaluated in another way than it was trained is the run without these fields.

@@ -130,7 +130,8 @@ class Data:
     )
     color_tolerance: int = knob(
         0,
-        "colors: how far a pixel's red, green and blue may be from those of a row of the table, of which the nearest is "
+        "colors: how far a pixel's red, green and blue may be from those of a row of the table, of "
+        "which the nearest is "
         "taken: for masks that were saved as JPEG. 0 takes the colours as they are; 255 the nearest, however far.",
         within="[0, 255]",
     )
@@ -151,7 +152,8 @@ class Data:
     )
     pages: Literal["refuse", "first", "channels", "objects", "slices"] = knob(
         "refuse",
-        'What the pages of a TIFF file are: of images "channels", of masks "objects" that are united, of both "slices", '
+        'What the pages of a TIFF file are: of images "channels", of masks "objects" that are '
+        'united, of both "slices", '
         'each an image with the same page of its mask; "first" takes the first page alone; "refuse" ends with the '
         "file's name.",
     )
@@ -524,6 +526,24 @@ class Checkpoint:
 
 
 @section
+class Plan:
+    minutes: float = knob(
+        10.0,
+        "--mode=plan: time that the planned run may take on this machine, start and evaluations included.",
+        within="(0, inf)",
+        unit="minutes",
+        changes_run=False,
+    )
+    memory_gib: float = knob(
+        4.0,
+        "--mode=plan: memory that the planned run may take: of the process, or of the GPU where there is one.",
+        within="(0, inf)",
+        unit="GiB",
+        changes_run=False,
+    )
+
+
+@section
 class Guard:
     missing: Literal["error", "warn", "off"] = knob(
         "error",
@@ -598,3 +618,4 @@ class Config:
     evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
     checkpoint: Checkpoint = dataclasses.field(default_factory=Checkpoint)
     guard: Guard = dataclasses.field(default_factory=Guard)
+    plan: Plan = dataclasses.field(default_factory=Plan)

@@ -23,11 +23,13 @@ from configs.reading import fields, validation
 from configs.reading.nearest import did_you_mean
 from configs.schema import Config
 from trainer import console
+from trainer.actions.norm_gap import lag_note
 from trainer.actions.timing import paired
 from trainer.checkpoints import folder as checkpoints
+from trainer.checkpoints.extend import grown, kept_from
 from trainer.checkpoints.host import HostState
 from trainer.checkpoints.restore import load_weights, put_back, restore, snapshot
-from trainer.checkpoints.resume import describe_data
+from trainer.checkpoints.resume import config_of, describe_data
 from trainer.checkpoints.saver import Saver
 from trainer.data import DataSets, open_data, open_evaluated, other_data
 from trainer.distribution import strategy as distribution
@@ -107,6 +109,7 @@ class Run:
       actions: pairs (when, function of (run, step)): (100, f), ("2 epochs", f), ("evaluation", f), ("end", f).
       task: a `Task`, or its class, in place of segmentation.
       force: go on in the workdir although fields of the config changed that make it another run.
+      extend: go on in the workdir with more examples, classes added at the end, or a longer run.
 
     Raises:
       UserError: with everything that is wrong with the arguments and the config.
@@ -116,11 +119,19 @@ class Run:
       current_step, report, report_step, scores, scores_step, memory, rate_factor: for actions; see there.
     """
 
-    def __init__(self, config: Config | None = None, *, workdir: str | os.PathLike = "", force: bool = False, **parts):
+    def __init__(
+        self,
+        config: Config | None = None,
+        *,
+        workdir: str | os.PathLike = "",
+        force: bool = False,
+        extend: bool = False,
+        **parts,
+    ):
         known = [field.name for field in dataclasses.fields(Parts)]
         unknown = [name for name in parts if name not in known]
         if unknown:
-            also = ["config", "workdir", "force", *known]
+            also = ["config", "workdir", "force", "extend", *known]
             raise UserError(
                 numbered([f"Run has no argument {name!r}.{did_you_mean(name, also)}" for name in unknown])
                 + f"\n  It takes {', '.join(also)}."
@@ -138,8 +149,10 @@ class Run:
         if {"data", "task"} & given and config.name == Config().name:
             # The default is the name of the built-in data.
             config = dataclasses.replace(config, name="run")
-        self.config, self.force = config, force
+        self.config, self.force, self.extend = config, force, extend
         self.workdir = os.fspath(workdir) or os.path.join("runs", config.name)
+        if extend and (before := config_of(self.workdir)) is not None:
+            self.config = kept_from(before, config)
         self.host = HostState()
         self.scores = None
         self.journal = None
@@ -224,7 +237,8 @@ class Run:
         objective = build_objective(named, logits_per_pixel(config), self.parts.loss, activation=form.activation)
         if form.activation and objective.own is not None:
             more = [*more, f"the loss of your own gets what the model gives, after its {form.activation}"]
-        self.notes = [*self.notes, *form.notes, *more]
+        lag = lag_note(model, self.intervals.total, config.model.name if self.parts.model is None else ":")
+        self.notes = [*self.notes, *form.notes, *more, *([lag] if lag else [])]
         chosen = scored_classes(classes, config.evaluate.classes, config.data.multi_label)
         scored = [classes.index(name) for name in chosen]
         return Segmentation(model, objective, config, classes, scored)
@@ -363,6 +377,12 @@ class Run:
 
     def go_on_from(self, saved: checkpoints.Saved) -> None:
         """Puts the device's and the host's state back to what a checkpoint holds."""
+        before = config_of(self.workdir) if self.extend else None
+        if before is not None:
+            shapes = {path: variable.shape for path, variable in self.state.variables_by_path().items()}
+            saved, lines = grown(saved, shapes, len(before.data.classes), len(self.data.classes))
+            for line in lines:
+                self.log(f"extended: {line}")
         restore(self.state, saved)
         self.host = dataclasses.replace(HostState.from_saved(saved.host), data=describe_data(self.data))
         self.totals.restore(self.host.report)
@@ -551,6 +571,22 @@ class Run:
         from trainer.check import check
 
         return check(self)
+
+    def plan(self, *, given: Sequence[str] = (), **options):
+        """A recipe drawn from the config's data, after timing some steps; see `trainer.plan`.
+
+        Args:
+          given: fields of the config that stay as they are, "model.width".
+          options: `progress` and `measuring` of `trainer.plan.plan`.
+        """
+        from trainer.plan import plan
+
+        if self.parts.data is not None:
+            raise UserError(
+                "A plan is drawn from data that a config names, since its steps are timed in a process of their own: "
+                'write Run(Config(data=Data(source="package.module:function"))).plan().'
+            )
+        return plan(self.config, given=given, log=self.log, **options)
 
     def describe(self, *, layers: bool = False) -> str:
         """What `train` would do, without doing it; with `layers` also a table of each model's layers."""

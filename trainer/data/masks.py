@@ -97,7 +97,7 @@ def planes_from(mask: MaskValues, data: Data, name: str) -> np.ndarray:
 
 
 def foreground(mask: MaskValues, values: np.ndarray) -> np.ndarray:
-    """Which pixels of a mask of two values are the higher: all but 0, or from half on where a file has smeared edges."""
+    """Which pixels of a mask of two values are the higher: all but 0, or from half on where edges are smeared."""
     return values >= _threshold(mask, values)
 
 
@@ -210,7 +210,7 @@ def _colors(mask: MaskValues, data: Data, name: str) -> np.ndarray:
 
 
 def _nearest_colors(label: np.ndarray, values: np.ndarray, data: Data) -> np.ndarray:
-    """The label with the nearest colour of the table where a pixel has none of its own, as far as the tolerance goes."""
+    """The label, with the nearest colour of the table for pixels with none of its colours, within the tolerance."""
     unknown = label == _UNKNOWN
     found, places = np.unique(values[unknown].astype(np.int64), axis=0, return_inverse=True)
     if not len(found):

@@ -18,8 +18,8 @@ from trainer.data.errors import DataError
 # Colours that a person has given meanings to; a photograph, or JPEG's smear, has more.
 _MOST_COLORS = 64
 _MOST_IDS = 256
-# How far JPEG moves a colour in flat areas; how far a colour of a PNG without mixtures may be from another, with at most
-# one in _RARER of its pixels, and is still taken for a trace of it.
+# How far JPEG moves a colour in flat areas; how far a colour of a PNG without mixtures may be from another, with at
+# most one in _RARER of its pixels, and is still taken for a trace of it.
 _JPEG_NOISE, _COPIED_NOISE, _RARER = 32, 8, 20
 # The share of all pixels below which a colour that is none of these is a mixture; and the most that are looked at.
 _RARE, _MOST_LOOKED_AT = 1 / 500, 1000
@@ -167,8 +167,10 @@ def _without_noise(
             + ",".join("background" if not any(c) else f"color_{_hex(c)[1:]}" for c in ordered)
         )
         raise DataError(
-            f"The masks have {len(counts):,} colours: {len(painted)} that were painted ({_shares(painted)}), and mixtures "
-            f"of them in {between / total:.2%} of the pixels, as JPEG and smooth resizing make them. Save masks as PNG, "
+            f"The masks have {len(counts):,} colours: {len(painted)} that were painted "
+            f"({_shares(painted)}), and mixtures "
+            f"of them in {between / total:.2%} of the pixels, as JPEG and smooth resizing make them. "
+            "Save masks as PNG, "
             f"resized to the nearest pixel; or take the nearest of the painted colours everywhere:\n"
             f"    --config.data.mask_encoding=colors --config.data.color_tolerance=255{named} "
             f"--config.data.mask_colors='({rows})'"

@@ -10,7 +10,8 @@ arithmetic policy changes a score. What the scores mean:
 
 **Empty masks.** An image in which neither label nor prediction has the class says nothing about it and is not counted
 for that class; one that has the class in only one of them counts as 0. `counted` says how many images each mean has.
-Pixels of the void class count nowhere. Of classes that overlap each is scored by itself, a pixel being of it or not. A score without a single image is NaN, and `null` in JSON.
+Pixels of the void class count nowhere. A score without a single image is NaN, and `null` in JSON. Of classes that
+overlap each is scored by itself, a pixel being of it or not.
 
 References: Dice (1945), "Measures of the amount of ecologic association between species"; Jaccard (1901). The pooled
 mean IoU is that of Pascal VOC (Everingham et al., 2010, section 4.2).

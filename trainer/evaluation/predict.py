@@ -130,8 +130,8 @@ def predict_arrays(task: Task, images, config: Config):
       config: as for `predict`.
 
     Returns:
-      int32 class ids `[height, width]` for each, in a list, or stacked where an array came in; of classes that overlap 0
-      and 1, `[height, width, classes]`; of a task that is no segmentation what its `predict` gives, likewise.
+      int32 class ids `[height, width]` for each, in a list, or stacked where an array came in; of classes that overlap
+      0 and 1, `[height, width, classes]`; of a task that is no segmentation what its `predict` gives, likewise.
     """
     batches = dict(images) if isinstance(images, Mapping) else {"image": images}
     if "image" not in batches:

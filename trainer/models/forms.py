@@ -17,6 +17,8 @@ from trainer.errors import UserError
 
 # Nearer to 1 than this float32 has no number: the largest logit that a probability can be turned back into.
 _EPSILON = 6e-8
+# What an output that gives the masks is called beside others of the same form ("aux", "edge").
+_MASKS = ("mask", "logit", "segmentation", "seg", "out", "output", "main", "semantic", "prediction")
 _PASSED = ("Reshape", "Identity", "Cast", "Activation", "Dropout")
 
 
@@ -92,6 +94,9 @@ def _chosen(parts: Mapping, outputs: int, size, wanted: str, name: str, by_key: 
     if not by_key and len(fitting) == 1 and fitting[0] == 0 and len(coarser) == len(parts) - 1:
         sizes = ", ".join(f"{shape[1]} x {shape[2]}" for shape in coarser)
         return None, (f"the model also predicts at {sizes}: each output is trained on the labels at its size",)
+    called = [key for key in fitting if str(key).lower().rstrip("s") in _MASKS]
+    if by_key and len(called) == 1:
+        fitting = called
     if len(fitting) == 1:
         others = ", ".join(f"{key} {list(shape[1:])}" for key, shape in shapes.items() if key != fitting[0])
         return fitting[0], (f"of the model's outputs {fitting[0]!r} is trained; not used: {others}",)
@@ -114,7 +119,8 @@ def _functional(model: keras.Model, position: int, count: int, outputs: int, not
         tensor = before
     elif activation:
         notes += (
-            f"the model ends in {activation}, which is no softmax, sigmoid or nothing: what it gives is taken for logits",
+            f"the model ends in {activation}, which is no softmax, sigmoid or nothing: what it gives "
+            "is taken for logits",
         )
     if before is None and count == 1:
         return Form(model, outputs, "", notes)

@@ -147,6 +147,8 @@ def _pairs(root: str, classes: Sequence[str] = ()) -> tuple[dict[str, Pair], lis
         images, image_trouble, other_images = _by_stem(root, _join(place, image_folder))
         masks, mask_trouble, other_masks = _by_stem(root, _join(place, mask_folder))
         masks, dropped = _of_one_kind(masks)
+        if not images.keys() & masks.keys():
+            images, masks = _below_a_folder_of_their_own(images), _below_a_folder_of_their_own(masks)
         problems += image_trouble + mask_trouble
         matched, rest, note = _matched(images, masks, classes)
         notes += [note] if note and note not in notes else []
@@ -220,6 +222,15 @@ def _matched(images: dict[str, str], masks: dict[str, str], classes: Sequence[st
     if any(pair.more for pair in pairs.values()) and "one mask" not in note:
         note += "; several masks of one image are its objects, and are united"
     return pairs, ([s for s in loose if s not in pairs], [s for s in free if s not in used]), note
+
+
+def _below_a_folder_of_their_own(files: dict[str, str]) -> dict[str, str]:
+    """The files by their stems without the folders that all of them share: annotations/trimaps/a.png is "a"."""
+    folders = [os.path.dirname(stem) for stem in files]
+    shared = os.path.commonpath(folders) if folders and all(folders) else ""
+    return (
+        {os.path.relpath(stem, shared).replace(os.sep, "/"): path for stem, path in files.items()} if shared else files
+    )
 
 
 def _of_one_kind(masks: dict[str, str]) -> tuple[dict[str, str], list[str]]:

@@ -99,7 +99,8 @@ def _of_planes(labels: Sequence[tuple[str, np.ndarray]], data: Data) -> tuple[La
     sums = label.astype(np.int64).sum(axis=2)
     raise DataError(
         f"{name}['label'] has the shape {list(label.shape)}, and is not one-hot: {int((sums != 1).sum())} pixels have "
-        "no 1 or several. A label is one class id a pixel, [height, width]; colours have to become ids first. Of classes "
+        "no 1 or several. A label is one class id a pixel, [height, width]; colours have to become "
+        "ids first. Of classes "
         "that overlap a label is planes of 0 and 1, whole numbers, and data.labels='multi'."
     )
 
@@ -161,7 +162,8 @@ def class_ids(label: np.ndarray, kind: LabelKind, data: Data, classes: int, name
         strange = _strange(label, kind.high, data)
         if strange.any():
             raise DataError(
-                f"{name}['label'] holds {counted(label[strange])}; a plane of a class that overlaps with others holds 0, "
+                f"{name}['label'] holds {counted(label[strange])}; a plane of a class that overlaps "
+                "with others holds 0, "
                 f"{kind.high}, or {data.void_id} for void."
             )
         void = (label == data.void_id) & (kind.high != data.void_id)
