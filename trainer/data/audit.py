@@ -97,6 +97,8 @@ class _Facts:
     several: int = -1
     means: tuple[float, ...] = ()
     deviation: float = 0.0
+    # The mean outside of the objects; of the whole image where nothing is outside.
+    background: float = 0.0
 
 
 def audit(
@@ -167,7 +169,7 @@ def _lost_brightness(facts: list[_Facts], section: Data, config: Config) -> list
         ]
     if abs(mean - empty_mean) >= 2 * max(spread, empty_spread, 1.0):
         return [
-            f"{count}, and their mean is {empty_mean:.0f} of 255, that of the others {mean:.0f}: the "
+            f"{count}, and their mean is {empty_mean:.0f} of 255, that of the others' background {mean:.0f}: the "
             "brightness tells them "
             f"apart, and model.input_scaling=standardize takes it away. {remedy}"
         ]
@@ -175,8 +177,8 @@ def _lost_brightness(facts: list[_Facts], section: Data, config: Config) -> list
 
 
 def _brightness_of(facts: list[_Facts]) -> tuple[float, float, float]:
-    """The median of the images' means, how far these vary, and the median of their deviations."""
-    means = [np.mean(fact.means) for fact in facts]
+    """The median of the images' means outside of objects, how far these vary, and the median of their deviations."""
+    means = [fact.background for fact in facts]
     return float(np.median(means)), float(np.std(means)), float(np.median([fact.deviation for fact in facts]))
 
 
@@ -274,7 +276,16 @@ def _facts(example: Example, section: Data) -> _Facts:
         several=several,
         means=tuple(example.image.mean(axis=(0, 1), dtype=np.float64).tolist()),
         deviation=float(example.image.std(dtype=np.float64)),
+        background=_background(example, section),
     )
+
+
+def _background(example: Example, section: Data) -> float:
+    label, image = example.label, example.image
+    if label is None or label.dtype.kind not in "iu":
+        return float(image.mean(dtype=np.float64))
+    outside = (label != 1).all(axis=2) if section.multi_label else label == 0
+    return float(image[outside].mean(dtype=np.float64)) if outside.any() else float(image.mean(dtype=np.float64))
 
 
 def _perceptual_hash(image: np.ndarray) -> np.ndarray:
