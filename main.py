@@ -38,7 +38,7 @@ except ModuleNotFoundError as error:
     print(answer, file=sys.stderr)
     sys.exit(EXIT_USAGE)
 
-MODES = ("train", "evaluate", "predict", "export", "describe", "check", "convert")
+MODES = ("train", "evaluate", "predict", "export", "describe", "check", "plan", "convert")
 FORMATS = ("saved_model", "litert", "onnx")
 DEFAULT_RECIPE = "configs/nuclei.py"
 # Where the command line names a folder and no recipe.
@@ -51,7 +51,7 @@ _SHORTHANDS = ("strategy", "precision", "seed", "deterministic", "logical_device
 # Flags that only some modes read: to give one to another mode is a mistake.
 _READ_BY = {
     "input": ("predict", "evaluate"),
-    "output": ("predict", "export", "convert"),
+    "output": ("predict", "export", "convert", "plan"),
     "formats": ("export",),
     "checkpoint": _READ_A_RUN,
     "force_config": ("train",),
@@ -59,7 +59,7 @@ _READ_BY = {
     "layers": ("describe",),
 }
 # Sections of the config that say nothing about how a trained model is scored.
-_OF_TRAINING = ("augment", "optimizer", "train", "checkpoint", "guard")
+_OF_TRAINING = ("augment", "optimizer", "train", "checkpoint", "guard", "plan")
 
 
 _FLAGS = (
@@ -107,7 +107,7 @@ _FLAGS = (
         "output",
         flags.DEFINE_string,
         "",
-        "predict, export, convert: directory to write to. Default: in the workdir; convert needs one.",
+        "predict, export, plan, convert: directory to write to. Default: in the workdir; convert needs one.",
     ),
     (
         "formats",
@@ -131,7 +131,7 @@ def define_flags() -> flags.FlagValues:
     for name, kind, default, doc in _FLAGS:
         define(kind, name, default, doc)
     doc = "What to do. describe: show what would be trained; check: look through all data for faults; "
-    doc += "convert: write the data as images/ and masks/."
+    doc += "plan: look at the data and write a recipe for them; convert: write the data as images/ and masks/."
     define(flags.DEFINE_enum, "mode", "train", doc, enum_values=MODES)
     for name in _SHORTHANDS:
         field = fields.all_fields()[name]
@@ -155,6 +155,8 @@ class Command:
     force_config: bool
     extend: bool
     layers: bool
+    # Fields that are set on the command line.
+    given: tuple[str, ...]
 
 
 def read(arguments: list[str]) -> Command:
@@ -192,6 +194,7 @@ def read(arguments: list[str]) -> Command:
         force_config=values.force_config,
         extend=values.extend,
         layers=values.layers,
+        given=tuple(assignment.path for assignment in assignments),
     )
 
 
@@ -359,6 +362,18 @@ def _convert(run, command: Command) -> int:
     return EXIT_OK
 
 
+def _plan(run, command: Command) -> int:
+    """Writes a recipe that is drawn from the data; what is set on the command line stays as it is."""
+    from trainer.plan.plan import summary, write
+    from trainer.reporting.progress import Progress
+
+    made = run.plan(given=command.given, progress=Progress("read", run.log))
+    path = os.path.join(command.output or command.workdir, "plan.py")
+    write(made, path)
+    run.log(summary(made, path))
+    return EXIT_OK
+
+
 def _check(run, command: Command) -> int:
     wrong = sum(len(section.problems) for section in run.check())
     run.log(f"{wrong} problem(s) found." if wrong else "Nothing wrong was found.")
@@ -372,6 +387,7 @@ _VERBS = {
     "export": _export,
     "describe": _describe,
     "check": _check,
+    "plan": _plan,
     "convert": _convert,
 }
 
