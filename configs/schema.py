@@ -145,6 +145,11 @@ class Data:
         "of your own have the channels that they have.",
         within="[0, 4096]",
     )
+    bands: tuple[str, ...] = knob(
+        (),
+        'Names of the bands of image files, in the files\' order, "-" for one that is left out: '
+        "--config.data.bands=blue,green,-,nir. There are then as many channels as names; --mode=check shows each.",
+    )
     value_range: tuple[tuple[float, float], ...] = knob(
         (),
         "Image files of more than 8 bits: the values that become 0 and 255, one row for all bands or one for each. "
