@@ -380,6 +380,9 @@ def nnunet(root, apart=False):
         label = mask(n)
         label[label == 255] = 3
         save(root / f"labelsTr/case_{n:03}.png", label)
+        if not apart and n < 2:
+            save(root / f"imagesTs/test_{n:03}_0000.png", image(n))
+            save(root / f"labelsTs/test_{n:03}.png", label)
     channels = {"0": "one", "1": "two"} if apart else {"0": "R", "1": "G", "2": "B"}
     labels = {**{name: n for n, name in enumerate(NAMES)}, "ignore": 3}
     write(

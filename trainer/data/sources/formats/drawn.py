@@ -177,7 +177,7 @@ def drawn_splits(
     problems += _header_problems(tree, drawings, data) + _outside(tree, drawings)
     once = [drawing for drawing in drawings if drawing.image not in twice]
     divided = split_examples(once, data, shown(tree.root))
-    notes += divided.notes
+    notes += divided.notes + _alike(labels.classes)
     if any(_by_coco(drawing) for drawing in drawings[:100]) and not has_pycocotools():
         notes.append("polygons are drawn by Pillow; COCO's own pixels along edges come with: pip install pycocotools")
     return Splits(
@@ -193,6 +193,15 @@ def drawn_splits(
         fatal=divided.fatal,
         advice="--config.data.bad_files=skip leaves such objects and images out.",
     )
+
+
+def _alike(classes: Sequence[str]) -> list[str]:
+    """A note on classes whose names differ in case and blanks alone: they are often one."""
+    by_name = collections.defaultdict(list)
+    for name in classes:
+        by_name["".join(name.casefold().split())].append(name)
+    pairs = [" and ".join(map(repr, names)) for names in by_name.values() if len(names) > 1]
+    return [f"{', '.join(pairs)} are classes of their own, and differ in case or blanks alone"] if pairs else []
 
 
 def _by_coco(drawing: Drawing) -> bool:

@@ -137,9 +137,9 @@ class GeoPairs(FilePairs):
 
         def image() -> np.ndarray:
             deep = deep_values(image_path, data)
-            if deep is None or data.bands:
+            if deep is None:
                 made = read_image(image_path, data)
-                empty.append(_empty(made if deep is None else deep, place.nodata))
+                empty.append(_empty(made, place.nodata))
                 return made
             empty.append(_empty(deep, place.nodata))
             rows = data.value_range or ((0.0, 65535.0),)
