@@ -153,12 +153,13 @@ def _pairs(root: str, classes: Sequence[str] = ()) -> tuple[dict[str, Pair], lis
         matched, rest, note = _matched(images, masks, classes)
         notes += [note] if note and note not in notes else []
         pairs |= {_join(place, stem): pair for stem, pair in matched.items()}
-        for stem in rest[0]:
-            hint = _hint(stem, masks, images, other_masks)
+        # Of many the first alone is shown with a hint, and each is compared with all others.
+        for number, stem in enumerate(rest[0]):
+            hint = _hint(stem, masks, images, other_masks) if number < _MOST_ALIKE else ""
             path = os.path.join(root, images[stem])
             problems.append(_alone(path, "an image without a mask", _join(place, mask_folder), stem, hint))
-        for stem in rest[1]:
-            hint = _hint(stem, images, masks, other_images)
+        for number, stem in enumerate(rest[1]):
+            hint = _hint(stem, images, masks, other_images) if number < _MOST_ALIKE else ""
             path = os.path.join(root, masks[stem])
             problems.append(_alone(path, "a mask without an image", _join(place, image_folder), stem, hint))
         if dropped:
