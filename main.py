@@ -185,6 +185,8 @@ def read(arguments: list[str]) -> Command:
         said = {assignment.path for assignment in assignments}
         found += [problem for problem in validation.unread(config) if problem.fields[0] in said]
         problems += [problem.text for problem in found if field_problems.keys().isdisjoint(problem.fields)]
+        if "data.split" in said and values.mode != "evaluate":
+            problems.append(f"data.split={config.data.split}: --mode={values.mode} does not read it; evaluate would.")
     if problems:
         raise UserError(_message(problems))
     return Command(

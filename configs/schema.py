@@ -39,6 +39,7 @@ class Data:
             "cityscapes",
             "coco",
             "coco_panoptic",
+            "coco_stuff",
             "cvat",
             "huggingface",
             "label_studio",
@@ -152,6 +153,11 @@ class Data:
         "of TIFF files; a declared alpha is dropped. 0: what the files have, 3 for grey and colour. Arrays and objects "
         "of your own have the channels that they have.",
         within="[0, 4096]",
+    )
+    bands: tuple[str, ...] = knob(
+        (),
+        'Names of the bands of image files, in the files\' order, "-" for one that is left out: '
+        "--config.data.bands=blue,green,-,nir. There are then as many channels as names; --mode=check shows each.",
     )
     value_range: tuple[tuple[float, float], ...] = knob(
         (),

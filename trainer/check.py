@@ -15,6 +15,7 @@ import tensorflow as tf
 from PIL import Image
 
 from configs.reading.lines import wrapped
+from configs.reading.recipe import recipe_text
 from trainer import guard
 from trainer.actions.micro_batches import Batches, FittingSteps
 from trainer.data import training_batches
@@ -76,6 +77,8 @@ def _sections(run) -> Iterator[Section]:
             return
     segments = isinstance(run.task, Segmentation)
     looks = {"Pictures": show_batch, "Loss": check_loss} if segments else {}
+    if run.parts.data is None:
+        looks = {"Recipe": show_recipe, **looks}
     looks["Gradients"] = check_gradients
     if segments and run.devices.replicas == 1 and input_names(run.task.model) == ("image",):
         looks["Doctor"] = check_model
@@ -92,6 +95,20 @@ def _sections(run) -> Iterator[Section]:
         yield section
         if title == "Gradients" and section.problems:
             return
+
+
+def show_recipe(run) -> Section:
+    """Writes the config with what the data said as a recipe: `--config=FILE` trains with it, whatever is changed."""
+    run.data  # noqa: B018  (what they say belongs to the config)
+    text, path = recipe_text(run.config), os.path.join(run.workdir, "recipe.py")
+    try:
+        os.makedirs(run.workdir, exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        return Section("Recipe", (f"{path} cannot be written: {error.strerror}",))
+    body = text[text.index("    return Config(") :].rstrip().splitlines()
+    return Section("Recipe", (f"what was recognised, to be changed where it is wrong: --config={path}", *body))
 
 
 def show_batch(run) -> Section:

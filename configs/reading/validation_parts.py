@@ -79,6 +79,9 @@ def mask_problems(config: Config):
             ("data.labels", "data.source"),
             (f"data.source={data.source} gives a pixel one class. Masks that overlap are read from files (folder)."),
         )
+    named = [name for name in data.bands if name != "-"]
+    if data.bands and (not named or len(set(named)) != len(named)):
+        yield ("data.bands",), 'each band needs a name of its own, or "-" to leave it out, and one has to stay.'
     for table, encoding in (("mask_ids", "ids"), ("mask_colors", "colors")):
         rows = getattr(data, table)
         path = f"data.{table}"

@@ -38,6 +38,8 @@ class SplitAudit:
     pixels: int64 `[classes + 1]`: pixels of each class, void last.
     images: int64 `[classes]`: examples that have the class.
     area: pixels of all examples.
+    brightness: mean and deviation of each image, over its channels.
+    bands: the mean of each channel over the images, where there are more than three or they have names.
     several: those of two classes or more, where classes overlap; -1 where they do not.
     """
 
@@ -48,6 +50,8 @@ class SplitAudit:
     images: np.ndarray
     area: int = 0
     several: int = -1
+    brightness: tuple[tuple[float, float], ...] = ()
+    bands: tuple[float, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +66,7 @@ class Audit:
     classes: tuple[str, ...]
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
+    bands: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -69,7 +74,7 @@ class Audit:
 
     def text(self) -> str:
         """The report as it is printed."""
-        parts = [_split_text(split, self.classes) for split in self.splits if split.examples]
+        parts = [_split_text(split, self.classes, self.bands) for split in self.splits if split.examples]
         if self.warnings:
             parts.append("Worth a look:\n" + "\n".join(f"  - {warning}" for warning in self.warnings))
         if self.problems:
@@ -91,6 +96,10 @@ class _Facts:
     digest: bytes
     hash: np.ndarray
     several: int = -1
+    means: tuple[float, ...] = ()
+    deviation: float = 0.0
+    # The mean outside of the objects; of the whole image where nothing is outside.
+    background: float = 0.0
 
 
 def audit(
@@ -133,8 +142,45 @@ def audit(
             f"{len(alike)} images of the validation split look almost like ones that are trained on: {_named(alike)}. "
             "If they are of one patient, scene or volume, keep it together: --config.data.group='(PATTERN of its name)'"
         )
+    warnings += _lost_brightness(read[0] if read else [], section, config)
     warnings += _mirrored_classes(section, config) + _rare_classes(read[0] if read else [], section, config)
-    return Audit(tuple(splits), section.classes, tuple(problems), tuple(warnings))
+    return Audit(tuple(splits), section.classes, tuple(problems), tuple(warnings), section.bands)
+
+
+def _lost_brightness(facts: list[_Facts], section: Data, config: Config) -> list[str]:
+    """What is lost where each image is brought to mean 0 and deviation 1, if it tells images apart that differ."""
+    if config.model.input_scaling != "standardize" or config.model.name != "unet" or len(facts) < 4:
+        return []
+    first = 0 if section.multi_label else 1
+    within = [bool(fact.counts[first:-1].any()) for fact in facts]
+    groups = [
+        [fact for fact, having in zip(facts, within, strict=True) if having is wanted] for wanted in (True, False)
+    ]
+    if min(map(len, groups)) < 2:
+        return []
+    (mean, spread, deviation), (empty_mean, empty_spread, empty_deviation) = map(_brightness_of, groups)
+    remedy = "Without it: --config.model.input_scaling=unit (and normalization=batch) keeps the brightness"
+    count = f"{len(groups[1])} of {len(facts)} training images hold no class but the first"
+    if deviation >= 2 * empty_deviation:
+        return [
+            f"{count}, and vary by {empty_deviation:.0f} (deviation of the pixels, of 255), the "
+            f"others by {deviation:.0f}: "
+            "model.input_scaling=standardize stretches both to 1, so that the noise of the former looks like what is "
+            f"bright in the latter. {remedy}"
+        ]
+    if abs(mean - empty_mean) >= 2 * max(spread, empty_spread, 1.0):
+        return [
+            f"{count}, and their mean is {empty_mean:.0f} of 255, that of the others' background {mean:.0f}: the "
+            "brightness tells them "
+            f"apart, and model.input_scaling=standardize takes it away. {remedy}"
+        ]
+    return []
+
+
+def _brightness_of(facts: list[_Facts]) -> tuple[float, float, float]:
+    """The median of the images' means outside of objects, how far these vary, and the median of their deviations."""
+    means = [fact.background for fact in facts]
+    return float(np.median(means)), float(np.std(means)), float(np.median([fact.deviation for fact in facts]))
 
 
 def mirrored_pairs(classes: Sequence[str]) -> list[str]:
@@ -233,7 +279,18 @@ def _facts(example: Example, section: Data) -> _Facts:
         digest=hashlib.sha256(repr(example.image.shape).encode() + example.image.tobytes()).digest(),
         hash=perceptual_hash(example.image),
         several=several,
+        means=tuple(example.image.mean(axis=(0, 1), dtype=np.float64).tolist()),
+        deviation=float(example.image.std(dtype=np.float64)),
+        background=_background(example, section),
     )
+
+
+def _background(example: Example, section: Data) -> float:
+    label, image = example.label, example.image
+    if label is None or label.dtype.kind not in "iu":
+        return float(image.mean(dtype=np.float64))
+    outside = (label != 1).all(axis=2) if section.multi_label else label == 0
+    return float(image[outside].mean(dtype=np.float64)) if outside.any() else float(image.mean(dtype=np.float64))
 
 
 def perceptual_hash(image: np.ndarray) -> np.ndarray:
@@ -277,7 +334,9 @@ def _summary(name: str, facts: list[_Facts], classes: int) -> SplitAudit:
     area = sum(height * width for height, width in sizes)
     several = sum(fact.several for fact in facts) if any(fact.several >= 0 for fact in facts) else -1
     images = (counts[:, :classes] > 0).sum(axis=0)
-    return SplitAudit(name, len(facts), sizes, counts.sum(axis=0), images, area, several)
+    brightness = tuple((float(np.mean(fact.means)), fact.deviation) for fact in facts)
+    bands = tuple(np.mean([fact.means for fact in facts], axis=0)) if facts and len(facts[0].means) > 3 else ()
+    return SplitAudit(name, len(facts), sizes, counts.sum(axis=0), images, area, several, brightness, bands)
 
 
 def _oddities(name: str, facts: list[_Facts], split: SplitAudit, config: Config, section: Data) -> list[str]:
@@ -313,7 +372,7 @@ def _oddities(name: str, facts: list[_Facts], split: SplitAudit, config: Config,
     return found
 
 
-def _split_text(split: SplitAudit, classes: tuple[str, ...]) -> str:
+def _split_text(split: SplitAudit, classes: tuple[str, ...], bands: tuple[str, ...] = ()) -> str:
     *depths, heights, widths = zip(*split.sizes, strict=True)
     wide, high = (f"{min(sides)} … {max(sides)}" for sides in (widths, heights))
     size = f"images, {wide} pixels wide and {high} high"
@@ -331,6 +390,18 @@ def _split_text(split: SplitAudit, classes: tuple[str, ...]) -> str:
             f"{split.examples - images:>8}"
         )
     lines.append(f"  {'':>4}  {'void':<24} {split.pixels[-1] / total:>8.2%}")
+    if split.brightness:
+        means, deviations = np.percentile(np.array(split.brightness), (5, 95), axis=0).T
+        lines.append(
+            f"  brightness of the images (5 to 95 % of them): mean {means[0]:.0f} … {means[1]:.0f}, deviation "
+            f"{deviations[0]:.0f} … {deviations[1]:.0f}"
+        )
+    if split.bands:
+        names = [name for name in bands if name != "-"] or [f"band {k + 1}" for k in range(len(split.bands))]
+        lines.append(
+            "  mean of each channel: "
+            + ", ".join(f"{name} {mean:.0f}" for name, mean in zip(names, split.bands, strict=False))
+        )
     if split.several >= 0:
         lines.append(f"  {'':>4}  {'of two classes or more':<24} {split.several / total:>8.2%}")
     return "\n".join(lines)

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from configs.reading.levels import rank_of
+from trainer.data.decode import IMAGE_SUFFIXES
 from trainer.data.errors import DataError
 from trainer.data.source import DataSets, Source
 
@@ -76,7 +77,10 @@ def _file_names(source: Source) -> list[str]:
     """A name for each example's files, without suffix: its own, as far as a file may be called so."""
     names, seen = [], {}
     for name in source.names:
-        stem = re.sub(r"[^\w.\- ]+", "_", os.path.splitext(name)[0]).strip("_ .") or "example"
+        # Of "a.tif[3]" and "train.parquet[7]" the number tells examples apart.
+        plain, suffix = os.path.splitext(name)
+        plain = plain if suffix.lower() in IMAGE_SUFFIXES else name
+        stem = re.sub(r"[^\w.\- ]+", "_", plain).strip("_ .") or "example"
         if stem.casefold() in seen:
             raise DataError(f"{name} and {seen[stem.casefold()]} would both be written as {stem}.png.")
         seen[stem.casefold()] = name

@@ -82,6 +82,7 @@ def read_image(
         value_range=data.value_range,
         pages=data.pages,
         page=page,
+        bands=data.bands,
     )
 
 
@@ -95,6 +96,7 @@ def decode_image(
     value_range: Sequence[Sequence[float]] = (),
     pages: str = "refuse",
     page: int | None = None,
+    bands: Sequence[str] = (),
 ) -> np.ndarray:
     """Decodes an image file.
 
@@ -111,6 +113,7 @@ def decode_image(
         each. Empty: 0 and 65535.
       pages: what the pages of a TIFF file are: "channels", "first", or "refuse".
       page: one page of a TIFF file, from 0, whatever `pages` says.
+      bands: names of the file's bands, "-" for those that are left out; of the others there are `channels`.
     Returns:
       uint8 `[height, width, channels]`; float32 of files with more than 8 bits where a range is given, not clipped.
     Raises:
@@ -121,6 +124,11 @@ def decode_image(
     if facts is None or (facts.plain and facts.pages == 1):
         deep = opened.picture.mode in (*_SIXTEEN_BITS, "I", "F")
         picture = _loaded(opened, upright)
+        if bands:
+            array = _named_bands(np.asarray(picture).reshape(picture.size[1], picture.size[0], -1), bands, opened.name)
+            return (
+                array if array.dtype == np.uint8 else scaled_values(array, channels, value_range or _DEEP, opened.name)
+            )
         if deep and value_range:
             return scaled_values(np.asarray(picture)[:, :, None], channels, value_range, opened.name)
         return _to_uint8(picture, channels, opened.name)
@@ -128,6 +136,9 @@ def decode_image(
         raise DataError(_which_pages(opened, "image"))
     wanted = [page or 0] if page is not None or pages != "channels" else range(facts.pages)
     array = np.concatenate([read_tiff(opened.content, opened.name, number) for number in wanted], axis=2)
+    if bands:
+        array = _named_bands(array, bands, opened.name)
+        return array if array.dtype == np.uint8 else scaled_values(array, channels, value_range or _DEEP, opened.name)
     array = array[:, :, :-1] if facts.alpha and array.shape[2] - 1 in (1, 3) and array.shape[2] != channels else array
     if array.shape[2] not in (channels, 1) or (array.shape[2] == 1 and channels not in (1, 3)):
         raise DataError(
@@ -136,7 +147,22 @@ def decode_image(
         )
     if array.dtype == np.uint8:
         return np.repeat(array, channels, axis=2) if array.shape[2] < channels else array
-    return scaled_values(array, channels, value_range or ((0.0, 65535.0),), opened.name)
+    return scaled_values(array, channels, value_range or _DEEP, opened.name)
+
+
+# The range of whole numbers of 16 bits, where none is known.
+_DEEP = ((0.0, 65535.0),)
+
+
+def _named_bands(array: np.ndarray, bands: Sequence[str], name: str) -> np.ndarray:
+    """The bands that have a name."""
+    if array.shape[2] != len(bands):
+        raise DataError(
+            f"{name}: has {array.shape[2]} bands, and data.bands names {len(bands)} "
+            f"({', '.join(bands)}): one for each, "
+            '"-" for one that is left out.'
+        )
+    return np.ascontiguousarray(array[:, :, [k for k, band in enumerate(bands) if band != "-"]])
 
 
 def scaled_values(array: np.ndarray, channels: int, value_range: Sequence[Sequence[float]], name: str) -> np.ndarray:
@@ -158,11 +184,13 @@ def deep_values(source: str | os.PathLike | bytes, data: Data, page: int | None 
     if opened.tiff is None or (opened.tiff.plain and opened.tiff.pages == 1):
         if opened.picture.mode not in (*_SIXTEEN_BITS, "I", "F"):
             return None
-        return np.asarray(_loaded(opened, False))[:, :, None]
+        array = np.asarray(_loaded(opened, False))[:, :, None]
+        return _named_bands(array, data.bands, opened.name) if data.bands else array
     if opened.tiff.bits == 8:
         return None
     wanted = [page or 0] if page is not None or data.pages != "channels" else range(opened.tiff.pages)
-    return np.concatenate([read_tiff(opened.content, opened.name, number) for number in wanted], axis=2)
+    array = np.concatenate([read_tiff(opened.content, opened.name, number) for number in wanted], axis=2)
+    return _named_bands(array, data.bands, opened.name) if data.bands else array
 
 
 def bands_of(source: str | os.PathLike | bytes, data: Data) -> int:

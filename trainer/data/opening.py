@@ -132,6 +132,8 @@ def _depth(splits: Splits, section: Data) -> tuple[Data, tuple[str, ...]]:
         return dataclasses.replace(section, channels=section.channels or 3), ()
     length = len(reader.names)
     indices = np.unique(np.linspace(0, max(length - 1, 0), min(length, _IMAGES_LOOKED_AT)).astype(int)).tolist()
+    if section.bands:
+        section = dataclasses.replace(section, channels=sum(name != "-" for name in section.bands))
     if not section.channels:
         section = dataclasses.replace(section, channels=next(map(reader.bands, indices[:1]), 3))
         notes += [f"the images have {section.channels} channels"] if section.channels != 3 else []
