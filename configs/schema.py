@@ -24,11 +24,31 @@ class Data:
     source: str = knob(
         "nuclei",
         'Where examples come from: "nuclei" (the embedded images), "tfds" (any TensorFlow Datasets set), "folder" '
-        '(image and mask files, or what else is recognised), "coco" or "labelme" (their JSON files), or '
+        '(what data.path holds is recognised), "pairs" (image and mask files), the name of a format that is meant, or '
         '"package.module:function" of your own, called with this section: it returns anything that open_data takes as '
         "data, such as an object with len() and [i].",
         form="name",
-        names=("nuclei", "tfds", "folder", "coco", "labelme"),
+        names=(
+            "nuclei",
+            "tfds",
+            "folder",
+            "pairs",
+            "ade20k",
+            "camvid",
+            "cityscapes",
+            "coco",
+            "coco_panoptic",
+            "cvat",
+            "huggingface",
+            "label_studio",
+            "labelme",
+            "masks_beside",
+            "nnunet",
+            "supervisely",
+            "via",
+            "voc",
+            "yolo",
+        ),
         part="data",
     )
     path: str = knob(
@@ -39,8 +59,8 @@ class Data:
     name: str = knob("", 'tfds: the data set\'s name, with an optional version, e.g. "oxford_iiit_pet:4.0.0".')
     train_split: str = knob("train", "tfds: the split trained on, in TFDS's slicing language.")
     validation_split: str = knob("test", "tfds: the split that is evaluated.")
-    image_key: str = knob("image", "tfds: the feature that holds the image.")
-    mask_key: str = knob("segmentation_mask", "tfds: the feature that holds the mask.")
+    image_key: str = knob("image", "tfds, huggingface: the feature or column that holds the image.")
+    mask_key: str = knob("segmentation_mask", "tfds, huggingface: the feature or column that holds the mask.")
     download: bool = knob(
         False,
         "tfds: download the set when it is not on disk yet. Off by default: no surprise downloads.",
@@ -58,6 +78,13 @@ class Data:
         within="[0, 2147483647]",
         why="seeds are 32-bit",
     )
+    folds: int = knob(
+        0,
+        "Divides all examples but those of a test split into so many parts, of which data.fold is held out. 0 is off. "
+        "--mode=crossvalidate trains one run for each.",
+        within="[0, 1000]",
+    )
+    fold: int = knob(0, "With data.folds: which part is held out, from 0.", within="[0, 999]")
     split: Literal["auto", "train", "validation", "test", "all"] = knob(
         "auto",
         "evaluate: which examples are scored. auto: those held out for validation; of a folder named by --input its "

@@ -129,9 +129,11 @@ def decode_image(
         picture = _loaded(opened, upright)
         if bands:
             array = _named_bands(np.asarray(picture).reshape(picture.size[1], picture.size[0], -1), bands, opened.name)
-            return array if array.dtype == np.uint8 else _in_range(array, channels, value_range or _DEEP, opened.name)
+            return (
+                array if array.dtype == np.uint8 else scaled_values(array, channels, value_range or _DEEP, opened.name)
+            )
         if deep and value_range:
-            return _in_range(np.asarray(picture)[:, :, None], channels, value_range, opened.name)
+            return scaled_values(np.asarray(picture)[:, :, None], channels, value_range, opened.name)
         return _to_uint8(picture, channels, opened.name)
     if facts.pages > 1 and page is None and pages not in ("first", "channels"):
         raise DataError(_which_pages(opened, "image"))
@@ -139,7 +141,7 @@ def decode_image(
     array = np.concatenate([read_tiff(opened.content, opened.name, number) for number in wanted], axis=2)
     if bands:
         array = _named_bands(array, bands, opened.name)
-        return array if array.dtype == np.uint8 else _in_range(array, channels, value_range or _DEEP, opened.name)
+        return array if array.dtype == np.uint8 else scaled_values(array, channels, value_range or _DEEP, opened.name)
     array = array[:, :, :-1] if facts.alpha and array.shape[2] - 1 in (1, 3) and array.shape[2] != channels else array
     if array.shape[2] not in (channels, 1) or (array.shape[2] == 1 and channels not in (1, 3)):
         raise DataError(
@@ -148,7 +150,7 @@ def decode_image(
         )
     if array.dtype == np.uint8:
         return np.repeat(array, channels, axis=2) if array.shape[2] < channels else array
-    return _in_range(array, channels, value_range or _DEEP, opened.name)
+    return scaled_values(array, channels, value_range or _DEEP, opened.name)
 
 
 def _deep_png(opened: Opened) -> np.ndarray | None:
@@ -177,7 +179,7 @@ def _of_deep_png(
         value_range = value_range if len(value_range) == 1 else ()
     if array.shape[2] not in (1, channels):
         raise DataError(f"{name}: has {array.shape[2]} channels, and data.channels={channels}.")
-    return _in_range(array, channels, value_range or _DEEP, name)
+    return scaled_values(array, channels, value_range or _DEEP, name)
 
 
 # The range of whole numbers of 16 bits, where none is known.
@@ -195,8 +197,8 @@ def _named_bands(array: np.ndarray, bands: Sequence[str], name: str) -> np.ndarr
     return np.ascontiguousarray(array[:, :, [k for k, band in enumerate(bands) if band != "-"]])
 
 
-def _in_range(array: np.ndarray, channels: int, value_range: Sequence[Sequence[float]], name: str) -> np.ndarray:
-    """float32 with the range's ends at 0 and 255."""
+def scaled_values(array: np.ndarray, channels: int, value_range: Sequence[Sequence[float]], name: str) -> np.ndarray:
+    """float32 `[height, width, channels]`, the range at 0 and 255; one band is repeated for more channels."""
     values = array.astype(np.float32)
     if not np.isfinite(values).all():
         raise DataError(f"{name}: holds {int((~np.isfinite(values)).sum())} values that are NaN or infinite.")

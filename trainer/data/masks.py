@@ -225,8 +225,12 @@ def _nearest_colors(label: np.ndarray, values: np.ndarray, data: Data) -> np.nda
 
 
 def _packed(colors: np.ndarray) -> np.ndarray:
-    red, green, blue = np.moveaxis(colors.astype(np.int32), -1, 0)
-    return (red << 16) | (green << 8) | blue
+    red, green, blue = (colors[..., channel].astype(np.int32) for channel in range(3))
+    red <<= 8
+    red |= green
+    red <<= 8
+    red |= blue
+    return red
 
 
 @functools.lru_cache(maxsize=2)

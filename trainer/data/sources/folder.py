@@ -17,14 +17,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from configs.schema import Data
 from trainer.data.decode import IMAGE_SUFFIXES
 from trainer.data.errors import shown
-from trainer.data.sources import coco, labelme, lists, names, slices
+from trainer.data.sources import lists, names, slices
 from trainer.data.sources.class_files import by_class
+from trainer.data.sources.formats import geotiff
+from trainer.data.sources.formats.class_tables import find_table
+from trainer.data.sources.formats.maskfiles import Placed, says_masks
+from trainer.data.sources.formats.named import fields_of_table
+from trainer.data.sources.formats.tree import Tree
 from trainer.data.sources.headers import check_headers
 from trainer.data.sources.holding_out import held_out
 from trainer.data.sources.pairs import FilePairs, Listing, Pair
 from trainer.data.sources.splits import Splits
 
 _DEEPEST = 8
+_PACKED = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
 # Beyond this many files without a partner, each is not compared with each.
 _MOST_COMPARED = 100
 _ALONE = {"an image without a mask": "images without masks", "a mask without an image": "masks without images"}
@@ -32,32 +38,42 @@ _ALONE = {"an image without a mask": "images without masks", "a mask without an 
 _MOST_ALIKE = 3
 
 
-def open_splits(data: Data) -> Splits:
-    """The splits of data.path: files are listed and their headers read, nothing is decoded."""
+def open_pairs(data: Data) -> Splits:
+    """The splits of a folder of image and mask files: they are listed and their headers read, nothing is decoded."""
     root, listing = list_path(data)
-    others = [name for name, module in (("coco", coco), ("labelme", labelme)) if module.recognise(root)]
-    if others and not (listing.train or listing.test):
-        return (coco if others[0] == "coco" else labelme).open_splits(data)
-    if others:
-        other = f"the folder also holds {others[0]} annotations, which are not read: --config.data.source={others[0]}"
-        listing = dataclasses.replace(listing, notes=(*listing.notes, other))
-    problems = list(listing.problems)
+    problems, fields, notes, reader = list(listing.problems), {}, listing.notes, FilePairs
     if not listing.fatal:
-        problems += check_headers(root, [*listing.train, *listing.validation], data)
+        pairs = [*listing.train, *listing.validation]
+        problems += check_headers(root, pairs, data)
+        reader, fields, misplaced, said = geotiff.look(root, pairs, data)
+        problems += misplaced
+        more, named = _named_by_table(root, pairs, data)
+        fields, notes = {**fields, **more}, (*notes, *said, *named)
     if data.pages == "slices":
         listing, more = slices.of_listing(root, listing, data)
         problems += more
+        notes = (*notes, *listing.notes[-1:])
     return Splits(
-        train=FilePairs(root, listing.train, data),
-        validation=FilePairs(root, listing.validation, data),
-        test=FilePairs(root, listing.test, data) if listing.test else None,
+        train=reader(root, listing.train, data),
+        validation=reader(root, listing.validation, data),
+        test=reader(root, listing.test, data) if listing.test else None,
         named=listing.named,
+        classes=fields.get("classes", ()),
         title=shown(data.path),
         problems=tuple(problems),
         fatal=listing.fatal,
-        notes=listing.notes,
+        notes=notes,
+        fields=fields,
         advice="--config.data.bad_files=skip leaves such files out; --mode=check looks into every file.",
     )
+
+
+def _named_by_table(root: str, pairs: Sequence[Pair], data: Data):
+    """Fields from a file of classes that lies in the folder, and notes."""
+    table = find_table(Tree(root, {"": tuple(sorted(os.listdir(root)))}))
+    if table is None or says_masks(data) or any(pair.kinds or pair.more for pair in pairs):
+        return {}, []
+    return fields_of_table(Tree(root, {}), table, [Placed(pair.image, pair.mask) for pair in pairs], data)
 
 
 def list_path(data: Data) -> tuple[str, Listing]:
@@ -87,7 +103,8 @@ def list_folder(root: str, data: Data) -> Listing:
     root_shown = shown(root)
     if not os.path.isdir(root):
         what = "is a file, not a folder" if os.path.exists(root) else "does not exist"
-        return Listing(fatal=(f"{root_shown}: {what} (config.data.path).{_near(root)}",))
+        packed = " Unpack it, and name the folder." if root.lower().endswith(_PACKED) else _near(root)
+        return Listing(fatal=(f"{root_shown}: {what} (config.data.path).{packed}",))
     try:
         pairs, problems, notes, places = _pairs(root, data.classes)
     except OSError as error:
@@ -104,8 +121,9 @@ def list_folder(root: str, data: Data) -> Listing:
         return Listing(fatal=(_no_places(root),), notes=tuple(notes))
     if not pairs:
         return Listing(problems=tuple(problems), fatal=(_no_pairs(root, places),), notes=tuple(notes))
+    by_name = sorted(set(pairs.values()), key=lambda pair: (pair.image, pair.mask, pair.more))
     return _split(
-        sorted(set(pairs.values())),
+        by_name,
         root_shown,
         data,
         Listing(test=held, problems=tuple(problems), notes=tuple(notes)),
@@ -124,6 +142,8 @@ def _pairs(root: str, classes: Sequence[str] = ()) -> tuple[dict[str, Pair], lis
         images, image_trouble, other_images = _by_stem(root, _join(place, image_folder))
         masks, mask_trouble, other_masks = _by_stem(root, _join(place, mask_folder))
         masks, dropped = _of_one_kind(masks)
+        if not images.keys() & masks.keys():
+            images, masks = _below_a_folder_of_their_own(images), _below_a_folder_of_their_own(masks)
         problems += image_trouble + mask_trouble
         matched, rest, note = _matched(images, masks, classes)
         notes += [note] if note and note not in notes else []
@@ -197,6 +217,15 @@ def _matched(images: dict[str, str], masks: dict[str, str], classes: Sequence[st
     if any(pair.more for pair in pairs.values()) and "one mask" not in note:
         note += "; several masks of one image are its objects, and are united"
     return pairs, ([s for s in loose if s not in pairs], [s for s in free if s not in used]), note
+
+
+def _below_a_folder_of_their_own(files: dict[str, str]) -> dict[str, str]:
+    """The files by their stems without the folders that all of them share: annotations/trimaps/a.png is "a"."""
+    folders = [os.path.dirname(stem) for stem in files]
+    shared = os.path.commonpath(folders) if folders and all(folders) else ""
+    return (
+        {os.path.relpath(stem, shared).replace(os.sep, "/"): path for stem, path in files.items()} if shared else files
+    )
 
 
 def _of_one_kind(masks: dict[str, str]) -> tuple[dict[str, str], list[str]]:
@@ -377,6 +406,8 @@ def _no_places(root: str) -> str:
     inside = sorted(os.listdir(root))
     first = ", ".join(shown(name) for name in inside[:6]) + (", …" if inside[6:] else "")
     holds = f"holds {first}" if inside else "is empty"
+    if any(name.lower().endswith(_PACKED) for name in inside):
+        holds += "; archives have to be unpacked"
     return (
         f"{shown(root)}: has no images/ and masks/, here or in any folder below; it {holds}.\n"
         "  Put images/a.jpg and masks/a.png there with the same stems, or write train.txt and val.txt with lines\n"
