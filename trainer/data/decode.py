@@ -136,7 +136,7 @@ def decode_image(
             return scaled_values(np.asarray(picture)[:, :, None], channels, value_range, opened.name)
         return _to_uint8(picture, channels, opened.name)
     if facts.pages > 1 and page is None and pages not in ("first", "channels"):
-        raise DataError(_which_pages(opened, "image"))
+        raise DataError(_which_pages(opened, "image", pages))
     wanted = [page or 0] if page is not None or pages != "channels" else range(facts.pages)
     array = np.concatenate([read_tiff(opened.content, opened.name, number) for number in wanted], axis=2)
     if bands:
@@ -311,7 +311,7 @@ def _paged(opened: Opened, pages: str, page: int | None) -> MaskValues:
             raise DataError(f"{opened.name}: its {len(read)} pages are of several sizes.")
         return MaskValues(_whole_numbers(np.concatenate(read, axis=2), opened.name), None, "TIFF")
     if pages not in ("objects", "first"):
-        raise DataError(_which_pages(opened, "mask"))
+        raise DataError(_which_pages(opened, "mask", pages))
     values = None
     for page in range(opened.tiff.pages if pages == "objects" else 1):
         one = read_tiff(opened.content, opened.name, page)
@@ -501,9 +501,15 @@ def _undecodable(name: str, error: Exception) -> DataError:
     return DataError(f"{name}: does not decode: {reason}.")
 
 
-def _which_pages(opened: Opened, what: str) -> str:
+def _which_pages(opened: Opened, what: str, pages: str) -> str:
     """What the pages of a file could be, with the flag for each."""
     flag, masks = "--config.data.pages", what == "mask"
+    if pages == "slices":
+        return (
+            f"{opened.name}: has {opened.tiff.pages} pages, which are examples of their own "
+            "(data.pages=slices); here one "
+            "image is wanted: save the pages as files."
+        )
     choices = {f"{flag}=slices": "each page is an image of its own, with the same page of its mask"}
     if masks:
         choices[f"{flag}=objects"] = "each is an object of the mask, and they are united"
