@@ -74,7 +74,7 @@ def mask_problems(config: Config):
             ("data.mask_encoding", "data.labels"),
             (f"it gives a pixel one class, and data.labels=multi several. Write {', '.join(overlapping)}, or auto."),
         )
-    if data.multi_label and data.source in ("nuclei", "tfds", "coco", "labelme"):
+    if data.multi_label and ":" not in data.source and data.source not in ("folder", "pairs"):
         yield (
             ("data.labels", "data.source"),
             (f"data.source={data.source} gives a pixel one class. Masks that overlap are read from files (folder)."),
