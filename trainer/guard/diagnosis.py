@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from .capture.answer import Answer, Entry, is_finite, is_zero
+from .capture.answer import Answer, Entry, is_finite, is_tiny, is_zero
 from .capture.owners import trainable_at_heart
 from .capture.recorder import Recording, is_value, record_run
 from .capture.state import preserved
 from .causes.cut import cut_findings, integer_finding, place_fields
 from .causes.error import explain_exception, raising
 from .causes.nonfinite import backward_failed_on_numbers, failed_on_numbers, nonfinite_findings
-from .causes.second_derivative import inner_gradient_findings
+from .causes.second_derivative import in_words, inner_gradient_findings
 from .causes.unreached import absent_findings
 from .causes.untracked import untracked_findings
 from .causes.zero import idle_findings, zero_findings
@@ -58,7 +58,7 @@ def diagnose(forward_loss: Callable, entries: Sequence[Entry], answer: Answer) -
                 **place_fields(last and last.site),
             )
         )
-    findings = with_replacements(findings, forward_loss, entries)
+    findings = with_replacements(in_words(recording, findings), forward_loss, entries)
     if answer.error is not None:
         return _or_raise(findings, entries, answer.error)
     return Report(tuple(findings), len(entries))
@@ -100,11 +100,17 @@ def _numeric(recording, lineage: Lineage, forward_loss, entries: Sequence[Entry]
     pairs = [(entry, g) for entry, g in zip(entries, answer.gradients, strict=True) if g is not None]
     broken = [entry for entry, gradient in pairs if not is_finite(gradient)]
     zeros = [entry for entry, gradient in pairs if is_zero(gradient)]
+    tiny = [entry for entry, gradient in pairs if is_tiny(gradient)]
     findings = []
+    if tiny:  # zero by the shape of something, however the processor rounds
+        shaped = Lineage(recording.trace, flat=True)
+        flat = [entry for entry in tiny if shaped.distance_of(entry.keys) and lineage.distance_of(entry.keys) == 0]
+        findings += cut_findings(shaped, flat, kind="zero")
+        zeros = [entry for entry in zeros if entry not in flat]
     if broken or not all(is_finite(part) for part in tf.nest.flatten(answer.loss) if tf.is_tensor(part)):
         findings += nonfinite_findings(recording, lineage, broken, entries)
     if zeros:
-        learning = [entry for entry, _ in pairs if entry not in zeros]
+        learning = [entry for entry, _ in pairs if entry not in zeros and entry not in tiny]
         findings += zero_findings(recording, lineage, zeros, learning)
         idle = [entry for entry in zeros if lineage.distance_of(entry.keys) is None]
         if idle:

@@ -54,7 +54,14 @@ def reads() -> Iterator[list[Read]]:
         if graph is not None and any(tensor.dtype == tf.resource for tensor in inputs):
             seen.append(read_of(Op(op_type, tuple(inputs), tuple(outputs or ()))))
 
-    with _callback(on_op):
+    def on_call(function, *args):  # a function of a SavedModel, say, of whose variables nobody reads one by itself
+        handles = tuple(part for part in args if tf.is_tensor(part) and part.dtype == tf.resource)
+        if handles and not tf.executing_eagerly():
+            seen.append(read_of(Op("PartitionedCall", handles, ())))
+        return call_flat(function, *args)
+
+    call_flat = AtomicFunction.call_flat
+    with _callback(on_op), escapes.replaced(AtomicFunction, "call_flat", on_call):
         yield seen
 
 
@@ -193,8 +200,7 @@ def _hooks(recording: Recording, nudge: bool):
         finally:
             differentiating.pop()
         for source, answer in zip(tf.nest.flatten(sources), tf.nest.flatten(answers), strict=False):
-            if answer is None:
-                trace.unanswered.append(InnerGradient(target, source, steps()))
+            trace.inner.append(InnerGradient(target, source, answer, steps()))
         return answers
 
     plain_size = array_ops.size_internal
@@ -210,6 +216,7 @@ def _hooks(recording: Recording, nudge: bool):
             escapes.replaced(tf.GradientTape, "gradient", inner_gradient),
             escapes.replaced(pywrap_tfe, "TFE_Py_FastPathExecute", _reading_by_ops()),
             escapes.watching(on_escape, nudged if nudge else None),
+            escapes.counting(on_escape),
             escapes.script_functions(mark, on_script, lambda *run: pending.append(run)),
         ]
     )

@@ -78,7 +78,7 @@ def _names(function) -> Iterator[tuple[str, Any]]:
             continue
         yield name, value
         if isinstance(value, dict):
-            yield from ((key_, part) for key_, part in value.items() if isinstance(key_, str))
+            yield from ((f"{name}[{known!r}]", part) for known, part in value.items() if isinstance(known, str))
         elif isinstance(value, (list, tuple)):
             yield from ((name, part) for part in value)
     for name in code.co_names:
@@ -120,7 +120,10 @@ def _is_known(tree: ast.AST, function: ast.expr) -> bool:
 
 def _assignment(tree: ast.AST, name: str, near: int) -> ast.Assign | None:
     """The assignment of a name that stands nearest to a line."""
-    found = [node for node in ast.walk(tree) if isinstance(node, ast.Assign) and name in _assigned(node.targets)]
+    assigned = [node for node in ast.walk(tree) if isinstance(node, ast.Assign)]
+    exact = [node for node in assigned if any(ast.unparse(target) == name for target in node.targets)]
+    name = name.partition("[")[0]
+    found = exact or [node for node in assigned if name in _assigned(node.targets)]
     return min(found, key=lambda node: abs(node.lineno - near), default=None)
 
 

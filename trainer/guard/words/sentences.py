@@ -78,6 +78,7 @@ def _singular(sentence: str) -> str:
         ("reads them", "reads it"),
         ("tracks them", "tracks it"),
         ("change them", "change it"),
+        ("changes them", "changes it"),
     ):
         sentence = sentence.replace(plural, single)
     return sentence
