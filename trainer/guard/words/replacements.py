@@ -19,15 +19,18 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..capture.answer import Entry, is_finite, is_zero, plain_run
+from ..capture.answer import Answer, Entry, is_finite, is_tiny, plain_run
 from ..capture.state import all_variables, preserved
-from .candidates import around, bracketed, expressions, name_of, spelled
+from .calls import instead, soft_values
+from .candidates import around, bracketed, expressions, name_of, soft_forms, spelled
 from .finding import Finding, Replacement
+from .layer_arguments import LayerChange, layer_changes
 from .new_names import tensorflow_name
+from .softened import Edit, Value, rewritten
 from .source import about_labels, parsed, source_text
 
 _SIMPLE = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.Expr)
-_TRIALS = 8  # a finding
+_TRIALS = 14  # a finding
 _SECONDS = 10.0  # after which a large model gets no more trials
 _PROBE = "__guard_probe__"
 
@@ -58,16 +61,35 @@ class _Trials:
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """An expression of a statement, or with `name` the statement that assigns it, and the code to put in its place."""
+    """New code for some expressions of the statements from `first` to `last`.
 
-    statement: ast.stmt
-    whole: ast.expr | ast.stmt
-    code: str
+    Attributes:
+      edits: the expressions, or a whole statement, and what to put in their place.
+      first, last: the statements that they are in.
+      shown: the edit whose value is to keep its shape; None where there is none to compare.
+      name: for a whole statement, the name that it assigns.
+      layer: another argument of a live layer, in place of other code for a function.
+    """
+
+    edits: tuple[Edit, ...]
+    first: ast.stmt
+    last: ast.stmt
+    shown: Edit | None = None
     name: str = ""
+    layer: LayerChange | None = None
 
-    def probed(self, code: str) -> str:
-        """The code with its value, or that of the name, shown to the trial."""
-        return f"{code}; {_PROBE}({self.name})" if self.name else f"{_PROBE}({code})"
+    def probed(self, edit: Edit) -> Edit:
+        """The edit with its value, or that of the name, shown to the trial."""
+        if edit is not self.shown:
+            return edit
+        if self.name:
+            return Edit(edit.node, f"{edit.code}; {_PROBE}({self.name})")
+        return Edit(edit.node, f"{_PROBE}({edit.code})")
+
+
+def _one(statement: ast.stmt, node: ast.expr, code: str) -> Change:
+    edit = Edit(node, code)
+    return Change((edit,), statement, statement, edit)
 
 
 def _search(finding: Finding, trials: _Trials) -> Replacement | None:
@@ -83,19 +105,31 @@ def _search(finding: Finding, trials: _Trials) -> Replacement | None:
     for change in itertools.islice(_changes(finding, tree, source), _TRIALS):
         if time.perf_counter() > trials.deadline:
             return None
-        code = change.code if change.name else written.fitting(change.code)
-        if code is None:
+        change = change if change.name or change.layer else _fitted(change, written)
+        if change is None:
             continue
-        if id(change.whole) not in shapes:
-            old = ast.get_source_segment(source, change.whole)
-            shapes[id(change.whole)] = _trial(finding.file, source, change, old, functions, trials, mine)[1]
-        helps, shape = _trial(finding.file, source, change, code, functions, trials, mine)
-        if helps and shape == shapes[id(change.whole)]:
-            first, last = change.statement.lineno, change.statement.end_lineno
-            lines = _with(source, change, code).splitlines()
+        node = change.shown.node if change.shown else None
+        if node is not None and id(node) not in shapes:
+            same = Edit(node, ast.get_source_segment(source, node))
+            old = dataclasses.replace(change, edits=(same,), shown=same)
+            shapes[id(node)] = _trial(finding.file, source, old, functions, trials, mine)[1]
+        helps, shape = _trial(finding.file, source, change, functions, trials, mine)
+        if helps and (node is None or shape == shapes[id(node)]):
+            first, last = change.first.lineno, change.last.end_lineno
+            lines = _with(source, change, change.edits).splitlines()
             grown = len(lines) - len(source.splitlines())
             return Replacement(finding.file, first, last, "\n".join(lines[first - 1 : last + grown]))
     return None
+
+
+def _fitted(change: Change, written: _Names) -> Change | None:
+    """The change in the names that the module has."""
+    pairs = [(edit, written.fitting(edit.code)) for edit in change.edits]
+    if any(code is None for _, code in pairs):
+        return None
+    edits = {id(edit): Edit(edit.node, code) for edit, code in pairs}
+    shown = edits[id(change.shown)] if change.shown else None
+    return dataclasses.replace(change, edits=tuple(edits.values()), shown=shown)
 
 
 def _changes(finding: Finding, tree: ast.AST, source: str) -> Iterator[Change]:
@@ -108,13 +142,39 @@ def _changes(finding: Finding, tree: ast.AST, source: str) -> Iterator[Change]:
     if not statements:
         return
     statement = min(statements, key=lambda node: node.end_lineno - node.lineno)
-    if finding.cause == "left_tensorflow":
+    if finding.cause == "left_tensorflow" and finding.op_type is None:
         yield from _in_tensorflow(statement)
+        return
+    if finding.cause == "custom_gradient_none":
+        yield from _custom_gradient(tree, finding)
         return
     if finding.cause == "integer_cast":
         yield from _labels_instead(statement)
+    for layer in layer_changes(finding, [statement]) if finding.cause == "zero_gradient" else ():
+        yield Change((Edit(layer.node, layer.code),), statement, statement, layer=layer)
+    targets = _targets(finding, statement, text)
+    if finding.kind != "nonfinite" and finding.cause != "stop_gradient":
+        yield from _soft(finding, tree, statement, targets, text)
     op_type = finding.op_type or ""
-    found = spelled(statement, op_type)
+    for target in targets:
+        if finding.cause == "stop_gradient" and _is_straight_through(statement, target):
+            continue
+        for whole in around(statement, target):
+            for code in expressions(finding.kind, finding.cause, op_type, whole, target, text):
+                if code != text(whole):
+                    yield _one(statement, whole, code)
+    for call in _calls(finding, statement):
+        yield from (_one(statement, call, code) for code in instead(call, text) if code != text(call))
+    if finding.kind == "nonfinite":
+        yield from _in_single_precision(finding, statement, targets, text)
+        yield from _log_of_softmax(tree, statement, text)
+    elif finding.cause in ("non_differentiable_op", "integer_cast", "zero_gradient"):
+        yield from _straight_through(statement, finding, text)
+
+
+def _targets(finding: Finding, statement: ast.stmt, text: Callable) -> list[ast.expr]:
+    """The expressions of the statement that spell the op, the likeliest first."""
+    found = spelled(statement, finding.op_type or "")
     if finding.columns:
         exact = [
             node
@@ -131,15 +191,113 @@ def _changes(finding: Finding, tree: ast.AST, source: str) -> Iterator[Change]:
         ]
         found = exact or inside or found
     here = [node for node in found if node.lineno <= finding.line <= node.end_lineno] or found
-    for target in sorted(here, key=lambda node: (about_labels(text(node)), len(text(node)))):
-        if finding.cause == "stop_gradient" and _is_straight_through(statement, target):
-            continue
-        for whole in around(statement, target):
-            for code in expressions(finding.kind, finding.cause, op_type, whole, target, text):
-                if code != text(whole):
-                    yield Change(statement, whole, code)
-    if finding.kind != "nonfinite" and finding.cause in ("non_differentiable_op", "integer_cast", "zero_gradient"):
-        yield from _straight_through(statement, finding, text)
+    return sorted(here, key=lambda node: (about_labels(text(node)), len(text(node))))
+
+
+def _calls(finding: Finding, statement: ast.stmt) -> list[ast.Call]:
+    """The calls on the finding's line, those of the finding's columns first."""
+    calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call)]
+    calls = [node for node in calls if node.lineno <= finding.line <= node.end_lineno]
+    return sorted(calls, key=lambda node: (node.col_offset, node.end_col_offset) != finding.columns)
+
+
+def _soft(finding: Finding, tree, statement: ast.stmt, targets: Sequence[ast.expr], text) -> Iterator[Change]:
+    """Soft forms of a choice or a test, with what the following statements do with it."""
+    op_type = finding.op_type or ""
+    pairs = [(statement, target, value) for target in targets for value in soft_forms(op_type, target, text)]
+    drawn = [node for node in ast.walk(statement) if isinstance(node, (ast.Call, ast.Subscript))]
+    pairs += [(statement, node, value) for node in drawn for value in soft_values(node, text)]
+    if op_type in _COUNTS or finding.op_type == "Where":
+        pairs += _behind(tree, statement, text)
+    for before, target, value in pairs:
+        for follow in (False, True):
+            found = rewritten(tree, before, target, value, text, follow=follow)
+            if found is not None and not (follow and found.last is before):
+                yield Change(found.edits, found.first, found.last, found.shown)
+
+
+_COUNTS = ("Shape", "Size", "Where", "NonMaxSuppressionV3")
+
+
+def _behind(tree: ast.AST, statement: ast.stmt, text) -> Iterator[tuple[ast.stmt, ast.expr, Value]]:
+    """Tests and choices that made the things that a statement counts: on its own line, or where their name was made."""
+    names = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+    made = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        and node.lineno < statement.lineno
+        and any(isinstance(target, ast.Name) and target.id in names for target in node.targets)
+    ]
+    latest = sorted(made, key=lambda node: -node.lineno)[:2]
+    for before in [statement, *latest]:
+        for node in ast.walk(before):
+            if isinstance(node, ast.Compare):
+                kind = _COMPARED.get(type(node.ops[0]))
+                yield from ((before, node, value) for value in (soft_forms(kind, node, text) if kind else ()))
+            elif isinstance(node, ast.Call):
+                yield from ((before, node, value) for value in soft_values(node, text))
+
+
+_COMPARED = {ast.Gt: "Greater", ast.GtE: "GreaterEqual", ast.Lt: "Less", ast.LtE: "LessEqual"}
+
+
+def _in_single_precision(finding: Finding, statement: ast.stmt, targets, text) -> Iterator[Change]:
+    """The statement after a line that takes what it sums out of half precision."""
+    if finding.op_type not in ("Sum", "Mean", "Mul", "Square", "AddV2", "Exp", "Cast"):
+        return
+    names = dict.fromkeys(
+        node.id
+        for target in targets
+        for node in ast.walk(target)
+        if isinstance(node, ast.Name) and node.id not in ("tf", "keras", "K", "np", "ops")
+    )
+    code = ast.unparse(statement) if statement.lineno != statement.end_lineno else text(statement)
+    for name in names:
+        first = f"{name} = tf.cast({name}, tf.float32)\n{' ' * statement.col_offset}{code}"
+        yield Change((Edit(statement, first),), statement, statement)
+
+
+def _log_of_softmax(tree: ast.AST, statement: ast.stmt, text) -> Iterator[Change]:
+    """`log(softmax(z))` in one step, where the name in the logarithm was made by a softmax."""
+    logs = [node for node in ast.walk(statement) if isinstance(node, ast.Call) and name_of(node) == "log" and node.args]
+    for log in logs:
+        inner = log.args[0]
+        if isinstance(inner, ast.Name):
+            made = [
+                node.value
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Assign)
+                and node.lineno < statement.lineno
+                and any(isinstance(target, ast.Name) and target.id == inner.id for target in node.targets)
+            ]
+            inner = made[-1] if made else inner
+        if isinstance(inner, ast.Call) and name_of(inner) in ("softmax", "sigmoid"):
+            arguments = ", ".join([*map(text, inner.args), *(f"{k.arg}={text(k.value)}" for k in inner.keywords)])
+            yield _one(statement, log, f"tf.nn.log_{name_of(inner)}({arguments})")
+
+
+def _custom_gradient(tree: ast.AST, finding: Finding) -> Iterator[Change]:
+    """The `return` that a gradient function forgot, or its None, where the function has a single input."""
+    defined = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    owners = [node for node in defined if f"`{node.name}`" in finding.detail] or [
+        node for node in defined if any("custom_gradient" in ast.unparse(part) for part in node.decorator_list)
+    ]
+    for owner in owners:
+        for inner in [node for node in ast.walk(owner) if isinstance(node, ast.FunctionDef) and node is not owner]:
+            upstream = inner.args.args[0].arg if inner.args.args else None
+            returns = [node for node in ast.walk(inner) if isinstance(node, ast.Return)]
+            last = inner.body[-1]
+            if upstream is None:
+                continue
+            if not returns and isinstance(last, ast.Expr):
+                yield Change((Edit(last, f"return {ast.unparse(last.value)}"),), last, last)
+            elif not returns and isinstance(last, ast.Assign) and isinstance(last.targets[0], ast.Name):
+                code = f"{ast.unparse(last)}\n{' ' * last.col_offset}return {last.targets[0].id}"
+                yield Change((Edit(last, code),), last, last)
+            for node in returns:
+                if node.value is None or isinstance(node.value, ast.Constant) and node.value.value is None:
+                    yield Change((Edit(node, f"return {upstream}"),), node, node)
 
 
 def _labels_instead(statement: ast.stmt) -> Iterator[Change]:
@@ -151,7 +309,8 @@ def _labels_instead(statement: ast.stmt) -> Iterator[Change]:
     other = kind.value if isinstance(kind, ast.Attribute) and kind.attr == "dtype" else None
     if isinstance(cast, ast.Name) and isinstance(other, ast.Name) and ast.unparse(statement.targets[0]) == cast.id:
         code = f"{other.id} = {ast.unparse(value.func)}({other.id}, {cast.id}.dtype)"
-        yield Change(statement, statement, code, cast.id)
+        edit = Edit(statement, code)
+        yield Change((edit,), statement, statement, edit, cast.id)
 
 
 def _straight_through(statement: ast.stmt, finding: Finding, text: Callable) -> Iterator[Change]:
@@ -164,10 +323,16 @@ def _straight_through(statement: ast.stmt, finding: Finding, text: Callable) -> 
         and (node.lineno, node.col_offset, node.end_col_offset) == (finding.line, *finding.columns)
     ]
     for call in calls:
+        if name_of(call) in _NO_VALUE:
+            continue
         for argument in call.args[:1]:
             if not isinstance(argument, (ast.Lambda, ast.Constant, ast.Starred)):
                 x = bracketed(text(argument))
-                yield Change(statement, call, f"{x} + tf.stop_gradient(tf.cast({text(call)}, {x}.dtype) - {x})")
+                yield _one(statement, call, f"{x} + tf.stop_gradient(tf.cast({text(call)}, {x}.dtype) - {x})")
+
+
+# A derivative, a normalisation to one: their value with the gradient of what they are made of says nothing.
+_NO_VALUE = ("gradient", "jacobian", "batch_jacobian", "softmax", "log_softmax", "matmul", "gather")
 
 
 def _is_straight_through(statement: ast.stmt, stop: ast.expr) -> bool:
@@ -186,7 +351,7 @@ def _in_tensorflow(statement: ast.stmt) -> Iterator[Change]:
     if value is None:
         return
     new = _Translated().visit(ast.parse(ast.unparse(value), mode="eval")).body
-    yield Change(statement, value, ast.unparse(new))
+    yield _one(statement, value, ast.unparse(new))
 
 
 class _Translated(ast.NodeTransformer):
@@ -266,42 +431,59 @@ def _dotted(node: ast.AST) -> str:
     return ""
 
 
-def _with(source: str, change: Change, code: str) -> str:
-    """The whole file with the expression replaced; brackets where an operator beside it needs them."""
-    whole, lines = change.whole, source.splitlines(keepends=True)
-    beside = any(
-        child is whole
-        for node in ast.walk(change.statement)
-        if isinstance(node, (ast.BinOp, ast.UnaryOp, ast.Compare, ast.Attribute, ast.Subscript))
-        for child in ast.iter_child_nodes(node)
-    )
-    code = bracketed(code) if beside else code
-    first, last = lines[whole.lineno - 1].encode(), lines[whole.end_lineno - 1].encode()
-    joined = first[: whole.col_offset] + code.encode() + last[whole.end_col_offset :]
-    return "".join([*lines[: whole.lineno - 1], joined.decode(), *lines[whole.end_lineno :]])
+def _with(source: str, change: Change, edits: Sequence[Edit]) -> str:
+    """The whole file with some expressions replaced; brackets where an operator beside one needs them."""
+    loose = (ast.BinOp, ast.UnaryOp, ast.Compare, ast.Attribute, ast.Subscript)
+    for edit in sorted(edits, key=lambda edit: (-edit.node.lineno, -edit.node.col_offset)):
+        node, lines = edit.node, source.splitlines(keepends=True)
+        around = [change.first, change.last]
+        beside = any(
+            child is node
+            for statement in around
+            for part in ast.walk(statement)
+            if isinstance(part, loose)
+            for child in ast.iter_child_nodes(part)
+        )
+        code = bracketed(edit.code) if beside else edit.code
+        first, last = lines[node.lineno - 1].encode(), lines[node.end_lineno - 1].encode()
+        joined = first[: node.col_offset] + code.encode() + last[node.end_col_offset :]
+        source = "".join([*lines[: node.lineno - 1], joined.decode(), *lines[node.end_lineno :]])
+    return source
 
 
-def _trial(file: str, source: str, change: Change, code: str, functions, trials: _Trials, mine) -> tuple[bool, Any]:
-    """Whether the code helps the variables, and the shapes that the expression had."""
+def _trial(file: str, source: str, change: Change, functions, trials: _Trials, mine) -> tuple[bool, Any]:
+    """Whether the change helps the variables, and the shapes that the expression had."""
     shapes: list[tuple] = []
 
     def probe(value):
         shapes.append(tuple(value.shape) if hasattr(value, "shape") else ())
         return value
 
+    def run() -> Any:
+        return plain_run(lambda: tf.autograph.experimental.do_not_convert(trials.forward_loss)(), mine)
+
+    if change.layer is not None:
+        with preserved(trials.variables), change.layer.made(), _eagerly():
+            return _helps(run()), None
     try:
-        new = _with(source, change, change.probed(code))
+        new = _with(source, change, [change.probed(edit) for edit in change.edits])
         pairs = _codes(compile(source, file, "exec", dont_inherit=True), compile(new, file, "exec", dont_inherit=True))
     except (SyntaxError, ValueError):
         return False, None
-    span = (change.statement.lineno, change.statement.end_lineno)
+    span = (min(edit.node.lineno for edit in change.edits), max(edit.node.end_lineno for edit in change.edits))
     with _exchanged(functions, pairs, span, probe) as done, preserved(trials.variables), _eagerly():
         if not done:
             return False, None
-        answer = plain_run(lambda: tf.autograph.experimental.do_not_convert(trials.forward_loss)(), mine)
-    good = answer.error is None and tf.is_tensor(answer.loss) and is_finite(answer.loss)
-    good = good and all(g is not None and is_finite(g) for g in answer.gradients)
-    return bool(good and shapes and not all(is_zero(g) for g in answer.gradients)), shapes or None
+        answer = run()
+    return _helps(answer) and (change.shown is None or bool(shapes)), shapes or None
+
+
+def _helps(answer: Answer) -> bool:
+    """Whether the loss is a finite number, and all gradients are finite and not all of them zero."""
+    if answer.error is not None or not tf.is_tensor(answer.loss) or not is_finite(answer.loss):
+        return False
+    gradients = answer.gradients
+    return all(g is not None and is_finite(g) for g in gradients) and not all(is_tiny(g) for g in gradients)
 
 
 def _functions_of(file: str) -> list[FunctionType]:
