@@ -228,7 +228,8 @@ def _findings(recording, lineage, found: Sequence[Blocked], zeros: Sequence[Entr
     by_fault: dict[int, list[Blocked]] = collections.defaultdict(list)
     for one in found:
         by_fault[id(one.fault)].append(one)
-    for group in merged({id(one.fault): one.fault for one in found}.values()):
+    faults = {id(blocked.fault): blocked.fault for blocked in found}.values()
+    for group in _by_layer(merged(faults)):
         blocked = [one for edge in group for one in by_fault[id(edge)]]
         paths = list(dict.fromkeys(path for one in blocked for path in one.paths if path not in passing))
         if paths:
@@ -254,6 +255,16 @@ def _findings(recording, lineage, found: Sequence[Blocked], zeros: Sequence[Entr
         place = place_fields(op and op.site)
         findings.append(Finding("zero", "zero_gradient", silent, op_type=op and op.type, detail=detail, **place))
     return findings
+
+
+def _by_layer(groups: Sequence[list[Edge]]) -> list[list[Edge]]:
+    """The groups, with all that one of Keras's own normalisations does in a single group."""
+    found: dict[int, list[Edge]] = {}
+    for group in groups:
+        layer = group[0].op.layer
+        whole = layer is not None and "Normalization" in type(layer).__name__
+        found.setdefault(id(layer) if whole else id(group), []).extend(group)
+    return list(found.values())
 
 
 def _detail(one: Blocked, found: Sequence[Blocked]) -> str:

@@ -60,7 +60,8 @@ def _both(placed: list[str], given: dict[str, str]) -> tuple[str, str]:
 
 def _binary_accuracy(placed, given, call):
     y, p = _both(placed, given)
-    return [f"1.0 - tf.reduce_mean(tf.abs({bracketed(y)} - {bracketed(p)}), axis=-1)"]
+    gap = f"tf.abs({bracketed(y)} - {bracketed(p)})"
+    return [f"1.0 - {gap}", f"1.0 - tf.reduce_mean({gap}, axis=-1)"]
 
 
 def _class_accuracy(placed, given, call):
@@ -91,7 +92,6 @@ def _searchsorted(placed, given, call):
 
 def _argsort(placed, given, call):
     x, falls = placed[0], "DESCENDING" in given.get("direction", "")
-    gaps = f"tf.expand_dims({x}, -1) - tf.expand_dims({x}, -2)"
     inner = call.count("argsort") > 1  # the order of an order is a rank
     x = x[x.index("(") + 1 :].rpartition(")")[0].split(", axis")[0] if inner and "(" in x else x
     gaps = f"tf.expand_dims({x}, -1) - tf.expand_dims({x}, -2)"

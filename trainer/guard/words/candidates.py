@@ -26,7 +26,7 @@ _MISSING = {
     "LogicalOr": ["{x} + {y} - {x} * {y}"],
     "LogicalNot": ["1.0 - {x}"],
     "FloorDiv": ["{x} / {y} + tf.stop_gradient({e} - {x} / {y})", "{x} / {y}"],
-    **{op: ["{x} + tf.stop_gradient(" + rounding + "({x}) - {x})"] for op, rounding in _ROUNDINGS.items()},
+    **{op: ["{x} + tf.stop_gradient(" + rounding + "({x}) - {x})", "{x}"] for op, rounding in _ROUNDINGS.items()},
     "Equal": ["tf.exp(-tf.abs({x} - {y}))"],
     "NotEqual": ["1.0 - tf.exp(-tf.abs({x} - {y}))"],
 }

@@ -19,20 +19,20 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..capture.answer import Answer, Entry, is_finite, is_tiny, plain_run
+from ..capture.answer import Answer, Entry, is_finite, is_tiny, is_zero, plain_run
 from ..capture.state import all_variables, preserved
 from .calls import instead, soft_values
 from .candidates import around, bracketed, expressions, name_of, soft_forms, spelled
 from .finding import Finding, Replacement
 from .layer_arguments import LayerChange, layer_changes
 from .new_names import tensorflow_name
-from .softened import Edit, Value, rewritten
+from .softened import Edit, Soft, Value, rewritten
 from .source import about_labels, parsed, source_text
 
 _SIMPLE = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.Expr)
 _TRIALS = 14  # a finding
 _SECONDS = 10.0  # after which a large model gets no more trials
-_PROBE = "__guard_probe__"
+_PROBE, _SHARE = "__guard_probe__", "__guard_share__"
 
 
 def with_replacements(findings: Sequence[Finding], forward_loss: Callable, entries: Sequence[Entry]) -> list[Finding]:
@@ -43,7 +43,8 @@ def with_replacements(findings: Sequence[Finding], forward_loss: Callable, entri
     for finding in findings:
         place = (finding.file, finding.line, finding.op_type, finding.cause)
         if place not in done and finding.file and finding.line and finding.variables:
-            done[place] = _search(finding, _Trials(forward_loss, entries, variables, deadline))
+            trials = _Trials(forward_loss, entries, variables, deadline, finding.kind == "zero")
+            done[place] = _search(finding, trials)
         replacement = done.get(place)
         found.append(dataclasses.replace(finding, replacement=replacement, advice="") if replacement else finding)
     return found
@@ -57,6 +58,7 @@ class _Trials:
     entries: Sequence[Entry]
     variables: Sequence[tf.Variable]
     deadline: float
+    strict: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +71,7 @@ class Change:
       shown: the edit whose value is to keep its shape; None where there is none to compare.
       name: for a whole statement, the name that it assigns.
       layer: another argument of a live layer, in place of other code for a function.
+      share: the value of the first edit stands for true and false, so it has to lie between 0 and 1.
     """
 
     edits: tuple[Edit, ...]
@@ -77,11 +80,12 @@ class Change:
     shown: Edit | None = None
     name: str = ""
     layer: LayerChange | None = None
+    share: bool = False
 
     def probed(self, edit: Edit) -> Edit:
         """The edit with its value, or that of the name, shown to the trial."""
         if edit is not self.shown:
-            return edit
+            return Edit(edit.node, f"{_SHARE}({edit.code})") if self.share and edit is self.edits[0] else edit
         if self.name:
             return Edit(edit.node, f"{edit.code}; {_PROBE}({self.name})")
         return Edit(edit.node, f"{_PROBE}({edit.code})")
@@ -124,6 +128,8 @@ def _search(finding: Finding, trials: _Trials) -> Replacement | None:
 
 def _fitted(change: Change, written: _Names) -> Change | None:
     """The change in the names that the module has."""
+    if any(isinstance(edit.node, ast.stmt) for edit in change.edits):
+        return change if written.has_tensorflow or "tf." not in change.edits[0].code else None
     pairs = [(edit, written.fitting(edit.code)) for edit in change.edits]
     if any(code is None for _, code in pairs):
         return None
@@ -163,6 +169,7 @@ def _changes(finding: Finding, tree: ast.AST, source: str) -> Iterator[Change]:
             for code in expressions(finding.kind, finding.cause, op_type, whole, target, text):
                 if code != text(whole):
                     yield _one(statement, whole, code)
+    yield from _all_at_once(finding, statement, targets, text)
     for call in _calls(finding, statement):
         yield from (_one(statement, call, code) for code in instead(call, text) if code != text(call))
     if finding.kind == "nonfinite":
@@ -170,6 +177,18 @@ def _changes(finding: Finding, tree: ast.AST, source: str) -> Iterator[Change]:
         yield from _log_of_softmax(tree, statement, text)
     elif finding.cause in ("non_differentiable_op", "integer_cast", "zero_gradient"):
         yield from _straight_through(statement, finding, text)
+
+
+def _all_at_once(finding: Finding, statement: ast.stmt, targets: Sequence[ast.expr], text) -> Iterator[Change]:
+    """The same change of every expression that spells the op: two norms side by side are both at zero."""
+    every = spelled(statement, finding.op_type or "") if targets else []
+    apart = [t for t in every if not any(t is not other and t in list(ast.walk(other)) for other in every)]
+    if len(apart) < 2:
+        return
+    codes = [expressions(finding.kind, finding.cause, finding.op_type or "", t, t, text) for t in apart]
+    for row in zip(*codes, strict=False):
+        edits = tuple(Edit(target, code) for target, code in zip(apart, row, strict=True))
+        yield Change(edits, statement, statement, edits[0])
 
 
 def _targets(finding: Finding, statement: ast.stmt, text: Callable) -> list[ast.expr]:
@@ -210,10 +229,12 @@ def _soft(finding: Finding, tree, statement: ast.stmt, targets: Sequence[ast.exp
     if op_type in _COUNTS or finding.op_type == "Where":
         pairs += _behind(tree, statement, text)
     for before, target, value in pairs:
-        for follow in (False, True):
-            found = rewritten(tree, before, target, value, text, follow=follow)
+        ways = [(False, False), (True, False), *([(True, True)] if value.kind is Soft.CHOICE else [])]
+        for follow, number in ways:
+            found = rewritten(tree, before, target, value, text, follow, number)
             if found is not None and not (follow and found.last is before):
-                yield Change(found.edits, found.first, found.last, found.shown)
+                share = value.kind is Soft.TRUTH and not value.code.startswith("tf.")
+                yield Change(found.edits, found.first, found.last, found.shown, share=share)
 
 
 _COUNTS = ("Shape", "Size", "Where", "NonMaxSuppressionV3")
@@ -385,6 +406,11 @@ class _Names:
         self._keras = next((name for name, value in known.items() if value is keras), None)
         self._ops = next((name for name, value in known.items() if value is keras.ops), None)
 
+    @property
+    def has_tensorflow(self) -> bool:
+        """Whether the module calls TensorFlow `tf`."""
+        return self._tf == "tf"
+
     def fitting(self, code: str) -> str | None:
         """The code in the names of the module; None where it has none for a function."""
         import keras
@@ -403,6 +429,8 @@ class _Names:
             name = _dotted(node)
             if self._tf:
                 new = self._tf + name[2:]
+            elif name in ("tf.float32", "tf.int32"):
+                new = f'"{name[3:]}"'
             elif prefix is None:
                 return None
             else:
@@ -454,36 +482,43 @@ def _with(source: str, change: Change, edits: Sequence[Edit]) -> str:
 def _trial(file: str, source: str, change: Change, functions, trials: _Trials, mine) -> tuple[bool, Any]:
     """Whether the change helps the variables, and the shapes that the expression had."""
     shapes: list[tuple] = []
+    outside: list[bool] = []
+
+    def share(value):
+        outside.append(bool(tf.reduce_any((value < 0) | (value > 1))))
+        return value
 
     def probe(value):
         shapes.append(tuple(value.shape) if hasattr(value, "shape") else ())
-        return value
+        return share(value) if change.share and change.shown is change.edits[0] and value.dtype.is_floating else value
 
     def run() -> Any:
         return plain_run(lambda: tf.autograph.experimental.do_not_convert(trials.forward_loss)(), mine)
 
     if change.layer is not None:
         with preserved(trials.variables), change.layer.made(), _eagerly():
-            return _helps(run()), None
+            return _helps(run(), trials.strict), None
     try:
         new = _with(source, change, [change.probed(edit) for edit in change.edits])
         pairs = _codes(compile(source, file, "exec", dont_inherit=True), compile(new, file, "exec", dont_inherit=True))
     except (SyntaxError, ValueError):
         return False, None
     span = (min(edit.node.lineno for edit in change.edits), max(edit.node.end_lineno for edit in change.edits))
-    with _exchanged(functions, pairs, span, probe) as done, preserved(trials.variables), _eagerly():
+    with _exchanged(functions, pairs, span, probe, share) as done, preserved(trials.variables), _eagerly():
         if not done:
             return False, None
         answer = run()
-    return _helps(answer) and (change.shown is None or bool(shapes)), shapes or None
+    good = _helps(answer, trials.strict) and not any(outside)
+    return good and (change.shown is None or bool(shapes)), shapes or None
 
 
-def _helps(answer: Answer) -> bool:
-    """Whether the loss is a finite number, and all gradients are finite and not all of them zero."""
+def _helps(answer: Answer, strict: bool) -> bool:
+    """Whether the loss is a finite number, and all gradients are finite and not all of them zero (or tiny)."""
     if answer.error is not None or not tf.is_tensor(answer.loss) or not is_finite(answer.loss):
         return False
     gradients = answer.gradients
-    return all(g is not None and is_finite(g) for g in gradients) and not all(is_tiny(g) for g in gradients)
+    is_nothing = is_tiny if strict else is_zero
+    return all(g is not None and is_finite(g) for g in gradients) and not all(is_nothing(g) for g in gradients)
 
 
 def _functions_of(file: str) -> list[FunctionType]:
@@ -506,7 +541,7 @@ def _codes(old: CodeType, new: CodeType) -> dict[Key, CodeType]:
 
 
 @contextlib.contextmanager
-def _exchanged(functions, pairs: dict[Key, CodeType], span: tuple[int, int], probe) -> Iterator[bool]:
+def _exchanged(functions, pairs: dict[Key, CodeType], span: tuple[int, int], probe, share) -> Iterator[bool]:
     """For a while, the functions around some lines run their new code; yields whether there was any."""
     changed, scopes = [], []
     try:
@@ -516,7 +551,7 @@ def _exchanged(functions, pairs: dict[Key, CodeType], span: tuple[int, int], pro
             if new is not None and _covers(code, span) and new.co_freevars == code.co_freevars:
                 changed.append((function, code))
                 scopes.append(function.__globals__)
-                function.__globals__[_PROBE] = probe
+                function.__globals__[_PROBE], function.__globals__[_SHARE] = probe, share
                 function.__code__ = new
         yield bool(changed)
     finally:
@@ -524,6 +559,7 @@ def _exchanged(functions, pairs: dict[Key, CodeType], span: tuple[int, int], pro
             function.__code__ = code
         for scope in scopes:
             scope.pop(_PROBE, None)
+            scope.pop(_SHARE, None)
 
 
 def _covers(code: CodeType, span: tuple[int, int]) -> bool:

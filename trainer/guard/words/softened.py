@@ -58,7 +58,7 @@ class Rewritten:
 
 
 def rewritten(
-    tree: ast.AST, statement: ast.stmt, target: ast.expr, value: Value, text, follow: bool = True
+    tree: ast.AST, statement: ast.stmt, target: ast.expr, value: Value, text, follow: bool = True, number: bool = False
 ) -> Rewritten | None:
     """The statement with `target` made soft, and the statements after it that use the name it is assigned to.
 
@@ -69,11 +69,12 @@ def rewritten(
       value: its soft form.
       text: a function from a node to its source.
       follow: whether later statements are rewritten as well.
+      number: whether a choice that is cast to floating point becomes the expected number of the class.
 
     Returns:
       None where what is done with the value has no soft form that is known.
     """
-    writer = _Writer(target, value, text)
+    writer = _Writer(target, value, text, number)
     edits, touched = [], []
     for current in [statement, *(_following(tree, statement) if follow else ())]:
         found = writer.statement(current)
@@ -86,8 +87,8 @@ def rewritten(
 
 
 class _Writer:
-    def __init__(self, target: ast.expr, value: Value, text):
-        self._target, self._value, self._text = target, value, text
+    def __init__(self, target: ast.expr, value: Value, text, as_number: bool):
+        self._target, self._value, self._text, self._as_number = target, value, text, as_number
         self._names: dict[str, Value] = {}
 
     def statement(self, node: ast.stmt) -> list[Edit]:
@@ -127,12 +128,15 @@ class _Writer:
 
     def _rule(self, node: ast.expr, soft: dict[ast.expr, Value]) -> Value | None:
         child, value = next(iter(soft.items()))
-        code, rest = bracketed(value.code), [part for part in _expressions_of(node) if part is not child]
+        function = getattr(node, "func", None)
+        code, rest = bracketed(value.code), [p for p in _expressions_of(node) if p is not child and p is not function]
         others = [soft[part].code if part in soft else self._text(part) for part in rest]
         name = name_of(node)
         if isinstance(node, ast.Attribute):  # a method: `scores.argmax()`; handled at the call
             return value if node.attr in ("astype", "dtype") else None
         if isinstance(node, ast.Call) and name in _CASTS:
+            if value.kind is Soft.CHOICE and self._as_number and "int" not in self._text(node).rpartition("(")[2]:
+                return Value(expected(value.code), Soft.TRUTH)
             return value if name in ("cast", "astype", "to_float", "identity", "bool") else None
         by_kind = {
             Soft.TRUTH: self._of_truth,
@@ -222,10 +226,16 @@ class _Writer:
     def _axis(self, node) -> str:
         named = [f", {k.arg}={self._text(k.value)}" for k in getattr(node, "keywords", ()) if k.arg in _AXES]
         placed = [f", axis={self._text(part)}" for part in getattr(node, "args", ())[1:2]]
-        return "".join(named or placed) if not named else "".join([*named])
+        return "".join(named or placed)
 
 
 _AXES = ("axis", "keepdims")
+
+
+def expected(probabilities: str) -> str:
+    """The expected number of the class, for probabilities over the last axis."""
+    p = bracketed(probabilities)
+    return f"tf.reduce_sum({p} * tf.cast(tf.range(tf.shape({probabilities})[-1]), {p}.dtype), axis=-1)"
 
 
 def _expressions_of(node: ast.expr) -> Iterator[ast.expr]:
