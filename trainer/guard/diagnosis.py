@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
@@ -10,6 +12,7 @@ from .capture.answer import Answer, Entry, is_finite, is_tiny, is_zero
 from .capture.owners import trainable_at_heart
 from .capture.recorder import Recording, is_value, record_run
 from .capture.state import preserved
+from .capture.trace import key
 from .causes.cut import cut_findings, integer_finding, place_fields
 from .causes.error import explain_exception, raising
 from .causes.nonfinite import backward_failed_on_numbers, failed_on_numbers, nonfinite_findings
@@ -29,7 +32,7 @@ def diagnose(forward_loss: Callable, entries: Sequence[Entry], answer: Answer) -
     if recording.error is not None:
         error = answer.forward_error or recording.error
         findings = inner_gradient_findings(recording, entries, error) or failed_on_numbers(recording, entries, error)
-        return _or_raise(findings, entries, error)
+        return _or_raise(findings, entries, error, _behind_failure(recording, entries))
     lineage = lineage_with_python(recording, forward_loss, entries)
     findings = [] if entries else _empty(recording, lineage)
     missing = _missing(entries, answer, lineage)
@@ -64,14 +67,25 @@ def diagnose(forward_loss: Callable, entries: Sequence[Entry], answer: Answer) -
     return Report(tuple(findings), len(entries))
 
 
-def _or_raise(findings: Sequence[Finding], entries: Sequence[Entry], error: Exception) -> Report:
+def _behind_failure(recording: Recording, entries: Sequence[Entry]) -> list[Entry]:
+    """The variables that a function which raised was called with, or that its inputs come from."""
+    trace = copy.copy(recording.trace)
+    handles = {key(part) for part in recording.failed if part.dtype == tf.resource}
+    trace.loss = [part for part in recording.failed if part.dtype.is_floating]
+    lineage = Lineage(trace)
+    return [entry for entry in entries if handles & set(entry.keys) or lineage.distance_of(entry.keys) is not None]
+
+
+def _or_raise(
+    findings: Sequence[Finding], entries: Sequence[Entry], error: Exception, behind: Sequence[Entry] = ()
+) -> Report:
     """A report on a program that raises: never an empty one. What is no matter of gradients is raised as it was."""
     if findings:
         return Report(tuple(findings), len(entries))
-    report = explain_exception(error, None, [entry.variable for entry in entries])
+    report = explain_exception(error, None, [entry.variable for entry in behind or entries])
     if report is None:
         raise error
-    return report
+    return dataclasses.replace(report, variables_total=len(entries))
 
 
 def _record(forward_loss: Callable, answer: Answer) -> Recording:

@@ -21,7 +21,16 @@ from .frames import user_steps
 from .layers import running_layer
 from .owners import Read, read_of
 from .pipelines import ITERATING, read_by_pipeline
-from .private import AtomicFunction, BaseVariable, array_ops, op_callbacks, pywrap_tfe, record, tape_is_stopped
+from .private import (
+    AtomicFunction,
+    BaseVariable,
+    ConcreteFunction,
+    array_ops,
+    op_callbacks,
+    pywrap_tfe,
+    record,
+    tape_is_stopped,
+)
 from .trace import Escape, InnerGradient, Op, Trace, key
 
 _one_at_a_time = threading.Lock()
@@ -36,6 +45,7 @@ class Recording:
         self.loss = None
         self.tape: tf.GradientTape | None = None
         self.error: Exception | None = None
+        self.failed: tuple = ()  # what a function was called with that raised
         self.scopes: tuple[str, ...] = ()  # the functions around the one that computes the loss
 
 
@@ -179,6 +189,14 @@ def _hooks(recording: Recording, nudge: bool):
         bodies[function.name.decode() if isinstance(function.name, bytes) else function.name] = function.graph
         return call_flat(function, *args)
 
+    def on_taped_call(function, tensor_inputs, captured_inputs):
+        try:
+            return taped_call(function, tensor_inputs, captured_inputs)
+        except Exception:
+            given = tf.nest.flatten([tensor_inputs, captured_inputs])
+            recording.failed = recording.failed or tuple(part for part in given if tf.is_tensor(part))
+            raise
+
     def in_thread(thread):
         mine.add(threading.get_ident())
         try:
@@ -206,11 +224,13 @@ def _hooks(recording: Recording, nudge: bool):
     plain_size = array_ops.size_internal
     run_thread, gradient = threading.Thread.run, tf.GradientTape.gradient
     original, call_flat = record.record_operation, AtomicFunction.call_flat
+    taped_call = ConcreteFunction._call_flat
     return _installed(
         [
             _callback(on_op),
             escapes.replaced(record, "record_operation", on_custom),
             escapes.replaced(AtomicFunction, "call_flat", on_call),
+            escapes.replaced(ConcreteFunction, "_call_flat", on_taped_call),
             escapes.replaced(array_ops, "size_internal", size_of),
             escapes.replaced(threading.Thread, "run", in_thread),
             escapes.replaced(tf.GradientTape, "gradient", inner_gradient),
