@@ -102,6 +102,20 @@ def record_run(forward_loss: Callable, began: int, *, flat: bool = True, nudge: 
     return recording
 
 
+def is_recording() -> bool:
+    """Whether some thread is inside a recorded run."""
+    return _one_at_a_time.locked()
+
+
+@contextlib.contextmanager
+def recorded_block() -> Iterator[Recording]:
+    """Writes down what runs inside, under a tape that is open already: for a loop that nobody can run a second time."""
+    recording = Recording()
+    with _hooks(recording, False):
+        recording.trace.began = recording.trace.started = key(tf.constant(0))
+        yield recording
+
+
 def scopes_of(function: Callable) -> tuple[str, ...]:
     """The qualified names of the functions that a function was defined in."""
     parts = getattr(function, "__qualname__", "").split(".<locals>.")

@@ -71,6 +71,11 @@ _ADVICE = {
         "Compute the loss from what the model returned under this tape. A frequent slip is the labels on both sides.",
         ["loss = loss_fn(labels, model(images, training=True))"],
     ),
+    "wrong_derivative": (
+        "Compare the inner function of tf.custom_gradient with the derivative of what it returns: its sign, its factors, "
+        "and every input. Without the decorator TensorFlow differentiates the forward pass itself.",
+        ["numeric = (f(x + 1e-3) - f(x - 1e-3)) / 2e-3   # what grad(1.0) has to be near"],
+    ),
     "removed_function": ("Use the function of that name in keras.ops.", ["K.sum(x)  ->  keras.ops.sum(x)"]),
     "custom_gradient_none": (
         "The inner function of tf.custom_gradient must return a tensor for every input, in their order.",
