@@ -32,6 +32,7 @@ from trainer.stepping.step import make_train_steps
 from trainer.stepping.task import terms_of
 
 _SHOWN = 4
+_MOST_LAYERS = 12
 _HALF = "perfect, float16 logits"
 _OVERFIT_STEPS = 30
 # One batch seen thirty times: a model that learns at all takes its loss below this share of where it began.
@@ -219,7 +220,7 @@ def check_terms(run) -> Section:
         return found
 
     table = guard.gradient_table(terms, run.state.trainable)
-    return Section("Terms of the loss (gradient norms)", tuple(str(table).splitlines()))
+    return Section("Terms of the loss (gradient norms)", tuple(table.render(_MOST_LAYERS).splitlines()))
 
 
 def check_model(run) -> Section:

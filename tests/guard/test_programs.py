@@ -10,7 +10,7 @@ from tests.guard.programs.expectation import Program
 from tests.guard.test_cases import names_of, pick, state_of
 from trainer.guard import GradientGuard, MissingGradientError, explain, explain_model
 
-FILES = ("counts", "elsewhere", "once", "whose_line", "fan_out", "closures", "healthy")
+FILES = ("counts", "elsewhere", "once", "whose_line", "fan_out", "closures", "mixed", "healthy")
 PROGRAMS = {
     f"{file}-{name}": part
     for file in FILES

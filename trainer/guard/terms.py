@@ -55,19 +55,25 @@ class GradientTable:
         return tuple(_remarks(self))
 
     def __str__(self) -> str:
+        return self.render()
+
+    def render(self, most: int | None = None) -> str:
+        """The table as text; with `most`, the layers where terms pull against each other and a selection of the rest."""
         names = list(self.terms)
         width = max([len("layer"), *(len(row.layer) for row in self.rows)])
         columns = [max(len(name), 9) for name in names]
         head = " ".join(f"{name:>{size}}" for name, size in zip(names, columns, strict=True))
         lines = [f"{'layer':{width}}  {head}      total"]
-        for row in self.rows:
+        rows = _selected(self.rows, most)
+        for row in rows:
             cells = [_number(row.norms[name]) for name in names]
             shown = " ".join(f"{cell:>{size}}" for cell, size in zip(cells, columns, strict=True))
             notes = [f"{a} against {b} ({row.cosines[a, b]:+.2f})" for a, b in row.against]
             lines.append(f"{row.layer:{width}}  {shown}  {_number(row.total):>9}  {', '.join(notes)}".rstrip())
         values = " ".join(f"{_number(self.terms[n]):>{size}}" for n, size in zip(names, columns, strict=True))
         lines.append(f"{'value':{width}}  {values}  {_number(sum(self.terms.values())):>9}")
-        return "\n".join([*lines, *self.remarks])
+        left = [f"… {len(self.rows) - len(rows)} more layers"] if len(rows) < len(self.rows) else []
+        return "\n".join([*lines[:-1], *left, lines[-1], *self.remarks])
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain lists, strings and numbers, ready for `json.dumps`."""
@@ -108,6 +114,16 @@ def gradient_table(terms: Callable[[], Mapping[str, Any]], variables: Iterable) 
         layers.setdefault(entry.path.rpartition("/")[0] or entry.path, []).append(index)
     rows = [_row(layer, places, gradients) for layer, places in layers.items()]
     return GradientTable({name: float(tf.reduce_sum(value)) for name, value in named.items()}, tuple(rows))
+
+
+def _selected(rows: tuple[LayerRow, ...], most: int | None) -> list[LayerRow]:
+    """At most so many rows, in their order: those that stand out, then some from end to end."""
+    if most is None or len(rows) <= most:
+        return list(rows)
+    outstanding = [i for i, row in enumerate(rows) if row.against][:most]
+    spread = [round(i * (len(rows) - 1) / max(most - 1, 1)) for i in range(most)]
+    chosen = dict.fromkeys([*outstanding, *spread])
+    return [rows[i] for i in sorted(list(chosen)[:most])]
 
 
 def _checked(terms: Any) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ import dataclasses
 import gc
 import itertools
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from types import CodeType, FunctionType
 from typing import Any
@@ -44,7 +45,10 @@ def with_replacements(findings: Sequence[Finding], forward_loss: Callable, entri
         place = (finding.file, finding.line, finding.op_type, finding.cause)
         if place not in done and finding.file and finding.line and finding.variables:
             trials = _Trials(forward_loss, entries, variables, deadline, finding.kind == "zero")
-            done[place] = _search(finding, trials)
+            try:
+                done[place] = _search(finding, trials)
+            except Exception as error:  # advice is worth less than the finding; and it is not lost in silence either
+                warnings.warn(f"no replacement was looked for at line {finding.line}: {error!r}", stacklevel=2)
         replacement = done.get(place)
         found.append(dataclasses.replace(finding, replacement=replacement, advice="") if replacement else finding)
     return found

@@ -132,6 +132,8 @@ class _Writer:
         code, rest = bracketed(value.code), [p for p in _expressions_of(node) if p is not child and p is not function]
         others = [soft[part].code if part in soft else self._text(part) for part in rest]
         name = name_of(node)
+        if isinstance(node, (ast.Lambda, ast.IfExp, ast.Tuple, ast.List, ast.Dict, ast.Starred)):
+            return None
         if isinstance(node, ast.Attribute):  # a method: `scores.argmax()`; handled at the call
             return value if node.attr in ("astype", "dtype") else None
         if isinstance(node, ast.Call) and name in _CASTS:
@@ -225,7 +227,7 @@ class _Writer:
 
     def _axis(self, node) -> str:
         named = [f", {k.arg}={self._text(k.value)}" for k in getattr(node, "keywords", ()) if k.arg in _AXES]
-        placed = [f", axis={self._text(part)}" for part in getattr(node, "args", ())[1:2]]
+        placed = [f", axis={self._text(part)}" for part in (node.args[1:2] if isinstance(node, ast.Call) else ())]
         return "".join(named or placed)
 
 
