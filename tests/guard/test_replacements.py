@@ -51,10 +51,10 @@ def replaced(tmp_path, path, replacement):
 
 
 MISTAKES = {
-    "threshold": ("hard = tf.cast(p > 0.5, tf.float32)\nreturn tf.reduce_mean(hard * y)", "hard = p"),
+    "threshold": ("hard = tf.cast(p > 0.5, tf.float32)\nreturn tf.reduce_mean(hard * y)", "tf.sigmoid((p - 0.5) / 0.1)"),
     "step": ("z = tf.cast(p < 2.0, tf.float32)\nreturn tf.reduce_mean(z * y)", "tf.sigmoid((2.0 - p) / 0.1)"),
-    "choice": ("return tf.reduce_mean(tf.where(p > 0.5, 1.0, 0.0) * y)", "reduce_mean(p * y)"),
-    "choice of two": ("z = tf.where(p > 0.0, y, 0.5)\nreturn tf.reduce_mean(z)", "z = tf.sigmoid((p - 0.0) / 0.1) * y"),
+    "choice": ("return tf.reduce_mean(tf.where(p > 0.5, 1.0, 0.0) * y)", "tf.sigmoid((p - 0.5) / 0.1)"),
+    "choice of two": ("z = tf.where(p > 0.0, y, 0.5)\nreturn tf.reduce_mean(z)", "z = tf.sigmoid(p / 0.1) * y"),
     "one-hot": ("z = tf.one_hot(tf.argmax(p, -1), 3)\nreturn tf.reduce_mean(z * y)", "z = tf.nn.softmax(p, axis=-1)"),
     "index": ("i = tf.cast(tf.argmax(p, axis=1), tf.float32)\nreturn tf.reduce_mean(i * y[:, 0])", "tf.tensordot("),
     "rounding": ("return tf.reduce_mean(tf.round(4.0 * p) * y)", "tf.round(4.0 * p) - (4.0 * p))"),

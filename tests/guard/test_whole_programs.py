@@ -55,7 +55,7 @@ def test_table_says_which_term_trains_what_and_which_pull_apart(batch):
         loss = terms()["fit"]
     by_hand = tf.linalg.global_norm(tape.gradient(loss, model.layers[0].trainable_variables))
     np.testing.assert_allclose(trunk.norms["fit"], by_hand, rtol=1e-5)
-    assert len(table.render(most=1).splitlines()) < len(text.splitlines())
+    assert "… 1 more layers" in table.render(most=1)
 
 
 def test_table_wants_terms_by_name(batch):

@@ -186,9 +186,9 @@ def _soft_step(op_type: str, x: str, y: str) -> list[str]:
     """A test as a number between 0 and 1: the probability itself, then a steep sigmoid of the distance."""
     rises = op_type in _STEPS
     above, below = (bracketed(x), bracketed(y)) if rises else (bracketed(y), bracketed(x))
-    gap = above if below in ("0", "0.0") else f"{above} - {below}"
+    gap = above if below in ("0", "0.0") else f"({above} - {below})"
     plain = x if rises and _is_share(y) else ""
-    return [code for code in (plain, f"tf.sigmoid(({gap}) / 0.1)") if code]
+    return [code for code in (plain, f"tf.sigmoid({gap} / 0.1)") if code]
 
 
 def _soft_choice(op_type: str, target: ast.expr, x: str, text) -> str:

@@ -163,16 +163,21 @@ def _changes(finding: Finding, tree: ast.AST, source: str) -> Iterator[Change]:
     for layer in layer_changes(finding, [statement]) if finding.cause == "zero_gradient" else ():
         yield Change((Edit(layer.node, layer.code),), statement, statement, layer=layer)
     targets = _targets(finding, statement, text)
-    if finding.kind != "nonfinite" and finding.cause != "stop_gradient":
-        yield from _soft(finding, tree, statement, targets, text)
     op_type = finding.op_type or ""
+    hard = finding.kind != "nonfinite" and finding.cause != "stop_gradient"
+    if hard:
+        yield from _soft(finding, tree, statement, targets, text, [(False, False)])
     for target in targets:
         if finding.cause == "stop_gradient" and _is_straight_through(statement, target):
             continue
+        if hard and op_type in _COMPARED.values():
+            continue  # their soft forms are all above and below, with a look at the range of the values
         for whole in around(statement, target):
             for code in expressions(finding.kind, finding.cause, op_type, whole, target, text):
                 if code != text(whole):
                     yield _one(statement, whole, code)
+    if hard:
+        yield from _soft(finding, tree, statement, targets, text, [(True, False), (True, True)])
     yield from _all_at_once(finding, statement, targets, text)
     for call in _calls(finding, statement):
         yield from (_one(statement, call, code) for code in instead(call, text) if code != text(call))
@@ -224,8 +229,10 @@ def _calls(finding: Finding, statement: ast.stmt) -> list[ast.Call]:
     return sorted(calls, key=lambda node: (node.col_offset, node.end_col_offset) != finding.columns)
 
 
-def _soft(finding: Finding, tree, statement: ast.stmt, targets: Sequence[ast.expr], text) -> Iterator[Change]:
-    """Soft forms of a choice or a test, with what the following statements do with it."""
+def _soft(
+    finding: Finding, tree, statement: ast.stmt, targets: Sequence[ast.expr], text, ways: Sequence[tuple[bool, bool]]
+) -> Iterator[Change]:
+    """Soft forms of a choice or a test, with what the same or the following statements do with it."""
     op_type = finding.op_type or ""
     pairs = [(statement, target, value) for target in targets for value in soft_forms(op_type, target, text)]
     drawn = [node for node in ast.walk(statement) if isinstance(node, (ast.Call, ast.Subscript))]
@@ -233,8 +240,9 @@ def _soft(finding: Finding, tree, statement: ast.stmt, targets: Sequence[ast.exp
     if op_type in _COUNTS or finding.op_type == "Where":
         pairs += _behind(tree, statement, text)
     for before, target, value in pairs:
-        ways = [(False, False), (True, False), *([(True, True)] if value.kind is Soft.CHOICE else [])]
         for follow, number in ways:
+            if number and value.kind is not Soft.CHOICE:
+                continue
             found = rewritten(tree, before, target, value, text, follow, number)
             if found is not None and not (follow and found.last is before):
                 share = value.kind is Soft.TRUTH and not value.code.startswith("tf.")
