@@ -51,7 +51,10 @@ def replaced(tmp_path, path, replacement):
 
 
 MISTAKES = {
-    "threshold": ("hard = tf.cast(p > 0.5, tf.float32)\nreturn tf.reduce_mean(hard * y)", "tf.sigmoid((p - 0.5) / 0.1)"),
+    "threshold": (
+        "hard = tf.cast(p > 0.5, tf.float32)\nreturn tf.reduce_mean(hard * y)",
+        "tf.sigmoid((p - 0.5) / 0.1)",
+    ),
     "step": ("z = tf.cast(p < 2.0, tf.float32)\nreturn tf.reduce_mean(z * y)", "tf.sigmoid((2.0 - p) / 0.1)"),
     "choice": ("return tf.reduce_mean(tf.where(p > 0.5, 1.0, 0.0) * y)", "tf.sigmoid((p - 0.5) / 0.1)"),
     "choice of two": ("z = tf.where(p > 0.0, y, 0.5)\nreturn tf.reduce_mean(z)", "z = tf.sigmoid(p / 0.1) * y"),

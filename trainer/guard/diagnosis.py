@@ -48,7 +48,7 @@ def diagnose(forward_loss: Callable, entries: Sequence[Entry], answer: Answer) -
         findings += _numeric(recording, lineage, forward_loss, entries, answer)
     elif answer.backward_error is not None:
         raised = raising(lineage, entries) or backward_failed_on_numbers(lineage, entries, answer.backward_error)
-        findings = _unless_told(raised, findings)
+        findings = _unless_named(raised, findings)
     if not findings and any(is_value(part) for part in tf.nest.flatten(answer.loss)):
         detail = "A part of the loss is a plain number, made by Python or NumPy; tape.gradient takes tensors alone."
         last = next(reversed(recording.trace.escapes), None)
@@ -133,7 +133,7 @@ def _numeric(recording, lineage: Lineage, forward_loss, entries: Sequence[Entry]
     return findings
 
 
-def _unless_told(first: list[Finding], others: list[Finding]) -> list[Finding]:
+def _unless_named(first: list[Finding], others: list[Finding]) -> list[Finding]:
     said = {(finding.op_type, finding.file, finding.line) for finding in first}
     return first + [other for other in others if (other.op_type, other.file, other.line) not in said]
 

@@ -96,7 +96,8 @@ def slope_along(
     forward_loss: Callable, entries: Sequence[Entry], gradients: Sequence[tf.Tensor], directions: Sequence[tf.Tensor]
 ) -> Slope:
     """The derivative along a direction, by the gradient and by two differences of the loss."""
-    dots = [tf.reduce_sum(tf.cast(g, tf.float64) * tf.cast(d, tf.float64)) for g, d in zip(gradients, directions)]
+    pairs = zip(gradients, directions, strict=True)
+    dots = [tf.reduce_sum(tf.cast(g, tf.float64) * tf.cast(d, tf.float64)) for g, d in pairs]
     backward = float(tf.add_n(dots))
     found, sizes = [], []
     for step in _STEPS:

@@ -1,4 +1,4 @@
-"""`import gradline_guard.everywhere`, under whatever name the folder has: the guard for a whole program, in one line."""
+"""The guard for a whole program, in one line: `import gradline_guard.everywhere`, by the name that the folder has."""
 
 from .program import install
 

@@ -1,4 +1,4 @@
-"""A flight recorder for `fit`: the first step whose gradient is zero, NaN or explodes, kept so that it can be run again.
+"""A flight recorder for `fit`: the first step whose gradient is zero, NaN or explodes, kept to be run again.
 
 At that step it writes a folder with the batch, the model's weights and the optimizer's as they were before it, what was
 seen, and the command that plays it again (`replay`).
@@ -148,7 +148,11 @@ class FlightRecorder(keras.callbacks.Callback):
             return "nonfinite", f"{_listed(broken)} of {len(norms)} variables: the gradient is NaN or infinite", whole
         usual = float(np.median(self._norms[-100:])) if len(self._norms) >= _SETTLED else 0.0
         if usual and whole > self._explosion * usual:
-            return "explosion", f"the gradient's norm is {whole:.4g}, {whole / usual:.0f} times the usual {usual:.4g}", whole
+            return (
+                "explosion",
+                f"the gradient's norm is {whole:.4g}, {whole / usual:.0f} times the usual {usual:.4g}",
+                whole,
+            )
         self._norms.append(whole)
         for path, norm in norms.items():
             self._streaks[path] = self._streaks.get(path, 0) + 1 if norm == 0 else 0
@@ -172,7 +176,9 @@ class FlightRecorder(keras.callbacks.Callback):
         with open(os.path.join(self._folder, _RECORD), "w", encoding="utf-8") as file:
             json.dump({**content, "structure": structure, "model": builder}, file, indent=2)
         self.event = Event(**{**content, "folder": self._folder})
-        print(f"\nStep {self._step}: {words}.\n  Kept in {self._folder}. To run it again:\n    {command}", file=sys.stderr)
+        print(
+            f"\nStep {self._step}: {words}.\n  Kept in {self._folder}. To run it again:\n    {command}", file=sys.stderr
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -358,7 +364,9 @@ def main(arguments: list[str] | None = None) -> int:
         model = getattr(importlib.import_module(module), function)()
     found = replay(given.folder, model)
     print(found.report)
-    print(f"\ngradient norm {found.norm:.6g}, recorded {found.recorded:.6g}: {'the same' if found.same else 'DIFFERENT'}")
+    print(
+        f"\ngradient norm {found.norm:.6g}, recorded {found.recorded:.6g}: {'the same' if found.same else 'DIFFERENT'}"
+    )
     return 0 if found.same else 1
 
 

@@ -174,8 +174,8 @@ def _advice_on(predictions: Any, y: Any) -> list[str]:
         are_ids = tf.as_dtype(label.dtype).is_integer and shape in (wanted_shape[:-1], (*wanted_shape[:-1], 1))
         if are_ids and wanted_shape[-1] > 1:
             lines.append(
-                f"  Labels that are class ids have to lie in 0..{wanted_shape[-1] - 1}. Keras hands them on in the type "
-                "of the predictions: write y_true = tf.cast(y_true, tf.int32) in a loss that takes whole numbers."
+                f"  Labels that are class ids have to lie in 0..{wanted_shape[-1] - 1}. Keras hands them on in the "
+                "type of the predictions: write y_true = tf.cast(y_true, tf.int32) in a loss that takes whole numbers."
             )
             continue
         if tf.as_dtype(label.dtype) != prediction.dtype:

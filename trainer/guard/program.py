@@ -95,7 +95,7 @@ def _called_by_the_guard() -> bool:
 
 
 class _Watch:
-    """What is remembered between a tape's opening and the optimizer's `apply`: the newest calls, and who was checked."""
+    """What is remembered from a tape's opening to the optimizer's `apply`: the newest calls, and who was checked."""
 
     def __init__(self, allow: tuple[str, ...], missing: str):
         self._allow, self._missing = allow, missing
@@ -162,7 +162,7 @@ class _Watch:
         return original(grads, trainable_variables)
 
     def _is_looking(self) -> bool:
-        """Whether an optimizer that nobody has checked may come yet; where none has for a while, tapes are left alone."""
+        """Whether an optimizer that nobody has checked may come yet; where none has for a while, nobody looks."""
         if getattr(self._fitting, "on", False):
             return False
         self._idle += bool(self._checked)

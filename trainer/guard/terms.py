@@ -58,7 +58,7 @@ class GradientTable:
         return self.render()
 
     def render(self, most: int | None = None) -> str:
-        """The table as text; with `most`, the layers where terms pull against each other and a selection of the rest."""
+        """The table as text; with `most`, the layers where terms pull against each other, and some of the rest."""
         names = list(self.terms)
         width = max([len("layer"), *(len(row.layer) for row in self.rows)])
         columns = [max(len(name), 9) for name in names]

@@ -1,1 +1,1 @@
-"""Many small programs a file, each a mistake or a healthy one, with what is true of it; `test_programs.py` runs them."""
+"""Many small programs a file: mistakes and healthy ones, with what is true of each; `test_programs.py` runs them."""

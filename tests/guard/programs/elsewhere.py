@@ -65,7 +65,7 @@ def py_function_takes_only_the_index():
 
 @mistake("left_tensorflow", "outside_tape", none=("hidden", "head"))
 def embedding_in_dataset_map():
-    encoder, head, y = net(8, 3), net(1, inputs=3), data(6, 1)
+    encoder, y = net(8, 3), data(6, 1)
     x = data(6, 4)
     ds = tf.data.Dataset.from_tensor_slices(x).batch(6).map(lambda b: encoder(b))  # HERE
 

@@ -243,7 +243,9 @@ def laplacian_of_a_linear_network():
     return forward_loss, model.trainable_variables
 
 
-@mistake("zero_gradient", "not_used", zero=("hidden/kernel",), none=("hidden/bias", "dense"), words=("second derivative",))
+@mistake(
+    "zero_gradient", "not_used", zero=("hidden/kernel",), none=("hidden/bias", "dense"), words=("second derivative",)
+)
 def wave_equation_by_leaky_relu_and_two_inputs():
     model = keras.Sequential(
         [keras.Input((2,)), keras.layers.Dense(6, name="hidden"), keras.layers.LeakyReLU(), keras.layers.Dense(1)]

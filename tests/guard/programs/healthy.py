@@ -1,7 +1,6 @@
 """Healthy programs: whoever reports anything here is wrong. Some are dicts of the parts of `fit`."""
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from .counts import data, net

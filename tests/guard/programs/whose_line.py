@@ -85,12 +85,12 @@ def integer_threshold_variable():
 def integer_from_numpy():
     steps = tf.Variable(np.array([1, 2, 3, 4]), name="steps")  # HERE
     model, x = net(2), data(6, 4)
-    return (
-        lambda: tf.reduce_mean(model(x * tf.cast(steps, tf.float32)))
-    ), [steps, *model.trainable_variables]
+    return (lambda: tf.reduce_mean(model(x * tf.cast(steps, tf.float32)))), [steps, *model.trainable_variables]
 
 
-@mistake("zero_gradient", ops=("Relu", "Softplus", "Selu", "Elu", "Relu6", "Minimum", "ClipByValue", "Maximum"), zero="all")
+@mistake(
+    "zero_gradient", ops=("Relu", "Softplus", "Selu", "Elu", "Relu6", "Minimum", "ClipByValue", "Maximum"), zero="all"
+)
 def relu6_beyond_its_range():
     model = keras.Sequential(
         [
@@ -105,9 +105,7 @@ def relu6_beyond_its_range():
 
 @mistake("zero_gradient", ops=("Relu",), zero="all")
 def dead_relu_layer_in_a_time_distributed():
-    inner = keras.layers.Dense(
-        2, activation="relu", bias_initializer=keras.initializers.Constant(-99.0), name="step"
-    )
+    inner = keras.layers.Dense(2, activation="relu", bias_initializer=keras.initializers.Constant(-99.0), name="step")
     model = keras.Sequential([keras.Input((3, 4)), keras.layers.TimeDistributed(inner, name="each")])
     x = tf.ones([2, 3, 4])
     return (lambda: tf.reduce_mean(model(x))), model.trainable_variables

@@ -7,13 +7,13 @@ import dataclasses
 import inspect
 import linecache
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import tensorflow as tf
 
-from ..capture.frames import Site, is_user_file
 from ..capture.answer import Entry
+from ..capture.frames import Site, is_user_file
 from ..capture.owners import handles_of, variables_of
 from ..capture.trace import differentiable, key
 from ..search.lineage import Lineage

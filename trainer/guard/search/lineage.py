@@ -143,10 +143,10 @@ class Lineage:
         """All keys that some way leads from to this one, itself included; not through any of `stop`."""
         seen, queue = set(), [known]
         while queue:
-            one = queue.pop()
-            if one not in seen:
-                seen.add(one)
-                queue.extend(k for k in self._arriving.get(one, ()) if k not in stop)
+            current = queue.pop()
+            if current not in seen:
+                seen.add(current)
+                queue.extend(k for k in self._arriving.get(current, ()) if k not in stop)
         return seen
 
     @functools.cached_property

@@ -1,4 +1,4 @@
-"""Ops whose result is the same whatever comes in, by their shapes alone: a share of a sum of one, a softmax of one unit.
+"""Ops whose result is the same whatever comes in, by their shapes alone: a softmax over one unit.
 
 Their gradient is zero on paper; in floating point it is zero or some 1e-9, as the processor rounds.
 """

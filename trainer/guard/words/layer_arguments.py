@@ -95,9 +95,7 @@ def _of_activation(call: ast.Call, statement: ast.stmt, layers) -> Iterator[Laye
     strings += [part for part in call.args[:2] if isinstance(part, ast.Constant) and isinstance(part.value, str)]
     for node in strings[:1]:
         old = node.value if isinstance(node, ast.Constant) else getattr(node, "attr", None)
-        mine = tuple(
-            layer for layer in layers if getattr(getattr(layer, "activation", None), "__name__", None) == old
-        )
+        mine = tuple(layer for layer in layers if getattr(getattr(layer, "activation", None), "__name__", None) == old)
         for new in _ACTIVATIONS.get(old, ()) if mine else ():
             yield LayerChange(statement, node, f'"{new}"', mine, "activation", keras.activations.get(new))
 

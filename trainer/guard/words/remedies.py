@@ -72,8 +72,8 @@ _ADVICE = {
         ["loss = loss_fn(labels, model(images, training=True))"],
     ),
     "wrong_derivative": (
-        "Compare the inner function of tf.custom_gradient with the derivative of what it returns: its sign, its factors, "
-        "and every input. Without the decorator TensorFlow differentiates the forward pass itself.",
+        "Compare the inner function of tf.custom_gradient with the derivative of what it returns: its sign, its "
+        "factors, and every input. Without the decorator TensorFlow differentiates the forward pass itself.",
         ["numeric = (f(x + 1e-3) - f(x - 1e-3)) / 2e-3   # what grad(1.0) has to be near"],
     ),
     "removed_function": ("Use the function of that name in keras.ops.", ["K.sum(x)  ->  keras.ops.sum(x)"]),

@@ -186,8 +186,10 @@ class _Writer:
         if isinstance(node, ast.Call) and child in node.args[:1] and isinstance(node.func, ast.Attribute):
             if self._text(node.func.value) == "self":  # an Embedding layer
                 return Value(f"tf.tensordot({value.code}, {self._text(node.func)}.embeddings, 1)", Soft.TRUTH)
-        equal = name in ("equal", "not_equal") or isinstance(node, ast.Compare) and isinstance(
-            node.ops[0], (ast.Eq, ast.NotEq)
+        equal = (
+            name in ("equal", "not_equal")
+            or isinstance(node, ast.Compare)
+            and isinstance(node.ops[0], (ast.Eq, ast.NotEq))
         )
         if equal and others:
             classes = f"tf.one_hot(tf.cast({others[0]}, tf.int32), tf.shape({value.code})[-1])"
