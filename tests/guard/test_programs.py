@@ -10,7 +10,7 @@ from tests.guard.programs.expectation import Program
 from tests.guard.test_cases import names_of, pick, state_of
 from trainer.guard import GradientGuard, MissingGradientError, explain, explain_model
 
-FILES = ("counts", "elsewhere", "once", "whose_line", "fan_out", "closures", "mixed", "healthy")
+FILES = ("counts", "elsewhere", "once", "whose_line", "fan_out", "closures", "mixed", "advice", "healthy")
 PROGRAMS = {
     f"{file}-{name}": part
     for file in FILES
@@ -61,6 +61,8 @@ def wrong(program, report, names):
     places = [(finding.file, finding.line) for finding in report.findings]
     if program.lines and not any((program.file, line) in places for line in program.lines):
         found.append(f"line {places}")
+    if program.mended and not any(finding.replacement for finding in report.findings):
+        found.append("no replacement")
     text = " ".join(str(report).split()).lower()
     found += [f"words {word!r}" for word in program.words if word.lower() not in text]
     return found

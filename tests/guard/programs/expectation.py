@@ -19,7 +19,7 @@ class Program:
       stray: parts of the names of variables that are used and in no list.
       raises: the name of the error that TensorFlow raises instead of an answer.
       words: what the report has to say.
-      free: variables whose gradient may be zero.
+      mended: whether a finding offers a replacement.
     """
 
     build: Callable
@@ -31,7 +31,7 @@ class Program:
     stray: tuple[str, ...] = ()
     raises: str = ""
     words: tuple[str, ...] = ()
-    free: tuple[str, ...] = ()
+    mended: bool = False
 
     @property
     def file(self) -> str:

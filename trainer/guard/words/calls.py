@@ -38,7 +38,7 @@ def soft_values(node: ast.expr, text) -> list[Value]:
         return [Value(f"tf.nn.softmax({logits})", Soft.CHOICE)] if logits else []
     if name.startswith("non_max_suppression"):
         scores = given.get("scores") or (text(node.args[1]) if len(node.args) > 1 else "")
-        return [Value(scores, Soft.PICKED)] if scores else []
+        return [Value(f"tf.gather({scores}, {text(node)})", Soft.PICKED)] if scores else []
     if name == "in_top_k":
         y = given.get("targets") or text(node.args[0])
         p = given.get("predictions") or text(node.args[1])
@@ -49,6 +49,35 @@ def soft_values(node: ast.expr, text) -> list[Value]:
         rest = f", axis={text(node.args[1])}" if len(node.args) > 1 and "axis" not in given else rest
         return [Value(f"tf.reduce_sum(tf.tanh(tf.abs({text(node.args[0])}) / 0.1){rest})", Soft.LENGTH)]
     return []
+
+
+def soft_metric(kind: str, call: ast.Call, text) -> list[str]:
+    """The soft form of a Keras metric object called on labels and predictions, by the class of the metric."""
+    placed = [text(part) for part in call.args]
+    given = {keyword.arg: text(keyword.value) for keyword in call.keywords if keyword.arg}
+    if len(placed) + len(given) < 2:
+        return []
+    y, p = _both(placed, given)
+    shares = [(f"tf.cast({y}, {bracketed(p)}.dtype)", bracketed(p))]
+    classes = f"tf.one_hot(tf.cast({y}, tf.int32), tf.shape({p})[-1])"
+    shares.append((classes, bracketed(p) if "softmax" in p else f"tf.nn.softmax({p})"))
+    overlap = "tf.reduce_sum({y} * {p})"
+    below = {
+        "MeanIoU": "tf.reduce_sum({y} + {p} - {y} * {p})",
+        "IoU": "tf.reduce_sum({y} + {p} - {y} * {p})",
+        "BinaryIoU": "tf.reduce_sum({y} + {p} - {y} * {p})",
+        "OneHotIoU": "tf.reduce_sum({y} + {p} - {y} * {p})",
+        "OneHotMeanIoU": "tf.reduce_sum({y} + {p} - {y} * {p})",
+        "Precision": "tf.reduce_sum({p})",
+        "Recall": "tf.reduce_sum({y})",
+    }.get(kind)
+    if kind in ("BinaryAccuracy", "Accuracy"):
+        return [f"1.0 - tf.reduce_mean(tf.abs({a} - {b}))" for a, b in shares]
+    if kind in ("CategoricalAccuracy", "SparseCategoricalAccuracy"):
+        return [f"tf.reduce_mean(tf.reduce_sum({a} * {b}, axis=-1))" for a, b in shares]
+    if kind in ("Mean", "Sum") and len(placed) == 1:
+        return [f"tf.reduce_{kind.lower()}({placed[0]})"]
+    return [f"{overlap} / ({below} + 1e-7)".format(y=a, p=b) for a, b in shares] if below else []
 
 
 def _both(placed: list[str], given: dict[str, str]) -> tuple[str, str]:
@@ -154,10 +183,6 @@ def _python(placed, given, call):
         x = bracketed(first)
         found.append(f"{x} + tf.stop_gradient(tf.cast(tf.reshape({call}, tf.shape({first})), {x}.dtype) - {x})")
     return found
-
-
-def _sum(placed, given, call):
-    return [f"tf.reduce_sum(tf.cast({', '.join([placed[0] + ', tf.float32)', *placed[1:]])})"]
 
 
 def _gather(placed, given, call):

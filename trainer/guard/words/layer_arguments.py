@@ -6,11 +6,13 @@ import ast
 import contextlib
 import dataclasses
 import gc
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 
+from ..capture.layers import made_at
 from .candidates import name_of
 from .finding import Finding
 
@@ -64,16 +66,23 @@ class LayerChange:
                 setattr(layer, self.attribute, old)
 
 
-def layer_changes(finding: Finding, statements: list[ast.stmt]) -> Iterator[LayerChange]:
-    """Changes of the layer that is made on the finding's line."""
-    for statement in statements:
-        for call in ast.walk(statement):
-            if isinstance(call, ast.Call) and call.lineno <= (finding.line or 0) <= (call.end_lineno or 0):
-                layers = _alive(call)
-                if layers:
-                    yield from _of_activation(call, statement, layers)
-                    yield from _of_start(finding, call, statement, layers)
-                    yield from _of_rate(call, statement, layers)
+def layer_changes(finding: Finding, statement: ast.stmt, line: int) -> Iterator[LayerChange]:
+    """Changes of the layer that is made on a line of a statement."""
+    for call in ast.walk(statement):
+        if isinstance(call, ast.Call) and call.lineno <= line <= (call.end_lineno or 0):
+            layers = _alive(call)
+            if layers:
+                yield from _of_activation(call, statement, layers)
+                yield from _of_start(finding, call, statement, layers)
+                yield from _of_rate(call, statement, layers)
+
+
+def layers_named(detail: str, file: str) -> list[int]:
+    """The lines that made the layers that a finding's detail speaks of: `the layer 'hidden' (Dense, …)`."""
+    names = set(re.findall(r"the layer '([^']+)'", detail))
+    layers = [thing for thing in gc.get_objects() if isinstance(thing, keras.Layer)] if names else []
+    places = [made_at(layer, [file]) for layer in layers if layer.name in names]
+    return list(dict.fromkeys(place.line for place in places if place is not None))
 
 
 def _alive(call: ast.Call) -> tuple[Any, ...]:

@@ -21,7 +21,7 @@ def advise(finding) -> str:
     }
     if finding.cause in writers:
         words = writers[finding.cause](finding)
-        return f"{words}\n\n{_tried(finding)}" if finding.replacement else words
+        return f"{words}\n\n{tried(finding)}" if finding.replacement else words
     words, code = _ADVICE[finding.cause]
     is_of_variables = finding.cause != "stateful_assign" or finding.op_type is None
     return _joined(words, code if is_of_variables else [])
@@ -150,10 +150,13 @@ def _from_table(finding, table: dict[str, str], general: str) -> str:
     return table.get(finding.op_type) or op_advice.OPS.get(finding.op_type, ("", general))[1]
 
 
-def _tried(finding) -> str:
+def tried(finding) -> str:
     """The replacement as a paragraph of code, with what is known of it."""
     learns = "this variable gets" if len(finding.variables) == 1 else "these variables get"
-    words = f"Tried on this batch: with this in its place {learns} a gradient."
+    new = finding.replacement
+    near = new.file == finding.file and new.first_line <= (finding.line or 0) <= new.last_line
+    place = "in its place" if near else f"in the place of line {new.first_line}"
+    words = f"Tried on this batch: with this {place} {learns} a gradient."
     return _joined(words, textwrap.dedent(finding.replacement.code).splitlines())
 
 

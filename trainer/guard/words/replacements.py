@@ -18,15 +18,17 @@ from collections.abc import Callable, Iterator, Sequence
 from types import CodeType, FunctionType
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from ..capture.answer import Answer, Entry, is_finite, is_tiny, is_zero, plain_run
 from ..capture.state import all_variables, preserved
-from .calls import instead, soft_values
+from .calls import instead, soft_metric, soft_values
 from .candidates import around, bracketed, expressions, name_of, soft_forms, spelled
 from .finding import Finding, Replacement
-from .layer_arguments import LayerChange, layer_changes
+from .layer_arguments import LayerChange, layer_changes, layers_named
 from .new_names import tensorflow_name
+from .remedies import advise, tried
 from .softened import Edit, Soft, Value, rewritten
 from .source import about_labels, parsed, source_text
 
@@ -39,19 +41,53 @@ _PROBE, _SHARE = "__guard_probe__", "__guard_share__"
 def with_replacements(findings: Sequence[Finding], forward_loss: Callable, entries: Sequence[Entry]) -> list[Finding]:
     """The findings, each with a replacement where one was found that helps."""
     deadline, variables = time.perf_counter() + _SECONDS, all_variables()
-    done: dict[tuple, Replacement | None] = {}
-    found = []
+    done: dict[tuple, _Helping | None] = {}
     for finding in findings:
-        place = (finding.file, finding.line, finding.op_type, finding.cause)
-        if place not in done and finding.file and finding.line and finding.variables:
+        if _place(finding) not in done and finding.file and finding.line and finding.variables:
             trials = _Trials(forward_loss, entries, variables, deadline, finding.kind == "zero")
             try:
-                done[place] = _search(finding, trials)
+                done[_place(finding)] = _search(finding, trials)
             except Exception as error:  # advice is worth less than the finding; and it is not lost in silence either
                 warnings.warn(f"no replacement was looked for at line {finding.line}: {error!r}", stacklevel=2)
-        replacement = done.get(place)
-        found.append(dataclasses.replace(finding, replacement=replacement, advice="") if replacement else finding)
+    helping = [found for found in done.values() if found is not None]
+    found = []
+    for finding in findings:
+        best = done.get(_place(finding)) or _elsewhere(finding, helping, forward_loss, entries, variables)
+        found.append(_offering(finding, best.replacement) if best is not None else finding)
     return found
+
+
+def _place(finding: Finding) -> tuple:
+    return finding.file, finding.line, finding.op_type, finding.cause
+
+
+def _offering(finding: Finding, replacement: Replacement) -> Finding:
+    """The finding with a replacement; words that are its own stay before it."""
+    own = finding.advice if finding.advice != advise(finding) else ""
+    offering = dataclasses.replace(finding, replacement=replacement, advice="")
+    return dataclasses.replace(offering, advice=f"{own}\n\n{tried(offering)}") if own else offering
+
+
+def _elsewhere(finding: Finding, helping: Sequence[_Helping], forward_loss, entries, variables) -> _Helping | None:
+    """What helped another finding of the report, if it helps this one's variables as well: a dead layer before it."""
+    mine = [entry for entry in entries if entry.path in finding.variables]
+    if not mine or finding.op_type is None:
+        return None
+    trials = _Trials(forward_loss, entries, variables, 0.0, finding.kind == "zero")
+    for other in helping:
+        source = source_text(other.replacement.file)
+        if _trial(other.replacement.file, source, other.change, other.functions, trials, mine)[0]:
+            return other
+    return None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Helping:
+    """A change that has helped, as it is offered, and what its trials need."""
+
+    change: Change
+    replacement: Replacement
+    functions: Sequence[FunctionType]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +136,7 @@ def _one(statement: ast.stmt, node: ast.expr, code: str) -> Change:
     return Change((edit,), statement, statement, edit)
 
 
-def _search(finding: Finding, trials: _Trials) -> Replacement | None:
+def _search(finding: Finding, trials: _Trials) -> _Helping | None:
     tree, source = parsed(finding.file), source_text(finding.file)
     if tree is None or not source:
         return None
@@ -110,7 +146,8 @@ def _search(finding: Finding, trials: _Trials) -> Replacement | None:
     mine = [entry for entry in trials.entries if entry.path in finding.variables]
     written = _Names(functions[0].__globals__)
     shapes: dict[int, Any] = {}
-    for change in itertools.islice(_changes(finding, tree, source), _TRIALS):
+    metrics = _metrics(functions)
+    for change in itertools.islice(_changes(finding, tree, source, metrics), _TRIALS):
         if time.perf_counter() > trials.deadline:
             return None
         change = change if change.name or change.layer else _fitted(change, written)
@@ -126,7 +163,8 @@ def _search(finding: Finding, trials: _Trials) -> Replacement | None:
             first, last = change.first.lineno, change.last.end_lineno
             lines = _with(source, change, change.edits).splitlines()
             grown = len(lines) - len(source.splitlines())
-            return Replacement(finding.file, first, last, "\n".join(lines[first - 1 : last + grown]))
+            new = Replacement(finding.file, first, last, "\n".join(lines[first - 1 : last + grown]))
+            return _Helping(change, new, functions)
     return None
 
 
@@ -142,16 +180,13 @@ def _fitted(change: Change, written: _Names) -> Change | None:
     return dataclasses.replace(change, edits=tuple(edits.values()), shown=shown)
 
 
-def _changes(finding: Finding, tree: ast.AST, source: str) -> Iterator[Change]:
+def _changes(finding: Finding, tree: ast.AST, source: str, metrics: dict[str, str]) -> Iterator[Change]:
     def text(node: ast.AST) -> str:
         return ast.get_source_segment(source, node) or ast.unparse(node)
 
-    statements = [
-        node for node in ast.walk(tree) if isinstance(node, _SIMPLE) and node.lineno <= finding.line <= node.end_lineno
-    ]
-    if not statements:
+    statement = _statement_at(tree, finding.line)
+    if statement is None:
         return
-    statement = min(statements, key=lambda node: node.end_lineno - node.lineno)
     if finding.cause == "left_tensorflow" and finding.op_type is None:
         yield from _in_tensorflow(statement)
         return
@@ -160,8 +195,12 @@ def _changes(finding: Finding, tree: ast.AST, source: str) -> Iterator[Change]:
         return
     if finding.cause == "integer_cast":
         yield from _labels_instead(statement)
-    for layer in layer_changes(finding, [statement]) if finding.cause == "zero_gradient" else ():
-        yield Change((Edit(layer.node, layer.code),), statement, statement, layer=layer)
+    if finding.cause == "zero_gradient":
+        named = layers_named(finding.detail, finding.file) if "derivative" in finding.detail else []
+        places = [(statement, finding.line), *((_statement_at(tree, line), line) for line in named)]
+        for around_it, line in places:
+            for layer in layer_changes(finding, around_it, line) if around_it is not None else ():
+                yield Change((Edit(layer.node, layer.code),), around_it, around_it, layer=layer)
     targets = _targets(finding, statement, text)
     op_type = finding.op_type or ""
     hard = finding.kind != "nonfinite" and finding.cause != "stop_gradient"
@@ -180,12 +219,30 @@ def _changes(finding: Finding, tree: ast.AST, source: str) -> Iterator[Change]:
         yield from _soft(finding, tree, statement, targets, text, [(True, False), (True, True)])
     yield from _all_at_once(finding, statement, targets, text)
     for call in _calls(finding, statement):
-        yield from (_one(statement, call, code) for code in instead(call, text) if code != text(call))
+        kind = metrics.get(ast.unparse(call.func))
+        codes = soft_metric(kind, call, text) if kind else instead(call, text)
+        yield from (_one(statement, call, code) for code in codes if code != text(call))
     if finding.kind == "nonfinite":
         yield from _in_single_precision(finding, statement, targets, text)
         yield from _log_of_softmax(tree, statement, text)
     elif finding.cause in ("non_differentiable_op", "integer_cast", "zero_gradient"):
         yield from _straight_through(statement, finding, text)
+
+
+def _statement_at(tree: ast.AST, line: int) -> ast.stmt | None:
+    """The innermost simple statement on a line."""
+    found = [node for node in ast.walk(tree) if isinstance(node, _SIMPLE) and node.lineno <= line <= node.end_lineno]
+    return min(found, key=lambda node: node.end_lineno - node.lineno, default=None)
+
+
+def _metrics(functions: Sequence[FunctionType]) -> dict[str, str]:
+    """The names by which these functions speak of Keras metric objects, with the class of each."""
+    found: dict[str, Any] = dict(functions[0].__globals__)
+    for function in functions:
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+            with contextlib.suppress(ValueError):  # a name that is not assigned yet
+                found[name] = cell.cell_contents
+    return {name: type(value).__name__ for name, value in found.items() if isinstance(value, keras.metrics.Metric)}
 
 
 def _all_at_once(finding: Finding, statement: ast.stmt, targets: Sequence[ast.expr], text) -> Iterator[Change]:
@@ -412,8 +469,6 @@ class _Names:
     """The names that a module has for TensorFlow and Keras, put in place of `tf`."""
 
     def __init__(self, known: dict[str, Any]):
-        import keras
-
         self._tf = next((name for name, value in known.items() if value is tf), None)
         self._keras = next((name for name, value in known.items() if value is keras), None)
         self._ops = next((name for name, value in known.items() if value is keras.ops), None)
@@ -425,8 +480,6 @@ class _Names:
 
     def fitting(self, code: str) -> str | None:
         """The code in the names of the module; None where it has none for a function."""
-        import keras
-
         try:
             tree = ast.parse(code, mode="eval")
         except SyntaxError:
