@@ -70,6 +70,11 @@ MISTAKES = {
     ),
     "numpy": ("return tf.reduce_mean(np.abs(p - y) * y)", "tf.abs(p - y)"),
     "clipped": ("return tf.reduce_mean(tf.minimum(p, -9.0) * y)", "tf.nn.softplus("),
+    "count": ("keep = tf.boolean_mask(y, p > 0.5)\nreturn tf.cast(tf.size(keep), tf.float32)", "tf.reduce_sum(keep)"),
+    "table": (
+        "i = tf.argmax(p, -1)\nreturn tf.reduce_mean(tf.gather(y[0], i) * y[:, 0])",
+        "tf.tensordot(i, y[0], 1)",
+    ),
     "square root": ("d = tf.sqrt(tf.square(p - p[:1]))\nreturn tf.reduce_mean(d * y)", "p - p[:1]) + 1e-12)"),
     "norm": ("d = tf.norm(p - p[:1], axis=-1)\nreturn tf.reduce_mean(d * y[:, 0])", "axis=-1) + 1e-12)"),
 }
@@ -96,7 +101,7 @@ def test_what_is_offered_helps_where_it_is_put(name, tmp_path):
 @pytest.mark.parametrize(
     "body",
     [
-        "keep = tf.boolean_mask(y, p > 0.5)\nreturn tf.cast(tf.size(keep), tf.float32)",
+        "text = tf.strings.as_string(p)\nreturn tf.reduce_sum(tf.strings.to_number(text))",
         "rows = tf.random.categorical(p, 1)\nreturn tf.reduce_mean(tf.cast(rows, tf.float32))",
     ],
 )

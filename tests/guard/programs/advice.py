@@ -123,7 +123,9 @@ def dead_hidden_layer():
     model = keras.Sequential(
         [
             keras.Input((4,)),
-            keras.layers.Dense(5, activation="relu", bias_initializer=keras.initializers.Constant(-60.0), name="hidden0"),
+            keras.layers.Dense(
+                5, activation="relu", bias_initializer=keras.initializers.Constant(-60.0), name="hidden0"
+            ),
             keras.layers.Dense(2, name="head"),
         ]
     )

@@ -177,6 +177,8 @@ def soft_forms(op_type: str, target: ast.expr, text) -> list:
         return [Value(code, Soft.TRUTH) for code in _soft_step(op_type, x, y)]
     if op_type in ("ArgMax", "ArgMin") and x:
         return [Value(_soft_choice(op_type, target, x, text), Soft.CHOICE)]
+    if op_type in ("Round", "Rint") and x and name_of(target) in ("round", "rint"):
+        return [Value(x, Soft.TRUTH)]  # a probability rounded to 0 or 1
     if op_type in ("Cast",) and name_of(target) in ("cast", "astype") and "bool" in text(target):
         return [Value(x, Soft.TRUTH)]
     return []

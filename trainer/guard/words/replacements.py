@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import gc
 import itertools
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -124,11 +125,24 @@ class Change:
 
     def probed(self, edit: Edit) -> Edit:
         """The edit with its value, or that of the name, shown to the trial."""
-        if edit is not self.shown:
-            return Edit(edit.node, f"{_SHARE}({edit.code})") if self.share and edit is self.edits[0] else edit
         if self.name:
-            return Edit(edit.node, f"{edit.code}; {_PROBE}({self.name})")
-        return Edit(edit.node, f"{_PROBE}({edit.code})")
+            return Edit(edit.node, f"{edit.code}; {_PROBE}({self.name})") if edit is self.shown else edit
+        if isinstance(edit.node, ast.stmt):
+            return edit
+        # A closure has to keep all of its names, or its code cannot be exchanged.
+        lost = [name for name in _names_in(edit.node) if not re.search(rf"\b{name}\b", edit.code)]
+        arguments = ", ".join([edit.code, *lost])
+        if edit is self.shown:
+            return Edit(edit.node, f"{_PROBE}({arguments})")
+        return Edit(edit.node, f"{_SHARE}({arguments})") if lost or self.share and edit is self.edits[0] else edit
+
+
+def _names_in(node: ast.expr) -> list[str]:
+    """The names that an expression reads, but for those that it makes itself."""
+    own = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+    if any(isinstance(part, own) for part in ast.walk(node)):
+        return []
+    return list(dict.fromkeys(part.id for part in ast.walk(node) if isinstance(part, ast.Name)))
 
 
 def _one(statement: ast.stmt, node: ast.expr, code: str) -> Change:
@@ -188,7 +202,7 @@ def _changes(finding: Finding, tree: ast.AST, source: str, metrics: dict[str, st
     if statement is None:
         return
     if finding.cause == "left_tensorflow" and finding.op_type is None:
-        yield from _in_tensorflow(statement)
+        yield from _in_tensorflow(statement, finding.line)
         return
     if finding.cause == "custom_gradient_none":
         yield from _custom_gradient(tree, finding)
@@ -435,11 +449,13 @@ def _is_straight_through(statement: ast.stmt, stop: ast.expr) -> bool:
     return any(ast.unparse(part) == taken for node in sums for part in (node.left, node.right))
 
 
-def _in_tensorflow(statement: ast.stmt) -> Iterator[Change]:
+def _in_tensorflow(statement: ast.stmt, line: int) -> Iterator[Change]:
     """The statement with TensorFlow's functions for NumPy's, and without `.numpy()`, `float()` and `tf.constant`."""
     value = getattr(statement, "value", None)
     if value is None:
         return
+    inner = [node.body for node in ast.walk(value) if isinstance(node, ast.Lambda) and node.lineno <= line]
+    value = min((body for body in inner if line <= body.end_lineno), key=lambda body: body.end_lineno, default=value)
     new = _Translated().visit(ast.parse(ast.unparse(value), mode="eval")).body
     yield _one(statement, value, ast.unparse(new))
 
@@ -549,11 +565,13 @@ def _trial(file: str, source: str, change: Change, functions, trials: _Trials, m
     shapes: list[tuple] = []
     outside: list[bool] = []
 
-    def share(value):
+    def share(value, *kept):
+        if not change.share:
+            return value
         outside.append(bool(tf.reduce_any((value < 0) | (value > 1))))
         return value
 
-    def probe(value):
+    def probe(value, *kept):
         shapes.append(tuple(value.shape) if hasattr(value, "shape") else ())
         return share(value) if change.share and change.shown is change.edits[0] and value.dtype.is_floating else value
 

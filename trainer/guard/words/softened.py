@@ -152,6 +152,10 @@ class _Writer:
 
     def _of_truth(self, node, name, child, value, code, others) -> Value | None:
         axis = self._axis(node)
+        equal = isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.Eq, ast.NotEq))
+        if (equal or name in ("equal", "not_equal")) and others and others[0] in ("0", "0.0", "1", "1.0", "True"):
+            differs = name == "not_equal" or equal and isinstance(node.ops[0], ast.NotEq)
+            return value if (others[0] in ("0", "0.0")) == differs else Value(f"1.0 - {code}", Soft.TRUTH)
         if name == "where" and len(node.args) == 3 and child is node.args[0]:
             on, off = (bracketed(self._text(part)) for part in node.args[1:])
             if (on, off) in (("1", "0"), ("1.0", "0.0")):
