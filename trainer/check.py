@@ -31,8 +31,10 @@ from trainer.reporting.volume_panels import stacked, volume_panel
 from trainer.stepping.batchwise import batchwise_remark
 from trainer.stepping.optimizer import scaled_rate
 from trainer.stepping.segmentation import Segmentation
+from trainer.stepping.task import terms_of
 
 _SHOWN = 4
+_MOST_LAYERS = 12
 _HALF = "perfect, float16 logits"
 _OVERFIT_STEPS = 30
 # One batch seen thirty times: a model that learns at all takes its loss below this share of where it began.
@@ -79,7 +81,7 @@ def _sections(run) -> Iterator[Section]:
     looks = {"Pictures": show_batch, "Loss": check_loss} if segments else {}
     if run.parts.data is None:
         looks = {"Recipe": show_recipe, **looks}
-    looks["Gradients"] = check_gradients
+    looks |= {"Gradients": check_gradients, "Terms": check_terms}
     if segments and run.devices.replicas == 1 and input_names(run.task.model) == ("image",):
         looks["Doctor"] = check_model
     looks["Learning"] = check_learning
@@ -259,6 +261,23 @@ def check_gradients(run) -> Section:
         )
     lines = tuple(report.shown_on(sys.stdout).splitlines())
     return Section("Gradients", lines, (f"{len(report.findings)} finding(s), see above",))
+
+
+def check_terms(run) -> Section:
+    """Which term of the loss trains which layer, by the norms of their gradients, and which pull against each other."""
+    batch = next(iter(training_batches(run.data.train, run.config, start_step=0, steps=1)))
+
+    def terms():
+        found = {}
+        for update in run.state.updates:
+            outcome = run.task.outcome(batch, training=True, phase=update.name)
+            found |= terms_of(outcome, update.phase, run.task)
+            penalties = update.penalties()
+            found |= {"penalties": tf.add_n([tf.cast(part, tf.float32) for part in penalties])} if penalties else {}
+        return found
+
+    table = guard.gradient_table(terms, run.state.trainable)
+    return Section("Terms of the loss (gradient norms)", tuple(table.render(_MOST_LAYERS).splitlines()))
 
 
 def check_model(run) -> Section:
