@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -19,11 +18,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from configs.reading import fields, validation
-from configs.reading.nearest import did_you_mean
 from configs.schema import Config
 from trainer import console
-from trainer.actions.timing import paired
+from trainer.assembly import make_state, make_task, receive
 from trainer.checkpoints import folder as checkpoints
 from trainer.checkpoints.host import HostState
 from trainer.checkpoints.restore import load_weights, put_back, restore, snapshot
@@ -31,60 +28,17 @@ from trainer.checkpoints.resume import describe_data
 from trainer.checkpoints.saver import Saver
 from trainer.data import open_data
 from trainer.distribution import strategy as distribution
-from trainer.errors import UserError, numbered
-from trainer.evaluation.metrics import scored_classes
+from trainer.errors import UserError
+from trainer.evaluation.best_score import best_score, check_metrics, highest_is_best
 from trainer.evaluation.own_metrics import build_metrics
-from trainer.models.build import build_model, fresh_names, logits_per_pixel
-from trainer.models.sizes import fit_sizes
-from trainer.parts import name_of, resolve
 from trainer.reporting.clock import Clock
 from trainer.reporting.memory import explaining_memory
 from trainer.result import Result
-from trainer.seeds import seeded
 from trainer.stepping import precision
 from trainer.stepping.intervals import make_intervals
-from trainer.stepping.objective import build_objective
-from trainer.stepping.optimizer import build_optimizer
-from trainer.stepping.schedule import build_schedule
-from trainer.stepping.segmentation import Segmentation
-from trainer.stepping.state import TrainState, build_updates, new_rate_factor
-from trainer.stepping.task import Task, build_task
+from trainer.stepping.state import TrainState
+from trainer.stepping.task import Task
 from trainer.stepping.totals import Totals
-
-# The scores of a segmentation that can pick the best checkpoint.
-SCORES = ("mean_dice", "mean_iou", "pixel_accuracy", "loss")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Parts:
-    """What was handed over as an object, or as another name than the config's; None takes the config's."""
-
-    model: Any = None
-    loss: Any = None
-    data: Any = None
-    metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    optimizer: Any = None
-    schedule: Any = None
-    augment: Sequence[Any] = ()
-    actions: Sequence[Any] = ()
-    task: Any = None
-
-    def names(self) -> dict[str, Any]:
-        """What was given, by the names that it goes by in config.json."""
-        found: dict[str, Any] = {}
-        for field in dataclasses.fields(self):
-            part = getattr(self, field.name)
-            if field.name == "metrics" and part:
-                found[field.name] = {name: name_of(metric) for name, metric in part.items()}
-            elif field.name == "actions" and part:
-                found[field.name] = [a if isinstance(a, str) else f"{a[0]}: {name_of(a[1])}" for a in part]
-            elif field.name == "augment" and part:
-                found[field.name] = [name_of(function) for function in part]
-            elif field.name == "data" and part is not None:
-                found[field.name] = type(part).__name__
-            elif part is not None and part != () and part != {}:
-                found[field.name] = name_of(part)
-        return found
 
 
 class Run:
@@ -116,29 +70,9 @@ class Run:
     """
 
     def __init__(self, config: Config | None = None, *, workdir: str | os.PathLike = "", force: bool = False, **parts):
-        known = [field.name for field in dataclasses.fields(Parts)]
-        unknown = [name for name in parts if name not in known]
-        if unknown:
-            also = ["config", "workdir", "force", *known]
-            raise UserError(
-                numbered([f"Run has no argument {name!r}.{did_you_mean(name, also)}" for name in unknown])
-                + f"\n  It takes {', '.join(also)}."
-            )
-        config = Config() if config is None else config
-        if not isinstance(config, Config):
-            raise UserError(f"config is of type {type(config).__name__}: write Config(…) of configs.schema.")
-        config, parts = _with_names(config, {name: part for name, part in parts.items() if part is not None})
-        self.parts = Parts(**parts)
-        paired(self.parts.actions)
-        given = set(self.parts.names())
-        problems = validation.problems(config, files="data" not in given, given=given, metrics=self.parts.metrics)
-        if problems:
-            raise UserError(numbered([f"config.{problem.text}" for problem in problems]))
-        if {"data", "task"} & given and config.name == Config().name:
-            # The default is the name of the built-in data.
-            config = dataclasses.replace(config, name="run")
-        self.config, self.force = config, force
-        self.workdir = os.fspath(workdir) or os.path.join("runs", config.name)
+        self.config, self.parts = receive(config, parts)
+        self.force = force
+        self.workdir = os.fspath(workdir) or os.path.join("runs", self.config.name)
         self.host = HostState()
         self.scores = None
         self.journal = None
@@ -188,57 +122,15 @@ class Run:
 
     @functools.cached_property
     def task(self) -> Task:
-        data, config = self.data, self.config
-        with seeded(config.seed), self.strategy.scope(), fresh_names():
-            given = self.parts.task or config.task
-            if given:
-                task = build_task(resolve(given, "task"), config=config, data=data, model=self._model_of_a_task)
-            else:
-                task = self._segmentation()
-        self._check_metric(task)
+        data = self.data  # opens them: what they say belongs to the config
+        task, self.config, self.notes = make_task(self.config, self.parts, data, self.devices, self.precision)
+        check_metrics(self.metrics, self.config, task, list(data.train.features))
         return task
-
-    def _build_model(self, outputs: int | None = None) -> keras.Model:
-        return build_model(
-            self.config, self.parts.model, policy=self.precision.policy, replicas=self.devices.replicas, outputs=outputs
-        )
-
-    def _model_of_a_task(self) -> keras.Model:
-        """With a number a class, or a plane of the target; what comes out of it is the task's to know."""
-        label = self.data.train.features.get("label")
-        planes = math.prod(label.shape) if label is not None else 1
-        return self._build_model(len(self.data.classes) or planes)
-
-    def _segmentation(self) -> Segmentation:
-        model = self._build_model()
-        self._fit_sizes(model)
-        config, classes = self.config, self.data.classes
-        objective = build_objective(config, logits_per_pixel(config), self.parts.loss)
-        scored = [classes.index(name) for name in scored_classes(classes, config.evaluate.classes)]
-        return Segmentation(model, objective, config, classes, scored)
-
-    def _fit_sizes(self, model: keras.Model) -> None:
-        """Training crop and tiles as a model wants them that does not take images of every size, with a note."""
-        self.config, self.notes = fit_sizes(self.config, model)
 
     @functools.cached_property
     def state(self) -> TrainState:
-        task, config, intervals = self.task, self.config, self.intervals
-        with seeded(config.seed), self.strategy.scope(), fresh_names():
-            factor = new_rate_factor()
-            schedule = build_schedule(
-                config.optimizer, self.parts.schedule, total_steps=intervals.total, warmup_steps=intervals.warmup
-            )
-
-            def optimizer_of(phase):
-                own = phase.optimizer if phase is not None else None
-                field = "optimizer" if own is None else f"the optimizer of the phase {phase.name!r}"
-                return build_optimizer(
-                    config.optimizer, schedule, factor, self.parts.optimizer if own is None else own, field=field
-                )
-
-            updates = build_updates(task, optimizer_of)
-            return TrainState(task, updates, config, scales_loss=self.precision.scales_loss, rate_factor=factor)
+        task = self.task
+        return make_state(task, self.config, self.parts, self.intervals, self.devices, self.precision)
 
     @functools.cached_property
     def totals(self) -> Totals:
@@ -300,35 +192,11 @@ class Run:
     @property
     def metric(self) -> str:
         """The score that picks the best checkpoint and stops early."""
-        metric = self.config.evaluate.metric
-        return metric if isinstance(self.task, Segmentation) or metric not in SCORES else "loss"
+        return best_score(self.config, self.task)
 
     @property
     def highest_is_best(self) -> bool:
-        best = self.config.evaluate.best
-        if best != "auto":
-            return best == "highest"
-        own = {metric.name for metric in self.metrics}
-        return self.metric in own or self.metric in SCORES and self.metric != "loss"
-
-    def _check_metric(self, task: Task) -> None:
-        known = {*self.data.train.features, "image", "label", "prediction", "classes", "void_id"}
-        known |= {"probabilities"} if isinstance(task, Segmentation) else set()
-        unknown = [
-            f"the metric {metric.name} takes {name}, and there is {', '.join(sorted(known))}."
-            for metric in self.metrics
-            for name in metric.parameters
-            if name not in known
-        ]
-        if unknown:
-            raise UserError(numbered(unknown))
-        wanted, own = self.config.evaluate.metric, [metric.name for metric in self.metrics]
-        if isinstance(task, Segmentation) and wanted not in (*SCORES, *own):
-            known = (*own, *SCORES)
-            raise UserError(
-                f"config.evaluate.metric={wanted!r}: there is no such score. It is one of {', '.join(known)}."
-                f"{did_you_mean(wanted, known)}"
-            )
+        return highest_is_best(self.config, self.metric, self.metrics)
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
@@ -545,18 +413,6 @@ class Run:
             yield
         finally:
             put_back(self.state, arrays)
-
-
-def _with_names(config: Config, parts: dict[str, Any]) -> tuple[Config, dict[str, Any]]:
-    """A part that is given by its name is what the config's field says: `Run(model="unet")`, `model.name="unet"`."""
-    fields_of = {
-        field.knob.part: path
-        for path, field in fields.all_fields().items()
-        if field.knob.part and field.type is str and path != "evaluate.metric"
-    }
-    named = {name: part for name, part in parts.items() if isinstance(part, str) and name in fields_of}
-    config = fields.replace(config, {fields_of[name]: part for name, part in named.items()})
-    return config, {name: part for name, part in parts.items() if name not in named}
 
 
 def snapshot_of(task: Task) -> list[tuple[keras.Variable, np.ndarray]]:

@@ -1,0 +1,155 @@
+"""How the parts of a run are made: from the config, and from what was handed over as an object.
+
+`Run` calls each of these once, when the part is first needed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+from configs.reading import fields, validation
+from configs.reading.nearest import did_you_mean
+from configs.schema import Config
+from trainer.actions.timing import paired
+from trainer.distribution.strategy import Devices
+from trainer.errors import UserError, numbered
+from trainer.evaluation.metrics import scored_classes
+from trainer.models.build import build_model, fresh_names, logits_per_pixel
+from trainer.models.sizes import fit_sizes
+from trainer.parts import name_of, resolve
+from trainer.seeds import seeded
+from trainer.stepping.intervals import Intervals
+from trainer.stepping.objective import build_objective
+from trainer.stepping.optimizer import build_optimizer
+from trainer.stepping.precision import Precision
+from trainer.stepping.schedule import build_schedule
+from trainer.stepping.segmentation import Segmentation
+from trainer.stepping.state import TrainState, build_updates, new_rate_factor
+from trainer.stepping.task import Phase, Task, build_task
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What was handed over as an object, or as another name than the config's; None takes the config's."""
+
+    model: Any = None
+    loss: Any = None
+    data: Any = None
+    metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    optimizer: Any = None
+    schedule: Any = None
+    augment: Sequence[Any] = ()
+    actions: Sequence[Any] = ()
+    task: Any = None
+
+    def names(self) -> dict[str, Any]:
+        """What was given, by the names that it goes by in config.json."""
+        found: dict[str, Any] = {}
+        for field in dataclasses.fields(self):
+            part = getattr(self, field.name)
+            if field.name == "metrics" and part:
+                found[field.name] = {name: name_of(metric) for name, metric in part.items()}
+            elif field.name == "actions" and part:
+                found[field.name] = [a if isinstance(a, str) else f"{a[0]}: {name_of(a[1])}" for a in part]
+            elif field.name == "augment" and part:
+                found[field.name] = [name_of(function) for function in part]
+            elif field.name == "data" and part is not None:
+                found[field.name] = type(part).__name__
+            elif part is not None and part != () and part != {}:
+                found[field.name] = name_of(part)
+        return found
+
+
+def receive(config: Config | None, arguments: Mapping[str, Any]) -> tuple[Config, Parts]:
+    """The config and the parts that `Run(config, **arguments)` means, valid as a whole.
+
+    Raises:
+      UserError: with everything that is wrong with either.
+    """
+    known = [field.name for field in dataclasses.fields(Parts)]
+    unknown = [name for name in arguments if name not in known]
+    if unknown:
+        also = ["config", "workdir", "force", *known]
+        raise UserError(
+            numbered([f"Run has no argument {name!r}.{did_you_mean(name, also)}" for name in unknown])
+            + f"\n  It takes {', '.join(also)}."
+        )
+    config = Config() if config is None else config
+    if not isinstance(config, Config):
+        raise UserError(f"config is of type {type(config).__name__}: write Config(…) of configs.schema.")
+    config, given = _with_names(config, {name: part for name, part in arguments.items() if part is not None})
+    parts = Parts(**given)
+    paired(parts.actions)
+    names = set(parts.names())
+    problems = validation.problems(config, files="data" not in names, given=names, metrics=parts.metrics)
+    if problems:
+        raise UserError(numbered([f"config.{problem.text}" for problem in problems]))
+    if {"data", "task"} & names and config.name == Config().name:
+        # The default is the name of the built-in data.
+        config = dataclasses.replace(config, name="run")
+    return config, parts
+
+
+def _with_names(config: Config, parts: dict[str, Any]) -> tuple[Config, dict[str, Any]]:
+    """A part that is given by its name is what the config's field says: `Run(model="unet")`, `model.name="unet"`."""
+    fields_of = {
+        field.knob.part: path
+        for path, field in fields.all_fields().items()
+        if field.knob.part and field.type is str and path != "evaluate.metric"
+    }
+    named = {name: part for name, part in parts.items() if isinstance(part, str) and name in fields_of}
+    config = fields.replace(config, {fields_of[name]: part for name, part in named.items()})
+    return config, {name: part for name, part in parts.items() if name not in named}
+
+
+def make_task(
+    config: Config, parts: Parts, data, devices: Devices, precision: Precision
+) -> tuple[Task, Config, list[str]]:
+    """The task with its models, made in the strategy's scope.
+
+    Returns:
+      The task; the config, whose crop and tiles are as the models need them; a note for each field that was set so.
+    """
+
+    def model(outputs: int | None = None) -> keras.Model:
+        return build_model(config, parts.model, policy=precision.policy, replicas=devices.replicas, outputs=outputs)
+
+    def model_of_a_task() -> keras.Model:
+        """With a number a class, or a plane of the target; what comes out of it is the task's to know."""
+        label = data.train.features.get("label")
+        return model(len(data.classes) or (math.prod(label.shape) if label is not None else 1))
+
+    with seeded(config.seed), devices.strategy.scope(), fresh_names():
+        given = parts.task or config.task
+        if given:
+            return build_task(resolve(given, "task"), config=config, data=data, model=model_of_a_task), config, []
+        built = model()
+        config, notes = fit_sizes(config, built)
+        objective = build_objective(config, logits_per_pixel(config), parts.loss)
+        scored = [data.classes.index(name) for name in scored_classes(data.classes, config.evaluate.classes)]
+        return Segmentation(built, objective, config, data.classes, scored), config, notes
+
+
+def make_state(
+    task: Task, config: Config, parts: Parts, intervals: Intervals, devices: Devices, precision: Precision
+) -> TrainState:
+    """What a step changes: weights, optimizers with their schedules, counters; made in the strategy's scope."""
+    with seeded(config.seed), devices.strategy.scope(), fresh_names():
+        factor = new_rate_factor()
+        schedule = build_schedule(
+            config.optimizer, parts.schedule, total_steps=intervals.total, warmup_steps=intervals.warmup
+        )
+
+        def optimizer_of(phase: Phase | None) -> keras.optimizers.Optimizer:
+            own = phase.optimizer if phase is not None else None
+            field = "optimizer" if own is None else f"the optimizer of the phase {phase.name!r}"
+            part = parts.optimizer if own is None else own
+            return build_optimizer(config.optimizer, schedule, factor, part, field=field)
+
+        updates = build_updates(task, optimizer_of)
+        return TrainState(task, updates, config, scales_loss=precision.scales_loss, rate_factor=factor)
