@@ -30,6 +30,7 @@ try:
     from configs.reading import serialization as config_text
     from configs.reading.lines import wrapped
     from configs.reading.nearest import did_you_mean
+    from configs.reading.settings import named_by_flags
     from configs.schema import Config
 except ModuleNotFoundError as error:
     answer = missing_package(error, sys.argv)
@@ -204,8 +205,9 @@ def main(argv: list[str]) -> int:
             if not answer:
                 raise
             raise UserError(answer) from error
-        run = Run(command.config, workdir=command.workdir, force=command.force_config)
-        return _VERBS[command.mode](run, command)
+        with named_by_flags():
+            run = Run(command.config, workdir=command.workdir, force=command.force_config)
+            return _VERBS[command.mode](run, command)
     except UserError as error:
         # What the guard writes has lines of code in it, and its own width.
         print(error if error.markdown else wrapped(str(error)), file=sys.stderr)

@@ -17,6 +17,7 @@ from configs.knobs import ConfigError
 from configs.schema import Augment, Checkpoint, Config, Data, Evaluate, Model, Optimizer, Train
 from tests.stepping import replica_runs as runs
 from trainer import Phase, Run, Task, UserError
+from trainer.checkpoints.lock import WorkdirLock
 from trainer.data import training_batches
 
 RANDOM = np.random.default_rng(0)
@@ -239,9 +240,13 @@ def test_a_loop_of_ones_own_without_data_goes_on_where_it_was(tmp_path):
         parts.step(batch)
     parts.save()
     parts.saver.wait()
-    parts = make("parts")
+    with pytest.raises(UserError, match=r"is in use by process "):
+        WorkdirLock(str(tmp_path / "parts"))
+    before, parts = parts, make("parts")
     for batch in batches[parts.resume() :]:
         parts.step(batch)
+    with pytest.raises(UserError, match="Another Run of this process has taken over the workdir"):
+        before.step(batches[0])
     assert parts.current_step == 4 and parts.config.data.channels == 1 and len(parts.config.data.classes) == 2
     assert alike(weights(parts), weights(whole))
     with pytest.raises(UserError, match=r"takes the global batch.*batch_size=4.*image \[3, 16, 16, 1\]"):
@@ -250,10 +255,11 @@ def test_a_loop_of_ones_own_without_data_goes_on_where_it_was(tmp_path):
         parts.evaluate()
     with pytest.raises(UserError, match='train.length="2 epochs".*the batches of run.step'):
         make("epochs", train={"length": "2 epochs"}).step(batches[0])
-    with pytest.raises(UserError, match="config.optimizer.learning_rate"):
-        other = make("parts", optimizer={"learning_rate": 1.0})
-        other.resume()
+    other = make("parts", optimizer={"learning_rate": 1.0})
+    other.resume()
+    with pytest.raises(UserError, match="config.optimizer.learning_rate") as refused:
         other.step(batches[0])
+    assert "Run(…, force=True)" in str(refused.value) and "--" not in str(refused.value)
 
 
 def stream():

@@ -15,6 +15,7 @@ import tensorflow as tf
 from PIL import Image
 
 from configs.reading.lines import wrapped
+from configs.reading.settings import named
 from trainer import guard
 from trainer.data import training_batches
 from trainer.data.audit import audit
@@ -59,6 +60,9 @@ def check(run) -> tuple[Section, ...]:
     """
     found = []
     for section in _sections(run):
+        section = dataclasses.replace(
+            section, lines=tuple(map(named, section.lines)), problems=tuple(map(named, section.problems))
+        )
         run.log(f"{section}\n")
         found.append(section)
     return tuple(found)
@@ -194,7 +198,7 @@ def check_gradients(run) -> Section:
     batch = next(iter(training_batches(run.data.train, run.config, start_step=0, steps=1)))
     variables = run.state.trainable
     report = guard.explain(
-        run.forward_loss(batch), variables, allow=run.config.guard.allow, allow_form="--config.guard.allow='{}'"
+        run.forward_loss(batch), variables, allow=run.config.guard.allow, allow_form=named("--config.guard.allow='{}'")
     )
     if report.ok:
         return Section(

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import os
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,10 +19,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from configs.reading.settings import named
 from configs.schema import Config
 from trainer import console
 from trainer.assembly import make_state, make_task, receive
 from trainer.checkpoints import folder as checkpoints
+from trainer.checkpoints import lock as workdir_lock
 from trainer.checkpoints.host import HostState
 from trainer.checkpoints.restore import load_weights, put_back, restore, snapshot
 from trainer.checkpoints.resume import describe_data
@@ -39,6 +42,16 @@ from trainer.stepping.intervals import make_intervals
 from trainer.stepping.state import TrainState
 from trainer.stepping.task import Task
 from trainer.stepping.totals import Totals
+
+
+@contextlib.contextmanager
+def _naming_settings() -> Iterator[None]:
+    """What is raised inside names settings as whoever started the run sets them: by flags, or in Python."""
+    try:
+        yield
+    except UserError as error:
+        error.args, error.markdown = (named(str(error)),), named(error.markdown)
+        raise
 
 
 class Run:
@@ -69,6 +82,7 @@ class Run:
       current_step, report, report_step, scores, scores_step, memory, rate_factor: for actions; see there.
     """
 
+    @_naming_settings()
     def __init__(self, config: Config | None = None, *, workdir: str | os.PathLike = "", force: bool = False, **parts):
         self.config, self.parts = receive(config, parts)
         self.force = force
@@ -76,6 +90,7 @@ class Run:
         self.host = HostState()
         self.scores = None
         self.journal = None
+        self._lock: workdir_lock.WorkdirLock | None = None
         self._start: checkpoints.Saved | None = None  # what `resume` found before the data were known
         self.notes: list[str] = []
 
@@ -94,9 +109,10 @@ class Run:
     @property
     def log(self) -> Callable[[str], None]:
         """Logs a line; workers that are not the chief say nothing twice."""
-        return console.log if self.devices.chief else console.silent
+        return _log if self.devices.chief else console.silent
 
     @functools.cached_property
+    @_naming_settings()
     def data(self):
         """The two splits; opening them puts their classes and channels into the config."""
         return self._open(self.parts.data)
@@ -121,6 +137,7 @@ class Run:
         return precision.choose(self.config.precision)
 
     @functools.cached_property
+    @_naming_settings()
     def task(self) -> Task:
         data = self.data  # opens them: what they say belongs to the config
         task, self.config, self.notes = make_task(self.config, self.parts, data, self.devices, self.precision)
@@ -128,6 +145,7 @@ class Run:
         return task
 
     @functools.cached_property
+    @_naming_settings()
     def state(self) -> TrainState:
         task = self.task
         return make_state(task, self.config, self.parts, self.intervals, self.devices, self.precision)
@@ -209,6 +227,7 @@ class Run:
 
         All workers have to call it alike: some variables can be read only by all together.
         """
+        self._hold_workdir()
         # Only the chief knows of a save that failed and is to be tried again.
         if not self.devices.any_worker(again or self.saver.last_step != self.current_step):
             return
@@ -237,8 +256,36 @@ class Run:
 
         return forward_loss
 
+    @contextlib.contextmanager
+    def holding_workdir(self) -> Iterator[None]:
+        """Inside, no other run can train in the workdir; a loop of one's own may go on after it."""
+        if self._lock is not None:
+            self._lock.release()
+        if self.devices.chief:
+            self._lock = workdir_lock.take(self.workdir)
+        try:
+            yield
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+            self._lock = None
+
+    def _hold_workdir(self) -> None:
+        """As `holding_workdir`, for a loop of one's own, of which nobody says when it is over."""
+        if not self.devices.chief:
+            return
+        if self._lock is None:
+            self._lock = workdir_lock.take(self.workdir, loop=True)
+            weakref.finalize(self, self._lock.release)
+        elif self._lock.released:
+            raise UserError(
+                f"Another Run of this process has taken over the workdir {self.workdir!r} from this loop.\n"
+                "  Go on with that one, or make this run anew."
+            )
+
     # --- verbs
 
+    @_naming_settings()
     def train(self, stop: Callable[[], bool] = lambda: False) -> Result:
         """Trains from the start, or from where the workdir's run stopped, to the end.
 
@@ -252,6 +299,7 @@ class Run:
 
         return train(self, stop)
 
+    @_naming_settings()
     def resume(self) -> int:
         """Goes on from the workdir's newest checkpoint, for a loop of one's own; `train` does so by itself.
 
@@ -263,6 +311,7 @@ class Run:
         """
         from trainer.checkpoints.resume import find_start
 
+        self._hold_workdir()
         start = find_start(self.workdir, self.devices, self.log)
         if start is None:
             return 0
@@ -285,6 +334,7 @@ class Run:
         """False where nobody says what the data are: then the first batch of `step` does."""
         return "data" in self.__dict__ or self.parts.data is not None or self.config.data.source != Config().data.source
 
+    @_naming_settings()
     def step(self, batch: Mapping[str, np.ndarray]) -> dict[str, tf.Tensor]:
         """One training step on a global batch of the user's, for a loop of one's own.
 
@@ -303,6 +353,7 @@ class Run:
         """
         from trainer.own_loop import OwnLoop, checked, data_of
 
+        self._hold_workdir()
         if "_own_loop" not in self.__dict__:
             if not self._knows_data:
                 self.data = self._open(data_of(checked(batch, self.config.train.batch_size), self.config))
@@ -311,6 +362,7 @@ class Run:
             self._own_loop = OwnLoop(self)
         return self._own_loop(batch)
 
+    @_naming_settings()
     def evaluate(self, checkpoint: str | None = "best"):
         """Scores on the validation examples.
 
@@ -338,6 +390,7 @@ class Run:
                 scores, _ = evaluate()
         return scores
 
+    @_naming_settings()
     def predict(self, images, output: str | os.PathLike = "", checkpoint: str | None = "best"):
         """Predicts images.
 
@@ -360,6 +413,7 @@ class Run:
             with explaining_memory(self.config, "prediction"):
                 return prediction.predict_arrays(self.task, images, self.config)
 
+    @_naming_settings()
     def export(
         self,
         output: str | os.PathLike = "",
@@ -371,19 +425,21 @@ class Run:
 
         output = os.fspath(output) or os.path.join(self.workdir, "export")
         with self.weights(checkpoint):
-            return export(self.task.model, self.config, output, formats)
+            return [named(line) for line in export(self.task.model, self.config, output, formats)]
 
+    @_naming_settings()
     def check(self):
         """Data, loss, gradients and some steps on one batch, tried on copies; see `trainer.check`."""
         from trainer.check import check
 
         return check(self)
 
+    @_naming_settings()
     def describe(self, *, layers: bool = False) -> str:
         """What `train` would do, without doing it; with `layers` also a table of each model's layers."""
         from trainer.reporting.opening import layer_tables, opening_text
 
-        return "\n\n".join([opening_text(self), *(layer_tables(self) if layers else ())])
+        return named("\n\n".join([opening_text(self), *(layer_tables(self) if layers else ())]))
 
     @contextlib.contextmanager
     def weights(self, checkpoint: str | None) -> Iterator[checkpoints.Saved | None]:
@@ -396,7 +452,8 @@ class Run:
             with self.averaged():
                 yield None
             return
-        saved = checkpoints.find(self.workdir, checkpoint)
+        with _naming_settings():
+            saved = checkpoints.find(self.workdir, checkpoint)
         before = snapshot_of(self.task)
         try:
             load_weights(self.task, saved)
@@ -413,6 +470,10 @@ class Run:
             yield
         finally:
             put_back(self.state, arrays)
+
+
+def _log(text: str) -> None:
+    console.log(named(text))
 
 
 def snapshot_of(task: Task) -> list[tuple[keras.Variable, np.ndarray]]:

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable
 
 from configs.reading.lines import wrapped
+from configs.reading.settings import by_flags
 from trainer import guard
 from trainer.actions.bad_files import BadFiles
 from trainer.actions.early_stopping import stop_early
@@ -15,7 +16,6 @@ from trainer.actions.nonfinite import Nonfinite
 from trainer.actions.report import report
 from trainer.actions.timing import Timed, timed
 from trainer.checkpoints import folder as checkpoints
-from trainer.checkpoints.lock import WorkdirLock
 from trainer.checkpoints.restore import warm_start
 from trainer.checkpoints.resume import (
     check_config,
@@ -52,8 +52,7 @@ def train(run, stop: Callable[[], bool] = lambda: False) -> Result:
       UserError: what ended the run, in words; no checkpoint is made of such a state.
     """
     devices = run.devices
-    lock = WorkdirLock(run.workdir) if devices.chief else None
-    try:
+    with run.holding_workdir():
         with naming_lost_worker(devices.cluster, run.workdir):
             check_shared_workdir(run.workdir, devices)
             data = run.data
@@ -69,9 +68,6 @@ def train(run, stop: Callable[[], bool] = lambda: False) -> Result:
                 run.log(wrapped(f"warning: {remark}."))
             _take_up(run, start, source)
             return _train(run, actions, lambda: devices.any_worker(bool(stop())))
-    finally:
-        if lock is not None:
-            lock.release()
 
 
 def _take_up(run, start: checkpoints.Saved | None, source: checkpoints.Saved | None) -> None:
@@ -132,7 +128,7 @@ def _train(run, actions: list[Timed], stop: Callable[[], bool]) -> Result:
                 f"--config.checkpoint.warm_start={shlex.quote(run.workdir)}"
             )
         )
-        run.log(terminal.closing(run.workdir, objects=bool(run.parts.names())))
+        run.log(terminal.closing(run.workdir, flags=by_flags()))
         return _result(run, run.current_step, why, saved=True)
     if run.devices.chief:
         write_config(run)
@@ -160,7 +156,7 @@ def _train(run, actions: list[Timed], stop: Callable[[], bool]) -> Result:
     if run.host.best_step is not None and run.host.best_step != step:
         run.log(f"  best {run.metric}: {run.host.best_score:.4f}, at step {run.host.best_step}")
     run.log(f"  trained for {terminal.duration(run.clock.trained)}\n")
-    run.log(terminal.closing(run.workdir, objects=bool(run.parts.names())))
+    run.log(terminal.closing(run.workdir, flags=by_flags()))
     return _result(run, step, reason or FINISHED, saved=saved)
 
 

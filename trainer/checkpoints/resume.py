@@ -82,7 +82,7 @@ def check_config(run, start: checkpoint.Saved | None) -> None:
     breaking = [difference for difference in changed if difference.breaks]
     remedy = (
         "Go on with the old values, start elsewhere with --workdir=…, or, if you mean it, go on with the new\n"
-        "  ones: --force_config (in Python, Run(…, force=True))"
+        "  ones: --force_config"
     )
     given = run.parts.names()
     replaced = [
@@ -130,8 +130,7 @@ def check_data(described: Mapping, run, start: checkpoint.Saved | None) -> None:
         elif old_names != names:
             changed.append(f"the {split} split has {count} images as before, but not of the same names")
     remedy = (
-        "Put the files back, start elsewhere with --workdir=…, or, if you mean it, go on with these:\n"
-        "  --force_config (in Python, Run(…, force=True))"
+        "Put the files back, start elsewhere with --workdir=…, or, if you mean it, go on with these:\n  --force_config"
     )
     _refuse("other data", changed, remedy, run, start)
     for what in changed:

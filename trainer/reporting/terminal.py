@@ -201,17 +201,17 @@ def command(*words: str) -> str:
     return " ".join(word if word == "…" else shlex.quote(word) for word in words)
 
 
-def closing(workdir: str, *, images: str = "path/to/images", objects: bool = False) -> str:
-    """The exact commands for what comes after training.
+def closing(workdir: str, *, images: str = "path/to/images", flags: bool = True) -> str:
+    """The exact commands, or calls, for what comes after training.
 
     Args:
       workdir: the run's directory.
       images: what to write for the images to predict.
-      objects: the run was given parts as objects, which the program cannot make again; Python can.
+      flags: main.py started the run, which can do the rest; else the script that did.
     """
     main = ["python", "main.py", f"--workdir={workdir}"]
     curves = ("curves", command("tensorboard", "--logdir", workdir, "--host", "127.0.0.1"))
-    if objects:
+    if not flags:
         calls = {"predict": "run.predict(images)", "export": "run.export()", "evaluate": "run.evaluate()"}
         return summary("What next:", [curves, *calls.items()], width=10_000)
     return summary(
