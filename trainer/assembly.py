@@ -20,7 +20,7 @@ from trainer.distribution.strategy import Devices
 from trainer.errors import UserError, numbered
 from trainer.evaluation.metrics import scored_classes
 from trainer.models.build import build_model, fresh_names, logits_per_pixel
-from trainer.models.sizes import fit_sizes
+from trainer.models.sizes import fit_crop, fit_sizes
 from trainer.parts import name_of, resolve
 from trainer.seeds import seeded
 from trainer.stepping.intervals import Intervals
@@ -127,7 +127,8 @@ def make_task(
     with seeded(config.seed), devices.strategy.scope(), fresh_names():
         given = parts.task or config.task
         if given:
-            return build_task(resolve(given, "task"), config=config, data=data, model=model_of_a_task), config, []
+            task = build_task(resolve(given, "task"), config=config, data=data, model=model_of_a_task)
+            return task, *fit_crop(config, task.models())
         built = model()
         config, notes = fit_sizes(config, built)
         objective = build_objective(config, logits_per_pixel(config), parts.loss)

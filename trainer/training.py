@@ -6,6 +6,8 @@ import os
 import shlex
 from collections.abc import Callable
 
+import tensorflow as tf
+
 from configs.reading.lines import wrapped
 from configs.reading.settings import by_flags
 from trainer import guard
@@ -27,18 +29,20 @@ from trainer.checkpoints.resume import (
     write_config,
 )
 from trainer.distribution.lost_worker import naming_lost_worker
-from trainer.errors import UserError
+from trainer.errors import EXIT_FAILED, UserError
 from trainer.evaluation.evaluator import make_evaluator
 from trainer.reporting import terminal
 from trainer.reporting.clock import Clock
-from trainer.reporting.failures import explain_failure
+from trainer.reporting.failures import explain_failure, last_line
 from trainer.reporting.journal import Journal
+from trainer.reporting.memory import is_out_of_memory
 from trainer.reporting.opening import opening_text
 from trainer.reporting.progress import Progress
 from trainer.result import FINISHED, Result
 from trainer.stepping.batches import batches_from
 from trainer.stepping.batchwise import batchwise_remark
 from trainer.stepping.loop import Action, run_loop
+from trainer.stepping.segmentation import Segmentation
 from trainer.stepping.step import make_train_steps
 
 # Steps in a call where several workers have to make calls of the same length, each with a clock of its own.
@@ -229,6 +233,8 @@ def _due(run, actions: list[Timed], stop: Callable[[], bool], bad_files: BadFile
     if run.data.validation is not None:
         progress = Progress("evaluated", run.log)
         score = make_evaluator(run.task, run.data, run.config, run.strategy, metrics=run.metrics, progress=progress)
+        if intervals.evaluate_every and not isinstance(run.task, Segmentation):
+            _try_evaluation(run, score)
         then = [action for action in actions if action.after_evaluation]
         then.append(Timed(stop_early, "early stopping", after_evaluation=True))
         evaluate, every = Evaluate(score, stop, then), intervals.evaluate_every
@@ -236,6 +242,29 @@ def _due(run, actions: list[Timed], stop: Callable[[], bool], bad_files: BadFile
     every = intervals.checkpoint_every
     found.append(Action(every, lambda step: run.save(), intervals.margin(every)))
     return found
+
+
+def _try_evaluation(run, score) -> None:
+    """Evaluates a first image: a task that cannot be evaluated shows it before the first step, not hours later.
+
+    Raises:
+      UserError: it cannot.
+    """
+    asked = iter((False,))
+    try:
+        score(lambda: next(asked, True))
+    except Exception as error:
+        explained = explain_failure(error, run)
+        if is_out_of_memory(error) or explained is None and not isinstance(error, tf.errors.OpError):
+            raise
+        name, size = run.data.validation.names[0], run.config.augment.crop
+        raise UserError(
+            f"{explained or last_line(error)}\n"
+            f"  This was the first validation image, {name}, which was to be evaluated before the first step. A task of your own is evaluated on whole images, of whatever size they have, where training sees "
+            f"crops of {size[0]} x {size[1]}. Make `losses` work on such sizes, give it validation images of sizes "
+            'that it takes, or evaluate nothing: --config.evaluate.every="0 steps"',
+            exit_code=EXIT_FAILED,
+        ) from error
 
 
 def _once(number: int, action: Timed, run) -> Callable[[int], str | None]:

@@ -207,6 +207,7 @@ def test_warnings_are_given_once_and_kept_and_training_goes_on(users_losses, tmp
         "--config.loss.name=losses_of_mine:detached",
         "--config.guard.missing=warn",
         "--config.guard.zero_steps=2",
+        "--config.guard.allow=down0.*",
         "--config.train.length=4 steps",
         "--config.train.accumulate=2",
         "--config.evaluate.every=0 steps",
@@ -218,6 +219,8 @@ def test_warnings_are_given_once_and_kept_and_training_goes_on(users_losses, tmp
     assert told.out.count("has been exactly zero for 2 steps") == 1
     missing, zero = guard_notes(tmp_path / "run")
     assert "losses_of_mine.py:14" in missing and "exactly zero for 2 steps" in zero
+    # What may stay without a gradient is not warned of either.
+    assert "down1_1_conv/kernel" in zero and "down0" not in zero
 
 
 def guard_notes(workdir):
