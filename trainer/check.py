@@ -230,7 +230,7 @@ def check_model(run) -> Section:
 
 
 def check_learning(run) -> Section:
-    """Some steps on one batch at the full learning rate: what cannot learn that by heart will learn nothing."""
+    """Some steps on one batch at the full learning rate: a model that cannot fit that will learn nothing."""
     config = dataclasses.replace(run.config, train=dataclasses.replace(run.config.train, jit_compile=False))
     batch = next(
         iter(

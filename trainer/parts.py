@@ -43,7 +43,7 @@ def resolve(part: Any, field: str, built_in: Mapping[str, Any] | None = None) ->
 
 
 def known_names(wrong: str, built_in: Iterable[str]) -> str:
-    """What could have been meant by a wrong name: the nearest, all there are, and how to name a part of one's own."""
+    """What could have been meant by a wrong name: the nearest, all there are, and how to name a part of your own."""
     names = sorted(built_in)
     near = difflib.get_close_matches(wrong, names, 1)
     did_you_mean = f"Did you mean {near[0]!r}? " if near else ""

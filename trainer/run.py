@@ -258,7 +258,7 @@ class Run:
 
     @contextlib.contextmanager
     def holding_workdir(self) -> Iterator[None]:
-        """Inside, no other run can train in the workdir; a loop of one's own may go on after it."""
+        """Inside, no other run can train in the workdir; a loop of your own may go on after it."""
         if self._lock is not None:
             self._lock.release()
         if self.devices.chief:
@@ -271,7 +271,7 @@ class Run:
             self._lock = None
 
     def _hold_workdir(self) -> None:
-        """As `holding_workdir`, for a loop of one's own, of which nobody says when it is over."""
+        """As `holding_workdir`, for a loop of your own, of which nobody says when it is over."""
         if not self.devices.chief:
             return
         if self._lock is None:
@@ -301,7 +301,7 @@ class Run:
 
     @_naming_settings()
     def resume(self) -> int:
-        """Goes on from the workdir's newest checkpoint, for a loop of one's own; `train` does so by itself.
+        """Goes on from the workdir's newest checkpoint, for a loop of your own; `train` does so by itself.
 
         Returns:
           The step that is reached: the number of steps done, 0 for a new run.
@@ -336,7 +336,7 @@ class Run:
 
     @_naming_settings()
     def step(self, batch: Mapping[str, np.ndarray]) -> dict[str, tf.Tensor]:
-        """One training step on a global batch of the user's, for a loop of one's own.
+        """One training step on a global batch of the user's, for a loop of your own.
 
         Guard, replicas, accumulation, precision, finite test, clipping, averages and counters are those of `train`;
         evaluation and saving are the user's: `run.save()`, `run.evaluate(checkpoint=None)`, `run.resume()`.

@@ -260,7 +260,8 @@ def _try_evaluation(run, score) -> None:
         name, size = run.data.validation.names[0], run.config.augment.crop
         raise UserError(
             f"{explained or last_line(error)}\n"
-            f"  This was the first validation image, {name}, which was to be evaluated before the first step. A task of your own is evaluated on whole images, of whatever size they have, where training sees "
+            f"  This was the first validation image, {name}, which was to be evaluated before the first step. A "
+            "task of your own is evaluated on whole images, of whatever size they have, where training sees "
             f"crops of {size[0]} x {size[1]}. Make `losses` work on such sizes, give it validation images of sizes "
             'that it takes, or evaluate nothing: --config.evaluate.every="0 steps"',
             exit_code=EXIT_FAILED,

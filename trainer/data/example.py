@@ -17,7 +17,7 @@ class Example:
     """An image with what belongs to it.
 
     image: uint8 or float32 `[height, width, channels]`.
-    label: integers `[height, width]` (class ids, or the data set's void id where no class is told), float32
+    label: integers `[height, width]` (class ids, or the data set's void id where no class is known), float32
       `[height, width]` or `[height, width, c]` (a target that is no class), or None where there is none.
     name: what the user calls it: the image's path inside the data set, "data[3]", a TFRecord file and a record number.
     extras: further keys; arrays with the image's height and width first go with the image.
