@@ -39,7 +39,7 @@ except ModuleNotFoundError as error:
     print(answer, file=sys.stderr)
     sys.exit(EXIT_USAGE)
 
-MODES = ("train", "evaluate", "predict", "export", "describe", "check", "convert")
+MODES = ("train", "evaluate", "predict", "export", "describe", "check", "plan", "convert")
 FORMATS = ("saved_model", "litert", "onnx")
 DEFAULT_RECIPE = "configs/nuclei.py"
 # Where the command line names a folder and no recipe.
@@ -52,14 +52,14 @@ _SHORTHANDS = ("strategy", "precision", "seed", "deterministic", "logical_device
 # Flags that only some modes read: to give one to another mode is a mistake.
 _READ_BY = {
     "input": ("predict",),
-    "output": ("predict", "export", "convert"),
+    "output": ("predict", "export", "convert", "plan"),
     "formats": ("export",),
     "checkpoint": _READ_A_RUN,
     "force_config": ("train",),
     "layers": ("describe",),
 }
 # Sections of the config that say nothing about how a trained model is scored.
-_OF_TRAINING = ("augment", "optimizer", "train", "checkpoint", "guard")
+_OF_TRAINING = ("augment", "optimizer", "train", "checkpoint", "guard", "plan")
 
 
 _FLAGS = (
@@ -99,7 +99,7 @@ _FLAGS = (
         "output",
         flags.DEFINE_string,
         "",
-        "predict, export, convert: directory to write to. Default: in the workdir; convert needs one.",
+        "predict, export, plan, convert: directory to write to. Default: in the workdir; convert needs one.",
     ),
     (
         "formats",
@@ -123,7 +123,7 @@ def define_flags() -> flags.FlagValues:
     for name, kind, default, doc in _FLAGS:
         define(kind, name, default, doc)
     doc = "What to do. describe: show what would be trained; check: look through all data for faults; "
-    doc += "convert: write the data as images/ and masks/."
+    doc += "plan: look at the data and write a recipe for them; convert: write the data as images/ and masks/."
     define(flags.DEFINE_enum, "mode", "train", doc, enum_values=MODES)
     for name in _SHORTHANDS:
         field = fields.all_fields()[name]
@@ -146,6 +146,8 @@ class Command:
     checkpoint: str
     force_config: bool
     layers: bool
+    # Fields that are set on the command line.
+    given: tuple[str, ...]
 
 
 def read(arguments: list[str]) -> Command:
@@ -182,6 +184,7 @@ def read(arguments: list[str]) -> Command:
         checkpoint=values.checkpoint,
         force_config=values.force_config,
         layers=values.layers,
+        given=tuple(assignment.path for assignment in assignments),
     )
 
 
@@ -332,6 +335,18 @@ def _convert(run, command: Command) -> int:
     return EXIT_OK
 
 
+def _plan(run, command: Command) -> int:
+    """Writes a recipe that is drawn from the data; what is set on the command line stays as it is."""
+    from trainer.plan.plan import summary, write
+    from trainer.reporting.progress import Progress
+
+    made = run.plan(given=command.given, progress=Progress("read", run.log))
+    path = os.path.join(command.output or command.workdir, "plan.py")
+    write(made, path)
+    run.log(summary(made, path))
+    return EXIT_OK
+
+
 def _check(run, command: Command) -> int:
     wrong = sum(len(section.problems) for section in run.check())
     run.log(f"{wrong} problem(s) found." if wrong else "Nothing wrong was found.")
@@ -345,6 +360,7 @@ _VERBS = {
     "export": _export,
     "describe": _describe,
     "check": _check,
+    "plan": _plan,
     "convert": _convert,
 }
 

@@ -466,6 +466,24 @@ class Checkpoint:
 
 
 @section
+class Plan:
+    minutes: float = knob(
+        10.0,
+        "--mode=plan: time that the planned run may take on this machine, start and evaluations included.",
+        within="(0, inf)",
+        unit="minutes",
+        changes_run=False,
+    )
+    memory_gib: float = knob(
+        4.0,
+        "--mode=plan: memory that the planned run may take: of the process, or of the GPU where there is one.",
+        within="(0, inf)",
+        unit="GiB",
+        changes_run=False,
+    )
+
+
+@section
 class Guard:
     missing: Literal["error", "warn", "off"] = knob(
         "error",
@@ -540,3 +558,4 @@ class Config:
     evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
     checkpoint: Checkpoint = dataclasses.field(default_factory=Checkpoint)
     guard: Guard = dataclasses.field(default_factory=Guard)
+    plan: Plan = dataclasses.field(default_factory=Plan)

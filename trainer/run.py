@@ -435,6 +435,23 @@ class Run:
         return check(self)
 
     @_naming_settings()
+    def plan(self, *, given: Sequence[str] = (), **options):
+        """A recipe drawn from the config's data, after timing some steps; see `trainer.plan`.
+
+        Args:
+          given: fields of the config that stay as they are, "model.width".
+          options: `progress` and `measuring` of `trainer.plan.plan`.
+        """
+        from trainer.plan import plan
+
+        if self.parts.data is not None:
+            raise UserError(
+                "A plan is drawn from data that a config names, since its steps are timed in a process of their own: "
+                'write Run(Config(data=Data(source="package.module:function"))).plan().'
+            )
+        return plan(self.config, given=given, log=self.log, **options)
+
+    @_naming_settings()
     def describe(self, *, layers: bool = False) -> str:
         """What `train` would do, without doing it; with `layers` also a table of each model's layers."""
         from trainer.reporting.opening import layer_tables, opening_text

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -131,19 +131,23 @@ def audit(
     return Audit(tuple(splits), section.classes, tuple(problems), tuple(warnings))
 
 
-def _mirrored_classes(section: Data, config: Config) -> list[str]:
-    """Classes that a mirrored image exchanges."""
-    if not (config.augment.flip_horizontal or config.augment.quarter_turns):
-        return []
-    names = {name.lower(): name for name in section.classes}
+def mirrored_pairs(classes: Sequence[str]) -> list[str]:
+    """Classes whose names differ in a side alone, "left kidney and right kidney": a mirrored image exchanges them."""
+    names = {name.lower(): name for name in classes}
     pairs = []
-    for name in section.classes:
+    for name in classes:
         words = re.split(r"([_\-. ]+)", name.lower())
         for one, other in _SIDES:
             if one in words:
                 twin = "".join(other if word == one else word for word in words)
                 pairs += [f"{name} and {names[twin]}"] if twin in names else []
-    if not pairs:
+    return pairs
+
+
+def _mirrored_classes(section: Data, config: Config) -> list[str]:
+    """What is to be said of classes that a mirrored image exchanges."""
+    pairs = mirrored_pairs(section.classes)
+    if not pairs or not (config.augment.flip_horizontal or config.augment.quarter_turns):
         return []
     return [
         f"the classes {', '.join(pairs)} change places in a mirrored image, and augmentation mirrors: write "
@@ -215,15 +219,26 @@ def _facts(example: Example, section: Data) -> _Facts:
         counts=counts,
         constant=bool((example.image == example.image[0, 0]).all()),
         digest=hashlib.sha256(repr(example.image.shape).encode() + example.image.tobytes()).digest(),
-        hash=_perceptual_hash(example.image),
+        hash=perceptual_hash(example.image),
     )
 
 
-def _perceptual_hash(image: np.ndarray) -> np.ndarray:
+def perceptual_hash(image: np.ndarray) -> np.ndarray:
     """Where brightness rises from left to right in 16 x 17 blocks, bool `[256]`: alike for images that look alike."""
     grey = image.astype(np.float32).mean(axis=2)
     small = np.asarray(Image.fromarray(grey).resize((17, 16), Image.Resampling.BOX))
     return (small[:, 1:] > small[:, :-1]).ravel()
+
+
+def alike(names: Sequence[str], hashes: np.ndarray) -> list[str]:
+    """Pairs among images that look nearly the same; `hashes` is bool `[images, 256]`."""
+    if len(names) ** 2 > _MOST_COMPARED:
+        return []
+    bits = hashes.astype(np.float32)
+    differ = np.tril(np.full((len(names), len(names)), 256.0)) + bits @ (1 - bits.T) + (1 - bits) @ bits.T
+    # One colour throughout has no bit set, and is like nothing.
+    differ[~hashes.any(axis=1)] = 256.0
+    return [f"{names[row]} ~ {names[column]}" for row, column in np.argwhere(differ <= _ALIKE_BITS)]
 
 
 def _look_alikes(train: list[_Facts], validation: list[_Facts]) -> list[str]:
