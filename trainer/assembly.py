@@ -84,6 +84,7 @@ def receive(config: Config | None, arguments: Mapping[str, Any]) -> tuple[Config
         raise UserError(f"config is of type {type(config).__name__}: write Config(…) of configs.schema.")
     config, given = _with_names(config, {name: part for name, part in arguments.items() if part is not None})
     parts = Parts(**given)
+    _check_containers(parts)
     paired(parts.actions)
     names = set(parts.names())
     problems = validation.problems(config, files="data" not in names, given=names, metrics=parts.metrics)
@@ -93,6 +94,25 @@ def receive(config: Config | None, arguments: Mapping[str, Any]) -> tuple[Config
         # The default is the name of the built-in data.
         config = dataclasses.replace(config, name="run")
     return config, parts
+
+
+def _check_containers(parts: Parts) -> None:
+    """Metrics have names, augmentations an order: a function by itself, or a list for a mapping, is answered here."""
+    problems = []
+    if not isinstance(parts.metrics, Mapping):
+        first = parts.metrics[0] if isinstance(parts.metrics, (list, tuple)) and parts.metrics else parts.metrics
+        example = getattr(first, "__name__", "my_metric")
+        problems.append(
+            f"metrics is of type {type(parts.metrics).__name__}; each has a name: metrics={{{example!r}: {example}}}."
+        )
+    if isinstance(parts.augment, (str, Mapping)) or not isinstance(parts.augment, Sequence):
+        example = getattr(parts.augment, "__name__", "my_function")
+        problems.append(
+            f"augment is of type {type(parts.augment).__name__}; it is a list, whose functions are called in order: "
+            f"augment=[{example}]."
+        )
+    if problems:
+        raise UserError(numbered(problems))
 
 
 def _with_names(config: Config, parts: dict[str, Any]) -> tuple[Config, dict[str, Any]]:

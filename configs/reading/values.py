@@ -13,7 +13,7 @@ import math
 import numbers
 import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from configs.reading import elsewhere
@@ -45,7 +45,7 @@ def from_text(text: str, type_: Any, path: str = "") -> Any:
         by_text = {str(choice): choice for choice in typing.get_args(type_)}
         return from_python(by_text.get(text, text), type_, path)
     if kind is tuple:
-        return from_python(_items(text, type_), type_)
+        return _tuple(_items(text, type_), type_, like)
     if kind is Mapping:
         try:
             value = json.loads(text)
@@ -96,7 +96,7 @@ def from_python(value: Any, type_: Any, path: str = "") -> Any:
             raise ValueError(f"{shown(value)} is not a finite number.")
         return number
     if kind is tuple:
-        return _tuple(value, type_)
+        return _tuple(value, type_, _like_in_python)
     if kind is Mapping:
         return _plain_mapping(value)
     raise TypeError(f"The schema's type {type_} has no reader here.")
@@ -200,11 +200,17 @@ def _items(text: str, type_: Any) -> list:
     raise ValueError(f"{shown(text)} is not {describe(type_)}: write it as {like(text, type_)}{escaped}.")
 
 
-def _tuple(value: Any, type_: Any) -> tuple:
+def _tuple(value: Any, type_: Any, written: Callable[[Any, Any], str]) -> tuple:
     try:
         return _tuple_items(value, type_)
     except ValueError as error:
-        raise ValueError(f"{error} Write it as {like(value, type_)}.") from None
+        raise ValueError(f"{error} Write it as {written(value, type_)}.") from None
+
+
+def _like_in_python(value: Any, type_: Any) -> str:
+    """As `like`, in a script or a recipe: ("first", "second"), (100, 100)."""
+    text = repr(from_text(like(value, type_).strip("'"), type_))
+    return text.replace("'", '"')
 
 
 def _tuple_items(value: Any, type_: Any) -> tuple:
