@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -15,16 +15,18 @@ import keras
 from configs.reading import fields, validation
 from configs.reading.nearest import did_you_mean
 from configs.schema import Config
+from trainer.actions.norm_gap import lag_note
 from trainer.actions.timing import paired
 from trainer.distribution.strategy import Devices
 from trainer.errors import UserError, numbered
 from trainer.evaluation.metrics import scored_classes
-from trainer.models.build import build_model, fresh_names, logits_per_pixel
+from trainer.models.build import build_form, fresh_names, logits_per_pixel
+from trainer.models.forms import Form
 from trainer.models.sizes import fit_crop, fit_sizes
 from trainer.parts import name_of, resolve
 from trainer.seeds import seeded
 from trainer.stepping.intervals import Intervals
-from trainer.stepping.objective import build_objective
+from trainer.stepping.objective import build_objective, loss_of_sigmoids
 from trainer.stepping.optimizer import build_optimizer
 from trainer.stepping.precision import Precision
 from trainer.stepping.schedule import build_schedule
@@ -74,7 +76,7 @@ def receive(config: Config | None, arguments: Mapping[str, Any]) -> tuple[Config
     known = [field.name for field in dataclasses.fields(Parts)]
     unknown = [name for name in arguments if name not in known]
     if unknown:
-        also = ["config", "workdir", "force", *known]
+        also = ["config", "workdir", "force", "extend", *known]
         raise UserError(
             numbered([f"Run has no argument {name!r}.{did_you_mean(name, also)}" for name in unknown])
             + f"\n  It takes {', '.join(also)}."
@@ -128,32 +130,48 @@ def _with_names(config: Config, parts: dict[str, Any]) -> tuple[Config, dict[str
 
 
 def make_task(
-    config: Config, parts: Parts, data, devices: Devices, precision: Precision
+    config: Config, parts: Parts, data, devices: Devices, precision: Precision, *, steps: Callable[[], int]
 ) -> tuple[Task, Config, list[str]]:
-    """The task with its models, made in the strategy's scope.
+    """The task with its models, made in the strategy's scope; `steps` gives the run's length where it is asked for.
 
     Returns:
       The task; the config, whose crop and tiles are as the models need them; a note for each field that was set so.
     """
 
-    def model(outputs: int | None = None) -> keras.Model:
-        return build_model(config, parts.model, policy=precision.policy, replicas=devices.replicas, outputs=outputs)
+    def form(outputs: int | None = None) -> Form:
+        return build_form(config, parts.model, policy=precision.policy, replicas=devices.replicas, outputs=outputs)
 
     def model_of_a_task() -> keras.Model:
         """With a number a class, or a plane of the target; what comes out of it is the task's to know."""
         label = data.train.features.get("label")
-        return model(len(data.classes) or (math.prod(label.shape) if label is not None else 1))
+        return form(len(data.classes) or (math.prod(label.shape) if label is not None else 1)).model
 
     with seeded(config.seed), devices.strategy.scope(), fresh_names():
         given = parts.task or config.task
         if given:
             task = build_task(resolve(given, "task"), config=config, data=data, model=model_of_a_task)
             return task, *fit_crop(config, task.models())
-        built = model()
-        config, notes = fit_sizes(config, built)
-        objective = build_objective(config, logits_per_pixel(config), parts.loss)
-        scored = [data.classes.index(name) for name in scored_classes(data.classes, config.evaluate.classes)]
-        return Segmentation(built, objective, config, data.classes, scored), config, notes
+        return _segmentation(form(), config, parts, data.classes, steps)
+
+
+def _segmentation(
+    form: Form, config: Config, parts: Parts, classes: Sequence[str], steps: Callable[[], int]
+) -> tuple[Task, Config, list[str]]:
+    """The built-in task with a model and what is known of its outputs; see `make_task`."""
+    config, notes = fit_sizes(config, form.model)
+    one_logit = form.outputs == 1 < logits_per_pixel(config)
+    if one_logit:
+        config = fields.replace(config, {"model.outputs": "sigmoid"})
+    named, more = config, []
+    if (config.data.multi_label or one_logit) and parts.loss is None:
+        named, more = loss_of_sigmoids(config)
+    objective = build_objective(named, logits_per_pixel(config), parts.loss, activation=form.activation)
+    if form.activation and objective.own is not None:
+        more = [*more, f"the loss of your own gets what the model gives, after its {form.activation}"]
+    lag = lag_note(form.model, steps(), config.model.name if parts.model is None else ":")
+    scored = [classes.index(name) for name in scored_classes(classes, config.evaluate.classes, config.data.multi_label)]
+    task = Segmentation(form.model, objective, config, classes, scored)
+    return task, config, [*notes, *form.notes, *more, *([lag] if lag else [])]
 
 
 def make_state(

@@ -25,11 +25,12 @@ from trainer import console
 from trainer.assembly import make_state, make_task, receive
 from trainer.checkpoints import folder as checkpoints
 from trainer.checkpoints import lock as workdir_lock
+from trainer.checkpoints.extend import grown, kept_from
 from trainer.checkpoints.host import HostState
 from trainer.checkpoints.restore import load_weights, put_back, restore, snapshot
-from trainer.checkpoints.resume import describe_data
+from trainer.checkpoints.resume import config_of, describe_data
 from trainer.checkpoints.saver import Saver
-from trainer.data import open_data
+from trainer.data import DataSets, open_data, open_evaluated, other_data
 from trainer.distribution import strategy as distribution
 from trainer.errors import UserError
 from trainer.evaluation.best_score import best_score, check_metrics, highest_is_best
@@ -73,6 +74,7 @@ class Run:
       actions: pairs (when, function of (run, step)): (100, f), ("2 epochs", f), ("evaluation", f), ("end", f).
       task: a `Task`, or its class, in place of segmentation.
       force: go on in the workdir although fields of the config changed that make it another run.
+      extend: go on in the workdir with more examples, classes added at the end, or a longer run.
 
     Raises:
       UserError: with everything that is wrong with the arguments and the config.
@@ -83,10 +85,20 @@ class Run:
     """
 
     @_naming_settings()
-    def __init__(self, config: Config | None = None, *, workdir: str | os.PathLike = "", force: bool = False, **parts):
+    def __init__(
+        self,
+        config: Config | None = None,
+        *,
+        workdir: str | os.PathLike = "",
+        force: bool = False,
+        extend: bool = False,
+        **parts,
+    ):
         self.config, self.parts = receive(config, parts)
-        self.force = force
+        self.force, self.extend = force, extend
         self.workdir = os.fspath(workdir) or os.path.join("runs", self.config.name)
+        if extend and (before := config_of(self.workdir)) is not None:
+            self.config = kept_from(before, self.config)
         self.host = HostState()
         self.scores = None
         self.journal = None
@@ -140,7 +152,10 @@ class Run:
     @_naming_settings()
     def task(self) -> Task:
         data = self.data  # opens them: what they say belongs to the config
-        task, self.config, self.notes = make_task(self.config, self.parts, data, self.devices, self.precision)
+        task, self.config, notes = make_task(
+            self.config, self.parts, data, self.devices, self.precision, steps=lambda: self.intervals.total
+        )
+        self.notes = [*self.notes, *notes]
         check_metrics(self.metrics, self.config, task, list(data.train.features))
         return task
 
@@ -238,6 +253,12 @@ class Run:
 
     def go_on_from(self, saved: checkpoints.Saved) -> None:
         """Puts the device's and the host's state back to what a checkpoint holds."""
+        before = config_of(self.workdir) if self.extend else None
+        if before is not None:
+            shapes = {path: variable.shape for path, variable in self.state.variables_by_path().items()}
+            saved, lines = grown(saved, shapes, len(before.data.classes), len(self.data.classes))
+            for line in lines:
+                self.log(f"extended: {line}")
         restore(self.state, saved)
         self.host = dataclasses.replace(HostState.from_saved(saved.host), data=describe_data(self.data))
         self.totals.restore(self.host.report)
@@ -363,11 +384,41 @@ class Run:
         return self._own_loop(batch)
 
     @_naming_settings()
-    def evaluate(self, checkpoint: str | None = "best"):
-        """Scores on the validation examples.
+    def examples_to_score(self, data: Any = None) -> DataSets:
+        """Opens the examples that `evaluate` scores, as their validation split; the run's own need not be there.
+
+        Args:
+          data: as for `evaluate`; None takes the split of the run's own data that config.data.split names.
+        """
+        if data is None and self.config.data.split in ("auto", "validation"):
+            if self.data.validation is None:
+                raise UserError('There are no validation examples: data={"train": …, "validation": …}.')
+            return self.data
+        if not self.config.data.classes:
+            self.data  # noqa: B018 - it says what the classes are
+        self.devices  # noqa: B018 - before anything that makes a tensor
+        if isinstance(data, (str, os.PathLike)):
+            section = other_data(self.config.data, os.fspath(data))
+            opened = open_evaluated(dataclasses.replace(self.config, data=section))
+        else:
+            opened = open_evaluated(self.config, self.parts.data if data is None else data)
+        if "data" not in self.__dict__ and "task" not in self.__dict__:
+            # A task is built for classes and keys alone, which are the same in both.
+            self.data = opened
+            try:
+                self.task  # noqa: B018
+            finally:
+                del self.data
+        return opened
+
+    @_naming_settings()
+    def evaluate(self, checkpoint: str | None = "best", data: Any = None):
+        """Scores examples: those held out for validation, or others.
 
         Args:
           checkpoint: "best", "latest" or a checkpoint's folder; None takes the weights as they are.
+          data: what is scored in place of the validation examples: a folder with images and masks, or a list of such
+            files; an object as `Run` takes it as data; or what `examples_to_score` gave.
 
         Returns:
           An `Evaluation` (or `TermScores`): `.score("mean_dice")`, `.table()`, `.to_dict()`.
@@ -375,13 +426,13 @@ class Run:
         from trainer.evaluation.evaluator import make_evaluator
         from trainer.reporting.progress import Progress
 
-        if self.data.validation is None:
-            raise UserError('There are no validation examples: data={"train": …, "validation": …}.')
+        examples = data if isinstance(data, DataSets) else self.examples_to_score(data)
+        config = dataclasses.replace(self.config, data=examples.config.data) if examples.config else self.config
         with self.weights(checkpoint):
             evaluate = make_evaluator(
                 self.task,
-                self.data,
-                self.config,
+                examples,
+                config,
                 self.strategy,
                 metrics=self.metrics,
                 progress=Progress("evaluated", self.log),

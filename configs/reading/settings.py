@@ -27,6 +27,7 @@ _VERBS = {
     "check": "run.check()",
     "describe": "run.describe()",
 }
+_TRUE = {"--force_config": "force", "--extend": "extend"}
 _ARGUMENTS = {"--workdir": "Run(…, workdir={})", "--checkpoint": "checkpoint={}", "--output": "output={}"}
 
 _by_flags = False
@@ -86,8 +87,8 @@ def _other(name: str, value: str) -> str:
     said = f"{name}={value}" if value else name
     if name == "--mode":
         return _VERBS.get(value, said)
-    if name == "--force_config":
-        return "Run(…, force=True)"
+    if name in _TRUE:
+        return f"Run(…, {_TRUE[name]}=True)"
     if name in _ARGUMENTS:
         return _ARGUMENTS[name].format(_text(value) if value else "…")
     path = name.removeprefix("--config.")
