@@ -16,10 +16,7 @@ from trainer.distribution.strategy import Devices
 from trainer.errors import EXIT_FAILED, UserError
 from trainer.reporting.records import CONFIG_FILE, write_whole
 
-_EXTEND = (
-    "To go on with more examples, with classes added at the end, or for longer: --extend (in Python, Run(…, "
-    "extend=True))"
-)
+_EXTEND = "To go on with more examples, with classes added at the end, or for longer: --extend"
 
 
 def find_start(workdir: str, devices: Devices, log) -> checkpoint.Saved | None:
