@@ -282,6 +282,7 @@ class Run:
         """Inside, no other run can train in the workdir; a loop of your own may go on after it."""
         if self._lock is not None:
             self._lock.release()
+        self._lock = None
         if self.devices.chief:
             self._lock = workdir_lock.take(self.workdir)
         try:
