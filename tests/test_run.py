@@ -195,6 +195,7 @@ def test_an_interruption_leaves_the_trained_weights_and_not_their_averages(tmp_p
         (lambda: Run(config(evaluate={"metric": "bondary_f1"}), metrics={"boundary_f1": len}), ["boundary_f1"]),
         (lambda: Run(config(), data=[]).data, ["data is empty"]),
         (lambda: Run(config(), data=(IMAGES, LABELS, LABELS)).data, ["three arrays of 20 each", '"weight": …']),
+        (lambda: Run(metrics={"mean_iou": len}), ["config.evaluate.metrics", "mean_iou is the name of two metrics"]),
         (lambda: Run(metrics=[len], augment=max), ["metrics={'len': len}", "2. augment is of type", "[max]"]),
     ],
 )
