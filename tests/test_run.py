@@ -195,6 +195,15 @@ def test_an_interruption_leaves_the_trained_weights_and_not_their_averages(tmp_p
         (lambda: Run(config(evaluate={"metric": "bondary_f1"}), metrics={"boundary_f1": len}), ["boundary_f1"]),
         (lambda: Run(config(), data=[]).data, ["data is empty"]),
         (lambda: Run(config(), data=(IMAGES, LABELS, LABELS)).data, ["three arrays of 20 each", '"weight": …']),
+        (lambda: Run(workdir=5), ["workdir=5 is of type int"]),
+        (
+            lambda: Run(config(), data=(IMAGES, LABELS), model=small(3, 2)).task,
+            ["images of 3 channels, and the data have 1"],
+        ),
+        (
+            lambda: Run(config(), data=(IMAGES, LABELS), model=small, loss=keras.losses.CategoricalCrossentropy()).task,
+            ["loss of probabilities", "(from_logits=True)", "Loss(from_logits=False)"],
+        ),
         (lambda: Run(metrics={"mean_iou": len}), ["config.evaluate.metrics", "mean_iou is the name of two metrics"]),
         (lambda: Run(metrics=[len], augment=max), ["metrics={'len': len}", "2. augment is of type", "[max]"]),
     ],
@@ -256,6 +265,14 @@ def test_a_loop_of_ones_own_without_data_goes_on_where_it_was(tmp_path):
         parts.step({key: value[:3] for key, value in batches[0].items()})
     with pytest.raises(UserError, match="no validation examples"):
         parts.evaluate()
+    run = Run(config(), workdir=tmp_path / "strange", model=small, data=(IMAGES, LABELS))
+    strange = {"image": np.zeros((4, 16, 16, 3), "float32"), "label": batches[0]["label"] + 6}
+    with pytest.raises(
+        UserError, match=r"(?s)1\. image is \[4, 16, 16, 3\].*2\. label holds 6, 7; the classes are 0\.\.1"
+    ):
+        run.step(strange)
+    with pytest.raises(UserError, match="label is missing: it has image"):
+        run.step({"image": batches[0]["image"]})
     with pytest.raises(UserError, match='train.length="2 epochs".*the batches of run.step'):
         make("epochs", train={"length": "2 epochs"}).step(batches[0])
     other = make("parts", optimizer={"learning_rate": 1.0})

@@ -95,6 +95,8 @@ class Run:
         **parts,
     ):
         self.config, self.parts = receive(config, parts)
+        if not isinstance(workdir, (str, os.PathLike)):
+            raise UserError(f"workdir={workdir!r} is of type {type(workdir).__name__}: write the path of a folder.")
         self.force, self.extend = force, extend
         self.workdir = os.fspath(workdir) or os.path.join("runs", self.config.name)
         if extend and (before := config_of(self.workdir)) is not None:
