@@ -39,7 +39,7 @@ except ModuleNotFoundError as error:
     print(answer, file=sys.stderr)
     sys.exit(EXIT_USAGE)
 
-MODES = ("train", "evaluate", "predict", "export", "describe", "check", "plan", "convert")
+MODES = ("train", "evaluate", "predict", "export", "describe", "check", "plan", "crossvalidate", "convert")
 FORMATS = ("saved_model", "litert", "onnx")
 DEFAULT_RECIPE = "configs/nuclei.py"
 # Where the command line names a folder and no recipe.
@@ -55,7 +55,7 @@ _READ_BY = {
     "output": ("predict", "export", "convert", "plan"),
     "formats": ("export",),
     "checkpoint": _READ_A_RUN,
-    "force_config": ("train",),
+    "force_config": ("train", "crossvalidate"),
     "extend": ("train",),
     "layers": ("describe",),
 }
@@ -132,7 +132,8 @@ def define_flags() -> flags.FlagValues:
     for name, kind, default, doc in _FLAGS:
         define(kind, name, default, doc)
     doc = "What to do. describe: show what would be trained; check: look through all data for faults; "
-    doc += "plan: look at the data and write a recipe for them; convert: write the data as images/ and masks/."
+    doc += "plan: look at the data and write a recipe for them; crossvalidate: train and score a run for each of "
+    doc += "config.data.folds; convert: write the data as images/ and masks/."
     define(flags.DEFINE_enum, "mode", "train", doc, enum_values=MODES)
     for name in _SHORTHANDS:
         field = fields.all_fields()[name]
@@ -303,6 +304,14 @@ def _evaluate(run, command: Command) -> int:
     return EXIT_OK
 
 
+def _crossvalidate(run, command: Command) -> int:
+    from trainer.signals import Interruption
+
+    with Interruption() as interrupted:
+        found = run.crossvalidate(stop=lambda: bool(interrupted))
+    return EXIT_RESUMABLE if found.stopped else EXIT_OK
+
+
 def _other_settings(workdir: str, command: Command) -> dict:
     """Fields that bear on scores and differ from the config that the run left in its workdir: path -> value."""
     try:
@@ -390,6 +399,7 @@ _VERBS = {
     "describe": _describe,
     "check": _check,
     "plan": _plan,
+    "crossvalidate": _crossvalidate,
     "convert": _convert,
 }
 

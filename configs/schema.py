@@ -78,6 +78,13 @@ class Data:
         within="[0, 2147483647]",
         why="seeds are 32-bit",
     )
+    folds: int = knob(
+        0,
+        "Divides all examples but those of a test split into so many parts, of which data.fold is held out. 0 is off. "
+        "--mode=crossvalidate trains one run for each.",
+        within="[0, 1000]",
+    )
+    fold: int = knob(0, "With data.folds: which part is held out, from 0.", within="[0, 999]")
     split: Literal["auto", "train", "validation", "test", "all"] = knob(
         "auto",
         "evaluate: which examples are scored. auto: those held out for validation; of a folder named by --input its "

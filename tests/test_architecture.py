@@ -109,6 +109,7 @@ _LEVELS = [
         "trainer.training",
         "trainer.own_loop",
         "trainer.check",
+        "trainer.crossvalidation",
         "trainer.plan",
         "trainer.result",
     ),

@@ -489,6 +489,25 @@ class Run:
         return check(self)
 
     @_naming_settings()
+    def crossvalidate(self, stop: Callable[[], bool] = lambda: False):
+        """A run for each of config.data.folds folds, and the scores of all examples; see `trainer.crossvalidation`.
+
+        Args:
+          stop: as for `train`.
+        """
+        from trainer.crossvalidation import crossvalidate
+
+        return crossvalidate(self, stop)
+
+    def of_fold(self, fold: int, workdir: str | os.PathLike) -> Run:
+        """A run with the same config and parts that holds out another fold."""
+        config = dataclasses.replace(self.config, data=dataclasses.replace(self.config.data, fold=fold))
+        given = {field.name: getattr(self.parts, field.name) for field in dataclasses.fields(self.parts)}
+        return Run(
+            config, workdir=workdir, force=self.force, **{k: v for k, v in given.items() if v not in (None, (), {})}
+        )
+
+    @_naming_settings()
     def plan(self, *, given: Sequence[str] = (), **options):
         """A recipe drawn from the config's data, after timing some steps; see `trainer.plan`.
 

@@ -64,7 +64,7 @@ def problems(
     judged = fields.replace(config, {path: defaults[path].default for path in wrong})
     rules: list[Rule] = [_run, mask_problems, _augment, model_problems, loss_problems]
     metric = functools.partial(_metric, given=metrics, task="task" in given)
-    rules += [_optimizer, option_problems, _train, _evaluate, metric, _save]
+    rules += [_optimizer, option_problems, _train, _evaluate, metric, _save, _folds]
     if files:
         rules += [_data_source, _files, functools.partial(_modules, given=given)]
     for rule in rules:
@@ -170,6 +170,15 @@ def _missing(path: str, kind: str) -> str:
     except OSError:
         beside = []
     return f"there is no such {kind}.{did_you_mean(name, beside, os.path.join(os.path.dirname(path), '{}'))}"
+
+
+def _folds(config: Config):
+    data = config.data
+    if data.folds == 1:
+        yield ("data.folds",), "one fold would hold everything out: write 2 or more, or 0 for none."
+    elif data.fold >= max(data.folds, 1):
+        known = f"they are 0 to {data.folds - 1}" if data.folds else "data.folds says how many there are"
+        yield ("data.fold", "data.folds"), f"there is no such fold: {known}."
 
 
 def _augment(config: Config):

@@ -15,6 +15,7 @@ from trainer.data.overlapping import overlapping_masks
 from trainer.data.recognition import recognise_masks
 from trainer.data.source import DataSets, MemoryCache, Source
 from trainer.data.sources import SOURCES
+from trainer.data.sources.folds import in_folds
 from trainer.data.sources.labels import infer_classes
 from trainer.data.sources.objects import open_object
 from trainer.data.sources.splits import Splits
@@ -113,7 +114,13 @@ def completed(splits: Splits, section: Data) -> tuple[Splits, Data]:
         for split in ("train", "validation")
         if hasattr(reader := getattr(splits, split), "reading")
     }
-    return dataclasses.replace(splits, **readers, classes=section.classes, notes=(*splits.notes, *notes)), section
+    splits = dataclasses.replace(splits, **readers, classes=section.classes, notes=(*splits.notes, *notes))
+    if section.folds and section.split == "auto":
+        try:
+            splits = in_folds(splits, section)
+        except DataError as error:
+            splits = dataclasses.replace(splits, fatal=(str(error),))
+    return splits, section
 
 
 def _depth(splits: Splits, section: Data) -> tuple[Data, tuple[str, ...]]:
