@@ -188,7 +188,7 @@ def test_an_interruption_leaves_the_trained_weights_and_not_their_averages(tmp_p
     ("make", "words"),
     [
         (lambda: Run(Config(train=Train(batch_size=0))), ["train.batch_size", "0", "1"]),
-        (lambda: Run(modle=small), ["'modle'", "Did you mean model?", "config, workdir, force, model, loss"]),
+        (lambda: Run(modle=small), ["'modle'", "Did you mean model?", "config, workdir, force, extend, model, loss"]),
         (lambda: Run({"train": {}}), ["config is of type dict", "Config(…)"]),
         (lambda: Run(model="unett"), ["model.name", "unett", "unet"]),
         (lambda: Run(optimizer="lionn"), ["optimizer.name", "lion"]),
