@@ -197,7 +197,13 @@ def test_an_interruption_leaves_the_trained_weights_and_not_their_averages(tmp_p
         (lambda: Run(config(), data=(IMAGES, LABELS, LABELS)).data, ["three arrays of 20 each", '"weight": …']),
         (lambda: Run(workdir=5), ["workdir=5 is of type int"]),
         (
-            lambda: Run(config(), data=(IMAGES, LABELS), model=small(3, 2)).task,
+            lambda: (
+                Run(
+                    config(),
+                    data=(IMAGES, LABELS),
+                    model=keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(2, 1)]),
+                ).task
+            ),
             ["images of 3 channels, and the data have 1"],
         ),
         (
