@@ -227,6 +227,11 @@ def main(argv: list[str]) -> int:
         # What the guard writes has lines of code in it, and its own width.
         print(error if error.markdown else wrapped(str(error)), file=sys.stderr)
         return error.exit_code
+    except MemoryError as error:
+        # What lies between the verbs; these say themselves what was too large, and for what.
+        said = f": {error}" if str(error) else ""
+        print(f"Out of memory on this machine{said}. What a run needs: --mode=describe", file=sys.stderr)
+        return EXIT_FAILED
     except SystemExit as error:
         # A model or a loss of the user's called sys.exit(): without a word, and with whatever exit code, it would look
         # like the end of a run.
@@ -363,10 +368,12 @@ def _describe(run, command: Command) -> int:
 def _convert(run, command: Command) -> int:
     """Writes the data of the config as images/ and masks/, whatever they were read from."""
     from trainer.data.convert import convert
+    from trainer.reporting.memory import explaining_memory
     from trainer.reporting.progress import Progress
 
     try:
-        written = convert(run.data, command.output, progress=Progress("written", run.log))
+        with explaining_memory(run.config, "reading the data"):
+            written = convert(run.data, command.output, progress=Progress("written", run.log))
     except OSError as error:
         raise UserError(f"{error.filename or command.output} cannot be written: {error.strerror}.") from error
     run.log(f"{written} examples in {command.output}; class names in {os.path.join(command.output, 'classes.txt')}")

@@ -194,6 +194,13 @@ class Data:
         within="[0, 1024]",
         changes_run=False,
     )
+    processes: int = knob(
+        0,
+        "Processes that make the training batches, the same batches, where one process under Python's lock cannot feed "
+        "the device. Each opens the data and keeps its share of cache_mib. 0 makes them in threads of this process.",
+        within="[0, 1024]",
+        changes_run=False,
+    )
 
     @property
     def multi_label(self) -> bool:
@@ -435,9 +442,11 @@ class Train:
     batch_size: int = knob(
         8, "Images in a step over all replicas and micro-batches together: the global batch.", within="[1, 1048576]"
     )
-    accumulate: int = knob(
+    accumulate: int | Literal["auto"] = knob(
         1,
-        "Micro-batches that a step is computed in, one after the other, to save memory. Divides batch_size / replicas.",
+        "Micro-batches that a step is computed in, one after the other, to save memory. Divides batch_size / replicas. "
+        "auto: one at first; where a step does not fit in memory the micro-batches are halved and the same step is run "
+        "again. What was found is kept in the workdir.",
         within="[1, inf)",
     )
     log_every: str = knob(
@@ -466,6 +475,11 @@ class Train:
         form="action",
         part="actions",
     )
+
+    @property
+    def micro_batches(self) -> int:
+        """Those that a step begins with: `accumulate`, or 1 where they are found out."""
+        return 1 if self.accumulate == "auto" else self.accumulate
 
 
 @section

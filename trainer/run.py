@@ -43,6 +43,7 @@ from trainer.stepping.intervals import make_intervals
 from trainer.stepping.state import TrainState
 from trainer.stepping.task import Task
 from trainer.stepping.totals import Totals
+from trainer.stepping.waiting import Waiting
 
 
 @contextlib.contextmanager
@@ -102,9 +103,12 @@ class Run:
         if extend and (before := config_of(self.workdir)) is not None:
             self.config = kept_from(before, self.config)
         self.host = HostState()
+        # Step -> micro-batches from there on, where train.accumulate=auto found that a step did not fit.
+        self.found_micro_batches: dict[int, int] = {}
         self.scores = None
         self.journal = None
         self._lock: workdir_lock.WorkdirLock | None = None
+        self.hinted = False  # that the step waits for its data
         self._start: checkpoints.Saved | None = None  # what `resume` found before the data were known
         self.notes: list[str] = []
 
@@ -133,7 +137,8 @@ class Run:
 
     def _open(self, source):
         self.devices  # noqa: B018 - before anything that makes a tensor: a cluster can be joined only then
-        data = open_data(self.config, source, self.parts.augment)
+        with explaining_memory(self.config, "reading the data"):
+            data = open_data(self.config, source, self.parts.augment)
         self.config = data.config
         distribution.check_batch(self.config, self.devices.replicas)
         return data
@@ -154,9 +159,10 @@ class Run:
     @_naming_settings()
     def task(self) -> Task:
         data = self.data  # opens them: what they say belongs to the config
-        task, self.config, notes = make_task(
-            self.config, self.parts, data, self.devices, self.precision, steps=lambda: self.intervals.total
-        )
+        with explaining_memory(self.config, "building the model"):
+            task, self.config, notes = make_task(
+                self.config, self.parts, data, self.devices, self.precision, steps=lambda: self.intervals.total
+            )
         self.notes = [*self.notes, *notes]
         check_metrics(self.metrics, self.config, task, list(data.train.features))
         return task
@@ -165,12 +171,17 @@ class Run:
     @_naming_settings()
     def state(self) -> TrainState:
         task = self.task
-        return make_state(task, self.config, self.parts, self.intervals, self.devices, self.precision)
+        with explaining_memory(self.config, "building the model"):
+            return make_state(task, self.config, self.parts, self.intervals, self.devices, self.precision)
 
     @functools.cached_property
     def totals(self) -> Totals:
         with self.strategy.scope():
             return Totals()
+
+    @functools.cached_property
+    def waiting(self) -> Waiting:
+        return Waiting()
 
     @functools.cached_property
     def clock(self) -> Clock:
@@ -216,6 +227,16 @@ class Run:
         return self.host.memory
 
     @property
+    def micro_batches(self) -> int:
+        """Those that the next step is computed in, on each replica."""
+        if self.config.train.accumulate != "auto":
+            return self.config.train.micro_batches
+        step, share = self.current_step, self.config.train.batch_size // self.devices.replicas
+        found = [count for s, count in sorted(self.found_micro_batches.items()) if s <= step]
+        # Found on another number of replicas it may not divide their share of now.
+        return next(n for n in range(min(found[-1] if found else 1, share), share + 1) if share % n == 0)
+
+    @property
     def rate_factor(self) -> float:
         """What every learning rate is multiplied by."""
         return float(self.state.rate_factor.numpy())
@@ -248,9 +269,10 @@ class Run:
         # Only the chief knows of a save that failed and is to be tried again.
         if not self.devices.any_worker(again or self.saver.last_step != self.current_step):
             return
-        with self.clock.pause():
+        with self.clock.pause(), explaining_memory(self.config, "saving or loading a checkpoint"):
             self.host.trained = self.clock.trained
             self.host.report = self.totals.sums()
+            self.host.micro_batches = {str(step): count for step, count in self.found_micro_batches.items()}
             self.saver.save(self.state, dataclasses.asdict(self.host))
 
     def go_on_from(self, saved: checkpoints.Saved) -> None:
@@ -261,8 +283,10 @@ class Run:
             saved, lines = grown(saved, shapes, len(before.data.classes), len(self.data.classes))
             for line in lines:
                 self.log(f"extended: {line}")
-        restore(self.state, saved)
+        with explaining_memory(self.config, "saving or loading a checkpoint"):
+            restore(self.state, saved)
         self.host = dataclasses.replace(HostState.from_saved(saved.host), data=describe_data(self.data))
+        self.found_micro_batches = {int(s): n for s, n in self.host.micro_batches.items()} | self.found_micro_batches
         self.totals.restore(self.host.report)
         self.saver.last_step = saved.step
 
@@ -336,7 +360,8 @@ class Run:
         from trainer.checkpoints.resume import find_start
 
         self._hold_workdir()
-        start = find_start(self.workdir, self.devices, self.log)
+        with explaining_memory(self.config, "saving or loading a checkpoint"):
+            start = find_start(self.workdir, self.devices, self.log)
         if start is None:
             return 0
         if self._knows_data:
@@ -463,7 +488,8 @@ class Run:
         with self.weights(checkpoint):
             if prediction.are_paths(images):
                 output = os.fspath(output) or os.path.join(self.workdir, "predictions")
-                return prediction.predict(self.task.model, list(images), output, self.config, report=self.log)
+                with explaining_memory(self.config, "prediction"):
+                    return prediction.predict(self.task.model, list(images), output, self.config, report=self.log)
             with explaining_memory(self.config, "prediction"):
                 return prediction.predict_arrays(self.task, images, self.config)
 
@@ -479,14 +505,16 @@ class Run:
 
         output = os.fspath(output) or os.path.join(self.workdir, "export")
         with self.weights(checkpoint):
-            return [named(line) for line in export(self.task.model, self.config, output, formats)]
+            with explaining_memory(self.config, "export"):
+                return [named(line) for line in export(self.task.model, self.config, output, formats)]
 
     @_naming_settings()
     def check(self):
         """Data, loss, gradients and some steps on one batch, tried on copies; see `trainer.check`."""
         from trainer.check import check
 
-        return check(self)
+        with explaining_memory(self.config, "reading the data"):
+            return check(self)
 
     @_naming_settings()
     def crossvalidate(self, stop: Callable[[], bool] = lambda: False):
@@ -526,10 +554,16 @@ class Run:
 
     @_naming_settings()
     def describe(self, *, layers: bool = False) -> str:
-        """What `train` would do, without doing it; with `layers` also a table of each model's layers."""
+        """What `train` would do and the memory that it would take, without doing it.
+
+        Args:
+          layers: with a table of each model's layers.
+        """
+        from trainer.reporting.estimate import described
         from trainer.reporting.opening import layer_tables, opening_text
 
-        return named("\n\n".join([opening_text(self), *(layer_tables(self) if layers else ())]))
+        memory = "\n".join(["Memory, estimated:", *(f"  {line}" for line in described(self))])
+        return named("\n\n".join([opening_text(self), *(layer_tables(self) if layers else ()), memory]))
 
     @contextlib.contextmanager
     def weights(self, checkpoint: str | None) -> Iterator[checkpoints.Saved | None]:
@@ -542,11 +576,13 @@ class Run:
             with self.averaged():
                 yield None
             return
-        with _naming_settings():
+        task = self.task
+        with _naming_settings(), explaining_memory(self.config, "saving or loading a checkpoint"):
             saved = checkpoints.find(self.workdir, checkpoint)
-        before = snapshot_of(self.task)
+            before = snapshot_of(task)
         try:
-            load_weights(self.task, saved)
+            with explaining_memory(self.config, "saving or loading a checkpoint"):
+                load_weights(task, saved)
             yield saved
         finally:
             for variable, value in before:

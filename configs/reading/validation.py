@@ -222,9 +222,9 @@ def _train(config: Config):
     length = durations.parse(train.length)
     if length.unit == "%" or not length.amount:
         yield ("train.length",), 'a run needs a length of its own: write "1000 steps" or "20 epochs".'
-    if train.batch_size % train.accumulate:
-        fewer = max(n for n in range(1, train.accumulate) if train.batch_size % n == 0)
-        more = _up(train.batch_size, train.accumulate)
+    if train.batch_size % train.micro_batches:
+        fewer = max(n for n in range(1, train.micro_batches) if train.batch_size % n == 0)
+        more = _up(train.batch_size, train.micro_batches)
         yield (
             ("train.accumulate", "train.batch_size"),
             (
@@ -233,12 +233,13 @@ def _train(config: Config):
             ),
         )
     elif config.strategy == "mirrored" and config.logical_devices:
-        parts = config.logical_devices * train.accumulate
+        parts = config.logical_devices * train.micro_batches
         if train.batch_size % parts:
             yield (
                 ("train.batch_size", "logical_devices", "train.accumulate"),
                 (
-                    f"{config.logical_devices} logical devices cannot share it in {train.accumulate} micro-batch(es). "
+                    f"{config.logical_devices} logical devices cannot share it in {train.micro_batches} "
+                    "micro-batch(es). "
                     f"Write --config.train.batch_size={_up(train.batch_size, parts)}."
                 ),
             )

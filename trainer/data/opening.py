@@ -12,6 +12,7 @@ from configs.reading import durations, fields
 from configs.schema import Config, Data
 from trainer.data.errors import DataError, listed
 from trainer.data.overlapping import overlapping_masks
+from trainer.data.processes import Opening
 from trainer.data.recognition import recognise_masks
 from trainer.data.source import DataSets, MemoryCache, Source
 from trainer.data.sources import SOURCES
@@ -54,6 +55,7 @@ def open_data(config: Config, data: Any = None, augment: Sequence[Callable | str
     _check_lengths(config, splits)
     cache = MemoryCache(section.cache_mib)
     train = _source("train", splits.train, section, cache, functions)
+    train.opening = Opening(config, data, tuple(augment) if isinstance(augment, (list, tuple)) else augment)
     validation = None
     if splits.validation is not None:
         if getattr(splits.validation, "stream", None) is not None:

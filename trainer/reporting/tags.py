@@ -9,6 +9,7 @@ train   loss                    mean over the steps since the last report, regul
         gradient_norm/<phase>   of each phase, where there are phases
         learning_rate           at this step; learning_rate/<phase> where there are phases
         images_per_second       since the last report, evaluations and checkpoints left out
+        waiting_for_data        share of that time in which the step waited for its batch, 0 to 1
         skipped                 steps left out so far because a gradient was not finite
         loss_scale              float16 alone
 
@@ -28,6 +29,7 @@ DICE = "dice"
 GRADIENT_NORM = "gradient_norm"
 LEARNING_RATE = "learning_rate"
 IMAGES_PER_SECOND = "images_per_second"
+WAITING = "waiting_for_data"
 SKIPPED = "skipped"
 LOSS_SCALE = "loss_scale"
 TRAIN, EVALUATION = "train", "eval"
