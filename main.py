@@ -28,6 +28,7 @@ try:
     from configs.reading import help as document
     from configs.reading import loading as recipes
     from configs.reading import serialization as config_text
+    from configs.reading.folders import holds_volumes
     from configs.reading.lines import wrapped
     from configs.reading.nearest import did_you_mean
     from configs.reading.settings import named_by_flags
@@ -40,10 +41,11 @@ except ModuleNotFoundError as error:
     sys.exit(EXIT_USAGE)
 
 MODES = ("train", "evaluate", "predict", "export", "describe", "check", "plan", "crossvalidate", "convert")
-FORMATS = ("saved_model", "litert", "onnx")
+FORMATS = ("saved_model", "litert", "litert_float16", "litert_int8", "onnx")
 DEFAULT_RECIPE = "configs/nuclei.py"
 # Where the command line names a folder and no recipe.
 OWN_DATA_RECIPE = "configs/own.py"
+OWN_VOLUMES_RECIPE = "configs/own_volumes.py"
 
 # These take up a trained model: without --config they read the config that its run left in the workdir.
 _READ_A_RUN = ("evaluate", "predict", "export")
@@ -68,7 +70,8 @@ _FLAGS = (
         "config",
         flags.DEFINE_string,
         None,
-        f"Recipe file (it is run). Default: {DEFAULT_RECIPE}, or {OWN_DATA_RECIPE} with --config.data.path; evaluate, "
+        f"Recipe file (it is run). Default: {DEFAULT_RECIPE}, or {OWN_DATA_RECIPE} with --config.data.path "
+        f"({OWN_VOLUMES_RECIPE} where it holds volumes); evaluate, "
         "predict and export take the config of the run in the workdir.",
     ),
     (
@@ -183,6 +186,8 @@ def read(arguments: list[str]) -> Command:
         said = {assignment.path for assignment in assignments}
         found += [problem for problem in validation.unread(config) if problem.fields[0] in said]
         problems += [problem.text for problem in found if field_problems.keys().isdisjoint(problem.fields)]
+        if "data.split" in said and values.mode != "evaluate":
+            problems.append(f"data.split={config.data.split}: --mode={values.mode} does not read it; evaluate would.")
     if problems:
         raise UserError(_message(problems))
     return Command(
@@ -461,8 +466,11 @@ def _base_config(values: flags.FlagValues, assignments: list[overrides.Assignmen
         recipe, problems = recipes.load(values.config)
     else:
         own = any(a.path == "data.path" or (a.path, a.text) == ("data.source", "folder") for a in assignments)
+        said = {a.path: a.text for a in assignments}
+        volumes = said.get("data.source", "volumes" if holds_volumes(said.get("data.path", "")) else "") == "volumes"
         home = os.path.dirname(os.path.abspath(__file__))
-        recipe, problems = recipes.load(os.path.join(home, OWN_DATA_RECIPE if own else DEFAULT_RECIPE))
+        name = OWN_VOLUMES_RECIPE if volumes else OWN_DATA_RECIPE if own else DEFAULT_RECIPE
+        recipe, problems = recipes.load(os.path.join(home, name))
     workdir = values.workdir or _default_workdir(recipe, assignments, values)
     if values.config is not None or values.mode not in _READ_A_RUN:
         return recipe, workdir, problems

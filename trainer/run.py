@@ -19,6 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from configs.reading.levels import rank_of
 from configs.reading.settings import named
 from configs.schema import Config
 from trainer import console
@@ -30,7 +31,7 @@ from trainer.checkpoints.host import HostState
 from trainer.checkpoints.restore import load_weights, put_back, restore, snapshot
 from trainer.checkpoints.resume import config_of, describe_data
 from trainer.checkpoints.saver import Saver
-from trainer.data import DataSets, open_data, open_evaluated, other_data
+from trainer.data import DataError, DataSets, open_data, open_evaluated, other_data
 from trainer.distribution import strategy as distribution
 from trainer.errors import UserError
 from trainer.evaluation.best_score import best_score, check_metrics, highest_is_best
@@ -40,6 +41,7 @@ from trainer.reporting.memory import explaining_memory
 from trainer.result import Result
 from trainer.stepping import precision
 from trainer.stepping.intervals import make_intervals
+from trainer.stepping.segmentation import Segmentation
 from trainer.stepping.state import TrainState
 from trainer.stepping.task import Task
 from trainer.stepping.totals import Totals
@@ -484,13 +486,19 @@ class Run:
           `predict` gives). Of paths: the list of those that failed.
         """
         from trainer.evaluation import predict as prediction
+        from trainer.evaluation.volume_predict import predict_volume_arrays, predict_volumes
 
         with self.weights(checkpoint):
+            volumes = rank_of(self.config) == 3 and isinstance(self.task, Segmentation)
             if prediction.are_paths(images):
                 output = os.fspath(output) or os.path.join(self.workdir, "predictions")
+                predict = predict_volumes if volumes else prediction.predict
                 with explaining_memory(self.config, "prediction"):
-                    return prediction.predict(self.task.model, list(images), output, self.config, report=self.log)
+                    return predict(self.task.model, list(images), output, self.config, report=self.log)
             with explaining_memory(self.config, "prediction"):
+                if volumes:
+                    found = predict_volume_arrays(self.task.model, images, self.config)
+                    return np.stack(found) if hasattr(images, "shape") and found else found
                 return prediction.predict_arrays(self.task, images, self.config)
 
     @_naming_settings()
@@ -504,9 +512,15 @@ class Run:
         from trainer.export.export import export
 
         output = os.fspath(output) or os.path.join(self.workdir, "export")
+        try:
+            data = self.data
+        except DataError as error:
+            # A model is exported where its data are not: it is compared then, and not scored.
+            self.log(f"  note: nothing can be scored: {str(error).splitlines()[0]}")
+            data = None
         with self.weights(checkpoint):
             with explaining_memory(self.config, "export"):
-                return [named(line) for line in export(self.task.model, self.config, output, formats)]
+                return [named(line) for line in export(self.task.model, self.config, output, formats, data=data)]
 
     @_naming_settings()
     def check(self):

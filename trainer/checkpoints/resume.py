@@ -149,6 +149,11 @@ def check_data(described: Mapping, run, start: checkpoint.Saved | None) -> None:
         old_count, old_names = before.get(split, (count, names))
         if run.extend and old_count is not None and count is not None and old_count < count:
             more.append(f"the {split} split had {old_count} images, now {count}")
+        elif run.extend and old_count == count and old_names != names:
+            more.append(
+                f"the {split} split has {count} images as before, but not of the same names (where it was split by a "
+                "fraction, some that are evaluated now may have been trained on)"
+            )
         elif old_count != count:
             changed.append(f"the {split} split had {old_count} images, now {count}")
         elif old_names != names:

@@ -132,6 +132,8 @@ def _depth(splits: Splits, section: Data) -> tuple[Data, tuple[str, ...]]:
         return dataclasses.replace(section, channels=section.channels or 3), ()
     length = len(reader.names)
     indices = np.unique(np.linspace(0, max(length - 1, 0), min(length, _IMAGES_LOOKED_AT)).astype(int)).tolist()
+    if section.bands:
+        section = dataclasses.replace(section, channels=sum(name != "-" for name in section.bands))
     if not section.channels:
         section = dataclasses.replace(section, channels=next(map(reader.bands, indices[:1]), 3))
         notes += [f"the images have {section.channels} channels"] if section.channels != 3 else []
@@ -272,6 +274,9 @@ def _check_lengths(config: Config, splits: Splits) -> None:
 def _source(split: str, reader, section: Data, cache: MemoryCache, functions: Sequence[Callable] = ()) -> Source:
     stream = getattr(reader, "stream", None)
     features: Mapping | None = getattr(reader, "features", None)
+    if hasattr(reader, "source"):
+        about = dict(channels=section.channels, cache=cache, functions=functions)
+        return reader.source(split, classes=section.classes, void_id=section.void_id, **about)
     return Source(
         split,
         reader.names,

@@ -15,10 +15,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 import numpy as np
 import tensorflow as tf
 
+from configs.reading.levels import rank_of
 from configs.schema import Config
 from trainer.data.augment.draws import order
+from trainer.data.augment.intensity import varies, vary
 from trainer.data.augment.own import apply_own
-from trainer.data.augment.placement import crop_image, crop_label, draw, over_foreground, recolor
+from trainer.data.augment.patches import draw_patch, place_image, positions_of
+from trainer.data.augment.placement import crop_image, crop_label, draw, draw_warp, over_foreground, recolor
+from trainer.data.augment.warp import Warp, warped
 from trainer.data.calls import ending
 from trainer.data.errors import DataError
 from trainer.data.example import Example, Feature
@@ -62,6 +66,8 @@ def training_batches(
     """
     if source.length == 0:
         raise DataError(f"The {source.split} split is empty.")
+    if hasattr(source, "prepare"):
+        source.prepare(stop=config.data.bad_files == "stop")
     size = _share(config.train.batch_size, shard_count, parts)
     offset = shard_index * parts * size
     shapes = {key: (size, *f.batch_shape(*config.augment.crop)) for key, f in source.features.items()}
@@ -159,14 +165,8 @@ def augmented(
     features, crop = source.features, tuple(config.augment.crop)
     if out is None:
         out = {key: np.empty((1, *f.batch_shape(*crop)), f.dtype) for key, f in features.items()}
-    drawn = draw(config.augment, config.seed, number, example.size)
-    if config.augment.foreground and "label" in features and features["label"].kind == "ids":
-        drawn = over_foreground(drawn, config.augment, example.label, source.void_id, config.seed, number)
-    recolor(crop_image(example.image, drawn.placement, crop), drawn, out["image"][0], example.span)
-    values = _parts(example)
-    for key, feature in features.items():
-        if key != "image":
-            out[key][...] = _placed(values[key], feature, drawn.placement, crop)
+    place = _place_volume if len(crop) == 3 else _place_image
+    place(source, config, number, example, out)
     if source.functions:
         changed = apply_own(
             source.functions,
@@ -185,14 +185,56 @@ def augmented(
     return one
 
 
+def _place_image(source: Source, config: Config, number: int, example: Example, out) -> None:
+    features, crop, augment = source.features, tuple(config.augment.crop), config.augment
+    drawn = draw(augment, config.seed, number, example.size)
+    if augment.foreground and "label" in features and features["label"].kind == "ids":
+        drawn = over_foreground(drawn, augment, example.label, source.void_id, config.seed, number)
+    warp = draw_warp(augment, config.seed, number, drawn.placement)
+    if warp is None:
+        cropped = crop_image(example.image, drawn.placement, crop)
+    else:
+        cropped = warped(example.image, warp, order=1, outside=None)
+        if example.image.dtype == np.uint8:
+            cropped = np.rint(cropped).astype(np.uint8)
+    recolor(cropped, drawn, out["image"][0], example.span)
+    if varies(augment):
+        vary(out["image"][0], augment, config.seed, number)
+    values = _parts(example)
+    for key, feature in features.items():
+        if key != "image":
+            out[key][...] = _placed(values[key], feature, drawn.placement if warp is None else warp, crop)
+
+
+def _place_volume(source: Source, config: Config, number: int, example: Example, out) -> None:
+    augment, seed, void = config.augment, config.seed, source.void_id
+    about = (getattr(example, name, default) for name, default in (("spacing", (1.0,) * 3), ("positions", None)))
+    spacing, positions = about
+    if positions is None:
+        label = example.label if augment.foreground and source.features["label"].kind == "ids" else None
+        positions = positions_of(label, void)
+    warp = draw_patch(augment, seed, number, example.size, spacing, positions)
+    place_image(example.image, warp, augment, seed, number, example.span, out["image"][0])
+    values = _parts(example)
+    for key, feature in source.features.items():
+        if key != "image":
+            out[key][...] = _placed(values[key], feature, warp, tuple(augment.crop))
+
+
 def _parts(example: Example) -> dict[str, np.ndarray]:
     """Everything of an example but its image, by key."""
     return dict(example.extras) if example.label is None else {"label": example.label, **example.extras}
 
 
-def _placed(value: np.ndarray, feature: Feature, placement, crop: tuple[int, int]) -> np.ndarray:
+def _placed(value: np.ndarray, feature: Feature, placement, crop: tuple[int, ...]) -> np.ndarray:
     if feature.kind == "values":
         return value
+    if isinstance(placement, Warp):
+        planes = value.reshape(*value.shape[: len(crop)], -1)
+        order, outside = (0, feature.outside) if feature.kind == "ids" else (1, None)
+        if order == 0 and not np.can_cast(np.min_scalar_type(outside), planes.dtype):
+            planes = planes.astype(feature.dtype)
+        return warped(planes, placement, order=order, outside=outside).reshape(*crop, *feature.shape)
     if feature.kind == "ids":
         return crop_label(value, placement, crop, feature.outside, feature.dtype)
     planes = value.reshape(*value.shape[:2], -1)
@@ -213,7 +255,7 @@ def evaluation_batches(
     Args:
       source: the split to evaluate.
       config: workers, and what a bad file does.
-      multiple: height and width are padded up to multiples of this, at the bottom and the right.
+      multiple: sides are padded up to multiples of this, at the bottom and the right.
       shard_index, shard_count, parts: as in `training_batches`; all shards and parts get equally many elements.
     Returns:
       elements of
@@ -222,15 +264,16 @@ def evaluation_batches(
           fractions);
         "index": int64 `[1]`, the example's position, -1 in an element that only fills up;
         "valid": float32 `[1]`, 1, or 0 where the element only fills up or the example was skipped;
-        "size": int32 `[1, 2]`, height and width before padding;
+        "size": int32 `[1, 2]` (of volumes `[1, 3]`), the sides before padding;
         the examples' extra keys: `[1, h, w, …]` where they go with the image, else `[1, …]`.
     """
     if not len(source):
         raise DataError(f"The {source.split} split is empty.")
     shards = shard_count * parts
     rounds = -(-len(source) // shards)
-    shapes = {key: (1, *feature.batch_shape(None, None)) for key, feature in source.features.items()}
-    shapes |= {"index": (1,), "valid": (1,), "size": (1, 2)}
+    rank = rank_of(config)
+    shapes = {key: (1, *feature.batch_shape(*(None,) * rank)) for key, feature in source.features.items()}
+    shapes |= {"index": (1,), "valid": (1,), "size": (1, rank)}
 
     if source.stream is None:
 
@@ -253,55 +296,56 @@ def evaluation_batches(
     mine = sum(n % shards // parts == shard_index for n in range(len(source)))
     made = numbered.map(element, num_parallel_calls=config.data.workers or tf.data.AUTOTUNE)
     filling = tf.data.Dataset.range(rounds * parts - mine).map(
-        _batcher(lambda _: _filler(source, -1, multiple), source, shapes)
+        _batcher(lambda _: _filler(source, -1, multiple, rank), source, shapes)
     )
     return _ordered(made.concatenate(filling).prefetch(2 * parts))
 
 
 def _padded(source: Source, config: Config, index: int, multiple: int) -> dict[str, np.ndarray]:
+    rank = rank_of(config)
     if index >= len(source):
-        return _filler(source, -1, multiple)
+        return _filler(source, -1, multiple, rank)
     try:
         example = source.load_compact(index)
     except DataError as error:
         if config.data.bad_files != "skip":
             raise
         source.skipped[source.names[index]] = str(error)
-        return _filler(source, index, multiple)
+        return _filler(source, index, multiple, rank)
     return _as_evaluated(source, index, example, multiple)
 
 
-def _filler(source: Source, position: int, multiple: int) -> dict[str, np.ndarray]:
+def _filler(source: Source, position: int, multiple: int, rank: int) -> dict[str, np.ndarray]:
     """An element that counts nowhere."""
     made = {}
     for key, feature in source.features.items():
-        shape = (1, *feature.batch_shape(multiple, multiple))
+        shape = (1, *feature.batch_shape(*(multiple,) * rank))
         made[key] = np.full(shape, "" if feature.dtype.kind == "O" else feature.outside, feature.dtype)
     return made | {
         "index": np.array([position], np.int64),
         "valid": np.zeros(1, np.float32),
-        "size": np.full((1, 2), multiple, np.int32),
+        "size": np.full((1, rank), multiple, np.int32),
     }
 
 
 def _as_evaluated(source: Source, index: int, example: Example, multiple: int) -> dict[str, np.ndarray]:
-    height, width = example.size
-    margin = ((0, -height % multiple), (0, -width % multiple))
+    margin = tuple((0, -side % multiple) for side in example.size)
+    rank = len(margin)
     made = {}
     for key, value in {"image": example.image, **_parts(example)}.items():
         feature = source.features[key]
         if feature.spatial:
-            padding = (*margin, *((0, 0) for _ in value.shape[2:]))
+            padding = (*margin, *((0, 0) for _ in value.shape[rank:]))
             if feature.kind == "ids":
                 value = np.pad(value.astype(feature.dtype), padding, constant_values=feature.outside)
             else:
                 value = np.pad(value, padding, mode="symmetric")
-                value = np.broadcast_to(value, (*value.shape[:2], *feature.shape))
+                value = np.broadcast_to(value, (*value.shape[:rank], *feature.shape))
         made[key] = np.asarray(value).astype(feature.dtype)[None]
     return made | {
         "index": np.array([index], np.int64),
         "valid": np.ones(1, np.float32),
-        "size": np.array([[height, width]], np.int32),
+        "size": np.array([example.size], np.int32),
     }
 
 

@@ -161,9 +161,9 @@ def _compact(example: Example) -> Example:
     image = example.image
     if image.dtype != np.uint8:
         return dataclasses.replace(example, span=float(image.max()) - float(image.min()))
-    if image.shape[2] == 1 or (image[0] != image[0, :, :1]).any() or (image != image[:, :, :1]).any():
+    if image.shape[-1] == 1 or (image[0] != image[0, ..., :1]).any() or (image != image[..., :1]).any():
         return example
-    return dataclasses.replace(example, image=image[:, :, :1].copy())
+    return dataclasses.replace(example, image=image[..., :1].copy())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from configs.reading.levels import rank_of
 from configs.reading.nearest import did_you_mean
 from configs.schema import Config
 from trainer.errors import UserError, numbered
@@ -40,7 +41,8 @@ def check_metrics(metrics: Sequence[Metric], config: Config, task: Task, keys: S
       UserError: with all that is missing.
     """
     known = {*keys, "image", "label", "prediction", "classes", "void_id"}
-    known |= {"probabilities"} if isinstance(task, Segmentation) else set()
+    of_segmentation = "spacing" if rank_of(config) == 3 else "probabilities"
+    known |= {of_segmentation} if isinstance(task, Segmentation) else set()
     unknown = [
         f"the metric {metric.name} takes {name}, and there is {', '.join(sorted(known))}."
         for metric in metrics

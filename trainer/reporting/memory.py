@@ -60,7 +60,7 @@ def training_memory(error: BaseException, run) -> UserError:
     parameters = sum(math.prod(v.shape) for model in models for v in model.weights)
     moments = sum(math.prod(v.shape) for update in run.state.updates for v in update.optimizer.variables)
     numbers = (
-        f"A step holds {_count(at_once, 'image')} of {crop[0]} x {crop[1]} pixels at a time: train.batch_size="
+        f"A step holds {_count(at_once, 'image')} of {_by(crop)} pixels at a time: train.batch_size="
         f"{train.batch_size}"
         + (f" over {replicas} replicas" if replicas > 1 else "")
         + f" in {_count(micro_batches, 'micro-batch', 'micro-batches')}. The model has {parameters:,} parameters, "
@@ -82,7 +82,7 @@ def lacking_memory(error: BaseException, config: Config, doing: str) -> UserErro
 def _of_tiles(config: Config) -> tuple[str, list[str]]:
     tile = tuple(config.evaluate.tile)
     numbers = (
-        f"Images are taken one at a time, in tiles of {tile[0]} x {tile[1]} pixels (evaluate.tile)."
+        f"Images are taken one at a time, in tiles of {_by(tile)} pixels (evaluate.tile)."
         if any(tile)
         else "Images are taken one at a time and whole (evaluate.tile=0,0), however large they are."
     )
@@ -162,6 +162,8 @@ def explaining_memory(config: Config, doing: str) -> Iterator[None]:
 def smaller_tile(config: Config) -> str:
     """Half of the tile's sides, or 512,512 where images are taken whole; as the model wants them divisible."""
     tile = tuple(config.evaluate.tile)
+    if not any(tile) and len(config.augment.crop) == 3:
+        tile = tuple(config.augment.crop)  # Volumes go through in windows of its size.
     if not any(tile):
         return "512,512"
     multiple = size_multiple(config)[0]
@@ -182,7 +184,9 @@ def less_to_train(config: Config, replicas: int, micro_batches: int) -> list[str
     multiple = size_multiple(config)[0]
     smaller = [max(multiple, side // 2 // multiple * multiple) for side in crop]
     if smaller != list(crop):
-        advice.append(f"--config.augment.crop={smaller[0]},{smaller[1]}  smaller crops: a quarter of the pixels")
+        share = "an eighth" if len(crop) == 3 else "a quarter"
+        shown = ",".join(map(str, smaller))
+        advice.append(f"--config.augment.crop={shown}  smaller crops: {share} of the pixels")
     if config.precision in ("auto", "float32"):
         advice.append("--precision=mixed_bfloat16  half the memory for the layers, on devices that have it")
     if config.model.name in ("unet", "encoder_unet") and config.model.width > 1:
@@ -227,6 +231,10 @@ def size_of(count: int) -> str:
         if count >= size:
             return f"{count / size:,.1f} {unit}"
     return f"{count / 2**10:,.0f} KiB"
+
+
+def _by(sides) -> str:
+    return " x ".join(map(str, sides))
 
 
 def _count(number: int, noun: str, plural: str = "") -> str:

@@ -16,6 +16,7 @@ train   loss                    mean over the steps since the last report, regul
 eval    mean_dice, mean_iou     over the scored classes
         pixel_accuracy, loss
         dice/<class>, iou/<class>
+        hausdorff_95_mm/<class>, surface_dice/<class>   of volumes, each scored class and region
         <metric>                the user's, by name
         loss/<term>             of a task that is no segmentation
 

@@ -65,8 +65,10 @@ def in_folds(splits: Splits, data: Data) -> Splits:
         )
     names = [name for reader in readers for name in reader.names]
     folds = fold_of(names, data)
+    # Readers that are more than a call by index say themselves what some of them are.
+    choose = getattr(type(readers[0]), "chosen", Chosen)
     train, validation = (
-        Chosen(readers, [number for number, fold in enumerate(folds) if (fold == data.fold) == held])
+        choose(readers, [number for number, fold in enumerate(folds) if (fold == data.fold) == held])
         for held in (False, True)
     )
     note = f"fold {data.fold} of {data.folds}: {len(validation.names)} of {len(names)} examples are held out"

@@ -18,6 +18,7 @@ from trainer.data.sources.holding_out import held_out
 from trainer.data.sources.layout import Layout, all_of, arrays_of, check_items, find_layout, skeleton
 from trainer.data.sources.splits import Splits
 from trainer.data.sources.stream import StreamReader, is_stream
+from trainer.data.sources.volume_objects import open_volumes
 
 # Examples that are looked at before the first step; of more, these many, evenly spaced.
 _LOOKED_AT = 200
@@ -47,6 +48,9 @@ def open_object(value: Any, data: Data, title: str = "") -> Splits:
             'and metrics get it by that name: data={"image": …, "label": …, "weight": …}.'
         )
     title = title or _title(value)
+    volumes = open_volumes(value, data, title)
+    if volumes is not None:
+        return volumes
     given = {"train": value}
     prefix = {"train": "data", "validation": "data"}
     if isinstance(value, Mapping) and not set(value) - {*_SPLITS, "test"} and value:
