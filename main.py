@@ -31,6 +31,7 @@ try:
     from configs.reading.folders import holds_volumes
     from configs.reading.lines import wrapped
     from configs.reading.nearest import did_you_mean
+    from configs.reading.settings import named_by_flags
     from configs.schema import Config
 except ModuleNotFoundError as error:
     answer = missing_package(error, sys.argv)
@@ -224,8 +225,9 @@ def main(argv: list[str]) -> int:
             if not answer:
                 raise
             raise UserError(answer) from error
-        run = Run(command.config, workdir=command.workdir, force=command.force_config, extend=command.extend)
-        return _VERBS[command.mode](run, command)
+        with named_by_flags():
+            run = Run(command.config, workdir=command.workdir, force=command.force_config, extend=command.extend)
+            return _VERBS[command.mode](run, command)
     except UserError as error:
         # What the guard writes has lines of code in it, and its own width.
         print(error if error.markdown else wrapped(str(error)), file=sys.stderr)

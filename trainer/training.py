@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+
+import tensorflow as tf
 
 from configs.reading.lines import wrapped
+from configs.reading.settings import by_flags
 from trainer import guard
 from trainer.actions.bad_files import BadFiles
 from trainer.actions.early_stopping import stop_early
@@ -17,7 +21,6 @@ from trainer.actions.norm_gap import explain_norm_gap
 from trainer.actions.report import report
 from trainer.actions.timing import Timed, timed
 from trainer.checkpoints import folder as checkpoints
-from trainer.checkpoints.lock import WorkdirLock
 from trainer.checkpoints.restore import warm_start
 from trainer.checkpoints.resume import (
     check_config,
@@ -30,19 +33,20 @@ from trainer.checkpoints.resume import (
     write_config,
 )
 from trainer.distribution.lost_worker import naming_lost_worker
-from trainer.errors import UserError
+from trainer.errors import EXIT_FAILED, UserError
 from trainer.evaluation.evaluator import make_evaluator
 from trainer.reporting import terminal
 from trainer.reporting.clock import Clock
-from trainer.reporting.failures import explain_failure
+from trainer.reporting.failures import explain_failure, last_line
 from trainer.reporting.journal import Journal
-from trainer.reporting.memory import explaining_memory
+from trainer.reporting.memory import explaining_memory, is_out_of_memory
 from trainer.reporting.opening import opening_text
 from trainer.reporting.progress import Progress
 from trainer.result import FINISHED, Result
 from trainer.stepping.batches import batches_from
 from trainer.stepping.batchwise import batchwise_remark
 from trainer.stepping.loop import Action, run_loop
+from trainer.stepping.segmentation import Segmentation
 
 # Steps in a call where several workers have to make calls of the same length, each with a clock of its own.
 _STEPS_PER_CALL_OF_A_CLUSTER = 10
@@ -55,8 +59,7 @@ def train(run, stop: Callable[[], bool] = lambda: False) -> Result:
       UserError: what ended the run, in words; no checkpoint is made of such a state.
     """
     devices = run.devices
-    lock = WorkdirLock(run.workdir) if devices.chief else None
-    try:
+    with run.holding_workdir(), _closing_data(run):
         with naming_lost_worker(devices.cluster, run.workdir):
             check_shared_workdir(run.workdir, devices)
             data = run.data
@@ -75,11 +78,16 @@ def train(run, stop: Callable[[], bool] = lambda: False) -> Result:
                 run.log(wrapped(f"warning: {remark}."))
             _take_up(run, start, source)
             return _train(run, actions, lambda: devices.any_worker(bool(stop())))
+
+
+@contextlib.contextmanager
+def _closing_data(run) -> Iterator[None]:
+    """Processes that read the data end with it."""
+    try:
+        yield
     finally:
         if "data" in run.__dict__:
             run.data.train.close()
-        if lock is not None:
-            lock.release()
 
 
 def _take_up(run, start: checkpoints.Saved | None, source: checkpoints.Saved | None) -> None:
@@ -140,7 +148,7 @@ def _train(run, actions: list[Timed], stop: Callable[[], bool]) -> Result:
                 f"--config.checkpoint.warm_start={shlex.quote(run.workdir)}"
             )
         )
-        run.log(terminal.closing(run.workdir, objects=bool(run.parts.names())))
+        run.log(terminal.closing(run.workdir, flags=by_flags()))
         return _result(run, run.current_step, why, saved=True)
     if run.devices.chief:
         write_config(run)
@@ -168,7 +176,7 @@ def _train(run, actions: list[Timed], stop: Callable[[], bool]) -> Result:
     if run.host.best_step is not None and run.host.best_step != step:
         run.log(f"  best {run.metric}: {run.host.best_score:.4f}, at step {run.host.best_step}")
     run.log(f"  trained for {terminal.duration(run.clock.trained)}\n")
-    run.log(terminal.closing(run.workdir, objects=bool(run.parts.names())))
+    run.log(terminal.closing(run.workdir, flags=by_flags()))
     return _result(run, step, reason or FINISHED, saved=saved)
 
 
@@ -244,6 +252,8 @@ def _due(run, actions: list[Timed], stop: Callable[[], bool], bad_files: BadFile
     if run.data.validation is not None:
         progress = Progress("evaluated", run.log)
         score = make_evaluator(run.task, run.data, run.config, run.strategy, metrics=run.metrics, progress=progress)
+        if intervals.evaluate_every and not isinstance(run.task, Segmentation):
+            _try_evaluation(run, score)
         then = [action for action in actions if action.after_evaluation]
         then.append(Timed(explain_norm_gap, "batch normalisation", after_evaluation=True))
         then.append(Timed(stop_early, "early stopping", after_evaluation=True))
@@ -252,6 +262,30 @@ def _due(run, actions: list[Timed], stop: Callable[[], bool], bad_files: BadFile
     every = intervals.checkpoint_every
     found.append(Action(every, lambda step: run.save(), intervals.margin(every)))
     return found
+
+
+def _try_evaluation(run, score) -> None:
+    """Evaluates a first image: a task that cannot be evaluated shows it before the first step, not hours later.
+
+    Raises:
+      UserError: it cannot.
+    """
+    asked = iter((False,))
+    try:
+        score(lambda: next(asked, True))
+    except Exception as error:
+        explained = explain_failure(error, run)
+        if is_out_of_memory(error) or explained is None and not isinstance(error, tf.errors.OpError):
+            raise
+        name, size = run.data.validation.names[0], run.config.augment.crop
+        raise UserError(
+            f"{explained or last_line(error)}\n"
+            f"  This was the first validation image, {name}, which was to be evaluated before the first step. A "
+            "task of your own is evaluated on whole images, of whatever size they have, where training sees "
+            f"crops of {size[0]} x {size[1]}. Make `losses` work on such sizes, give it validation images of sizes "
+            'that it takes, or evaluate nothing: --config.evaluate.every="0 steps"',
+            exit_code=EXIT_FAILED,
+        ) from error
 
 
 def _once(number: int, action: Timed, run) -> Callable[[int], str | None]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
+from configs.reading.settings import named
 from configs.schema import Config
 from trainer import guard
 from trainer.distribution.all_reduce import sum_over_replicas
@@ -84,7 +85,7 @@ def make_train_steps(
                 allow=config.guard.allow,
                 missing=config.guard.missing,
                 warn=warn,
-                allow_form="--config.guard.allow='{}'",
+                allow_form=named("--config.guard.allow='{}'"),
             )
         gradients = [None if g is None else tf.convert_to_tensor(g) for g in gradients]
         return gradients, totals.share(loss, terms, outcome.ratios)
