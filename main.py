@@ -58,7 +58,7 @@ _READ_BY = {
     "layers": ("describe",),
 }
 # Sections of the config that say nothing about how a trained model is scored.
-_OF_TRAINING = ("augment", "optimizer", "train", "checkpoint", "guard")
+_OF_TRAINING = ("augment", "optimizer", "train", "predict", "checkpoint", "guard")
 
 
 _FLAGS = (

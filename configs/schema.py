@@ -412,7 +412,7 @@ class Evaluate:
     )
     tile: tuple[int, int] = knob(
         (0, 0),
-        "Tile height and width, for images larger than memory allows; (0, 0) takes each image whole, padded.",
+        "Tile height and width. (0, 0): whole or in tiles, as the network's own sizes and each image's say.",
         unit="pixels",
         within="[0, 65536]",
         changes_run="evaluate.patience",
@@ -422,6 +422,12 @@ class Evaluate:
         "Rows and columns that neighbouring tiles share; their logits are averaged.",
         unit="pixels",
         within="[0, inf)",
+        changes_run="evaluate.patience",
+    )
+    mirror: bool = knob(
+        False,
+        "Each image is also seen mirrored along its axes, all combinations, and the probabilities are averaged: 4 times "
+        "the work for scores that are usually a little better.",
         changes_run="evaluate.patience",
     )
     metric: str = knob(
@@ -443,6 +449,39 @@ class Evaluate:
     )
     panels: int = knob(4, "Images shown in TensorBoard at each evaluation.", within="[0, 1000]", changes_run=False)
     patience: int = knob(0, "Evaluations without a better score after which training ends; 0 never.", within="[0, inf)")
+
+
+@section
+class Predict:
+    mirror: bool = knob(
+        False,
+        "Test-time mirroring: each image is also seen mirrored along its axes, all combinations, and the probabilities "
+        "are averaged. 4 times the work.",
+        changes_run=False,
+    )
+    probabilities: Literal["none", "float16", "png"] = knob(
+        "none",
+        'Also written for each image, below probabilities/: "float16" is a NumPy array [height, width, classes]; "png" '
+        "one grey picture a class, 0 to 255, of two classes that of the second.",
+        changes_run=False,
+    )
+    overlays: bool = knob(
+        True,
+        "Write the image with the classes' colours over it, too. Off: masks alone, which is faster.",
+        changes_run=False,
+    )
+    skip_existing: bool = knob(
+        False,
+        "Leave out images whose outputs are all there already, so that a command that was stopped goes on.",
+        changes_run=False,
+    )
+    ahead_mib: int = knob(
+        256,
+        "Decoded images and results that wait, for the network or for the disk, take at most this much, or one image.",
+        unit="MiB",
+        within="[1, inf)",
+        changes_run=False,
+    )
 
 
 @section
@@ -538,5 +577,6 @@ class Config:
     optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
     train: Train = dataclasses.field(default_factory=Train)
     evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
+    predict: Predict = dataclasses.field(default_factory=Predict)
     checkpoint: Checkpoint = dataclasses.field(default_factory=Checkpoint)
     guard: Guard = dataclasses.field(default_factory=Guard)

@@ -16,7 +16,8 @@ def test_windows_cover_an_axis_as_those_in_the_graph_do(length, side, overlap, m
     assert axis.starts[0] == 0 and axis.starts[-1] + axis.side == axis.extended >= length
     assert all(b - a <= max(axis.side - overlap, 1) for a, b in zip(axis.starts, axis.starts[1:], strict=False))
     assert (axis.total(0, length) > 0).all()
-    np.testing.assert_allclose(axis.total(5, length)[:20], axis.total(0, length)[5:25])
+    middle = length // 2
+    np.testing.assert_allclose(axis.total(middle, length), axis.total(0, length)[middle:])
     graph_side = int(windows.fitted_tile(tf.constant(length), side, overlap, multiple)) if fitted else side
     extended = windows.rounded_up(max(length, graph_side), multiple)
     assert axis.side == graph_side
