@@ -426,7 +426,7 @@ class Evaluate:
     )
     mirror: bool = knob(
         False,
-        "Each image is also seen mirrored along its axes, all combinations, and the probabilities are averaged: 4 times "
+        "An image is also seen mirrored along its axes, all combinations, and the probabilities are averaged: 4 times "
         "the work for scores that are usually a little better.",
         changes_run="evaluate.patience",
     )
