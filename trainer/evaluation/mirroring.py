@@ -1,6 +1,6 @@
 """Test-time mirroring: a model sees its input mirrored along every combination of axes, and its answers are averaged.
 
-It is what nnU-Net does by default (Isensee et al. 2021, Nature Methods 18, 203) and MONAI's TestTimeAugmentation offers.
+nnU-Net does it by default (Isensee et al. 2021, Nature Methods 18, 203), MONAI as TestTimeAugmentation.
 """
 
 from __future__ import annotations
