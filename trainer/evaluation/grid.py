@@ -24,14 +24,16 @@ def mirrored_index(start: int, stop: int, length: int) -> np.ndarray:
     return np.minimum(position, period - position) % max(length, 1)
 
 
-def ramp(side: int, overlap: int) -> np.ndarray:
-    """Weight of a window's places along an axis, float32 `[side]`.
+def ramps(starts: Sequence[int], side: int, overlap: int, length: int) -> np.ndarray:
+    """Weights of windows' places along an axis of `length`, float32 `[windows, side]`.
 
     Nothing in the outer quarter of the overlap, where a window lacks what lies around it, unless no other window has
-    the place; then rising over half of it, so that no edge shows.
+    the place; then rising over half of it, so that no edge shows. At the ends of the axis nothing is lacking.
     """
-    position = np.arange(side, dtype=np.float32)
-    to_the_edge = np.minimum(position, position[::-1]) + 0.5
+    starts, position = np.asarray(starts, np.float32)[:, None], np.arange(side, dtype=np.float32)
+    before = np.where(starts == 0, np.float32(np.inf), position)
+    after = np.where(starts + side == length, np.float32(np.inf), position[::-1])
+    to_the_edge = np.minimum(before, after) + 0.5
     return np.clip((to_the_edge - overlap / 4.0) / (overlap / 2.0 + 1e-3), 1e-6, 1.0).astype(np.float32)
 
 
@@ -45,7 +47,7 @@ class Axis:
       starts: of the windows, rising: the first 0, the last one ends with the extended axis.
       extended: the axis's length up to where the last window ends: `length`, or more where that is shorter than a
         window or no multiple of what windows start at; beyond its end it is mirrored.
-      weights: of a window's places.
+      weights: of each window's places, float32 `[windows, side]`.
     """
 
     length: int
@@ -74,32 +76,29 @@ class Axis:
         stride = max(side - overlap, 1)
         count = -(-(extended - side) // stride) + 1
         starts = tuple(min(number * stride, extended - side) for number in range(count))
-        return cls(length, side, starts, extended, ramp(side, overlap))
+        return cls(length, side, starts, extended, ramps(starts, side, overlap, extended))
 
     def total(self, start: int, stop: int) -> np.ndarray:
         """The weights of all windows together at places start … stop - 1, float32 `[stop - start]`."""
         sums = np.zeros(stop - start, np.float32)
-        for first in self.starts:
+        for first, weights in zip(self.starts, self.weights, strict=True):
             low, high = max(first, start), min(first + self.side, stop)
             if low < high:
-                sums[low - start : high - start] += self.weights[low - first : high - first]
+                sums[low - start : high - start] += weights[low - first : high - first]
         return sums
 
 
-def places(axes: Sequence[Axis]) -> Iterator[tuple[int, ...]]:
-    """The first corner of every window, the last axis fastest."""
-    return itertools.product(*(axis.starts for axis in axes))
+def windows(axes: Sequence[Axis]) -> Iterator[tuple[tuple[slice, ...], np.ndarray]]:
+    """Where every window lies, the last axis fastest, and how much its places count, float32 of the window's shape."""
+    for numbers in itertools.product(*(range(len(axis.starts)) for axis in axes)):
+        both = list(zip(axes, numbers, strict=True))
+        place = tuple(slice(axis.starts[n], axis.starts[n] + axis.side) for axis, n in both)
+        yield place, outer([axis.weights[n] for axis, n in both])
 
 
-def weights(axes: Sequence[Axis]) -> np.ndarray:
-    """How much each place of a window counts where windows overlap, float32 of the window's shape."""
-    product = np.ones([1] * len(axes), np.float32)
-    for number, axis in enumerate(axes):
-        product = product * axis.weights.reshape([-1 if n == number else 1 for n in range(len(axes))])
+def outer(vectors: Sequence[np.ndarray]) -> np.ndarray:
+    """The product of vectors, each along an axis of its own."""
+    product = np.ones([1] * len(vectors), np.float32)
+    for number, vector in enumerate(vectors):
+        product = product * vector.reshape([-1 if n == number else 1 for n in range(len(vectors))])
     return product
-
-
-def spread(length: int, side: int, count: int) -> list[int]:
-    """Starts of `count` windows spread evenly over an axis, the first 0 and the last ending with it."""
-    step = max(length - side, 0) / max(count - 1, 1)
-    return [round(number * step) for number in range(count)]

@@ -84,15 +84,15 @@ def fitted_tile(length, tile: int, overlap: int, multiple: int):
     return tf.minimum(rounded_up((length + (count - 1) * overlap + count - 1) // count, multiple), tile)
 
 
-def _ramp(tile, overlap: int):
-    """Weight of a tile's pixels along an axis, `[tile, 1]`.
-
-    Nothing in the outer quarter of the overlap, where a tile lacks what lies around it, unless no other tile has the
-    pixel; then rising over half of it, so that no edge shows.
-    """
-    position = tf.cast(tf.range(tile), tf.float32)
-    to_the_edge = tf.minimum(position, position[::-1]) + 0.5
-    return tf.clip_by_value((to_the_edge - overlap / 4.0) / (overlap / 2.0 + 1e-3), 1e-6, 1.0)[:, None]
+def _ramps(starts, tile, overlap: int, length):
+    """Weights of tiles' pixels along an axis, float32 `[tiles, tile]`; see `trainer.evaluation.grid.ramps`."""
+    position, tile = tf.cast(tf.range(tile), tf.float32), tf.cast(tile, tf.float32)
+    infinity = tf.fill([1, 1], float("inf"))
+    starts, length = tf.cast(starts, tf.float32)[:, None], tf.cast(length, tf.float32)
+    before = tf.where(starts == 0, infinity, position)
+    after = tf.where(starts + tile == length, infinity, position[::-1])
+    to_the_edge = tf.minimum(before, after) + 0.5
+    return tf.clip_by_value((to_the_edge - overlap / 4.0) / (overlap / 2.0 + 1e-3), 1e-6, 1.0)
 
 
 def tiled_logits(apply: Callable, image, tile, overlap: int, outputs: int, *, batch: int = 1, multiple: int = 1):
@@ -120,7 +120,7 @@ def tiled_logits(apply: Callable, image, tile, overlap: int, outputs: int, *, ba
     # Smaller images are extended by mirroring, a tile at a time: an extended copy of the image is not made.
     lines, columns = mirrored_index(true_height, height), mirrored_index(true_width, width)
     tops, lefts = tile_starts(height, tile[0], overlap), tile_starts(width, tile[1], overlap)
-    down, across = _ramp(tile[0], overlap), _ramp(tile[1], overlap)
+    down, across = _ramps(tops, tile[0], overlap, height), _ramps(lefts, tile[1], overlap, width)
     sides = [side if isinstance(side, int) else None for side in tile]
 
     def add_row(number, rows):
@@ -130,7 +130,8 @@ def tiled_logits(apply: Callable, image, tile, overlap: int, outputs: int, *, ba
             places = tf.gather(columns, lefts[first : first + batch, None] + tf.range(tile[1]))
             parts = tf.transpose(tf.gather(strip, places, axis=1), [1, 0, 2, 3])
             logits = tf.cast(apply(tf.ensure_shape(parts, [None, *sides, image.shape[-1]])), tf.float32)
-            turned = tf.reshape(tf.transpose(logits, [0, 2, 1, 3]), [-1, tile[1], tile[0] * outputs]) * across
+            turned = tf.reshape(tf.transpose(logits, [0, 2, 1, 3]), [-1, tile[1], tile[0] * outputs])
+            turned *= across[first : first + batch, :, None]
             return first + batch, joined.write(first // batch, tf.reshape(turned, [-1, tile[0] * outputs]))
 
         size = (tf.size(lefts) + batch - 1) // batch
@@ -138,7 +139,7 @@ def tiled_logits(apply: Callable, image, tile, overlap: int, outputs: int, *, ba
         _, joined = tf.while_loop(lambda n, _: n < tf.size(lefts), add_tiles, (0, joined), parallel_iterations=1)
         row = tf.reshape(_joined(joined.concat(), lefts, across, width), [width, tile[0], outputs])
         row = tf.reshape(tf.transpose(row, [1, 0, 2]), [tile[0], width * outputs])
-        return number + 1, rows.write(number, row * down)
+        return number + 1, rows.write(number, row * down[number][:, None])
 
     rows = tf.TensorArray(tf.float32, size=tf.size(tops), infer_shape=False, element_shape=[None, None])
     _, rows = tf.while_loop(lambda n, _: n < tf.size(tops), add_row, (0, rows), parallel_iterations=1)
@@ -146,10 +147,10 @@ def tiled_logits(apply: Callable, image, tile, overlap: int, outputs: int, *, ba
     return tf.reshape(logits, [1, height, width, outputs])[:, :true_height, :true_width]
 
 
-def _joined(parts, starts, ramp, length):
+def _joined(parts, starts, ramps, length):
     """Weighted parts `[tiles x tile, values]` that lie at `starts` along an axis, as their mean `[length, values]`."""
-    places = tf.reshape(starts[:, None] + tf.range(tf.shape(ramp)[0]), [-1])
-    weights = tf.math.unsorted_segment_sum(tf.tile(ramp, [tf.size(starts), 1]), places, length)
+    places = tf.reshape(starts[:, None] + tf.range(tf.shape(ramps)[1]), [-1])
+    weights = tf.math.unsorted_segment_sum(tf.reshape(ramps, [-1, 1]), places, length)
     return tf.math.unsorted_segment_sum(parts, places, length) / weights
 
 
