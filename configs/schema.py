@@ -121,7 +121,8 @@ class Data:
     )
     max_pixels: int = knob(
         100_000_000,
-        'Largest image accepted: a small file can decode to gigabytes (a "decompression bomb").',
+        "Images of more are accepted where their file could hold them and memory can: a small file can decode to "
+        'gigabytes (a "decompression bomb").',
         unit="pixels",
         within="[1, inf)",
         changes_run=False,
