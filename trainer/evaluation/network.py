@@ -65,6 +65,7 @@ class Network:
       plan: what is taken whole, and what tiles are like.
       outputs: logits of a pixel.
       replicas: how many batches are computed at a time.
+      batch_pixels: of all images of a batch together, at most, unless one alone has more.
     """
 
     def __init__(self, model, config: Config, strategy=None, *, mirror: bool = False, with_probabilities: bool = False):
@@ -72,6 +73,7 @@ class Network:
         self.outputs, self._multiple = logits_per_pixel(config), size_multiple(config)
         self._channels, self._dtype = config.data.channels, np.uint8 if len(config.data.classes) <= 256 else np.uint16
         self._strategy = strategy
+        self.batch_pixels = min(_BATCH, self.plan.whole)
         # The replicas of this process.
         self.replicas = len(strategy.extended.worker_devices) if strategy is not None else 1
         self._model = model
@@ -99,7 +101,7 @@ class Network:
     def batch(self, height: int, width: int) -> int:
         """How many images of a size are taken at a time."""
         padded = grid.rounded_up(height, self._multiple) * grid.rounded_up(width, self._multiple)
-        return max(1, min(_BATCH, self.plan.whole) // padded)
+        return max(1, self.batch_pixels // padded)
 
     def whole(self, batches: Sequence[np.ndarray]) -> list[dict[str, tf.Tensor]]:
         """Up to `replicas` batches `[n, height, width, channels]` -> for each "ids" `[n, height, width]`, and

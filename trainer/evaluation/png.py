@@ -30,7 +30,7 @@ class PngWriter:
     ):
         kind = _PALETTE if palette is not None else {1: _GREY, 3: _RGB}[bands]
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        self._path, self._beside = path, _beside(path)
+        self._path, self._beside = path, beside(path)
         self._above = np.zeros([width * bands * bits // 8], np.uint8)
         self._filter = _AS_IT_IS if palette is not None else _UP
         self._type = np.dtype(np.uint8 if bits == 8 else ">u2")
@@ -73,7 +73,7 @@ class PngWriter:
         self._file.write(struct.pack(">I", zlib.crc32(content, zlib.crc32(name))))
 
 
-def _beside(path: str) -> str:
+def beside(path: str) -> str:
     """Where a file is written before it has its name: hidden, so that it is no image of its folder."""
     folder, name = os.path.split(path)
     return os.path.join(folder, f".{name}.writing-{os.getpid()}")

@@ -68,7 +68,8 @@ def colored(mask: np.ndarray, classes: Sequence[str], void_id: int) -> np.ndarra
 
 def rgb(image: np.ndarray) -> np.ndarray:
     """An image with values 0..255, float or uint8 -> RGB uint8 `[height, width, 3]`: its first three channels."""
-    image = np.clip(np.rint(np.asarray(image)), 0, 255).astype(np.uint8)
+    image = np.asarray(image)
+    image = image if image.dtype == np.uint8 else np.clip(np.rint(image), 0, 255).astype(np.uint8)
     return np.repeat(image[..., :1], 3, axis=-1) if image.shape[-1] < 3 else image[..., :3]
 
 
@@ -120,11 +121,15 @@ def overlay(image: np.ndarray, mask: np.ndarray, *, classes: Sequence[str], opac
     Returns:
       RGB uint8 `[height, width, 3]`.
     """
-    image = rgb(image)
-    colors = class_colors(classes)[mask % 256].astype(np.float32)
-    painted = ~np.isin(mask, background_ids(classes))
-    share = np.where(_outline(mask), 1.0, opacity) * painted
-    return np.rint(image + share[..., None] * (colors - image)).astype(np.uint8)
+    made = np.array(rgb(image))
+    pixels, ids = made.reshape(-1, 3), mask.ravel()
+    # Most of a picture is background: only what is painted is computed.
+    painted = np.flatnonzero(~np.isin(ids, background_ids(classes)))
+    colors = class_colors(classes)[ids[painted].astype(np.int64) % 256].astype(np.float32)
+    share = np.where(_outline(mask).ravel()[painted], np.float32(1), np.float32(opacity))
+    before = pixels[painted]
+    pixels[painted] = np.rint(before + share[:, None] * (colors - before)).astype(np.uint8)
+    return made
 
 
 def _outline(mask: np.ndarray) -> np.ndarray:
