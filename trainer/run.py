@@ -19,6 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from configs.knobs import changed
 from configs.reading import fields, validation
 from configs.reading.nearest import did_you_mean
 from configs.schema import Config
@@ -470,27 +471,35 @@ class Run:
                 scores, _ = evaluate()
         return scores
 
-    def predict(self, images, output: str | os.PathLike = "", checkpoint: str | None = "best"):
-        """Predicts images.
+    def predict(self, images, output: str | os.PathLike = "", checkpoint: str | None = "best", **options):
+        """Predicts images of any size.
 
         Args:
           images: an array `[batch, height, width, channels]` or a list of arrays `[height, width, channels]`; or paths
             of files, folders and patterns, whose masks and overlays are written to `output`.
           output: a directory, for paths; default <workdir>/predictions.
           checkpoint: as for `evaluate`.
+          **options: fields of config.predict, in place of the config's: mirror, probabilities, overlays,
+            skip_existing; see docs/predict.md.
 
         Returns:
           Of arrays: int32 class ids `[height, width]` each, stacked where an array came in (or what the task's
-          `predict` gives). Of paths: the list of those that failed.
+          `predict` gives); with probabilities="float16" these, `[height, width, classes]` each, instead. Of paths: the
+          list of those that failed.
+
+        Raises:
+          ConfigError: an option does not exist, or its value is none of it.
         """
         from trainer.evaluation import predict as prediction
 
         with self.weights(checkpoint):
+            config = dataclasses.replace(self.config, predict=changed(self.config.predict, options))
             if prediction.are_paths(images):
-                output = os.fspath(output) or os.path.join(self.workdir, "predictions")
-                return prediction.predict(self.task.model, list(images), output, self.config, report=self.log)
-            with explaining_memory(self.config, "prediction"):
-                return prediction.predict_arrays(self.task, images, self.config)
+                output, paths = os.fspath(output) or os.path.join(self.workdir, "predictions"), list(images)
+                model = self.task.model
+                return prediction.predict(model, paths, output, config, devices=self.devices, report=self.log)
+            with explaining_memory(config, "prediction"):
+                return prediction.predict_arrays(self.task, images, config)
 
     def export(
         self,
