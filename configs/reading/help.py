@@ -53,8 +53,8 @@ def help_text(known: flags.FlagValues, *, full: bool) -> str:
             lines += _entry(_signature(known[name]), _doc(known[name]))
         if title == _WITH_PREDICT and not full:
             for path, field in fields.all_fields().items():
-                choices = "|".join(typing.get_args(field.type))
-                head = f"{field.flag}={choices}" if choices else field.flag
+                chosen = typing.get_origin(field.type) is typing.Literal
+                head = f"{field.flag}={'|'.join(typing.get_args(field.type))}" if chosen else field.flag
                 lines += _entry(head, f"predict: {field.doc}") if path in _PREDICT else []
     lines += ["", "Config"]
     if not full:

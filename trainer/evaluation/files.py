@@ -117,7 +117,7 @@ class _Flow:
             if groups:
                 self._compute(groups)
             elif self._reported < self._count:
-                pending = [*self._decoding, *self._writing, *(future for _, future in list(self._looking)[:1])]
+                pending = [*self._decoding, *self._writing, *self._next_header()]
                 futures.wait(pending, return_when=futures.FIRST_COMPLETED)
 
     # --- in
@@ -144,6 +144,10 @@ class _Flow:
                 self._ready["alone", item.number] = [item]
             else:
                 self._decoding[self._decoders.submit(self._decoded, item.found)] = item
+
+    def _next_header(self) -> list[futures.Future]:
+        """The header that decoding waits for; none where it waits for room."""
+        return [future for _, future in list(self._looking)[:1] if not future.done()]
 
     def _decoded(self, found: Header) -> Raster:
         with open_raster(found, self._data, self._limit) as raster:
@@ -189,7 +193,8 @@ class _Flow:
         """Groups to be computed now, at most one for each replica: full ones; others when no more can be waited for."""
         full = [key for key, items in self._ready.items() if len(items) >= self._batch(key)]
         waiting = sum(item.found.pixels for items in self._ready.values() for item in items)
-        if not full and (not self._decoding or waiting >= 2 * self._network.batch_pixels):
+        more = bool(self._decoding or self._next_header())
+        if not full and (not more or waiting >= 2 * self._network.batch_pixels):
             full = list(self._ready)
         full.sort(key=lambda key: self._ready[key][0].number)
         alone = full[:1] if full and full[0][0] == "alone" else [key for key in full if key[0] != "alone"]
@@ -231,6 +236,8 @@ class _Flow:
 
     def _write_whole(self, items: list[_Item], made) -> list[Written]:
         made = {name: values.numpy() for name, values in made.items()}
+        if "probabilities" in made:
+            made["probabilities"] = made["probabilities"].astype(np.float16)
         written = []
         for number, item in enumerate(items):
             one = {name: values[number] for name, values in made.items()}
@@ -248,10 +255,10 @@ class _Flow:
                 tiff = item.found.geo or raster.array is None
                 writing = self._writers.submit(self._write_strips, item.name, raster, line, tiff)
                 before = self._pixels
-                for strip in strips(self._network, raster.read, raster.height, raster.width):
+                size = (raster.height, raster.width)
+                for strip in strips(self._network, raster.read, *size, lambda pixels: self._tell(before + pixels)):
                     if not _put(line, strip, writing):
                         break
-                    self._tell(before + (strip.top + len(strip.ids)) * raster.width)
                 _put(line, None, writing)
         except BaseException as error:
             if writing is not None:

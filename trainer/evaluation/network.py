@@ -105,7 +105,7 @@ class Network:
 
     def whole(self, batches: Sequence[np.ndarray]) -> list[dict[str, tf.Tensor]]:
         """Up to `replicas` batches `[n, height, width, channels]` -> for each "ids" `[n, height, width]`, and
-        "probabilities" float16 `[n, height, width, classes]` where wanted."""
+        "probabilities" float32 `[n, height, width, classes]` where wanted."""
         kind = batches[0].dtype
         function = self._function(
             ("whole", kind), self._whole, [tf.TensorSpec([None, None, None, self._channels], kind)]
@@ -122,7 +122,7 @@ class Network:
         """What is made of logits `[…, height, width, outputs]`."""
         made = {"ids": tf.cast(class_ids(logits), self._dtype)}
         if self._with_probabilities:
-            made["probabilities"] = tf.cast(probabilities(logits), tf.float16)
+            made["probabilities"] = probabilities(logits)
         return made
 
     # --- tiles

@@ -221,13 +221,14 @@ def predict_arrays(task: Task, images, config: Config):
         raise UserError("predict.probabilities: this task is no segmentation, and gives what its `predict` gives.")
     mirroring = dataclasses.replace(config.evaluate, mirror=config.predict.mirror)
     logits_of = logits_function(task.model, dataclasses.replace(config, evaluate=mirroring)) if segments else None
-    answer = class_ids if wanted == "none" else (lambda logits: tf.cast(probabilities_of(logits), tf.float16))
+    answer = class_ids if wanted == "none" else probabilities_of
     compute = tf.function((lambda batch: answer(logits_of(batch))) if segments else task.predict, reduce_retracing=True)
     for i in range(count):
         batch = {key: tf.convert_to_tensor(np.asarray(values[i])[None]) for key, values in batches.items()}
         batch["image"] = tf.cast(batch["image"], tf.float32)
         result = compute(batch)
-        results.append(tf.nest.map_structure(lambda value: value[0].numpy(), result))
+        result = tf.nest.map_structure(lambda value: value[0].numpy(), result)
+        results.append(result if wanted == "none" else result.astype(np.float16))
     return np.stack(results) if stacked and segments else results
 
 
@@ -249,7 +250,7 @@ def _through(network: Network, images, part: str) -> list[np.ndarray]:
         same = [(image.shape, image.dtype) == (first.shape, first.dtype) for image in alike]
         alike = alike[: same.index(False) if False in same else None]
         results += list(network.whole([np.stack(alike)])[0][part].numpy())
-    return [result.astype(np.int32) if part == "ids" else result for result in results]
+    return [result.astype(np.int32 if part == "ids" else np.float16) for result in results]
 
 
 def with_channels(images, channels: int):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -34,7 +34,9 @@ class Strip:
     probabilities: np.ndarray | None = None
 
 
-def strips(network: Network, read: Read, height: int, width: int) -> Iterator[Strip]:
+def strips(
+    network: Network, read: Read, height: int, width: int, moved: Callable[[int], None] = lambda pixels: None
+) -> Iterator[Strip]:
     """The strips of an image from top to bottom.
 
     Args:
@@ -42,6 +44,7 @@ def strips(network: Network, read: Read, height: int, width: int) -> Iterator[St
       read: gives parts of the image; rows are read from top to bottom, once for the network and, where it needs to know
         the whole image beforehand, once before that.
       height, width: of the image.
+      moved: called after each tile with the pixels done.
     """
     down, across = network.axes(height, width)
     given = network.given(read, height, width)
@@ -64,7 +67,8 @@ def strips(network: Network, read: Read, height: int, width: int) -> Iterator[St
             below[:, start:end] = done[final:]
             made = network.answers(tf.constant(done[:final] / (divisor * both[start:end])))
             ids.append(made["ids"].numpy())
-            shares += [made["probabilities"].numpy()] if "probabilities" in made else []
+            moved(min(top, height) * width + min(final, height - top) * min(end, width))
+            shares += [made["probabilities"].numpy().astype(np.float16)] if "probabilities" in made else []
         above = below
         rows = min(final, height - top)
         if rows > 0:

@@ -209,8 +209,14 @@ def plan(model, config) -> Plan:
     return Plan(whole, (side, side), overlap, 1, multiple, True, min(_MOST, whole // 2), reason)
 
 
-def logits_function(model, config) -> Callable:
+def logits_function(model, config, *, large: bool = True) -> Callable:
     """A batch of one image of any size -> logits float32 `[1, h, w, outputs]`, whole or in tiles.
+
+    Args:
+      model: from images to logits.
+      config: `data`, `model`, `evaluate.tile`, `evaluate.tile_overlap` and `evaluate.mirror` are read.
+      large: False where no image will be too large to be taken whole, which `plan.whole` says: what cuts them need not
+        be traced then.
 
     A batch is a mapping with "image", float32 `[1, h, w, channels]`, or with all inputs of a model of several, which
     sees the image whole.
@@ -267,6 +273,8 @@ def logits_function(model, config) -> Callable:
         image = batch["image"]
         if not chosen.whole:
             return tiles(image)
+        if not large:
+            return whole(image)
         pixels = tf.reduce_prod(tf.cast(tf.shape(image)[1:3], tf.int64))
         known = tf.get_static_value(pixels)
         if known is not None:

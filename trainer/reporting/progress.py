@@ -46,6 +46,9 @@ class Progress:
             return
         self._last = now
         rate = (amount - begun) / max(now - since, 1e-9)
-        speed = f", {pixels / 1e6:.0f} of {expected / 1e6:.0f} MP, {rate / 1e6:.1f} MP/s" if pixels is not None else ""
+        speed = ""
+        if pixels is not None:
+            speed = f", {pixels / 1e6:.0f} of {expected / 1e6:.0f} MP"
+            speed += f", {rate / 1e6:.2g} MP/s" if rate > 0 else ""
         left = f", {duration((whole - amount) / rate)} left" if rate > 0 else ""
         self._log(f"  {self._verb} {done} of {total}{speed}{left}")
