@@ -56,6 +56,7 @@ class _Item:
     name: str
     found: Header | None = None
     raster: Raster | None = None
+    counted: int = 0  # pixels of it that are in the progress
 
 
 def predict_files(
@@ -254,9 +255,8 @@ class _Flow:
                 raster = item.raster or stack.enter_context(open_raster(item.found, self._data, self._limit))
                 tiff = item.found.geo or raster.array is None
                 writing = self._writers.submit(self._write_strips, item.name, raster, line, tiff)
-                before = self._pixels
                 size = (raster.height, raster.width)
-                for strip in strips(self._network, raster.read, *size, lambda pixels: self._tell(before + pixels)):
+                for strip in strips(self._network, raster.read, *size, lambda pixels: self._tell(item, pixels)):
                     if not _put(line, strip, writing):
                         break
                 _put(line, None, writing)
@@ -292,14 +292,15 @@ class _Flow:
         item.raster = None
         self._finished[item.number] = Done(item.path, pixels, written, trouble)
         while self._reported in self._finished:
-            one = self._finished.pop(self._reported)
-            self._reported, self._pixels = self._reported + 1, self._pixels + one.pixels
-            self._done(one)
-            self._tell(self._pixels)
+            self._reported += 1
+            self._done(self._finished.pop(self._reported - 1))
+        self._tell(item, pixels)
 
-    def _tell(self, pixels: int) -> None:
+    def _tell(self, item: _Item, pixels: int) -> None:
+        self._pixels += pixels - item.counted
+        item.counted = pixels
         expected = self._known * self._count // max(self._seen, 1)
-        self._moved(pixels, max(expected, pixels))
+        self._moved(self._pixels, max(expected, self._pixels))
 
 
 def _put(line: queue.Queue, value, writing: futures.Future) -> bool:
