@@ -24,7 +24,7 @@ from trainer.evaluation.strips import Strip
 from trainer.reporting.panels import class_colors, overlay
 
 # Pixels of the largest overlay; it is to be looked at.
-_OVERLAY = 2**25
+_OVERLAY = 2**24
 # Side of the tiles in which TIFF masks are stored.
 _TILE = 256
 
@@ -96,7 +96,7 @@ class Outputs:
 
             def passed_on() -> Iterator[np.ndarray]:
                 for strip in strips:
-                    counts[:] += np.bincount(strip.ids.ravel(), minlength=len(counts))
+                    counts[:] += _counted(strip.ids, len(counts))
                     for writer in writers:
                         writer.write(strip)
                     yield strip.ids
@@ -122,6 +122,13 @@ class Written:
     mask: str
     counts: np.ndarray
     step: int
+
+
+def _counted(ids: np.ndarray, classes: int) -> np.ndarray:
+    """Pixels of each class; `np.bincount` makes 64-bit numbers of them all first."""
+    if classes > 8:
+        return np.bincount(ids.ravel(), minlength=classes)
+    return np.array([np.count_nonzero(ids == number) for number in range(classes)])
 
 
 def write_mask(path: str, mask: np.ndarray, classes: Sequence[str]) -> None:

@@ -39,7 +39,9 @@ class PngWriter:
         self._chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0))
         if palette is not None:
             self._chunk(b"PLTE", np.asarray(palette, np.uint8).tobytes())
-        self._packer = zlib.compressobj(level)
+        # Masks are runs of one class: told so, zlib is three times as fast, and its files a little smaller.
+        strategy = zlib.Z_RLE if palette is not None else zlib.Z_DEFAULT_STRATEGY
+        self._packer = zlib.compressobj(level, zlib.DEFLATED, zlib.MAX_WBITS, 9, strategy)
 
     def write(self, rows: np.ndarray) -> None:
         """Appends rows `[n, width]`, or `[n, width, 3]`."""

@@ -60,6 +60,7 @@ def predict(
     config: Config,
     *,
     devices: Devices | None = None,
+    network: Network | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> list[Failure]:
     """Predicts every image that can be read.
@@ -71,6 +72,7 @@ def predict(
         input of a folder.
       config: `data`, `model`, `predict` and `evaluate.tile` are read.
       devices: whose replicas and workers share the files; each worker has to call this, and sees the same files.
+      network: the model compiled before, with the same options; None compiles it.
       report: is given a line for each image that is done, or now and then where there are many, and at the end one for
         each failure.
 
@@ -93,7 +95,7 @@ def predict(
     items = [(path, name) for path, name in items if path not in set(there)]
     if there:
         report(f"{len(there)} done already: left out (predict.skip_existing)")
-    network = Network(
+    network = network or Network(
         model,
         config,
         devices.strategy if devices is not None and devices.local_replicas > 1 else None,
