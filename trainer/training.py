@@ -12,6 +12,7 @@ from trainer.actions.bad_files import BadFiles
 from trainer.actions.early_stopping import stop_early
 from trainer.actions.evaluate import STOPPED, Evaluate
 from trainer.actions.nonfinite import Nonfinite
+from trainer.actions.norm_gap import explain_norm_gap
 from trainer.actions.report import report
 from trainer.actions.timing import Timed, timed
 from trainer.checkpoints import folder as checkpoints
@@ -234,6 +235,7 @@ def _due(run, actions: list[Timed], stop: Callable[[], bool], bad_files: BadFile
         progress = Progress("evaluated", run.log)
         score = make_evaluator(run.task, run.data, run.config, run.strategy, metrics=run.metrics, progress=progress)
         then = [action for action in actions if action.after_evaluation]
+        then.append(Timed(explain_norm_gap, "batch normalisation", after_evaluation=True))
         then.append(Timed(stop_early, "early stopping", after_evaluation=True))
         evaluate, every = Evaluate(score, stop, then), intervals.evaluate_every
         found.append(Action(every, lambda step: evaluate(run, step), intervals.margin(every)))

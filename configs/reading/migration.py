@@ -15,6 +15,9 @@ from typing import Any
 
 FORMAT = 1
 
+# Of every version's files: what lacks them was not written by any.
+_ALWAYS = ("name", "seed", "data", "augment", "model", "loss", "optimizer", "train")
+
 # From format n to n + 1: the file's content, sections as dicts, in; the same with the new names out.
 STEPS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
@@ -23,8 +26,11 @@ def migrate(tree: dict[str, Any]) -> dict[str, Any]:
     """The content of a config.json in today's format; `"format"` is taken out (absent before it was written: 1).
 
     Raises:
-        ValueError: A newer version wrote it.
+        ValueError: A newer version wrote it, or none did.
     """
+    lacking = [name for name in _ALWAYS if name not in tree]
+    if lacking:
+        raise ValueError(f"Missing: {', '.join(lacking)}. No version writes a config without them.")
     tree = dict(tree)
     found = tree.pop("format", 1)
     if type(found) is not int or found < 1:

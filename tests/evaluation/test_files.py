@@ -69,7 +69,7 @@ def test_equal_sizes_go_together_and_reports_come_in_order(tmp_path, model, monk
     predict_files(
         network,
         items,
-        Outputs(str(tmp_path / "out"), CONFIG.data.classes, Predict(overlays=False)),
+        Outputs(str(tmp_path / "out"), CONFIG.data, Predict(overlays=False)),
         CONFIG,
         done=done.append,
         moved=lambda now, all_of_them: moved.append((now, all_of_them)),

@@ -24,9 +24,9 @@ from trainer.evaluation.windows import (
     sample_starts,
     whole_logits,
 )
-from trainer.models.build import logits_per_pixel, size_multiple
+from trainer.models.build import activation, logits_per_pixel, size_multiple
 from trainer.models.layers.group_normalization import given_statistics, pooled_statistics
-from trainer.stepping.segmentation import class_ids
+from trainer.stepping.segmentation import predicted
 
 # Pixels in a batch of small images: enough to keep a device busy, few enough to wait for.
 _BATCH = 2**20
@@ -72,7 +72,7 @@ class Network:
         self.plan: Plan = plan(model, config)
         self.outputs, self._multiple = logits_per_pixel(config), size_multiple(config)
         self._channels, self._dtype = config.data.channels, np.uint8 if len(config.data.classes) <= 256 else np.uint16
-        self._strategy = strategy
+        self._strategy, self._multi_label = strategy, config.data.multi_label
         self.batch_pixels = min(_BATCH, self.plan.whole)
         # The replicas of this process.
         self.replicas = len(strategy.extended.worker_devices) if strategy is not None else 1
@@ -84,7 +84,7 @@ class Network:
             self._network, self._standardizes = (model, False) if behind is None else (behind, True)
             self._pools = has_pooled_statistics(model)
         self._maybe_mirrored = (
-            functools.partial(mirrored, sigmoid=config.model.outputs == "sigmoid") if mirror else _as_is
+            functools.partial(mirrored, sigmoid=activation(config) == "sigmoid") if mirror else _as_is
         )
         self._with_probabilities = with_probabilities
         sides = (None, None) if self.plan.fitted else self.plan.tile
@@ -104,8 +104,12 @@ class Network:
         return max(1, self.batch_pixels // padded)
 
     def whole(self, batches: Sequence[np.ndarray]) -> list[dict[str, tf.Tensor]]:
-        """Up to `replicas` batches `[n, height, width, channels]` -> for each "ids" `[n, height, width]`, and
-        "probabilities" float32 `[n, height, width, classes]` where wanted."""
+        """Up to `replicas` batches `[n, height, width, channels]` at a time.
+
+        Returns:
+          For each "ids" `[n, height, width]`, of classes that overlap `[n, height, width, classes]` of 0 and 1; and
+          "probabilities" float32 `[n, height, width, classes]` where wanted.
+        """
         kind = batches[0].dtype
         function = self._function(
             ("whole", kind), self._whole, [tf.TensorSpec([None, None, None, self._channels], kind)]
@@ -120,9 +124,9 @@ class Network:
 
     def answers(self, logits) -> dict[str, tf.Tensor]:
         """What is made of logits `[…, height, width, outputs]`."""
-        made = {"ids": tf.cast(class_ids(logits), self._dtype)}
+        made = {"ids": tf.cast(predicted(logits, self._multi_label), self._dtype)}
         if self._with_probabilities:
-            made["probabilities"] = probabilities(logits)
+            made["probabilities"] = probabilities(logits, self._multi_label)
         return made
 
     # --- tiles

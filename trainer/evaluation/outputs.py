@@ -17,8 +17,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from configs.schema import Predict
+from configs.schema import Data, Predict
 from trainer.data.rasters import Raster
+from trainer.evaluation.overlapping import class_files, write_overlapping
 from trainer.evaluation.png import PngWriter, beside
 from trainer.evaluation.strips import Strip
 from trainer.reporting.panels import class_colors, overlay
@@ -35,13 +36,16 @@ class Outputs:
 
     Attributes:
       folder: of masks/ and the others.
-      classes: names, by class id.
-      wanted: the config's section.
+      data, wanted: the config's sections `data` and `predict`.
     """
 
     folder: str
-    classes: Sequence[str]
+    data: Data
     wanted: Predict
+
+    @property
+    def classes(self) -> Sequence[str]:
+        return self.data.classes
 
     def mask(self, name: str, *, tiff: bool = False) -> str:
         return os.path.join(self.folder, "masks", name + (".tif" if tiff else ".png"))
@@ -56,7 +60,7 @@ class Outputs:
             return []
         if self.wanted.probabilities == "float16":
             return [place + ".npy"]
-        if len(self.classes) <= 2:
+        if len(self.classes) <= 2 and not self.data.multi_label:
             return [place + ".png"]
         plain = [re.sub(r"[^\w.-]+", "_", text) for text in self.classes]
         plain = [text if plain.count(text) == 1 else f"{text}_{n}" for n, text in enumerate(plain)]
@@ -65,7 +69,10 @@ class Outputs:
     def exist(self, name: str) -> bool:
         """Whether all that is wanted of an image is there."""
         others = [*self.probabilities(name), *([self.overlay(name)] if self.wanted.overlays else [])]
-        mask = any(os.path.isfile(self.mask(name, tiff=tiff)) for tiff in (False, True))
+        masks = [[self.mask(name, tiff=tiff)] for tiff in (False, True)]
+        if self.data.multi_label:
+            masks.append(class_files(os.path.join(self.folder, "masks"), name, self.data))
+        mask = any(all(os.path.isfile(path) for path in paths) for paths in masks)
         return mask and all(os.path.isfile(path) for path in others)
 
     def write(self, name: str, raster: Raster, strips: Iterable[Strip], *, tiff: bool = False) -> Written:
@@ -89,10 +96,14 @@ class Outputs:
                 writers.append(_Overlay(self.overlay(name), size, self.classes, step))
             paths = self.probabilities(name)
             if self.wanted.probabilities == "float16":
-                writers.append(_Array(paths[0], (*size, max(len(self.classes), 2))))
+                count = len(self.classes) if self.data.multi_label else max(len(self.classes), 2)
+                writers.append(_Array(paths[0], (*size, count)))
             elif paths:
                 writers.append(_Pictures(paths, size))
-            writers.append(_TiffMask() if tiff else _PngMask(self.mask(name), size, self.classes))
+            if self.data.multi_label:
+                writers.append(_OverlappingMasks(os.path.join(self.folder, "masks"), name, self.data))
+            else:
+                writers.append(_TiffMask() if tiff else _PngMask(self.mask(name), size, self.classes))
 
             def passed_on() -> Iterator[np.ndarray]:
                 for strip in strips:
@@ -101,7 +112,7 @@ class Outputs:
                         writer.write(strip)
                     yield strip.ids
 
-            if tiff:
+            if tiff and not self.data.multi_label:
                 writers[-1].pull(self.mask(name, tiff=True), raster, self.classes, passed_on())
             else:
                 for _ in passed_on():
@@ -112,7 +123,8 @@ class Outputs:
             for writer in writers:
                 writer.abandon()
             raise
-        return Written(os.path.basename(self.mask(name, tiff=tiff)), counts, step)
+        mask = self.mask(name, tiff=tiff and not self.data.multi_label)
+        return Written(os.path.relpath(mask, os.path.join(self.folder, "masks")), counts, step)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,6 +138,8 @@ class Written:
 
 def _counted(ids: np.ndarray, classes: int) -> np.ndarray:
     """Pixels of each class; `np.bincount` makes 64-bit numbers of them all first."""
+    if ids.ndim == 3:
+        return ids.sum(axis=(0, 1), dtype=np.int64)
     if classes > 8:
         return np.bincount(ids.ravel(), minlength=classes)
     return np.array([np.count_nonzero(ids == number) for number in range(classes)])
@@ -150,6 +164,23 @@ class _PngMask:
 
     def write(self, strip: Strip) -> None:
         self._file.write(strip.ids)
+
+
+class _OverlappingMasks:
+    """Masks of classes that overlap; their files take a whole image at a time."""
+
+    def __init__(self, folder: str, name: str, data: Data):
+        self._about, self._parts = (folder, name, data), []
+
+    def write(self, strip: Strip) -> None:
+        self._parts.append(strip.ids)
+
+    def close(self) -> None:
+        folder, name, data = self._about
+        write_overlapping(folder, name, np.concatenate(self._parts), data)
+
+    def abandon(self) -> None:
+        self._parts = []
 
 
 class _Overlay:

@@ -1,6 +1,7 @@
 """Prediction: images in; for each a mask of class ids and an overlay to look at, in the image's own size.
 
-    <output>/masks/<name>.png      palette PNG: a pixel's value is its class id, the palette makes it visible
+    <output>/masks/<name>.png      palette PNG: a pixel's value is its class id, the palette makes it visible; of
+                                   classes that overlap in the form in which they were read, see `overlapping`
     <output>/overlays/<name>.png   the image with the classes' colours over it
 
 and what else `trainer.evaluation.outputs` has. `<name>` is the image's path below the folder it was found in, without
@@ -35,7 +36,7 @@ from trainer.evaluation.windows import logits_function
 from trainer.models.inputs import input_names
 from trainer.reporting.memory import is_out_of_memory, smaller_tile
 from trainer.reporting.progress import Progress
-from trainer.stepping.segmentation import Segmentation, class_ids
+from trainer.stepping.segmentation import Segmentation, predicted
 from trainer.stepping.task import Task
 
 # Up to so many images each has a line of its own.
@@ -86,7 +87,7 @@ def predict(
     # Somebody who writes --output=masks/ means that folder, not masks/masks/.
     base = os.path.normpath(output_dir)
     base = os.path.dirname(base) if os.path.basename(base) == "masks" else base
-    outputs = Outputs(base, config.data.classes, config.predict)
+    outputs = Outputs(base, config.data, config.predict)
     written = tuple(os.path.realpath(os.path.join(base, name)) + os.sep for name in ("overlays", "probabilities"))
     paths = {path: name for path, name in paths.items() if not os.path.realpath(path).startswith(written)}
     worker, workers = (devices.worker, devices.workers) if devices is not None else (0, 1)
@@ -114,7 +115,7 @@ def predict(
         if len(items) <= _LINES:
             cut = "  in tiles" if 0 < network.plan.whole < image.pixels else ""
             far = f", every {_ordinal(image.written.step)} pixel in the overlay" if image.written.step > 1 else ""
-            shown = _shares(image.written.counts, config.data.classes)
+            shown = _shares(image.written.counts, image.pixels, config.data.classes)
             report(f"{image.path} -> {image.written.mask}  {shown}{cut}{far}")
 
     def moved(now: int, expected: int) -> None:
@@ -201,8 +202,8 @@ def predict_arrays(task: Task, images, config: Config):
       config: as for `predict`.
 
     Returns:
-      int32 class ids `[height, width]` for each, in a list, or stacked where an array came in; of a task that is no
-      segmentation what its `predict` gives, likewise.
+      int32 class ids `[height, width]` for each, in a list, or stacked where an array came in; of classes that overlap
+      0 and 1, `[height, width, classes]`; of a task that is no segmentation what its `predict` gives, likewise.
     """
     batches = dict(images) if isinstance(images, Mapping) else {"image": images}
     if "image" not in batches:
@@ -223,8 +224,11 @@ def predict_arrays(task: Task, images, config: Config):
         raise UserError("predict.probabilities: this task is no segmentation, and gives what its `predict` gives.")
     mirroring = dataclasses.replace(config.evaluate, mirror=config.predict.mirror)
     logits_of = logits_function(task.model, dataclasses.replace(config, evaluate=mirroring)) if segments else None
-    answer = class_ids if wanted == "none" else probabilities_of
-    compute = tf.function((lambda batch: answer(logits_of(batch))) if segments else task.predict, reduce_retracing=True)
+    answer = predicted if wanted == "none" else probabilities_of
+    compute = tf.function(
+        (lambda batch: answer(logits_of(batch), config.data.multi_label)) if segments else task.predict,
+        reduce_retracing=True,
+    )
     for i in range(count):
         batch = {key: tf.convert_to_tensor(np.asarray(values[i])[None]) for key, values in batches.items()}
         batch["image"] = tf.cast(batch["image"], tf.float32)
@@ -348,9 +352,10 @@ def _alike(names: dict[str, str]) -> Iterable[list[str]]:
 
 def shares(mask: np.ndarray, classes: Sequence[str]) -> str:
     """The share of each class that occurs, largest first: "background 91.2 %, nucleus 8.8 %"."""
-    return _shares(np.bincount(mask.ravel(), minlength=len(classes)), classes)
+    counts = mask.sum(axis=(0, 1)) if mask.ndim == 3 else np.bincount(mask.ravel(), minlength=len(classes))
+    return _shares(counts, mask.shape[0] * mask.shape[1], classes)
 
 
-def _shares(counts: np.ndarray, classes: Sequence[str]) -> str:
+def _shares(counts: np.ndarray, pixels: int, classes: Sequence[str]) -> str:
     order = np.argsort(-counts, kind="stable")
-    return ", ".join(f"{classes[i]} {100 * counts[i] / counts.sum():.1f} %" for i in order if counts[i])
+    return ", ".join(f"{classes[i]} {100 * counts[i] / pixels:.1f} %" for i in order if counts[i]) or "no class"

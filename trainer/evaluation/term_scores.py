@@ -25,6 +25,7 @@ class TermScores:
     loss: float
     terms: Mapping[str, float]
     metrics: Mapping[str, float]
+    rows: tuple[Mapping[str, float | str], ...] = ()
 
     def score(self, metric: str) -> float:
         """The value that `config.evaluate.metric` names: "loss", a term or a metric."""
@@ -40,7 +41,7 @@ class TermScores:
 
     def to_dict(self) -> dict:
         """What `evaluation.json` holds."""
-        return dataclasses.asdict(self)
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "rows"}
 
     def table(self) -> str:
         """The values, one a line."""

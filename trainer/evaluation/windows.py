@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from trainer.evaluation.mirroring import mirrored
 from trainer.models.blocks import StandardizeImage
-from trainer.models.build import size_multiple
+from trainer.models.build import activation, logits_per_pixel, size_multiple
 from trainer.models.footprint import footprint
 from trainer.models.inputs import call_model, fixed_size, input_names
 from trainer.models.layers.group_normalization import GroupNormalization, given_statistics, pooled_statistics
@@ -225,7 +225,7 @@ def logits_function(model, config, *, large: bool = True) -> Callable:
     takes its statistics over windows spread over all of it. So what is left of the choice is the edge of a tile.
     The result's attribute `plan` says what is done with which size.
     """
-    outputs = 1 if config.model.outputs == "sigmoid" else len(config.data.classes)
+    outputs = logits_per_pixel(config)
     multiple, names = size_multiple(config), input_names(model)
     if len(names) > 1 and fixed_size(model):
         return lambda batch: _tiles_of_several(model, batch, names, fixed_size(model), config, outputs)
@@ -234,7 +234,7 @@ def logits_function(model, config, *, large: bool = True) -> Callable:
     chosen = plan(model, config)
 
     def maybe_mirrored(apply):
-        return mirrored(apply, sigmoid=config.model.outputs == "sigmoid") if config.evaluate.mirror else apply
+        return mirrored(apply, sigmoid=activation(config) == "sigmoid") if config.evaluate.mirror else apply
 
     def whole(image):
         image = tf.cast(image, tf.float32)
@@ -373,7 +373,7 @@ def sample_sides(chosen: Plan, size):
 
 def _tiles_of_several(model, batch, names, tile: tuple[int, int], config, outputs: int):
     """A model of several inputs and one size: what is as large as the image goes through in one stack of channels."""
-    sigmoid = config.model.outputs == "sigmoid"
+    sigmoid = activation(config) == "sigmoid"
     spatial = [name for name in names if batch[name].shape.rank == 4]
     channels = [batch[name].shape[-1] for name in spatial]
 
@@ -398,5 +398,5 @@ def _whole_of_several(model, batch, names, multiple: int, config):
         return main_logits(call_model(model, inputs, training=False))
 
     if config.evaluate.mirror:
-        apply = mirrored(apply, sigmoid=config.model.outputs == "sigmoid")
+        apply = mirrored(apply, sigmoid=activation(config) == "sigmoid")
     return tf.cast(apply(inputs), tf.float32)[:, : shape[1], : shape[2]]

@@ -57,13 +57,28 @@ def background_ids(classes: Sequence[str]) -> tuple[int, ...]:
 
 
 def colored(mask: np.ndarray, classes: Sequence[str], void_id: int) -> np.ndarray:
-    """Class ids `[height, width]` -> RGB uint8; void, and whatever is no class, in grey stripes."""
+    """Class ids `[height, width]` -> RGB uint8; void, and whatever is no class, in grey stripes.
+
+    Of classes that overlap, `[height, width, classes]` of 0 and 1: the mean of the colours of those that a pixel has.
+    """
     mask = np.asarray(mask)
+    if mask.ndim == 3:
+        rows, columns = np.indices(mask.shape[:2])
+        stripes = np.take(np.array(_VOID_GREYS, np.uint8), (rows + columns) // _STRIPE % 2)
+        mixed = np.rint(_mixed(mask == 1, classes)).astype(np.uint8)
+        return np.where((mask == void_id).all(axis=2)[..., None], stripes[..., None], mixed)
     known = (mask >= 0) & (mask < len(classes)) & (mask != void_id)
     colors = class_colors(classes)[np.where(known, mask, 0) % 256]
     rows, columns = np.indices(mask.shape)
     stripes = np.take(np.array(_VOID_GREYS, np.uint8), (rows + columns) // _STRIPE % 2)
     return np.where(known[..., None], colors, stripes[..., None])
+
+
+def _mixed(planes: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """The mean colour of the classes of each pixel, `[height, width, 3]`; black where it has none."""
+    # The first of two is no background where they overlap; of three it is not taken for one.
+    colors = class_colors((*classes, "", ""))[: planes.shape[2]]
+    return planes.astype(np.float32) @ colors.astype(np.float32) / np.maximum(planes.sum(axis=2, keepdims=True), 1)
 
 
 def rgb(image: np.ndarray) -> np.ndarray:
@@ -86,7 +101,7 @@ def panel(
 
     Args:
       image: `[height, width, 1 or 3]`, values 0..255.
-      label: class ids `[height, width]`, with void.
+      label: class ids `[height, width]`, with void; or, as the prediction, `[height, width, classes]` of 0 and 1.
       prediction: class ids `[height, width]`.
       classes: names, by class id.
       void_id: the id of pixels that do not count.
@@ -95,13 +110,17 @@ def panel(
     Returns:
       RGB uint8 `[h, 3 w + 2 gaps, 3]`.
     """
-    scale = min(1.0, side / max(label.shape))
-    size = tuple(max(1, round(pixels * scale)) for pixels in reversed(label.shape))
+    scale = min(1.0, side / max(label.shape[:2]))
+    size = tuple(max(1, round(pixels * scale)) for pixels in reversed(label.shape[:2]))
     pictures = [Image.fromarray(rgb(image)).resize(size, Image.Resampling.BILINEAR)]
     # Masks are shrunk before they are painted: there is no colour, and no void, between two classes.
     for mask in (label, prediction):
-        small = Image.fromarray(np.asarray(mask, np.int32)).resize(size, Image.Resampling.NEAREST)
-        pictures.append(Image.fromarray(colored(np.asarray(small), classes, void_id)))
+        planes = np.asarray(mask, np.int32).reshape(*mask.shape[:2], -1)
+        small = [
+            Image.fromarray(planes[:, :, k]).resize(size, Image.Resampling.NEAREST) for k in range(planes.shape[2])
+        ]
+        joined = np.dstack(small) if mask.ndim == 3 else np.asarray(small[0])
+        pictures.append(Image.fromarray(colored(joined, classes, void_id)))
     strip = np.full((size[1], 3 * size[0] + 2 * _GAP, 3), 255, np.uint8)
     for position, picture in enumerate(pictures):
         left = position * (size[0] + _GAP)
@@ -114,7 +133,7 @@ def overlay(image: np.ndarray, mask: np.ndarray, *, classes: Sequence[str], opac
 
     Args:
       image: `[height, width, 1 or 3]`, values 0..255.
-      mask: class ids `[height, width]`.
+      mask: class ids `[height, width]`, or `[height, width, classes]` of 0 and 1: classes that overlap.
       classes: names, by class id.
       opacity: share of the colour, 0..1.
 
@@ -122,6 +141,11 @@ def overlay(image: np.ndarray, mask: np.ndarray, *, classes: Sequence[str], opac
       RGB uint8 `[height, width, 3]`.
     """
     made = np.array(rgb(image))
+    if mask.ndim == 3:
+        here = mask == 1
+        edge = np.logical_or.reduce([_outline(here[:, :, k]) for k in range(here.shape[2])])
+        share = np.where(edge, 1.0, opacity) * here.any(axis=2)
+        return np.rint(made + share[..., None] * (_mixed(here, classes) - made)).astype(np.uint8)
     pixels, ids = made.reshape(-1, 3), mask.ravel()
     # Most of a picture is background: only what is painted is computed.
     painted = np.flatnonzero(~np.isin(ids, background_ids(classes)))
