@@ -15,6 +15,7 @@ from trainer.evaluation.files import predict_files
 from trainer.evaluation.network import Network
 from trainer.evaluation.outputs import Outputs
 from trainer.evaluation.predict import predict, predict_arrays
+from trainer.evaluation.strips import strips
 from trainer.models.footprint import footprint
 from trainer.reporting.panels import class_colors
 from trainer.stepping.segmentation import Segmentation
@@ -129,6 +130,66 @@ def test_options(tmp_path, model):
     again = {path for path in before if path.stat().st_mtime_ns != before[path]}
     assert again and all("01" in str(path) for path in again)
     assert not [path for path in out.rglob("*") if "writing" in path.name]
+
+
+@pytest.mark.parametrize("tile", [(0, 0), (32, 32)])
+@pytest.mark.parametrize(("encoding", "count"), [("planes", 3), ("bits", 1), ("auto", 3)])
+def test_classes_that_overlap(tmp_path, model, tile, encoding, count):
+    pixels = write(tmp_path / "in", [(41, 75)])
+    data = dataclasses.replace(CONFIG.data, labels="multi", mask_encoding=encoding)
+    config = Config(data=data, model=CONFIG.model, evaluate=Evaluate(tile=tile, tile_overlap=8))
+    config = with_options(config, probabilities="png", skip_existing=True, mirror=True)
+    assert config.data.multi_label
+    for expected_line in ("1 of 1 done", "0 of 1 done, 1 before"):
+        lines: list = []
+        assert predict(model, [str(tmp_path / "in")], str(tmp_path / "out"), config, report=lines.append) == []
+        assert lines[-1].startswith(expected_line)
+    means = pixels["00"].astype(np.float64).mean(axis=-1)
+    planes = np.stack([0 * means > 0, means / 20 - 5.01 > 0, means / 10 - 13.03 > 0], axis=-1)
+    files = sorted((tmp_path / "out" / "masks").rglob("*.png"))
+    made = [mask_of(path) for path in files]
+    if encoding == "bits":
+        made = [(made[0] >> number) & 1 for number in range(3)]
+    elif encoding == "planes":
+        made = list(np.moveaxis(made[0], -1, 0))
+    else:
+        assert [path.parent.name for path in files] == sorted(CONFIG.data.classes)
+        made = [made[sorted(CONFIG.data.classes).index(name)] for name in CONFIG.data.classes]
+    assert (np.stack(made, axis=-1).astype(bool) == planes).mean() > 0.999
+    levels = mask_of(tmp_path / "out" / "probabilities" / "00" / "bright.png")
+    np.testing.assert_allclose(levels / 255, 1 / (1 + np.exp(-(means / 10 - 13.03))), atol=3e-3)
+
+
+def test_a_mosaic_scores_what_its_images_score_apart(monkeypatch):
+    """Discs in noise through a blur: 64 images of 64 x 64, apart and as one picture in tiles."""
+    images = keras.Input([None, None, 1])
+    blur = keras.layers.DepthwiseConv2D(5, padding="same", use_bias=False, depthwise_initializer="ones")
+    scaled = keras.layers.Rescaling(1 / 25, offset=-100.0)(blur(images))
+    model = keras.Model(images, scaled)
+    config = Config(data=Data(classes=("dark", "disc"), channels=1), model=Model(outputs="sigmoid"))
+    random, rows = np.random.default_rng(0), np.arange(64)
+    labels, pictures = [], []
+    for _ in range(64):
+        y, x, radius = random.uniform(20, 44, 2).tolist() + [random.uniform(8, 18)]
+        labels.append((rows[:, None] - y) ** 2 + (rows - x) ** 2 < radius**2)
+        noise = random.normal(0, 40, (64, 64))
+        pictures.append(np.clip(60 + 80 * labels[-1] + noise, 0, 255).astype(np.uint8)[..., None])
+    join = lambda parts: np.vstack([np.hstack(parts[8 * row : 8 * row + 8]) for row in range(8)])  # noqa: E731
+    apart = Network(model, config).whole([np.stack(pictures)])[0]["ids"].numpy()
+    monkeypatch.setattr(windows, "_MEMORY", footprint(model, 1).activations * 200 * 200)
+    cut = Network(model, config)
+    mosaic = join(pictures)
+    assert not cut.fits_whole(*mosaic.shape[:2])
+    parts = strips(cut, lambda top, bottom, left, right: mosaic[top:bottom, left:right], 512, 512)
+    together = np.concatenate([strip.ids for strip in parts])
+
+    def dice(mask, label):
+        return 2 * (mask & label).sum() / (mask.sum() + label.sum())
+
+    scores = [dice(mask, label) for mask, label in zip(apart, labels, strict=True)]
+    again = [dice(together[64 * n // 512 * 64 :][:64, n % 8 * 64 :][:, :64], label) for n, label in enumerate(labels)]
+    assert 0.8 < np.mean(scores) < 1
+    assert abs(np.mean(scores) - np.mean(again)) < 0.002
 
 
 def test_what_cannot_be_written_is_an_error_and_leaves_nothing_half_done(tmp_path, model):
