@@ -28,6 +28,7 @@ try:
     from configs.reading import help as document
     from configs.reading import loading as recipes
     from configs.reading import serialization as config_text
+    from configs.reading.folders import holds_volumes
     from configs.reading.lines import wrapped
     from configs.reading.nearest import did_you_mean
     from configs.schema import Config
@@ -38,11 +39,12 @@ except ModuleNotFoundError as error:
     print(answer, file=sys.stderr)
     sys.exit(EXIT_USAGE)
 
-MODES = ("train", "evaluate", "predict", "export", "describe", "check", "plan", "convert")
-FORMATS = ("saved_model", "litert", "onnx")
+MODES = ("train", "evaluate", "predict", "export", "describe", "check", "plan", "crossvalidate", "convert")
+FORMATS = ("saved_model", "litert", "litert_float16", "litert_int8", "onnx")
 DEFAULT_RECIPE = "configs/nuclei.py"
 # Where the command line names a folder and no recipe.
 OWN_DATA_RECIPE = "configs/own.py"
+OWN_VOLUMES_RECIPE = "configs/own_volumes.py"
 
 # These take up a trained model: without --config they read the config that its run left in the workdir.
 _READ_A_RUN = ("evaluate", "predict", "export")
@@ -54,7 +56,7 @@ _READ_BY = {
     "output": ("predict", "export", "convert", "plan"),
     "formats": ("export",),
     "checkpoint": _READ_A_RUN,
-    "force_config": ("train",),
+    "force_config": ("train", "crossvalidate"),
     "extend": ("train",),
     "layers": ("describe",),
 }
@@ -67,7 +69,8 @@ _FLAGS = (
         "config",
         flags.DEFINE_string,
         None,
-        f"Recipe file (it is run). Default: {DEFAULT_RECIPE}, or {OWN_DATA_RECIPE} with --config.data.path; evaluate, "
+        f"Recipe file (it is run). Default: {DEFAULT_RECIPE}, or {OWN_DATA_RECIPE} with --config.data.path "
+        f"({OWN_VOLUMES_RECIPE} where it holds volumes); evaluate, "
         "predict and export take the config of the run in the workdir.",
     ),
     (
@@ -131,7 +134,8 @@ def define_flags() -> flags.FlagValues:
     for name, kind, default, doc in _FLAGS:
         define(kind, name, default, doc)
     doc = "What to do. describe: show what would be trained; check: look through all data for faults; "
-    doc += "plan: look at the data and write a recipe for them; convert: write the data as images/ and masks/."
+    doc += "plan: look at the data and write a recipe for them; crossvalidate: train and score a run for each of "
+    doc += "config.data.folds; convert: write the data as images/ and masks/."
     define(flags.DEFINE_enum, "mode", "train", doc, enum_values=MODES)
     for name in _SHORTHANDS:
         field = fields.all_fields()[name]
@@ -181,6 +185,8 @@ def read(arguments: list[str]) -> Command:
         said = {assignment.path for assignment in assignments}
         found += [problem for problem in validation.unread(config) if problem.fields[0] in said]
         problems += [problem.text for problem in found if field_problems.keys().isdisjoint(problem.fields)]
+        if "data.split" in said and values.mode != "evaluate":
+            problems.append(f"data.split={config.data.split}: --mode={values.mode} does not read it; evaluate would.")
     if problems:
         raise UserError(_message(problems))
     return Command(
@@ -224,6 +230,11 @@ def main(argv: list[str]) -> int:
         # What the guard writes has lines of code in it, and its own width.
         print(error if error.markdown else wrapped(str(error)), file=sys.stderr)
         return error.exit_code
+    except MemoryError as error:
+        # What lies between the verbs; these say themselves what was too large, and for what.
+        said = f": {error}" if str(error) else ""
+        print(f"Out of memory on this machine{said}. What a run needs: --mode=describe", file=sys.stderr)
+        return EXIT_FAILED
     except SystemExit as error:
         # A model or a loss of the user's called sys.exit(): without a word, and with whatever exit code, it would look
         # like the end of a run.
@@ -301,6 +312,14 @@ def _evaluate(run, command: Command) -> int:
     return EXIT_OK
 
 
+def _crossvalidate(run, command: Command) -> int:
+    from trainer.signals import Interruption
+
+    with Interruption() as interrupted:
+        found = run.crossvalidate(stop=lambda: bool(interrupted))
+    return EXIT_RESUMABLE if found.stopped else EXIT_OK
+
+
 def _other_settings(workdir: str, command: Command) -> dict:
     """Fields that bear on scores and differ from the config that the run left in its workdir: path -> value."""
     try:
@@ -352,10 +371,12 @@ def _describe(run, command: Command) -> int:
 def _convert(run, command: Command) -> int:
     """Writes the data of the config as images/ and masks/, whatever they were read from."""
     from trainer.data.convert import convert
+    from trainer.reporting.memory import explaining_memory
     from trainer.reporting.progress import Progress
 
     try:
-        written = convert(run.data, command.output, progress=Progress("written", run.log))
+        with explaining_memory(run.config, "reading the data"):
+            written = convert(run.data, command.output, progress=Progress("written", run.log))
     except OSError as error:
         raise UserError(f"{error.filename or command.output} cannot be written: {error.strerror}.") from error
     run.log(f"{written} examples in {command.output}; class names in {os.path.join(command.output, 'classes.txt')}")
@@ -388,6 +409,7 @@ _VERBS = {
     "describe": _describe,
     "check": _check,
     "plan": _plan,
+    "crossvalidate": _crossvalidate,
     "convert": _convert,
 }
 
@@ -442,8 +464,11 @@ def _base_config(values: flags.FlagValues, assignments: list[overrides.Assignmen
         recipe, problems = recipes.load(values.config)
     else:
         own = any(a.path == "data.path" or (a.path, a.text) == ("data.source", "folder") for a in assignments)
+        said = {a.path: a.text for a in assignments}
+        volumes = said.get("data.source", "volumes" if holds_volumes(said.get("data.path", "")) else "") == "volumes"
         home = os.path.dirname(os.path.abspath(__file__))
-        recipe, problems = recipes.load(os.path.join(home, OWN_DATA_RECIPE if own else DEFAULT_RECIPE))
+        name = OWN_VOLUMES_RECIPE if volumes else OWN_DATA_RECIPE if own else DEFAULT_RECIPE
+        recipe, problems = recipes.load(os.path.join(home, name))
     workdir = values.workdir or _default_workdir(recipe, assignments, values)
     if values.config is not None or values.mode not in _READ_A_RUN:
         return recipe, workdir, problems

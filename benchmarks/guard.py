@@ -3,6 +3,10 @@
     python -m benchmarks.guard               # about four minutes on two cores
     python -m benchmarks.guard --rounds 4    # shorter
 
+Advice: over all cases of tests/guard/cases, and of a folder given by --more, the share of the findings with an op to
+blame that get a replacement, and the share of those that help where they are put: each is pasted into a copy of its
+file, which is loaded anew and differentiated.
+
 Explaining: the cut cases of tests/guard/cases, one after the other, each with the wall time of `explain` alone; and
 MobileNetV2 and EfficientNetB0 (96 x 96, five classes, batch normalisation training) with `tf.argmax` in the loss, so
 that every variable is missing. These two are timed as a step under trace has it (`check_traced`, its graph already
@@ -19,6 +23,8 @@ import importlib.util
 import os
 import pathlib
 import statistics
+import sys
+import tempfile
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -28,8 +34,8 @@ MODELS = ("MobileNetV2", "EfficientNetB0")
 SIZE, CLASSES, BATCH = 96, 5, 2
 
 
-def seconds_of_cases() -> list[float]:
-    """Wall time of `explain` on each case in which something is cut, replaced or forgotten."""
+def seconds_of_cases() -> list[tuple[float, float]]:
+    """Wall and processor time of `explain` on each case in which something is cut, replaced or forgotten."""
     import keras
 
     from trainer.guard import explain
@@ -38,17 +44,68 @@ def seconds_of_cases() -> list[float]:
     for path in sorted(CASES.glob("case*.py")):
         keras.backend.clear_session()
         keras.utils.set_random_seed(7)
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        forward_loss, variables = module.build()
-        start = time.perf_counter()
+        forward_loss, variables = _loaded(path).build()
+        start, spent = time.perf_counter(), time.process_time()
         report = explain(forward_loss, variables)
-        taken.append(time.perf_counter() - start)
+        taken.append((time.perf_counter() - start, time.process_time() - spent))
         if report.ok:
             raise RuntimeError(f"{path.stem}: nothing was found, so there is nothing to time")
         keras.mixed_precision.set_global_policy("float32")
     return taken
+
+
+def advice(folders: list[pathlib.Path]) -> dict[str, int]:
+    """How many findings blame an op, how many of those have a replacement, and how many of these help in a new file."""
+    import keras
+
+    from trainer.guard import explain
+
+    counts = {"findings": 0, "replacements": 0, "helping": 0}
+    for path in [path for folder in folders for path in sorted(folder.glob("*.py"))]:
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(7)
+        module = _loaded(path)
+        if not hasattr(module, "EXPECT"):
+            continue
+        forward_loss, variables = module.build()
+        blaming = [finding for finding in explain(forward_loss, variables).findings if finding.op_type]
+        offered = [finding for finding in blaming if finding.replacement]
+        counts["findings"] += len(blaming)
+        counts["replacements"] += len(offered)
+        counts["helping"] += sum(_helps(path, finding, variables) for finding in offered)
+        keras.mixed_precision.set_global_policy("float32")
+    return counts
+
+
+def _loaded(path: pathlib.Path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # tf.function looks its source up by the module's name
+    spec.loader.exec_module(module)
+    return module
+
+
+def _helps(path: pathlib.Path, finding, variables) -> bool:
+    """Whether the finding's variables get finite gradients, not all zero, from the file with the new lines in it."""
+    import keras
+    import tensorflow as tf
+
+    new, lines = finding.replacement, path.read_text(encoding="utf-8").splitlines()
+    text = "\n".join([*lines[: new.first_line - 1], *new.code.splitlines(), *lines[new.last_line :]])
+    mine = [i for i, v in enumerate(variables) if getattr(v, "path", getattr(v, "name", "")) in finding.variables]
+    with tempfile.TemporaryDirectory() as folder:
+        copy = pathlib.Path(folder) / f"mended_{path.stem}.py"
+        copy.write_text(text, encoding="utf-8")
+        keras.utils.set_random_seed(7)
+        forward_loss, again = _loaded(copy).build()
+        with tf.GradientTape() as tape:
+            loss = forward_loss()
+        gradients = [tape.gradient(loss, list(again))[i] for i in mine]
+    if any(gradient is None for gradient in gradients):
+        return False
+    values = [tf.convert_to_tensor(gradient) for gradient in gradients]
+    finite = all(bool(tf.reduce_all(tf.math.is_finite(value))) for value in values)
+    return finite and any(bool(tf.reduce_any(value != 0)) for value in values)
 
 
 def classifier(name: str):
@@ -149,13 +206,27 @@ def tracing(name: str, rounds: int) -> tuple[list[float], list[float], list[floa
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=6, help="times that each step is traced; an even number")
+    parser.add_argument("--more", type=pathlib.Path, action="append", default=[], help="another folder of cases")
+    parser.add_argument("--only-advice", action="store_true", help="count replacements, and time nothing")
     args = parser.parse_args()
 
     import tensorflow as tf
 
     tf.get_logger().setLevel("ERROR")
-    taken = sorted(seconds_of_cases())
-    print(f"explain(), {len(taken)} cut losses: median {statistics.median(taken):.2f} s, worst {taken[-1]:.2f} s")
+    counts = advice([CASES, *args.more])
+    print(
+        f"advice: {counts['findings']} findings blame an op, {counts['replacements']} of them "
+        f"({counts['replacements'] / counts['findings']:.0%}) have a replacement, of which {counts['helping']} help "
+        "in the file itself"
+    )
+    if args.only_advice:
+        return
+    for name, taken in zip(("wall", "processor"), zip(*seconds_of_cases(), strict=True), strict=True):
+        taken = sorted(taken)
+        print(
+            f"explain(), {len(taken)} cut losses, {name} time: median {statistics.median(taken):.2f} s, "
+            f"worst {taken[-1]:.2f} s"
+        )
     print(f"\n{'every variable missing':24} {'variables':>9} {'after tracing':>14} {'explain()':>10}")
     for name in MODELS:
         row = seconds_of_model(name)

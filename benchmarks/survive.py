@@ -250,7 +250,7 @@ def compare(unbroken: str, broken: str) -> int:
 
 
 def _metrics(workdir: str) -> list[dict]:
-    return [_without(line, "images_per_second") for line in read_metrics(os.path.join(workdir, "metrics.jsonl"))]
+    return [_without(line, *_SPEEDS) for line in read_metrics(os.path.join(workdir, "metrics.jsonl"))]
 
 
 def _evaluation(workdir: str) -> dict:
@@ -264,12 +264,15 @@ def _json(path: str) -> dict:
 
 def _host(host):
     """What the host keeps, without seconds and speeds."""
-    report = _without(host.get("last_report", {}), "images_per_second")
+    report = _without(host.get("last_report", {}), *_SPEEDS)
     return _without(host, "trained") | {"last_report": report}
 
 
-def _without(mapping, name: str) -> dict:
-    return {key: value for key, value in mapping.items() if key != name}
+_SPEEDS = ("images_per_second", "waiting_for_data")
+
+
+def _without(mapping, *names: str) -> dict:
+    return {key: value for key, value in mapping.items() if key not in names}
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ class Data:
     source: str = knob(
         "nuclei",
         'Where examples come from: "nuclei" (the embedded images), "tfds" (any TensorFlow Datasets set), "folder" '
-        '(what data.path holds is recognised), "pairs" (image and mask files), the name of a format that is meant, or '
+        '(what data.path holds is recognised), "pairs" (image and mask files), "volumes" (3-D '
+        "images, see docs/volumes.md), the name of a format that is meant, or "
         '"package.module:function" of your own, called with this section: it returns anything that open_data takes as '
         "data, such as an object with len() and [i].",
         form="name",
@@ -38,6 +39,7 @@ class Data:
             "cityscapes",
             "coco",
             "coco_panoptic",
+            "coco_stuff",
             "cvat",
             "huggingface",
             "label_studio",
@@ -47,6 +49,7 @@ class Data:
             "supervisely",
             "via",
             "voc",
+            "volumes",
             "yolo",
         ),
         part="data",
@@ -78,6 +81,13 @@ class Data:
         within="[0, 2147483647]",
         why="seeds are 32-bit",
     )
+    folds: int = knob(
+        0,
+        "Divides all examples but those of a test split into so many parts, of which data.fold is held out. 0 is off. "
+        "--mode=crossvalidate trains one run for each.",
+        within="[0, 1000]",
+    )
+    fold: int = knob(0, "With data.folds: which part is held out, from 0.", within="[0, 999]")
     split: Literal["auto", "train", "validation", "test", "all"] = knob(
         "auto",
         "evaluate: which examples are scored. auto: those held out for validation; of a folder named by --input its "
@@ -144,6 +154,11 @@ class Data:
         "of your own have the channels that they have.",
         within="[0, 4096]",
     )
+    bands: tuple[str, ...] = knob(
+        (),
+        'Names of the bands of image files, in the files\' order, "-" for one that is left out: '
+        "--config.data.bands=blue,green,-,nir. There are then as many channels as names; --mode=check shows each.",
+    )
     value_range: tuple[tuple[float, float], ...] = knob(
         (),
         "Image files of more than 8 bits: the values that become 0 and 255, one row for all bands or one for each. "
@@ -160,6 +175,39 @@ class Data:
         False,
         "Masks of another size than their image, and of the same proportions, are brought to its size, each pixel from "
         "the nearest.",
+    )
+    spacing: tuple[float, ...] = knob(
+        (),
+        "voxel size in depth, height and width that volumes are resampled to; 0 keeps an axis as each volume "
+        "has it. Empty: the median of the training volumes.",
+        unit="mm",
+        within="[0, 10000]",
+        read_by={"source": ("volumes",)},
+    )
+    resampling: Literal["cubic", "linear"] = knob(
+        "cubic",
+        "how images are resampled; labels never get a class that was not there.",
+        read_by={"source": ("volumes",)},
+    )
+    normalize: tuple[str, ...] = knob(
+        ("auto",),
+        'how intensities are brought to one scale, one word for all channels or one for each: "z_score" (each '
+        'volume to mean 0 and deviation 1), "ct" (clipped and scaled by the foreground of all training volumes), '
+        '"none", or "auto": "ct" where a channel is called CT, else "z_score".',
+        read_by={"source": ("volumes",)},
+    )
+    intensities: tuple[tuple[float, float, float, float], ...] = knob(
+        (),
+        "of normalize=ct: lowest and highest value, mean and deviation, a row for each channel. Empty: 0.5 and "
+        "99.5 % of the training volumes' foreground, and its mean and deviation.",
+        read_by={"source": ("volumes",)},
+    )
+    cache_path: str = knob(
+        "",
+        "the folder for prepared volumes beyond cache_mib, which are read from there piece by piece. "
+        "Empty: gradline-volumes in the system's folder for temporary files.",
+        read_by={"source": ("volumes",)},
+        changes_run=False,
     )
     bad_files: Literal["stop", "skip"] = knob(
         "stop",
@@ -188,6 +236,13 @@ class Data:
         within="[0, 1024]",
         changes_run=False,
     )
+    processes: int = knob(
+        0,
+        "Processes that make the training batches, the same batches, where one process under Python's lock cannot feed "
+        "the device. Each opens the data and keeps its share of cache_mib. 0 makes them in threads of this process.",
+        within="[0, 1024]",
+        changes_run=False,
+    )
 
     @property
     def multi_label(self) -> bool:
@@ -197,9 +252,9 @@ class Data:
 
 @section
 class Augment:
-    crop: tuple[int, int] = knob(
+    crop: tuple[int, int] | tuple[int, int, int] = knob(
         (128, 128),
-        "Height and width of a training crop. Smaller images are padded with void.",
+        "Height and width of a training crop; of volumes depth, height and width. Smaller images are padded with void.",
         unit="pixels",
         within="[1, 16384]",
     )
@@ -207,7 +262,10 @@ class Augment:
     flip_vertical: bool = knob(
         True, "Mirror top-bottom with probability one half. Off for scenes with an up and a down."
     )
-    quarter_turns: bool = knob(True, "Turn by 0, 90, 180 or 270 degrees.")
+    flip_depth: bool = knob(True, "volumes: mirror along the depth with probability one half.")
+    quarter_turns: bool = knob(
+        True, "Turn by 0, 90, 180 or 270 degrees; volumes in the planes whose voxels are square."
+    )
     scale: tuple[float, float] = knob(
         (0.8, 1.25),
         "Zoom factor, drawn log-uniformly from this range before the crop. (1.0, 1.0) is off.",
@@ -231,6 +289,28 @@ class Augment:
         "Factor of each of red, green and blue, drawn from [1 - color, 1 + color]; grey images get a tint. 0 is off.",
         within="[0, 1)",
         why="a factor of 0 leaves nothing of a channel",
+    )
+    rotate: float = knob(0.0, "Largest turn, of volumes about each axis. 0 is off.", unit="degrees", within="[0, 180]")
+    elastic: float = knob(
+        0.0, "Largest shift in a smooth random deformation. 0 is off.", unit="pixels", within="[0, 1000]"
+    )
+    gamma: float = knob(
+        0.0,
+        "Brightness within its range is raised to a power drawn log-uniformly from 1 / (1 + gamma) to 1 + gamma. 0 is "
+        "off.",
+        within="[0, 10]",
+    )
+    noise: float = knob(
+        0.0, "Largest deviation of Gaussian noise, as a share of the crop's own deviation. 0 is off.", within="[0, 10]"
+    )
+    blur: float = knob(0.0, "Largest deviation of a Gaussian blur. 0 is off.", unit="pixels", within="[0, 100]")
+    coarsen: float = knob(
+        1.0, "Largest factor by which resolution is lowered and raised again. 1 is off.", within="[1, 100]"
+    )
+    share: float = knob(
+        0.2,
+        "Share of the examples that each of rotate, elastic, gamma, noise, blur and coarsen happens to.",
+        within="[0, 1]",
     )
     foreground: float = knob(
         0.0,
@@ -271,8 +351,36 @@ class Model:
         why="each level halves the resolution",
         read_by={"name": ("unet",)},
     )
-    normalization: Literal["batch", "group", "none"] = knob(
-        "batch", "Normalisation after each convolution. Batch statistics are synchronised over replicas."
+    strides: tuple[tuple[int, ...], ...] = knob(
+        (),
+        "how many times smaller each level down is along each axis, a row a level. Empty: 2 along all; of volumes only "
+        "where voxels are not yet twice as long as along another axis, and the crop has at least 8 left.",
+        within="[1, 8]",
+        read_by={"name": ("unet",)},
+    )
+    kernels: tuple[tuple[int, ...], ...] = knob(
+        (),
+        "sides of the convolutions at each level and at the bottom, a row each. Empty: 3; of volumes 1 along an axis "
+        "while its voxels are twice as long as along another.",
+        within="[1, 15]",
+        why="larger ones are no convolutions of a U-Net",
+        read_by={"name": ("unet",)},
+    )
+    residual: bool = knob(
+        False,
+        "each block on the way down adds its input to its result (a residual encoder).",
+        read_by={"name": ("unet",)},
+    )
+    most_channels: int = knob(
+        0,
+        "most channels of a level, which doubling does not pass. 0: no limit.",
+        within="[0, 65536]",
+        read_by={"name": ("unet",)},
+    )
+    normalization: Literal["batch", "group", "instance", "none"] = knob(
+        "batch",
+        "Normalisation after each convolution: batch statistics, synchronised over replicas; of each image by groups "
+        "of channels, or by channel (instance); or none.",
     )
     norm_momentum: float = knob(
         0.9,
@@ -429,9 +537,11 @@ class Train:
     batch_size: int = knob(
         8, "Images in a step over all replicas and micro-batches together: the global batch.", within="[1, 1048576]"
     )
-    accumulate: int = knob(
+    accumulate: int | Literal["auto"] = knob(
         1,
-        "Micro-batches that a step is computed in, one after the other, to save memory. Divides batch_size / replicas.",
+        "Micro-batches that a step is computed in, one after the other, to save memory. Divides batch_size / replicas. "
+        "auto: one at first; where a step does not fit in memory the micro-batches are halved and the same step is run "
+        "again. What was found is kept in the workdir.",
         within="[1, inf)",
     )
     log_every: str = knob(
@@ -461,6 +571,11 @@ class Train:
         part="actions",
     )
 
+    @property
+    def micro_batches(self) -> int:
+        """Those that a step begins with: `accumulate`, or 1 where they are found out."""
+        return 1 if self.accumulate == "auto" else self.accumulate
+
 
 @section
 class Evaluate:
@@ -470,9 +585,14 @@ class Evaluate:
         form="duration",
         changes_run="evaluate.patience",
     )
-    tile: tuple[int, int] = knob(
+    tile: tuple[int, int] | tuple[int, int, int] = knob(
         (0, 0),
+<<<<<<< HEAD
         "Tile height and width. (0, 0): whole or in tiles, as the network's own sizes and each image's say.",
+=======
+        "Tile height and width, for images larger than memory allows; (0, 0) takes each image whole, padded. Volumes "
+        "go through in windows of depth, height and width: 0,0,0 is the training crop.",
+>>>>>>> main
         unit="pixels",
         within="[0, 65536]",
         changes_run="evaluate.patience",
@@ -484,10 +604,31 @@ class Evaluate:
         within="[0, inf)",
         changes_run="evaluate.patience",
     )
+<<<<<<< HEAD
     mirror: bool = knob(
         False,
         "An image is also seen mirrored along its axes, all combinations, and the probabilities are averaged: 4 times "
         "the work for scores that are usually a little better.",
+=======
+    window_overlap: float = knob(
+        0.5,
+        "volumes: the share of a window that the next one has in common with it; predictions are averaged, weighted by "
+        "a Gaussian around each window's centre.",
+        within="[0, 0.9]",
+        changes_run="evaluate.patience",
+    )
+    mirror: bool = knob(
+        False,
+        "volumes: predict each window mirrored, too, along every axis that augmentation mirrors, and average: slower "
+        "by 2 to the number of axes, and often a little better.",
+        changes_run="evaluate.patience",
+    )
+    surface_tolerance: float = knob(
+        1.0,
+        "volumes: distance up to which a surface counts as found in the surface Dice.",
+        unit="mm",
+        within="[0, inf)",
+>>>>>>> main
         changes_run="evaluate.patience",
     )
     metric: str = knob(

@@ -15,7 +15,9 @@ import tensorflow as tf
 from PIL import Image
 
 from configs.reading.lines import wrapped
+from configs.reading.recipe import recipe_text
 from trainer import guard
+from trainer.actions.micro_batches import Batches, FittingSteps
 from trainer.data import training_batches
 from trainer.data.audit import audit
 from trainer.models.build import logits_per_pixel
@@ -25,12 +27,14 @@ from trainer.reporting.chatter import without_chatter
 from trainer.reporting.failures import explain_failure
 from trainer.reporting.panels import colored, overlay, rgb
 from trainer.reporting.progress import Progress
+from trainer.reporting.volume_panels import stacked, volume_panel
 from trainer.stepping.batchwise import batchwise_remark
 from trainer.stepping.optimizer import scaled_rate
 from trainer.stepping.segmentation import Segmentation
-from trainer.stepping.step import make_train_steps
+from trainer.stepping.task import terms_of
 
 _SHOWN = 4
+_MOST_LAYERS = 12
 _HALF = "perfect, float16 logits"
 _OVERFIT_STEPS = 30
 # One batch seen thirty times: a model that learns at all takes its loss below this share of where it began.
@@ -75,7 +79,9 @@ def _sections(run) -> Iterator[Section]:
             return
     segments = isinstance(run.task, Segmentation)
     looks = {"Pictures": show_batch, "Loss": check_loss} if segments else {}
-    looks["Gradients"] = check_gradients
+    if run.parts.data is None:
+        looks = {"Recipe": show_recipe, **looks}
+    looks |= {"Gradients": check_gradients, "Terms": check_terms}
     if segments and run.devices.replicas == 1 and input_names(run.task.model) == ("image",):
         looks["Doctor"] = check_model
     looks["Learning"] = check_learning
@@ -93,18 +99,39 @@ def _sections(run) -> Iterator[Section]:
             return
 
 
+def show_recipe(run) -> Section:
+    """Writes the config with what the data said as a recipe: `--config=FILE` trains with it, whatever is changed."""
+    run.data  # noqa: B018  (what they say belongs to the config)
+    text, path = recipe_text(run.config), os.path.join(run.workdir, "recipe.py")
+    try:
+        os.makedirs(run.workdir, exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        return Section("Recipe", (f"{path} cannot be written: {error.strerror}",))
+    body = text[text.index("    return Config(") :].rstrip().splitlines()
+    return Section("Recipe", (f"what was recognised, to be changed where it is wrong: --config={path}", *body))
+
+
 def show_batch(run) -> Section:
     """Writes the first training images with their labels, as the model gets them: cropped and augmented."""
     path = os.path.join(run.workdir, "check.png")
     data = run.data
     batch = next(iter(training_batches(run.data.train, run.config, start_step=0, steps=1)))
     rows = []
+    volumes = batch["label"].shape.rank == 4
     for image, label in zip(batch["image"][:_SHOWN].numpy(), batch["label"][:_SHOWN].numpy(), strict=True):
+        if volumes:
+            about = dict(spacing=run.config.data.spacing or (1.0,) * 3, box=None, classes=data.classes)
+            rows.append(
+                volume_panel(image, label, np.where(label == data.void_id, 0, label), void_id=data.void_id, **about)
+            )
+            continue
         parts = rgb(image), colored(label, data.classes, data.void_id), overlay(image, label, classes=data.classes)
         rows.append(np.concatenate(parts, axis=1))
     try:
         os.makedirs(run.workdir, exist_ok=True)
-        Image.fromarray(np.concatenate(rows)).save(path)
+        Image.fromarray(stacked(rows) if volumes else np.concatenate(rows)).save(path)
     except OSError as error:
         return Section("Pictures", (f"{path} cannot be written: {error.strerror}",))
     return Section("Pictures", (f"image, label and both, {len(rows)} times, as the model gets them: {path}",))
@@ -236,6 +263,23 @@ def check_gradients(run) -> Section:
     return Section("Gradients", lines, (f"{len(report.findings)} finding(s), see above",))
 
 
+def check_terms(run) -> Section:
+    """Which term of the loss trains which layer, by the norms of their gradients, and which pull against each other."""
+    batch = next(iter(training_batches(run.data.train, run.config, start_step=0, steps=1)))
+
+    def terms():
+        found = {}
+        for update in run.state.updates:
+            outcome = run.task.outcome(batch, training=True, phase=update.name)
+            found |= terms_of(outcome, update.phase, run.task)
+            penalties = update.penalties()
+            found |= {"penalties": tf.add_n([tf.cast(part, tf.float32) for part in penalties])} if penalties else {}
+        return found
+
+    table = guard.gradient_table(terms, run.state.trainable)
+    return Section("Terms of the loss (gradient norms)", tuple(table.render(_MOST_LAYERS).splitlines()))
+
+
 def check_model(run) -> Section:
     """The doctor on one batch: activation against loss against labels, initial weights, scales, dead units."""
     batch = next(iter(training_batches(run.data.train, run.config, start_step=0, steps=1)))
@@ -274,12 +318,12 @@ def check_learning(run) -> Section:
         )
     )
     dataset = tf.data.Dataset.from_tensors(batch).repeat()
-    iterator = iter(run.strategy.distribute_datasets_from_function(lambda context: dataset))
     with run.unchanged(), _at_full_rate(run) as rate:
-        train_steps = make_train_steps(run.state, run.totals, run.strategy, config).many
+        steps = FittingSteps(run, config=config, keep=False)
+        batches = Batches(lambda step: iter(run.strategy.distribute_datasets_from_function(lambda context: dataset)), 0)
         losses = []
         for count in (1, _OVERFIT_STEPS - 2, 1):
-            train_steps(iterator, tf.constant(count, tf.int64))
+            steps.many(batches, tf.constant(count, tf.int64))
             losses.append(run.totals.read().get("loss", math.nan))
     first, last = losses[0], losses[-1]
     lines = (f"loss on one batch, {_OVERFIT_STEPS} steps: {terminal.number(first)} -> {terminal.number(last)}",)

@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from configs.knobs import changed
 from configs.reading import fields, validation
+from configs.reading.levels import rank_of
 from configs.reading.nearest import did_you_mean
 from configs.schema import Config
 from trainer import console
@@ -32,7 +33,7 @@ from trainer.checkpoints.host import HostState
 from trainer.checkpoints.restore import load_weights, put_back, restore, snapshot
 from trainer.checkpoints.resume import config_of, describe_data
 from trainer.checkpoints.saver import Saver
-from trainer.data import DataSets, open_data, open_evaluated, other_data
+from trainer.data import DataError, DataSets, open_data, open_evaluated, other_data
 from trainer.distribution import strategy as distribution
 from trainer.errors import UserError, numbered
 from trainer.evaluation.metrics import scored_classes
@@ -54,6 +55,7 @@ from trainer.stepping.segmentation import Segmentation
 from trainer.stepping.state import TrainState, build_updates, new_rate_factor
 from trainer.stepping.task import Task, build_task
 from trainer.stepping.totals import Totals
+from trainer.stepping.waiting import Waiting
 
 # The scores of a segmentation that can pick the best checkpoint.
 SCORES = ("mean_dice", "mean_iou", "pixel_accuracy", "loss")
@@ -155,8 +157,11 @@ class Run:
         if extend and (before := config_of(self.workdir)) is not None:
             self.config = kept_from(before, config)
         self.host = HostState()
+        # Step -> micro-batches from there on, where train.accumulate=auto found that a step did not fit.
+        self.found_micro_batches: dict[int, int] = {}
         self.scores = None
         self.journal = None
+        self.hinted = False  # that the step waits for its data
         self._start: checkpoints.Saved | None = None  # what `resume` found before the data were known
         self.notes: list[str] = []
 
@@ -184,7 +189,8 @@ class Run:
 
     def _open(self, source):
         self.devices  # noqa: B018 - before anything that makes a tensor: a cluster can be joined only then
-        data = open_data(self.config, source, self.parts.augment)
+        with explaining_memory(self.config, "reading the data"):
+            data = open_data(self.config, source, self.parts.augment)
         self.config = data.config
         distribution.check_batch(self.config, self.devices.replicas)
         return data
@@ -204,7 +210,8 @@ class Run:
     @functools.cached_property
     def task(self) -> Task:
         data, config = self.data, self.config
-        with seeded(config.seed), self.strategy.scope(), fresh_names():
+        model = explaining_memory(config, "building the model")
+        with model, seeded(config.seed), self.strategy.scope(), fresh_names():
             given = self.parts.task or config.task
             if given:
                 task = build_task(resolve(given, "task"), config=config, data=data, model=self._model_of_a_task)
@@ -251,7 +258,8 @@ class Run:
     @functools.cached_property
     def state(self) -> TrainState:
         task, config, intervals = self.task, self.config, self.intervals
-        with seeded(config.seed), self.strategy.scope(), fresh_names():
+        model = explaining_memory(config, "building the model")
+        with model, seeded(config.seed), self.strategy.scope(), fresh_names():
             factor = new_rate_factor()
             schedule = build_schedule(
                 config.optimizer, self.parts.schedule, total_steps=intervals.total, warmup_steps=intervals.warmup
@@ -271,6 +279,10 @@ class Run:
     def totals(self) -> Totals:
         with self.strategy.scope():
             return Totals()
+
+    @functools.cached_property
+    def waiting(self) -> Waiting:
+        return Waiting()
 
     @functools.cached_property
     def clock(self) -> Clock:
@@ -316,6 +328,16 @@ class Run:
         return self.host.memory
 
     @property
+    def micro_batches(self) -> int:
+        """Those that the next step is computed in, on each replica."""
+        if self.config.train.accumulate != "auto":
+            return self.config.train.micro_batches
+        step, share = self.current_step, self.config.train.batch_size // self.devices.replicas
+        found = [count for s, count in sorted(self.found_micro_batches.items()) if s <= step]
+        # Found on another number of replicas it may not divide their share of now.
+        return next(n for n in range(min(found[-1] if found else 1, share), share + 1) if share % n == 0)
+
+    @property
     def rate_factor(self) -> float:
         """What every learning rate is multiplied by."""
         return float(self.state.rate_factor.numpy())
@@ -340,7 +362,8 @@ class Run:
 
     def _check_metric(self, task: Task) -> None:
         known = {*self.data.train.features, "image", "label", "prediction", "classes", "void_id"}
-        known |= {"probabilities"} if isinstance(task, Segmentation) else set()
+        volumes = rank_of(self.config) == 3
+        known |= {"spacing" if volumes else "probabilities"} if isinstance(task, Segmentation) else set()
         unknown = [
             f"the metric {metric.name} takes {name}, and there is {', '.join(sorted(known))}."
             for metric in self.metrics
@@ -371,9 +394,10 @@ class Run:
         # Only the chief knows of a save that failed and is to be tried again.
         if not self.devices.any_worker(again or self.saver.last_step != self.current_step):
             return
-        with self.clock.pause():
+        with self.clock.pause(), explaining_memory(self.config, "saving or loading a checkpoint"):
             self.host.trained = self.clock.trained
             self.host.report = self.totals.sums()
+            self.host.micro_batches = {str(step): count for step, count in self.found_micro_batches.items()}
             self.saver.save(self.state, dataclasses.asdict(self.host))
 
     def go_on_from(self, saved: checkpoints.Saved) -> None:
@@ -384,8 +408,10 @@ class Run:
             saved, lines = grown(saved, shapes, len(before.data.classes), len(self.data.classes))
             for line in lines:
                 self.log(f"extended: {line}")
-        restore(self.state, saved)
+        with explaining_memory(self.config, "saving or loading a checkpoint"):
+            restore(self.state, saved)
         self.host = dataclasses.replace(HostState.from_saved(saved.host), data=describe_data(self.data))
+        self.found_micro_batches = {int(s): n for s, n in self.host.micro_batches.items()} | self.found_micro_batches
         self.totals.restore(self.host.report)
         self.saver.last_step = saved.step
 
@@ -428,7 +454,8 @@ class Run:
         """
         from trainer.checkpoints.resume import find_start
 
-        start = find_start(self.workdir, self.devices, self.log)
+        with explaining_memory(self.config, "saving or loading a checkpoint"):
+            start = find_start(self.workdir, self.devices, self.log)
         if start is None:
             return 0
         if self._knows_data:
@@ -552,8 +579,10 @@ class Run:
           ConfigError: an option does not exist, or its value is none of it.
         """
         from trainer.evaluation import predict as prediction
+        from trainer.evaluation.volume_predict import predict_volume_arrays, predict_volumes
 
         with self.weights(checkpoint):
+<<<<<<< HEAD
             config = dataclasses.replace(self.config, predict=changed(self.config.predict, options))
             if prediction.are_paths(images):
                 output, paths = os.fspath(output) or os.path.join(self.workdir, "predictions"), list(images)
@@ -561,6 +590,19 @@ class Run:
                 return prediction.predict(model, paths, output, config, devices=self.devices, report=self.log)
             with explaining_memory(config, "prediction"):
                 return prediction.predict_arrays(self.task, images, config)
+=======
+            volumes = rank_of(self.config) == 3 and isinstance(self.task, Segmentation)
+            if prediction.are_paths(images):
+                output = os.fspath(output) or os.path.join(self.workdir, "predictions")
+                predict = predict_volumes if volumes else prediction.predict
+                with explaining_memory(self.config, "prediction"):
+                    return predict(self.task.model, list(images), output, self.config, report=self.log)
+            with explaining_memory(self.config, "prediction"):
+                if volumes:
+                    found = predict_volume_arrays(self.task.model, images, self.config)
+                    return np.stack(found) if hasattr(images, "shape") and found else found
+                return prediction.predict_arrays(self.task, images, self.config)
+>>>>>>> main
 
     def export(
         self,
@@ -572,14 +614,40 @@ class Run:
         from trainer.export.export import export
 
         output = os.fspath(output) or os.path.join(self.workdir, "export")
+        try:
+            data = self.data
+        except DataError as error:
+            # A model is exported where its data are not: it is compared then, and not scored.
+            self.log(f"  note: nothing can be scored: {str(error).splitlines()[0]}")
+            data = None
         with self.weights(checkpoint):
-            return export(self.task.model, self.config, output, formats)
+            with explaining_memory(self.config, "export"):
+                return export(self.task.model, self.config, output, formats, data=data)
 
     def check(self):
         """Data, loss, gradients and some steps on one batch, tried on copies; see `trainer.check`."""
         from trainer.check import check
 
-        return check(self)
+        with explaining_memory(self.config, "reading the data"):
+            return check(self)
+
+    def crossvalidate(self, stop: Callable[[], bool] = lambda: False):
+        """A run for each of config.data.folds folds, and the scores of all examples; see `trainer.crossvalidation`.
+
+        Args:
+          stop: as for `train`.
+        """
+        from trainer.crossvalidation import crossvalidate
+
+        return crossvalidate(self, stop)
+
+    def of_fold(self, fold: int, workdir: str | os.PathLike) -> Run:
+        """A run with the same config and parts that holds out another fold."""
+        config = dataclasses.replace(self.config, data=dataclasses.replace(self.config.data, fold=fold))
+        given = {field.name: getattr(self.parts, field.name) for field in dataclasses.fields(self.parts)}
+        return Run(
+            config, workdir=workdir, force=self.force, **{k: v for k, v in given.items() if v not in (None, (), {})}
+        )
 
     def plan(self, *, given: Sequence[str] = (), **options):
         """A recipe drawn from the config's data, after timing some steps; see `trainer.plan`.
@@ -598,10 +666,16 @@ class Run:
         return plan(self.config, given=given, log=self.log, **options)
 
     def describe(self, *, layers: bool = False) -> str:
-        """What `train` would do, without doing it; with `layers` also a table of each model's layers."""
+        """What `train` would do and the memory that it would take, without doing it.
+
+        Args:
+          layers: with a table of each model's layers.
+        """
+        from trainer.reporting.estimate import described
         from trainer.reporting.opening import layer_tables, opening_text
 
-        return "\n\n".join([opening_text(self), *(layer_tables(self) if layers else ())])
+        memory = "\n".join(["Memory, estimated:", *(f"  {line}" for line in described(self))])
+        return "\n\n".join([opening_text(self), *(layer_tables(self) if layers else ()), memory])
 
     @contextlib.contextmanager
     def weights(self, checkpoint: str | None) -> Iterator[checkpoints.Saved | None]:
@@ -614,10 +688,13 @@ class Run:
             with self.averaged():
                 yield None
             return
-        saved = checkpoints.find(self.workdir, checkpoint)
-        before = snapshot_of(self.task)
+        task = self.task
+        with explaining_memory(self.config, "saving or loading a checkpoint"):
+            saved = checkpoints.find(self.workdir, checkpoint)
+            before = snapshot_of(task)
         try:
-            load_weights(self.task, saved)
+            with explaining_memory(self.config, "saving or loading a checkpoint"):
+                load_weights(task, saved)
             yield saved
         finally:
             for variable, value in before:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+import types
 import typing
 from collections.abc import Iterable
 from typing import Any
@@ -72,7 +73,8 @@ def written(path: str, text: str | None = None, said: str = "") -> str:
     try:
         value = values.from_text(text, field.type, path)
     except ValueError:
-        text = values.like(text, field.type) if typing.get_origin(field.type) is tuple else "…"
+        listed = typing.get_origin(field.type) in (tuple, types.UnionType)
+        text = values.like(text, field.type) if listed else "…"
     else:
         text = "…" if knobs.problem(value, field.knob, path) else text
     return f"--config.{path}={text if text == '…' or shlex.quote(text) == text else repr(text)}"

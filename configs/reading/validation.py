@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import os
 import re
 from collections.abc import Callable, Collection, Iterator
@@ -14,10 +15,12 @@ from collections.abc import Callable, Collection, Iterator
 from configs import knobs
 from configs.knobs import ConfigError
 from configs.reading import actions, durations, elsewhere, fields
+from configs.reading.levels import levels, rank_of
 from configs.reading.nearest import did_you_mean
 from configs.reading.optimizers import option_problems
 from configs.reading.references import FORM, module_problem
 from configs.reading.validation_parts import is_model_file, loss_problems, mask_problems, model_problems
+from configs.reading.validation_volumes import volume_problems
 from configs.reading.values import shown
 from configs.schema import Config
 
@@ -62,9 +65,9 @@ def problems(
     wrong = {path for problem in found for path in problem.fields}
     defaults = fields.all_fields()
     judged = fields.replace(config, {path: defaults[path].default for path in wrong})
-    rules: list[Rule] = [_run, mask_problems, _augment, model_problems, loss_problems]
+    rules: list[Rule] = [_run, mask_problems, volume_problems, _augment, model_problems, loss_problems]
     metric = functools.partial(_metric, given=metrics, task="task" in given)
-    rules += [_optimizer, option_problems, _train, _evaluate, metric, _save]
+    rules += [_optimizer, option_problems, _train, _evaluate, metric, _save, _folds]
     if files:
         rules += [_data_source, _files, functools.partial(_modules, given=given)]
     for rule in rules:
@@ -143,9 +146,10 @@ def _data_source(config: Config):
 
 def _files(config: Config):
     data, model, checkpoint = config.data, config.model, config.checkpoint
-    if data.source in ("folder", "coco", "labelme"):
+    if data.source in ("folder", "coco", "labelme", "volumes"):
         if not data.path:
-            yield ("data.path",), "a folder with images/ and masks/ is needed: write --config.data.path=FOLDER."
+            what = "imagesTr/ and labelsTr/" if data.source == "volumes" else "images/ and masks/"
+            yield ("data.path",), f"a folder with {what} is needed: write --config.data.path=FOLDER."
         elif not os.path.isdir(data.path):
             yield ("data.path",), _missing(data.path, "folder")
     if is_model_file(model.name) and not os.path.isfile(model.name):
@@ -172,24 +176,50 @@ def _missing(path: str, kind: str) -> str:
     return f"there is no such {kind}.{did_you_mean(name, beside, os.path.join(os.path.dirname(path), '{}'))}"
 
 
+def _folds(config: Config):
+    data = config.data
+    if data.folds == 1:
+        yield ("data.folds",), "one fold would hold everything out: write 2 or more, or 0 for none."
+    elif data.fold >= max(data.folds, 1):
+        known = f"they are 0 to {data.folds - 1}" if data.folds else "data.folds says how many there are"
+        yield ("data.fold", "data.folds"), f"there is no such fold: {known}."
+
+
 def _augment(config: Config):
     low, high = config.augment.scale
     if low > high:
         yield ("augment.scale",), f"the smaller factor comes first. Write --config.augment.scale={high},{low}."
-    multiple, why = size_multiple(config)
-    if any(side % multiple for side in config.augment.crop):
-        better = ",".join(str(max(1, round(side / multiple)) * multiple) for side in config.augment.crop)
-        text = f"the sides have to be multiples of {multiple}: {why}. Write --config.augment.crop={better}."
+    multiples, why = size_multiples(config)
+    if any(side % multiple for side, multiple in zip(config.augment.crop, multiples, strict=True)):
+        both = zip(config.augment.crop, multiples, strict=True)
+        better = ",".join(str(max(1, round(side / multiple)) * multiple) for side, multiple in both)
+        text = f"the sides have to be multiples of {_of(multiples)}: {why}. Write --config.augment.crop={better}."
         yield ("augment.crop", "model.depth"), text
 
 
-def size_multiple(config: Config) -> tuple[int, str]:
-    """What the model needs height and width to be divisible by, and why."""
+def size_multiples(config: Config) -> tuple[tuple[int, ...], str]:
+    """What the model needs the sides of an image to be divisible by, one an axis, and why."""
+    rank = rank_of(config)
     if config.model.name == "unet":
-        return 2**config.model.depth, f"the U-Net halves them {config.model.depth} times (model.depth)"
+        if any(len(row) != rank for row in config.model.strides):
+            return (1,) * rank, ""  # said by itself
+        multiples = levels(config).multiples
+        if len(set(multiples)) == 1 and multiples[0] == 2**config.model.depth:
+            return multiples, f"the U-Net halves them {config.model.depth} times (model.depth)"
+        return multiples, f"the U-Net shrinks them so on {config.model.depth} levels (model.strides)"
     if config.model.name == "encoder_unet":
-        return 32, "the encoder halves them 5 times"
-    return 1, ""
+        return (32,) * rank, "the encoder halves them 5 times"
+    return (1,) * rank, ""
+
+
+def size_multiple(config: Config) -> tuple[int, str]:
+    """What the model needs all sides of an image to be divisible by, and why."""
+    multiples, why = size_multiples(config)
+    return math.lcm(*multiples), why
+
+
+def _of(multiples: tuple[int, ...]) -> str:
+    return str(multiples[0]) if len(set(multiples)) == 1 else ", ".join(map(str, multiples))
 
 
 def _optimizer(config: Config):
@@ -213,9 +243,9 @@ def _train(config: Config):
     length = durations.parse(train.length)
     if length.unit == "%" or not length.amount:
         yield ("train.length",), 'a run needs a length of its own: write "1000 steps" or "20 epochs".'
-    if train.batch_size % train.accumulate:
-        fewer = max(n for n in range(1, train.accumulate) if train.batch_size % n == 0)
-        more = _up(train.batch_size, train.accumulate)
+    if train.batch_size % train.micro_batches:
+        fewer = max(n for n in range(1, train.micro_batches) if train.batch_size % n == 0)
+        more = _up(train.batch_size, train.micro_batches)
         yield (
             ("train.accumulate", "train.batch_size"),
             (
@@ -224,12 +254,13 @@ def _train(config: Config):
             ),
         )
     elif config.strategy == "mirrored" and config.logical_devices:
-        parts = config.logical_devices * train.accumulate
+        parts = config.logical_devices * train.micro_batches
         if train.batch_size % parts:
             yield (
                 ("train.batch_size", "logical_devices", "train.accumulate"),
                 (
-                    f"{config.logical_devices} logical devices cannot share it in {train.accumulate} micro-batch(es). "
+                    f"{config.logical_devices} logical devices cannot share it in {train.micro_batches} "
+                    "micro-batch(es). "
                     f"Write --config.train.batch_size={_up(train.batch_size, parts)}."
                 ),
             )
@@ -241,15 +272,18 @@ def _up(number: int, multiple: int) -> int:
 
 def _evaluate(config: Config):
     evaluate = config.evaluate
-    multiple, why = size_multiple(config)
+    multiples, why = size_multiples(config)
     if any(evaluate.tile):
         if not all(evaluate.tile):
             yield ("evaluate.tile",), "one side is 0. Write both, as --config.evaluate.tile=512,512, or 0,0 for none."
-        elif any(side % multiple for side in evaluate.tile):
-            better = ",".join(str(_up(side, multiple)) for side in evaluate.tile)
-            text = f"the sides have to be multiples of {multiple}: {why}. Write --config.evaluate.tile={better}."
+        elif len(evaluate.tile) != len(multiples):
+            text = f"it has {len(evaluate.tile)} sides, and augment.crop {len(multiples)}. Write as many."
+            yield ("evaluate.tile", "augment.crop"), text
+        elif any(side % multiple for side, multiple in zip(evaluate.tile, multiples, strict=True)):
+            better = ",".join(str(_up(side, multiple)) for side, multiple in zip(evaluate.tile, multiples, strict=True))
+            text = f"the sides have to be multiples of {_of(multiples)}: {why}. Write --config.evaluate.tile={better}."
             yield ("evaluate.tile", "model.depth"), text
-        elif evaluate.tile_overlap >= min(evaluate.tile):
+        elif len(evaluate.tile) == 2 and evaluate.tile_overlap >= min(evaluate.tile):
             text = f"tiles of {evaluate.tile} would not move on. Write at most half of the smaller side."
             yield ("evaluate.tile_overlap", "evaluate.tile"), text
     unknown = [name for name in evaluate.classes if name not in config.data.classes]

@@ -74,11 +74,14 @@ def mask_problems(config: Config):
             ("data.mask_encoding", "data.labels"),
             (f"it gives a pixel one class, and data.labels=multi several. Write {', '.join(overlapping)}, or auto."),
         )
-    if data.multi_label and data.source in ("nuclei", "tfds", "coco", "labelme"):
+    if data.multi_label and ":" not in data.source and data.source not in ("folder", "pairs"):
         yield (
             ("data.labels", "data.source"),
             (f"data.source={data.source} gives a pixel one class. Masks that overlap are read from files (folder)."),
         )
+    named = [name for name in data.bands if name != "-"]
+    if data.bands and (not named or len(set(named)) != len(named)):
+        yield ("data.bands",), 'each band needs a name of its own, or "-" to leave it out, and one has to stay.'
     for table, encoding in (("mask_ids", "ids"), ("mask_colors", "colors")):
         rows = getattr(data, table)
         path = f"data.{table}"

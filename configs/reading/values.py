@@ -12,6 +12,7 @@ import json
 import math
 import numbers
 import re
+import types
 import typing
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -21,6 +22,10 @@ from configs.reading.nearest import did_you_mean
 
 TRUE = ("true", "yes", "on", "1")
 FALSE = ("false", "no", "off", "0")
+
+# The kinds of unions that the schema has: `int | Literal["auto"]`, a number or a word in its place, and
+# `tuple[int, int] | tuple[int, int, int]`, lists of one kind of item and several lengths.
+_WORD_INSTEAD, _LENGTHS = "a number or a word", "lists of several lengths"
 
 # What TensorFlow has and this program refuses, with the reason.
 _NO_SERVERS = (
@@ -32,7 +37,7 @@ _REFUSED = {"parameter_server": _NO_SERVERS, "ps": _NO_SERVERS, "ParameterServer
 
 def from_text(text: str, type_: Any, path: str = "") -> Any:
     """A flag's text as a value of `type_`; `path` is the field's, for what its values are called elsewhere."""
-    kind = typing.get_origin(type_) or type_
+    kind = _kind(type_)
     if kind is str:
         return text
     if kind is bool:
@@ -44,7 +49,16 @@ def from_text(text: str, type_: Any, path: str = "") -> Any:
     if kind is Literal:
         by_text = {str(choice): choice for choice in typing.get_args(type_)}
         return from_python(by_text.get(text, text), type_, path)
-    if kind is tuple:
+    if kind == _WORD_INSTEAD:
+        number, words = _number_or_words(type_)
+        if text in words:
+            return text
+        try:
+            return _number(text, number)
+        except ValueError as error:
+            hint = did_you_mean(text, words, "{!r}") or f" Or write {' or '.join(words)}."
+            raise ValueError(f"{error}{hint}") from None
+    if kind in (tuple, _LENGTHS):
         return from_python(_items(text, type_), type_)
     if kind is Mapping:
         try:
@@ -61,7 +75,7 @@ def from_python(value: Any, type_: Any, path: str = "") -> Any:
 
     `path` is as in `from_text`.
     """
-    kind = typing.get_origin(type_) or type_
+    kind = _kind(type_)
     wrong = ValueError(f"{shown(value)} is {_type_name(value)}, not {describe(type_)}.")
     if kind is Literal:
         choices = typing.get_args(type_)
@@ -73,6 +87,16 @@ def from_python(value: Any, type_: Any, path: str = "") -> Any:
         if not hint and isinstance(value, str) and words:
             hint = elsewhere.value(path, value, "{!r}") or did_you_mean(value, words, "{!r}")
         raise ValueError(f"{shown(value)} is not {describe(type_)}.{hint}")
+    if kind == _WORD_INSTEAD:
+        number, words = _number_or_words(type_)
+        if isinstance(value, str):
+            if value not in words:
+                raise ValueError(f"{wrong}{did_you_mean(value, words, '{!r}')}")
+            return value
+        try:
+            return from_python(value, number, path)
+        except ValueError:
+            raise wrong from None
     if kind is bool:
         if not isinstance(value, bool):
             raise wrong
@@ -95,7 +119,7 @@ def from_python(value: Any, type_: Any, path: str = "") -> Any:
         if not math.isfinite(number):
             raise ValueError(f"{shown(value)} is not a finite number.")
         return number
-    if kind is tuple:
+    if kind in (tuple, _LENGTHS):
         return _tuple(value, type_)
     if kind is Mapping:
         return _plain_mapping(value)
@@ -104,7 +128,7 @@ def from_python(value: Any, type_: Any, path: str = "") -> Any:
 
 def describe(type_: Any) -> str:
     """A type in words, with its article: "a whole number", "one of: a, b"."""
-    kind = typing.get_origin(type_) or type_
+    kind = _kind(type_)
     if kind is Literal:
         return "one of: " + ", ".join(str(choice) for choice in typing.get_args(type_))
     if kind is tuple:
@@ -112,14 +136,22 @@ def describe(type_: Any) -> str:
         if items[-1] is Ellipsis:
             return f"a list of {_plural(items[0])}"
         return f"{len(items)} {_plural(items[0])}"
+    if kind == _LENGTHS:
+        # Lists of one kind of item and several lengths.
+        members = typing.get_args(type_)
+        lengths = " or ".join(str(len(typing.get_args(member))) for member in members)
+        return f"{lengths} {_plural(typing.get_args(members[0])[0])}"
     if kind is Mapping:
         return "a JSON object"
+    if kind == _WORD_INSTEAD:
+        number, words = _number_or_words(type_)
+        return f"{describe(number)} or {' or '.join(words)}"
     return {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[kind]
 
 
 def example(type_: Any) -> str:
     """How a value of a list type is written on the command line."""
-    items = typing.get_args(type_)
+    items = typing.get_args(_shortest(type_))
     item = {int: "128", float: "0.5", str: "name"}.get(items[0])
     if item is None:
         inner = ", ".join(["1"] * len(typing.get_args(items[0])))
@@ -131,7 +163,7 @@ def example(type_: Any) -> str:
 
 def like(value: Any, type_: Any) -> str:
     """As `example`, in the value's own numbers where one stands for all of a pair: 100 is 100,100."""
-    items = typing.get_args(type_)
+    items = typing.get_args(_shortest(type_))
     if items[-1] is Ellipsis or items[0] not in (int, float):
         return example(type_)
     try:
@@ -158,6 +190,20 @@ def shown(value: Any) -> str:
     return text if len(text) <= 200 else f"{text[:160]}… ({len(text)} characters)"
 
 
+def _kind(type_: Any) -> Any:
+    """What kind of type it is: its origin (tuple, Mapping, Literal), the type itself, or a kind of union."""
+    origin = typing.get_origin(type_)
+    if origin in (typing.Union, types.UnionType):
+        return _LENGTHS if typing.get_origin(typing.get_args(type_)[0]) is tuple else _WORD_INSTEAD
+    return origin or type_
+
+
+def _number_or_words(type_: Any) -> tuple[type, tuple[str, ...]]:
+    """Of `int | Literal["auto"]` the number's type, and the words that may stand in its place."""
+    number, words = typing.get_args(type_)
+    return number, typing.get_args(words)
+
+
 def _number(text: str, kind: type) -> int | float:
     try:
         number = kind(text)
@@ -181,7 +227,7 @@ def _no_number(text: str, kind: type) -> str:
 
 def _items(text: str, type_: Any) -> list:
     """The items of a list written as JSON, as Python's tuple or simply as a,b."""
-    items = typing.get_args(type_)
+    items = typing.get_args(_shortest(type_))
     stripped = text.strip()
     if not stripped:
         return []
@@ -207,10 +253,20 @@ def _tuple(value: Any, type_: Any) -> tuple:
         raise ValueError(f"{error} Write it as {like(value, type_)}.") from None
 
 
+def _shortest(type_: Any) -> Any:
+    """Of lists of several lengths the first, which is the usual; any other type as it is."""
+    return typing.get_args(type_)[0] if _kind(type_) == _LENGTHS else type_
+
+
 def _tuple_items(value: Any, type_: Any) -> tuple:
-    items = typing.get_args(type_)
     if isinstance(value, str) or not isinstance(value, (list, tuple)):
         raise ValueError(f"{shown(value)} is {_type_name(value)}, not {describe(type_)}.")
+    if _kind(type_) == _LENGTHS:
+        fitting = [one for one in typing.get_args(type_) if len(typing.get_args(one)) == len(value)]
+        if not fitting:
+            raise ValueError(f"{shown(list(value))} is a list of {len(value)}, not {describe(type_)}.")
+        type_ = fitting[0]
+    items = typing.get_args(type_)
     if items[-1] is not Ellipsis and len(value) != len(items):
         raise ValueError(f"{shown(list(value))} is a list of {len(value)}, not {describe(type_)}.")
     item_is_tuple = typing.get_origin(items[0]) is tuple
@@ -256,5 +312,7 @@ def _type_name(value: Any) -> str:
 def _plural(type_: Any) -> str:
     if typing.get_origin(type_) is tuple:
         inner = typing.get_args(type_)
-        return f"groups of {len(inner)} {_plural(inner[0])}"
+        return (
+            f"lists of {_plural(inner[0])}" if inner[-1] is Ellipsis else f"groups of {len(inner)} {_plural(inner[0])}"
+        )
     return {int: "whole numbers", float: "numbers", str: "texts"}[type_]

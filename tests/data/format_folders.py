@@ -126,6 +126,24 @@ def segnet(root):
     return ("Sky", "Building", "Pole"), True
 
 
+def fastai(root):
+    for n, stem in enumerate(STEMS):
+        save(root / f"images/{stem}.png", image(n))
+        save(root / f"labels/{stem}_P.png", mask(n, False))
+    write(root / "codes.txt", "".join(f"{name}\n" for name in NAMES))
+    write(root / "valid.txt", "".join(f"{stem}.png\n" for stem in STEMS[4:]))
+    return NAMES, False
+
+
+def coco_stuff(root):
+    for n, stem in enumerate(STEMS):
+        split = "train" if n < 4 else "val"
+        save(root / f"{split}2017/{stem}.jpg", image(n))
+        save(root / f"stuffthingmaps/{split}2017/{stem}.png", mask(n))
+    write(root / "labels.txt", "0: unlabeled\n" + "".join(f"{n + 1}: {name}\n" for n, name in enumerate(NAMES)))
+    return NAMES, True
+
+
 def cityscapes(root, kind="labelIds"):
     ids = np.zeros(256, np.uint8)
     ids[:3], ids[255] = ((7, 8, 11), 0) if kind == "labelIds" else ((0, 1, 2), 255)
@@ -362,6 +380,9 @@ def nnunet(root, apart=False):
         label = mask(n)
         label[label == 255] = 3
         save(root / f"labelsTr/case_{n:03}.png", label)
+        if not apart and n < 2:
+            save(root / f"imagesTs/test_{n:03}_0000.png", image(n))
+            save(root / f"labelsTs/test_{n:03}.png", label)
     channels = {"0": "one", "1": "two"} if apart else {"0": "R", "1": "G", "2": "B"}
     labels = {**{name: n for n, name in enumerate(NAMES)}, "ignore": 3}
     write(
@@ -436,6 +457,8 @@ FOLDERS = {
     "cvat_voc": cvat_voc,
     "camvid": camvid,
     "segnet": segnet,
+    "fastai": fastai,
+    "coco_stuff": coco_stuff,
     "cityscapes": cityscapes,
     "cityscapes_train": cityscapes_train,
     "ade20k": ade20k,
@@ -549,7 +572,7 @@ TABLE = {
     "huggingface": "id2label.json",
 }
 
-_WITHOUT_VOID = ("coco_rle", "label_studio_brush", "cvat_masks", "masks_beside", "supervisely")
+_WITHOUT_VOID = ("fastai", "coco_rle", "label_studio_brush", "cvat_masks", "masks_beside", "supervisely")
 
 
 def number_of(name):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import shutil
 
@@ -201,3 +202,31 @@ def test_the_real_tiles_of_dubai_as_a_folder_with_colours_and_void():
     # Shares as the set's own description states them.
     train = report.splits[0].pixels / report.splits[0].pixels.sum()
     assert train == pytest.approx([0.0293, 0.3881, 0.0583, 0.1070, 0.4086, 0.0088], abs=6e-5)
+
+
+def _scan(number: int, lesion: bool, base: int = 60, noise: int = 6) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(number)
+    image = base + random.integers(0, noise, (32, 32, 3))
+    mask = np.zeros((32, 32), np.uint8)
+    if lesion:
+        mask[8:20, 10:24] = 255
+        image = image + (mask[:, :, None] > 0) * 90
+    return image.astype(np.uint8), mask
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"), [("noise", "looks like what is bright in the latter"), ("base", "tells them apart"), ("", "")]
+)
+def test_what_standardising_takes_away_is_said(kind, says, tmp_path):
+    for number in range(12):
+        lesion = number % 2 == 0
+        base = 150 if kind == "base" and not lesion else 60
+        image, mask = _scan(number, lesion, base, noise=90 if kind != "noise" else 6)
+        save(tmp_path / "images" / f"{number}.png", image)
+        save(tmp_path / "masks" / f"{number}.png", mask)
+    config = config_for(tmp_path)
+    text = " ".join(audit(config).text().split())
+    assert "brightness of the images (5 to 95 % of them): mean" in text
+    assert says in text if says else "input_scaling" not in text
+    unit = dataclasses.replace(config, model=dataclasses.replace(config.model, input_scaling="unit"))
+    assert "input_scaling" not in audit(unit).text()

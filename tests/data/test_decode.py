@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from configs.schema import Data
 from tests.data.making import png_file
-from trainer.data.decode import decode_image
+from trainer.data.decode import decode_image, decode_values, deep_values
 from trainer.data.errors import DataError
 
 MANY = 10**6
@@ -159,3 +160,31 @@ def test_random_damage_ends_in_an_image_or_a_data_error(form):
             assert decode_image(damaged.tobytes(), 3, MANY, name="noise").dtype in (np.uint8, np.float32)
         except DataError as error:
             assert "noise" in str(error)
+
+
+def deep_png(values: np.ndarray) -> bytes:
+    """A PNG of 16 bits with 2, 3 or 4 channels, which Pillow does not write."""
+    height, width, channels = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    color_type = {2: 4, 3: 2, 4: 6}[channels]
+    return png_file(struct.pack(">IIBBBBB", width, height, 16, color_type, 0, 0, 0), zlib.compress(rows))
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_colours_of_16_bits_keep_their_levels(channels):
+    values = (107 + np.arange(6 * 8 * channels).reshape(6, 8, channels)).astype(np.uint16)
+    content, data = deep_png(values), Data(channels=1 if channels == 2 else 3)
+    kept = values[:, :, : data.channels]
+    np.testing.assert_array_equal(deep_values(content, data), kept)
+    seen = decode_image(content, data.channels, 10**6, value_range=((107.0, 362.0),))
+    np.testing.assert_allclose(seen, kept - 107.0, atol=1e-3)
+    whole = decode_image(content, data.channels, 10**6)
+    np.testing.assert_allclose(whole, kept / 257.0, atol=1e-3)
+
+
+def test_ids_in_colours_of_16_bits_are_not_lost():
+    ids = np.array([[0, 1, 2], [300, 1, 0]], np.uint16)
+    mask = decode_values(deep_png(np.repeat(ids[:, :, None], 3, axis=2)), 10**6)
+    np.testing.assert_array_equal(mask.values, ids)
+    with pytest.raises(DataError, match="16-bit colours"):
+        decode_values(deep_png(np.dstack([ids, ids, ids * 0])), 10**6)

@@ -163,8 +163,7 @@ def test_what_does_not_matter_changes_nothing(name, made, tmp_path):
     for stray in (".DS_Store", "README.md", "Thumbs.db", "__MACOSX/._x.png", "notes/license.txt"):
         (root / stray).parent.mkdir(exist_ok=True)
         (root / stray).write_text("this is no data\n")
-    where = root if name in ("camvid", "colored_folder", "huggingface", "huggingface_saved") else tmp_path
-    data, labels = read(where)
+    data, labels = read(tmp_path)
     assert data.classes[:3] == made(name)[1][0]
     for number, label in labels.items():
         np.testing.assert_array_equal(label, expected(name, number), err_msg=f"{number}")
@@ -380,6 +379,7 @@ MUTATIONS = {
         ["image 2 occurs twice"],
     ),
     ("labelme", "new label"): (shape_of_labelme(label="zebra"), "zebra"),
+    ("labelme", "case"): (shape_of_labelme(label="Cat"), "'Cat' and 'cat' are classes of their own"),
     ("labelme", "two points"): (shape_of_labelme(points=[[1, 2]]), ["pic 2", "shape 1", "three points"]),
     ("labelme", "no numbers"): (shape_of_labelme(points=[["a", "b"]] * 3), ["pic 2", "shape 1", "of numbers"]),
     ("labelme", "a line"): (shape_of_labelme(shape_type="line"), ["pic 2", "shape 1", "a line, which has no area"]),
@@ -601,8 +601,75 @@ def test_a_mutation_ends_in_one_message_or_the_right_mask(name, fault, made, tmp
         assert data.classes == (*NAMES, "zebra") and set(np.unique(labels[2])) == {0, 1, 3}
         return
     elif outcome != "right":
-        assert any(outcome in note for note in data.notes) and len(data.classes) == 2
+        assert any(outcome in note for note in data.notes)
         return
     assert sorted(labels) == [n for n in range(COUNT) if n in labels] and len(labels) >= COUNT - 1
     for number, label in labels.items():
         np.testing.assert_array_equal(label, expected(name, number), err_msg=f"{number}")
+
+
+def test_shapes_that_overlap_are_planes(made):
+    root, _ = made("coco")
+    data, labels = read(root, labels="multi")
+    assert data.classes == NAMES[1:] and data.features["label"].shape == (2,)
+    from pycocotools import mask as masks
+
+    for class_id, points in format_folders.outlines(2):
+        flat = [number for point in points for number in point]
+        alone = masks.decode(masks.frPyObjects([flat], *SIZE))[:, :, 0]
+        np.testing.assert_array_equal(labels[2][:, :, class_id - 1], alone)
+
+
+def test_folders_as_they_are_exported(made, tmp_path):
+    # Roboflow heads its categories with one of the project's name.
+    root = shutil.copytree(made("coco")[0], tmp_path / "roboflow")
+    content = json.loads((root / "annotations/instances.json").read_text(encoding="utf-8"))
+    content["categories"].insert(0, {"id": 0, "name": "animals", "supercategory": "none"})
+    for category in content["categories"][1:]:
+        category["supercategory"] = "animals"
+    for split, numbers in (("train", range(4)), ("valid", (4,)), ("test", (5,))):
+        part = {**content, "images": [content["images"][n] for n in numbers]}
+        part["annotations"] = [a for a in content["annotations"] if a["image_id"] in numbers]
+        format_folders.write(root / split / "_annotations.coco.json", part)
+        for number in numbers:
+            (root / f"images/{STEMS[number]}.jpg").rename(root / f"{split}/{STEMS[number]}.jpg")
+    shutil.rmtree(root / "annotations")
+    data, labels = read(root)
+    assert data.classes == NAMES and (len(data.train), len(data.validation)) == (4, 1)
+    assert any("only heads others" in note for note in data.notes)
+    assert any("1 images of a test split" in note for note in data.notes)
+    # COCO's own folder: captions hold no masks, and panoptic is another reading of the same photographs.
+    root = shutil.copytree(made("coco_panoptic")[0], tmp_path / "whole")
+    for split in ("train", "val"):
+        content = json.loads((root / f"annotations/panoptic_{split}2017.json").read_text(encoding="utf-8"))
+        format_folders.write(root / f"annotations/captions_{split}2017.json", {**content, "annotations": []})
+    data, labels = read(root)
+    np.testing.assert_array_equal(labels[2], expected("coco_panoptic", 2))
+    for split in ("train", "val"):
+        format_folders.write(
+            root / f"annotations/instances_{split}2017.json", {**content, "annotations": [], "licenses": []}
+        )
+    with pytest.raises(DataError, match=r"(?s)in 2 ways.*source=coco .*source=coco_panoptic"):
+        read(root)
+
+
+def test_what_is_meant_can_be_said(made, tmp_path):
+    root, _ = made("cityscapes")
+    data, labels = read(root, source="pairs", mask_encoding="ids", mask_ids=((0, 255), (7, 0), (8, 1), (11, 2)))
+    np.testing.assert_array_equal(labels[2], expected("cityscapes", 2))
+    data, labels = read(made("coco")[0], classes=("background", NAMES[2], NAMES[1]))
+    swapped = np.array([0, 2, 1])[expected("coco", 2)]
+    np.testing.assert_array_equal(labels[2], swapped)
+    with pytest.raises(
+        DataError, match=r"annotation 1: its category 'dög ß' is none of the classes: background, cat\."
+    ):
+        read(made("coco")[0], classes=NAMES[:2])
+    with pytest.raises(DataError, match=r"--config.data.classes=background,cat,dög ß"):
+        read(made("coco")[0], classes=NAMES[1:])
+    with pytest.raises(DataError, match=r"does not name dög ß"):
+        read(made("camvid")[0], classes=NAMES[:2])
+    data, _ = read(made("nnunet")[0])
+    assert (len(data.train), len(data.validation)) == (5, 1)
+    assert any("2 images of a test split" in note for note in data.notes)
+    with pytest.raises(DataError, match="has no SegmentationClass/"):
+        read(made("coco")[0], source="voc")

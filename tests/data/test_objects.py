@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -309,8 +310,8 @@ WRONG = {
         lambda: Listed(make=lambda n: (pair(n)[0], 60 * pair(n)[1])),
         ["up to 120", "((0, 0), (60, 1), (120, 2))"],
     ),
-    "several planes at once": (
-        lambda: Listed(make=lambda n: (pair(n)[0], np.ones((24, 32, 3), int))),
+    "planes of other numbers": (
+        lambda: Listed(make=lambda n: (pair(n)[0], np.full((24, 32, 3), 2))),
         ["not one-hot", "768 pixels have no"],
     ),
     "three values in a dataset's tuples": (
@@ -466,3 +467,20 @@ def test_batches_of_grey_images_without_channels_are_taken_apart_and_one_hot_lab
     planes = tf.data.Dataset.from_tensor_slices((np.zeros((12, 8, 8, 2), np.uint8), np.eye(2, dtype=np.uint8)[labels]))
     data = open_data(Config(), {"train": planes, "validation": None})
     assert data.train.length == 12 and data.channels == 2 and len(data.classes) == 2
+
+
+def test_planes_that_overlap_are_classes_of_their_own():
+    def make(number):
+        image, label = pair(number)
+        return image, np.dstack([label > 0, label > -1, label == 2]).astype(np.uint8)
+
+    data = open_data(Config(augment=Augment(crop=(16, 16))), Listed(make=make))
+    assert data.config.data.multi_label and data.classes == ("class_0", "class_1", "class_2")
+    assert "of the pixels are of several classes" in data.notes[0]
+    index = int(re.search(r"\d+", data.train.names[0]).group())
+    np.testing.assert_array_equal(data.train.load(0).label, make(index)[1])
+    named = Config(data=Data(classes=("a", "b"), labels="multi"))
+    with pytest.raises(DataError, match="have 3 planes, and data.classes names 2"):
+        open_data(named, Listed(make=make))
+    full = open_data(Config(), Listed(make=lambda n: (pair(n)[0], 255 * make(n)[1])))
+    assert set(np.unique(full.train.load(0).label)) <= {0, 1}

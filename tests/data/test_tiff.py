@@ -124,3 +124,21 @@ def test_a_deep_mask_of_several_channels_is_not_read_as_empty(tmp_path):
     data = open_data(config_for(folder, mask_encoding="planes"))
     _, mask = picture(int(data.train.names[0][7]), SIZE)
     np.testing.assert_array_equal(data.train.load(0).label, np.dstack([mask // 255] * 2))
+
+
+def test_bands_have_names_and_may_be_left_out(tmp_path):
+    def banded(image):
+        array = np.dstack([image[:, :, k % 3].astype(np.uint16) + 1000 * k for k in range(4)])
+        return {"data": array, "photometric": "minisblack", "planarconfig": "contig"}
+
+    folder = folder_of(tmp_path, banded)
+    config = config_for(folder, bands=("blue", "-", "red", "nir"))
+    data, example, (image, _) = loaded(config)
+    assert data.channels == 3 and len(data.config.data.value_range) == 3
+    low, high = data.config.data.value_range[2]
+    np.testing.assert_allclose(example.image[:, :, 2], (image[:, :, 0] + 3000.0 - low) * 255 / (high - low), atol=0.1)
+    assert "mean of each channel: blue" not in audit(config).text()  # three are shown as a picture
+    four = config_for(folder, bands=("b", "g", "r", "nir"))
+    assert "mean of each channel: b " in audit(four).text()
+    with pytest.raises(DataError, match=r"has 4 bands, and data.bands names 2 \(a, b\)"):
+        open_data(config_for(folder, bands=("a", "b"))).train.load(0)

@@ -35,7 +35,7 @@ def test_the_folder_runs_under_any_name(tmp_path):
     for name in ("house", "house/third_party"):
         (tmp_path / name / "__init__.py").write_text("")
     readme = re.findall(r"```python\n(.*?)```", (GUARD / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert len(readme) == 3
+    assert len(readme) == 4
     (tmp_path / "readme.py").write_text("\n\n".join(readme))
     (tmp_path / "renamed.py").write_text(SCRIPT)
     shutil.copy(GUARD / "examples" / "cut_gradient.py", tmp_path / "cut_gradient.py")

@@ -51,10 +51,13 @@ def replaced(tmp_path, path, replacement):
 
 
 MISTAKES = {
-    "threshold": ("hard = tf.cast(p > 0.5, tf.float32)\nreturn tf.reduce_mean(hard * y)", "hard = p"),
+    "threshold": (
+        "hard = tf.cast(p > 0.5, tf.float32)\nreturn tf.reduce_mean(hard * y)",
+        "tf.sigmoid((p - 0.5) / 0.1)",
+    ),
     "step": ("z = tf.cast(p < 2.0, tf.float32)\nreturn tf.reduce_mean(z * y)", "tf.sigmoid((2.0 - p) / 0.1)"),
-    "choice": ("return tf.reduce_mean(tf.where(p > 0.5, 1.0, 0.0) * y)", "reduce_mean(p * y)"),
-    "choice of two": ("z = tf.where(p > 0.0, y, 0.5)\nreturn tf.reduce_mean(z)", "z = tf.sigmoid((p - 0.0) / 0.1) * y"),
+    "choice": ("return tf.reduce_mean(tf.where(p > 0.5, 1.0, 0.0) * y)", "tf.sigmoid((p - 0.5) / 0.1)"),
+    "choice of two": ("z = tf.where(p > 0.0, y, 0.5)\nreturn tf.reduce_mean(z)", "z = tf.sigmoid(p / 0.1) * y"),
     "one-hot": ("z = tf.one_hot(tf.argmax(p, -1), 3)\nreturn tf.reduce_mean(z * y)", "z = tf.nn.softmax(p, axis=-1)"),
     "index": ("i = tf.cast(tf.argmax(p, axis=1), tf.float32)\nreturn tf.reduce_mean(i * y[:, 0])", "tf.tensordot("),
     "rounding": ("return tf.reduce_mean(tf.round(4.0 * p) * y)", "tf.round(4.0 * p) - (4.0 * p))"),
@@ -67,6 +70,11 @@ MISTAKES = {
     ),
     "numpy": ("return tf.reduce_mean(np.abs(p - y) * y)", "tf.abs(p - y)"),
     "clipped": ("return tf.reduce_mean(tf.minimum(p, -9.0) * y)", "tf.nn.softplus("),
+    "count": ("keep = tf.boolean_mask(y, p > 0.5)\nreturn tf.cast(tf.size(keep), tf.float32)", "tf.reduce_sum(keep)"),
+    "table": (
+        "i = tf.argmax(p, -1)\nreturn tf.reduce_mean(tf.gather(y[0], i) * y[:, 0])",
+        "tf.tensordot(i, y[0], 1)",
+    ),
     "square root": ("d = tf.sqrt(tf.square(p - p[:1]))\nreturn tf.reduce_mean(d * y)", "p - p[:1]) + 1e-12)"),
     "norm": ("d = tf.norm(p - p[:1], axis=-1)\nreturn tf.reduce_mean(d * y[:, 0])", "axis=-1) + 1e-12)"),
 }
@@ -93,7 +101,7 @@ def test_what_is_offered_helps_where_it_is_put(name, tmp_path):
 @pytest.mark.parametrize(
     "body",
     [
-        "keep = tf.boolean_mask(y, p > 0.5)\nreturn tf.cast(tf.size(keep), tf.float32)",
+        "text = tf.strings.as_string(p)\nreturn tf.reduce_sum(tf.strings.to_number(text))",
         "rows = tf.random.categorical(p, 1)\nreturn tf.reduce_mean(tf.cast(rows, tf.float32))",
     ],
 )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
+from configs.reading.lines import wrapped
 from trainer.reporting import tags, terminal
+from trainer.reporting.starving import MUCH, hint
 
 
 def report(run, step: int) -> None:
@@ -21,12 +23,15 @@ def report(run, step: int) -> None:
         values[name] = float(update.optimizer.learning_rate.numpy())
     if rate:
         values[tags.IMAGES_PER_SECOND] = rate
+        values[tags.WAITING] = min(1.0, run.waiting.since_last() / run.clock.last_interval)
     values[tags.SKIPPED] = int(state.skipped.numpy())
     if state.loss_scale.enabled:
         values[tags.LOSS_SCALE] = float(state.loss_scale.scale.numpy())
     run.host.last_report = values
     total = run.intervals.total
+    waits = values.get(tags.WAITING, 0.0) > MUCH
     more = {tags.SKIPPED: values[tags.SKIPPED]} if values[tags.SKIPPED] else {}
+    more |= {"waiting for data": values[tags.WAITING]} if waits else {}
     line = terminal.progress(
         step,
         total,
@@ -37,4 +42,7 @@ def report(run, step: int) -> None:
         more=more,
     )
     run.journal.line(line)
+    if waits and not run.hinted:
+        run.hinted = True
+        run.journal.line(wrapped(hint(run, values[tags.WAITING])))
     run.journal.numbers(step, tags.TRAIN, values)

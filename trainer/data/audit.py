@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
+import math
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,20 +34,24 @@ class SplitAudit:
     """What one split holds.
 
     examples: the number of usable ones.
-    sizes: (height, width) of each.
+    sizes: (height, width) of each; of volumes (depth, height, width), at the spacing that they are prepared for.
     pixels: int64 `[classes + 1]`: pixels of each class, void last.
     images: int64 `[classes]`: examples that have the class.
     area: pixels of all examples.
+    brightness: mean and deviation of each image, over its channels.
+    bands: the mean of each channel over the images, where there are more than three or they have names.
     several: those of two classes or more, where classes overlap; -1 where they do not.
     """
 
     name: str
     examples: int
-    sizes: tuple[tuple[int, int], ...]
+    sizes: tuple[tuple[int, ...], ...]
     pixels: np.ndarray
     images: np.ndarray
     area: int = 0
     several: int = -1
+    brightness: tuple[tuple[float, float], ...] = ()
+    bands: tuple[float, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +66,7 @@ class Audit:
     classes: tuple[str, ...]
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
+    bands: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -68,7 +74,7 @@ class Audit:
 
     def text(self) -> str:
         """The report as it is printed."""
-        parts = [_split_text(split, self.classes) for split in self.splits if split.examples]
+        parts = [_split_text(split, self.classes, self.bands) for split in self.splits if split.examples]
         if self.warnings:
             parts.append("Worth a look:\n" + "\n".join(f"  - {warning}" for warning in self.warnings))
         if self.problems:
@@ -84,12 +90,16 @@ class _Facts:
     """What is kept of an example that could be read."""
 
     name: str
-    size: tuple[int, int]
+    size: tuple[int, ...]
     counts: np.ndarray
     constant: bool
     digest: bytes
     hash: np.ndarray
     several: int = -1
+    means: tuple[float, ...] = ()
+    deviation: float = 0.0
+    # The mean outside of the objects; of the whole image where nothing is outside.
+    background: float = 0.0
 
 
 def audit(
@@ -132,8 +142,45 @@ def audit(
             f"{len(alike)} images of the validation split look almost like ones that are trained on: {_named(alike)}. "
             "If they are of one patient, scene or volume, keep it together: --config.data.group='(PATTERN of its name)'"
         )
+    warnings += _lost_brightness(read[0] if read else [], section, config)
     warnings += _mirrored_classes(section, config) + _rare_classes(read[0] if read else [], section, config)
-    return Audit(tuple(splits), section.classes, tuple(problems), tuple(warnings))
+    return Audit(tuple(splits), section.classes, tuple(problems), tuple(warnings), section.bands)
+
+
+def _lost_brightness(facts: list[_Facts], section: Data, config: Config) -> list[str]:
+    """What is lost where each image is brought to mean 0 and deviation 1, if it tells images apart that differ."""
+    if config.model.input_scaling != "standardize" or config.model.name != "unet" or len(facts) < 4:
+        return []
+    first = 0 if section.multi_label else 1
+    within = [bool(fact.counts[first:-1].any()) for fact in facts]
+    groups = [
+        [fact for fact, having in zip(facts, within, strict=True) if having is wanted] for wanted in (True, False)
+    ]
+    if min(map(len, groups)) < 2:
+        return []
+    (mean, spread, deviation), (empty_mean, empty_spread, empty_deviation) = map(_brightness_of, groups)
+    remedy = "Without it: --config.model.input_scaling=unit (and normalization=batch) keeps the brightness"
+    count = f"{len(groups[1])} of {len(facts)} training images hold no class but the first"
+    if deviation >= 2 * empty_deviation:
+        return [
+            f"{count}, and vary by {empty_deviation:.0f} (deviation of the pixels, of 255), the "
+            f"others by {deviation:.0f}: "
+            "model.input_scaling=standardize stretches both to 1, so that the noise of the former looks like what is "
+            f"bright in the latter. {remedy}"
+        ]
+    if abs(mean - empty_mean) >= 2 * max(spread, empty_spread, 1.0):
+        return [
+            f"{count}, and their mean is {empty_mean:.0f} of 255, that of the others' background {mean:.0f}: the "
+            "brightness tells them "
+            f"apart, and model.input_scaling=standardize takes it away. {remedy}"
+        ]
+    return []
+
+
+def _brightness_of(facts: list[_Facts]) -> tuple[float, float, float]:
+    """The median of the images' means outside of objects, how far these vary, and the median of their deviations."""
+    means = [fact.background for fact in facts]
+    return float(np.median(means)), float(np.std(means)), float(np.median([fact.deviation for fact in facts]))
 
 
 def mirrored_pairs(classes: Sequence[str]) -> list[str]:
@@ -166,10 +213,10 @@ def _rare_classes(facts: list[_Facts], section: Data, config: Config) -> list[st
     if not facts or (len(section.classes) < 2 and not section.multi_label) or config.augment.foreground:
         return []
     first = 0 if section.multi_label else 1  # classes that overlap have no background among them
-    height, width = config.augment.crop
+    crop = tuple(config.augment.crop)
     empty = []
     for fact in facts:
-        share = min(1.0, height * width / (fact.size[0] * fact.size[1]))
+        share = min(1.0, math.prod(crop) / math.prod(fact.size))
         # An image without foreground gives empty crops; of the others a crop sees about its share of the area.
         empty.append(1.0 if not fact.counts[first:-1].any() else 1.0 - min(1.0, 4.0 * share))
     mean = float(np.mean(empty))
@@ -178,7 +225,7 @@ def _rare_classes(facts: list[_Facts], section: Data, config: Config) -> list[st
     if mean < 0.5 or foreground > 0.02:
         return []
     return [
-        f"foreground is {foreground:.2%} of the pixels, and about {mean:.0%} of the crops of {height} x {width} hold "
+        f"foreground is {foreground:.2%} of the pixels, and about {mean:.0%} of the crops of {_by(crop)} hold "
         "none: --config.augment.foreground=0.33 lays a third of them over it, and --config.loss.name=tversky weighs it "
         "more"
     ]
@@ -228,15 +275,28 @@ def _facts(example: Example, section: Data) -> _Facts:
         name=example.name,
         size=example.size,
         counts=counts,
-        constant=bool((example.image == example.image[0, 0]).all()),
+        constant=bool((example.image == example.image[(0,) * len(example.size)]).all()),
         digest=hashlib.sha256(repr(example.image.shape).encode() + example.image.tobytes()).digest(),
         hash=perceptual_hash(example.image),
         several=several,
+        means=tuple(example.image.mean(axis=(0, 1), dtype=np.float64).tolist()),
+        deviation=float(example.image.std(dtype=np.float64)),
+        background=_background(example, section),
     )
+
+
+def _background(example: Example, section: Data) -> float:
+    label, image = example.label, example.image
+    if label is None or label.dtype.kind not in "iu":
+        return float(image.mean(dtype=np.float64))
+    outside = (label != 1).all(axis=2) if section.multi_label else label == 0
+    return float(image[outside].mean(dtype=np.float64)) if outside.any() else float(image.mean(dtype=np.float64))
 
 
 def perceptual_hash(image: np.ndarray) -> np.ndarray:
     """Where brightness rises from left to right in 16 x 17 blocks, bool `[256]`: alike for images that look alike."""
+    # Of a volume its middle slice.
+    image = image[len(image) // 2] if image.ndim == 4 else image
     grey = image.astype(np.float32).mean(axis=2)
     small = np.asarray(Image.fromarray(grey).resize((17, 16), Image.Resampling.BOX))
     return (small[:, 1:] > small[:, :-1]).ravel()
@@ -274,7 +334,9 @@ def _summary(name: str, facts: list[_Facts], classes: int) -> SplitAudit:
     area = sum(height * width for height, width in sizes)
     several = sum(fact.several for fact in facts) if any(fact.several >= 0 for fact in facts) else -1
     images = (counts[:, :classes] > 0).sum(axis=0)
-    return SplitAudit(name, len(facts), sizes, counts.sum(axis=0), images, area, several)
+    brightness = tuple((float(np.mean(fact.means)), fact.deviation) for fact in facts)
+    bands = tuple(np.mean([fact.means for fact in facts], axis=0)) if facts and len(facts[0].means) > 3 else ()
+    return SplitAudit(name, len(facts), sizes, counts.sum(axis=0), images, area, several, brightness, bands)
 
 
 def _oddities(name: str, facts: list[_Facts], split: SplitAudit, config: Config, section: Data) -> list[str]:
@@ -296,8 +358,10 @@ def _oddities(name: str, facts: list[_Facts], split: SplitAudit, config: Config,
         ("masks are void throughout", [f.name for f in facts if f.counts[-1] == f.size[0] * f.size[1]]),
         ("images have one colour throughout", [f.name for f in facts if f.constant]),
         (
-            f"images are smaller than the crop of {crop[0]} x {crop[1]} and are padded with void",
-            [f.name for f in facts if f.size[0] < crop[0] or f.size[1] < crop[1]] if name == "train" else [],
+            f"images are smaller than the crop of {_by(crop)} and are padded with void",
+            [f.name for f in facts if any(side < least for side, least in zip(f.size, crop, strict=False))]
+            if name == "train"
+            else [],
         ),
     )
     found += [f"{name}: {len(names)} {what}: {_named(names)}" for what, names in by_test if names]
@@ -308,11 +372,14 @@ def _oddities(name: str, facts: list[_Facts], split: SplitAudit, config: Config,
     return found
 
 
-def _split_text(split: SplitAudit, classes: tuple[str, ...]) -> str:
-    heights, widths = zip(*split.sizes, strict=True)
+def _split_text(split: SplitAudit, classes: tuple[str, ...], bands: tuple[str, ...] = ()) -> str:
+    *depths, heights, widths = zip(*split.sizes, strict=True)
+    wide, high = (f"{min(sides)} … {max(sides)}" for sides in (widths, heights))
+    size = f"images, {wide} pixels wide and {high} high"
+    if depths:
+        size = f"volumes, {wide} voxels wide, {high} high and {min(depths[0])} … {max(depths[0])} deep"
     lines = [
-        f"{split.name}: {split.examples} images, {min(widths)} … {max(widths)} pixels wide and "
-        f"{min(heights)} … {max(heights)} high",
+        f"{split.name}: {split.examples} {size}",
         f"  {'id':>4}  {'class':<24} {'pixels':>8} {'images':>8} {'without':>8}",
     ]
     total = max(split.area, 1)
@@ -323,9 +390,25 @@ def _split_text(split: SplitAudit, classes: tuple[str, ...]) -> str:
             f"{split.examples - images:>8}"
         )
     lines.append(f"  {'':>4}  {'void':<24} {split.pixels[-1] / total:>8.2%}")
+    if split.brightness:
+        means, deviations = np.percentile(np.array(split.brightness), (5, 95), axis=0).T
+        lines.append(
+            f"  brightness of the images (5 to 95 % of them): mean {means[0]:.0f} … {means[1]:.0f}, deviation "
+            f"{deviations[0]:.0f} … {deviations[1]:.0f}"
+        )
+    if split.bands:
+        names = [name for name in bands if name != "-"] or [f"band {k + 1}" for k in range(len(split.bands))]
+        lines.append(
+            "  mean of each channel: "
+            + ", ".join(f"{name} {mean:.0f}" for name, mean in zip(names, split.bands, strict=False))
+        )
     if split.several >= 0:
         lines.append(f"  {'':>4}  {'of two classes or more':<24} {split.several / total:>8.2%}")
     return "\n".join(lines)
+
+
+def _by(sides: Sequence[int]) -> str:
+    return " x ".join(map(str, sides))
 
 
 def _named(names: list[str]) -> str:

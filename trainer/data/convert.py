@@ -9,6 +9,8 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
+from configs.reading.levels import rank_of
+from trainer.data.decode import IMAGE_SUFFIXES
 from trainer.data.errors import DataError
 from trainer.data.source import DataSets, Source
 
@@ -33,6 +35,8 @@ def convert(data: DataSets, output: str, *, progress: Callable[[int, int], None]
       DataError: an example cannot be used, or has no class ids; two examples would get the same file.
       OSError: the folder cannot be written.
     """
+    if data.config is not None and rank_of(data.config) == 3:
+        raise DataError("Volumes are not written as images and masks: their files can be read wherever these go.")
     sources = [source for source in (data.train, data.validation) if source is not None]
     total, done = sum(len(source) for source in sources), 0
     for source in sources:
@@ -73,7 +77,10 @@ def _file_names(source: Source) -> list[str]:
     """A name for each example's files, without suffix: its own, as far as a file may be called so."""
     names, seen = [], {}
     for name in source.names:
-        stem = re.sub(r"[^\w.\- ]+", "_", os.path.splitext(name)[0]).strip("_ .") or "example"
+        # Of "a.tif[3]" and "train.parquet[7]" the number tells examples apart.
+        plain, suffix = os.path.splitext(name)
+        plain = plain if suffix.lower() in IMAGE_SUFFIXES else name
+        stem = re.sub(r"[^\w.\- ]+", "_", plain).strip("_ .") or "example"
         if stem.casefold() in seen:
             raise DataError(f"{name} and {seen[stem.casefold()]} would both be written as {stem}.png.")
         seen[stem.casefold()] = name

@@ -83,6 +83,7 @@ def read_image(
         value_range=data.value_range,
         pages=data.pages,
         page=page,
+        bands=data.bands,
     )
 
 
@@ -96,6 +97,7 @@ def decode_image(
     value_range: Sequence[Sequence[float]] = (),
     pages: str = "refuse",
     page: int | None = None,
+    bands: Sequence[str] = (),
 ) -> np.ndarray:
     """Decodes an image file.
 
@@ -112,6 +114,7 @@ def decode_image(
         each. Empty: 0 and 65535.
       pages: what the pages of a TIFF file are: "channels", "first", or "refuse".
       page: one page of a TIFF file, from 0, whatever `pages` says.
+      bands: names of the file's bands, "-" for those that are left out; of the others there are `channels`.
     Returns:
       uint8 `[height, width, channels]`; float32 of files with more than 8 bits where a range is given, not clipped.
     Raises:
@@ -121,19 +124,33 @@ def decode_image(
     facts = opened.tiff
     if facts is None or (facts.plain and facts.pages == 1):
         deep = opened.picture.mode in (*_SIXTEEN_BITS, "I", "F")
+        colors = _deep_png(opened)
+        if colors is not None:
+            return _of_deep_png(colors, channels, value_range, bands, opened.name)
         picture = _loaded(opened, upright)
+        if bands:
+            array = _named_bands(np.asarray(picture).reshape(picture.size[1], picture.size[0], -1), bands, opened.name)
+            return (
+                array if array.dtype == np.uint8 else scaled_values(array, channels, value_range or _DEEP, opened.name)
+            )
         if deep and value_range:
             return scaled_values(np.asarray(picture)[:, :, None], channels, value_range, opened.name)
         return _to_uint8(picture, channels, opened.name)
     if facts.pages > 1 and page is None and pages not in ("first", "channels"):
-        raise DataError(_which_pages(opened, "image"))
+        raise DataError(_which_pages(opened, "image", pages))
     wanted = [page or 0] if page is not None or pages != "channels" else range(facts.pages)
     array = np.concatenate([read_tiff(opened.content, opened.name, number) for number in wanted], axis=2)
+<<<<<<< HEAD
     return _banded(array, facts, channels, value_range, opened.name)
 
 
 def _banded(array: np.ndarray, facts: TiffFacts, channels: int, value_range, name: str) -> np.ndarray:
     """What is seen of a TIFF file's bands."""
+=======
+    if bands:
+        array = _named_bands(array, bands, opened.name)
+        return array if array.dtype == np.uint8 else scaled_values(array, channels, value_range or _DEEP, opened.name)
+>>>>>>> main
     array = array[:, :, :-1] if facts.alpha and array.shape[2] - 1 in (1, 3) and array.shape[2] != channels else array
     if array.shape[2] not in (channels, 1) or (array.shape[2] == 1 and channels not in (1, 3)):
         raise DataError(
@@ -142,6 +159,7 @@ def _banded(array: np.ndarray, facts: TiffFacts, channels: int, value_range, nam
         )
     if array.dtype == np.uint8:
         return np.repeat(array, channels, axis=2) if array.shape[2] < channels else array
+<<<<<<< HEAD
     return scaled_values(array, channels, value_range or ((0.0, 65535.0),), name)
 
 
@@ -162,6 +180,53 @@ def converted(part: np.ndarray, facts: TiffFacts, data: Data, name: str) -> np.n
     part = part[:, :, :bands]
     picture = Image.fromarray(part[:, :, 0] if bands == 1 else np.ascontiguousarray(part))
     return _to_uint8(picture, data.channels, name)
+=======
+    return scaled_values(array, channels, value_range or _DEEP, opened.name)
+
+
+def _deep_png(opened: Opened) -> np.ndarray | None:
+    """The pixels of a PNG of 16 bits with colours or alpha, of which Pillow keeps 8; None of any other file."""
+    if opened.picture.format != "PNG" or opened.content[24] != 16 or opened.content[25] == 0:
+        return None
+    import tensorflow as tf
+
+    try:
+        _check_png(opened.content)
+        array = tf.io.decode_png(opened.content, dtype=tf.uint16).numpy()
+    except Exception as error:  # A damaged file can make a decoder raise anything.
+        raise _undecodable(opened.name, error) from error
+    return array
+
+
+def _of_deep_png(
+    array: np.ndarray, channels: int, value_range: Sequence[Sequence[float]], bands: Sequence[str], name: str
+) -> np.ndarray:
+    if bands:
+        array = _named_bands(array, bands, name)
+    elif array.shape[2] in (2, 4) and array.shape[2] != channels:
+        array = array[:, :, :-1]
+    if channels == 1 and array.shape[2] == 3:
+        array = np.rint(array @ np.array([0.299, 0.587, 0.114]))[:, :, None]
+        value_range = value_range if len(value_range) == 1 else ()
+    if array.shape[2] not in (1, channels):
+        raise DataError(f"{name}: has {array.shape[2]} channels, and data.channels={channels}.")
+    return scaled_values(array, channels, value_range or _DEEP, name)
+
+
+# The range of whole numbers of 16 bits, where none is known.
+_DEEP = ((0.0, 65535.0),)
+
+
+def _named_bands(array: np.ndarray, bands: Sequence[str], name: str) -> np.ndarray:
+    """The bands that have a name."""
+    if array.shape[2] != len(bands):
+        raise DataError(
+            f"{name}: has {array.shape[2]} bands, and data.bands names {len(bands)} "
+            f"({', '.join(bands)}): one for each, "
+            '"-" for one that is left out.'
+        )
+    return np.ascontiguousarray(array[:, :, [k for k, band in enumerate(bands) if band != "-"]])
+>>>>>>> main
 
 
 def scaled_values(array: np.ndarray, channels: int, value_range: Sequence[Sequence[float]], name: str) -> np.ndarray:
@@ -181,13 +246,22 @@ def deep_values(source: str | os.PathLike | bytes, data: Data, page: int | None 
     """The pixels `[height, width, bands]` of a file with more than 8 bits, as they are; None of any other."""
     opened = open_image(source, data.max_pixels)
     if opened.tiff is None or (opened.tiff.plain and opened.tiff.pages == 1):
+        colors = _deep_png(opened)
+        if colors is not None:
+            wanted = _named_bands(colors, data.bands, opened.name) if data.bands else colors
+            alpha = not data.bands and wanted.shape[2] in (2, 4) and wanted.shape[2] != data.channels
+            wanted = wanted[:, :, :-1] if alpha else wanted
+            luma = data.channels == 1 and wanted.shape[2] == 3
+            return wanted @ np.array([0.299, 0.587, 0.114])[:, None] if luma else wanted
         if opened.picture.mode not in (*_SIXTEEN_BITS, "I", "F"):
             return None
-        return np.asarray(_loaded(opened, False))[:, :, None]
+        array = np.asarray(_loaded(opened, False))[:, :, None]
+        return _named_bands(array, data.bands, opened.name) if data.bands else array
     if opened.tiff.bits == 8:
         return None
     wanted = [page or 0] if page is not None or data.pages != "channels" else range(opened.tiff.pages)
-    return np.concatenate([read_tiff(opened.content, opened.name, number) for number in wanted], axis=2)
+    array = np.concatenate([read_tiff(opened.content, opened.name, number) for number in wanted], axis=2)
+    return _named_bands(array, data.bands, opened.name) if data.bands else array
 
 
 def bands_of(source: str | os.PathLike | bytes, data: Data) -> int:
@@ -223,6 +297,16 @@ def decode_values(
         return _paged(opened, pages, page)
     if opened.tiff is not None and not opened.tiff.plain:
         return MaskValues(_whole_numbers(read_tiff(opened.content, opened.name), opened.name), None, "TIFF")
+    deep = _deep_png(opened)
+    if deep is not None and int(deep[:, :, :3].max(initial=0)) % 257:
+        # Of ids in 16 bits Pillow would keep the high byte, 0; what is 8 bits written as 16 it reads as it is.
+        plain = (deep[:, :, :3] == deep[:, :, :1]).all()
+        if not plain and deep.max(initial=0) > 255:
+            raise DataError(
+                f"{opened.name}: is a mask of 16-bit colours. Save it with 8 bits, or as one channel of ids."
+            )
+        values = deep[:, :, 0] if plain or deep.shape[2] == 2 else deep[:, :, :3].astype(np.uint8)
+        return MaskValues(values, None, "PNG")
     picture = _loaded(opened, upright)
     palette = None
     alpha = np.asarray(picture.getchannel("A")) if "A" in picture.getbands() else None
@@ -259,7 +343,7 @@ def _paged(opened: Opened, pages: str, page: int | None) -> MaskValues:
             raise DataError(f"{opened.name}: its {len(read)} pages are of several sizes.")
         return MaskValues(_whole_numbers(np.concatenate(read, axis=2), opened.name), None, "TIFF")
     if pages not in ("objects", "first"):
-        raise DataError(_which_pages(opened, "mask"))
+        raise DataError(_which_pages(opened, "mask", pages))
     values = None
     for page in range(opened.tiff.pages if pages == "objects" else 1):
         one = read_tiff(opened.content, opened.name, page)
@@ -315,6 +399,8 @@ def _identified(stream: BinaryIO, content: bytes, length: int, name: str, max_pi
         raise DataError(
             f"{name}: is not an image: {_looks_like(content)}. Formats read: {', '.join(FORMATS)}."
         ) from error
+    except MemoryError:
+        raise  # the file is not to blame
     except Exception as error:  # A damaged header can make a plug-in raise anything.
         raise _undecodable(name, error) from error
     # Bits a pixel in memory, not in the file: Pillow has a byte for each pixel of two colours.
@@ -343,6 +429,8 @@ def exif_orientation(opened: Opened, *, whole: bool = False) -> int:
         return 1
     try:
         return opened.picture.getexif().get(ExifTags.Base.Orientation, 1)
+    except MemoryError:
+        raise  # the file is not to blame
     except Exception as error:  # A damaged file can make a decoder raise anything.
         raise _undecodable(opened.name, error) from error
 
@@ -353,6 +441,8 @@ def _loaded(opened: Opened, upright: bool) -> Image.Image:
             _check_png(opened.content)
         opened.picture.load()
         return ImageOps.exif_transpose(opened.picture) if upright else opened.picture
+    except MemoryError:
+        raise  # the file is not to blame
     except Exception as error:  # A damaged file can make a decoder raise anything.
         raise _undecodable(opened.name, error) from error
 
@@ -449,9 +539,15 @@ def _undecodable(name: str, error: Exception) -> DataError:
     return DataError(f"{name}: does not decode: {reason}.")
 
 
-def _which_pages(opened: Opened, what: str) -> str:
+def _which_pages(opened: Opened, what: str, pages: str) -> str:
     """What the pages of a file could be, with the flag for each."""
     flag, masks = "--config.data.pages", what == "mask"
+    if pages == "slices":
+        return (
+            f"{opened.name}: has {opened.tiff.pages} pages, which are examples of their own "
+            "(data.pages=slices); here one "
+            "image is wanted: save the pages as files."
+        )
     choices = {f"{flag}=slices": "each page is an image of its own, with the same page of its mask"}
     if masks:
         choices[f"{flag}=objects"] = "each is an object of the mask, and they are united"

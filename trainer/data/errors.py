@@ -11,6 +11,8 @@ from trainer.errors import EXIT_USAGE, UserError, numbered
 
 # A list longer than this says how many more there are: a folder of 7000 images without masks must stay readable.
 _MOST_LISTED = 100
+# So many files with the same fault are named one by one.
+_MOST_ALIKE = 3
 
 
 class DataError(UserError, ValueError):
@@ -29,11 +31,30 @@ def shown(path: str | os.PathLike) -> str:
 
 
 def listed(problems: Sequence[str]) -> str:
-    """Problems as one text: all of them, or the first hundred and the number of the others."""
+    """Problems as one text: those that many files have once; all of them, or the first hundred and how many others."""
+    problems = _together(problems)
     kept = list(problems[:_MOST_LISTED])
     if len(problems) > len(kept):
         kept.append(f"… and {len(problems) - len(kept)} more.")
     return numbered(kept)
+
+
+def _together(problems: Sequence[str]) -> list[str]:
+    """What more than a few files have alike, but for their names and for numbers, is one finding."""
+    kinds: dict[str, list[str]] = {}
+    for problem in problems:
+        name, colon, rest = problem.partition(": ")
+        stem = os.path.splitext(os.path.basename(name))[0]
+        kind = re.sub(r"\d+", "#", re.sub(r"\S*" + re.escape(stem) + r"[\w.]*", "*", rest) if stem else rest)
+        kinds.setdefault(kind if colon else problem, []).append(problem)
+    made = []
+    for alike in kinds.values():
+        if len(alike) <= _MOST_ALIKE:
+            made += alike
+            continue
+        names = ", ".join(problem.partition(": ")[0] for problem in alike[:3])
+        made.append(f"{len(alike)} files alike: {names}, …\n  The first: {alike[0].partition(': ')[2]}")
+    return made
 
 
 # What the kernel behind tf.numpy_function makes of a Python exception: "<type>: <message>\nTraceback …".
@@ -62,3 +83,8 @@ def data_error_from(exception: BaseException) -> DataError | None:
             return DataError(found.group(1), exit_code=EXIT_USAGE)
         error = error.__cause__ or error.__context__
     return None
+
+
+def from_pipeline(exception: BaseException) -> bool:
+    """Whether an exception came out of reading the next batch, not of what was computed with it."""
+    return any(name in str(exception) for name in ("IteratorGetNext", "MakeIterator"))

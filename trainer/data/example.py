@@ -16,10 +16,11 @@ RESERVED = ("index", "valid", "size")
 class Example:
     """An image with what belongs to it.
 
-    image: uint8 or float32 `[height, width, channels]`.
+    image: uint8 or float32 `[height, width, channels]`; of a volume `[depth, height, width, channels]`.
     label: integers `[height, width]` (class ids, or the data set's void id where no class is told), of classes that
       overlap `[height, width, classes]` (1, 0, or the void id), float32
-      `[height, width]` or `[height, width, c]` (a target that is no class), or None where there is none.
+      `[height, width]` or `[height, width, c]` (a target that is no class), or None where there is none; of a volume
+      with its depth first.
     name: what the user calls it: the image's path inside the data set, "data[3]", a TFRecord file and a record number.
     extras: further keys; arrays with the image's height and width first go with the image.
     span: highest value minus lowest of a float image: what its brightness is measured by. 255 for uint8.
@@ -32,9 +33,9 @@ class Example:
     span: float = 255.0
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Height and width in pixels."""
-        return self.image.shape[:2]
+    def size(self) -> tuple[int, ...]:
+        """Height and width in pixels; of a volume depth, height and width."""
+        return self.image.shape[:-1]
 
     @property
     def nbytes(self) -> int:
@@ -49,7 +50,7 @@ class Feature:
     kind: "picture" goes with the image, resampled bilinearly and mirrored beyond its border; "ids" goes with it, each
       pixel taken from the nearest; "values" is handed on as it is.
     dtype: of the key in batches; object is text.
-    shape: of "values" the whole shape; of the others what follows height and width.
+    shape: of "values" the whole shape; of the others what follows the axes of space.
     outside: what "ids" are beyond the border.
     """
 
@@ -62,9 +63,9 @@ class Feature:
     def spatial(self) -> bool:
         return self.kind != "values"
 
-    def batch_shape(self, height: int | None, width: int | None) -> tuple[int | None, ...]:
-        """The shape of one example's part of a batch."""
-        return (height, width, *self.shape) if self.spatial else self.shape
+    def batch_shape(self, *space: int | None) -> tuple[int | None, ...]:
+        """The shape of one example's part of a batch, where images have these sides."""
+        return (*space, *self.shape) if self.spatial else self.shape
 
 
 def image_feature(channels: int) -> Feature:

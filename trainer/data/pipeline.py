@@ -8,18 +8,25 @@ A `tf.data.Dataset` of the user's has an order of its own: there example n is it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+import dataclasses
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 
 import numpy as np
 import tensorflow as tf
 
+from configs.reading.levels import rank_of
 from configs.schema import Config
 from trainer.data.augment.draws import order
+from trainer.data.augment.intensity import varies, vary
 from trainer.data.augment.own import apply_own
-from trainer.data.augment.placement import crop_image, crop_label, draw, over_foreground, recolor
+from trainer.data.augment.patches import draw_patch, place_image, positions_of
+from trainer.data.augment.placement import crop_image, crop_label, draw, draw_warp, over_foreground, recolor
+from trainer.data.augment.warp import Warp, warped
 from trainer.data.calls import ending
 from trainer.data.errors import DataError
 from trainer.data.example import Example, Feature
+from trainer.data.processes import Processes, fingerprint
 from trainer.data.source import Source
 
 _AHEAD = 4
@@ -34,6 +41,7 @@ def training_batches(
     shard_index: int = 0,
     shard_count: int = 1,
     parts: int = 1,
+    processes: bool = False,
 ) -> tf.data.Dataset:
     """The batches of steps start_step … start_step + steps - 1.
 
@@ -45,6 +53,7 @@ def training_batches(
       shard_index: which of `shard_count` equal consecutive slices of the global batch, one a worker.
       shard_count: the number of workers.
       parts: elements a shard's slice comes in, one after the other: one for each local replica or micro-batch.
+      processes: whether data.processes counts: not worth their start for a batch or two. `source.close()` ends them.
     Returns:
       steps * parts elements, each with b = batch_size / (shard_count * parts):
         "image": float32 `[b, *crop, channels]`, 0..255 where the images have 8 bits;
@@ -57,20 +66,44 @@ def training_batches(
     """
     if source.length == 0:
         raise DataError(f"The {source.split} split is empty.")
+    if hasattr(source, "prepare"):
+        source.prepare(stop=config.data.bad_files == "stop")
     size = _share(config.train.batch_size, shard_count, parts)
     offset = shard_index * parts * size
     shapes = {key: (size, *f.batch_shape(*config.augment.crop)) for key, f in source.features.items()}
     shapes["index"] = (size,)
     if source.stream is not None:
+        if processes and config.data.processes:
+            raise DataError(
+                f"config.data.processes={config.data.processes}: a tf.data.Dataset is read in its own order, by "
+                "tf.data. Give its map a num_parallel_calls=tf.data.AUTOTUNE, and write --config.data.processes=0"
+            )
         return _streamed(source, config, start_step, steps, slice(offset, offset + parts * size), size, shapes)
+
+    pool = _pool(source, config, shapes) if processes and config.data.processes else None
 
     def batch_of(element):
         step, part = divmod(int(element), parts)
         first = step * config.train.batch_size + offset + part * size
-        return make_batch(source, config, range(first, first + size))
+        numbers = range(first, first + size)
+        return make_batch(source, config, numbers) if pool is None else pool.batch(numbers, source.skipped)
 
     numbers = tf.data.Dataset.range(start_step * parts, (start_step + steps) * parts)
-    return _in_parallel(numbers, _batcher(batch_of, source, shapes), config, _AHEAD * parts)
+    at_a_time = pool.at_a_time if pool is not None else 0
+    return _in_parallel(numbers, _batcher(batch_of, source, shapes), config, _AHEAD * parts, at_a_time)
+
+
+def _pool(source: Source, config: Config, shapes: Mapping[str, tuple]) -> Processes:
+    """The source's, kept from one call to the next."""
+    if source.pool is None:
+        opening = dataclasses.replace(source.opening, config=config, examples=fingerprint(source))
+        source.pool = Processes(opening, shapes, dict(_types(source.features, shapes)), config.data.processes)
+    return source.pool
+
+
+def batches_ahead(config: Config) -> int:
+    """Whole batches of this process's that may be there at a time: buffered, being made, and in the step."""
+    return _AHEAD + 1 + (config.data.workers or os.cpu_count() or 1)
 
 
 def _streamed(source, config: Config, start_step: int, steps: int, mine: slice, size: int, shapes) -> tf.data.Dataset:
@@ -95,14 +128,20 @@ def _streamed(source, config: Config, start_step: int, steps: int, mine: slice, 
     return _ordered(made.batch(size, drop_remainder=True).prefetch(_AHEAD))
 
 
-def make_batch(source: Source, config: Config, numbers: Iterable[int]) -> dict[str, np.ndarray]:
-    """The examples with these numbers, augmented, by key, as `training_batches` gives them."""
-    numbers = list(numbers)
-    batch = {
-        key: np.empty((len(numbers), *feature.batch_shape(*config.augment.crop)), feature.dtype)
-        for key, feature in source.features.items()
-    }
-    batch["index"] = np.empty(len(numbers), np.int64)
+def make_batch(
+    source: Source, config: Config, numbers: Iterable[int], out: Mapping[str, np.ndarray] | None = None
+) -> dict[str, np.ndarray]:
+    """The examples with these numbers, augmented, by key, as `training_batches` gives them.
+
+    Args:
+      out: arrays to be written to, by key; new ones for those that it lacks.
+    """
+    numbers, batch = list(numbers), dict(out or {})
+    for key, feature in source.features.items():
+        if key not in batch:
+            batch[key] = np.empty((len(numbers), *feature.batch_shape(*config.augment.crop)), feature.dtype)
+    if "index" not in batch:
+        batch["index"] = np.empty(len(numbers), np.int64)
     for row, number in enumerate(numbers):
         epoch, place = divmod(number, len(source))
         index = int(order(config.seed, epoch, len(source))[place])
@@ -126,14 +165,8 @@ def augmented(
     features, crop = source.features, tuple(config.augment.crop)
     if out is None:
         out = {key: np.empty((1, *f.batch_shape(*crop)), f.dtype) for key, f in features.items()}
-    drawn = draw(config.augment, config.seed, number, example.size)
-    if config.augment.foreground and "label" in features and features["label"].kind == "ids":
-        drawn = over_foreground(drawn, config.augment, example.label, source.void_id, config.seed, number)
-    recolor(crop_image(example.image, drawn.placement, crop), drawn, out["image"][0], example.span)
-    values = _parts(example)
-    for key, feature in features.items():
-        if key != "image":
-            out[key][...] = _placed(values[key], feature, drawn.placement, crop)
+    place = _place_volume if len(crop) == 3 else _place_image
+    place(source, config, number, example, out)
     if source.functions:
         changed = apply_own(
             source.functions,
@@ -152,14 +185,56 @@ def augmented(
     return one
 
 
+def _place_image(source: Source, config: Config, number: int, example: Example, out) -> None:
+    features, crop, augment = source.features, tuple(config.augment.crop), config.augment
+    drawn = draw(augment, config.seed, number, example.size)
+    if augment.foreground and "label" in features and features["label"].kind == "ids":
+        drawn = over_foreground(drawn, augment, example.label, source.void_id, config.seed, number)
+    warp = draw_warp(augment, config.seed, number, drawn.placement)
+    if warp is None:
+        cropped = crop_image(example.image, drawn.placement, crop)
+    else:
+        cropped = warped(example.image, warp, order=1, outside=None)
+        if example.image.dtype == np.uint8:
+            cropped = np.rint(cropped).astype(np.uint8)
+    recolor(cropped, drawn, out["image"][0], example.span)
+    if varies(augment):
+        vary(out["image"][0], augment, config.seed, number)
+    values = _parts(example)
+    for key, feature in features.items():
+        if key != "image":
+            out[key][...] = _placed(values[key], feature, drawn.placement if warp is None else warp, crop)
+
+
+def _place_volume(source: Source, config: Config, number: int, example: Example, out) -> None:
+    augment, seed, void = config.augment, config.seed, source.void_id
+    about = (getattr(example, name, default) for name, default in (("spacing", (1.0,) * 3), ("positions", None)))
+    spacing, positions = about
+    if positions is None:
+        label = example.label if augment.foreground and source.features["label"].kind == "ids" else None
+        positions = positions_of(label, void)
+    warp = draw_patch(augment, seed, number, example.size, spacing, positions)
+    place_image(example.image, warp, augment, seed, number, example.span, out["image"][0])
+    values = _parts(example)
+    for key, feature in source.features.items():
+        if key != "image":
+            out[key][...] = _placed(values[key], feature, warp, tuple(augment.crop))
+
+
 def _parts(example: Example) -> dict[str, np.ndarray]:
     """Everything of an example but its image, by key."""
     return dict(example.extras) if example.label is None else {"label": example.label, **example.extras}
 
 
-def _placed(value: np.ndarray, feature: Feature, placement, crop: tuple[int, int]) -> np.ndarray:
+def _placed(value: np.ndarray, feature: Feature, placement, crop: tuple[int, ...]) -> np.ndarray:
     if feature.kind == "values":
         return value
+    if isinstance(placement, Warp):
+        planes = value.reshape(*value.shape[: len(crop)], -1)
+        order, outside = (0, feature.outside) if feature.kind == "ids" else (1, None)
+        if order == 0 and not np.can_cast(np.min_scalar_type(outside), planes.dtype):
+            planes = planes.astype(feature.dtype)
+        return warped(planes, placement, order=order, outside=outside).reshape(*crop, *feature.shape)
     if feature.kind == "ids":
         return crop_label(value, placement, crop, feature.outside, feature.dtype)
     planes = value.reshape(*value.shape[:2], -1)
@@ -180,7 +255,7 @@ def evaluation_batches(
     Args:
       source: the split to evaluate.
       config: workers, and what a bad file does.
-      multiple: height and width are padded up to multiples of this, at the bottom and the right.
+      multiple: sides are padded up to multiples of this, at the bottom and the right.
       shard_index, shard_count, parts: as in `training_batches`; all shards and parts get equally many elements.
     Returns:
       elements of
@@ -189,15 +264,16 @@ def evaluation_batches(
           fractions);
         "index": int64 `[1]`, the example's position, -1 in an element that only fills up;
         "valid": float32 `[1]`, 1, or 0 where the element only fills up or the example was skipped;
-        "size": int32 `[1, 2]`, height and width before padding;
+        "size": int32 `[1, 2]` (of volumes `[1, 3]`), the sides before padding;
         the examples' extra keys: `[1, h, w, …]` where they go with the image, else `[1, …]`.
     """
     if not len(source):
         raise DataError(f"The {source.split} split is empty.")
     shards = shard_count * parts
     rounds = -(-len(source) // shards)
-    shapes = {key: (1, *feature.batch_shape(None, None)) for key, feature in source.features.items()}
-    shapes |= {"index": (1,), "valid": (1,), "size": (1, 2)}
+    rank = rank_of(config)
+    shapes = {key: (1, *feature.batch_shape(*(None,) * rank)) for key, feature in source.features.items()}
+    shapes |= {"index": (1,), "valid": (1,), "size": (1, rank)}
 
     if source.stream is None:
 
@@ -220,55 +296,56 @@ def evaluation_batches(
     mine = sum(n % shards // parts == shard_index for n in range(len(source)))
     made = numbered.map(element, num_parallel_calls=config.data.workers or tf.data.AUTOTUNE)
     filling = tf.data.Dataset.range(rounds * parts - mine).map(
-        _batcher(lambda _: _filler(source, -1, multiple), source, shapes)
+        _batcher(lambda _: _filler(source, -1, multiple, rank), source, shapes)
     )
     return _ordered(made.concatenate(filling).prefetch(2 * parts))
 
 
 def _padded(source: Source, config: Config, index: int, multiple: int) -> dict[str, np.ndarray]:
+    rank = rank_of(config)
     if index >= len(source):
-        return _filler(source, -1, multiple)
+        return _filler(source, -1, multiple, rank)
     try:
         example = source.load_compact(index)
     except DataError as error:
         if config.data.bad_files != "skip":
             raise
         source.skipped[source.names[index]] = str(error)
-        return _filler(source, index, multiple)
+        return _filler(source, index, multiple, rank)
     return _as_evaluated(source, index, example, multiple)
 
 
-def _filler(source: Source, position: int, multiple: int) -> dict[str, np.ndarray]:
+def _filler(source: Source, position: int, multiple: int, rank: int) -> dict[str, np.ndarray]:
     """An element that counts nowhere."""
     made = {}
     for key, feature in source.features.items():
-        shape = (1, *feature.batch_shape(multiple, multiple))
+        shape = (1, *feature.batch_shape(*(multiple,) * rank))
         made[key] = np.full(shape, "" if feature.dtype.kind == "O" else feature.outside, feature.dtype)
     return made | {
         "index": np.array([position], np.int64),
         "valid": np.zeros(1, np.float32),
-        "size": np.full((1, 2), multiple, np.int32),
+        "size": np.full((1, rank), multiple, np.int32),
     }
 
 
 def _as_evaluated(source: Source, index: int, example: Example, multiple: int) -> dict[str, np.ndarray]:
-    height, width = example.size
-    margin = ((0, -height % multiple), (0, -width % multiple))
+    margin = tuple((0, -side % multiple) for side in example.size)
+    rank = len(margin)
     made = {}
     for key, value in {"image": example.image, **_parts(example)}.items():
         feature = source.features[key]
         if feature.spatial:
-            padding = (*margin, *((0, 0) for _ in value.shape[2:]))
+            padding = (*margin, *((0, 0) for _ in value.shape[rank:]))
             if feature.kind == "ids":
                 value = np.pad(value.astype(feature.dtype), padding, constant_values=feature.outside)
             else:
                 value = np.pad(value, padding, mode="symmetric")
-                value = np.broadcast_to(value, (*value.shape[:2], *feature.shape))
+                value = np.broadcast_to(value, (*value.shape[:rank], *feature.shape))
         made[key] = np.asarray(value).astype(feature.dtype)[None]
     return made | {
         "index": np.array([index], np.int64),
         "valid": np.ones(1, np.float32),
-        "size": np.array([[height, width]], np.int32),
+        "size": np.array([example.size], np.int32),
     }
 
 
@@ -281,8 +358,7 @@ _OWN_TYPES = {"index": np.int64, "valid": np.float32, "size": np.int32}
 
 def _call(function, arguments: list, features: Mapping[str, Feature], shapes: Mapping[str, tuple]):
     """`function`, which gives a dict of arrays, in a graph: a dict of tensors with these shapes."""
-    keys = list(shapes)
-    types = [features[key].dtype if key in features else np.dtype(_OWN_TYPES[key]) for key in keys]
+    keys, types = zip(*_types(features, shapes), strict=True)
 
     def flat(*values):
         made = function(*values)
@@ -298,8 +374,13 @@ def _call(function, arguments: list, features: Mapping[str, Feature], shapes: Ma
     return dict(zip(keys, tensors, strict=True))
 
 
-def _in_parallel(numbers: tf.data.Dataset, element, config: Config, ahead: int) -> tf.data.Dataset:
-    workers = config.data.workers or tf.data.AUTOTUNE
+def _types(features: Mapping[str, Feature], shapes: Mapping[str, tuple]) -> Iterator[tuple[str, np.dtype]]:
+    for key in shapes:
+        yield key, features[key].dtype if key in features else np.dtype(_OWN_TYPES[key])
+
+
+def _in_parallel(numbers: tf.data.Dataset, element, config: Config, ahead: int, at_a_time: int = 0) -> tf.data.Dataset:
+    workers = at_a_time or config.data.workers or tf.data.AUTOTUNE
     return _ordered(numbers.map(element, num_parallel_calls=workers).prefetch(ahead))
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from configs.reading.levels import rank_of
 from configs.schema import Config
 from trainer.data import evaluation_batches
 from trainer.evaluation.metrics import (
@@ -24,6 +25,7 @@ from trainer.evaluation.metrics import (
 )
 from trainer.evaluation.own_metrics import Metric, mean_of
 from trainer.evaluation.term_scores import TermScores
+from trainer.evaluation.volume_evaluator import make_volume_evaluator
 from trainer.evaluation.windows import logits_function
 from trainer.reporting.panels import panel
 from trainer.stepping.segmentation import Segmentation, predicted
@@ -62,6 +64,8 @@ def make_evaluator(
     """
     strategy = strategy or tf.distribute.get_strategy()
     source = datasets.validation
+    if rank_of(config) == 3 and isinstance(task, Segmentation):
+        return make_volume_evaluator(task, datasets, config, strategy, metrics=metrics, progress=progress)
     contexts = []
 
     def local_batches(context):

@@ -27,7 +27,8 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.errors import UserError
-from trainer.reporting.terminal import evaluation_table
+from trainer.evaluation.volume_scores import VolumeScores
+from trainer.reporting.terminal import evaluation_table, volume_table
 from trainer.stepping.segmentation import class_ids
 
 # Images named in `Evaluation.worst`.
@@ -164,6 +165,8 @@ class Evaluation:
     metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
     # Of each image: name, loss, means over the scored classes, scores by class, the user's metrics; NaN counts nowhere.
     rows: tuple[Mapping[str, float | str], ...] = ()
+    # Of volumes: surfaces and millilitres of each scored class and region.
+    volumes: Mapping[str, VolumeScores] = dataclasses.field(default_factory=dict)
 
     def score(self, metric: str) -> float:
         """The score that `config.evaluate.metric` names. NaN when no image counts for any scored class."""
@@ -182,17 +185,24 @@ class Evaluation:
         values = {name: getattr(self, name) for name in ("mean_dice", "mean_iou", "pixel_accuracy", "loss")}
         values |= {f"dice/{name}": value for name, value in self.dice.items()}
         values |= {f"iou/{name}": value for name, value in self.iou.items()}
+        for name, scores in self.volumes.items():
+            values |= {f"hausdorff_95_mm/{name}": scores.hausdorff_95_mm, f"surface_dice/{name}": scores.surface_dice}
+            values |= {f"dice/{name}": scores.dice} if name not in self.dice else {}
         values |= self.metrics
         return {prefix + name: value for name, value in values.items() if not math.isnan(value)}
 
     def to_dict(self) -> dict:
         """What `evaluation.json` holds."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "rows"}
+        if self.volumes:
+            values["volumes"] = {name: dataclasses.asdict(scores) for name, scores in self.volumes.items()}
+        else:
+            del values["volumes"]
         return values | {"worst": [{"name": name, "dice": dice} for name, dice in self.worst]}
 
     def table(self) -> str:
         """The scores a class as text, aligned, with the means below."""
-        return evaluation_table(self)
+        return evaluation_table(self) + (volume_table(self.volumes) if self.volumes else "")
 
 
 def evaluation_of(
@@ -205,6 +215,7 @@ def evaluation_of(
     losses: Sequence[float] = (),
     metrics: Mapping[str, float] | None = None,
     metrics_by_image: Mapping[str, Sequence[float]] | None = None,
+    volumes: Mapping[str, VolumeScores] | None = None,
 ) -> Evaluation:
     """Scores from each image's counts.
 
@@ -217,6 +228,7 @@ def evaluation_of(
       losses: the images' losses.
       metrics: the user's, by name.
       metrics_by_image: those of them that are measured image by image: name -> a value an image.
+      volumes: of volumes, by class and region.
     """
     classes = tuple(classes)
     multi_label = confusion.ndim == 3
@@ -261,6 +273,7 @@ def evaluation_of(
         worst=tuple(worst[:WORST_IMAGES]),
         metrics=dict(metrics or {}),
         rows=tuple(rows),
+        volumes=dict(volumes or {}),
     )
 
 

@@ -3,17 +3,24 @@
     <output>/saved_model/   TensorFlow SavedModel: images of any size, any number at a time; of one size where the model
                             takes no other
     <output>/model.tflite   LiteRT: one image of a fixed size (the training crop, or the evaluation tile)
+    <output>/model_float16.tflite, model_int8.tflite
+                            the same with weights in half precision, or computing in whole numbers of 8 bits, whose
+                            ranges are taken from training images; the latter only where it scores as the model does
     <output>/model.onnx     ONNX: as the SavedModel; needs tf2onnx, onnx and onnxruntime
+    <output>/serve_….py     a program for each: an image file in, a mask file out; it needs nothing of ours
     <output>/model.json     classes, channels and sizes, for whoever writes the other side
 
-Each is written beside its place, loaded again, compared with the model on pictures, and only then moved there: a failed
-export leaves an earlier one as it was.
+Volumes go in as float32, at the spacing and the scale of intensities that model.json names.
+
+Each is written beside its place, loaded again, compared with the model on pictures, scored on the validation images
+where these are at hand, and only then moved there: a failed export leaves an earlier one as it was.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import math
 import os
 import shutil
 import tempfile
@@ -25,16 +32,29 @@ import numpy as np
 import tensorflow as tf
 
 from configs.schema import Config
+from trainer.data.errors import DataError
+from trainer.data.source import DataSets
 from trainer.errors import EXIT_FAILED, UserError, numbered
 from trainer.evaluation.metrics import probabilities
-from trainer.evaluation.windows import main_logits, rounded_up, whole_logits
-from trainer.models import size_multiple
+from trainer.evaluation.windows import main_logits, mirrored_index, rounded_up
+from trainer.export import serving
+from trainer.export.proof import Proof, chosen, in_tiles, in_words, prove, whole
+from trainer.models.build import size_multiples
 from trainer.models.inputs import fixed_size, size_trouble
 from trainer.reporting.chatter import without_chatter
 from trainer.reporting.records import write_json
 from trainer.stepping.segmentation import predicted
 
-FORMATS = ("saved_model", "litert", "onnx")
+# Format -> its file, and how much of mean Dice it may lose on validation images; None: it is the model, up to rounding.
+FORMATS = {
+    "saved_model": ("saved_model", None),
+    "litert": ("model.tflite", None),
+    "litert_float16": ("model_float16.tflite", 0.01),
+    "litert_int8": ("model_int8.tflite", 0.01),
+    "onnx": ("model.onnx", None),
+}
+# Training images from which the ranges of whole numbers are taken.
+_CALIBRATION = 64
 _ONNX_PACKAGES = ("tf2onnx", "onnx", "onnxruntime")
 # Largest difference of a probability: rounding in another order of operations, by the model's arithmetic.
 _TOLERANCE = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 5e-2}
@@ -55,18 +75,21 @@ def export(
     formats: Sequence[str] = ("saved_model", "litert"),
     *,
     examples: Sequence[np.ndarray] = (),
+    data: DataSets | None = None,
 ) -> list[str]:
-    """Writes a model in each format and compares it with the model.
+    """Writes a model in each format, compares it with the model, and scores both.
 
     Args:
       model: float32 images `[batch, height, width, channels]`, 0..255, to logits `[batch, height, width, outputs]`.
       config: `data`, `model`, `augment.crop` and `evaluate.tile` are read.
       output_dir: made if need be.
-      formats: any of "saved_model", "litert", "onnx".
+      formats: any of FORMATS.
       examples: uint8 images `[height, width, channels]` to compare on, beside generated ones.
+      data: its validation split is what the formats are scored on, its training split what litert_int8 is calibrated
+        by; without it nothing is scored.
 
     Returns:
-      A line for each format: where it is, its size, and the largest difference found.
+      A line for each format: where it is, its size, the largest difference found, its score and its time an image.
 
     Raises:
       UserError: a format is unknown or its packages are missing; nothing is written.
@@ -78,29 +101,84 @@ def export(
     sizes = _Sizes.of(model, config)
     dtypes = {"float32", *(layer.compute_dtype for layer in model.layers)}
     tolerance = max(_TOLERANCE.get(dtype, 1e-4) for dtype in dtypes)
-    writers = {"saved_model": _saved_model, "litert": _litert, "onnx": _onnx}
-    places = {"saved_model": "saved_model", "litert": "model.tflite", "onnx": "model.onnx"}
-    lines, problems = [], []
+    own = _proof_of_the_model(model, config, sizes, data)
+    lines, problems, records = [], [], {}
     for name in dict.fromkeys(formats):
-        place = os.path.join(output_dir, places[name])
+        file, loss = FORMATS[name]
+        place = os.path.join(output_dir, file)
         with tempfile.TemporaryDirectory(dir=output_dir, prefix=".writing-") as folder:
-            beside = os.path.join(folder, places[name])
+            beside = os.path.join(folder, file)
             try:
-                predictor = writers[name](model, config, beside, sizes)
-                any_size = sizes.any and name != "litert"
-                pictures = _pictures(config.data.channels, sizes.fixed, examples, any_size=any_size)
-                worst = _compare(name, predictor, model, config, pictures, sizes, tolerance)
+                predictor = _write(name, model, config, beside, sizes, data)
+                worst = math.nan
+                any_size = sizes.any and not name.startswith("litert")
+                if name != "litert_int8":
+                    pictures = _pictures(config.data.channels, sizes.fixed, examples, any_size=any_size)
+                    within = tolerance if loss is None else max(tolerance, _TOLERANCE["float16"])
+                    worst = _compare(name, predictor, model, config, pictures, sizes, within)
+                proof = own and prove(
+                    whole(predictor) if any_size else in_tiles(predictor, sizes.fixed), data.validation, config
+                )
+                if proof and loss is not None and not own.mean_dice - proof.mean_dice <= loss:
+                    raise ExportError(
+                        f"The exported {name} has a mean Dice of {proof.mean_dice:.4f} on the validation images, and "
+                        f"the model {own.mean_dice:.4f}: more than {loss:g} are lost. It was not kept."
+                    )
             except ExportError as error:
                 problems.append(str(error))
                 continue
             _move(beside, place)
-        lines.append(f"{name:<11}  {place}  {_size(place)}, equal to the model within {worst:.0e}")
-    if not sizes.any:
+        equal = "" if math.isnan(worst) else f", equal to the model within {worst:.0e}"
+        lines.append(f"{name:<14}  {place}  {_size(place)}{equal}" + (f"; {in_words(proof, own)}" if proof else ""))
+        records[name] = {"file": file, "bytes": _bytes(place)}
+        records[name] |= {} if math.isnan(worst) else {"largest_difference": worst}
+        records[name] |= dataclasses.asdict(proof) if proof else {}
+        if len(sizes.fixed) == 2:
+            _write_program(name, output_dir)
+    if own:
+        lines.append(f"{'the model':<14}  {in_words(own, own)}")
+        records["model"] = dataclasses.asdict(own)
+    elif len(sizes.fixed) == 2:
+        lines.append("Nothing was scored: there are no validation images at hand.")
+    if not sizes.any and len(sizes.fixed) == 2:
         lines.append(f"Images have to be {sizes.fixed[0]} pixels high and {sizes.fixed[1]} wide: {sizes.why}.")
-    write_json(os.path.join(output_dir, "model.json"), _description(config, sizes))
+    elif not sizes.any:
+        lines.append(f"Volumes have to be {' x '.join(map(str, sizes.fixed))} voxels: {sizes.why}.")
+    write_json(os.path.join(output_dir, "model.json"), _description(config, sizes) | {"exported": records})
     if problems:
         raise ExportError("\n".join([numbered(problems), *(f"Exported: {line}" for line in lines)]))
     return lines
+
+
+def _proof_of_the_model(model, config: Config, sizes: _Sizes, data: DataSets | None) -> Proof | None:
+    """What the model itself scores, whole images at a time; None where nothing can be scored."""
+    if data is None or data.validation is None or len(sizes.fixed) != 2:
+        return None
+    serve = tf.function(_serving(model, config, sizes))
+
+    def predictor(image):
+        return {name: value.numpy() for name, value in serve(tf.constant(image)).items()}
+
+    try:
+        predict = whole(predictor) if sizes.any else in_tiles(predictor, sizes.fixed)
+        return prove(predict, data.validation, config)
+    except DataError:
+        return None
+
+
+def _write(name: str, model, config: Config, path: str, sizes: _Sizes, data: DataSets | None) -> Predictor:
+    if name == "saved_model":
+        return _saved_model(model, config, path, sizes)
+    if name == "onnx":
+        return _onnx(model, config, path, sizes)
+    return _litert(model, config, path, sizes, name, data)
+
+
+def _write_program(name: str, output_dir: str) -> None:
+    """Puts the program that serves a format beside it."""
+    kind = "litert" if name.startswith("litert") else name
+    source = os.path.join(os.path.dirname(os.path.abspath(serving.__file__)), f"{kind}.py")
+    shutil.copyfile(source, os.path.join(output_dir, f"serve_{kind}.py"))
 
 
 def _check_formats(formats: Sequence[str]) -> None:
@@ -115,50 +193,67 @@ def _check_formats(formats: Sequence[str]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Sizes:
-    """Which images the exported model takes: `fixed` is (height, width) where a format or the model wants one size.
+    """Which images the exported model takes: `fixed` are their sides where a format or the model wants one size.
 
-    any: whether the model takes every size, padded inside to multiples of `multiple`; `why` not.
+    multiples: of which sides are multiples after padding, one an axis.
+    any: whether the model takes every size, padded inside; `why` not.
     """
 
-    fixed: tuple[int, int]
-    multiple: int
+    fixed: tuple[int, ...]
+    multiples: tuple[int, ...]
     any: bool
     why: str = ""
 
     @classmethod
     def of(cls, model, config: Config) -> _Sizes:
         usual = tuple(config.evaluate.tile) if any(config.evaluate.tile) else tuple(config.augment.crop)
-        fixed = fixed_size(model)
+        fixed, ones = fixed_size(model), (1,) * len(usual)
         if fixed is not None:
-            return cls(fixed, 1, False, "the model takes no other size")
+            return cls(fixed, ones, False, "the model takes no other size")
         trouble = size_trouble(model, config.data.channels, usual)
         if trouble is not None:
-            return cls(usual, 1, False, f"the model computes with sizes in Python, {trouble}")
-        multiple = size_multiple(config)
-        return cls(tuple(rounded_up(side, multiple) for side in usual), multiple, True)
+            return cls(usual, ones, False, f"the model computes with sizes in Python, {trouble}")
+        multiples = size_multiples(config)
+        sides = zip(usual, multiples, strict=True)
+        return cls(tuple(rounded_up(side, multiple) for side, multiple in sides), multiples, True)
 
     @property
-    def free(self) -> tuple[int | None, int | None]:
-        """Height and width in the signature of a format that takes images of any size."""
-        return (None, None) if self.any else self.fixed
+    def free(self) -> tuple[int | None, ...]:
+        """The sides in the signature of a format that takes images of any size."""
+        return (None,) * len(self.fixed) if self.any else self.fixed
+
+    @property
+    def dtype(self) -> tf.DType:
+        """Of the input: volumes have no range of 0 to 255."""
+        return tf.float32 if len(self.fixed) == 3 else tf.uint8
 
 
 def _description(config: Config, sizes: _Sizes) -> dict:
-    height, width = (side or name for side, name in zip(sizes.free, ("height", "width"), strict=True))
-    return {
+    names, data = ("depth", "height", "width")[-len(sizes.fixed) :], config.data
+    space = [side or name for side, name in zip(sizes.free, names, strict=True)]
+    alike = len(set(sizes.multiples)) == 1
+    description = {
         "name": config.name,
-        "classes": config.data.classes,
-        "input": {"name": "image", "dtype": "uint8", "shape": ["batch", height, width, config.data.channels]},
+        "classes": data.classes,
+        "input": {"name": "image", "dtype": sizes.dtype.name, "shape": ["batch", *space, data.channels]},
         "outputs": {
             _decision(config): {
                 "dtype": "int32",
-                "shape": ["batch", height, width, *([len(config.data.classes)] if config.data.multi_label else [])],
+                "shape": ["batch", *space, *([len(data.classes)] if data.multi_label else [])],
             },
-            "probabilities": {"dtype": "float32", "shape": ["batch", height, width, len(config.data.classes)]},
+            "probabilities": {"dtype": "float32", "shape": ["batch", *space, len(data.classes)]},
         },
-        "litert": {"shape": [1, *sizes.fixed, config.data.channels]},
-        "padded_inside_to_multiples_of": sizes.multiple,
+        "litert": {"shape": [1, *sizes.fixed, data.channels]},
+        "padded_inside_to_multiples_of": sizes.multiples[0] if alike else sizes.multiples,
     }
+    if len(sizes.fixed) == 3:
+        description["volumes"] = {
+            "axes": ["foot to head", "back to front", "left to right"],
+            "spacing_mm": data.spacing,
+            "normalize": data.normalize,
+            "intensities": data.intensities,
+        }
+    return description
 
 
 def _decision(config: Config) -> str:
@@ -172,14 +267,18 @@ def _outputs(logits, config: Config):
 
 
 def _serving(model, config: Config, sizes: _Sizes):
-    """uint8 `[batch, height, width, channels]` -> ids and probabilities in that size."""
+    """Images `[batch, *space, channels]` -> ids and probabilities in that size."""
 
     def serve(image):
         image = tf.cast(image, tf.float32)
         if not sizes.any:
             return _outputs(tf.cast(main_logits(model(image, training=False)), tf.float32), config)
-        apply = lambda padded: main_logits(model(padded, training=False))  # noqa: E731
-        return _outputs(whole_logits(apply, image, sizes.multiple), config)
+        shape, padded = tf.shape(image), image
+        for axis, multiple in enumerate(sizes.multiples, start=1):
+            padded = tf.gather(padded, mirrored_index(shape[axis], rounded_up(shape[axis], multiple)), axis=axis)
+        logits = tf.cast(main_logits(model(padded, training=False)), tf.float32)
+        space = [slice(0, shape[axis]) for axis in range(1, len(sizes.multiples) + 1)]
+        return _outputs(logits[(slice(None), *space)], config)
 
     return serve
 
@@ -193,7 +292,7 @@ def _archive(model, serve, spec: tf.TensorSpec, path: str) -> None:
 
 
 def _saved_model(model, config: Config, path: str, sizes: _Sizes) -> Predictor:
-    spec = tf.TensorSpec([None, *sizes.free, config.data.channels], tf.uint8, name="image")
+    spec = tf.TensorSpec([None, *sizes.free, config.data.channels], sizes.dtype, name="image")
     serve = _serving(model, config, sizes)
 
     def checked(image):
@@ -205,9 +304,11 @@ def _saved_model(model, config: Config, path: str, sizes: _Sizes) -> Predictor:
     return lambda image: {name: value.numpy() for name, value in loaded.serve(tf.constant(image)).items()}
 
 
-def _litert(model, config: Config, path: str, sizes: _Sizes) -> Predictor:
+def _litert(
+    model, config: Config, path: str, sizes: _Sizes, name: str = "litert", data: DataSets | None = None
+) -> Predictor:
     # The converter wants static sizes: with free ones, the U-Net's concatenations lose the number of channels.
-    spec = tf.TensorSpec([1, *sizes.fixed, config.data.channels], tf.uint8, name="image")
+    spec = tf.TensorSpec([1, *sizes.fixed, config.data.channels], sizes.dtype, name="image")
 
     def serve(image):
         return _outputs(tf.cast(main_logits(model(tf.cast(image, tf.float32), training=False)), tf.float32), config)
@@ -216,9 +317,19 @@ def _litert(model, config: Config, path: str, sizes: _Sizes) -> Predictor:
         _archive(model, serve, spec, folder)
         try:
             with without_chatter():
-                content = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+                converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+                if name != "litert":
+                    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+                if name == "litert_float16":
+                    converter.target_spec.supported_types = [tf.float16]
+                if name == "litert_int8":
+                    pictures = _calibration(data, sizes.fixed)
+                    converter.representative_dataset = lambda: ({"image": picture} for picture in pictures)
+                content = converter.convert()
+        except (UserError, MemoryError, tf.errors.ResourceExhaustedError):
+            raise
         except Exception as error:  # its class cannot be imported by a public name
-            raise _not_converted("litert", model, error) from error
+            raise _not_converted(name, model, error) from error
     with open(path, "wb") as file:
         file.write(content)
     with warnings.catch_warnings():
@@ -231,15 +342,39 @@ def _litert(model, config: Config, path: str, sizes: _Sizes) -> Predictor:
     return lambda image: run(image=image)
 
 
+def _calibration(data: DataSets | None, fixed: tuple[int, ...]) -> list[np.ndarray]:
+    """Parts of training images, uint8 `[1, *fixed, channels]`, from which ranges of values are taken."""
+    if data is None or len(fixed) != 2:
+        raise ExportError(
+            "litert_int8 takes the ranges of its numbers from training images, and there are none at hand."
+        )
+    random, found = np.random.default_rng(0), []
+    for index in chosen(len(data.train), _CALIBRATION):
+        try:
+            image = data.train.load(index).image
+        except DataError:
+            continue
+        if image.dtype == np.uint8:
+            missing = [max(0, side - length) for side, length in zip(fixed, image.shape[:2], strict=True)]
+            image = np.pad(image, [(0, missing[0]), (0, missing[1]), (0, 0)], mode="symmetric")
+            top, left = (random.integers(0, n - side + 1) for n, side in zip(image.shape[:2], fixed, strict=True))
+            found.append(image[None, top : top + fixed[0], left : left + fixed[1]])
+    if not found:
+        raise ExportError("litert_int8 takes the ranges of its numbers from images of 8 bits, and none can be read.")
+    return found
+
+
 def _onnx(model, config: Config, path: str, sizes: _Sizes) -> Predictor:
     import onnxruntime
     import tf2onnx
 
-    spec = tf.TensorSpec([None, *sizes.free, config.data.channels], tf.uint8, name="image")
+    spec = tf.TensorSpec([None, *sizes.free, config.data.channels], sizes.dtype, name="image")
     serve = tf.function(_serving(model, config, sizes), input_signature=[spec])
     try:
         with without_chatter():
             tf2onnx.convert.from_function(serve, input_signature=[spec], opset=17, output_path=path)
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        raise
     except Exception as error:  # it raises whatever its parts raise
         raise _not_converted("onnx", model, error) from error
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -247,9 +382,16 @@ def _onnx(model, config: Config, path: str, sizes: _Sizes) -> Predictor:
     return lambda image: dict(zip(names, session.run(names, {session.get_inputs()[0].name: image}), strict=True))
 
 
-def _pictures(channels: int, fixed: tuple[int, int], examples: Sequence[np.ndarray], *, any_size: bool):
-    """uint8 `[batch, height, width, channels]`: noise, a gradient, the examples; cut or repeated to a fixed size."""
+def _pictures(channels: int, fixed: tuple[int, ...], examples: Sequence[np.ndarray], *, any_size: bool):
+    """Images to compare on: noise, a gradient, the examples; cut or repeated to a fixed size.
+
+    uint8 `[batch, height, width, channels]`; of volumes float32 `[batch, depth, height, width, channels]`.
+    """
     random = np.random.default_rng(0)
+    if len(fixed) == 3:
+        made = [random.normal(size=(1, *fixed, channels)), random.normal(size=(1, *fixed, channels)).cumsum(axis=1)]
+        odd = random.normal(size=(2, fixed[0] // 2 + 3, fixed[1] + 1, fixed[2] // 2 + 1, channels))
+        return [np.float32(volume) for volume in ([odd, *made] if any_size else made)]
     height, width = fixed
     across = np.linspace(0, 255, width)[None, :, None] * np.linspace(0, 1, height)[:, None, None]
     pictures = [random.integers(0, 256, (*fixed, channels)), np.repeat(across, channels, axis=-1)]
@@ -310,7 +452,11 @@ def _move(beside: str, place: str) -> None:
     os.replace(beside, place)
 
 
-def _size(path: str) -> str:
+def _bytes(path: str) -> int:
     files = [path] if os.path.isfile(path) else [os.path.join(p, f) for p, _, fs in os.walk(path) for f in fs]
-    size = sum(os.path.getsize(file) for file in files)
+    return sum(os.path.getsize(file) for file in files)
+
+
+def _size(path: str) -> str:
+    size = _bytes(path)
     return f"{size / 2**20:.1f} MiB" if size >= 2**20 else f"{size / 2**10:.0f} KiB"

@@ -25,6 +25,13 @@ _HOMES = {
     "MissingGradientError": "words.finding",
     "explain_model": "keras_model",
     "GradientGuard": "keras_callback",
+    "gradient_table": "terms",
+    "GradientTable": "terms",
+    "check_derivatives": "difference",
+    "FlightRecorder": "flight",
+    "replay": "flight",
+    "install": "program",
+    "uninstall": "program",
     "diagnose": "doctor",
     "Doctor": "doctor",
 }

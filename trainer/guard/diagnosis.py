@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from .capture.answer import Answer, Entry, is_finite, is_zero
+from .capture.answer import Answer, Entry, is_finite, is_tiny, is_zero
 from .capture.owners import trainable_at_heart
 from .capture.recorder import Recording, is_value, record_run
 from .capture.state import preserved
+from .capture.trace import key
 from .causes.cut import cut_findings, integer_finding, place_fields
 from .causes.error import explain_exception, raising
 from .causes.nonfinite import backward_failed_on_numbers, failed_on_numbers, nonfinite_findings
-from .causes.second_derivative import inner_gradient_findings
+from .causes.second_derivative import in_words, inner_gradient_findings
 from .causes.unreached import absent_findings
 from .causes.untracked import untracked_findings
 from .causes.zero import idle_findings, zero_findings
@@ -29,7 +32,7 @@ def diagnose(forward_loss: Callable, entries: Sequence[Entry], answer: Answer) -
     if recording.error is not None:
         error = answer.forward_error or recording.error
         findings = inner_gradient_findings(recording, entries, error) or failed_on_numbers(recording, entries, error)
-        return _or_raise(findings, entries, error)
+        return _or_raise(findings, entries, error, _behind_failure(recording, entries))
     lineage = lineage_with_python(recording, forward_loss, entries)
     findings = [] if entries else _empty(recording, lineage)
     missing = _missing(entries, answer, lineage)
@@ -45,7 +48,7 @@ def diagnose(forward_loss: Callable, entries: Sequence[Entry], answer: Answer) -
         findings += _numeric(recording, lineage, forward_loss, entries, answer)
     elif answer.backward_error is not None:
         raised = raising(lineage, entries) or backward_failed_on_numbers(lineage, entries, answer.backward_error)
-        findings = _unless_told(raised, findings)
+        findings = _unless_named(raised, findings)
     if not findings and any(is_value(part) for part in tf.nest.flatten(answer.loss)):
         detail = "A part of the loss is a plain number, made by Python or NumPy; tape.gradient takes tensors alone."
         last = next(reversed(recording.trace.escapes), None)
@@ -58,20 +61,31 @@ def diagnose(forward_loss: Callable, entries: Sequence[Entry], answer: Answer) -
                 **place_fields(last and last.site),
             )
         )
-    findings = with_replacements(findings, forward_loss, entries)
+    findings = with_replacements(in_words(recording, findings), forward_loss, entries)
     if answer.error is not None:
         return _or_raise(findings, entries, answer.error)
     return Report(tuple(findings), len(entries))
 
 
-def _or_raise(findings: Sequence[Finding], entries: Sequence[Entry], error: Exception) -> Report:
+def _behind_failure(recording: Recording, entries: Sequence[Entry]) -> list[Entry]:
+    """The variables that a function which raised was called with, or that its inputs come from."""
+    trace = copy.copy(recording.trace)
+    handles = {key(part) for part in recording.failed if part.dtype == tf.resource}
+    trace.loss = [part for part in recording.failed if part.dtype.is_floating]
+    lineage = Lineage(trace)
+    return [entry for entry in entries if handles & set(entry.keys) or lineage.distance_of(entry.keys) is not None]
+
+
+def _or_raise(
+    findings: Sequence[Finding], entries: Sequence[Entry], error: Exception, behind: Sequence[Entry] = ()
+) -> Report:
     """A report on a program that raises: never an empty one. What is no matter of gradients is raised as it was."""
     if findings:
         return Report(tuple(findings), len(entries))
-    report = explain_exception(error, None, [entry.variable for entry in entries])
+    report = explain_exception(error, None, [entry.variable for entry in behind or entries])
     if report is None:
         raise error
-    return report
+    return dataclasses.replace(report, variables_total=len(entries))
 
 
 def _record(forward_loss: Callable, answer: Answer) -> Recording:
@@ -100,11 +114,17 @@ def _numeric(recording, lineage: Lineage, forward_loss, entries: Sequence[Entry]
     pairs = [(entry, g) for entry, g in zip(entries, answer.gradients, strict=True) if g is not None]
     broken = [entry for entry, gradient in pairs if not is_finite(gradient)]
     zeros = [entry for entry, gradient in pairs if is_zero(gradient)]
+    tiny = [entry for entry, gradient in pairs if is_tiny(gradient)]
     findings = []
+    if tiny:  # zero by the shape of something, however the processor rounds
+        shaped = Lineage(recording.trace, flat=True)
+        flat = [entry for entry in tiny if shaped.distance_of(entry.keys) and lineage.distance_of(entry.keys) == 0]
+        findings += cut_findings(shaped, flat, kind="zero")
+        zeros = [entry for entry in zeros if entry not in flat]
     if broken or not all(is_finite(part) for part in tf.nest.flatten(answer.loss) if tf.is_tensor(part)):
         findings += nonfinite_findings(recording, lineage, broken, entries)
     if zeros:
-        learning = [entry for entry, _ in pairs if entry not in zeros]
+        learning = [entry for entry, _ in pairs if entry not in zeros and entry not in tiny]
         findings += zero_findings(recording, lineage, zeros, learning)
         idle = [entry for entry in zeros if lineage.distance_of(entry.keys) is None]
         if idle:
@@ -113,7 +133,7 @@ def _numeric(recording, lineage: Lineage, forward_loss, entries: Sequence[Entry]
     return findings
 
 
-def _unless_told(first: list[Finding], others: list[Finding]) -> list[Finding]:
+def _unless_named(first: list[Finding], others: list[Finding]) -> list[Finding]:
     said = {(finding.op_type, finding.file, finding.line) for finding in first}
     return first + [other for other in others if (other.op_type, other.file, other.line) not in said]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import tensorflow as tf
 
-from .capture.answer import Answer, Entry, entries_of, is_finite, is_zero, plain_run
+from .capture.answer import Answer, Entry, entries_of, is_finite, is_tiny, plain_run
 from .capture.state import preserved
 from .causes.untracked import may_be_stray
 from .diagnosis import diagnose
@@ -107,4 +107,4 @@ def _healthy(answer: Answer, entries: Sequence[Entry]) -> bool:
         return False
     if any(gradient is None for gradient in answer.gradients) or may_be_stray(answer.watched, entries):
         return False
-    return is_finite(answer.loss) and all(is_finite(entry) and not is_zero(entry) for entry in answer.gradients)
+    return is_finite(answer.loss) and all(is_finite(entry) and not is_tiny(entry) for entry in answer.gradients)

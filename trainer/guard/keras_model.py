@@ -64,7 +64,12 @@ def explain_model(
         loss = losses.compute_loss(x=x, y=y, y_pred=predictions, sample_weight=sample_weight, training=True)
         return loss if losses is model else tf.add_n([loss, *map(tf.reduce_sum, model.losses)])
 
-    report = dataclasses.replace(_explain(model, forward_loss, x, y), allow_form=allow_form).allowing(allow)
+    def by_hand():
+        function = loss_fn if loss_fn is not None else getattr(model, "loss", None)
+        return tf.reduce_mean(function(y, model(x, training=True)))
+
+    report = _explain(model, forward_loss, x, y, by_hand)
+    report = dataclasses.replace(report, allow_form=allow_form).allowing(allow)
     note = _broadcast_note(loss_fn, model, x, y)
     return dataclasses.replace(report, notes=(*report.notes, note)) if note else report
 
@@ -110,15 +115,27 @@ def _first_examples(array: Any) -> Any:
     return tf.convert_to_tensor(rows) if isinstance(rows, np.ndarray) else rows
 
 
-def _explain(model: keras.Model, forward_loss, x: Any, y: Any) -> Report:
+def _explain(model: keras.Model, forward_loss, x: Any, y: Any, by_hand) -> Report:
     variables = model.trainable_variables
     try:
         return explain(forward_loss, variables)
     except Exception as error:
         report = moved_names(error, [path_of(variable) for variable in variables])
+        why = _why_it_failed(error, model, x, y)
+        report = report or _called_by_hand(by_hand, variables, why)
         if report is None:
-            raise ValueError(_why_it_failed(error, model, x, y)) from error
+            raise ValueError(why) from error
         return report
+
+
+def _called_by_hand(by_hand, variables, why: str) -> Report | None:
+    """What is wrong with a loss function that Keras could not call, called with labels and predictions as they are."""
+    try:
+        report = explain(by_hand, variables)
+    except Exception:  # it fails either way; the first error is the one to report
+        return None
+    note = f"Besides, Keras cannot compute this loss. {' '.join(why.split())}"
+    return None if report.ok else dataclasses.replace(report, notes=(*report.notes, note))
 
 
 def _why_it_failed(error: Exception, model: keras.Model, x: Any, y: Any) -> str:
@@ -154,6 +171,13 @@ def _advice_on(predictions: Any, y: Any) -> list[str]:
     lines = []
     for prediction, label in zip(tf.nest.flatten(predictions), tf.nest.flatten(y), strict=False):
         shape, wanted_shape = tuple(np.shape(label)), tuple(prediction.shape)
+        are_ids = tf.as_dtype(label.dtype).is_integer and shape in (wanted_shape[:-1], (*wanted_shape[:-1], 1))
+        if are_ids and wanted_shape[-1] > 1:
+            lines.append(
+                f"  Labels that are class ids have to lie in 0..{wanted_shape[-1] - 1}. Keras hands them on in the "
+                "type of the predictions: write y_true = tf.cast(y_true, tf.int32) in a loss that takes whole numbers."
+            )
+            continue
         if tf.as_dtype(label.dtype) != prediction.dtype:
             lines.append("  Types differ. Cast the labels, not the prediction: y_true = tf.cast(y_true, y_pred.dtype)")
         if shape != wanted_shape and (*shape, 1) == wanted_shape:

@@ -18,7 +18,7 @@ from .words.finding import Report
 
 
 @dataclasses.dataclass(frozen=True)
-class _Asked:
+class _Call:
     """One call of `tape.gradient`."""
 
     target: Any
@@ -36,14 +36,14 @@ def checked_steps(found: Callable[[Report], None]) -> Iterator[None]:
     Args:
       found: is called with the report of each such list, before the optimizer is.
     """
-    calls: list[_Asked] = []
+    calls: list[_Call] = []
     gradient, apply = tf.GradientTape.gradient, keras.optimizers.Optimizer.apply
 
-    def asking(tape, target, sources, *args, **kwargs):
+    def answering(tape, target, sources, *args, **kwargs):
         answers = gradient(tape, target, sources, *args, **kwargs)
         pairs = tf.nest.flatten(sources), tf.nest.flatten(answers)
         if len(pairs[0]) == len(pairs[1]):
-            calls.append(_Asked(target, *pairs, tape.watched_variables()))
+            calls.append(_Call(target, *pairs, tape.watched_variables()))
         return answers
 
     def applying(optimizer, grads, trainable_variables=None):
@@ -65,13 +65,13 @@ def checked_steps(found: Callable[[Report], None]) -> Iterator[None]:
 
     with (
         reads() as seen,
-        replaced(tf.GradientTape, "gradient", asking),
+        replaced(tf.GradientTape, "gradient", answering),
         replaced(keras.optimizers.Optimizer, "apply", applying),
     ):
         yield
 
 
-def _behind(calls: Sequence[_Asked], grads: Sequence, variables: Sequence) -> _Asked | None:
+def _behind(calls: Sequence[_Call], grads: Sequence, variables: Sequence) -> _Call | None:
     """The last call of `tape.gradient` for these very variables; None where their gradients came another way."""
     wanted = [handles_of(variable) for variable in variables]
     lacking = any(gradient is None for gradient in grads)

@@ -18,6 +18,7 @@ from .causes.untracked import is_stray, may_be_stray
 from .explanation import enforce, named, wanted
 from .search.lineage import Lineage
 from .search.probe import Kind, probe
+from .search.structure import is_flat_alone
 from .words.finding import Finding, Report, path_of
 
 
@@ -112,7 +113,7 @@ def _report(
     trace = graphs.trace_of(graph)
     trace.loss = loss
     findings = lineage_findings(trace, entries, lacking) if lacking else []
-    strict = Lineage(trace, zeros_cost=True)
+    strict = Lineage(trace, zeros_cost=True, flat=True)
     held = [entry for entry in entries if entry not in lacking and (strict.distance_of(entry.keys) or 0) > 0]
     findings += _zeros(strict, held)
     findings += _untracked(strict, entries, watched, reads)
@@ -137,7 +138,7 @@ def may_hide_zeros(loss: tf.Tensor) -> bool:
 
 
 def _answers_zeros(operation: tf.Operation) -> bool:
-    if operation.type in graphs.OPENED:
+    if operation.type in graphs.OPENED or is_flat_alone(operation):
         return True
     name = operation.type
     if name not in _zero_types or name == "IdentityN":  # two custom gradients share no more than this name

@@ -14,7 +14,7 @@ from trainer.models.layers.group_normalization import GroupNormalization
 class StandardizeImage(layers.Layer):
     """Shifts and scales each image to mean 0 and deviation 1 over its pixels and channels, in float32.
 
-    Input and output: `[batch, height, width, channels]`. The deviation is bounded below by one grey level, so that an
+    Input and output: `[batch, *space, channels]`. The deviation is bounded below by one grey level, so that an
     empty image stays finite and its noise is not blown up.
     """
 
@@ -22,8 +22,9 @@ class StandardizeImage(layers.Layer):
         super().__init__(dtype="float32", **kwargs)
 
     def call(self, images):
-        mean = keras.ops.mean(images, axis=(1, 2, 3), keepdims=True)
-        variance = keras.ops.mean(keras.ops.square(images - mean), axis=(1, 2, 3), keepdims=True)
+        axes = tuple(range(1, len(images.shape)))
+        mean = keras.ops.mean(images, axis=axes, keepdims=True)
+        variance = keras.ops.mean(keras.ops.square(images - mean), axis=axes, keepdims=True)
         deviation = keras.ops.sqrt(keras.ops.maximum(variance, 1.0))
         # The outer maximum changes nothing but this: TensorFlow rewrites x / sqrt(v) to x * rsqrt(v), whose last bit
         # depends on how many images are beside this one.
@@ -45,28 +46,49 @@ def normalize(x, config: Model, name: str, synchronized: bool):
         return BatchNormalization(config.norm_momentum, synchronized=synchronized, name=f"{name}_bn")(x)
     if config.normalization == "group":
         return GroupNormalization(_groups(x.shape[-1]), name=f"{name}_gn")(x)
+    if config.normalization == "instance":
+        return GroupNormalization(x.shape[-1], name=f"{name}_in")(x)
     return x
 
 
-def conv_block(x, channels: int, config: Model, name: str, synchronized: bool):
-    """Two 3x3 convolutions, each normalised and rectified.
+def of_rank(kind: str, x):
+    """Keras's layer of a kind for what has as many axes of space as `x`: "Conv" is Conv2D of images."""
+    return getattr(layers, f"{kind}{len(x.shape) - 2}D")
+
+
+def conv_block(x, channels: int, config: Model, name: str, synchronized: bool, kernel=3, residual: bool = False):
+    """Two convolutions, 3x3 by default, each normalised and rectified.
 
     A convolution in front of a normalisation by channel has no bias: the normalisation takes it away again, its
     gradient is rounding noise, and Adam would turn that noise into steps of full size.
+
+    Args:
+      kernel: the convolutions' side, or sides.
+      residual: the input is added before the last rectification, by a 1x1 convolution where it has other channels
+        (He et al. 2016, "Deep residual learning for image recognition").
     """
-    by_channel = config.normalization == "batch" or (config.normalization == "group" and _groups(channels) == channels)
-    for i in (1, 2):
-        part = f"{name}_{i}"
-        x = layers.Conv2D(
+    by_channel = config.normalization in ("batch", "instance") or (
+        config.normalization == "group" and _groups(channels) == channels
+    )
+
+    def convolved(x, side, part):
+        x = of_rank("Conv", x)(
             channels,
-            3,
+            side,
             padding="same",
             use_bias=not by_channel,
             kernel_initializer="he_normal",
             name=f"{part}_conv",
         )(x)
-        x = normalize(x, config, part, synchronized)
-        x = layers.ReLU(name=f"{part}_relu")(x)
+        return normalize(x, config, part, synchronized)
+
+    before = x
+    for i in (1, 2):
+        x = convolved(x, kernel, f"{name}_{i}")
+        if residual and i == 2:
+            beside = before if before.shape[-1] == channels else convolved(before, 1, f"{name}_0")
+            x = layers.Add(name=f"{name}_add")([x, beside])
+        x = layers.ReLU(name=f"{name}_{i}_relu")(x)
     return x
 
 
@@ -75,13 +97,16 @@ def _groups(channels: int) -> int:
     return max(g for g in range(1, min(8, channels) + 1) if channels % g == 0)
 
 
-def step_up(x, channels: int, config: Model, name: str):
-    """Twice the height and width, `channels` channels."""
+def step_up(x, channels: int, config: Model, name: str, factors=2):
+    """`factors` times the size along each axis; `channels` channels where it learns, else as many as before."""
     if config.upsampling == "transpose":
-        return layers.Conv2DTranspose(channels, 2, strides=2, name=f"{name}_up")(x)
-    return layers.UpSampling2D(2, interpolation=config.upsampling, name=f"{name}_up")(x)
+        layer = layers.Conv3DTranspose if len(x.shape) == 5 else layers.Conv2DTranspose
+        return layer(channels, factors, strides=factors, name=f"{name}_up")(x)
+    if len(x.shape) == 5:
+        return layers.UpSampling3D(factors, name=f"{name}_up")(x)
+    return layers.UpSampling2D(factors, interpolation=config.upsampling, name=f"{name}_up")(x)
 
 
 def logits_head(x, outputs: int, name: str = "logits"):
     """A 1x1 convolution in float32 whatever the policy: a loss on float16 logits has lost before it starts."""
-    return layers.Conv2D(outputs, 1, dtype="float32", name=name)(x)
+    return of_rank("Conv", x)(outputs, 1, dtype="float32", name=name)(x)

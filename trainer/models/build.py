@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
+import math
 import traceback
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from configs.reading.levels import levels, rank_of
 from configs.schema import Config
 from trainer.errors import EXIT_FAILED, UserError
 from trainer.models.check import check_model
@@ -26,8 +28,13 @@ _BUILT_IN = {"unet": unet, "encoder_unet": encoder_unet}
 
 
 def size_multiple(config: Config) -> int:
-    """What image height and width must be divisible by. A model of the user's is given the usual 32."""
-    return 2**config.model.depth if config.model.name == "unet" else 32
+    """What the sides of an image must be divisible by. A model of the user's is given the usual 32."""
+    return math.lcm(*size_multiples(config))
+
+
+def size_multiples(config: Config) -> tuple[int, ...]:
+    """The same for each axis of space."""
+    return levels(config).multiples if config.model.name == "unet" else (32,) * rank_of(config)
 
 
 def logits_per_pixel(config: Config) -> int:
@@ -61,8 +68,9 @@ def build_form(
         not checked; None takes the logits that the config's loss needs.
 
     Returns:
-      A built model from float32 images `[batch, height, width, channels]` to float32 logits
-      `[batch, height, width, outputs]`, and what was recognised of a user's.
+      A built model from float32 images `[batch, *space, channels]` to float32 logits `[batch, *space, outputs]`; space
+      is height and width, and of volumes depth before them.
+      Also what was recognised of a user's.
 
     Raises:
       UserError: the name leads nowhere, the function fails to return a Keras model, the model is not built, has no
@@ -72,7 +80,8 @@ def build_form(
     channels = config.data.channels
     if model is None and config.model.name in _BUILT_IN:
         with dtype_policy(policy):
-            built = _BUILT_IN[config.model.name](config.model, channels, outputs, synchronized=replicas > 1)
+            further = {"levels": levels(config)} if config.model.name == "unet" else {}
+            built = _BUILT_IN[config.model.name](config.model, channels, outputs, synchronized=replicas > 1, **further)
         return Form(built, outputs)
     field = "config.model.name" if model is None else "model"
     if model is None and is_model_file(config.model.name):
@@ -110,7 +119,7 @@ def _call(function, what: str, given: dict, *, optional: bool):
         pass  # a callable without a signature: the call itself shows it
     try:
         return function(**given)
-    except UserError:
+    except (UserError, MemoryError, tf.errors.ResourceExhaustedError):
         raise
     except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
@@ -128,8 +137,9 @@ def _checked(model, name: str, config: Config, outputs: int, free: bool) -> Form
             f"{name} returned {type(model).__name__}, not a keras.Model. Return the model itself: "
             "`return keras.Model(inputs, logits)`."
         )
-    height, width = fixed_size(model) or config.augment.crop
-    shape = (1, height, width, config.data.channels)
+    space = fixed_size(model) or tuple(config.augment.crop)
+    shape = (1, *space, config.data.channels)
+    last_layer = f"keras.layers.Conv{len(space)}D({outputs}, 1, dtype='float32')"
     if not model.built:
         # A subclassed model makes its variables at its first call; here, inside the scope, is the place for it.
         with _naming_users_line(name, shape):
@@ -138,9 +148,7 @@ def _checked(model, name: str, config: Config, outputs: int, free: bool) -> Form
     if free or len(input_names(model)) > 1:
         return Form(model, outputs)  # Of what shape the other inputs are, the examples say.
     with _naming_users_line(name, shape):
-        form = logits_form(
-            model, outputs, size=(height, width), channels=config.data.channels, wanted=config.model.output
-        )
+        form = logits_form(model, outputs, size=space, channels=config.data.channels, wanted=config.model.output)
         spec = form.model.compute_output_spec(keras.KerasTensor(shape, "float32"))
     model = form.model
     if form.outputs == 1 and outputs == 2 and len(config.data.classes) == 2:
@@ -148,16 +156,14 @@ def _checked(model, name: str, config: Config, outputs: int, free: bool) -> Form
         form, outputs = dataclasses.replace(form, notes=(*form.notes, note)), 1
     specs = spec if isinstance(spec, (list, tuple)) else [spec]
     got = tuple(getattr(specs[0], "shape", ()))
-    if got != (1, height, width, outputs):
+    if got != (1, *space, outputs):
         raise UserError(
-            f"{name} maps images {shape} to {got}, but the loss needs logits {(1, height, width, outputs)}: one for "
-            f"each of the {outputs} output channel(s) at each pixel.\n  End the model with: "
-            f"keras.layers.Conv2D({outputs}, 1, dtype='float32')"
+            f"{name} maps images {shape} to {got}, but the loss needs logits {(1, *space, outputs)}: one for "
+            f"each of the {outputs} output channel(s) at each pixel.\n  End the model with: {last_layer}"
         )
     if specs[0].dtype != "float32":
         raise UserError(
-            f"{name} returns {specs[0].dtype} logits; losses need float32.\n  Write the last layer as: "
-            f"keras.layers.Conv2D({outputs}, 1, dtype='float32')"
+            f"{name} returns {specs[0].dtype} logits; losses need float32.\n  Write the last layer as: {last_layer}"
         )
     return form
 
@@ -167,7 +173,7 @@ def _naming_users_line(name: str, shape: tuple):
     """What a model raises when it is called, with the line of the user's that did."""
     try:
         yield
-    except UserError:
+    except (UserError, MemoryError, tf.errors.ResourceExhaustedError):
         raise
     except Exception as error:
         place, code = users_line(error)

@@ -39,13 +39,13 @@ class Form:
     notes: tuple[str, ...] = ()
 
 
-def logits_form(model: keras.Model, outputs: int, *, size: tuple[int, int], channels: int, wanted: str = "") -> Form:
+def logits_form(model: keras.Model, outputs: int, *, size: tuple[int, ...], channels: int, wanted: str = "") -> Form:
     """The form of a model of the user's, which is built.
 
     Args:
       model: with one input; its weights are shared, not copied.
       outputs: channels of the logits that the labels call for.
-      size: height and width of images that it takes.
+      size: sides of images that it takes: height and width; of volumes depth before them.
       channels: of these images.
       wanted: config.model.output: the name or number of an output, "all", or "".
 
@@ -90,9 +90,10 @@ def _chosen(parts: Mapping, outputs: int, size, wanted: str, name: str, by_key: 
             raise UserError(f"config.model.output={wanted!r}: {name} has no such output. It has\n{listed}")
         return key, ()
     fitting = [key for key, shape in shapes.items() if shape == (1, *size, outputs)]
-    coarser = [shape for shape in shapes.values() if len(shape) == 4 and shape[-1] == outputs and shape[1] < size[0]]
+    rank = len(size) + 2
+    coarser = [shape for shape in shapes.values() if len(shape) == rank and shape[-1] == outputs and shape[2] < size[1]]
     if not by_key and len(fitting) == 1 and fitting[0] == 0 and len(coarser) == len(parts) - 1:
-        sizes = ", ".join(f"{shape[1]} x {shape[2]}" for shape in coarser)
+        sizes = ", ".join(" x ".join(map(str, shape[1:-1])) for shape in coarser)
         return None, (f"the model also predicts at {sizes}: each output is trained on the labels at its size",)
     called = [key for key in fitting if str(key).lower().rstrip("s") in _MASKS]
     if by_key and len(called) == 1:

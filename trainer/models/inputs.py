@@ -53,14 +53,14 @@ class SizeTrouble:
         return f"{self.place}: {self.code} ({self.error})" if self.code else self.error
 
 
-def size_trouble(model: keras.Model, channels: int, size: tuple[int, int]) -> SizeTrouble | None:
-    """What a model raises where height and width are None while it is traced, and not where they are `size`.
+def size_trouble(model: keras.Model, channels: int, size: tuple[int, ...]) -> SizeTrouble | None:
+    """What a model raises where the sides of an image are None while it is traced, and not where they are `size`.
 
     `x.shape[1] // 2` is the usual case: arithmetic of Python on a size, for which tf.shape(x)[1] // 2 works always.
     """
     if getattr(model, "inputs", None):
         return None  # A functional model has been called on such sizes already, when it was made.
-    error = _tracing_error(model, (1, None, None, channels))
+    error = _tracing_error(model, (1, *(None,) * len(size), channels))
     if error is None or _tracing_error(model, (1, *size, channels)) is not None:
         return None
     place, code = users_line(error)
@@ -102,10 +102,9 @@ def users_line(error: BaseException) -> tuple[str, str]:
     return f"{name}:{line}", linecache.getline(name, line).strip()
 
 
-def fixed_size(model: keras.Model) -> tuple[int, int] | None:
-    """Height and width where the model takes images of one size only, else None."""
+def fixed_size(model: keras.Model) -> tuple[int, ...] | None:
+    """The sides, height and width, of the images where the model takes those of one size only, else None."""
     inputs = getattr(model, "inputs", None) or ()
     shape = tuple(inputs[0].shape) if inputs else ()
-    if len(shape) == 4 and shape[1] and shape[2]:
-        return shape[1], shape[2]
-    return None
+    space = shape[1:-1]
+    return space if len(space) in (2, 3) and all(space) else None

@@ -21,18 +21,22 @@ def fit_sizes(config: Config, model: keras.Model) -> tuple[Config, list[str]]:
         if crop != fixed:
             new["augment.crop"] = fixed
             notes.append(
-                f"the model takes images of {fixed[0]} x {fixed[1]} pixels alone: augment.crop is set to it "
-                f"(was {crop[0]},{crop[1]})"
+                f"the model takes images of {_by(fixed)} pixels alone: augment.crop is set to it "
+                f"(was {','.join(map(str, crop))})"
             )
         if tile != fixed:
             new["evaluate.tile"] = fixed
-            notes.append(f"evaluation and prediction go in tiles of {fixed[0]} x {fixed[1]}, the model's one size")
+            notes.append(f"evaluation and prediction go in tiles of {_by(fixed)}, the model's one size")
     elif not any(tile):
         trouble = size_trouble(model, config.data.channels, crop)
         if trouble is not None:
             new["evaluate.tile"] = crop
             notes.append(
-                f"evaluation and prediction go in tiles of {crop[0]} x {crop[1]}: the model computes with sizes in "
+                f"evaluation and prediction go in tiles of {_by(crop)}: the model computes with sizes in "
                 f"Python, {trouble}. With tf.shape(x)[1] in place of x.shape[1] it takes images whole."
             )
     return fields.replace(config, new), notes
+
+
+def _by(sides: tuple[int, ...]) -> str:
+    return " x ".join(map(str, sides))

@@ -1,45 +1,56 @@
-"""The U-Net (Ronneberger, Fischer, Brox 2015), with normalisation and same-size convolutions."""
+"""The U-Net (Ronneberger, Fischer, Brox 2015), with normalisation and same-size convolutions, of images or volumes."""
 
 from __future__ import annotations
 
 import keras
 from keras import layers
 
+from configs.reading.levels import Levels
 from configs.schema import Model
-from trainer.models.blocks import conv_block, logits_head, scale_input, step_up
+from trainer.models.blocks import conv_block, logits_head, of_rank, scale_input, step_up
 from trainer.models.layers.dropout import Dropout
 
 
-def unet(config: Model, channels: int, outputs: int, *, synchronized: bool = False) -> keras.Model:
+def unet(config: Model, channels: int, outputs: int, levels: Levels, *, synchronized: bool = False) -> keras.Model:
     """Builds the U-Net.
 
     Args:
-      config: width, depth, normalisation, dropout, up-sampling, input scaling, deep supervision.
+      config: width, normalisation, dropout, up-sampling, input scaling, residual blocks, deep supervision.
       channels: channels of the input image.
       outputs: logits a pixel.
+      levels: what each level does to each axis; their number of axes is the model's. The 3-D U-Net (Çiçek et al. 2016)
+        has three.
       synchronized: batch statistics over all replicas.
 
     Returns:
-      A model from float32 images `[batch, height, width, channels]`, values 0..255, height and width divisible by
-      `2**depth`, to float32 logits `[batch, height, width, outputs]`; with deep supervision to a list of them, the
-      full resolution first, each next one half as large.
+      A model from float32 images `[batch, *space, channels]`, values as the data have them (0..255 of images), sides
+      divisible by `levels.multiples`, to float32 logits `[batch, *space, outputs]`; with deep supervision to a list of
+      them, the full resolution first, each next one a level smaller.
     """
-    images = keras.Input((None, None, channels), dtype="float32", name="image")
+    rank, depth = len(levels.kernels[0]), len(levels.strides)
+    images = keras.Input((*(None,) * rank, channels), dtype="float32", name="image")
+
+    def block(x, level: int, name: str, residual: bool = False):
+        width = config.width * 2**level
+        width = min(width, config.most_channels) if config.most_channels else width
+        return width, conv_block(x, width, config, name, synchronized, levels.kernels[level], residual)
+
     x = scale_input(images, config.input_scaling)
     skips = []
-    for level in range(config.depth):
-        x = conv_block(x, config.width * 2**level, config, f"down{level}", synchronized)
-        skips.append(x)
-        x = layers.MaxPooling2D(2, name=f"down{level}_pool")(x)
-    x = conv_block(x, config.width * 2**config.depth, config, "bottom", synchronized)
+    for level, factors in enumerate(levels.strides):
+        width, x = block(x, level, f"down{level}", config.residual)
+        skips.append((width, x))
+        x = of_rank("MaxPooling", x)(factors, name=f"down{level}_pool")(x)
+    _, x = block(x, depth, "bottom", config.residual)
     if config.dropout:
         x = Dropout(config.dropout, name="bottom_dropout")(x)
     coarse = []
-    for level in reversed(range(config.depth)):
-        x = step_up(x, config.width * 2**level, config, f"up{level}")
-        x = layers.Concatenate(name=f"up{level}_skip")([x, skips[level]])
-        x = conv_block(x, config.width * 2**level, config, f"up{level}", synchronized)
-        if config.deep_supervision and 0 < level < config.depth - 1:
+    for level in reversed(range(depth)):
+        width, skip = skips[level]
+        x = step_up(x, width, config, f"up{level}", levels.strides[level])
+        x = layers.Concatenate(name=f"up{level}_skip")([x, skip])
+        _, x = block(x, level, f"up{level}")
+        if config.deep_supervision and 0 < level < depth - 1:
             coarse.append(logits_head(x, outputs, f"logits_{2**level}"))
     logits = logits_head(x, outputs)
     return keras.Model(images, [logits, *reversed(coarse)] if coarse else logits, name="unet")

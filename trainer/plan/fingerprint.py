@@ -172,6 +172,11 @@ def fingerprint(
     Raises:
       DataError: no example can be read, or there are no labels.
     """
+    if section.multi_label:
+        raise DataError(
+            "A plan is drawn from classes that exclude each other, and these overlap (data.labels=multi). "
+            "configs/own.py is a recipe to begin with."
+        )
     reader = splits.train
     length = len(reader.names)
     indices = range(length) if length <= most else np.unique(np.linspace(0, length - 1, most).astype(int)).tolist()

@@ -9,12 +9,14 @@ train   loss                    mean over the steps since the last report, regul
         gradient_norm/<phase>   of each phase, where there are phases
         learning_rate           at this step; learning_rate/<phase> where there are phases
         images_per_second       since the last report, evaluations and checkpoints left out
+        waiting_for_data        share of that time in which the step waited for its batch, 0 to 1
         skipped                 steps left out so far because a gradient was not finite
         loss_scale              float16 alone
 
 eval    mean_dice, mean_iou     over the scored classes
         pixel_accuracy, loss
         dice/<class>, iou/<class>
+        hausdorff_95_mm/<class>, surface_dice/<class>   of volumes, each scored class and region
         <metric>                the user's, by name
         loss/<term>             of a task that is no segmentation
 
@@ -28,6 +30,7 @@ DICE = "dice"
 GRADIENT_NORM = "gradient_norm"
 LEARNING_RATE = "learning_rate"
 IMAGES_PER_SECOND = "images_per_second"
+WAITING = "waiting_for_data"
 SKIPPED = "skipped"
 LOSS_SCALE = "loss_scale"
 TRAIN, EVALUATION = "train", "eval"

@@ -196,6 +196,30 @@ def evaluation_table(evaluation) -> str:
     return text + "".join(f"\n  {note}" for note in notes)
 
 
+def volume_table(volumes) -> str:
+    """Surfaces and millilitres a class, for below the table of `evaluation_table`.
+
+    Args:
+      volumes: name -> `trainer.evaluation.volume_scores.VolumeScores`.
+    """
+    rows = [
+        [
+            name,
+            _score(scores.dice),
+            _score(scores.surface_dice),
+            "-" if math.isnan(scores.hausdorff_95_mm) else f"{scores.hausdorff_95_mm:.2f}",
+            str(scores.counted),
+            str(scores.one_sided),
+            f"{scores.volume_ml:.2f}",
+            f"{scores.label_volume_ml:.2f}",
+        ]
+        for name, scores in volumes.items()
+    ]
+    heads = ["class", "Dice", "surface Dice", "HD95 mm", "cases", "one-sided", "ml", "label ml"]
+    note = "at the images' own spacing, means over cases; one-sided cases have no distance, and surface Dice 0"
+    return f"\n{table(heads, rows)}\n  {note}."
+
+
 def command(*words: str) -> str:
     """Words as a line that a shell takes as they are."""
     return " ".join(word if word == "…" else shlex.quote(word) for word in words)

@@ -10,8 +10,11 @@ from __future__ import annotations
 import functools
 
 import numpy as np
+from scipy import special
 
+# The user's functions come last: theirs count up from there.
 _ORDER, _AUGMENT, _FUNCTIONS = 1, 2, 3
+_NOISE, _BEND = 2**32, 2**32 + 1
 _WORD = 2**64
 
 
@@ -31,6 +34,18 @@ def order(seed: int, epoch: int, length: int) -> np.ndarray:
 def uniforms(seed: int, number: int, count: int) -> list[float]:
     """`count` numbers in [0, 1) that belong to example number `number` of a run with this seed."""
     return ((_bits(seed, number, _AUGMENT).random_raw(count) >> np.uint64(11)) * 2.0**-53).tolist()
+
+
+def uniforms_at(seed: int, number: int, count: int) -> np.ndarray:
+    """Further numbers in [0, 1) of the example, float64 `[count]`, for the knots of a deformation."""
+    return (_bits(seed, number, _BEND).random_raw(count) >> np.uint64(11)) * 2.0**-53
+
+
+def normals(seed: int, number: int, count: int) -> np.ndarray:
+    """`count` numbers of the example with mean 0 and deviation 1, normally distributed, float32."""
+    words = _bits(seed, number, _NOISE).random_raw(count)
+    # Within (0, 1), where the inverse of the distribution is finite.
+    return special.ndtri(((words >> np.uint64(11)) + 0.5) * 2.0**-53).astype(np.float32)
 
 
 def generator(seed: int, number: int, position: int) -> np.random.Generator:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from configs.schema import Augment
 from trainer.data.augment.draws import uniforms
+from trainer.data.augment.warp import Warp, rotation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +83,26 @@ def draw(augment: Augment, seed: int, number: int, size: tuple[int, int]) -> Dra
         contrast=1.0 + augment.contrast * (2.0 * contrast_at - 1.0),
         gains=tuple(1.0 + augment.color * (2.0 * at - 1.0) for at in drawn[8:]),
     )
+
+
+def draw_warp(augment: Augment, seed: int, number: int, placement: Placement) -> Warp | None:
+    """The same window turned by any angle or bent, in augment.share of the examples each; None where it is neither."""
+    if not (augment.rotate or augment.elastic):
+        return None
+    turns_at, bends_at, angle_at = uniforms(seed, number, 19)[16:]
+    angle = (
+        math.radians(augment.rotate) * (2.0 * angle_at - 1.0) if augment.rotate and turns_at < augment.share else 0.0
+    )
+    bends = augment.elastic > 0 and bends_at < augment.share
+    if not (angle or bends):
+        return None
+    rows, cols = _before_turning(placement, augment.crop)
+    scale = np.diag([placement.height / rows, placement.width / cols])
+    matrix = rotation([angle], (1.0, 1.0)) @ scale
+    centre = (placement.top + (placement.height - 1.0) / 2.0, placement.left + (placement.width - 1.0) / 2.0)
+    turn = (0, 1, placement.quarter_turns)
+    flips = (placement.flip_vertical, placement.flip_horizontal)
+    return Warp((rows, cols), centre, matrix, (augment.elastic,) * 2 if bends else None, (seed, number), turn, flips)
 
 
 def over_foreground(drawn: Draw, augment: Augment, label: np.ndarray, void_id: int, seed: int, number: int) -> Draw:
@@ -187,9 +208,9 @@ def recolor(crop: np.ndarray, draw: Draw, out: np.ndarray, span: float = 255.0) 
     times its channels' gains, and mean is that of x over all channels. What was uint8 is kept within 0..255.
 
     Args:
-      crop: uint8 or float32 `[height, width, channels]`, or one channel for all.
+      crop: uint8 or float32 `[*space, channels]`, or one channel for all.
       draw: the example's.
-      out: float32 `[height, width, channels]`, written to.
+      out: float32 `[*space, channels]`, written to.
       span: highest value minus lowest of the whole image: the range that brightness is in.
     """
     # A single channel has no colour to change.
@@ -200,7 +221,9 @@ def recolor(crop: np.ndarray, draw: Draw, out: np.ndarray, span: float = 255.0) 
     # One channel for all is worked on alone, and written three times.
     work = out if tinted or crop.shape == out.shape else np.empty(crop.shape, np.float32)
     gains = np.array(draw.gains if tinted else (1.0,))
-    shift = (crop.mean(axis=(0, 1)) * gains).mean() * (1.0 - draw.contrast) + draw.brightness * (span / 255.0)
+    shift = (crop.mean(axis=tuple(range(crop.ndim - 1))) * gains).mean() * (1.0 - draw.contrast) + draw.brightness * (
+        span / 255.0
+    )
     np.multiply(crop, (gains * draw.contrast).astype(np.float32), out=work)
     work += np.float32(shift)
     if crop.dtype == np.uint8:

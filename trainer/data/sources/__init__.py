@@ -12,5 +12,6 @@ SOURCES = {
     "nuclei": "trainer.data.sources.nuclei:open_splits",
     "pairs": "trainer.data.sources.folder:open_pairs",
     "tfds": "trainer.data.sources.tfds:open_splits",
+    "volumes": "trainer.data.sources.volumes:open_splits",
     **{name: f"{module}:open_splits" for name, module in FORMATS.items()},
 }

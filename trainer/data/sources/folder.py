@@ -20,7 +20,7 @@ from trainer.data.errors import shown
 from trainer.data.sources import lists, names, slices
 from trainer.data.sources.class_files import by_class
 from trainer.data.sources.formats import geotiff
-from trainer.data.sources.formats.class_tables import find_table
+from trainer.data.sources.formats.class_tables import above, find_table
 from trainer.data.sources.formats.maskfiles import Placed, says_masks
 from trainer.data.sources.formats.named import fields_of_table
 from trainer.data.sources.formats.tree import Tree
@@ -70,8 +70,13 @@ def open_pairs(data: Data) -> Splits:
 
 def _named_by_table(root: str, pairs: Sequence[Pair], data: Data):
     """Fields from a file of classes that lies in the folder, and notes."""
-    table = find_table(Tree(root, {"": tuple(sorted(os.listdir(root)))}))
-    if table is None or says_masks(data) or any(pair.kinds or pair.more for pair in pairs):
+    if says_masks(data) or not pairs or any(pair.kinds or pair.more for pair in pairs):
+        return {}, []
+    places = above(pairs[0].image)
+    table = find_table(
+        Tree(root, {place: tuple(sorted(os.listdir(os.path.join(root, place)))) for place in places}), places
+    )
+    if table is None:
         return {}, []
     return fields_of_table(Tree(root, {}), table, [Placed(pair.image, pair.mask) for pair in pairs], data)
 
@@ -148,12 +153,13 @@ def _pairs(root: str, classes: Sequence[str] = ()) -> tuple[dict[str, Pair], lis
         matched, rest, note = _matched(images, masks, classes)
         notes += [note] if note and note not in notes else []
         pairs |= {_join(place, stem): pair for stem, pair in matched.items()}
-        for stem in rest[0]:
-            hint = _hint(stem, masks, images, other_masks)
+        # Of many the first alone is shown with a hint, and each is compared with all others.
+        for number, stem in enumerate(rest[0]):
+            hint = _hint(stem, masks, images, other_masks) if number < _MOST_ALIKE else ""
             path = os.path.join(root, images[stem])
             problems.append(_alone(path, "an image without a mask", _join(place, mask_folder), stem, hint))
-        for stem in rest[1]:
-            hint = _hint(stem, images, masks, other_images)
+        for number, stem in enumerate(rest[1]):
+            hint = _hint(stem, images, masks, other_images) if number < _MOST_ALIKE else ""
             path = os.path.join(root, masks[stem])
             problems.append(_alone(path, "a mask without an image", _join(place, image_folder), stem, hint))
         if dropped:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from configs.reading.folders import holds_volumes
 from configs.schema import Data
 from trainer.data.errors import shown
 from trainer.data.sources import formats
@@ -21,6 +22,12 @@ def open_splits(data: Data) -> Splits:
     root = os.path.expanduser(data.path)
     if not os.path.isdir(root):
         return open_pairs(data)
+    if holds_volumes(root):
+        text = (
+            f"{shown(root)}: holds volumes, such as NIfTI files: --config.data.source=volumes, with a recipe for them: "
+            "--config=configs/own_volumes.py."
+        )
+        return Splits(title=shown(data.path), fatal=(text,))
     try:
         tree = read_tree(root)
     except OSError as error:

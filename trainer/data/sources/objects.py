@@ -18,6 +18,7 @@ from trainer.data.sources.holding_out import held_out
 from trainer.data.sources.layout import Layout, all_of, arrays_of, check_items, find_layout, skeleton
 from trainer.data.sources.splits import Splits
 from trainer.data.sources.stream import StreamReader, is_stream
+from trainer.data.sources.volume_objects import open_volumes
 
 # Examples that are looked at before the first step; of more, these many, evenly spaced.
 _LOOKED_AT = 200
@@ -40,6 +41,9 @@ def open_object(value: Any, data: Data, title: str = "") -> Splits:
     if isinstance(value, Splits):
         return value
     title = title or _title(value)
+    volumes = open_volumes(value, data, title)
+    if volumes is not None:
+        return volumes
     given = {"train": value}
     prefix = {"train": "data", "validation": "data"}
     if isinstance(value, Mapping) and not set(value) - {*_SPLITS, "test"} and value:
@@ -115,7 +119,7 @@ class ObjectReader:
             else:
                 with self._lock:
                     item = self._get(position)
-        except DataError:
+        except (DataError, MemoryError):
             raise
         except Exception as error:  # The user's own code.
             raise DataError(f"{name}: reading it {raised_at(error)}") from error

@@ -117,6 +117,11 @@ def is_zero(gradient) -> bool:
     return not bool(tf.reduce_any(tf.not_equal(dense(gradient), 0)))
 
 
+def is_tiny(gradient) -> bool:
+    """Whether a gradient is so small that it may be what rounding leaves of zero."""
+    return not bool(tf.reduce_any(tf.abs(dense(gradient)) > 1e-6))
+
+
 def is_finite(gradient) -> bool:
     """Whether a gradient holds neither NaN nor infinity."""
     values = dense(gradient)

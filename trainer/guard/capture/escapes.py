@@ -99,6 +99,20 @@ def watching(seen: Seen, nudge: Nudge | None = None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def counting(seen: Seen) -> Iterator[None]:
+    """Calls `seen` where Python counts the rows of a tensor of integers or truths: how many there are was computed."""
+    plain = _Eager.__len__
+
+    def count(self):
+        if not self.dtype.is_floating and not self.dtype.is_complex:
+            seen(self, "len()")
+        return plain(self)
+
+    with replaced(_Eager, "__len__", count):
+        yield
+
+
+@contextlib.contextmanager
 def script_functions(mark: Callable, called: Callable, entered: Callable) -> Iterator[None]:
     """Reports `tf.numpy_function` (an op in a graph, a plain call when eager) and what runs in `tf.py_function`."""
     as_numpy, run_eagerly = script_ops.py_func_common, EagerFunc.__call__

@@ -45,7 +45,7 @@ def made_at(layer: Any, files: list[str]) -> Site | None:
         for node in ast.walk(parsed(file) or ast.Module([], []))
         if isinstance(node, ast.Call) and _called(node) == type(layer).__name__
     ]
-    named = [(file, node) for file, node in calls if _given(node).get("name") == layer.name]
+    named = [(file, node) for file, node in calls if _given(node).get("name") == layer.name and _fits(node, layer)]
     fitting = [(file, node) for file, node in calls if "name" not in _given(node) and _fits(node, layer)]
     found = named or fitting
     if len(found) != 1:
@@ -91,8 +91,8 @@ def _fits(node: ast.Call, layer: Any) -> bool:
     }
     given = _given(node)
     first = [part.value for part in node.args[:1] if isinstance(part, ast.Constant)]
-    second = [part.value for part in node.args[1:2] if isinstance(part, ast.Constant)]
-    activation = given.get("activation") or next((v for v in second if isinstance(v, str)), None) or "linear"
+    placed = [part.value for part in node.args[:2] if isinstance(part, ast.Constant)]
+    activation = given.get("activation") or next((v for v in placed if isinstance(v, str)), None) or "linear"
     sizes = {config["units"], config["filters"], config["rate"]} - {None}
-    same_size = not first or not sizes or first[0] in sizes
+    same_size = not first or not sizes or isinstance(first[0], str) or first[0] in sizes
     return same_size and (config["activation"] is None or activation in (config["activation"], True))

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from .frames import is_user_file
 from .layers import in_functional_model
-from .private import inner_variable
+from .private import FuncGraph, inner_variable
 from .trace import Op, key
 
 _HOLDERS = (keras.Layer, keras.losses.Loss, keras.metrics.Metric, tf.Module)
@@ -49,7 +49,7 @@ def read_of(op: Op) -> Read:
     holders: list[Any] = []
     closures: list[str] = []
     running: list[str] = []
-    wanted = {key(tensor) for tensor in op.inputs if tensor.dtype == tf.resource}
+    wanted = {key(outermost(tensor)) for tensor in op.inputs if tensor.dtype == tf.resource}
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
@@ -71,6 +71,18 @@ def read_of(op: Op) -> Read:
         tuple(scope for scope in closures if scope not in running),
         in_functional_model(sys._getframe(1)),
     )
+
+
+def outermost(tensor: tf.Tensor) -> tf.Tensor:
+    """What a graph's stand-in for a captured tensor stands for, outside of all functions being traced."""
+    graph = getattr(tensor, "graph", None) if not hasattr(tensor, "numpy") else None
+    while isinstance(graph, FuncGraph):
+        outer = next((outside for outside, inside in graph.captures if inside is tensor), None)
+        if outer is None:
+            break
+        tensor = outer
+        graph = getattr(tensor, "graph", None) if not hasattr(tensor, "numpy") else None
+    return tensor
 
 
 def handles_of(variable) -> tuple[int, ...]:

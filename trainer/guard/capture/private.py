@@ -15,13 +15,14 @@ import tensorflow as tf
 from tensorflow.python import pywrap_tfe
 from tensorflow.python.data.ops.iterator_ops import OwnedIterator  # iter(dataset); tf.data.Iterator is its base
 from tensorflow.python.eager import backprop, context, record
-from tensorflow.python.eager.polymorphic_function import atomic_function
+from tensorflow.python.eager.polymorphic_function import atomic_function, concrete_function
 from tensorflow.python.framework import func_graph, op_callbacks, ops
 from tensorflow.python.ops import array_ops, resource_variable_ops, script_ops
 
 __all__ = [
     "AtomicFunction",
     "BaseVariable",
+    "ConcreteFunction",
     "EagerFunc",
     "EagerTensor",
     "FuncGraph",
@@ -46,6 +47,7 @@ __all__ = [
 
 FuncGraph = func_graph.FuncGraph  # a graph that can be filled without a tf.function around it
 AtomicFunction = atomic_function.AtomicFunction  # what every call of a traced function goes through
+ConcreteFunction = concrete_function.ConcreteFunction  # makes the backward function when a tape watches a call
 EagerFunc = script_ops.EagerFunc  # what runs the Python of a tf.py_function
 EagerTensor = ops._EagerTensorBase  # the public tf.Tensor is the base of symbolic tensors as well
 BaseVariable = resource_variable_ops.BaseResourceVariable  # of all kinds of variables; tf.Variable's own check is slow

@@ -21,7 +21,16 @@ from .frames import user_steps
 from .layers import running_layer
 from .owners import Read, read_of
 from .pipelines import ITERATING, read_by_pipeline
-from .private import AtomicFunction, BaseVariable, array_ops, op_callbacks, pywrap_tfe, record, tape_is_stopped
+from .private import (
+    AtomicFunction,
+    BaseVariable,
+    ConcreteFunction,
+    array_ops,
+    op_callbacks,
+    pywrap_tfe,
+    record,
+    tape_is_stopped,
+)
 from .trace import Escape, InnerGradient, Op, Trace, key
 
 _one_at_a_time = threading.Lock()
@@ -36,6 +45,7 @@ class Recording:
         self.loss = None
         self.tape: tf.GradientTape | None = None
         self.error: Exception | None = None
+        self.failed: tuple = ()  # what a function was called with that raised
         self.scopes: tuple[str, ...] = ()  # the functions around the one that computes the loss
 
 
@@ -54,7 +64,14 @@ def reads() -> Iterator[list[Read]]:
         if graph is not None and any(tensor.dtype == tf.resource for tensor in inputs):
             seen.append(read_of(Op(op_type, tuple(inputs), tuple(outputs or ()))))
 
-    with _callback(on_op):
+    def on_call(function, *args):  # a function of a SavedModel, say, of whose variables nobody reads one by itself
+        handles = tuple(part for part in args if tf.is_tensor(part) and part.dtype == tf.resource)
+        if handles and not tf.executing_eagerly():
+            seen.append(read_of(Op("PartitionedCall", handles, ())))
+        return call_flat(function, *args)
+
+    call_flat = AtomicFunction.call_flat
+    with _callback(on_op), escapes.replaced(AtomicFunction, "call_flat", on_call):
         yield seen
 
 
@@ -83,6 +100,20 @@ def record_run(forward_loss: Callable, began: int, *, flat: bool = True, nudge: 
     recording.trace.loss = recording.loss
     recording.trace.tensors.update((key(part), part) for part in tf.nest.flatten(recording.loss) if tf.is_tensor(part))
     return recording
+
+
+def is_recording() -> bool:
+    """Whether some thread is inside a recorded run."""
+    return _one_at_a_time.locked()
+
+
+@contextlib.contextmanager
+def recorded_block() -> Iterator[Recording]:
+    """Writes down what runs inside, under a tape that is open already: for a loop that nobody can run a second time."""
+    recording = Recording()
+    with _hooks(recording, False):
+        recording.trace.began = recording.trace.started = key(tf.constant(0))
+        yield recording
 
 
 def scopes_of(function: Callable) -> tuple[str, ...]:
@@ -172,6 +203,14 @@ def _hooks(recording: Recording, nudge: bool):
         bodies[function.name.decode() if isinstance(function.name, bytes) else function.name] = function.graph
         return call_flat(function, *args)
 
+    def on_taped_call(function, tensor_inputs, captured_inputs):
+        try:
+            return taped_call(function, tensor_inputs, captured_inputs)
+        except Exception:
+            given = tf.nest.flatten([tensor_inputs, captured_inputs])
+            recording.failed = recording.failed or tuple(part for part in given if tf.is_tensor(part))
+            raise
+
     def in_thread(thread):
         mine.add(threading.get_ident())
         try:
@@ -193,23 +232,25 @@ def _hooks(recording: Recording, nudge: bool):
         finally:
             differentiating.pop()
         for source, answer in zip(tf.nest.flatten(sources), tf.nest.flatten(answers), strict=False):
-            if answer is None:
-                trace.unanswered.append(InnerGradient(target, source, steps()))
+            trace.inner.append(InnerGradient(target, source, answer, steps()))
         return answers
 
     plain_size = array_ops.size_internal
     run_thread, gradient = threading.Thread.run, tf.GradientTape.gradient
     original, call_flat = record.record_operation, AtomicFunction.call_flat
+    taped_call = ConcreteFunction._call_flat
     return _installed(
         [
             _callback(on_op),
             escapes.replaced(record, "record_operation", on_custom),
             escapes.replaced(AtomicFunction, "call_flat", on_call),
+            escapes.replaced(ConcreteFunction, "_call_flat", on_taped_call),
             escapes.replaced(array_ops, "size_internal", size_of),
             escapes.replaced(threading.Thread, "run", in_thread),
             escapes.replaced(tf.GradientTape, "gradient", inner_gradient),
             escapes.replaced(pywrap_tfe, "TFE_Py_FastPathExecute", _reading_by_ops()),
             escapes.watching(on_escape, nudged if nudge else None),
+            escapes.counting(on_escape),
             escapes.script_functions(mark, on_script, lambda *run: pending.append(run)),
         ]
     )

@@ -111,10 +111,11 @@ class Escape:
 
 @dataclasses.dataclass(frozen=True)
 class InnerGradient:
-    """A call of `tape.gradient` inside the forward pass, for a source that it had no answer for."""
+    """A call of `tape.gradient` inside the forward pass, for one source; the answer is None where it had none."""
 
     target: Any
     source: Any
+    answer: Any
     steps: tuple[frames.Step, ...]
 
     @property
@@ -142,7 +143,7 @@ class Trace:
         self.written: dict[int, int] = {}  # resource handle -> key of its latest state
         self.writes: dict[int, Op] = {}  # key of a state -> the op that wrote it
         self.escapes: list[Escape] = []
-        self.unanswered: list[InnerGradient] = []
+        self.inner: list[InnerGradient] = []
         self.began = 0  # tensors with a smaller key are older than the first run of all
         self.started = 0  # tensors with a smaller key are older than this run
         self.loss: Any = None

@@ -6,14 +6,18 @@ import ast
 import dataclasses
 import inspect
 import linecache
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import tensorflow as tf
 
+from ..capture.answer import Entry
 from ..capture.frames import Site, is_user_file
+from ..capture.owners import handles_of, variables_of
 from ..capture.trace import differentiable, key
 from ..search.lineage import Lineage
+from ..words.source import parsed
 
 _MAKERS = frozenset(
     {"Variable", "add_weight", "Sequential", "Model", "Layer", "trainable_variables", "trainable_weights"}
@@ -65,8 +69,53 @@ def computed_before(recording, lineage: Lineage, forward_loss, certain: bool = F
     return None if certain else unknown
 
 
+def computed_by_their_model(
+    recording, lineage: Lineage, forward_loss, unread: Iterable[Entry]
+) -> tuple[Outside, list[Entry]] | None:
+    """A tensor among the loss's ancestors that a model of some of these computed before the forward pass, and those."""
+    wanted = {k for entry in unread for k in entry.keys}
+    seen = dict(_names(forward_loss))
+    for name, tensor in seen.items():
+        if not tf.is_tensor(tensor) or not hasattr(tensor, "_id") or key(tensor) not in lineage.distance:
+            continue
+        for value, file in _assigned_values(forward_loss, name):
+            for call in [node for node in ast.walk(value) if isinstance(node, ast.Call)]:
+                owner = _resolved(call.func, seen)
+                keys = {k for variable in variables_of(owner) for k in handles_of(variable)} if owner else set()
+                if wanted & keys:
+                    mine = [entry for entry in unread if keys & set(entry.keys)]
+                    return Outside(name, Site(file, value.lineno)), mine
+    return None
+
+
+def _assigned_values(forward_loss, name: str) -> Iterator[tuple[ast.expr, str]]:
+    """The right-hand sides that a name, or an attribute of that name, is given in the file of the loss."""
+    code = getattr(inspect.unwrap(getattr(forward_loss, "__func__", forward_loss)), "__code__", None)
+    tree = parsed(code.co_filename) if code is not None and is_user_file(code.co_filename) else None
+    last = name.rpartition(".")[2]
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.Assign):
+            targets = [ast.unparse(target) for target in node.targets]
+            if any(target == name or "." in name and target.rpartition(".")[2] == last for target in targets):
+                yield node.value, code.co_filename
+
+
+def _resolved(function: ast.expr, seen: dict[str, Any]) -> Any:
+    """What a called name stands for: `self.generator`, `model.predict` (the model)."""
+    path = ast.unparse(function).split(".")
+    for depth in range(len(path), 0, -1):
+        name = ".".join(path[:depth])
+        found = seen.get(name, next((v for k, v in seen.items() if "." in k and k.endswith(f".{path[-1]}")), None))
+        if found is not None and hasattr(found, "variables"):
+            return found
+    return None
+
+
 def _names(function) -> Iterator[tuple[str, Any]]:
-    """Names that a function can see, and what they stand for."""
+    """Names that a function can see, and what they stand for; of an object of the user's, its attributes, too."""
+    owner = getattr(function, "__self__", None)
+    if owner is not None:
+        yield from ((f"self.{name}", value) for name, value in _attributes(owner))
     function = inspect.unwrap(getattr(function, "python_function", function))
     code = getattr(function, "__code__", None)
     if code is None:
@@ -77,14 +126,22 @@ def _names(function) -> Iterator[tuple[str, Any]]:
         except ValueError:  # not assigned yet
             continue
         yield name, value
+        yield from ((f"{name}.{inner}", part) for inner, part in _attributes(value))
         if isinstance(value, dict):
-            yield from ((key_, part) for key_, part in value.items() if isinstance(key_, str))
+            yield from ((f"{name}[{known!r}]", part) for known, part in value.items() if isinstance(known, str))
         elif isinstance(value, (list, tuple)):
             yield from ((name, part) for part in value)
     for name in code.co_names:
         if name in function.__globals__:
             yield name, function.__globals__[name]
     yield from zip(inspect.signature(function).parameters, function.__defaults__ or (), strict=False)
+
+
+def _attributes(owner: Any) -> Iterator[tuple[str, Any]]:
+    """The attributes of an object whose class the user wrote."""
+    module = sys.modules.get(type(owner).__module__)
+    if is_user_file(getattr(module, "__file__", None) or "<unknown>"):
+        yield from ((name, value) for name, value in getattr(owner, "__dict__", {}).items() if not name.startswith("_"))
 
 
 def _made(forward_loss, name: str) -> tuple[Site | None, bool | None]:
@@ -120,7 +177,10 @@ def _is_known(tree: ast.AST, function: ast.expr) -> bool:
 
 def _assignment(tree: ast.AST, name: str, near: int) -> ast.Assign | None:
     """The assignment of a name that stands nearest to a line."""
-    found = [node for node in ast.walk(tree) if isinstance(node, ast.Assign) and name in _assigned(node.targets)]
+    assigned = [node for node in ast.walk(tree) if isinstance(node, ast.Assign)]
+    exact = [node for node in assigned if any(ast.unparse(target) == name for target in node.targets)]
+    name = name.partition("[")[0]
+    found = exact or [node for node in assigned if name in _assigned(node.targets)]
     return min(found, key=lambda node: abs(node.lineno - near), default=None)
 
 

@@ -41,6 +41,7 @@ def _at_the_stop(lineage: Lineage, edge: Edge) -> Edge:
 def finding_of(lineage: Lineage, edge: Edge, paths: Iterable[str], kind: str = "missing", detail: str = "") -> Finding:
     """The finding for one cut edge."""
     cause, op_type = blame(lineage, edge)
+    site, layer = place_in_layer(edge.op) if edge.way is Way.FLAT else (edge.site, "")
     return Finding(
         kind=kind,
         cause=cause,
@@ -48,8 +49,8 @@ def finding_of(lineage: Lineage, edge: Edge, paths: Iterable[str], kind: str = "
         op_type=op_type,
         op_name=edge.op.name if edge.op is not None and op_type else None,
         chain=chain_from(lineage, edge),
-        detail=detail or _detail(edge),
-        **place_fields(edge.site),
+        detail=" ".join(part for part in (layer, detail or _detail(edge)) if part),
+        **place_fields(site),
     )
 
 
@@ -58,6 +59,8 @@ def blame(lineage: Lineage, edge: Edge) -> tuple[str, str | None]:
     op = edge.op
     if edge.way is Way.PYTHON:
         return "left_tensorflow", None
+    if edge.way is Way.FLAT:
+        return "zero_gradient", op.type
     if edge.way is Way.ASSIGN:
         return "stateful_assign", None if _into_variable(op) else op.type
     if edge.way is Way.UNRECORDED and op.type != "StopGradient":
@@ -148,6 +151,11 @@ def _is_float(lineage: Lineage, known: int) -> bool:
 
 
 def _detail(edge: Edge) -> str:
+    if edge.way is Way.FLAT:
+        return (
+            f"It runs over a single entry (shape {tuple(edge.op.inputs[0].shape)}), so its result is the same whatever "
+            "comes in; what comes back is zero, or what rounding leaves of it."
+        )
     if edge.way is Way.PYTHON:
         return f"The value leaves TensorFlow by {edge.escape.way}; what comes back is a constant."
     if edge.way is Way.UNRECORDED and not edge.op.taped:

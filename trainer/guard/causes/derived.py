@@ -28,14 +28,19 @@ def derived_findings(recording: Recording, lineage: Lineage, unread: Sequence[En
     """Findings for variables that only a tensor from before this forward pass stands for."""
     by_line: dict[tuple[str, int], tuple[str, dict[str, None]]] = {}
     taken = {entry.path for entry in unread if entry.is_tensor}
+    explained: set[tuple[str, str]] = set()  # a variable, and the container that an item of is known already
     for file, tree, name in _old_names(recording, lineage):
         for assignment in _assignments(tree, name):
             if _makes_a_variable(assignment.value):
                 continue
             for entry in unread:
-                if entry.path not in taken and any(_stands_for(tree, part, entry) for part in _loaded(assignment)):
+                if entry.path in taken or (entry.path, name) in explained:
+                    continue
+                stands = any(_stands_for(tree, part, entry) for part in _loaded(assignment))
+                if stands or _is_update(name, assignment) and (len(unread) == 1 or _last_name(entry) in name):
                     place = by_line.setdefault((file, assignment.lineno), (name, {}))
                     place[1][entry.path] = None
+                    explained.add((entry.path, name.partition("[")[0]) if "[" in name else ("", ""))
     findings = []
     for (file, line), (name, paths) in by_line.items():
         them = "it" if len(paths) == 1 else "them"
@@ -81,8 +86,8 @@ def _old_names(recording: Recording, lineage: Lineage) -> Iterator[tuple[str, as
 
 
 def _loaded(part: ast.AST) -> list[str]:
-    """The names and attributes that a piece of code reads: `w`, `self.mu`."""
-    nodes = [node for node in ast.walk(part) if isinstance(node, (ast.Name, ast.Attribute))]
+    """The names, attributes and items that a piece of code reads: `weights['w']`, `w`, `self.mu`."""
+    nodes = [node for node in ast.walk(part) if isinstance(node, (ast.Name, ast.Attribute, ast.Subscript))]
     return list(dict.fromkeys(ast.unparse(node) for node in nodes if isinstance(node.ctx, ast.Load)))
 
 
@@ -94,6 +99,11 @@ def _assignments(tree: ast.AST, name: str) -> list[ast.Assign]:
     ]
 
 
+def _is_update(name: str, assignment: ast.Assign) -> bool:
+    """`w["a"] = w["a"] - rate * g`: an item that is computed from itself, as a step of gradient descent is."""
+    return "[" in name and name in _loaded(assignment.value)
+
+
 def _makes_a_variable(value: ast.expr) -> bool:
     called = value.func if isinstance(value, ast.Call) else None
     return (called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")) in _MAKERS
@@ -101,7 +111,7 @@ def _makes_a_variable(value: ast.expr) -> bool:
 
 def _stands_for(tree: ast.AST, name: str, entry: Entry) -> bool:
     """Whether a name of the source is the variable's, by its own name or by the one that it was made with."""
-    wanted = entry.path.rpartition("/")[2].partition(":")[0]
+    wanted = _last_name(entry)
     made = [node.value for node in _assignments(tree, name) if _makes_a_variable(node.value)]
     named = {
         keyword.value.value
@@ -110,3 +120,8 @@ def _stands_for(tree: ast.AST, name: str, entry: Entry) -> bool:
         if keyword.arg == "name" and isinstance(keyword.value, ast.Constant)
     }
     return wanted in named or (bool(made) and name.rpartition(".")[2] == wanted)
+
+
+def _last_name(entry: Entry) -> str:
+    """`w` of `layer/w` and of `w:0`."""
+    return entry.path.rpartition("/")[2].partition(":")[0]

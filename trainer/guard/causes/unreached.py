@@ -109,6 +109,12 @@ def _dropped(recording: Recording, read: Sequence[Entry]) -> Finding:
 
 
 def _unread(recording, lineage, unread, entries, others, forward_loss) -> list[Finding]:
+    before = outside.computed_by_their_model(recording, lineage, forward_loss, unread)
+    if before is not None:
+        made, mine = before
+        rest = [entry for entry in unread if entry not in mine]
+        more = _unread(recording, lineage, rest, entries, others, forward_loss) if rest else []
+        return [_before_the_tape(mine, made), *more]
     findings, left = [], []
     stale = len(unread) == len(entries) and others
     for entry in unread:

@@ -54,9 +54,9 @@ def zero_findings(
     A variable of a branch that was not taken is left alone, and so is one whose gradient is zero only because another
     variable, which is learning, starts at zero: the next step mends that.
     """
-    cut = [one for one in zeros if (lineage.distance_of(one.keys) or 0) > 0]
+    cut = [entry for entry in zeros if (lineage.distance_of(entry.keys) or 0) > 0]
     findings = cut_findings(lineage, cut, kind="zero")
-    flat = [one for one in zeros if lineage.distance_of(one.keys) == 0]
+    flat = [entry for entry in zeros if lineage.distance_of(entry.keys) == 0]
     if flat:
         findings += _peeled(recording, lineage, flat, learning)
     return findings
@@ -70,14 +70,14 @@ def idle_findings(lineage: Lineage, idle: Sequence[Entry]) -> list[Finding]:
       idle: variables that an eager run has no way for.
     """
     by_branch: dict[int, tuple[Op, list[str]]] = {}
-    for one in idle:
-        start = min((k for k in one.keys if k in lineage.distance), key=lineage.distance.get, default=None)
+    for entry in idle:
+        start = min((k for k in entry.keys if k in lineage.distance), key=lineage.distance.get, default=None)
         if start is None:
             continue
         ops = [edge.op for edge in lineage.route(start) if edge.op is not None]
         branch = next((up for op in ops for up in op.callers if up.type in BRANCHES), None)
         if branch is not None:
-            by_branch.setdefault(id(branch), (branch, []))[1].append(one.path)
+            by_branch.setdefault(id(branch), (branch, []))[1].append(entry.path)
     detail = "Only a branch that was not taken uses them; inside a graph that is a gradient of zeros."
     return [
         Finding(
@@ -100,14 +100,14 @@ def _peeled(recording, lineage: Lineage, zeros: Sequence[Entry], learning: Seque
     seen: set[int] = set()
     layer = [(loss, None, list(zeros))]  # what to differentiate, its weights, and the variables that are to be reached
     for _ in range(_MOST_ROUNDS):
-        blocked = [one for part in layer for one in _blocked(recording, lineage, tensors, *part)]
-        blocked = [one for one in blocked if id(one.edge) not in seen]
-        seen.update(id(one.edge) for one in blocked)
+        blocked = [block for part in layer for block in _blocked(recording, lineage, tensors, *part)]
+        blocked = [block for block in blocked if id(block.edge) not in seen]
+        seen.update(id(block.edge) for block in blocked)
         found = blocked + found
         layer = _behind(tensors, blocked)
         if not layer:
             break
-    passing = {one.path for one in zeros} - _held_back(lineage, found, learning)
+    passing = {entry.path for entry in zeros} - _held_back(lineage, found, learning)
     return _findings(recording, lineage, found, zeros, passing)
 
 
@@ -129,13 +129,13 @@ class Blocked:
 
     @property
     def paths(self) -> list[str]:
-        return [one.path for one in self.behind]
+        return [entry.path for entry in self.behind]
 
 
 def _blocked(recording, lineage: Lineage, tensors, targets, seeds, left: Sequence[Entry]) -> list[Blocked]:
     gradients = slopes(recording, tensors, targets, seeds)
     alive = nonzero_keys(gradients)
-    left = [one for one in left if not _reached(recording, one, alive)]
+    left = [entry for entry in left if not _reached(recording, entry, alive)]
     if not left:
         return []
     edges = frontier(lineage, alive, set(tensors) - alive)[:_MOST_EDGES]
@@ -186,16 +186,16 @@ def _emptied(lineage: Lineage, tensors: dict[int, tf.Tensor], edge: Edge) -> Edg
 def _behind(tensors: dict[int, tf.Tensor], blocked: Sequence[Blocked]) -> list[tuple]:
     """Where the search goes on: at each blocked input by itself, or at all at once where there are many."""
     if len(blocked) > _MOST_SINGLE:
-        targets = list({one.edge.source: tensors[one.edge.source] for one in blocked}.values())
-        left = list({id(entries): entries for one in blocked for entries in one.behind}.values())
+        targets = list({block.edge.source: tensors[block.edge.source] for block in blocked}.values())
+        left = list({id(entries): entries for block in blocked for entries in block.behind}.values())
         return [(targets, [varied(target) for target in targets], left)]
-    return [([tensors[one.edge.source]], [varied(tensors[one.edge.source])], one.behind) for one in blocked]
+    return [([tensors[block.edge.source]], [varied(tensors[block.edge.source])], block.behind) for block in blocked]
 
 
-def _reached(recording: Recording, one: Entry, alive: set[int]) -> bool:
-    if one.is_tensor:
-        return bool(set(one.keys) & alive)
-    reads = [op for k in one.keys for op in recording.trace.readers.get(k, ())]
+def _reached(recording: Recording, entry: Entry, alive: set[int]) -> bool:
+    if entry.is_tensor:
+        return bool(set(entry.keys) & alive)
+    reads = [op for k in entry.keys for op in recording.trace.readers.get(k, ())]
     return any(result in alive for op in reads for result in op.results)
 
 
@@ -203,12 +203,12 @@ def _upstream(lineage: Lineage, edge: Edge, left: Sequence[Entry], alive: set[in
     """The variables that this edge holds back: what reaches it only through tensors that do have a gradient, it does
     not. There something nearer to the variable is to blame."""
     behind = lineage.ancestors(edge.source, stop=alive)
-    return [one for one in left if behind & set(one.keys)]
+    return [entry for entry in left if behind & set(entry.keys)]
 
 
 def _held_back(lineage: Lineage, found: Sequence[Blocked], learning: Sequence[Entry]) -> set[str]:
     """Variables that something other than a learning variable's first value keeps at zero."""
-    return {path for one in found if not _starts_at_zero(lineage, one.fault, learning) for path in one.paths}
+    return {path for block in found if not _starts_at_zero(lineage, block.fault, learning) for path in block.paths}
 
 
 def _starts_at_zero(lineage: Lineage, edge: Edge, learning: Sequence[Entry]) -> bool:
@@ -219,18 +219,20 @@ def _starts_at_zero(lineage: Lineage, edge: Edge, learning: Sequence[Entry]) -> 
         if s != edge.source and hasattr(t, "numpy") and t.dtype.is_floating and is_zero(t)
     }
     return any(
-        factors & lineage.descends_from(one.keys) and is_zero(tf.convert_to_tensor(one.variable)) for one in learning
+        factors & lineage.descends_from(entry.keys) and is_zero(tf.convert_to_tensor(entry.variable))
+        for entry in learning
     )
 
 
 def _findings(recording, lineage, found: Sequence[Blocked], zeros: Sequence[Entry], passing: set[str]) -> list[Finding]:
-    findings, known = [], {path for one in found for path in one.paths}
+    findings, known = [], {path for block in found for path in block.paths}
     by_fault: dict[int, list[Blocked]] = collections.defaultdict(list)
-    for one in found:
-        by_fault[id(one.fault)].append(one)
-    for group in merged({id(one.fault): one.fault for one in found}.values()):
-        blocked = [one for edge in group for one in by_fault[id(edge)]]
-        paths = list(dict.fromkeys(path for one in blocked for path in one.paths if path not in passing))
+    for block in found:
+        by_fault[id(block.fault)].append(block)
+    faults = {id(blocked.fault): blocked.fault for blocked in found}.values()
+    for group in _by_layer(merged(faults)):
+        blocked = [block for edge in group for block in by_fault[id(edge)]]
+        paths = list(dict.fromkeys(path for block in blocked for path in block.paths if path not in passing))
         if paths:
             edge = group[0]
             site, layer = place_in_layer(edge.op)
@@ -247,7 +249,7 @@ def _findings(recording, lineage, found: Sequence[Blocked], zeros: Sequence[Entr
                     **place_fields(site),
                 )
             )
-    silent = [one.path for one in zeros if one.path not in known]
+    silent = [entry.path for entry in zeros if entry.path not in known]
     if silent:
         op = next((recording.trace.producers.get(k) for k in lineage.distance), None)
         detail = "No single op is to blame: what the ops hand back cancels exactly."
@@ -256,13 +258,23 @@ def _findings(recording, lineage, found: Sequence[Blocked], zeros: Sequence[Entr
     return findings
 
 
-def _detail(one: Blocked, found: Sequence[Blocked]) -> str:
-    empty = next((t for t in one.fault.op.outputs if _is_empty(t)), None)
+def _by_layer(groups: Sequence[list[Edge]]) -> list[list[Edge]]:
+    """The groups, with all that one of Keras's own normalisations does in a single group."""
+    found: dict[int, list[Edge]] = {}
+    for group in groups:
+        layer = group[0].op.layer
+        whole = layer is not None and "Normalization" in type(layer).__name__
+        found.setdefault(id(layer) if whole else id(group), []).extend(group)
+    return list(found.values())
+
+
+def _detail(block: Blocked, found: Sequence[Blocked]) -> str:
+    empty = next((t for t in block.fault.op.outputs if _is_empty(t)), None)
     if empty is not None:
         return f"Its result is empty (shape {tuple(empty.shape)}): nothing of its input is left, so nothing comes back."
-    if one.fault is not one.edge:
+    if block.fault is not block.edge:
         return "Nothing comes back from it for the entries of its input that these variables fill."
-    op, source = one.edge.op, one.edge.source
+    op, source = block.edge.op, block.edge.source
     if op.sources.count(source) > 1:
         return "Both of its operands are the same tensor: what comes back for one takes away what the other gets."
     uses = [other for other in found if other.edge.source == source and other.edge.op is not op]
@@ -272,8 +284,10 @@ def _detail(one: Blocked, found: Sequence[Blocked]) -> str:
         return "The other operand is zero everywhere, so nothing comes back."
     if uses:
         return f"The value is used {len(uses) + 1} times, and what comes back from its uses cancels exactly."
-    if factors and one.arriving is not None and _underflows(one.arriving, factors):
-        return f"The gradient that arrives here is so small that {one.arriving.dtype.name} rounds the product to zero."
+    if factors and block.arriving is not None and _underflows(block.arriving, factors):
+        return (
+            f"The gradient that arrives here is so small that {block.arriving.dtype.name} rounds the product to zero."
+        )
     value = op.inputs[op.sources.index(source)]
     if hasattr(value, "numpy") and value.dtype.is_floating and value.shape.num_elements():
         low, high = float(tf.reduce_min(value)), float(tf.reduce_max(value))

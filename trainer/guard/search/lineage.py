@@ -20,6 +20,7 @@ import tensorflow as tf
 from ..capture.frames import Site
 from ..capture.trace import Escape, Op, Trace, differentiable, key
 from .probe import Kind, probe
+from .structure import is_flat
 
 
 class Way(enum.Enum):
@@ -33,6 +34,7 @@ class Way(enum.Enum):
     UNRECORDED = "unrecorded"  # computed while tapes were stopped
     PYTHON = "python"  # read by Python or NumPy, and brought back as a constant
     SHAPE = "shape"  # nothing but its shape or its size is read
+    FLAT = "flat"  # its result is the same whatever comes in, by the shape of its input
     STEERS = "steers"  # decides which branch runs, or how often a loop turns
 
 
@@ -62,7 +64,15 @@ class Edge:
 class Lineage:
     """All ancestors of the loss, and how many cuts lie between each of them and it."""
 
-    def __init__(self, trace: Trace, *, zeros_cost: bool = False, reentries: Iterable[int] = (), shapes: bool = False):
+    def __init__(
+        self,
+        trace: Trace,
+        *,
+        zeros_cost: bool = False,
+        reentries: Iterable[int] = (),
+        shapes: bool = False,
+        flat: bool = False,
+    ):
         """Searches a trace.
 
         Args:
@@ -70,11 +80,12 @@ class Lineage:
           zeros_cost: count edges whose gradient is zero by construction as cuts.
           reentries: keys of constants that Python may have computed from tensors that it read.
           shapes: follow what reads only the shape of a tensor, too; a cut, and the last resort of an explanation.
+          flat: count as cuts the ops whose result cannot change, by the shapes of their inputs.
         """
         self.trace = trace
         self._handles = {known for known in trace.readers if known not in trace.links}
         self._charged = {Way.ZERO} if zeros_cost else set()
-        self._reentries, self._shapes = frozenset(reentries), shapes
+        self._reentries, self._shapes, self._flat = frozenset(reentries), shapes, flat
         self.distance: dict[int, int] = {}
         self.leaving: dict[int, list[Edge]] = collections.defaultdict(list)
         self._order: list[int] = []
@@ -132,10 +143,10 @@ class Lineage:
         """All keys that some way leads from to this one, itself included; not through any of `stop`."""
         seen, queue = set(), [known]
         while queue:
-            one = queue.pop()
-            if one not in seen:
-                seen.add(one)
-                queue.extend(k for k in self._arriving.get(one, ()) if k not in stop)
+            current = queue.pop()
+            if current not in seen:
+                seen.add(current)
+                queue.extend(k for k in self._arriving.get(current, ()) if k not in stop)
         return seen
 
     @functools.cached_property
@@ -185,8 +196,9 @@ class Lineage:
             yield from (self._edge(source, target, Way.SHAPE, op) for source in op.sources)
         if op is not None and op.reads_values and not op.opened:
             kinds, output = probe(op), op.results.index(target)
+            flat = self._flat and is_flat(trace, op)
             for source, row in zip(op.sources, kinds, strict=True):
-                way = _BY_KIND[row[output]]
+                way = Way.FLAT if flat else _BY_KIND[row[output]]
                 if source in self._handles and op.caller is not None and op.caller.type == "EagerPyFunc":
                     yield self._edge(source, target, Way.CUT, op.caller)
                     continue

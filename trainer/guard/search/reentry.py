@@ -25,11 +25,11 @@ def lineage_with_python(recording: Recording, forward_loss: Callable, entries: S
     Only where some variable has no other way to the loss does it matter, and is the forward pass run again.
     """
     lineage = Lineage(recording.trace)
-    lost = [one for one in entries if lineage.distance_of(one.keys) is None]
+    lost = [entry for entry in entries if lineage.distance_of(entry.keys) is None]
     if not recording.trace.escapes or not (lost or not entries):
         return lineage
     wider = Lineage(recording.trace, reentries=_loose(recording.trace))
-    if all(wider.distance_of(one.keys) is None for one in lost):
+    if all(wider.distance_of(entry.keys) is None for entry in lost):
         return lineage
     moved = _moved(recording, forward_loss)
     return Lineage(recording.trace, reentries=moved) if moved is not None else wider
@@ -57,9 +57,9 @@ def _moved(recording: Recording, forward_loss: Callable) -> list[int] | None:
     if other.error is not None or len(before) != len(after):
         return None
     changed = [
-        one
-        for one, two in zip(before, after, strict=True)
-        if not _equal(_value(recording.trace, one), _value(other.trace, two))
+        known
+        for known, again in zip(before, after, strict=True)
+        if not _equal(_value(recording.trace, known), _value(other.trace, again))
     ]
     if not changed and FLOAT_LOSS not in before and not tf.is_tensor(recording.loss):
         return None
@@ -73,9 +73,11 @@ def _value(trace: Trace, known: int):
     return tensor.numpy() if hasattr(tensor, "numpy") else None
 
 
-def _equal(one, two) -> bool:
-    if one is None or two is None:
-        return one is two
-    if np.shape(one) != np.shape(two):
+def _equal(first, second) -> bool:
+    if first is None or second is None:
+        return first is second
+    if np.shape(first) != np.shape(second):
         return False
-    return bool(np.array_equal(one, two) or np.array_equal(one, two, equal_nan=np.asarray(one).dtype.kind in "fc"))
+    return bool(
+        np.array_equal(first, second) or np.array_equal(first, second, equal_nan=np.asarray(first).dtype.kind in "fc")
+    )

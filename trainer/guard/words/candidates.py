@@ -26,7 +26,7 @@ _MISSING = {
     "LogicalOr": ["{x} + {y} - {x} * {y}"],
     "LogicalNot": ["1.0 - {x}"],
     "FloorDiv": ["{x} / {y} + tf.stop_gradient({e} - {x} / {y})", "{x} / {y}"],
-    **{op: ["{x} + tf.stop_gradient(" + rounding + "({x}) - {x})"] for op, rounding in _ROUNDINGS.items()},
+    **{op: ["{x} + tf.stop_gradient(" + rounding + "({x}) - {x})", "{x}"] for op, rounding in _ROUNDINGS.items()},
     "Equal": ["tf.exp(-tf.abs({x} - {y}))"],
     "NotEqual": ["1.0 - tf.exp(-tf.abs({x} - {y}))"],
 }
@@ -41,6 +41,9 @@ _ZERO = {
     "Tanh": ["tf.nn.softsign({x})"],
     "Sigmoid": ["0.5 + 0.5 * tf.nn.softsign({x})"],
     "Abs": ["tf.sqrt(tf.square({x}) + 1e-12)"],
+    "Sub": ["{x} - tf.stop_gradient({y})"],
+    "Max": ["tf.reduce_logsumexp({x}{options})"],
+    "Min": ["-tf.reduce_logsumexp(-{x}{options})"],
 }
 _NAN = {
     "RealDiv": [
@@ -49,12 +52,12 @@ _NAN = {
         "({x} + 1e-7) / ({y} + 1e-7)",
         "{x} / tf.maximum({y}, 1e-7)",
     ],
-    "Log": ["tf.math.log({x} + 1e-7)", "tf.math.log(tf.maximum({x}, 1e-7))"],
+    "Log": ["tf.math.log({x} + 1e-7)", "tf.math.log(tf.maximum({x}, 1e-7))", "tf.math.log(tf.nn.softplus({x}))"],
     "Log1p": ["tf.math.log1p(tf.maximum({x}, -1.0 + 1e-6))"],
     "Sqrt": ["tf.sqrt({x} + 1e-12)", "tf.sqrt(tf.maximum({x}, 1e-12))"],
     "Rsqrt": ["tf.math.rsqrt({x} + 1e-7)", "tf.math.rsqrt(tf.maximum({x}, 1e-7))"],
     "Pow": ["tf.pow({x} + 1e-7, {y})", "tf.pow(tf.maximum({x}, 1e-7), {y})", "tf.pow(tf.abs({x}) + 1e-7, {y})"],
-    "Exp": ["tf.exp(tf.minimum({x}, 20.0))"],
+    "Exp": ["tf.exp({x} - tf.reduce_max({x}, axis=-1, keepdims=True))", "tf.exp(tf.minimum({x}, 20.0))"],
     "Reciprocal": ["1.0 / ({x} + 1e-7)", "tf.math.reciprocal_no_nan({x})"],
     "Inv": ["1.0 / ({x} + 1e-7)", "tf.math.reciprocal_no_nan({x})"],
     "Acos": ["tf.acos({x} * (1.0 - 1e-6))", "tf.acos(tf.clip_by_value({x}, -1.0 + 1e-6, 1.0 - 1e-6))"],
@@ -68,6 +71,7 @@ _NAN = {
     "Softmax": ["tf.nn.softmax(tf.cast({x}, tf.float32))"],
     "MatrixInverse": ["tf.linalg.inv({x} + 1e-3 * tf.eye(tf.shape({x})[-1]))"],
     "Cholesky": ["tf.linalg.cholesky({x} + 1e-3 * tf.eye(tf.shape({x})[-1]))"],
+    "EuclideanNorm": ["tf.sqrt(tf.reduce_sum(tf.square({x}){options}) + 1e-12)"],
     "MatrixDeterminant": ["tf.linalg.det({x} + 1e-3 * tf.eye(tf.shape({x})[-1]))"],
 }
 
@@ -83,6 +87,10 @@ def spelled(tree: ast.AST, op_type: str) -> list[ast.expr]:
         "Relu": ("relu",),
         "Sigmoid": ("sigmoid",),
         "Square": ("square",),
+        "MatrixDeterminant": ("det",),
+        "MatrixInverse": ("inv",),
+        "EuclideanNorm": ("reduce_euclidean_norm",),
+        "LogSoftmax": ("log_softmax",),
     }.get(op_type, ())
     return [
         node
@@ -120,28 +128,23 @@ def expressions(kind: str, cause: str, op_type: str, whole: ast.expr, target: as
       text: a function from a node to its source.
     """
     x, y, e = *_two(target, text), text(target)
-    values = {"x": bracketed(x), "y": bracketed(y), "e": bracketed(e)}
+    values = {"x": bracketed(x), "y": bracketed(y), "e": bracketed(e), "options": _options(target, text)}
     name = name_of(whole)
     if cause == "stop_gradient":
         return [x] if whole is target and x else []
     if kind == "nonfinite":
         return _spoiled(op_type, whole, target, values, text)
     if op_type in _STEPS + _FALLS:
-        rises = op_type in _STEPS
-        gap = f"{values['x']} - {values['y']}" if rises else f"{values['y']} - {values['x']}"
-        soft = f"tf.sigmoid(({gap}) / 0.1)"
+        soft = _soft_step(op_type, x, y)[-1]
         if whole is not target and name == "where" and len(whole.args) == 3:
             on, off = text(whole.args[1]), text(whole.args[2])
             if (_number(on), _number(off)) != (1.0, 0.0):
                 return [f"{soft} * {bracketed(on)} + (1.0 - {soft}) * {bracketed(off)}"]
         elif whole is not target and name not in _CASTS:
             return []
-        plain = x if rises and _is_share(y) else ""
-        return [code for code in (plain, soft) if code]
+        return _soft_step(op_type, x, y)
     if op_type in ("ArgMax", "ArgMin") and x:
-        axis = _axis(target, text)
-        sign = "" if op_type == "ArgMax" else "-"
-        soft = values["x"] if "softmax(" in x and not sign else f"tf.nn.softmax({sign}{values['x']}, axis={axis})"
+        axis, soft = _axis(target, text), _soft_choice(op_type, target, x, text)
         if name == "one_hot":
             return [soft]
         if name == "equal":
@@ -165,16 +168,43 @@ def expressions(kind: str, cause: str, op_type: str, whole: ast.expr, target: as
     return [_filled(template, values) for template in templates if x and ("{y}" not in template or y)]
 
 
+def soft_forms(op_type: str, target: ast.expr, text) -> list:
+    """Soft forms of a test or a choice, for `softened.py`: its code, and what it stands for."""
+    from .softened import Soft, Value
+
+    x, y = _two(target, text)
+    if op_type in _STEPS + _FALLS and x and y:
+        return [Value(code, Soft.TRUTH) for code in _soft_step(op_type, x, y)]
+    if op_type in ("ArgMax", "ArgMin") and x:
+        return [Value(_soft_choice(op_type, target, x, text), Soft.CHOICE)]
+    if op_type in ("Round", "Rint") and x and name_of(target) in ("round", "rint"):
+        return [Value(x, Soft.TRUTH)]  # a probability rounded to 0 or 1
+    if op_type in ("Cast",) and name_of(target) in ("cast", "astype") and "bool" in text(target):
+        return [Value(x, Soft.TRUTH)]
+    return []
+
+
+def _soft_step(op_type: str, x: str, y: str) -> list[str]:
+    """A test as a number between 0 and 1: the probability itself, then a steep sigmoid of the distance."""
+    rises = op_type in _STEPS
+    above, below = (bracketed(x), bracketed(y)) if rises else (bracketed(y), bracketed(x))
+    gap = above if below in ("0", "0.0") else f"({above} - {below})"
+    plain = x if rises and _is_share(y) else ""
+    return [code for code in (plain, f"tf.sigmoid({gap} / 0.1)") if code]
+
+
+def _soft_choice(op_type: str, target: ast.expr, x: str, text) -> str:
+    sign = "" if op_type == "ArgMax" else "-"
+    if "softmax(" in x and not sign:
+        return x
+    return f"tf.nn.softmax({sign}{bracketed(x)}, axis={_axis(target, text)})"
+
+
 def _spoiled(op_type: str, whole: ast.expr, target: ast.expr, values: dict, text) -> list[str]:
     name = name_of(target)
     if whole is not target:
         return []
-    rest = (
-        [text(part) for part in target.args[1:]] + [f"{k.arg}={text(k.value)}" for k in target.keywords]
-        if isinstance(target, ast.Call)
-        else []
-    )
-    options = "".join(f", {part}" for part in rest if part)
+    options = values["options"]
     x = values["x"].strip()
     if name == "norm" and not re.search(r"\bord\b", options):
         return [f"tf.sqrt(tf.reduce_sum(tf.square({x}){options}) + 1e-12)"]
@@ -189,6 +219,14 @@ def _spoiled(op_type: str, whole: ast.expr, target: ast.expr, values: dict, text
     if op_type == "Mul":
         return []
     return [_filled(t, values) for t in _NAN.get(op_type, []) if values["x"] and ("{y}" not in t or values["y"])]
+
+
+def _options(target: ast.expr, text) -> str:
+    """What a call is given apart from what it works on: `, axis=-1, keepdims=True`."""
+    if not isinstance(target, ast.Call):
+        return ""
+    rest = [text(part) for part in target.args[1:]] + [f"{k.arg}={text(k.value)}" for k in target.keywords]
+    return "".join(f", {part}" for part in rest if part)
 
 
 def _filled(template: str, values: dict[str, str]) -> str:

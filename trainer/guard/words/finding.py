@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-KINDS = ("missing", "untracked", "zero", "nonfinite")
+KINDS = ("missing", "untracked", "zero", "nonfinite", "wrong")
 CAUSES = (
     "stop_gradient",  # tf.stop_gradient, or a tape whose recording was stopped
     "non_differentiable_op",  # an op for which TensorFlow has no gradient
@@ -29,6 +29,7 @@ CAUSES = (
     "stateful_assign",  # the value went through Variable.assign
     "zero_gradient",  # connected, and exactly zero
     "nan_gradient",  # NaN or infinite
+    "wrong_derivative",  # finite, not zero, and not the derivative of the forward pass
     "removed_function",  # the loss calls a function that Keras no longer has, so that it cannot be computed
 )
 

@@ -21,7 +21,7 @@ def advise(finding) -> str:
     }
     if finding.cause in writers:
         words = writers[finding.cause](finding)
-        return f"{words}\n\n{_tried(finding)}" if finding.replacement else words
+        return f"{words}\n\n{tried(finding)}" if finding.replacement else words
     words, code = _ADVICE[finding.cause]
     is_of_variables = finding.cause != "stateful_assign" or finding.op_type is None
     return _joined(words, code if is_of_variables else [])
@@ -70,6 +70,11 @@ _ADVICE = {
     "constant_loss": (
         "Compute the loss from what the model returned under this tape. A frequent slip is the labels on both sides.",
         ["loss = loss_fn(labels, model(images, training=True))"],
+    ),
+    "wrong_derivative": (
+        "Compare the inner function of tf.custom_gradient with the derivative of what it returns: its sign, its "
+        "factors, and every input. Without the decorator TensorFlow differentiates the forward pass itself.",
+        ["numeric = (f(x + 1e-3) - f(x - 1e-3)) / 2e-3   # what grad(1.0) has to be near"],
     ),
     "removed_function": ("Use the function of that name in keras.ops.", ["K.sum(x)  ->  keras.ops.sum(x)"]),
     "custom_gradient_none": (
@@ -145,10 +150,13 @@ def _from_table(finding, table: dict[str, str], general: str) -> str:
     return table.get(finding.op_type) or op_advice.OPS.get(finding.op_type, ("", general))[1]
 
 
-def _tried(finding) -> str:
+def tried(finding) -> str:
     """The replacement as a paragraph of code, with what is known of it."""
     learns = "this variable gets" if len(finding.variables) == 1 else "these variables get"
-    words = f"Tried on this batch: with this in its place {learns} a gradient."
+    new = finding.replacement
+    near = new.file == finding.file and new.first_line <= (finding.line or 0) <= new.last_line
+    place = "in its place" if near else f"in the place of line {new.first_line}"
+    words = f"Tried on this batch: with this {place} {learns} a gradient."
     return _joined(words, textwrap.dedent(finding.replacement.code).splitlines())
 
 

@@ -35,6 +35,7 @@ _SENTENCES = {
     "variable_replaced": "Another variable has taken their place in the forward pass",
     "constant_loss": "The loss does not depend on the model: it is a constant, or made from the labels alone",
     "removed_function": "The loss calls a function that Keras 3 no longer has",
+    "wrong_derivative": "The gradient is not the derivative of the loss",
     "custom_gradient_none": "A custom gradient function answers None",
     "stateful_assign": (
         "The value is written to a variable by assign and read back; no gradient passes through a variable's memory"
@@ -78,6 +79,7 @@ def _singular(sentence: str) -> str:
         ("reads them", "reads it"),
         ("tracks them", "tracks it"),
         ("change them", "change it"),
+        ("changes them", "changes it"),
     ):
         sentence = sentence.replace(plural, single)
     return sentence

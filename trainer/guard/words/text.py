@@ -69,6 +69,7 @@ def headline(report: Report) -> str:
         ("missing", "{get} no gradient from this loss"),
         ("zero", "{get} a gradient that is exactly zero"),
         ("nonfinite", "{get} a gradient that is NaN or infinite"),
+        ("wrong", "{get} a gradient that is not the derivative of the loss"),
     ):
         count = len(report.affected(kind))
         if count:

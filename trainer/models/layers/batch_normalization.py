@@ -18,7 +18,7 @@ from trainer.models.layers.sums import sum_over_space
 
 @keras.saving.register_keras_serializable("gradline")
 class BatchNormalization(keras.layers.Layer):
-    """Normalises `[batch, height, width, channels]` by channel (Ioffe, Szegedy 2015).
+    """Normalises `[batch, *space, channels]`, of images or volumes, by channel (Ioffe, Szegedy 2015).
 
     While training: y = gamma (x - mean) / sqrt(variance + epsilon) + beta with mean and variance over the global
     batch's pixels, and moving averages m <- momentum m + (1 - momentum) batch statistic (variance by n - 1). In
@@ -132,10 +132,12 @@ def _affine(x, gamma, beta, mean, variance, epsilon: float):
 
     The raw operation, because the public `tf.nn.batch_normalization` makes four passes.
     """
+    # It takes images: the rows of a volume are laid one under the other.
+    images = x if x.shape.rank == 4 else tf.reshape(x, [1, -1, tf.shape(x)[-2], x.shape[-1]])
     y, *_ = tf.raw_ops.FusedBatchNormV3(
-        x=x, scale=gamma, offset=beta, mean=mean, variance=variance, epsilon=epsilon, is_training=False
+        x=images, scale=gamma, offset=beta, mean=mean, variance=variance, epsilon=epsilon, is_training=False
     )
-    return y
+    return y if x.shape.rank == 4 else tf.ensure_shape(tf.reshape(y, tf.shape(x)), x.shape)
 
 
 def _sum(x):
@@ -150,9 +152,10 @@ def _sums(x):
     which may be a million times the variance, costs no digits. All float32 arithmetic is within an image, so that it
     rounds alike whatever other images are on the replica.
     """
-    near = tf.reduce_mean(x[:, ::16, ::16], axis=(1, 2), keepdims=True)
+    axes = list(range(1, x.shape.rank - 1))
+    near = tf.reduce_mean(x[:, ::16, ::16], axis=axes, keepdims=True)
     total, about = sum_over_space(x), sum_over_space(tf.math.squared_difference(x, near))
-    near = tf.cast(near[:, 0, 0], tf.float64)
+    near = tf.cast(tf.squeeze(near, axes), tf.float64)
     pixels = tf.cast(tf.reduce_prod(tf.shape(x)[1:-1]), tf.float64)
     squares = about + near * (2.0 * total - pixels * near)
     return tf.reduce_sum(total, axis=0), tf.reduce_sum(squares, axis=0)

@@ -46,7 +46,7 @@ def given_statistics(kept: Sequence[tf.Tensor]) -> Iterator[None]:
 
 @keras.saving.register_keras_serializable("gradline")
 class GroupNormalization(keras.layers.Layer):
-    """Normalises `[batch, height, width, channels]` by image and group of channels (Wu, He 2018, equations 1 to 4).
+    """Normalises `[batch, *space, channels]` by image or volume and group of channels (Wu, He 2018, equations 1 to 4).
 
     y = gamma (x - mean) / sqrt(variance + epsilon) + beta, with mean and variance (by n) over an image's pixels and a
     group's channels, in float32 whatever the type of x. Training and inference are the same.
@@ -99,12 +99,13 @@ def _normalize(x, gamma, beta, groups: int, epsilon: float):
             slope = tf.cast(dy, tf.float32)
             # float64 `[batch, channels]`.
             of_beta = sum_over_space(slope)
-            of_gamma = sum_over_space(slope * centred) * tf.cast(scale[:, 0, 0], tf.float64)
-            pixels = tf.cast(tf.reduce_prod(tf.shape(x)[1:3]), tf.float64)
+            axes = list(range(1, x.shape.rank - 1))
+            of_gamma = sum_over_space(slope * centred) * tf.cast(tf.squeeze(scale, axes), tf.float64)
+            pixels = tf.cast(tf.reduce_prod(tf.shape(x)[1:-1]), tf.float64)
 
             def mean_over_group(sums):
                 sums = tf.cast(sums / pixels, tf.float32) * gamma
-                return _group_mean(sums[:, tf.newaxis, tf.newaxis], groups)
+                return _group_mean(tf.reshape(sums, tf.shape(scale)), groups)
 
             # dx = scale (gamma dy - mean(gamma dy) - y' mean(gamma dy y')) with y' = scale (x - mean)
             tilt = tf.square(scale) * mean_over_group(of_gamma)
@@ -125,8 +126,12 @@ def _pooled(x, groups: int, epsilon: float):
 
 
 def _mean_over_space(x):
-    """`[batch, height, width, channels]` -> `[batch, 1, 1, channels]`."""
-    return tf.reduce_mean(tf.reduce_mean(x, axis=2, keepdims=True), axis=1, keepdims=True)
+    """`[batch, *space, channels]` -> `[batch, 1, 1, channels]`, with a 1 for each axis of space."""
+    rank = x.shape.rank
+    rows = tf.reduce_mean(x, axis=rank - 2, keepdims=True)
+    for axis in range(rank - 3, 0, -1):
+        rows = tf.reduce_mean(rows, axis=axis, keepdims=True)
+    return rows
 
 
 def _group_mean(x, groups: int):
@@ -134,5 +139,6 @@ def _group_mean(x, groups: int):
     channels = x.shape[-1]
     if groups == channels:
         return x
-    means = tf.reduce_mean(tf.reshape(x, [-1, 1, 1, groups, channels // groups]), axis=-1, keepdims=True)
-    return tf.reshape(tf.repeat(means, channels // groups, axis=-1), [-1, 1, 1, channels])
+    ones = [1] * (x.shape.rank - 2)
+    means = tf.reduce_mean(tf.reshape(x, [-1, *ones, groups, channels // groups]), axis=-1, keepdims=True)
+    return tf.reshape(tf.repeat(means, channels // groups, axis=-1), [-1, *ones, channels])

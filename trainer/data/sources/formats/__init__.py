@@ -20,6 +20,7 @@ MASK_FILES = {
     "ade20k": f"{_HERE}.ade20k",
     "nnunet": f"{_HERE}.nnunet",
     "camvid": f"{_HERE}.camvid",
+    "coco_stuff": f"{_HERE}.stuff",
     "masks_beside": f"{_HERE}.beside",
 }
 # With descriptions from which the mask is drawn, or in containers.

@@ -13,7 +13,7 @@ from typing import Any
 
 from configs.schema import Data
 from trainer.data.errors import DataError, shown
-from trainer.data.sources.formats.class_tables import find_table
+from trainer.data.sources.formats.class_tables import above, find_table
 from trainer.data.sources.formats.files import stem_of
 from trainer.data.sources.formats.maskfiles import Placed, lonely, match, pair_splits
 from trainer.data.sources.formats.named import fields_of_table
@@ -42,7 +42,7 @@ def _folders(tree: Tree) -> list[str]:
 
 
 def _parted(tree: Tree, folder: str) -> tuple[dict[str, str], dict[str, str]]:
-    inside = [path for path in tree.images(folder) if os.path.dirname(path) == folder]
+    inside = tree.pictures_in(folder)
     masks = {_key(path): path for path in inside if is_called_mask(stem_of(path))}
     return {_key(path): path for path in inside if path not in set(masks.values())}, masks
 
@@ -61,7 +61,7 @@ def open_splits(data: Data) -> Splits:
     problems: list[str] = []
     pairs: list[Placed] = []
     for folder in folders:
-        inside = [path for path in tree.images(folder) if os.path.dirname(path) == folder]
+        inside = tree.pictures_in(folder)
         masks = [path for path in inside if is_called_mask(stem_of(path))]
         images = [path for path in inside if path not in set(masks)]
         matched = match(tree, images, masks, split_of(folder + "/x"), image_key=_key, mask_key=_key)
@@ -74,7 +74,7 @@ def open_splits(data: Data) -> Splits:
         paths = ", ".join(t.path for t in tables if t is not None)
         raise DataError(f"{shown(tree.root)}: the tables of classes differ: {paths}.")
     fields: Mapping[str, Any] = {}
-    table = next((t for t in tables if t is not None), None) or find_table(tree)
+    table = next((t for t in tables if t is not None), None) or find_table(tree, above(pairs[0].image))
     if table is not None:
         fields, said = fields_of_table(tree, table, pairs, data)
         notes += said

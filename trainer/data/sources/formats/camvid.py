@@ -3,10 +3,13 @@
 path/train/*.png  path/trainannot/*.png   val, test alike; numbers 0 … 11     (SegNet; CVAT with label_colors.txt)
 path/train/*.png  path/train_labels/*_L.png   path/class_dict.csv; colours    (Kaggle)
 path/701_StillsRaw_full/  path/LabeledApproved_full/*_L.png  path/label_colors.txt   (the original)
+path/images/*.png  path/labels/*_P.png  path/codes.txt  path/valid.txt               (fast.ai)
 """
 
 from __future__ import annotations
 
+import collections
+import dataclasses
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -14,8 +17,8 @@ from typing import Any
 
 from configs.schema import Data
 from trainer.data.errors import DataError, shown
-from trainer.data.sources.formats.class_tables import find_table
-from trainer.data.sources.formats.files import stem_of
+from trainer.data.sources.formats.class_tables import above, find_table
+from trainer.data.sources.formats.files import read_text, stem_of
 from trainer.data.sources.formats.maskfiles import Placed, by_values, lonely, match, pair_splits, says_masks
 from trainer.data.sources.formats.named import fields_of_table, held_by
 from trainer.data.sources.formats.tree import Tree, read_tree
@@ -37,24 +40,32 @@ def recognise(tree: Tree) -> str:
 
 def _places(tree: Tree) -> list[tuple[str, str]]:
     """(folder of images, folder of masks)."""
-    found = []
-    with_files = {f for f in tree.folders if tree.folders[f]}
-    for masks in sorted(with_files):
+    found, beside = [], collections.defaultdict(list)
+    with_files = sorted(folder for folder, names in tree.folders.items() if names)
+    for folder in with_files:
+        beside[folder.rpartition("/")[0]].append(folder)
+    for masks in with_files:
         home, _, name = masks.rpartition("/")
         match_ = _SUFFIX.match(name)
         stem = match_[1] if match_ else ""
-        if not stem and name.lower() != "labeledapproved_full":
+        if not stem and name.lower() not in ("labeledapproved_full", "labels"):
             continue
-        for folder in sorted(with_files):
-            above, _, other = folder.rpartition("/")
-            if above != home or folder == masks:
+        for folder in beside[home]:
+            other = folder.rpartition("/")[2]
+            if folder == masks:
                 continue
             wanted = {stem.lower(), f"{stem.lower()}_images", f"{stem.lower()}_image", f"{stem.lower()}_img"}
             raw = name.lower() == "labeledapproved_full" and other.lower().startswith("701_stillsraw")
-            if (other.lower() in wanted and stem) or raw:
-                if tree.images(folder) and tree.images(masks):
+            marked = name.lower() == "labels" and other.lower() == "images" and _is_marked(tree.folders[masks])
+            if (other.lower() in wanted and stem) or raw or marked:
+                if tree.pictures_in(folder) and tree.pictures_in(masks):
                     found.append((folder, masks))
     return found
+
+
+def _is_marked(names: Sequence[str]) -> bool:
+    """Whether masks are called after their images with _P or _L."""
+    return bool(names) and all(re.search(r"_[LP]\.\w+$", name) for name in names[:20])
 
 
 def open_splits(data: Data) -> Splits:
@@ -71,6 +82,9 @@ def open_splits(data: Data) -> Splits:
         matched = match(tree, tree.images(images), tree.images(masks), split, image_key=_key, mask_key=_key)
         problems += [*matched.problems, *lonely(tree, matched)]
         pairs += matched.pairs.values()
+    held = _valid(tree, above(places[0][0] + "/x"))
+    if held:
+        pairs = [dataclasses.replace(p, split="validation" if stem_of(p.image) in held else "train") for p in pairs]
     read = ", ".join(f"{shown(images)}/ with masks in {shown(masks)}/" for images, masks in places[:3])
     notes = [f"recognised: {TITLE}'s layout, {read}"]
     if not pairs:
@@ -81,6 +95,12 @@ def open_splits(data: Data) -> Splits:
         fields, said = _fields(tree, pairs, data)
         notes += said
     return pair_splits(tree, pairs, data, fields=fields, problems=problems, notes=notes)
+
+
+def _valid(tree: Tree, places: Sequence[str]) -> set[str]:
+    """Stems of the images that valid.txt holds out, as fast.ai's copy does."""
+    path = next((p for place in places if tree.has(p := f"{place}/valid.txt" if place else "valid.txt")), None)
+    return {stem_of(line.strip()) for line in read_text(tree.at(path)).split("\n") if line.strip()} if path else set()
 
 
 def _first_word(folder: str) -> str:
@@ -94,7 +114,7 @@ def _key(path: str) -> str:
 
 
 def _fields(tree: Tree, pairs: Sequence[Placed], data: Data) -> tuple[Mapping[str, Any], list[str]]:
-    table = find_table(tree)
+    table = find_table(tree, above(pairs[0].image))
     if table is not None:
         return fields_of_table(tree, table, pairs, data)
     held = held_by(tree, pairs, data)

@@ -14,7 +14,7 @@ from typing import Any
 
 from configs.schema import Data
 from trainer.data.errors import DataError, shown
-from trainer.data.sources.formats.class_tables import find_table
+from trainer.data.sources.formats.class_tables import above, find_table
 from trainer.data.sources.formats.files import stem_of
 from trainer.data.sources.formats.maskfiles import Placed, by_values, lonely, match, pair_splits, says_masks, void_note
 from trainer.data.sources.formats.named import held_by
@@ -81,7 +81,7 @@ def open_splits(data: Data) -> Splits:
 
 
 def _fields(tree: Tree, pairs: Sequence[Placed], kind: str, data: Data) -> tuple[Mapping[str, Any], list[str]]:
-    table = find_table(tree, names=False)
+    table = find_table(tree, above(pairs[0].image), names=False)
     if table is not None:
         entries = list(enumerate(table.names))
         return by_values(entries, data), [f"classes of {table.path}, by its order", *void_note(entries)]

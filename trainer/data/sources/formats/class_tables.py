@@ -40,6 +40,12 @@ _TABLES = ("class_dict.csv", "label_colors.txt", "labelmap.txt", "_classes.csv",
 _NAMES = ("codes.txt", "classes.txt", "class_names.txt", "labels.txt", "classnames.txt")
 
 
+def above(path: str) -> tuple[str, ...]:
+    """The folders that a file lies in, the innermost first, "" the last."""
+    parts = path.split("/")[:-1]
+    return tuple("/".join(parts[:count]) for count in range(len(parts), -1, -1))
+
+
 def find_table(tree: Tree, places: Sequence[str] = ("",), *, names: bool = True) -> ClassTable | None:
     """The first table in one of some folders, in the order of their kinds; None where there is none.
 

@@ -13,7 +13,7 @@ import numpy as np
 from configs.schema import Data
 from trainer.data.decode import bands_of, deep_values, open_image, read_image
 from trainer.data.errors import DataError, shown
-from trainer.data.example import Example
+from trainer.data.example import Example, Feature, image_feature, label_feature
 from trainer.data.masks import label_type
 from trainer.data.sources.formats.polygons import Shape, draw, has_pycocotools
 from trainer.data.sources.formats.splitting import split_examples
@@ -50,6 +50,14 @@ class DrawnReader:
         self.names = tuple(shown(drawing.image) for drawing in drawings)
         self._data = data
 
+    @property
+    def features(self) -> dict[str, Feature] | None:
+        """As `FilePairs.features`."""
+        if not self._data.multi_label:
+            return None
+        label = label_feature(self._data.void_id, len(self._data.classes))
+        return {"image": image_feature(self._data.channels), "label": label}
+
     def reading(self, data: Data) -> DrawnReader:
         """The same drawings, read as another section says."""
         return DrawnReader(self.root, self.drawings, data)
@@ -69,8 +77,20 @@ class DrawnReader:
         size = image.shape[:2]
         _check_size(drawing, path, size)
         shapes = drawing.shapes(*size) if callable(drawing.shapes) else drawing.shapes
-        label = draw(shapes, size, label_type(self._data), shown(path))
+        label = self._planes(shapes, size, path) if self._data.multi_label else self._drawn(shapes, size, path)
         return Example(image, label, self.names[index])
+
+    def _drawn(self, shapes: Sequence[Shape], size: tuple[int, int], path: str) -> np.ndarray:
+        return draw(shapes, size, label_type(self._data), shown(path))
+
+    def _planes(self, shapes: Sequence[Shape], size: tuple[int, int], path: str) -> np.ndarray:
+        """0 and 1 `[height, width, classes]`, each class drawn by itself; a void shape is void in all of them."""
+        data, planes = self._data, []
+        for number in range(len(data.classes)):
+            own = [shape for shape in shapes if shape.class_id in (number, data.void_id)]
+            ones = [s if s.class_id == data.void_id else dataclasses.replace(s, class_id=1) for s in own]
+            planes.append(self._drawn(ones, size, path))
+        return np.stack(planes, axis=2)
 
 
 def _check_size(drawing: Drawing, path: str, size: tuple[int, int]) -> None:
@@ -97,8 +117,10 @@ class Labels:
         self._meant, self._void = meant, data.void_id
         self._unknown: dict[str, list[str]] = collections.defaultdict(list)
         own = [name for name in names if name.lower() not in BACKGROUND and name.lower() not in VOID]
-        self.classes = data.classes or ("background", *own)
-        if data.classes and data.classes[0] in own:
+        # Of classes that overlap each has a plane of its own, and what none covers is no class.
+        self.classes = data.classes or (tuple(own) if data.multi_label else ("background", *own))
+        self._background = None if data.multi_label else 0
+        if data.classes and data.classes[0] in own and not data.multi_label:
             ordered = ",".join(("background", *data.classes))
             raise DataError(
                 f"data.classes begins with {data.classes[0]!r}, which the data draw; what no {meant} covers is class "
@@ -114,7 +136,7 @@ class Labels:
         if name in self._ids and (name in self._known or name in self.classes):
             return self._ids[name]
         if name.lower() in BACKGROUND:
-            return 0
+            return self._background
         if name.lower() in VOID:
             return self._void
         self._unknown[name].append(at)
@@ -155,7 +177,7 @@ def drawn_splits(
     problems += _header_problems(tree, drawings, data) + _outside(tree, drawings)
     once = [drawing for drawing in drawings if drawing.image not in twice]
     divided = split_examples(once, data, shown(tree.root))
-    notes += divided.notes
+    notes += divided.notes + _alike(labels.classes)
     if any(_by_coco(drawing) for drawing in drawings[:100]) and not has_pycocotools():
         notes.append("polygons are drawn by Pillow; COCO's own pixels along edges come with: pip install pycocotools")
     return Splits(
@@ -171,6 +193,15 @@ def drawn_splits(
         fatal=divided.fatal,
         advice="--config.data.bad_files=skip leaves such objects and images out.",
     )
+
+
+def _alike(classes: Sequence[str]) -> list[str]:
+    """A note on classes whose names differ in case and blanks alone: they are often one."""
+    by_name = collections.defaultdict(list)
+    for name in classes:
+        by_name["".join(name.casefold().split())].append(name)
+    pairs = [" and ".join(map(repr, names)) for names in by_name.values() if len(names) > 1]
+    return [f"{', '.join(pairs)} are classes of their own, and differ in case or blanks alone"] if pairs else []
 
 
 def _by_coco(drawing: Drawing) -> bool:
@@ -219,7 +250,7 @@ def _outside(tree: Tree, drawings: Sequence[Drawing]) -> list[str]:
 def without_annotation(tree: Tree, drawings: Sequence[Drawing], folders: Iterable[str]) -> list[str]:
     """A note on the images in the annotations' folders that have none: they may be background, or not be done yet."""
     drawn, places = {drawing.image for drawing in drawings}, set(folders)
-    bare = [p for folder in places for p in tree.images(folder) if os.path.dirname(p) == folder and p not in drawn]
+    bare = [p for folder in places for p in tree.pictures_in(folder) if p not in drawn]
     if not bare:
         return []
     first = ", ".join(map(shown, sorted(bare)[:3])) + (", …" if bare[3:] else "")

@@ -35,11 +35,9 @@ def recognise(tree: Tree) -> str:
 
 def _files(tree: Tree) -> list[str]:
     found = []
-    for folder, names in tree.folders.items():
-        for name in [name for name in names if name.lower().endswith(".json")][:20]:
-            path = f"{folder}/{name}" if folder else name
-            if _is_export(tree.at(path)):
-                found.append(path)
+    for path in tree.first_files(".json", 20):
+        if _is_export(tree.at(path)):
+            found.append(path)
     return found
 
 

@@ -24,15 +24,8 @@ TITLE = "LabelMe"
 
 def recognise(tree: Tree) -> str:
     """By a list "shapes" in one of the first JSON files of any folder."""
-    return next((f'{path} with "shapes"' for path in _candidates(tree) if _is_labelme(tree.at(path))), "")
-
-
-def _candidates(tree: Tree) -> list[str]:
-    """The first JSON files of each folder, and of the whole."""
-    found = []
-    for folder, names in tree.folders.items():
-        found += [f"{folder}/{n}" if folder else n for n in [n for n in names if n.lower().endswith(".json")][:3]]
-    return found[:60]
+    files = tree.first_files(".json", 3)
+    return next((f'{path} with "shapes"' for path in files if _is_labelme(tree.at(path))), "")
 
 
 def _is_labelme(path: str) -> bool:

@@ -12,6 +12,7 @@ import dataclasses
 import os
 import re
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from trainer.data.sources.agreement import read_both
 from trainer.data.sources.formats.files import read_json, stem_of
 from trainer.data.sources.formats.maskfiles import by_values, says_masks
 from trainer.data.sources.formats.nnunet_json import FILE, Description, read_description
-from trainer.data.sources.formats.splitting import split_examples
+from trainer.data.sources.formats.splitting import refuse_overlap, split_examples
 from trainer.data.sources.formats.tree import Tree, read_tree
 from trainer.data.sources.headers import check_headers
 from trainer.data.sources.pairs import Pair
@@ -112,6 +113,7 @@ def _homes(tree: Tree) -> list[str]:
 
 def open_splits(data: Data) -> Splits:
     """The splits of a folder with nnU-Net's raw data."""
+    refuse_overlap(data, TITLE)
     tree = read_tree(os.path.expanduser(data.path))
     homes = _homes(tree)
     if len(homes) != 1:
@@ -128,7 +130,9 @@ def open_splits(data: Data) -> Splits:
         raise DataError(f"{at}: labels are regions that overlap ({listed}), and here a pixel has one class.")
     problems: list[str] = []
     cases = _cases(tree, homes[0], described, problems)
-    divided = split_examples(_as_split(tree, homes[0], cases), data, shown(tree.root))
+    below = f"{homes[0]}/labelsTs" if homes[0] else "labelsTs"
+    tested = _cases(tree, homes[0], described, problems, "Ts") if tree.pictures_in(below) else []
+    divided = split_examples([*_as_split(tree, homes[0], cases), *tested], data, shown(tree.root))
     pairs = [Pair(case.image, case.mask) for case in (*divided.train, *divided.validation)]
     problems += check_headers(tree.root, pairs, data)
     fields = {}
@@ -154,8 +158,10 @@ def open_splits(data: Data) -> Splits:
     )
 
 
-def _cases(tree: Tree, home: str, described: Description, problems: list[str]) -> list[Case]:
-    images, masks = (f"{home}/{name}" if home else name for name in ("imagesTr", "labelsTr"))
+def _cases(
+    tree: Tree, home: str, described: Description, problems: list[str], part: Literal["Tr", "Ts"] = "Tr"
+) -> list[Case]:
+    images, masks = (f"{home}/{name}{part}" if home else name + part for name in ("images", "labels"))
     by_case: dict[str, dict[int, str]] = {}
     others: list[str] = []
     for path in tree.images(images):
@@ -167,7 +173,7 @@ def _cases(tree: Tree, home: str, described: Description, problems: list[str]) -
             problems.append(f"{tree.shown(path)}: is channel {channel} of case {case!r} a second time.")
         else:
             by_case[case][channel] = path
-    if others:
+    if others and part == "Tr":
         many = f", and {len(others) - 1} more" if others[1:] else ""
         ending = f"file_ending of {FILE}, {described.file_ending!r}"
         problems.append(f"{tree.shown(others[0])}: does not end as {ending}{many}.")
@@ -185,7 +191,8 @@ def _cases(tree: Tree, home: str, described: Description, problems: list[str]) -
                 f"({', '.join(described.channels)}): {files}{' is not there' if missing else ''}."
             )
         else:
-            cases.append(Case(tuple(channels[number] for number in sorted(channels)), label_of[case]))
+            files = tuple(channels[number] for number in sorted(channels))
+            cases.append(Case(files, label_of[case], "test" if part == "Ts" else ""))
     alone = [path for case, path in label_of.items() if case not in by_case]
     if alone and not others:
         many = f", and {len(alone) - 1} more" if alone[1:] else ""

@@ -33,7 +33,7 @@ from trainer.data.sources.formats.coco import (
     whole,
 )
 from trainer.data.sources.formats.files import stem_of
-from trainer.data.sources.formats.splitting import split_examples
+from trainer.data.sources.formats.splitting import refuse_overlap, split_examples
 from trainer.data.sources.formats.tree import Tree, read_tree
 from trainer.data.sources.splits import Splits
 
@@ -115,6 +115,7 @@ def _label(path: str, segments: Mapping[int, int], data: Data) -> np.ndarray:
 
 def open_splits(data: Data) -> Splits:
     """The splits of a folder with COCO's panoptic annotations."""
+    refuse_overlap(data, TITLE)
     tree = read_tree(os.path.expanduser(data.path))
     files = annotation_files(tree, panoptic=True)
     if not files:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
 from configs.schema import Data
+from trainer.data.errors import DataError
 from trainer.data.sources.holding_out import held_out
 from trainer.data.sources.names import split_of
 
@@ -35,6 +36,12 @@ class Divided(Generic[Kind]):
     named: tuple[str, ...]
     fatal: tuple[str, ...]
     notes: list[str]
+
+
+def refuse_overlap(data: Data, title: str) -> None:
+    """Raises `DataError` where classes are said to overlap, and the format has one class a pixel."""
+    if data.multi_label:
+        raise DataError(f"data.labels=multi: in {title} a pixel has one class; leave it out.")
 
 
 def split_examples(examples: Sequence[Kind], data: Data, root: str) -> Divided[Kind]:

@@ -25,10 +25,10 @@ from trainer.data.errors import DataError, shown
 from trainer.data.example import Example
 from trainer.data.masks import label_from
 from trainer.data.sources.agreement import read_both
-from trainer.data.sources.formats.class_tables import find_table, id2label
+from trainer.data.sources.formats.class_tables import above, find_table, id2label
 from trainer.data.sources.formats.coco import split_in
 from trainer.data.sources.formats.maskfiles import by_values, says_masks, void_note
-from trainer.data.sources.formats.splitting import split_examples
+from trainer.data.sources.formats.splitting import refuse_overlap, split_examples
 from trainer.data.sources.formats.tree import Tree, read_tree
 from trainer.data.sources.splits import Splits
 
@@ -190,6 +190,7 @@ class RowReader:
 
 def open_splits(data: Data) -> Splits:
     """The splits of a folder with parquet or Arrow files."""
+    refuse_overlap(data, TITLE)
     tree = read_tree(os.path.expanduser(data.path))
     files = _files(tree)
     if not files:
@@ -206,11 +207,13 @@ def open_splits(data: Data) -> Splits:
     notes.insert(0, f"recognised: {TITLE}, columns {keys[0]!r} and {keys[1]!r}")
     fields: dict[str, Any] = {}
     if not says_masks(data):
-        table = find_table(tree)
-        entries = id2label(tree) or id2label(tree, "data") or list(table.values if table else ())
+        places = above(files[0])
+        table = find_table(tree, places)
+        found = next((entries for place in places if (entries := id2label(tree, place))), [])
+        entries = found or list(table.values if table else ())
         if entries:
             fields = by_values(entries, data)
-            notes += [f"classes of {table.path if table else 'id2label.json'}", *void_note(entries)]
+            notes += [f"classes of {'id2label.json' if found else table.path}", *void_note(entries)]
     return Splits(
         RowReader(tree.root, groups, divided.train, keys, data),
         RowReader(tree.root, groups, divided.validation, keys, data),

@@ -32,6 +32,16 @@ class Tree:
                 if not suffix or name.lower().endswith(suffix):
                     yield f"{folder}/{name}" if folder else name
 
+    def first_files(self, suffix: str, each: int, most: int = 200) -> list[str]:
+        """Paths of the first files of a suffix in each folder, to look into: where there are many, they are alike."""
+        found: list[str] = []
+        for folder, names in self.folders.items():
+            own = [name for name in names if name.lower().endswith(suffix)][:each]
+            found += [f"{folder}/{name}" if folder else name for name in own]
+            if len(found) >= most:
+                break
+        return found
+
     def has(self, path: str) -> bool:
         folder, _, name = path.rpartition("/")
         return name in self._sets.get(folder, ())
@@ -48,6 +58,11 @@ class Tree:
     def images(self, folder: str) -> list[str]:
         """Paths of the files below a folder whose suffix is an image's."""
         return [path for path in self.under(folder) if os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES]
+
+    def pictures_in(self, folder: str) -> list[str]:
+        """As `images`, of the files in the folder itself."""
+        names = [n for n in self.folders.get(folder, ()) if os.path.splitext(n)[1].lower() in IMAGE_SUFFIXES]
+        return [f"{folder}/{name}" if folder else name for name in names]
 
     def called(self, *names: str) -> list[str]:
         """Folders whose own name is one of these, whatever the case, the outermost first."""

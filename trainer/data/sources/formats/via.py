@@ -31,15 +31,13 @@ def recognise(tree: Tree) -> str:
 
 def _files(tree: Tree) -> list[str]:
     found = []
-    for folder, names in tree.folders.items():
-        for name in [name for name in names if name.lower().endswith(".json")][:10]:
-            path = f"{folder}/{name}" if folder else name
-            try:
-                with open(tree.at(path), "rb") as file:
-                    if b'"shape_attributes"' in file.read(2**20):
-                        found.append(path)
-            except OSError:
-                continue
+    for path in tree.first_files(".json", 10):
+        try:
+            with open(tree.at(path), "rb") as file:
+                if b'"shape_attributes"' in file.read(2**20):
+                    found.append(path)
+        except OSError:
+            continue
     return found
 
 

@@ -29,6 +29,8 @@ from trainer.data.sources.splits import Splits
 
 TITLE = "YOLO"
 _LINE = re.compile(rb"^\s*\d+(\.0*)?(\s+-?[0-9.][0-9.eE+-]*){4,}\s*$")
+# Text files among labels that are none.
+_NO_LABELS = ("classes.txt", "labels.txt", "obj.names", "train.txt", "val.txt", "test.txt", "readme.txt")
 _SPLITS = {"train": "train", "val": "validation", "valid": "validation", "test": "test"}
 
 
@@ -110,7 +112,7 @@ def open_splits(data: Data) -> Splits:
         notes.append(f"{len(bare)} images without a file of labels are background throughout: {most(bare)}")
     problems = [text for label in sorted(used - {""})[:MOST_PAIRS] if (text := _fault(tree.at(label), names, ids))]
     files = [p for f in tree.folders if "labels" in f.split("/") for p in tree.under(f) if p.endswith(".txt")]
-    alone = [path for path in dict.fromkeys(files) if path not in used]
+    alone = [p for p in dict.fromkeys(files) if p not in used and p.rpartition("/")[2].lower() not in _NO_LABELS]
     if alone:
         problems.append(f"{len(alone)} files of labels without an image: {', '.join(map(tree.shown, alone[:3]))}")
     return drawn_splits(tree, drawings, labels, data, problems=problems, notes=notes)

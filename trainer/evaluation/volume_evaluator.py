@@ -1,0 +1,167 @@
+"""Evaluation of volumes: every case once, at its image's own spacing, each worker with its share of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from configs.schema import Config
+from trainer.data.errors import DataError
+from trainer.evaluation.metrics import evaluation_of, image_counts, scored_classes
+from trainer.evaluation.own_metrics import Metric, mean_of
+from trainer.evaluation.volume_scores import MEASURES, measured, united
+from trainer.evaluation.volume_windows import VolumeNetwork
+from trainer.reporting.volume_panels import volume_panel
+from trainer.stepping.segmentation import Segmentation
+
+# Numbers of logits up to which they are kept for the loss of a whole volume, float32.
+_MOST_LOGITS = 2**26
+
+
+def make_volume_evaluator(
+    task: Segmentation,
+    datasets,
+    config: Config,
+    strategy: tf.distribute.Strategy,
+    *,
+    metrics: Sequence[Metric] = (),
+    progress: Callable[[int, int], None] = lambda done, total: None,
+):
+    """As `make_evaluator`, of volumes. The loss is that of a whole volume, of those that are small enough to hold.
+
+    Labels and predictions are compared on the grid of the image's file. A metric of the user's is given them as
+    int32 `[depth, height, width]`, and by name "spacing" (mm), "classes", "void_id", and "image" where the network sees
+    that very grid.
+    """
+    source, classes = datasets.validation, tuple(datasets.classes)
+    network = VolumeNetwork(task.model, config)
+    worker, workers, local = _place(strategy)
+    per_image = [metric for metric in metrics if not metric.of_confusion]
+    scored = scored_classes(classes, config.evaluate.classes)
+    regions = {name: (classes.index(name),) for name in scored} | dict(getattr(source, "regions", {}))
+    outputs = network.outputs
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([1] + [None] * 3, tf.int32), tf.TensorSpec([1] + [None] * 3 + [outputs])]
+    )
+    def loss_of(label, logits):
+        return tf.add_n([tf.cast(term, tf.float32) for term in task.objective(label, logits).values()])
+
+    def evaluate(stop: Callable[[], bool] = lambda: False):
+        cases = len(source)
+        seen = np.zeros([cases], np.int64)
+        counts, losses = np.zeros([cases, len(classes), 3], np.int64), np.zeros([cases], np.float64)
+        confusion = np.zeros([len(classes)] * 2, np.int64)
+        own = np.zeros([cases, len(per_image)], np.float64)
+        found = np.zeros([cases, len(regions), len(MEASURES)], np.float64)
+        pictures: dict[str, np.ndarray] = {}
+        for first in range(0, cases, workers):
+            if stop():
+                return None
+            index = first + worker
+            if index < cases and (example := _loaded(source, index, config)) is not None:
+                prediction, label, spacing, losses[index] = _case(network, source, index, example, loss_of)
+                matrix = _confusion(label, prediction, len(classes), datasets.void_id)
+                seen[index], counts[index] = 1, image_counts(matrix)
+                confusion += matrix
+                valid = label != datasets.void_id
+                for row, ids in enumerate(regions.values()):
+                    masks = (np.isin(label, ids) & valid, np.isin(prediction, ids) & valid)
+                    found[index, row] = measured(*masks, spacing, config.evaluate.surface_tolerance)
+                values = {"label": label.astype(np.int32), "prediction": prediction.astype(np.int32)}
+                values |= {"spacing": spacing, "classes": classes, "void_id": datasets.void_id}
+                values |= {"image": example.image} if example.image.shape[:3] == label.shape else {}
+                own[index] = [metric.of_image(values) for metric in per_image]
+                if len(pictures) < config.evaluate.panels:
+                    pictures[f"panels/{source.names[index]}"] = volume_panel(
+                        example.image,
+                        label,
+                        prediction,
+                        spacing=spacing,
+                        box=example.place.box if getattr(example, "place", None) else None,
+                        classes=classes,
+                        void_id=datasets.void_id,
+                    )
+            progress(min(first + workers, cases), cases)
+        if workers > 1:
+            arrays = (seen, counts, confusion, losses, own, np.nan_to_num(found, nan=_NAN, posinf=_INFINITE))
+            seen, counts, confusion, losses, own, found = (_summed(array, strategy, local) for array in arrays)
+            found[found == _NAN], found[found == _INFINITE] = np.nan, np.inf
+        kept = np.flatnonzero(seen)
+        values = {metric.name: mean_of(column) for metric, column in zip(per_image, own[kept].T, strict=True)}
+        values |= {metric.name: metric.of_counts(confusion) for metric in metrics if metric.of_confusion}
+        scores = evaluation_of(
+            counts[kept],
+            confusion,
+            classes,
+            chosen=config.evaluate.classes,
+            names=[source.names[i] for i in kept],
+            losses=losses[kept],
+            metrics={metric.name: values[metric.name] for metric in metrics},
+            volumes=united({name: found[kept, row] for row, name in enumerate(regions)}),
+        )
+        return scores, pictures
+
+    evaluate.trace_count = lambda: 1
+    return evaluate
+
+
+# Stand for what cannot be added up over workers.
+_NAN, _INFINITE = -1.0, -2.0
+
+
+def _place(strategy) -> tuple[int, int, int]:
+    """This worker's number, the number of workers, and of this worker's replicas."""
+    resolver = getattr(strategy, "cluster_resolver", None)
+    workers = getattr(strategy.extended, "_num_workers", 1) if resolver is not None else 1
+    number = resolver.task_id or 0 if workers > 1 else 0
+    return number, workers, strategy.num_replicas_in_sync // workers
+
+
+def _summed(values: np.ndarray, strategy, local: int) -> np.ndarray:
+    """The sum over the workers of what each has."""
+    if not values.size:
+        return values
+
+    def first_replica_only(context):
+        return tf.constant(values if context.replica_id_in_sync_group % local == 0 else np.zeros_like(values))
+
+    spread = strategy.experimental_distribute_values_from_function(first_replica_only)
+    return strategy.reduce(tf.distribute.ReduceOp.SUM, spread, axis=None).numpy()
+
+
+def _loaded(source, index: int, config: Config):
+    try:
+        return source.load_compact(index)
+    except DataError as error:
+        if config.data.bad_files != "skip":
+            raise
+        source.skipped[source.names[index]] = str(error)
+        return None
+
+
+def _case(network: VolumeNetwork, source, index: int, example, loss_of):
+    """(prediction, label, both on the grid of the file; its spacing; the loss on the network's grid)."""
+    place = getattr(example, "place", None)
+    space = example.image.shape[:3]
+    box_shape = space if place is None else place.box_shape
+    kept = [] if np.prod(space) * network.outputs <= _MOST_LOGITS and example.label is not None else None
+    prediction = network.class_ids(example.image, box_shape, kept)
+    loss = float("nan")
+    if kept is not None:
+        label = tf.convert_to_tensor(np.asarray(example.label, np.int32)[None])
+        loss = float(loss_of(label, tf.convert_to_tensor(np.stack(kept)[None])))
+    if place is None:
+        return prediction, example.label, tuple(getattr(example, "spacing", (1.0,) * 3)), loss
+    whole = np.zeros(place.shape, prediction.dtype)
+    whole[place.box] = prediction
+    return whole, source.reader.label(index, place), place.spacing, loss
+
+
+def _confusion(label: np.ndarray, prediction: np.ndarray, classes: int, void_id: int) -> np.ndarray:
+    """int64 `[classes, classes]` voxels by (label, prediction); void, and what is no class, is not counted."""
+    valid = (label != void_id) & (label >= 0) & (label < classes)
+    pairs = label[valid].astype(np.int64) * classes + prediction[valid]
+    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)

@@ -1,0 +1,71 @@
+"""An image file in, a mask file out, by a LiteRT model: images of any size, in tiles of the size that the model takes.
+
+    pip install ai-edge-litert numpy pillow
+    python serve_litert.py model.tflite photo.jpg mask.png
+
+The mask holds class ids; model.json beside the model has their names. Images are of 8 bits; what is not grey or colour
+comes as a NumPy file, uint8 [height, width, channels].
+"""
+
+import sys
+
+import numpy as np
+from PIL import Image, ImageOps
+
+try:
+    from ai_edge_litert.interpreter import Interpreter
+except ImportError:  # TensorFlow has one, too
+    import tensorflow
+
+    Interpreter = tensorflow.lite.Interpreter
+
+
+def predict(run, image, height, width):
+    """Probabilities [h, w, classes] of an image [h, w, channels], uint8: the mean of overlapping tiles."""
+    rows, columns = image.shape[:2]
+    padding = ((0, max(0, height - rows)), (0, max(0, width - columns)), (0, 0))
+    # Mirrored, as in training; an image of one pixel a side has nothing to mirror.
+    image = np.pad(image, padding, mode="symmetric")
+    total, weights = None, np.zeros((*image.shape[:2], 1), np.float32)
+    # Pixels at a tile's border see less around them, and count less.
+    ramps = [np.minimum(np.arange(1, side + 1), np.arange(side, 0, -1)) / (side / 2) for side in (height, width)]
+    weight = (ramps[0][:, None] * ramps[1][None, :])[..., None].astype(np.float32)
+    for top in starts(image.shape[0], height):
+        for left in starts(image.shape[1], width):
+            tile = np.ascontiguousarray(image[None, top : top + height, left : left + width])
+            probabilities = run(image=tile)["probabilities"][0]
+            if total is None:
+                total = np.zeros((*image.shape[:2], probabilities.shape[-1]), np.float32)
+            total[top : top + height, left : left + width] += weight * probabilities
+            weights[top : top + height, left : left + width] += weight
+    return (total / weights)[:rows, :columns]
+
+
+def starts(length, side):
+    """Where tiles begin: neighbours share a quarter, and the last ends with the image."""
+    count = 1 + -(-(length - side) // (side - side // 4))
+    return np.linspace(0, length - side, count).round().astype(int)
+
+
+def read(path, channels):
+    """uint8 [height, width, channels], turned as the camera says."""
+    if path.endswith(".npy"):
+        return np.load(path, allow_pickle=False)
+    picture = ImageOps.exif_transpose(Image.open(path)).convert("RGB" if channels == 3 else "L")
+    return np.asarray(picture, np.uint8).reshape(picture.height, picture.width, channels)
+
+
+def main(model, source, target):
+    interpreter = Interpreter(model_path=model)
+    interpreter.allocate_tensors()
+    _, height, width, channels = interpreter.get_input_details()[0]["shape"].tolist()
+    run = interpreter.get_signature_runner("serving_default")
+    image = read(source, channels)
+    mask = predict(run, image, height, width).argmax(-1)
+    Image.fromarray(mask.astype(np.uint8)).save(target)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
+    main(*sys.argv[1:])

@@ -1,0 +1,36 @@
+"""An image file in, a mask file out, by a SavedModel.
+
+    pip install tensorflow pillow
+    python serve_saved_model.py saved_model photo.jpg mask.png
+
+The mask holds class ids; model.json beside the model has their names. Images are of 8 bits; what is not grey or colour
+comes as a NumPy file, uint8 [height, width, channels].
+"""
+
+import sys
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image, ImageOps
+
+
+def read(path, channels):
+    """uint8 [height, width, channels], turned as the camera says."""
+    if path.endswith(".npy"):
+        return np.load(path, allow_pickle=False)
+    picture = ImageOps.exif_transpose(Image.open(path)).convert("RGB" if channels == 3 else "L")
+    return np.asarray(picture, np.uint8).reshape(picture.height, picture.width, channels)
+
+
+def main(model, source, target):
+    serve = tf.saved_model.load(model).signatures["serving_default"]
+    channels = serve.structured_input_signature[1]["image"].shape[-1]
+    image = read(source, channels)[None]
+    mask = serve(image=tf.constant(image))["class_ids"].numpy()[0]
+    Image.fromarray(mask.astype(np.uint8)).save(target)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
+    main(*sys.argv[1:])
