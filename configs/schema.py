@@ -587,12 +587,8 @@ class Evaluate:
     )
     tile: tuple[int, int] | tuple[int, int, int] = knob(
         (0, 0),
-<<<<<<< HEAD
-        "Tile height and width. (0, 0): whole or in tiles, as the network's own sizes and each image's say.",
-=======
-        "Tile height and width, for images larger than memory allows; (0, 0) takes each image whole, padded. Volumes "
+        "Tile height and width. (0, 0): whole or in tiles, as the network's own sizes and each image's say. Volumes "
         "go through in windows of depth, height and width: 0,0,0 is the training crop.",
->>>>>>> main
         unit="pixels",
         within="[0, 65536]",
         changes_run="evaluate.patience",
@@ -604,12 +600,6 @@ class Evaluate:
         within="[0, inf)",
         changes_run="evaluate.patience",
     )
-<<<<<<< HEAD
-    mirror: bool = knob(
-        False,
-        "An image is also seen mirrored along its axes, all combinations, and the probabilities are averaged: 4 times "
-        "the work for scores that are usually a little better.",
-=======
     window_overlap: float = knob(
         0.5,
         "volumes: the share of a window that the next one has in common with it; predictions are averaged, weighted by "
@@ -619,8 +609,9 @@ class Evaluate:
     )
     mirror: bool = knob(
         False,
-        "volumes: predict each window mirrored, too, along every axis that augmentation mirrors, and average: slower "
-        "by 2 to the number of axes, and often a little better.",
+        "An image is also seen mirrored along its axes, all combinations, and the probabilities are averaged: 4 times "
+        "the work for scores that are usually a little better. Of volumes each window, along the axes that "
+        "augmentation mirrors: 2 to the number of axes times.",
         changes_run="evaluate.patience",
     )
     surface_tolerance: float = knob(
@@ -628,7 +619,6 @@ class Evaluate:
         "volumes: distance up to which a surface counts as found in the surface Dice.",
         unit="mm",
         within="[0, inf)",
->>>>>>> main
         changes_run="evaluate.patience",
     )
     metric: str = knob(

@@ -582,27 +582,24 @@ class Run:
         from trainer.evaluation.volume_predict import predict_volume_arrays, predict_volumes
 
         with self.weights(checkpoint):
-<<<<<<< HEAD
             config = dataclasses.replace(self.config, predict=changed(self.config.predict, options))
+            volumes = rank_of(self.config) == 3 and isinstance(self.task, Segmentation)
+            if volumes:
+                # A field for each verb of pictures; volumes read one.
+                mirror = config.predict.mirror or config.evaluate.mirror
+                config = dataclasses.replace(config, evaluate=dataclasses.replace(config.evaluate, mirror=mirror))
             if prediction.are_paths(images):
                 output, paths = os.fspath(output) or os.path.join(self.workdir, "predictions"), list(images)
                 model = self.task.model
-                return prediction.predict(model, paths, output, config, devices=self.devices, report=self.log)
+                with explaining_memory(config, "prediction"):
+                    if volumes:
+                        return predict_volumes(model, paths, output, config, report=self.log)
+                    return prediction.predict(model, paths, output, config, devices=self.devices, report=self.log)
             with explaining_memory(config, "prediction"):
-                return prediction.predict_arrays(self.task, images, config)
-=======
-            volumes = rank_of(self.config) == 3 and isinstance(self.task, Segmentation)
-            if prediction.are_paths(images):
-                output = os.fspath(output) or os.path.join(self.workdir, "predictions")
-                predict = predict_volumes if volumes else prediction.predict
-                with explaining_memory(self.config, "prediction"):
-                    return predict(self.task.model, list(images), output, self.config, report=self.log)
-            with explaining_memory(self.config, "prediction"):
                 if volumes:
-                    found = predict_volume_arrays(self.task.model, images, self.config)
+                    found = predict_volume_arrays(self.task.model, images, config)
                     return np.stack(found) if hasattr(images, "shape") and found else found
-                return prediction.predict_arrays(self.task, images, self.config)
->>>>>>> main
+                return prediction.predict_arrays(self.task, images, config)
 
     def export(
         self,

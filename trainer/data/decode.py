@@ -140,17 +140,14 @@ def decode_image(
         raise DataError(_which_pages(opened, "image", pages))
     wanted = [page or 0] if page is not None or pages != "channels" else range(facts.pages)
     array = np.concatenate([read_tiff(opened.content, opened.name, number) for number in wanted], axis=2)
-<<<<<<< HEAD
-    return _banded(array, facts, channels, value_range, opened.name)
+    return _banded(array, facts, channels, value_range, bands, opened.name)
 
 
-def _banded(array: np.ndarray, facts: TiffFacts, channels: int, value_range, name: str) -> np.ndarray:
+def _banded(array: np.ndarray, facts: TiffFacts, channels: int, value_range, bands, name: str) -> np.ndarray:
     """What is seen of a TIFF file's bands."""
-=======
     if bands:
-        array = _named_bands(array, bands, opened.name)
-        return array if array.dtype == np.uint8 else scaled_values(array, channels, value_range or _DEEP, opened.name)
->>>>>>> main
+        array = _named_bands(array, bands, name)
+        return array if array.dtype == np.uint8 else scaled_values(array, channels, value_range or _DEEP, name)
     array = array[:, :, :-1] if facts.alpha and array.shape[2] - 1 in (1, 3) and array.shape[2] != channels else array
     if array.shape[2] not in (channels, 1) or (array.shape[2] == 1 and channels not in (1, 3)):
         raise DataError(
@@ -159,8 +156,7 @@ def _banded(array: np.ndarray, facts: TiffFacts, channels: int, value_range, nam
         )
     if array.dtype == np.uint8:
         return np.repeat(array, channels, axis=2) if array.shape[2] < channels else array
-<<<<<<< HEAD
-    return scaled_values(array, channels, value_range or ((0.0, 65535.0),), name)
+    return scaled_values(array, channels, value_range or _DEEP, name)
 
 
 def converted(part: np.ndarray, facts: TiffFacts, data: Data, name: str) -> np.ndarray:
@@ -170,8 +166,8 @@ def converted(part: np.ndarray, facts: TiffFacts, data: Data, name: str) -> np.n
       DataError: as there.
     """
     plain = facts.plain and facts.pages == 1
-    if not plain:
-        return _banded(part, facts, data.channels, data.value_range, name)
+    if not plain or data.bands:
+        return _banded(part, facts, data.channels, data.value_range, data.bands, name)
     if part.dtype == np.bool_:
         part = part.astype(np.uint8) * 255
     if part.dtype.itemsize > 1 and data.value_range:
@@ -180,8 +176,6 @@ def converted(part: np.ndarray, facts: TiffFacts, data: Data, name: str) -> np.n
     part = part[:, :, :bands]
     picture = Image.fromarray(part[:, :, 0] if bands == 1 else np.ascontiguousarray(part))
     return _to_uint8(picture, data.channels, name)
-=======
-    return scaled_values(array, channels, value_range or _DEEP, opened.name)
 
 
 def _deep_png(opened: Opened) -> np.ndarray | None:
@@ -226,7 +220,6 @@ def _named_bands(array: np.ndarray, bands: Sequence[str], name: str) -> np.ndarr
             '"-" for one that is left out.'
         )
     return np.ascontiguousarray(array[:, :, [k for k, band in enumerate(bands) if band != "-"]])
->>>>>>> main
 
 
 def scaled_values(array: np.ndarray, channels: int, value_range: Sequence[Sequence[float]], name: str) -> np.ndarray:
