@@ -62,7 +62,7 @@ _READ_BY = {
     "layers": ("describe",),
 }
 # Sections of the config that say nothing about how a trained model is scored.
-_OF_TRAINING = ("augment", "optimizer", "train", "checkpoint", "guard", "plan")
+_OF_TRAINING = ("augment", "optimizer", "train", "predict", "checkpoint", "guard", "plan")
 
 
 _FLAGS = (

@@ -105,6 +105,15 @@ def section(class_: type) -> type:
     return class_
 
 
+def changed(made: Any, values: Mapping[str, Any]) -> Any:
+    """A section with other values of some fields.
+
+    Raises:
+        ConfigError: A field does not exist, or a value is none of it.
+    """
+    return type(made)(**{field.name: getattr(made, field.name) for field in dataclasses.fields(made)} | dict(values))
+
+
 _CHECKED = contextvars.ContextVar("checked", default=True)
 
 

@@ -216,7 +216,8 @@ class Data:
     )
     max_pixels: int = knob(
         100_000_000,
-        'Largest image accepted: a small file can decode to gigabytes (a "decompression bomb").',
+        "Images of more are accepted where their file could hold them and memory can: a small file can decode to "
+        'gigabytes (a "decompression bomb").',
         unit="pixels",
         within="[1, inf)",
         changes_run=False,
@@ -586,7 +587,7 @@ class Evaluate:
     )
     tile: tuple[int, int] | tuple[int, int, int] = knob(
         (0, 0),
-        "Tile height and width, for images larger than memory allows; (0, 0) takes each image whole, padded. Volumes "
+        "Tile height and width. (0, 0): whole or in tiles, as the network's own sizes and each image's say. Volumes "
         "go through in windows of depth, height and width: 0,0,0 is the training crop.",
         unit="pixels",
         within="[0, 65536]",
@@ -608,8 +609,9 @@ class Evaluate:
     )
     mirror: bool = knob(
         False,
-        "volumes: predict each window mirrored, too, along every axis that augmentation mirrors, and average: slower "
-        "by 2 to the number of axes, and often a little better.",
+        "An image is also seen mirrored along its axes, all combinations, and the probabilities are averaged: 4 times "
+        "the work for scores that are usually a little better. Of volumes each window, along the axes that "
+        "augmentation mirrors: 2 to the number of axes times.",
         changes_run="evaluate.patience",
     )
     surface_tolerance: float = knob(
@@ -638,6 +640,39 @@ class Evaluate:
     )
     panels: int = knob(4, "Images shown in TensorBoard at each evaluation.", within="[0, 1000]", changes_run=False)
     patience: int = knob(0, "Evaluations without a better score after which training ends; 0 never.", within="[0, inf)")
+
+
+@section
+class Predict:
+    mirror: bool = knob(
+        False,
+        "Test-time mirroring: each image is also seen mirrored along its axes, all combinations, and the probabilities "
+        "are averaged. 4 times the work.",
+        changes_run=False,
+    )
+    probabilities: Literal["none", "float16", "png"] = knob(
+        "none",
+        'Also written for each image, below probabilities/: "float16" is a NumPy array [height, width, classes]; "png" '
+        "one grey picture a class, 0 to 255, of two classes that of the second.",
+        changes_run=False,
+    )
+    overlays: bool = knob(
+        True,
+        "Write the image with the classes' colours over it, too. Off: masks alone, which is faster.",
+        changes_run=False,
+    )
+    skip_existing: bool = knob(
+        False,
+        "Leave out images whose outputs are all there already, so that a command that was stopped goes on.",
+        changes_run=False,
+    )
+    ahead_mib: int = knob(
+        256,
+        "Decoded images and results that wait, for the network or for the disk, take at most this much, or one image.",
+        unit="MiB",
+        within="[1, inf)",
+        changes_run=False,
+    )
 
 
 @section
@@ -751,6 +786,7 @@ class Config:
     optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
     train: Train = dataclasses.field(default_factory=Train)
     evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
+    predict: Predict = dataclasses.field(default_factory=Predict)
     checkpoint: Checkpoint = dataclasses.field(default_factory=Checkpoint)
     guard: Guard = dataclasses.field(default_factory=Guard)
     plan: Plan = dataclasses.field(default_factory=Plan)

@@ -19,6 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from configs.knobs import changed
 from configs.reading.levels import rank_of
 from configs.reading.settings import named
 from configs.schema import Config
@@ -472,34 +473,47 @@ class Run:
         return scores
 
     @_naming_settings()
-    def predict(self, images, output: str | os.PathLike = "", checkpoint: str | None = "best"):
-        """Predicts images.
+    def predict(self, images, output: str | os.PathLike = "", checkpoint: str | None = "best", **options):
+        """Predicts images of any size.
 
         Args:
           images: an array `[batch, height, width, channels]` or a list of arrays `[height, width, channels]`; or paths
             of files, folders and patterns, whose masks and overlays are written to `output`.
           output: a directory, for paths; default <workdir>/predictions.
           checkpoint: as for `evaluate`.
+          **options: fields of config.predict, in place of the config's: mirror, probabilities, overlays,
+            skip_existing; see docs/predict.md.
 
         Returns:
           Of arrays: int32 class ids `[height, width]` each, stacked where an array came in (or what the task's
-          `predict` gives). Of paths: the list of those that failed.
+          `predict` gives); with probabilities="float16" these, `[height, width, classes]` each, instead. Of paths: the
+          list of those that failed.
+
+        Raises:
+          ConfigError: an option does not exist, or its value is none of it.
         """
         from trainer.evaluation import predict as prediction
         from trainer.evaluation.volume_predict import predict_volume_arrays, predict_volumes
 
         with self.weights(checkpoint):
+            config = dataclasses.replace(self.config, predict=changed(self.config.predict, options))
             volumes = rank_of(self.config) == 3 and isinstance(self.task, Segmentation)
+            if volumes:
+                # A field for each verb of pictures; volumes read one.
+                mirror = config.predict.mirror or config.evaluate.mirror
+                config = dataclasses.replace(config, evaluate=dataclasses.replace(config.evaluate, mirror=mirror))
             if prediction.are_paths(images):
-                output = os.fspath(output) or os.path.join(self.workdir, "predictions")
-                predict = predict_volumes if volumes else prediction.predict
-                with explaining_memory(self.config, "prediction"):
-                    return predict(self.task.model, list(images), output, self.config, report=self.log)
-            with explaining_memory(self.config, "prediction"):
+                output, paths = os.fspath(output) or os.path.join(self.workdir, "predictions"), list(images)
+                model = self.task.model
+                with explaining_memory(config, "prediction"):
+                    if volumes:
+                        return predict_volumes(model, paths, output, config, report=self.log)
+                    return prediction.predict(model, paths, output, config, devices=self.devices, report=self.log)
+            with explaining_memory(config, "prediction"):
                 if volumes:
-                    found = predict_volume_arrays(self.task.model, images, self.config)
+                    found = predict_volume_arrays(self.task.model, images, config)
                     return np.stack(found) if hasattr(images, "shape") and found else found
-                return prediction.predict_arrays(self.task, images, self.config)
+                return prediction.predict_arrays(self.task, images, config)
 
     @_naming_settings()
     def export(

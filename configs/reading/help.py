@@ -24,6 +24,10 @@ _TASKS = {
     "Help": ("help", "helpfull"),
 }
 
+# Fields that belong beside the flags: what people look for when they apply a model.
+_WITH_PREDICT = "Evaluate, predict, export"
+_PREDICT = ("predict.mirror", "predict.probabilities", "predict.overlays", "predict.skip_existing")
+
 _OPENING = """\
 Gradline trains, evaluates, applies and exports image segmentation models.
 
@@ -47,6 +51,11 @@ def help_text(known: flags.FlagValues, *, full: bool) -> str:
         lines += ["", title]
         for name in names:
             lines += _entry(_signature(known[name]), _doc(known[name]))
+        if title == _WITH_PREDICT and not full:
+            for path, field in fields.all_fields().items():
+                chosen = typing.get_origin(field.type) is typing.Literal
+                head = f"{field.flag}={'|'.join(typing.get_args(field.type))}" if chosen else field.flag
+                lines += _entry(head, f"predict: {field.doc}") if path in _PREDICT else []
     lines += ["", "Config"]
     if not full:
         example = "--config.optimizer.learning_rate=3e-4"

@@ -122,7 +122,7 @@ with_content(
     "--config.data.max_pixels=900000000",
 )
 with_content("bomb for a mask", MASK, BOMB, "900,000,000 pixels")
-with_content("image above the limit set", IMAGE, encoded(Image.new("L", (60, 50)), "PNG"), "3,000", max_pixels=2000)
+with_content("image above the limit set", IMAGE, encoded(Image.new("L", (600, 500)), "PNG"), "300,000", max_pixels=2000)
 with_content("image of 32-bit fractions", IMAGE, encoded(Image.new("F", (32, 24), 0.5), "TIFF"), "32-bit fractions")
 with_content(
     "image of 32-bit integers",

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from configs.schema import Config, Data, Evaluate, Model
 from trainer.data import open_data
+from trainer.distribution.strategy import Devices
 from trainer.errors import UserError
 from trainer.evaluation import evaluator as evaluate_module
 from trainer.evaluation.evaluator import make_evaluator
@@ -236,7 +237,14 @@ def test_replicas_count_every_image_once_and_alike(images, logical_devices, repl
 
 
 @pytest.mark.slow
-def test_workers_count_every_image_once_and_agree(images):
+def test_workers_count_every_image_once_and_agree_and_share_what_is_predicted(images, tmp_path):
+    """Five files and one that is none: each worker writes its share, and both know of all."""
+    random = np.random.default_rng(0)
+    pictures = {f"{n}.png": random.integers(0, 256, (20 + n, 30), np.uint8) for n in range(5)}
+    (tmp_path / "in").mkdir()
+    for name, pixels in pictures.items():
+        PIL.Image.fromarray(pixels).save(tmp_path / "in" / name)
+    (tmp_path / "in" / "3x.png").write_text("no image")
     alone, _ = evaluator_of(pointwise_model(), images, config_with())()
     expected = json.loads(json.dumps(jsonable(alone.to_dict())))
     sockets = [socket.socket() for _ in range(2)]
@@ -249,20 +257,29 @@ def test_workers_count_every_image_once_and_agree(images):
     for number in range(2):
         cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": number}}
         environment = os.environ | {"TF_CONFIG": json.dumps(cluster), "PYTHONPATH": os.pathsep.join(sys.path)}
-        command = [sys.executable, "-m", "tests.evaluation.test_evaluator"]
+        command = [sys.executable, "-m", "tests.evaluation.test_evaluator", str(tmp_path)]
         workers.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
     try:
         for worker in workers:
             output, errors = worker.communicate(timeout=120)
             assert worker.returncode == 0, errors.decode()[-3000:]
-            assert json.loads(output.splitlines()[-1]) == expected
+            evaluation, lines, failures = map(json.loads, output.splitlines()[-3:])
+            assert evaluation == expected
+            assert len([line for line in lines if "->" in line]) == (2 if worker is workers[0] else 3)
+            assert lines[-1].startswith("5 of 6 done") and "3x.png: is not an image" in lines[-2]
+            assert len(failures) == 1 and "3x.png" in failures[0]
     finally:
         for worker in workers:
             worker.kill()
+    predict(pointwise_model(), [str(tmp_path / "in")], str(tmp_path / "alone"), config_with())
+    assert len(os.listdir(tmp_path / "out" / "masks")) == 5
+    for name in pictures:
+        masks = (PIL.Image.open(tmp_path / folder / "masks" / name) for folder in ("out", "alone"))
+        np.testing.assert_array_equal(*masks)
 
 
 def evaluate_as_worker():
-    """What each worker of the test above runs: two evaluations, of which it prints the second."""
+    """What each worker of the test above runs: two evaluations, of which it prints the second, and a prediction."""
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     evaluate_module.evaluation_batches = batches_of
     with strategy.scope():
@@ -272,6 +289,12 @@ def evaluate_as_worker():
     evaluation, panels = evaluator()
     assert len(panels) == 2
     print(json.dumps(jsonable(evaluation.to_dict())), flush=True)
+    number, lines = strategy.cluster_resolver.task_id, []
+    devices = Devices(strategy, replicas=2, workers=2, worker=number, reason="")
+    folder = sys.argv[1]
+    inputs, output = [os.path.join(folder, "in")], os.path.join(folder, "out")
+    failures = predict(model, inputs, output, config_with(), devices=devices, report=lines.append)
+    print(json.dumps(lines), json.dumps([str(failure) for failure in failures]), sep="\n", flush=True)
 
 
 def test_an_image_served_twice_is_an_error(images, monkeypatch):

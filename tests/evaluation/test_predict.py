@@ -9,7 +9,8 @@ from PIL import Image
 
 from configs.schema import Config, Data, Evaluate, Model
 from trainer.evaluation import windows
-from trainer.evaluation.predict import Failure, find_images, output_names, predict, shares, write_mask
+from trainer.evaluation.outputs import write_mask
+from trainer.evaluation.predict import Failure, find_images, output_names, predict, shares
 from trainer.models.footprint import footprint
 from trainer.reporting.panels import class_colors
 

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from configs.schema import Data
+from trainer.data import room
 from trainer.data.errors import DataError, shown
 from trainer.data.tiff import TiffFacts, read_tiff, tiff_facts
 
@@ -139,18 +140,42 @@ def decode_image(
         raise DataError(_which_pages(opened, "image", pages))
     wanted = [page or 0] if page is not None or pages != "channels" else range(facts.pages)
     array = np.concatenate([read_tiff(opened.content, opened.name, number) for number in wanted], axis=2)
+    return _banded(array, facts, channels, value_range, bands, opened.name)
+
+
+def _banded(array: np.ndarray, facts: TiffFacts, channels: int, value_range, bands, name: str) -> np.ndarray:
+    """What is seen of a TIFF file's bands."""
     if bands:
-        array = _named_bands(array, bands, opened.name)
-        return array if array.dtype == np.uint8 else scaled_values(array, channels, value_range or _DEEP, opened.name)
+        array = _named_bands(array, bands, name)
+        return array if array.dtype == np.uint8 else scaled_values(array, channels, value_range or _DEEP, name)
     array = array[:, :, :-1] if facts.alpha and array.shape[2] - 1 in (1, 3) and array.shape[2] != channels else array
     if array.shape[2] not in (channels, 1) or (array.shape[2] == 1 and channels not in (1, 3)):
         raise DataError(
-            f"{opened.name}: has {array.shape[2]} bands of {facts.bits} bits, and data.channels={channels}. To read "
+            f"{name}: has {array.shape[2]} bands of {facts.bits} bits, and data.channels={channels}. To read "
             f"all: --config.data.channels={array.shape[2]}"
         )
     if array.dtype == np.uint8:
         return np.repeat(array, channels, axis=2) if array.shape[2] < channels else array
-    return scaled_values(array, channels, value_range or _DEEP, opened.name)
+    return scaled_values(array, channels, value_range or _DEEP, name)
+
+
+def converted(part: np.ndarray, facts: TiffFacts, data: Data, name: str) -> np.ndarray:
+    """A part of a TIFF file, `[rows, columns, bands]` in the file's own type, as `decode_image` gives the whole.
+
+    Raises:
+      DataError: as there.
+    """
+    plain = facts.plain and facts.pages == 1
+    if not plain or data.bands:
+        return _banded(part, facts, data.channels, data.value_range, data.bands, name)
+    if part.dtype == np.bool_:
+        part = part.astype(np.uint8) * 255
+    if part.dtype.itemsize > 1 and data.value_range:
+        return scaled_values(part, data.channels, data.value_range, name)
+    bands = part.shape[2] - (part.shape[2] in (2, 4))
+    part = part[:, :, :bands]
+    picture = Image.fromarray(part[:, :, 0] if bands == 1 else np.ascontiguousarray(part))
+    return _to_uint8(picture, data.channels, name)
 
 
 def _deep_png(opened: Opened) -> np.ndarray | None:
@@ -341,7 +366,7 @@ def open_image(source: str | os.PathLike | bytes, max_pixels: int, *, name: str 
     try:
         facts = tiff_facts(stream) if content[:2] in (b"II", b"MM") else None
         if facts is not None and not facts.plain and facts.width and facts.height:
-            _check_size((facts.width, facts.height), length, name, max_pixels)
+            _check_size((facts.width, facts.height), facts.bits * facts.bands, length, name, max_pixels)
             return Opened(Image.new("L", (facts.width, facts.height)), content, name, stream, facts)
         return Opened(_identified(stream, content, length, name, max_pixels), content, name, stream, facts)
     except BaseException:
@@ -371,17 +396,17 @@ def _identified(stream: BinaryIO, content: bytes, length: int, name: str, max_pi
         raise  # the file is not to blame
     except Exception as error:  # A damaged header can make a plug-in raise anything.
         raise _undecodable(name, error) from error
-    _check_size(picture.size, length, name, max_pixels)
+    # Bits a pixel in memory, not in the file: Pillow has a byte for each pixel of two colours.
+    deep = 4 if picture.mode[:1] in "IF" else 1
+    _check_size(picture.size, 8 * deep * len(picture.getbands()), length, name, max_pixels)
     return picture
 
 
-def _check_size(size: tuple[int, int], length: int, name: str, max_pixels: int) -> None:
+def _check_size(size: tuple[int, int], depth: int, length: int, name: str, max_pixels: int) -> None:
     width, height = size
-    if width * height > max_pixels:
-        raise DataError(
-            f"{name}: {width} x {height} = {width * height:,} pixels from a file of {length:,} bytes, and "
-            f"at most {max_pixels:,} are accepted.\n  If that is right: --config.data.max_pixels={width * height}"
-        )
+    wrong = room.trouble(width, height, depth, length, max_pixels)
+    if wrong:
+        raise DataError(f"{name}: {wrong}")
     if not width * height:
         raise DataError(f"{name}: has no pixels ({width} x {height}).")
 

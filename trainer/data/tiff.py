@@ -13,6 +13,8 @@ from trainer.data.errors import DataError
 
 _TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}
 _MOST_PAGES = 100_000
+# ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory.
+_GEO_KEYS = (33550, 33922, 34264, 34735)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +23,8 @@ class TiffFacts:
 
     alpha: the last band is declared to be one.
     printed: the bands are not red, green and blue but other colours: CMYK, YCbCr, CIELab.
+    pages: those of lower resolution, which pyramids have, and masks of pages are not counted.
+    geo: it has the tags that place it on the earth.
     kind: "u" whole numbers from 0, "i" whole numbers, "f" fractions.
     """
 
@@ -32,6 +36,7 @@ class TiffFacts:
     alpha: bool
     pages: int
     printed: bool = False
+    geo: bool = False
 
     @property
     def plain(self) -> bool:
@@ -65,22 +70,24 @@ def _facts(stream: BinaryIO) -> TiffFacts | None:
         return struct.unpack(order + form, stream.read(struct.calcsize(order + form)))
 
     (at,) = read(word)
-    tags, pages = {}, 0
-    while at and pages < _MOST_PAGES:
+    tags, pages, seen, geo = {}, 0, 0, False
+    while at and seen < _MOST_PAGES:
         stream.seek(at)
         (entries,) = read(count_format)
         start = stream.tell()
         size = 20 if big else 12
-        if not pages:
+        if not seen:
             for number in range(entries):
                 stream.seek(start + number * size)
                 tag, kind, count = read("HH" + word)
+                geo = geo or tag in _GEO_KEYS
                 form = _TYPES.get(kind)
                 if form and tag in (256, 257, 258, 262, 277, 338, 339):
                     if struct.calcsize(form) * count > (8 if big else 4):
                         stream.seek(read(word)[0])
                     tags[tag] = read(form * count)
-        pages += 1
+        pages += 1 if not seen else not _beside_another(stream, start, entries, size, order)
+        seen += 1
         stream.seek(start + entries * size)
         (at,) = read(word)
     extra = tags.get(338, ())
@@ -94,7 +101,22 @@ def _facts(stream: BinaryIO) -> TiffFacts | None:
         bool(extra) and extra[-1] in (1, 2),
         pages,
         tags.get(262, (1,))[0] in (5, 6, 8, 9),
+        geo,
     )
+
+
+def _beside_another(stream: BinaryIO, start: int, entries: int, size: int, order: str) -> bool:
+    """Whether a page is another one at lower resolution, or the mask of one: bits 0 and 2 of NewSubfileType."""
+    for number in range(entries):
+        stream.seek(start + number * size)
+        tag, kind = struct.unpack(order + "HH", stream.read(4))
+        if tag == 254 and kind in (3, 4):
+            stream.seek(start + number * size + (12 if size == 20 else 8))
+            (value,) = struct.unpack(order + _TYPES[kind], stream.read(2 if kind == 3 else 4))
+            return bool(value & 0b101)
+        if tag > 254:
+            return False  # they are in order
+    return False
 
 
 def read_tiff(content: bytes, name: str, page: int = 0) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Evaluation: every validation example once, at its own size, over all replicas and workers; pictures of the first few.
 
-One trace serves all sizes. The device hands back a few numbers an image, and the image's arrays where a picture or a
-metric of the user's wants them; the host waits for them only some images later, and all ratios are taken once, at the
-end.
+One trace serves all sizes, and another those that are cut into tiles. The device hands back a few numbers an image, and
+the image's arrays where a picture or a metric of the user's wants them; the host waits for them only some images later,
+and all ratios are taken once, at the end.
 """
 
 from __future__ import annotations
@@ -87,11 +87,20 @@ def make_evaluator(
     per_image = [metric for metric in metrics if not metric.of_confusion]
     pictures_wanted = config.evaluate.panels if segments else 0
     with_probabilities = any("probabilities" in metric.parameters for metric in per_image)
-    score_image = _segmentation(task, datasets, config, with_probabilities) if segments else _terms(task)
+    whole = _pixels_taken_whole(task, config) if segments else None
+    scored = {}
 
-    @tf.function(input_signature=[batches.element_spec])
     def score_images(batch):
-        return strategy.run(score_image, args=(batch,))
+        # What cuts large images is traced when the first of them comes.
+        large = whole is not None and any(
+            image.shape[1] * image.shape[2] > whole for image in strategy.experimental_local_results(batch["image"])
+        )
+        if large not in scored:
+            one = _segmentation(task, datasets, config, with_probabilities, large) if segments else _terms(task)
+            scored[large] = tf.function(
+                lambda batch: strategy.run(one, args=(batch,)), input_signature=[batches.element_spec]
+            )
+        return scored[large](batch)
 
     def evaluate(stop: Callable[[], bool] = lambda: False):
         tally = _Tally(len(source), len(datasets.classes) if segments else 0, per_image, config.data.multi_label)
@@ -127,7 +136,7 @@ def make_evaluator(
             tally.sum_over_workers(strategy, replicas // workers)
         return tally.scores(datasets.classes, source.names, config, metrics), pictures
 
-    evaluate.trace_count = score_images.experimental_get_tracing_count
+    evaluate.trace_count = lambda: sum(function.experimental_get_tracing_count() for function in scored.values())
     return evaluate
 
 
@@ -135,9 +144,15 @@ def _of_replica(local: Mapping, replica: int) -> dict:
     return {part: {name: values[replica] for name, values in local[part].items()} for part in local}
 
 
-def _segmentation(task: Segmentation, datasets, config: Config, with_probabilities: bool):
+def _pixels_taken_whole(task: Segmentation, config: Config) -> int | None:
+    """Above how many an image is cut; None where that does not depend on the image."""
+    plan = getattr(logits_function(task.model, config), "plan", None)
+    return plan.whole if plan is not None and plan.whole else None
+
+
+def _segmentation(task: Segmentation, datasets, config: Config, with_probabilities: bool, large: bool):
     classes, multi_label = len(datasets.classes), config.data.multi_label
-    logits_of = logits_function(task.model, config)
+    logits_of = logits_function(task.model, config, large=large)
 
     def score_image(batch):
         label = batch["label"]

@@ -40,10 +40,13 @@ def write_overlapping(folder: str, name: str, planes: np.ndarray, data: Data) ->
     if data.mask_encoding == "planes":
         path = os.path.join(folder, name + ".tif")
         return [_saved(full[0], path, save_all=True, append_images=full[1:], compression="tiff_deflate")]
-    return [
-        _saved(picture, os.path.join(folder, re.sub(r"[^\w.\- ]+", "_", class_name), name + ".png"))
-        for class_name, picture in zip(data.classes, full, strict=True)
-    ]
+    return [_saved(picture, path) for path, picture in zip(class_files(folder, name, data), full, strict=True)]
+
+
+def class_files(folder: str, name: str, data: Data) -> list[str]:
+    """Where the masks of an image are that have a file for each class."""
+    plain = [re.sub(r"[^\w.\- ]+", "_", class_name) for class_name in data.classes]
+    return [os.path.join(folder, class_name, name + ".png") for class_name in plain]
 
 
 def _saved(picture: Image.Image, path: str, **how) -> str:

@@ -4,9 +4,10 @@
                                    classes that overlap in the form in which they were read, see `overlapping`
     <output>/overlays/<name>.png   the image with the classes' colours over it
 
-`<name>` is the image's path below the folder it was found in, without its extension, so that masks/ can be used as
-the masks of a data set of your own. Where two images would have the same name, as much of their paths is added as
-tells them apart. An image that is displayed turned (EXIF orientation) is predicted, and written, as it is displayed.
+and what else `trainer.evaluation.outputs` has. `<name>` is the image's path below the folder it was found in, without
+its extension, so that masks/ can be used as the masks of a data set of your own. Where two images would have the same
+name, as much of their paths is added as tells them apart. An image that is displayed turned (EXIF orientation) is
+predicted, and written, as it is displayed.
 """
 
 from __future__ import annotations
@@ -14,22 +15,32 @@ from __future__ import annotations
 import collections
 import dataclasses
 import glob
+import json
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
 from configs.schema import Config
-from trainer.data import IMAGE_SUFFIXES, read_image
+from trainer.data import IMAGE_SUFFIXES
+from trainer.distribution.strategy import Devices
 from trainer.errors import UserError
-from trainer.evaluation.overlapping import write_overlapping
+from trainer.evaluation.files import Done, predict_files
+from trainer.evaluation.metrics import probabilities as probabilities_of
+from trainer.evaluation.network import Network
+from trainer.evaluation.outputs import Outputs
+from trainer.evaluation.strips import strips
 from trainer.evaluation.windows import logits_function
+from trainer.models.inputs import input_names
 from trainer.reporting.memory import is_out_of_memory, smaller_tile
-from trainer.reporting.panels import class_colors, overlay, rgb
+from trainer.reporting.progress import Progress
 from trainer.stepping.segmentation import Segmentation, predicted
 from trainer.stepping.task import Task
+
+# Up to so many images each has a line of its own.
+_LINES = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +60,8 @@ def predict(
     output_dir: str,
     config: Config,
     *,
+    devices: Devices | None = None,
+    network: Network | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> list[Failure]:
     """Predicts every image that can be read.
@@ -58,11 +71,14 @@ def predict(
       inputs: files, folders (searched with their subfolders) and glob patterns (`**` for any depth).
       output_dir: where masks/ and overlays/ go, or the masks/ among them; made if need be. What lies in it is never an
         input of a folder.
-      config: `data`, `model` and `evaluate.tile` are read.
-      report: is given a line for each image that is done, then one for each failure.
+      config: `data`, `model`, `predict` and `evaluate.tile` are read.
+      devices: whose replicas and workers share the files; each worker has to call this, and sees the same files.
+      network: the model compiled before, with the same options; None compiles it.
+      report: is given a line for each image that is done, or now and then where there are many, and at the end one for
+        each failure.
 
     Returns:
-      The inputs that failed, in their order; empty when all went well.
+      The inputs that failed, in their order, of all workers; empty when all went well.
 
     Raises:
       OSError: the output cannot be written.
@@ -71,44 +87,100 @@ def predict(
     # Somebody who writes --output=masks/ means that folder, not masks/masks/.
     base = os.path.normpath(output_dir)
     base = os.path.dirname(base) if os.path.basename(base) == "masks" else base
-    masks, overlays = os.path.join(base, "masks"), os.path.join(base, "overlays")
-    written = os.path.realpath(overlays) + os.sep
+    outputs = Outputs(base, config.data, config.predict)
+    written = tuple(os.path.realpath(os.path.join(base, name)) + os.sep for name in ("overlays", "probabilities"))
     paths = {path: name for path, name in paths.items() if not os.path.realpath(path).startswith(written)}
-    predicted_ids, tiled = _compiled(model, config)
-    done = 0
-    for path, name in output_names(paths).items():
-        try:
-            image = read_image(path, config.data)
-        except (UserError, OSError) as error:
-            failures.append(Failure(path, str(error)))
-            continue
-        try:
-            mask = predicted_ids(image[None].astype(np.float32))[0].numpy()
-        except (tf.errors.OpError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            height, width = image.shape[:2]
-            tile = config.evaluate.tile
-            how = f"in tiles of {tile[0]} x {tile[1]}" if any(tile) else "as they were taken"
-            text = (
-                f"{width} x {height} pixels {how} do not fit in memory. In smaller tiles they may: "
-                f"--config.evaluate.tile={smaller_tile(config)}"
-            )
-            failures.append(Failure(path, text))
-            continue
-        if config.data.multi_label:
-            write_overlapping(masks, name, mask, config.data)
-        else:
-            write_mask(os.path.join(masks, name + ".png"), mask, config.data.classes)
-        picture = overlay(rgb(image), mask, classes=config.data.classes)
-        _save(Image.fromarray(picture), os.path.join(overlays, name + ".png"))
-        cut = "  in tiles" if tiled(mask.shape[0] * mask.shape[1]) else ""
-        report(f"{path} -> {name}.png  {shares(mask, config.data.classes)}{cut}")
-        done += 1
+    worker, workers = (devices.worker, devices.workers) if devices is not None else (0, 1)
+    items = list(output_names(paths).items())[worker::workers]
+    there = [path for path, name in items if config.predict.skip_existing and outputs.exist(name)]
+    items = [(path, name) for path, name in items if path not in set(there)]
+    if there:
+        report(f"{len(there)} done already: left out (predict.skip_existing)")
+    network = network or Network(
+        model,
+        config,
+        devices.strategy if devices is not None and devices.local_replicas > 1 else None,
+        mirror=config.predict.mirror,
+        with_probabilities=config.predict.probabilities != "none",
+    )
+    start, done, pixels, progress = time.monotonic(), 0, 0, Progress("predicted", report)
+    own: list[Failure] = []
+
+    def finished(image: Done) -> None:
+        nonlocal done, pixels
+        if image.written is None:
+            own.append(Failure(image.path, _reason(image, config)))
+            return
+        done, pixels = done + 1, pixels + image.pixels
+        if len(items) <= _LINES:
+            cut = "  in tiles" if 0 < network.plan.whole < image.pixels else ""
+            far = f", every {_ordinal(image.written.step)} pixel in the overlay" if image.written.step > 1 else ""
+            shown = _shares(image.written.counts, image.pixels, config.data.classes)
+            report(f"{image.path} -> {image.written.mask}  {shown}{cut}{far}")
+
+    def moved(now: int, expected: int) -> None:
+        progress(done, len(items), pixels=now, expected=expected)
+
+    trouble = None
+    try:
+        predict_files(network, items, outputs, config, done=finished, moved=moved)
+    except OSError as error:
+        if workers == 1:
+            raise
+        # The others wait at the end.
+        trouble = error
+        own.append(Failure(outputs.folder, f"cannot be written: {error}"))
+    seconds = time.monotonic() - start
+    if workers > 1:
+        own = _of_all_workers(own, devices)
+        done, pixels, skipped = (int(devices.sum_over_workers(n)) for n in (done, pixels, len(there)))
+    else:
+        skipped = len(there)
+    order = {path: number for number, path in enumerate(paths)}
+    failures += sorted(own, key=lambda failure: order.get(failure.path, len(order)))
     for failure in failures:
         report(f"not predicted: {failure}")
-    report(f"{done} of {done + len(failures)} done: {masks} and overlays/ beside it")
+    beside = [f"{name}/" for name in ("overlays", "probabilities") if _wanted(name, config)]
+    also = f" and {' and '.join(beside)} beside it" if beside else ""
+    speed = f", {pixels / 1e6 / seconds:.1f} MP/s" if pixels > 1e6 and seconds > 1 else ""
+    before = f", {skipped} before" if skipped else ""
+    total = done + skipped + len(failures)
+    report(f"{done} of {total} done{before}{speed}: {os.path.join(base, 'masks')}{also}")
+    if trouble is not None:
+        raise trouble
     return failures
+
+
+def _wanted(name: str, config: Config) -> bool:
+    return config.predict.overlays if name == "overlays" else config.predict.probabilities != "none"
+
+
+def _ordinal(number: int) -> str:
+    return {1: "", 2: "second", 3: "third"}.get(number, f"{number}th")
+
+
+def _reason(image: Done, config: Config) -> str:
+    if not is_out_of_memory(image.trouble):
+        return str(image.trouble)
+    tile = config.evaluate.tile
+    how = f"in tiles of {tile[0]} x {tile[1]}" if any(tile) else "as they were taken"
+    return (
+        f"{image.pixels:,} pixels {how} do not fit in memory. In smaller tiles they may: "
+        f"--config.evaluate.tile={smaller_tile(config)}"
+    )
+
+
+def _of_all_workers(own: list[Failure], devices: Devices) -> list[Failure]:
+    """Every worker's failures, on every worker: bytes of text, each worker's at a place of its own, added up."""
+    text = json.dumps([(failure.path, failure.reason) for failure in own]).encode()
+    lengths = np.zeros([devices.workers], np.float64)
+    lengths[devices.worker] = len(text)
+    ends = np.cumsum(devices.sum_over_workers(lengths)).astype(int)
+    numbers = np.zeros([ends[-1]], np.float64)
+    numbers[ends[devices.worker] - len(text) : ends[devices.worker]] = np.frombuffer(text, np.uint8)
+    everything = devices.sum_over_workers(numbers).astype(np.uint8).tobytes()
+    parts = [everything[begin:end] for begin, end in zip([0, *ends[:-1]], ends, strict=True)]
+    return [Failure(*failure) for part in parts for failure in json.loads(part.decode())]
 
 
 def are_paths(images) -> bool:
@@ -136,20 +208,55 @@ def predict_arrays(task: Task, images, config: Config):
     batches = dict(images) if isinstance(images, Mapping) else {"image": images}
     if "image" not in batches:
         raise UserError(f"predict takes images, or a mapping with 'image'. This has {', '.join(batches) or 'nothing'}.")
+    wanted = config.predict.probabilities
+    if wanted == "png":
+        raise UserError("predict.probabilities=png is a kind of file; of arrays: probabilities='float16'.")
     batches["image"] = with_channels(batches["image"], config.data.channels)
     count = len(next(iter(batches.values())))
+    stacked = hasattr(next(iter(batches.values())), "shape") and count > 0
+    if isinstance(task, Segmentation) and len(input_names(task.model)) <= 1:
+        probabilities = wanted != "none"
+        network = Network(task.model, config, mirror=config.predict.mirror, with_probabilities=probabilities)
+        results = _through(network, batches["image"], "probabilities" if probabilities else "ids")
+        return np.stack(results) if stacked else results
     segments, results = isinstance(task, Segmentation), []
-    logits_of = logits_function(task.model, config) if segments else None
+    if wanted != "none" and not segments:
+        raise UserError("predict.probabilities: this task is no segmentation, and gives what its `predict` gives.")
+    mirroring = dataclasses.replace(config.evaluate, mirror=config.predict.mirror)
+    logits_of = logits_function(task.model, dataclasses.replace(config, evaluate=mirroring)) if segments else None
+    answer = predicted if wanted == "none" else probabilities_of
     compute = tf.function(
-        (lambda batch: predicted(logits_of(batch), config.data.multi_label)) if segments else task.predict,
+        (lambda batch: answer(logits_of(batch), config.data.multi_label)) if segments else task.predict,
         reduce_retracing=True,
     )
     for i in range(count):
         batch = {key: tf.convert_to_tensor(np.asarray(values[i])[None]) for key, values in batches.items()}
         batch["image"] = tf.cast(batch["image"], tf.float32)
         result = compute(batch)
-        results.append(tf.nest.map_structure(lambda value: value[0].numpy(), result))
-    return np.stack(results) if hasattr(next(iter(batches.values())), "shape") and count and segments else results
+        result = tf.nest.map_structure(lambda value: value[0].numpy(), result)
+        results.append(result if wanted == "none" else result.astype(np.float16))
+    return np.stack(results) if stacked and segments else results
+
+
+def _through(network: Network, images, part: str) -> list[np.ndarray]:
+    """Each image's ids, int32, or probabilities; neighbours of one size together."""
+    images = [image if image.dtype == np.uint8 else np.asarray(image, np.float32) for image in images]
+    results: list[np.ndarray] = []
+    while len(results) < len(images):
+        first = images[len(results)]
+        height, width = first.shape[:2]
+        if not network.fits_whole(height, width):
+
+            def read(top, bottom, left, right, image=first):
+                return image[top:bottom, left:right]
+
+            results.append(np.concatenate([getattr(s, part) for s in strips(network, read, height, width)]))
+            continue
+        alike = images[len(results) : len(results) + network.batch(height, width)]
+        same = [(image.shape, image.dtype) == (first.shape, first.dtype) for image in alike]
+        alike = alike[: same.index(False) if False in same else None]
+        results += list(network.whole([np.stack(alike)])[0][part].numpy())
+    return [result.astype(np.int32 if part == "ids" else np.float16) for result in results]
 
 
 def with_channels(images, channels: int):
@@ -166,18 +273,6 @@ def with_channels(images, channels: int):
             f"{shown}: an image is [height, width, {channels}], with as many channels as those of the training."
         )
     return np.stack(found) if hasattr(images, "shape") and found else found
-
-
-def _compiled(model, config: Config):
-    """(float32 image `[1, h, w, channels]` of any size -> int32 ids `[1, h, w]`, in one trace; whether so many pixels
-    are cut into tiles without having been asked to)."""
-    logits_of = logits_function(model, config)
-    plan = getattr(logits_of, "plan", None)
-    image = tf.TensorSpec([1, None, None, config.data.channels], tf.float32)
-    compute = tf.function(
-        lambda image: predicted(logits_of({"image": image}), config.data.multi_label), input_signature=[image]
-    )
-    return compute, lambda pixels: plan is not None and 0 < plan.whole < pixels
 
 
 def find_images(inputs: Sequence[str], output_dir: str = "") -> tuple[dict[str, str], list[Failure]]:
@@ -255,27 +350,12 @@ def _alike(names: dict[str, str]) -> Iterable[list[str]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def write_mask(path: str, mask: np.ndarray, classes: Sequence[str]) -> None:
-    """Writes class ids `[height, width]` as a PNG whose pixel values are the ids.
-
-    Up to 256 classes it has a palette, which viewers show in colours; with more it is 16-bit grey.
-    """
-    if len(classes) <= 256:
-        picture = Image.fromarray(mask.astype(np.uint8)).convert("L")
-        picture.putpalette(class_colors(classes).ravel().tolist())
-    else:
-        picture = Image.fromarray(mask.astype(np.uint16))
-    _save(picture, path)
-
-
-def _save(picture: Image.Image, path: str) -> None:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    picture.save(path, format="PNG")
-
-
 def shares(mask: np.ndarray, classes: Sequence[str]) -> str:
     """The share of each class that occurs, largest first: "background 91.2 %, nucleus 8.8 %"."""
     counts = mask.sum(axis=(0, 1)) if mask.ndim == 3 else np.bincount(mask.ravel(), minlength=len(classes))
-    pixels = mask.shape[0] * mask.shape[1]
+    return _shares(counts, mask.shape[0] * mask.shape[1], classes)
+
+
+def _shares(counts: np.ndarray, pixels: int, classes: Sequence[str]) -> str:
     order = np.argsort(-counts, kind="stable")
     return ", ".join(f"{classes[i]} {100 * counts[i] / pixels:.1f} %" for i in order if counts[i]) or "no class"

@@ -12,18 +12,20 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from trainer.evaluation.mirroring import mirrored
 from trainer.models.blocks import StandardizeImage
-from trainer.models.build import logits_per_pixel, size_multiple
+from trainer.models.build import activation, logits_per_pixel, size_multiple
 from trainer.models.footprint import footprint
 from trainer.models.inputs import call_model, fixed_size, input_names
 from trainer.models.layers.group_normalization import GroupNormalization, given_statistics, pooled_statistics
 
 # Side of a tile where the network allows it, in pixels; bytes of activations that an image taken whole may need.
-_TILE, _MEMORY = 1024, 1.25 * 2**30
+_TILE, _MEMORY = 1024, 2 * 2**30
 # The share of such a tile's side, one in so many, that neighbours have in common.
 _SHARED = 8
-# Side of the windows over which group normalisation takes the statistics of a tiled image, and their pixels together.
-_WINDOW, _SAMPLE = 384, 9 * 384**2
+# Side of the windows over which group normalisation takes the statistics of a tiled image, and their pixels together:
+# they go through the network once more, all at a time. A quarter of them changed the mean Dice of 2 MP by 0.006.
+_WINDOW, _MOST = 384, 9 * 384**2
 # Rows of an image at a time in sums over all of it.
 _ROWS = 64
 
@@ -82,15 +84,15 @@ def fitted_tile(length, tile: int, overlap: int, multiple: int):
     return tf.minimum(rounded_up((length + (count - 1) * overlap + count - 1) // count, multiple), tile)
 
 
-def _ramp(tile, overlap: int):
-    """Weight of a tile's pixels along an axis, `[tile, 1]`.
-
-    Nothing in the outer quarter of the overlap, where a tile lacks what lies around it, unless no other tile has the
-    pixel; then rising over half of it, so that no edge shows.
-    """
-    position = tf.cast(tf.range(tile), tf.float32)
-    to_the_edge = tf.minimum(position, position[::-1]) + 0.5
-    return tf.clip_by_value((to_the_edge - overlap / 4.0) / (overlap / 2.0 + 1e-3), 1e-6, 1.0)[:, None]
+def _ramps(starts, tile, overlap: int, length):
+    """Weights of tiles' pixels along an axis, float32 `[tiles, tile]`; see `trainer.evaluation.grid.ramps`."""
+    position, tile = tf.cast(tf.range(tile), tf.float32), tf.cast(tile, tf.float32)
+    infinity = tf.fill([1, 1], float("inf"))
+    starts, length = tf.cast(starts, tf.float32)[:, None], tf.cast(length, tf.float32)
+    before = tf.where(starts == 0, infinity, position)
+    after = tf.where(starts + tile == length, infinity, position[::-1])
+    to_the_edge = tf.minimum(before, after) + 0.5
+    return tf.clip_by_value((to_the_edge - overlap / 4.0) / (overlap / 2.0 + 1e-3), 1e-6, 1.0)
 
 
 def tiled_logits(apply: Callable, image, tile, overlap: int, outputs: int, *, batch: int = 1, multiple: int = 1):
@@ -118,7 +120,7 @@ def tiled_logits(apply: Callable, image, tile, overlap: int, outputs: int, *, ba
     # Smaller images are extended by mirroring, a tile at a time: an extended copy of the image is not made.
     lines, columns = mirrored_index(true_height, height), mirrored_index(true_width, width)
     tops, lefts = tile_starts(height, tile[0], overlap), tile_starts(width, tile[1], overlap)
-    down, across = _ramp(tile[0], overlap), _ramp(tile[1], overlap)
+    down, across = _ramps(tops, tile[0], overlap, height), _ramps(lefts, tile[1], overlap, width)
     sides = [side if isinstance(side, int) else None for side in tile]
 
     def add_row(number, rows):
@@ -128,7 +130,8 @@ def tiled_logits(apply: Callable, image, tile, overlap: int, outputs: int, *, ba
             places = tf.gather(columns, lefts[first : first + batch, None] + tf.range(tile[1]))
             parts = tf.transpose(tf.gather(strip, places, axis=1), [1, 0, 2, 3])
             logits = tf.cast(apply(tf.ensure_shape(parts, [None, *sides, image.shape[-1]])), tf.float32)
-            turned = tf.reshape(tf.transpose(logits, [0, 2, 1, 3]), [-1, tile[1], tile[0] * outputs]) * across
+            turned = tf.reshape(tf.transpose(logits, [0, 2, 1, 3]), [-1, tile[1], tile[0] * outputs])
+            turned *= across[first : first + batch, :, None]
             return first + batch, joined.write(first // batch, tf.reshape(turned, [-1, tile[0] * outputs]))
 
         size = (tf.size(lefts) + batch - 1) // batch
@@ -136,7 +139,7 @@ def tiled_logits(apply: Callable, image, tile, overlap: int, outputs: int, *, ba
         _, joined = tf.while_loop(lambda n, _: n < tf.size(lefts), add_tiles, (0, joined), parallel_iterations=1)
         row = tf.reshape(_joined(joined.concat(), lefts, across, width), [width, tile[0], outputs])
         row = tf.reshape(tf.transpose(row, [1, 0, 2]), [tile[0], width * outputs])
-        return number + 1, rows.write(number, row * down)
+        return number + 1, rows.write(number, row * down[number][:, None])
 
     rows = tf.TensorArray(tf.float32, size=tf.size(tops), infer_shape=False, element_shape=[None, None])
     _, rows = tf.while_loop(lambda n, _: n < tf.size(tops), add_row, (0, rows), parallel_iterations=1)
@@ -144,10 +147,10 @@ def tiled_logits(apply: Callable, image, tile, overlap: int, outputs: int, *, ba
     return tf.reshape(logits, [1, height, width, outputs])[:, :true_height, :true_width]
 
 
-def _joined(parts, starts, ramp, length):
+def _joined(parts, starts, ramps, length):
     """Weighted parts `[tiles x tile, values]` that lie at `starts` along an axis, as their mean `[length, values]`."""
-    places = tf.reshape(starts[:, None] + tf.range(tf.shape(ramp)[0]), [-1])
-    weights = tf.math.unsorted_segment_sum(tf.tile(ramp, [tf.size(starts), 1]), places, length)
+    places = tf.reshape(starts[:, None] + tf.range(tf.shape(ramps)[1]), [-1])
+    weights = tf.math.unsorted_segment_sum(tf.reshape(ramps, [-1, 1]), places, length)
     return tf.math.unsorted_segment_sum(parts, places, length) / weights
 
 
@@ -169,6 +172,7 @@ class Plan:
       batch: tiles at a time.
       multiple: of which tiles, their overlap and their places are multiples.
       fitted: tiles may be smaller, where as few of them then cover the image.
+      sample: pixels over which statistics of a tiled image are taken, about.
       reason: in words.
     """
 
@@ -178,6 +182,7 @@ class Plan:
     batch: int
     multiple: int
     fitted: bool
+    sample: int
     reason: str
 
 
@@ -192,7 +197,7 @@ def plan(model, config) -> Plan:
         batch = max(1, _TILE**2 // 4 // (tile[0] * tile[1]))
         multiple = math.gcd(multiple, *tile)
         overlap = min(rounded_up(config.evaluate.tile_overlap, multiple), min(tile) - multiple)
-        return Plan(0, tile, overlap, batch, multiple, False, f"tiles of {tile[0]} x {tile[1]}, {why}")
+        return Plan(0, tile, overlap, batch, multiple, False, _MOST, f"tiles of {tile[0]} x {tile[1]}, {why}")
     takes = footprint(model, config.data.channels)
     whole = takes.pixels(_MEMORY)
     side = max(multiple, min(_TILE, math.isqrt(whole)) // multiple * multiple)
@@ -201,11 +206,17 @@ def plan(model, config) -> Plan:
         f"{takes.activations:.0f} bytes of activations, and {takes.patches:.0f} in one convolution"
     )
     overlap = rounded_up(side // _SHARED, multiple) if side > multiple else 0
-    return Plan(whole, (side, side), overlap, 1, multiple, True, reason)
+    return Plan(whole, (side, side), overlap, 1, multiple, True, min(_MOST, whole // 2), reason)
 
 
-def logits_function(model, config) -> Callable:
+def logits_function(model, config, *, large: bool = True) -> Callable:
     """A batch of one image of any size -> logits float32 `[1, h, w, outputs]`, whole or in tiles.
+
+    Args:
+      model: from images to logits.
+      config: `data`, `model`, `evaluate.tile`, `evaluate.tile_overlap` and `evaluate.mirror` are read.
+      large: False where no image will be too large to be taken whole, which `plan.whole` says: what cuts them need not
+        be traced then.
 
     A batch is a mapping with "image", float32 `[1, h, w, channels]`, or with all inputs of a model of several, which
     sees the image whole.
@@ -219,12 +230,15 @@ def logits_function(model, config) -> Callable:
     if len(names) > 1 and fixed_size(model):
         return lambda batch: _tiles_of_several(model, batch, names, fixed_size(model), config, outputs)
     if len(names) > 1:
-        return lambda batch: _whole_of_several(model, batch, names, multiple)
+        return lambda batch: _whole_of_several(model, batch, names, multiple, config)
     chosen = plan(model, config)
+
+    def maybe_mirrored(apply):
+        return mirrored(apply, sigmoid=activation(config) == "sigmoid") if config.evaluate.mirror else apply
 
     def whole(image):
         image = tf.cast(image, tf.float32)
-        return whole_logits(lambda images: main_logits(model(images, training=False)), image, multiple)
+        return whole_logits(maybe_mirrored(lambda images: main_logits(model(images, training=False))), image, multiple)
 
     def tiles(image):
         scale, network = _before_the_network(model, image, multiple)
@@ -237,16 +251,16 @@ def logits_function(model, config) -> Callable:
             return main_logits(network(scale(tf.cast(parts, tf.float32)), training=False))
 
         kept = []
-        if any(isinstance(layer, GroupNormalization) for layer in model._flatten_layers()):
+        if has_pooled_statistics(model):
             with pooled_statistics() as kept:
-                apply(_windows(image, chosen.tile, multiple))
+                apply(_windows(image, chosen))
 
         def apply_given(parts):
             with given_statistics(kept):
                 return apply(parts)
 
         return tiled_logits(
-            apply_given if kept else apply,
+            maybe_mirrored(apply_given if kept else apply),
             image,
             tile,
             chosen.overlap,
@@ -259,6 +273,8 @@ def logits_function(model, config) -> Callable:
         image = batch["image"]
         if not chosen.whole:
             return tiles(image)
+        if not large:
+            return whole(image)
         pixels = tf.reduce_prod(tf.cast(tf.shape(image)[1:3], tf.int64))
         known = tf.get_static_value(pixels)
         if known is not None:
@@ -275,8 +291,8 @@ def _before_the_network(model, image, multiple: int):
     Statistics are those of the whole image padded to the multiple, as the model itself would see it, taken a few rows
     at a time, so that no scaled copy of the image is held.
     """
-    scaling = [layer for layer in model.layers if isinstance(layer, StandardizeImage)]
-    if not scaling:
+    network = behind_standardization(model)
+    if network is None:
         return lambda parts: parts, model
     shape = tf.shape(image)
     height, width = rounded_up(shape[1], multiple), rounded_up(shape[2], multiple)
@@ -294,30 +310,70 @@ def _before_the_network(model, image, multiple: int):
 
     mean = mean_of(lambda part: part)
     deviation = tf.sqrt(tf.maximum(mean_of(lambda part: tf.math.squared_difference(part, mean)), 1.0))
-    return lambda parts: (parts - mean) / deviation, keras.Model(scaling[0].output, model.outputs)
+    return lambda parts: (parts - mean) / deviation, network
 
 
-def _windows(image, tile: tuple[int, int], multiple: int):
-    """Windows spread evenly over an image, `[n, height, width, channels]`: all of it, or nine windows of it."""
-    sides = [min(side, rounded_up(_WINDOW, multiple)) for side in tile]
-    true_height, true_width = tf.shape(image)[1], tf.shape(image)[2]
-    height, width = tf.maximum(true_height, sides[0]), tf.maximum(true_width, sides[1])
-    lines, columns = mirrored_index(true_height, height), mirrored_index(true_width, width)
-    most = max(1, math.isqrt(_SAMPLE // (sides[0] * sides[1])))
+def behind_standardization(model) -> keras.Model | None:
+    """What follows a model's `StandardizeImage`, where it begins with one; else None."""
+    scaling = [layer for layer in model.layers if isinstance(layer, StandardizeImage)]
+    return keras.Model(scaling[0].output, model.outputs) if scaling else None
+
+
+def has_pooled_statistics(model) -> bool:
+    """Whether a model takes statistics of each image inside, which tiles of it would not show."""
+    return any(isinstance(layer, GroupNormalization) for layer in model._flatten_layers())
+
+
+def sample_starts(size, sides, most: int):
+    """Where windows lie over which an image's statistics are taken: all of a small image, evenly over a large one.
+
+    Args:
+      size: the image's height and width, numbers or int32 scalars.
+      sides: height and width of a window, at most those of the image.
+      most: pixels of all windows together, roughly.
+
+    Returns:
+      int32 rows and int32 columns where windows start; there is a window at each pair.
+    """
+    size, sides = ([tf.cast(n, tf.float32) for n in pair] for pair in (size, sides))
+    pixels = size[0] * size[1]
+    share = tf.sqrt(most / pixels)
 
     def starts(length, side):
-        count = tf.minimum((length + side - 1) // side, most)
-        step = tf.cast(length - side, tf.float32) / tf.cast(tf.maximum(count - 1, 1), tf.float32)
-        return tf.cast(tf.range(tf.cast(count, tf.float32)) * step, tf.int32)
+        covering = tf.math.ceil(length / side)
+        count = tf.where(share < 1, tf.clip_by_value(tf.floor(length / side * share + 0.5), 1, covering), covering)
+        first = tf.where(count > 1, 0.0, (length - side) / 2)
+        return tf.cast(first + tf.range(count) * (length - side) / tf.maximum(count - 1, 1), tf.int32)
 
-    rows = tf.gather(image[0], tf.gather(lines, starts(height, sides[0])[:, None] + tf.range(sides[0])), axis=0)
-    both = tf.gather(rows, tf.gather(columns, starts(width, sides[1])[:, None] + tf.range(sides[1])), axis=2)
+    return starts(size[0], sides[0]), starts(size[1], sides[1])
+
+
+def _windows(image, chosen: Plan):
+    """The windows of `sample_starts` over an image, `[n, height, width, channels]`."""
+    true_height, true_width = tf.shape(image)[1], tf.shape(image)[2]
+    sides = sample_sides(chosen, (true_height, true_width))
+    height, width = tf.maximum(true_height, sides[0]), tf.maximum(true_width, sides[1])
+    lines, columns = mirrored_index(true_height, height), mirrored_index(true_width, width)
+    down, across = sample_starts((height, width), sides, chosen.sample)
+    rows = tf.gather(image[0], tf.gather(lines, down[:, None] + tf.range(sides[0])), axis=0)
+    both = tf.gather(rows, tf.gather(columns, across[:, None] + tf.range(sides[1])), axis=2)
     windows = tf.reshape(tf.transpose(both, [0, 2, 1, 3, 4]), [-1, *sides, image.shape[-1]])
-    return tf.ensure_shape(windows, [None, *sides, image.shape[-1]])
+    return windows if chosen.fitted else tf.ensure_shape(windows, [None, *sides, image.shape[-1]])
+
+
+def sample_sides(chosen: Plan, size):
+    """Height and width of a window: of the tiles where these are fixed, since a model may take no other."""
+    if not chosen.fitted:
+        return chosen.tile
+    side = rounded_up(_WINDOW, chosen.multiple)
+    return [
+        tf.minimum(min(side, most), rounded_up(n, chosen.multiple)) for most, n in zip(chosen.tile, size, strict=True)
+    ]
 
 
 def _tiles_of_several(model, batch, names, tile: tuple[int, int], config, outputs: int):
     """A model of several inputs and one size: what is as large as the image goes through in one stack of channels."""
+    sigmoid = activation(config) == "sigmoid"
     spatial = [name for name in names if batch[name].shape.rank == 4]
     channels = [batch[name].shape[-1] for name in spatial]
 
@@ -327,14 +383,20 @@ def _tiles_of_several(model, batch, names, tile: tuple[int, int], config, output
         return main_logits(call_model(model, inputs, training=False))
 
     stack = tf.concat([tf.cast(batch[name], tf.float32) for name in spatial], axis=-1)
+    apply = mirrored(apply, sigmoid=sigmoid) if config.evaluate.mirror else apply
     return tiled_logits(apply, stack, tile, min(config.evaluate.tile_overlap, min(tile) - 1), outputs)
 
 
-def _whole_of_several(model, batch, names, multiple: int):
+def _whole_of_several(model, batch, names, multiple: int, config):
     """A model of several inputs sees the image whole; inputs of its height and width are padded alike."""
     shape = tf.shape(batch["image"])
     height, width = rounded_up(shape[1], multiple), rounded_up(shape[2], multiple)
     spatial = {name for name in names if batch[name].shape.rank == 4}
     inputs = {name: padded_to(batch[name], height, width) if name in spatial else batch[name] for name in names}
-    logits = main_logits(call_model(model, inputs, training=False))
-    return tf.cast(logits, tf.float32)[:, : shape[1], : shape[2]]
+
+    def apply(inputs):
+        return main_logits(call_model(model, inputs, training=False))
+
+    if config.evaluate.mirror:
+        apply = mirrored(apply, sigmoid=activation(config) == "sigmoid")
+    return tf.cast(apply(inputs), tf.float32)[:, : shape[1], : shape[2]]

@@ -83,7 +83,8 @@ def _mixed(planes: np.ndarray, classes: Sequence[str]) -> np.ndarray:
 
 def rgb(image: np.ndarray) -> np.ndarray:
     """An image with values 0..255, float or uint8 -> RGB uint8 `[height, width, 3]`: its first three channels."""
-    image = np.clip(np.rint(np.asarray(image)), 0, 255).astype(np.uint8)
+    image = np.asarray(image)
+    image = image if image.dtype == np.uint8 else np.clip(np.rint(image), 0, 255).astype(np.uint8)
     return np.repeat(image[..., :1], 3, axis=-1) if image.shape[-1] < 3 else image[..., :3]
 
 
@@ -139,16 +140,20 @@ def overlay(image: np.ndarray, mask: np.ndarray, *, classes: Sequence[str], opac
     Returns:
       RGB uint8 `[height, width, 3]`.
     """
-    image = rgb(image)
+    made = np.array(rgb(image))
     if mask.ndim == 3:
         here = mask == 1
         edge = np.logical_or.reduce([_outline(here[:, :, k]) for k in range(here.shape[2])])
         share = np.where(edge, 1.0, opacity) * here.any(axis=2)
-        return np.rint(image + share[..., None] * (_mixed(here, classes) - image)).astype(np.uint8)
-    colors = class_colors(classes)[mask % 256].astype(np.float32)
-    painted = ~np.isin(mask, background_ids(classes))
-    share = np.where(_outline(mask), 1.0, opacity) * painted
-    return np.rint(image + share[..., None] * (colors - image)).astype(np.uint8)
+        return np.rint(made + share[..., None] * (_mixed(here, classes) - made)).astype(np.uint8)
+    pixels, ids = made.reshape(-1, 3), mask.ravel()
+    # Most of a picture is background: only what is painted is computed.
+    painted = np.flatnonzero(~np.isin(ids, background_ids(classes)))
+    colors = class_colors(classes)[ids[painted].astype(np.int64) % 256].astype(np.float32)
+    share = np.where(_outline(mask).ravel()[painted], np.float32(1), np.float32(opacity))
+    before = pixels[painted]
+    pixels[painted] = np.rint(before + share[:, None] * (colors - before)).astype(np.uint8)
+    return made
 
 
 def _outline(mask: np.ndarray) -> np.ndarray:

@@ -1,0 +1,55 @@
+"""Test-time mirroring: a model sees its input mirrored along every combination of axes, and its answers are averaged.
+
+nnU-Net does it by default (Isensee et al. 2021, Nature Methods 18, 203), MONAI as TestTimeAugmentation.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+
+def mirrored(apply: Callable, *, sigmoid: bool, axes: Sequence[int] = (1, 2)) -> Callable:
+    """A function like `apply` that averages probabilities over all mirror images of what it is given.
+
+    Args:
+      apply: from a tensor `[batch, height, width, channels]`, or a mapping of tensors, to logits
+        `[batch, height, width, outputs]`. Of a mapping what has as many axes as an image is mirrored.
+      sigmoid: each logit is of a probability of its own; else they are a softmax's.
+      axes: which are mirrored: (1, 2) of images, (1, 2, 3) of volumes.
+
+    Returns:
+      A function to float32 logits whose sigmoid, or softmax, is the average: log p, or log p - log (1 - p).
+      One mirror image is in the model at a time.
+    """
+    subsets = [subset for n in range(len(axes) + 1) for subset in itertools.combinations(axes, n)]
+
+    def turned(value, subset):
+        spatial = value.shape.rank == len(axes) + 2
+        return tf.reverse(value, subset) if subset and spatial else tf.identity(value)
+
+    def averaged(inputs):
+        total, rest, after = None, None, []
+        for subset in subsets:
+            # Without it all mirror images would be computed side by side, in as many times the memory.
+            with tf.control_dependencies(after):
+                seen = tf.nest.map_structure(lambda value, subset=subset: turned(value, subset), inputs)
+            logits = turned(tf.cast(apply(seen), tf.float32), subset)
+            if sigmoid:
+                rest = _log_add(rest, tf.math.log_sigmoid(-logits))
+                logs = tf.math.log_sigmoid(logits)
+            else:
+                logs = tf.nn.log_softmax(logits)
+            total = _log_add(total, logs)
+            after = [total]
+        return total - rest if sigmoid else total - math.log(len(subsets))
+
+    return averaged
+
+
+def _log_add(a, b):
+    """log(exp(a) + exp(b)), of which None is exp(a) = 0."""
+    return b if a is None else tf.maximum(a, b) + tf.math.log1p(tf.exp(-tf.abs(a - b)))

@@ -1,0 +1,107 @@
+"""Images of any size, a row of tiles at a time: what no later tile can change is given out, and forgotten.
+
+Memory is bounded by a row of tiles: its pixels, and of the logits only where tiles overlap. Where tiles overlap their
+logits are averaged, weighted towards the tiles' middles.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.evaluation import grid
+from trainer.evaluation.network import Network, Read, mirrored_read
+
+
+@dataclasses.dataclass(frozen=True)
+class Strip:
+    """Rows of an image that are done.
+
+    Attributes:
+      top: the first row.
+      image: `[rows, width, channels]`.
+      ids: `[rows, width]`, class ids.
+      probabilities: float16 `[rows, width, classes]`, or None.
+    """
+
+    top: int
+    image: np.ndarray
+    ids: np.ndarray
+    probabilities: np.ndarray | None = None
+
+
+def strips(
+    network: Network, read: Read, height: int, width: int, moved: Callable[[int], None] = lambda pixels: None
+) -> Iterator[Strip]:
+    """The strips of an image from top to bottom.
+
+    Args:
+      network: what it goes through.
+      read: gives parts of the image; rows are read from top to bottom, once for the network and, where it needs to know
+        the whole image beforehand, once before that.
+      height, width: of the image.
+      moved: called after each tile with the pixels done.
+    """
+    down, across = network.axes(height, width)
+    given = network.given(read, height, width)
+    both = across.total(0, across.extended)[:, None]
+    band = above = None
+    for number, top in enumerate(down.starts):
+        follows = number + 1 < len(down.starts)
+        final = (down.starts[number + 1] if follows else down.extended) - top
+        band = _band(read, band, top - down.starts[number - 1] if number else 0, top, down, across, (height, width))
+        below = np.empty([down.side - final, across.extended, network.outputs], np.float32)
+        ids, shares, left = [], [], None
+        divisor = down.total(top, top + final)[:, None, None]
+        for start, end, logits in _tiles(network, band, down.weights[number], across, given):
+            if left is not None:
+                logits[:, : left.shape[1]] += left
+            left = logits[:, end - start :].copy()
+            done = logits[:, : end - start]
+            if above is not None:
+                done[: len(above)] += above[:, start:end]
+            below[:, start:end] = done[final:]
+            made = network.answers(tf.constant(done[:final] / (divisor * both[start:end])))
+            ids.append(made["ids"].numpy())
+            moved(min(top, height) * width + min(final, height - top) * min(end, width))
+            shares += [made["probabilities"].numpy().astype(np.float16)] if "probabilities" in made else []
+        above = below
+        rows = min(final, height - top)
+        if rows > 0:
+            yield Strip(
+                top,
+                band[:rows, :width],
+                np.concatenate(ids, axis=1)[:rows, :width],
+                np.concatenate(shares, axis=1)[:rows, :width] if shares else None,
+            )
+
+
+def _band(read: Read, band, moved: int, top: int, down: grid.Axis, across: grid.Axis, size) -> np.ndarray:
+    """The rows of a row of tiles, `[side, extended width, channels]`; what the one before has of them is not read."""
+    columns = (0, across.extended)
+    if band is None or moved >= down.side:
+        return mirrored_read(read, (top, top + down.side), columns, size)
+    new = mirrored_read(read, (top + down.side - moved, top + down.side), columns, size)
+    return np.concatenate([band[moved:], new])
+
+
+def _tiles(network: Network, band, weights, across: grid.Axis, given) -> Iterator[tuple[int, int, np.ndarray]]:
+    """For each tile of a row where it starts, where the next one does, and its weighted logits.
+
+    Args:
+      weights: of the row, `[tile height]`.
+    """
+    spans = list(zip(across.starts, [*across.starts[1:], across.extended], across.weights, strict=True))
+    batch, count = network.plan.batch, network.replicas
+    todo = iter(spans)
+    while some := list(itertools.islice(todo, batch * count)):
+        parts = [band[:, start : start + across.side] for start, _, _ in some]
+        places = [slice(at, at + batch) for at in range(0, len(parts), batch)]
+        batches = [(np.stack(parts[place]), weights, np.stack([w for *_, w in some[place]])) for place in places]
+        for at, logits in enumerate(network.tiles(batches, given)):
+            for (start, end, _), one in zip(some[at * batch :], logits.numpy(), strict=False):
+                yield start, end, one
