@@ -37,7 +37,7 @@ from trainer.evaluation.own_metrics import build_metrics
 from trainer.models.build import build_model, fresh_names, logits_per_pixel
 from trainer.models.sizes import fit_sizes
 from trainer.parts import name_of, resolve
-from trainer.reporting.clock import Clock
+from trainer.reporting.clock import SAVING, Clock
 from trainer.reporting.memory import explaining_memory
 from trainer.result import Result
 from trainer.seeds import seeded
@@ -344,8 +344,8 @@ class Run:
         # Only the chief knows of a save that failed and is to be tried again.
         if not self.devices.any_worker(again or self.saver.last_step != self.current_step):
             return
-        with self.clock.pause():
-            self.host.trained = self.clock.trained
+        with self.clock.pause(SAVING):
+            self.host.trained, self.host.seconds = self.clock.trained, self.clock.parts
             self.host.report = self.totals.sums()
             self.saver.save(self.state, dataclasses.asdict(self.host))
 

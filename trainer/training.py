@@ -12,6 +12,7 @@ from trainer.actions.bad_files import BadFiles
 from trainer.actions.early_stopping import stop_early
 from trainer.actions.evaluate import STOPPED, Evaluate
 from trainer.actions.nonfinite import Nonfinite
+from trainer.actions.page import Page
 from trainer.actions.report import report
 from trainer.actions.timing import Timed, timed
 from trainer.checkpoints import folder as checkpoints
@@ -78,7 +79,7 @@ def _take_up(run, start: checkpoints.Saved | None, source: checkpoints.Saved | N
     """Puts the run to where it starts: a checkpoint of its own, other weights, or nothing."""
     if start is not None:
         run.go_on_from(start)
-        run.clock = Clock(run.intervals.batch_size, trained=run.host.trained)
+        run.clock = Clock(run.intervals.batch_size, trained=run.host.trained, parts=run.host.seconds)
         due = run.host.evaluated != start.step and run.data.validation is not None
         run.log(
             f"Resuming at step {start.step} ({start.folder})."
@@ -136,9 +137,12 @@ def _train(run, actions: list[Timed], stop: Callable[[], bool]) -> Result:
         return _result(run, run.current_step, why, saved=True)
     if run.devices.chief:
         write_config(run)
-    bad_files = BadFiles(run)
+    bad_files, page = BadFiles(run), Page(run)
     try:
-        step, reason = _train_to(total, run, actions, stop, bad_files)
+        step, reason = _train_to(total, run, actions, stop, bad_files, page)
+    except UserError:
+        page.write("ended by an error")
+        raise
     finally:
         run.saver.wait()
     ended = reason is not None and reason != STOPPED
@@ -150,6 +154,7 @@ def _train(run, actions: list[Timed], stop: Callable[[], bool]) -> Result:
         last = newest(run.workdir)
         run.log(f"Step {step} is not saved. Once the workdir can be written the same command goes on from {last}.")
     bad_files.report_all()
+    page.write("stopped" if reason == STOPPED else reason or FINISHED)
     if reason == STOPPED:
         run.log(f"Stopped at step {step} of {total}." + (" The same command goes on from here." if saved else ""))
         return _result(run, step, reason, saved=saved, stopped=True)
@@ -170,7 +175,7 @@ def _result(run, step: int, reason: str, *, saved: bool, stopped: bool = False) 
 
 
 def _train_to(
-    total: int, run, actions: list[Timed], stop: Callable[[], bool], bad_files: BadFiles
+    total: int, run, actions: list[Timed], stop: Callable[[], bool], bad_files: BadFiles, page: Page
 ) -> tuple[int, str | None]:
     """The step reached, and the reason for ending there or None."""
     config = run.config
@@ -188,7 +193,8 @@ def _train_to(
         run.journal = None
         try:
             run.journal = Journal(run)
-            due = _due(run, actions, stop, bad_files)
+            run.journal.opening(run)
+            due = _due(run, actions, stop, bad_files, page)
             if stop():
                 return run.current_step, STOPPED
             iterator = batches_from(
@@ -221,7 +227,9 @@ def _train_to(
             return step, reason
 
 
-def _due(run, actions: list[Timed], stop: Callable[[], bool], bad_files: BadFiles) -> list[Action]:
+def _due(
+    run, actions: list[Timed], stop: Callable[[], bool], bad_files: BadFiles, page: Page
+) -> list[Action]:
     """What is done between steps, in the order in which it is done where several are due."""
     intervals = run.intervals
     own = [Action(action.every, _once(number, action, run)) for number, action in enumerate(actions) if action.every]
@@ -234,6 +242,7 @@ def _due(run, actions: list[Timed], stop: Callable[[], bool], bad_files: BadFile
         progress = Progress("evaluated", run.log)
         score = make_evaluator(run.task, run.data, run.config, run.strategy, metrics=run.metrics, progress=progress)
         then = [action for action in actions if action.after_evaluation]
+        then.append(Timed(page.refresh, "report.html", after_evaluation=True))
         then.append(Timed(stop_early, "early stopping", after_evaluation=True))
         evaluate, every = Evaluate(score, stop, then), intervals.evaluate_every
         found.append(Action(every, lambda step: evaluate(run, step), intervals.margin(every)))

@@ -6,7 +6,7 @@ from trainer.data.errors import DataError, data_error_from
 from trainer.data.example import Example, Feature
 from trainer.data.masks import decode_mask
 from trainer.data.opening import open_data
-from trainer.data.pipeline import evaluation_batches, training_batches
+from trainer.data.pipeline import evaluation_batches, evaluation_example, training_batches
 from trainer.data.source import DataSets, Source
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "decode_image",
     "decode_mask",
     "evaluation_batches",
+    "evaluation_example",
     "open_data",
     "read_image",
     "training_batches",

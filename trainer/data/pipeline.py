@@ -225,6 +225,11 @@ def evaluation_batches(
     return _ordered(made.concatenate(filling).prefetch(2 * parts))
 
 
+def evaluation_example(source: Source, config: Config, index: int) -> dict[str, np.ndarray]:
+    """One element of `evaluation_batches`, unpadded, by the example's position, of a source that can be asked for it."""
+    return _padded(source, config, index, 1)
+
+
 def _padded(source: Source, config: Config, index: int, multiple: int) -> dict[str, np.ndarray]:
     if index >= len(source):
         return _filler(source, -1, multiple)

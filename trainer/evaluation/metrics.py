@@ -21,6 +21,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -125,6 +126,13 @@ class Evaluation:
     worst: tuple[tuple[str, float], ...] = ()
     # The user's metrics by name.
     metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    # Columns with a value for each image: "name", "mean_dice" over the scored classes, "loss", "dice" by class; and
+    # "label", a digest of the label, by which two evaluations of the same images are known.
+    by_image: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    # See `trainer.evaluation.details`.
+    reliability: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    precision_recall: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    objects: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def score(self, metric: str) -> float:
         """The score that `config.evaluate.metric` names. NaN when no image counts for any scored class."""
@@ -165,6 +173,7 @@ def evaluation_of(
     names: Sequence[str] = (),
     losses: Sequence[float] = (),
     metrics: Mapping[str, float] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> Evaluation:
     """Scores from each image's counts.
 
@@ -176,15 +185,25 @@ def evaluation_of(
       names: the images' names, for the list of the worst.
       losses: the images' losses.
       metrics: the user's, by name.
+      more: further fields of an `Evaluation`; "labels", a column by image.
     """
     classes = tuple(classes)
     scored = scored_classes(classes, chosen)
     dice, iou = dice_and_iou(counts)
     positions = [classes.index(name) for name in scored]
-    worst = []
+    more, worst, by_image = dict(more or {}), [], {}
+    labels = more.pop("labels", None)
     if names:
-        by_image = [(name, _mean(row[positions])) for name, row in zip(names, dice, strict=True)]
-        worst = sorted((pair for pair in by_image if not math.isnan(pair[1])), key=lambda pair: (pair[1], pair[0]))
+        means_of_images = [_mean(row[positions]) for row in dice]
+        pairs = [pair for pair in zip(names, means_of_images, strict=True) if not math.isnan(pair[1])]
+        worst = sorted(pairs, key=lambda pair: (pair[1], pair[0]))
+        by_image = {
+            "name": list(names),
+            "mean_dice": means_of_images,
+            "loss": [float(loss) for loss in losses],
+            "dice": {name: column.tolist() for name, column in zip(classes, dice.T, strict=True)},
+        }
+        by_image |= {} if labels is None else {"label": [int(value) for value in labels]}
     dice_pooled, iou_pooled = dice_and_iou(image_counts(confusion))
 
     def by_class(values):
@@ -211,4 +230,6 @@ def evaluation_of(
         loss=math.fsum(losses) / len(losses) if len(losses) else math.nan,
         worst=tuple(worst[:WORST_IMAGES]),
         metrics=dict(metrics or {}),
+        by_image=by_image,
+        **more,
     )

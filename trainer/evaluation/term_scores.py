@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from trainer.errors import UserError
 from trainer.reporting.terminal import number
@@ -19,12 +20,14 @@ class TermScores:
       loss: of the sum of all terms.
       terms: by name, as `Task.losses` gives them with training=False.
       metrics: the user's, by name.
+      by_image: columns with a value for each image: "name", "loss", and by name "terms" and "metrics".
     """
 
     images: int
     loss: float
     terms: Mapping[str, float]
     metrics: Mapping[str, float]
+    by_image: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def score(self, metric: str) -> float:
         """The value that `config.evaluate.metric` names: "loss", a term or a metric."""

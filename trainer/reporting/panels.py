@@ -1,11 +1,14 @@
-"""Pictures of masks: class colours, image | label | prediction panels, overlays."""
+"""Pictures of masks: class colours, panels of image, label, prediction and difference, overlays."""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import os
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 # With black, which is kept for the background, eight colours that colour-blind people tell apart: Okabe and Ito (2008),
 # "Color Universal Design"; also in Wong (2011), Nature Methods 8, 441.
@@ -21,8 +24,14 @@ _FIRST_COLORS = (
 # Void is drawn in two greys, in stripes, as no class is.
 _VOID_GREYS = (96, 160)
 _STRIPE = 4
-# White columns between the three pictures of a panel.
+# White rows and columns between the pictures of a panel, and the height of a line of text.
 _GAP = 4
+_LINE = 17
+# A panel's pictures are at most so many pixels high and wide: two of them fit into TensorBoard's card without a scroll bar.
+PANEL_SIDE = 224
+# Where label and prediction differ: colours that colour-blind people tell apart, and no class's but by chance.
+MISSED, INVENTED, CONFUSED = (213, 70, 0), (0, 90, 190), (170, 40, 150)
+DIFFERENCES = {"missed": MISSED, "invented": INVENTED, "another class": CONFUSED}
 
 
 def class_colors(classes: Sequence[str]) -> np.ndarray:
@@ -72,40 +81,155 @@ def rgb(image: np.ndarray) -> np.ndarray:
     return np.repeat(image[..., :1], 3, axis=-1) if image.shape[-1] < 3 else image[..., :3]
 
 
-def panel(
-    image: np.ndarray,
-    label: np.ndarray,
-    prediction: np.ndarray,
-    *,
-    classes: Sequence[str],
-    void_id: int,
-    side: int = 384,
-) -> np.ndarray:
-    """Image, label and prediction side by side.
+def shrunk(
+    image: np.ndarray, label: np.ndarray, prediction: np.ndarray, *, side: int = PANEL_SIDE
+) -> dict[str, np.ndarray]:
+    """An image and its masks, each at most `side` pixels high and wide: the arrays of a `Panel`.
 
     Args:
-      image: `[height, width, 1 or 3]`, values 0..255.
-      label: class ids `[height, width]`, with void.
-      prediction: class ids `[height, width]`.
-      classes: names, by class id.
-      void_id: the id of pixels that do not count.
-      side: larger pictures are scaled down to this many pixels on their longer side.
-
-    Returns:
-      RGB uint8 `[h, 3 w + 2 gaps, 3]`.
+      image: `[height, width, channels]`, values 0..255; the first three channels are shown.
+      label, prediction: class ids `[height, width]`.
+      side: larger ones are scaled down to this many pixels on their longer side.
     """
     scale = min(1.0, side / max(label.shape))
     size = tuple(max(1, round(pixels * scale)) for pixels in reversed(label.shape))
-    pictures = [Image.fromarray(rgb(image)).resize(size, Image.Resampling.BILINEAR)]
+    stretched, low, high = stretch(image)
+    masks = {}
     # Masks are shrunk before they are painted: there is no colour, and no void, between two classes.
-    for mask in (label, prediction):
+    for name, mask in (("label", label), ("prediction", prediction)):
         small = Image.fromarray(np.asarray(mask, np.int32)).resize(size, Image.Resampling.NEAREST)
-        pictures.append(Image.fromarray(colored(np.asarray(small), classes, void_id)))
-    strip = np.full((size[1], 3 * size[0] + 2 * _GAP, 3), 255, np.uint8)
-    for position, picture in enumerate(pictures):
-        left = position * (size[0] + _GAP)
-        strip[:, left : left + size[0]] = np.asarray(picture)
-    return strip
+        masks[name] = np.asarray(small)
+    picture = np.asarray(Image.fromarray(stretched).resize(size, Image.Resampling.BILINEAR))
+    return {"image": picture, "low": low, "high": high, **masks}
+
+
+def stretch(image: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """An image for a screen: RGB uint8, and the values that are shown as black and as white.
+
+    An image whose middle 99 % of values span less than half of 0..255 (a dark micrograph) is stretched over all of it;
+    another one is shown as it is.
+    """
+    values = np.asarray(image, np.float32)
+    values = np.repeat(values[..., :1], 3, axis=-1) if values.shape[-1] < 3 else values[..., :3]
+    low, high = (float(value) for value in np.percentile(values, (0.5, 99.5)))
+    if not 0 < high - low < 127.5:
+        low, high = 0.0, 255.0
+    return np.clip(np.rint((values - low) * (255.0 / (high - low))), 0, 255).astype(np.uint8), low, high
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Panel:
+    """What is drawn of an image: itself, its label, its prediction and where these differ, two by two.
+
+    Attributes:
+      image: RGB uint8 `[height, width, 3]`, as `stretch` gives it.
+      low, high: the image's values that are shown as black and as white.
+      label, prediction: class ids `[height, width]`.
+      classes: names, by class id.
+      void_id: the id of pixels that do not count.
+    """
+
+    image: np.ndarray
+    low: float
+    high: float
+    label: np.ndarray
+    prediction: np.ndarray
+    classes: tuple[str, ...]
+    void_id: int
+
+    @property
+    def stretched(self) -> bool:
+        return (self.low, self.high) != (0.0, 255.0)
+
+    def difference(self) -> np.ndarray:
+        """The image in pale grey, in colour where the prediction is not the label; void in stripes."""
+        grey = self.image.mean(axis=-1, keepdims=True) * 0.4 + 140.0
+        picture = np.repeat(np.rint(grey), 3, axis=-1).astype(np.uint8)
+        background = background_ids(self.classes)
+        counted = (self.label != self.void_id) & (self.label >= 0) & (self.label < len(self.classes))
+        wrong = counted & (self.label != self.prediction)
+        of_label, of_prediction = ~np.isin(self.label, background), ~np.isin(self.prediction, background)
+        picture[wrong & of_label & ~of_prediction] = MISSED
+        picture[wrong & ~of_label & of_prediction] = INVENTED
+        picture[wrong & of_label & of_prediction] = CONFUSED
+        void = colored(self.label, self.classes, self.void_id)
+        return np.where(counted[..., None], picture, void)
+
+    def grid(self) -> np.ndarray:
+        """RGB uint8 `[2 h + gap, 2 w + gap, 3]`: image and label above, prediction and difference below."""
+        height, width = self.label.shape
+        pictures = (
+            self.image,
+            colored(self.label, self.classes, self.void_id),
+            colored(self.prediction, self.classes, self.void_id),
+            self.difference(),
+        )
+        whole = np.full((2 * height + _GAP, 2 * width + _GAP, 3), 255, np.uint8)
+        for number, picture in enumerate(pictures):
+            top, left = (number // 2) * (height + _GAP), (number % 2) * (width + _GAP)
+            whole[top : top + height, left : left + width] = picture
+        return whole
+
+    def legend(self) -> list[tuple[str, tuple[int, int, int]]]:
+        """(what it stands for, RGB colour) of the classes and differences that are seen in it."""
+        present = [int(c) for c in np.union1d(self.label, self.prediction) if 0 <= c < len(self.classes)]
+        colors = class_colors(self.classes)
+        found = [(self.classes[c], tuple(int(v) for v in colors[c % 256])) for c in present if c != self.void_id]
+        seen = {tuple(color) for color in np.unique(self.difference().reshape(-1, 3), axis=0).tolist()}
+        return found + [(text, color) for text, color in DIFFERENCES.items() if color in seen]
+
+    def titled(self, title: str, *, width: int = 2 * PANEL_SIDE + _GAP) -> np.ndarray:
+        """The grid under a title and above a legend, RGB uint8 of the given width at least: for TensorBoard."""
+        grid = self.grid()
+        width = max(width, grid.shape[1])
+        font = text_font(12)
+        lines = _broken(title, font, width)
+        chips, rows, x = self.legend(), [[]], 0
+        # Sixty classes would hide the picture.
+        more = [(f"and {len(chips) - 12} more", None)] if len(chips) > 12 else []
+        for text, color in [*chips[:12], *more]:
+            length = int(font.getlength(text)) + 28
+            if x + length > width and rows[-1]:
+                rows.append([])
+                x = 0
+            rows[-1].append((x, text, color))
+            x += length
+        height = _LINE * len(lines) + grid.shape[0] + 6 + _LINE * len(rows)
+        picture = Image.new("RGB", (width, height), "white")
+        draw = ImageDraw.Draw(picture)
+        for number, line in enumerate(lines):
+            draw.text((2, number * _LINE), line, fill="black", font=font)
+        picture.paste(Image.fromarray(grid), (0, _LINE * len(lines)))
+        top = _LINE * len(lines) + grid.shape[0] + 6
+        for number, row in enumerate(rows):
+            for x, text, color in row:
+                if color is not None:
+                    box = (x + 2, top + number * _LINE + 2, x + 13, top + number * _LINE + 13)
+                    draw.rectangle(box, fill=color, outline="black")
+                draw.text((x + 18, top + number * _LINE), text, fill="black", font=font)
+        return np.asarray(picture)
+
+
+def _broken(text: str, font, width: int) -> list[str]:
+    """A line as lines that are not wider; a word may be cut."""
+    lines, rest = [], text
+    while rest:
+        count = len(rest)
+        while count > 1 and font.getlength(rest[:count]) > width - 4:
+            count -= 1
+        cut = rest.rfind(" ", 0, count) if count < len(rest) else -1
+        count = cut if cut > 0 else count
+        lines.append(rest[:count])
+        rest = rest[count:].lstrip()
+    return lines or [""]
+
+
+@functools.cache
+def text_font(size: int):
+    """DejaVu Sans, which comes with matplotlib and has letters of most alphabets."""
+    import matplotlib
+
+    return ImageFont.truetype(os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
 
 
 def overlay(image: np.ndarray, mask: np.ndarray, *, classes: Sequence[str], opacity: float = 0.4) -> np.ndarray:

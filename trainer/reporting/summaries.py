@@ -12,7 +12,7 @@ import glob
 import io
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -24,6 +24,7 @@ from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from trainer.models.inputs import fixed_size, input_names
+from trainer.reporting import tags
 from trainer.reporting.event_file import EventFile
 
 
@@ -69,7 +70,11 @@ class Writer:
         for tag, value in values.items():
             self._add(step=int(step), summary=_compatible(scalar_pb(tag, float(value))))
 
-    def panels(self, step: int, images: Mapping[str, np.ndarray]) -> None:
+    def evaluation(self, step: int, scores, pictures: Sequence = ()) -> None:
+        """Writes what an evaluation shows beside its numbers: panels, precision and recall, confusion matrix."""
+        self.images(step, {f"{tags.PANELS}/{p.kind}_{p.rank}": p.titled() for p in pictures})
+
+    def images(self, step: int, images: Mapping[str, np.ndarray]) -> None:
         """Writes pictures: tag -> RGB uint8 `[height, width, 3]`."""
         for tag, image in images.items():
             self._add(step=int(step), summary=_image_pb(tag, image))

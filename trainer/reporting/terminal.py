@@ -32,9 +32,13 @@ def summary(title: str, rows: Sequence[tuple[str, str]], *, width: int | None = 
     return "\n".join(lines)
 
 
-def opening(
+def opening(*, name: str, **about) -> str:
+    """What training is about to do, before it does it: the config's name, and what `opening_rows` takes."""
+    return summary(f"Gradline · {name}", opening_rows(**about))
+
+
+def opening_rows(
     *,
-    name: str,
     data: str,
     classes: Sequence[str],
     model: str,
@@ -46,11 +50,10 @@ def opening(
     steps: str,
     workdir: str,
     more: Sequence[tuple[str, str]] = (),
-) -> str:
-    """What training is about to do, before it does it.
+) -> list[tuple[str, str]]:
+    """What training is about to do, as (label, text) rows.
 
     Args:
-      name: the config's name.
       data: e.g. "nuclei: 150 training and 40 validation images".
       classes: names, by class id; empty where labels are no class ids.
       model: e.g. "unet, width 16, depth 4".
@@ -65,7 +68,7 @@ def opening(
     """
     frozen = parameters - trainable_parameters
     size = f"{parameters:,} parameters" + (f", {frozen:,} of them not trained" if frozen else "")
-    rows = [
+    return [
         ("data", data),
         *([("classes", f"{len(classes)}: {', '.join(classes)}")] if classes else []),
         ("model", f"{model}: {size}"),
@@ -76,7 +79,6 @@ def opening(
         *more,
         ("workdir", workdir),
     ]
-    return summary(f"Gradline · {name}", rows)
 
 
 def number(value: float) -> str:
@@ -202,7 +204,14 @@ def command(*words: str) -> str:
 
 
 def closing(workdir: str, *, images: str = "path/to/images", objects: bool = False) -> str:
-    """The exact commands for what comes after training.
+    """The exact commands for what comes after training, as text; arguments as of `next_commands`."""
+    return summary("What next:", next_commands(workdir, images=images, objects=objects), width=10_000)
+
+
+def next_commands(
+    workdir: str, *, images: str = "path/to/images", objects: bool = False
+) -> list[tuple[str, str]]:
+    """The exact commands for what comes after training: (what for, command).
 
     Args:
       workdir: the run's directory.
@@ -213,14 +222,10 @@ def closing(workdir: str, *, images: str = "path/to/images", objects: bool = Fal
     curves = ("curves", command("tensorboard", "--logdir", workdir, "--host", "127.0.0.1"))
     if objects:
         calls = {"predict": "run.predict(images)", "export": "run.export()", "evaluate": "run.evaluate()"}
-        return summary("What next:", [curves, *calls.items()], width=10_000)
-    return summary(
-        "What next:",
-        [
-            curves,
-            ("predict", command(*main, "--mode=predict", f"--input={images}")),
-            ("export", command(*main, "--mode=export")),
-            ("evaluate", command(*main, "--mode=evaluate")),
-        ],
-        width=10_000,
-    )
+        return [curves, *calls.items()]
+    return [
+        curves,
+        ("predict", command(*main, "--mode=predict", f"--input={images}")),
+        ("export", command(*main, "--mode=export")),
+        ("evaluate", command(*main, "--mode=evaluate")),
+    ]

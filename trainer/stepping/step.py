@@ -174,7 +174,13 @@ def make_train_steps(
     def many(iterator, count):
         done = tf.zeros_like(count)
         while done < count and state.halted == 0:
-            one_step(next(iterator))
+            # The step before has ended: `halted` was read. What passes now is spent on waiting for data.
+            began = tf.timestamp()
+            batch = next(iterator)
+            with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
+                waited = tf.timestamp() - began
+            totals.add(totals.vector({"mean/input_wait": waited}), tf.constant(True))
+            one_step(batch)
             done += 1
 
     @tf.function
