@@ -38,7 +38,7 @@ except ModuleNotFoundError as error:
     print(answer, file=sys.stderr)
     sys.exit(EXIT_USAGE)
 
-MODES = ("train", "evaluate", "predict", "export", "describe", "check", "convert")
+MODES = ("train", "evaluate", "predict", "export", "describe", "check", "convert", "report", "compare")
 FORMATS = ("saved_model", "litert", "onnx")
 DEFAULT_RECIPE = "configs/nuclei.py"
 # Where the command line names a folder and no recipe.
@@ -46,12 +46,15 @@ OWN_DATA_RECIPE = "configs/own.py"
 
 # These take up a trained model: without --config they read the config that its run left in the workdir.
 _READ_A_RUN = ("evaluate", "predict", "export")
+# These read the files of runs and nothing else: no data, no model, no TensorFlow.
+_READ_FILES = ("report", "compare")
 # Fields of the config that have a flag of their own.
 _SHORTHANDS = ("strategy", "precision", "seed", "deterministic", "logical_devices")
 # Flags that only some modes read: to give one to another mode is a mistake.
 _READ_BY = {
     "input": ("predict",),
-    "output": ("predict", "export", "convert"),
+    "output": ("predict", "export", "convert", "compare"),
+    "runs": ("compare",),
     "formats": ("export",),
     "checkpoint": _READ_A_RUN,
     "force_config": ("train",),
@@ -98,7 +101,14 @@ _FLAGS = (
         "output",
         flags.DEFINE_string,
         "",
-        "predict, export, convert: directory to write to. Default: in the workdir; convert needs one.",
+        "predict, export, convert, compare: directory to write to. Default: in the workdir; convert needs one; compare "
+        "writes compare.html here.",
+    ),
+    (
+        "runs",
+        flags.DEFINE_multi_string,
+        [],
+        "compare: the workdir of a run, given twice or more; the first is what the others are compared with.",
     ),
     (
         "formats",
@@ -122,7 +132,8 @@ def define_flags() -> flags.FlagValues:
     for name, kind, default, doc in _FLAGS:
         define(kind, name, default, doc)
     doc = "What to do. describe: show what would be trained; check: look through all data for faults; "
-    doc += "convert: write the data as images/ and masks/."
+    doc += "convert: write the data as images/ and masks/; report: write the workdir's report.html anew; "
+    doc += "compare: what differs between runs, and whether one is better than another or had luck."
     define(flags.DEFINE_enum, "mode", "train", doc, enum_values=MODES)
     for name in _SHORTHANDS:
         field = fields.all_fields()[name]
@@ -145,6 +156,7 @@ class Command:
     checkpoint: str
     force_config: bool
     layers: bool
+    runs: tuple[str, ...]
 
 
 def read(arguments: list[str]) -> Command:
@@ -159,12 +171,14 @@ def read(arguments: list[str]) -> Command:
     problems = [mistake.text for mistake in mistakes] + commandline.contradictions(assignments)
     if not any(mistake.flag == "mode" for mistake in mistakes):
         problems += _flag_problems(values)
+    if values.mode in _READ_FILES:
+        problems += [f"--config.{a.path}: --mode={values.mode} reads no fields of the config." for a in assignments]
     config, workdir, recipe_problems = _base_config(values, assignments)
     config, field_problems = overrides.apply(config, assignments)
     problems += [*recipe_problems, *field_problems.values()]
     if not recipe_problems:
         # A field whose text was wrong still has its old value, about which nothing need be said.
-        found = validation.problems(config, files=values.mode not in _READ_A_RUN)
+        found = validation.problems(config, files=values.mode not in (*_READ_A_RUN, *_READ_FILES))
         # What a recipe sets for another part may stay in it; on the command line it is a mistake.
         said = {assignment.path for assignment in assignments}
         found += [problem for problem in validation.unread(config) if problem.fields[0] in said]
@@ -181,6 +195,7 @@ def read(arguments: list[str]) -> Command:
         checkpoint=values.checkpoint,
         force_config=values.force_config,
         layers=values.layers,
+        runs=tuple(values.runs),
     )
 
 
@@ -195,6 +210,8 @@ def main(argv: list[str]) -> int:
         return EXIT_OK
     try:
         command = read(argv[1:])
+        if command.mode in _READ_FILES:
+            return _OF_FILES[command.mode](command)
         _prepare_environment()
         try:
             # Here and not above: it imports TensorFlow, seconds that --help and a wrong flag should not cost.
@@ -247,7 +264,9 @@ def _train(run, command: Command) -> int:
 def _evaluate(run, command: Command) -> int:
     """Prints the table and writes evaluation.json; with other settings than the run's, a file named after these."""
     from trainer.distribution.lost_worker import naming_lost_worker
-    from trainer.reporting.records import EVALUATION_FILE, write_json
+    from trainer.reporting.evaluation_record import write_evaluation
+    from trainer.reporting.page.report import write_report
+    from trainer.reporting.records import EVALUATION_FILE
 
     settings = _other_settings(run.workdir, command)
     with naming_lost_worker(run.devices.cluster, run.workdir), run.weights(command.checkpoint) as saved:
@@ -261,9 +280,12 @@ def _evaluate(run, command: Command) -> int:
         try:
             settings |= {} if command.checkpoint == "best" else {"step": saved.step}
             path = os.path.join(run.workdir, _named_after(EVALUATION_FILE.removesuffix(".json"), settings) + ".json")
-            content = {"step": saved.step, **({"settings": settings} if settings else {}), **scores.to_dict()}
-            write_json(path, content)
+            write_evaluation(
+                run.workdir, saved.step, scores, run.pictures, name=os.path.basename(path), settings=settings
+            )
             run.log(f"Written to {path}" + (", named after what is not as in the run" if settings else ""))
+            if not settings:
+                run.log(f"Written to {write_report(run.workdir)}")
         except OSError as error:
             raise UserError(f"{path} cannot be written: {error.strerror}.", exit_code=EXIT_FAILED) from error
     return EXIT_OK
@@ -336,6 +358,31 @@ def _check(run, command: Command) -> int:
     return EXIT_FAILED if wrong else EXIT_OK
 
 
+def _report(command: Command) -> int:
+    from trainer import console
+    from trainer.reporting.page.report import write_report
+
+    try:
+        console.log(f"Written to {write_report(command.workdir)}")
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be written: {error.strerror}.", exit_code=EXIT_FAILED) from error
+    return EXIT_OK
+
+
+def _compare(command: Command) -> int:
+    from trainer import console
+    from trainer.reporting.page.comparison import compare
+
+    comparison = compare(command.runs)
+    console.log(comparison.text())
+    try:
+        console.log(f"Written to {comparison.write(command.output or '.')}")
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be written: {error.strerror}.", exit_code=EXIT_FAILED) from error
+    return EXIT_OK
+
+
+_OF_FILES = {"report": _report, "compare": _compare}
 _VERBS = {
     "train": _train,
     "evaluate": _evaluate,
@@ -376,6 +423,12 @@ def _flag_problems(values: flags.FlagValues) -> list[str]:
             f"--checkpoint={checkpoint}: there is no such folder.{hint} It is best, latest or a checkpoint's folder: "
             "WORKDIR/checkpoints/step_…"
         )
+    if values.mode in _READ_FILES and values["config"].present:
+        found.append(f"--config: --mode={values.mode} does not read it; it takes the config that a run left.")
+    if values.mode == "compare":
+        found += _runs_problems(values.runs)
+        if values["workdir"].present:
+            found.append("--workdir: --mode=compare does not read it; write --runs=… for each run.")
     if values.mode == "convert" and not values.output:
         found.append("--mode=convert needs a directory to write to: write --output=FOLDER.")
     if values.mode == "predict":
@@ -383,6 +436,17 @@ def _flag_problems(values: flags.FlagValues) -> list[str]:
             found.append("--mode=predict needs images: write --input=FOLDER, --input=FILE or --input='*.png'.")
         elif not any(os.path.exists(name) or glob.glob(name, recursive=True) for name in values.input):
             found.append(f"--input={', '.join(values.input)}: there is no such file or folder.")
+    return found
+
+
+def _runs_problems(runs: list[str]) -> list[str]:
+    here = sorted(os.path.dirname(found) for found in glob.glob(os.path.join("runs", "*", "evaluation.json")))
+    hint = f" Here are {', '.join(here[:6])}{' …' if len(here) > 6 else ''}." if here else ""
+    found = [f"--runs={run}: there is no such folder.{hint}" for run in runs if not os.path.isdir(run)]
+    if len(runs) < 2:
+        found.append(f"--mode=compare needs two runs or more: write --runs=A --runs=B.{hint}")
+    if len({os.path.realpath(run) for run in runs}) < len(runs):
+        found.append("--runs: one of them is given twice; it cannot differ from itself.")
     return found
 
 

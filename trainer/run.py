@@ -112,6 +112,7 @@ class Run:
 
     Attributes:
       config: with the classes and channels that the data have, once these are open.
+      pictures: of the last `evaluate`, a list of `trainer.evaluation.pictures.Picture`.
       current_step, report, report_step, scores, scores_step, memory, rate_factor: for actions; see there.
     """
 
@@ -141,6 +142,7 @@ class Run:
         self.workdir = os.fspath(workdir) or os.path.join("runs", config.name)
         self.host = HostState()
         self.scores = None
+        self.pictures = []
         self.journal = None
         self._start: checkpoints.Saved | None = None  # what `resume` found before the data were known
         self.notes: list[str] = []
@@ -467,8 +469,14 @@ class Run:
                 progress=Progress("evaluated", self.log),
             )
             with explaining_memory(self.config, "evaluation"):
-                scores, _ = evaluate()
+                scores, self.pictures = evaluate()
         return scores
+
+    def write_report(self) -> str:
+        """Writes report.html from what the workdir holds, and returns its path; `train` does so by itself."""
+        from trainer.reporting.page.report import write_report
+
+        return write_report(self.workdir)
 
     def predict(self, images, output: str | os.PathLike = "", checkpoint: str | None = "best"):
         """Predicts images.

@@ -200,6 +200,7 @@ def _train_to(
             iterator = batches_from(
                 run.data.train, config, run.strategy, step=run.current_step, total=total, skipped=run.host.skipped_data
             )
+            run.clock  # noqa: B018 - made now: it counts from here
             step, reason = run_loop(
                 train_steps,
                 iterator,

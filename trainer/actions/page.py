@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from trainer.reporting.clock import PAGE
 from trainer.reporting.description import write_description
 from trainer.reporting.page.report import REPORT_FILE, write_report
 
@@ -35,7 +36,7 @@ class Page:
         if not run.devices.chief:
             return
         began = time.monotonic()
-        with run.clock.pause():
+        with run.clock.pause(PAGE):
             try:
                 write_description(run, ended)
                 write_report(run.workdir)

@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Mapping
 
 # What time is spent on. Of training itself: the first call, which compiles; waiting for batches; and the steps.
-STARTING, INPUT, STEPS, EVALUATION, SAVING, OTHER = "starting", "input", "steps", "evaluation", "saving", "other"
+STARTING, INPUT, STEPS, EVALUATION, SAVING = "starting", "input", "steps", "evaluation", "saving"
+PAGE, OTHER = "page", "other"
 
 
 class Clock:

@@ -91,6 +91,15 @@ def _themed(text: str, label: str) -> str:
     return text.replace("<svg ", '<svg role="img" ', 1)
 
 
+def _plain_numbers(axis) -> None:
+    """Of a logarithmic axis: matplotlib writes powers as formulas, which are not parsed here."""
+    from matplotlib.ticker import LogLocator
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.set_minor_formatter(lambda value, _: "")
+
+
 def _shown(name: str) -> str:
     """matplotlib leaves names that begin with an underscore out of a legend."""
     return f"\u200b{name}" if name.startswith("_") else name
@@ -121,7 +130,8 @@ def curves(lines: Sequence[Line], *, x: str, y: str = "", label: str, log: bool 
                 markersize=3.5,
             )
         if log and values and min(values) > 0 and max(values) > 3 * min(values):
-            axes.set_yscale("log")
+            axes.set_yscale("log", subs=[2, 5])
+            _plain_numbers(axes.yaxis)
         elif unit_range and values:
             low = min(values)
             axes.set_ylim(max(0.0, low - 0.05) if low > 0.2 else 0.0, 1.0 if max(values) <= 1.0 else None)

@@ -21,6 +21,7 @@ _PARTS = {
     clock.STARTING: "first call: compiling",
     clock.EVALUATION: "evaluation",
     clock.SAVING: "saving",
+    clock.PAGE: "writing this page",
     clock.OTHER: "other",
 }
 
