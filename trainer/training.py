@@ -6,13 +6,16 @@ import os
 import shlex
 from collections.abc import Callable
 
+from configs.reading import durations
 from configs.reading.lines import wrapped
 from trainer import guard
 from trainer.actions.bad_files import BadFiles
 from trainer.actions.early_stopping import stop_early
 from trainer.actions.evaluate import STOPPED, Evaluate
+from trainer.actions.gradients import report_gradients
 from trainer.actions.nonfinite import Nonfinite
 from trainer.actions.page import Page
+from trainer.actions.profile import Profile
 from trainer.actions.report import report
 from trainer.actions.timing import Timed, timed
 from trainer.checkpoints import folder as checkpoints
@@ -39,7 +42,7 @@ from trainer.reporting.progress import Progress
 from trainer.result import FINISHED, Result
 from trainer.stepping.batches import batches_from
 from trainer.stepping.batchwise import batchwise_remark
-from trainer.stepping.loop import Action, run_loop
+from trainer.stepping.loop import Action, AtSteps, run_loop
 from trainer.stepping.step import make_train_steps
 
 # Steps in a call where several workers have to make calls of the same length, each with a clock of its own.
@@ -181,7 +184,7 @@ def _train_to(
     config = run.config
     train_steps = make_train_steps(run.state, run.totals, run.strategy, config, warn=_Warnings(run)).many
     per_call = config.train.steps_per_call or (_STEPS_PER_CALL_OF_A_CLUSTER if run.devices.workers > 1 else 0)
-    nonfinite = Nonfinite(run)
+    nonfinite, profile = Nonfinite(run), Profile(run)
     if config.guard.nonfinite == "back" and run.saver.last_step is None:
         run.save()  # the start, so that there is a checkpoint to go back to
 
@@ -194,13 +197,14 @@ def _train_to(
         try:
             run.journal = Journal(run)
             run.journal.opening(run)
-            due = _due(run, actions, stop, bad_files, page)
+            due = _due(run, actions, stop, bad_files, page, profile)
             if stop():
                 return run.current_step, STOPPED
             iterator = batches_from(
                 run.data.train, config, run.strategy, step=run.current_step, total=total, skipped=run.host.skipped_data
             )
             run.clock  # noqa: B018 - made now: it counts from here
+            profile.act(run.current_step)
             step, reason = run_loop(
                 train_steps,
                 iterator,
@@ -214,7 +218,10 @@ def _train_to(
                 for number, action in enumerate(actions):
                     if action.at_end:
                         _once(number, action, run)(step)
+                run.journal.writer.ended(True)
         except Exception as error:
+            if run.journal is not None:
+                run.journal.writer.ended(False)
             explained = explain_failure(error, run)
             if explained is None:
                 raise
@@ -222,6 +229,7 @@ def _train_to(
                 run.journal.note(explained.markdown, run.current_step)
             raise explained from error
         finally:
+            profile.close()
             if run.journal is not None:
                 run.journal.close()
         if reason != Nonfinite.WENT_BACK:
@@ -229,14 +237,17 @@ def _train_to(
 
 
 def _due(
-    run, actions: list[Timed], stop: Callable[[], bool], bad_files: BadFiles, page: Page
-) -> list[Action]:
+    run, actions: list[Timed], stop: Callable[[], bool], bad_files: BadFiles, page: Page, profile: Profile
+) -> list[Action | AtSteps]:
     """What is done between steps, in the order in which it is done where several are due."""
-    intervals = run.intervals
+    intervals, config = run.intervals, run.config
     own = [Action(action.every, _once(number, action, run)) for number, action in enumerate(actions) if action.every]
     found = [
+        # Around what is done between steps, which is not to be in it.
+        AtSteps(profile.steps[1:], profile.act),
         Action(intervals.log_every, lambda step: report(run, step)),
         Action(intervals.log_every, lambda step: bad_files.report_new()),
+        Action(intervals.of(durations.parse(config.train.histograms)), lambda step: report_gradients(run, step)),
         *own,
     ]
     if run.data.validation is not None:
@@ -249,6 +260,7 @@ def _due(
         found.append(Action(every, lambda step: evaluate(run, step), intervals.margin(every)))
     every = intervals.checkpoint_every
     found.append(Action(every, lambda step: run.save(), intervals.margin(every)))
+    found.append(AtSteps(profile.steps[:1], profile.act))
     return found
 
 

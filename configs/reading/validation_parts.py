@@ -96,9 +96,7 @@ def _table_problems(path: str, rows: tuple[tuple[int, ...], ...], config: Config
         named = ", ".join(map(str, strange))
         yield (
             (path, "data.classes", "data.void_id"),
-            (
-                f"{named} is no class id: classes are 0 … {count - 1} ({', '.join(config.data.classes)}), void {void}."
-            ),
+            (f"{named} is no class id: classes are 0 … {count - 1} ({', '.join(config.data.classes)}), void {void}."),
         )
     unreached = [name for number, name in enumerate(config.data.classes) if number not in targets]
     if unreached:
@@ -156,9 +154,7 @@ def loss_problems(config: Config):
         example = ",".join(["1"] * len(terms))
         yield (
             ("loss.weights", "loss.name"),
-            (
-                f"{loss.name} has {len(terms)} term{'s' * (len(terms) > 1)}. Write --config.loss.weights={example}."
-            ),
+            (f"{loss.name} has {len(terms)} term{'s' * (len(terms) > 1)}. Write --config.loss.weights={example}."),
         )
     if any(weight < 0 for weight in loss.weights) or (loss.weights and not any(loss.weights)):
         yield ("loss.weights",), "none may be negative, and not all 0, which leaves nothing to minimise."

@@ -226,7 +226,7 @@ def evaluation_batches(
 
 
 def evaluation_example(source: Source, config: Config, index: int) -> dict[str, np.ndarray]:
-    """One element of `evaluation_batches`, unpadded, by the example's position, of a source that can be asked for it."""
+    """One element of `evaluation_batches`, unpadded, by the example's position; not of a stream."""
     return _padded(source, config, index, 1)
 
 

@@ -2,12 +2,13 @@
 
 The device counts in bins, the host in whole numbers; all of it adds up over images, replicas and workers.
 
-  reliability       pixels by the probability of the predicted class: how often that class is right (Guo et al., 2017, "On
-                    Calibration of Modern Neural Networks": the expected calibration error, with ten bins)
+  reliability       pixels by the probability of the predicted class: how often that class is right (Guo et al., 2017,
+                    "On Calibration of Modern Neural Networks": the expected calibration error, with ten bins)
   precision_recall  of each class, pixel by pixel, at a hundred thresholds of its probability
-  objects           connected parts of a class in the label (neighbours across corners included) by their size, each with
-                    the intersection over union with the part of the prediction that shares most pixels with it; found is
-                    one with more than one half, invented a predicted part that shares no pixel with the label's class
+  objects           connected parts of a class in the label (neighbours across corners included) by their size, each
+                    with the intersection over union with the part of the prediction that shares most pixels with it;
+                    found is one with more than one half, invented a predicted part that shares no pixel with the
+                    label's class
 """
 
 from __future__ import annotations

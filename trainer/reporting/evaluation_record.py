@@ -18,6 +18,7 @@ from PIL import Image
 from trainer.reporting.records import EVALUATION_FILE, write_json, write_whole
 
 PICTURES = "pictures"
+_MOST_OF_A_KIND = 4
 CROPS_FILE = "training_crops.webp"
 
 
@@ -42,6 +43,8 @@ def write_evaluation(
     """
     stem, written = name.removesuffix(".json"), []
     for picture in pictures:
+        if picture.rank > _MOST_OF_A_KIND:
+            continue  # TensorBoard has them
         file = f"{PICTURES}/{stem}-step_{step:08d}-{picture.kind}_{picture.rank}.webp"
         write_picture(os.path.join(workdir, file), picture.panel.grid())
         written.append(

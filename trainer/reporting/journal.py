@@ -33,6 +33,7 @@ class Journal:
     def opening(self, run) -> None:
         """What does not change: the config, the graph, pictures of training crops; these once in a run."""
         self.writer.config_text(run.config)
+        self.writer.settings(run.config, run.data.classes)
         self.writer.graph(run.task, run.config.data.channels)
         if self._log is not None and not self._step and (crops := training_crops(run)) is not None:
             path = os.path.join(self.workdir, PICTURES, CROPS_FILE)
@@ -65,7 +66,7 @@ class Journal:
             self._trying(GUARD_FILE, lambda: self._notes.append(at, "guard", {"text": markdown}, again=True))
 
     def evaluation(self, step: int, scores, pictures: Sequence = ()) -> None:
-        """The scores: a line of metrics.jsonl, evaluation.json with its pictures, curves and pictures of TensorBoard."""
+        """The scores: a line of metrics.jsonl, evaluation.json with its pictures, what TensorBoard shows of them."""
         self.numbers(step, tags.EVALUATION, scores.scalars(""))
         self.writer.evaluation(step, scores, pictures)
         if self._log is not None:

@@ -27,7 +27,7 @@ _STRIPE = 4
 # White rows and columns between the pictures of a panel, and the height of a line of text.
 _GAP = 4
 _LINE = 17
-# A panel's pictures are at most so many pixels high and wide: two of them fit into TensorBoard's card without a scroll bar.
+# A panel's pictures are at most so many pixels high and wide: two fit into TensorBoard's card without a scroll bar.
 PANEL_SIDE = 224
 # Where label and prediction differ: colours that colour-blind people tell apart, and no class's but by chance.
 MISSED, INVENTED, CONFUSED = (213, 70, 0), (0, 90, 190), (170, 40, 150)

@@ -208,9 +208,7 @@ def closing(workdir: str, *, images: str = "path/to/images", objects: bool = Fal
     return summary("What next:", next_commands(workdir, images=images, objects=objects), width=10_000)
 
 
-def next_commands(
-    workdir: str, *, images: str = "path/to/images", objects: bool = False
-) -> list[tuple[str, str]]:
+def next_commands(workdir: str, *, images: str = "path/to/images", objects: bool = False) -> list[tuple[str, str]]:
     """The exact commands for what comes after training: (what for, command).
 
     Args:

@@ -1,9 +1,9 @@
 """Is a score better, or was it luck? A paired bootstrap over images.
 
 The images are drawn again with replacement, the same ones for both runs, and the difference of the two scores is taken
-each time (Efron and Tibshirani, 1993, "An Introduction to the Bootstrap", section 13.3: the percentile interval). What it
-answers is whether the difference would be there on other images of this kind. It does not ask whether the same recipe
-with another seed would come out alike: for that several runs of each are needed.
+each time (Efron and Tibshirani, 1993, "An Introduction to the Bootstrap", section 13.3: the percentile interval). This
+answers whether the difference would be there on other images of this kind. It does not ask whether the same recipe with
+another seed would come out alike: for that several runs of each are needed.
 """
 
 from __future__ import annotations

@@ -56,7 +56,13 @@ class Pair:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Attributes: names: what the runs are called; fields: (field, value of each run); pairs: each with the first run."""
+    """What differs between runs.
+
+    Attributes:
+      names: what the runs are called.
+      fields: (field, value of each run).
+      pairs: each run with the first.
+    """
 
     folders: tuple[Folder, ...]
     names: tuple[str, ...]
@@ -185,12 +191,16 @@ def _pair(a: Folder, b: Folder, name_a: str, name_b: str, seed: int) -> Pair:
             f"no image of A ({len(places[0])} images) was evaluated in B ({len(places[1])} images): other data, or "
             "another split (data.split_seed, data.validation_fraction)."
         )
-    labels = [[columns.get("label", [None] * len(place))[place[n]] for n in common] for columns, place in zip(found, places)]
+    labels = [
+        [columns.get("label", [None] * len(place))[place[n]] for n in common]
+        for columns, place in zip(found, places, strict=True)
+    ]
     other = [name for name, x, y in zip(common, *labels, strict=True) if None not in (x, y) and x != y]
     if other:
         return refused(
             f"{len(other)} of the {len(common)} images that both have are of the same name and have other labels "
-            f"({', '.join(other[:3])}{', …' if len(other) > 3 else ''}): scores against different labels do not compare."
+            f"({', '.join(other[:3])}{', …' if len(other) > 3 else ''}): scores against different labels do not "
+            "compare."
         )
     classes = [name for name in found[0]["dice"] if name in found[1]["dice"]]
     scored = [name for name in a.evaluation["scored"] if name in b.evaluation["scored"]]

@@ -67,10 +67,17 @@ def diagrams(train: Sequence[Mapping], evaluations: Sequence[Mapping], *, epochs
 
     add(
         "Loss",
-        [_line(train, "loss", "training, mean since the last report"), _line(evaluations, "loss", "validation", marks=True)],
+        [
+            _line(train, "loss", "training, mean since the last report"),
+            _line(evaluations, "loss", "validation", marks=True),
+        ],
         log=True,
     )
-    add("Terms of the loss, training", [_line(train, key, key[5:]) for key in _keys(train, "loss") if key != "loss"], log=True)
+    add(
+        "Terms of the loss, training",
+        [_line(train, key, key[5:]) for key in _keys(train, "loss") if key != "loss"],
+        log=True,
+    )
     terms = [key for key in _keys(evaluations, "loss") if key != "loss"]
     add("Terms of the loss, validation", [_line(evaluations, key, key[5:], marks=True) for key in terms], log=True)
     scores = [_line(train, "dice", "Dice of training crops")]
@@ -101,7 +108,9 @@ def tables(train: Sequence[Mapping], evaluations: Sequence[Mapping]) -> list[Tab
         if not records:
             continue
         kept = thinned(records)
-        keys = [key for key in dict.fromkeys(key for record in records for key in record) if key not in ("step", "kind")]
+        keys = [
+            key for key in dict.fromkeys(key for record in records for key in record) if key not in ("step", "kind")
+        ]
         left = len(records) - len(kept)
         note = f"{left} of {len(records)} reports are left out here; metrics.jsonl has all." if left else ""
         rows = tuple((record["step"], *(record.get(key) for key in keys)) for record in kept)

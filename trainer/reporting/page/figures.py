@@ -15,7 +15,7 @@ _SERIES = ("#3987d1", "#d97a06", "#0f9d78", "#c2559b", "#8b6fd1", "#8a8d00", "#c
 _DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
 # More lines than this in one diagram cannot be told apart.
 MOST_LINES = 12
-_SIZE = (4.6, 2.7)
+_SIZE = (4.1, 2.6)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -102,9 +102,7 @@ def _content(folder: Folder) -> dict[str, Any]:
         "commands": "What next",
     }
     ids = {"diagrams": "curves", "evaluation": "scores", "commands": "next"}
-    found["contents"] = [
-        (ids.get(name, name), title) for name, title in titles.items() if name == "run" or found[name]
-    ]
+    found["contents"] = [(ids.get(name, name), title) for name, title in titles.items() if name == "run" or found[name]]
     return found
 
 

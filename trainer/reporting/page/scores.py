@@ -66,8 +66,8 @@ def confusion(evaluation: Mapping) -> dict[str, Any] | None:
     note = ""
     if len(shown) < len(names):
         note = (
-            f"The {len(shown)} classes with the most wrong pixels, of {len(names)}; evaluation.json has all. Shares are "
-            "of all the class's pixels."
+            f"The {len(shown)} classes with the most wrong pixels, of {len(names)}; evaluation.json has all. Shares "
+            "are of all the class's pixels."
         )
     return {"names": [names[c] for c in shown], "rows": rows, "note": note}
 
