@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from trainer.reporting.panels import CARD_WIDTH
+
 # Above so many classes a cell has no room for a number.
 _MOST_NUMBERS = 16
 
@@ -25,7 +27,8 @@ def confusion_picture(confusion: Sequence[Sequence[int]], classes: Sequence[str]
     counts = np.asarray(confusion, np.float64)
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(100.0 * counts, totals, out=np.zeros_like(counts), where=totals > 0)
-    side = min(9.0, max(3.6, 1.6 + 0.45 * len(classes)))
+    # TensorBoard's card, or twice as large: it is shrunk by a whole number then.
+    side = CARD_WIDTH / 100 * (1 if len(classes) <= 4 else 2)
     with matplotlib.rc_context({"font.size": 8, "text.parse_math": False}):
         figure = Figure(figsize=(side, side), dpi=100, layout="constrained")
         canvas = FigureCanvasAgg(figure)

@@ -27,8 +27,10 @@ _STRIPE = 4
 # White rows and columns between the pictures of a panel, and the height of a line of text.
 _GAP = 4
 _LINE = 17
-# A panel's pictures are at most so many pixels high and wide: two fit into TensorBoard's card without a scroll bar.
+# A panel's pictures are at most so many pixels high and wide.
 PANEL_SIDE = 224
+# TensorBoard shows every picture so wide, and enlarges or shrinks others without smoothing, which spoils text.
+CARD_WIDTH = 350
 # Where label and prediction differ: colours that colour-blind people tell apart, and no class's but by chance.
 MISSED, INVENTED, CONFUSED = (213, 70, 0), (0, 90, 190), (170, 40, 150)
 DIFFERENCES = {"missed": MISSED, "invented": INVENTED, "another class": CONFUSED}
@@ -170,6 +172,23 @@ class Panel:
             whole[top : top + height, left : left + width] = picture
         return whole
 
+    def _within(self, side: int) -> Panel:
+        """The same, at most so many pixels wide."""
+        height, width = self.label.shape
+        if width <= side:
+            return self
+        size = (side, max(1, round(height * side / width)))
+
+        def smaller(array, how):
+            return np.asarray(Image.fromarray(array).resize(size, how))
+
+        return dataclasses.replace(
+            self,
+            image=smaller(self.image, Image.Resampling.BILINEAR),
+            label=smaller(np.asarray(self.label, np.int32), Image.Resampling.NEAREST),
+            prediction=smaller(np.asarray(self.prediction, np.int32), Image.Resampling.NEAREST),
+        )
+
     def legend(self) -> list[tuple[str, tuple[int, int, int]]]:
         """(what it stands for, RGB colour) of the classes and differences that are seen in it."""
         present = [int(c) for c in np.union1d(self.label, self.prediction) if 0 <= c < len(self.classes)]
@@ -178,11 +197,10 @@ class Panel:
         seen = {tuple(color) for color in np.unique(self.difference().reshape(-1, 3), axis=0).tolist()}
         return found + [(text, color) for text, color in DIFFERENCES.items() if color in seen]
 
-    def titled(self, title: str, *, width: int = 2 * PANEL_SIDE + _GAP) -> np.ndarray:
-        """The grid under a title and above a legend, RGB uint8 of the given width at least: for TensorBoard."""
-        grid = self.grid()
-        width = max(width, grid.shape[1])
-        font = text_font(12)
+    def titled(self, title: str, *, width: int = CARD_WIDTH) -> np.ndarray:
+        """The grid under a title and above a legend, RGB uint8 `[h, width, 3]`: for TensorBoard."""
+        grid = self._within((width - _GAP) // 2).grid()
+        font = text_font(11)
         lines = _broken(title, font, width)
         chips, rows, x = self.legend(), [[]], 0
         # Sixty classes would hide the picture.
