@@ -48,8 +48,8 @@ def ending(workdir):
     saved = checkpoint.find(str(workdir), "latest")
     weights = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in saved.arrays.items()}
     host = {name: value for name, value in saved.host.items() if name != "trained"}
-    host["last_report"] = host["last_report"] | {"images_per_second": None}
-    lines = [line | {"images_per_second": None} for line in read_metrics(os.path.join(workdir, "metrics.jsonl"))]
+    host["last_report"] = _of_the_run(host["last_report"])
+    lines = [_of_the_run(line) for line in read_metrics(os.path.join(workdir, "metrics.jsonl"))]
     with open(os.path.join(workdir, "evaluation.json")) as file:
         return weights, host, lines, json.load(file), checkpoint.best_step(str(workdir))
 

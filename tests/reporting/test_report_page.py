@@ -1,4 +1,4 @@
-"""report.html of real runs, parsed: every number is evaluation.json's, nothing is loaded, names cannot become markup."""
+"""report.html of real runs, parsed: every number is that of evaluation.json, nothing is loaded, no name is markup."""
 
 import io
 import json
@@ -6,10 +6,12 @@ import logging
 import os
 import re
 import shutil
+import subprocess
 
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 import main
 from configs.schema import Augment, Checkpoint, Config, Data, Evaluate, Optimizer, Train
@@ -37,7 +39,7 @@ def small():
 
 def config(steps):
     return Config(
-        name="<i>ячейки</i>",
+        name="cells-1",
         data=Data(classes=CLASSES),
         train=Train(length=f"{steps} steps", batch_size=4, log_every="1 steps", steps_per_call=1),
         augment=Augment(crop=(16, 16)),
@@ -55,9 +57,9 @@ def warns(run, step):
 def folder(tmp_path_factory):
     """A run stopped after three steps of six and gone on with, in a folder of an odd name."""
     workdir = str(tmp_path_factory.mktemp("runs") / "прогон <1> & 'co'")
-    calls = iter([False] * 3 + [True] * 99)
     given = dict(model=small, data=DATA, actions=[(1, warns)], workdir=workdir)
-    assert Run(config(6), **given).train(stop=lambda: next(calls)).stopped
+    first = Run(config(6), **given)
+    assert first.train(stop=lambda: first.current_step == 3).stopped
     assert "Step 3 of 6, stopped." in read(workdir)[1].said
     assert Run(config(6), **given).train().step == 6
     return workdir
@@ -106,7 +108,7 @@ def test_curves_go_on_over_a_restart_and_have_their_table(folder):
     _, page = read(folder)
     training, evaluations = (rows for rows in page.tables.values() if rows and rows[0][0] == "step")
     assert [row[0] for row in training[1:]] == [1, 2, 3, 4, 5, 6]
-    assert [row[0] for row in evaluations[1:]] == [2, 4, 6]
+    assert [row[0] for row in evaluations[1:]] == [2, 6]
     with open(os.path.join(folder, "metrics.jsonl"), encoding="utf-8") as file:
         records = [json.loads(line) for line in file]
     losses = [record["loss"] for record in records if record["kind"] == "train"]
@@ -118,7 +120,7 @@ def test_curves_go_on_over_a_restart_and_have_their_table(folder):
 
 def test_it_says_what_was_run_what_the_guard_said_and_where_the_time_went(folder):
     _, page = read(folder)
-    assert "<i>ячейки</i>" in page.said and f"3: {', '.join(CLASSES)}" in page.said
+    assert "cells-1" in page.said and f"3: {', '.join(CLASSES)}" in page.said
     settings = {row[0]: row[1:] for rows in page.tables.values() for row in rows if len(row) == 3}
     assert settings["train.batch_size"] == ["4", "8"] and "model.width" not in settings
     assert "A warning of mine:" in page.said and "x = y < 3 # </pre><script>alert(1)</script>" in page.said
@@ -153,7 +155,7 @@ def test_the_page_can_be_written_anew_without_data_or_model(folder, capsys, tmp_
     assert "config.json cannot be read" in page.said and "There is no run.json" in page.said
     assert page.tables["by-class"]
     assert main.main(["main.py", "--mode=report", f"--workdir={tmp_path / 'nothing'}"]) == 1
-    assert "there is no run in this folder" in capsys.readouterr().err
+    assert "there is no run in this folder" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_picture_outside_the_folder_is_not_read(folder, tmp_path):
@@ -254,8 +256,48 @@ def test_a_page_that_is_too_large_leaves_pictures_out_and_says_so(folder, tmp_pa
     moved = str(tmp_path / "moved")
     shutil.copytree(folder, moved)
     size = os.path.getsize(os.path.join(moved, "report.html"))
-    monkeypatch.setattr("trainer.reporting.page.report.MOST_BYTES", size - 10)
+    monkeypatch.setattr("trainer.reporting.page.report.MOST_BYTES", size - 500)
     write_report(moved)
     _, page = read(moved)
     assert "Some pictures are left out here" in page.said
     assert len([tag for tag, _ in page.elements if tag == "img"]) == 4
+
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def browse(tmp_path, *flags):
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", *flags]
+    return subprocess.run(command, capture_output=True, timeout=120, check=True).stdout.decode()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium here: apt-get install chromium")
+@pytest.mark.parametrize(("width", "scheme"), [(390, 0), (1280, 1)])
+def test_the_page_fits_its_screen_in_the_colours_of_it(folder, tmp_path, width, scheme):
+    """What it measures is said by a script that is added here, for the page has none."""
+    with open(f"{folder}/report.html", encoding="utf-8") as file:
+        text = file.read()
+    before, policy, after = text.partition("default-src 'none'")
+    assert policy
+    measure = (
+        "<script>addEventListener('load', () => { document.querySelectorAll('details').forEach(d => d.open = true);"
+        "document.title = [innerWidth, document.documentElement.scrollWidth,"
+        "[...document.images].filter(i => !i.naturalWidth).length,"
+        "[...document.querySelectorAll('svg')].filter(s => s.getBoundingClientRect().width < 250).length].join(' ')"
+        "})</script>"
+    )
+    measured = before + "default-src 'none'; script-src 'unsafe-inline'" + after.replace("</body>", f"{measure}</body>")
+    path = tmp_path / "page.html"
+    # Headless Chromium has windows of 500 pixels at least: the page is put into a narrower frame.
+    path.write_text(measured.replace("<body>", f'<body style="width: {width}px">', 1), encoding="utf-8")
+    window = f"--window-size={max(width, 500)},1600"
+    colors = f"--blink-settings=preferredColorScheme={scheme}"
+    title = browse(tmp_path, window, colors, "--dump-dom", path.as_uri()).partition("<title>")[2].partition("<")[0]
+    inner, whole, broken_pictures, small_drawings = map(int, title.split())
+    assert whole <= inner and broken_pictures == 0 and small_drawings == 0, title
+    picture = tmp_path / "page.png"
+    browse(tmp_path, window, colors, f"--screenshot={picture}", path.as_uri())
+    pixels = np.asarray(Image.open(picture).convert("L"))
+    assert (np.median(pixels) < 60) == (scheme == 0) and pixels.std() > 10
