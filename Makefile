@@ -10,12 +10,13 @@ READY := $(VENV)/.ready
 # Inside .venv, where git and the linter do not look.
 AUDIT := $(VENV)/audit
 
-.PHONY: help train test wheels lint docs audit clean
+.PHONY: help train test wheels site lint docs audit clean
 
 help:
 	@echo "make train   train the default (FLAGS='--config=configs/oxford_pets.py' adds flags)"
 	@echo "make test    lint and test (TESTS=tests/program/test_cli.py for a part)"
 	@echo "make wheels  build losses/ and trainer/guard/ as packages and try each where nothing else of ours is"
+	@echo "make site    the documentation as a site, in site/; ends at a link that leads nowhere"
 	@echo "make lint    the linter alone"
 	@echo "make docs    write docs/config.md anew from configs/schema.py"
 	@echo "make audit   check every installed version for known faults (asks PyPI)"
@@ -33,6 +34,10 @@ test: lint
 wheels: $(READY)
 	.ci/wheel losses $(BIN)/python
 	.ci/wheel trainer/guard $(BIN)/python
+
+# Beside the program's own packages, which the site does not need.
+site: $(READY)
+	.ci/site $(BIN)/python $(VENV)/site "$(CURDIR)/site"
 
 lint: $(READY)
 	$(BIN)/ruff check .

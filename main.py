@@ -38,7 +38,18 @@ except ModuleNotFoundError as error:
     print(answer, file=sys.stderr)
     sys.exit(EXIT_USAGE)
 
-MODES = ("train", "evaluate", "predict", "export", "describe", "check", "convert", "report", "compare")
+MODES = (
+    "train",
+    "evaluate",
+    "predict",
+    "export",
+    "describe",
+    "check",
+    "plan",
+    "convert",
+    "report",
+    "compare",
+)
 FORMATS = ("saved_model", "litert", "onnx")
 DEFAULT_RECIPE = "configs/nuclei.py"
 # Where the command line names a folder and no recipe.
@@ -52,16 +63,17 @@ _READ_FILES = ("report", "compare")
 _SHORTHANDS = ("strategy", "precision", "seed", "deterministic", "logical_devices")
 # Flags that only some modes read: to give one to another mode is a mistake.
 _READ_BY = {
-    "input": ("predict",),
-    "output": ("predict", "export", "convert", "compare"),
+    "input": ("predict", "evaluate"),
+    "output": ("predict", "export", "convert", "plan", "compare"),
     "runs": ("compare",),
     "formats": ("export",),
     "checkpoint": _READ_A_RUN,
     "force_config": ("train",),
+    "extend": ("train",),
     "layers": ("describe",),
 }
 # Sections of the config that say nothing about how a trained model is scored.
-_OF_TRAINING = ("augment", "optimizer", "train", "checkpoint", "guard")
+_OF_TRAINING = ("augment", "optimizer", "train", "checkpoint", "guard", "plan")
 
 
 _FLAGS = (
@@ -86,6 +98,13 @@ _FLAGS = (
         "train: go on in the workdir although fields of the config changed that make it another run.",
     ),
     (
+        "extend",
+        flags.DEFINE_boolean,
+        False,
+        "train: go on in the workdir with more examples, classes added at the end, or a longer train.length; what was "
+        "learned of the classes there were is kept.",
+    ),
+    (
         "checkpoint",
         flags.DEFINE_string,
         "best",
@@ -95,14 +114,15 @@ _FLAGS = (
         "input",
         flags.DEFINE_multi_string,
         [],
-        "predict: an image, a folder or a quoted glob pattern; may be given several times.",
+        "predict: an image, a folder or a quoted glob pattern; may be given several times. evaluate: a folder with "
+        "images and masks, or a list of such files, that is scored in place of the validation examples.",
     ),
     (
         "output",
         flags.DEFINE_string,
         "",
-        "predict, export, convert, compare: directory to write to. Default: in the workdir; convert needs one; compare "
-        "writes compare.html here.",
+        "predict, export, plan, convert, compare: directory to write to. Default: in the workdir; convert needs one; "
+        "compare writes compare.html here.",
     ),
     (
         "runs",
@@ -132,8 +152,11 @@ def define_flags() -> flags.FlagValues:
     for name, kind, default, doc in _FLAGS:
         define(kind, name, default, doc)
     doc = "What to do. describe: show what would be trained; check: look through all data for faults; "
-    doc += "convert: write the data as images/ and masks/; report: write the workdir's report.html anew; "
-    doc += "compare: what differs between runs, and whether one is better than another or had luck."
+    doc += "plan: look at the data and write a recipe for them; convert: write the data as images/ and masks/; "
+    doc += (
+        "report: write the workdir's report.html anew; compare: what differs between runs, and whether one is better "
+    )
+    doc += "than another or had luck."
     define(flags.DEFINE_enum, "mode", "train", doc, enum_values=MODES)
     for name in _SHORTHANDS:
         field = fields.all_fields()[name]
@@ -155,8 +178,11 @@ class Command:
     formats: tuple[str, ...]
     checkpoint: str
     force_config: bool
+    extend: bool
     layers: bool
     runs: tuple[str, ...]
+    # Fields that are set on the command line.
+    given: tuple[str, ...]
 
 
 def read(arguments: list[str]) -> Command:
@@ -194,8 +220,10 @@ def read(arguments: list[str]) -> Command:
         formats=tuple(values.formats),
         checkpoint=values.checkpoint,
         force_config=values.force_config,
+        extend=values.extend,
         layers=values.layers,
         runs=tuple(values.runs),
+        given=tuple(assignment.path for assignment in assignments),
     )
 
 
@@ -221,7 +249,7 @@ def main(argv: list[str]) -> int:
             if not answer:
                 raise
             raise UserError(answer) from error
-        run = Run(command.config, workdir=command.workdir, force=command.force_config)
+        run = Run(command.config, workdir=command.workdir, force=command.force_config, extend=command.extend)
         return _VERBS[command.mode](run, command)
     except UserError as error:
         # What the guard writes has lines of code in it, and its own width.
@@ -262,29 +290,46 @@ def _train(run, command: Command) -> int:
 
 
 def _evaluate(run, command: Command) -> int:
-    """Prints the table and writes evaluation.json; with other settings than the run's, a file named after these."""
+    """Prints the table and writes evaluation.json, and .csv with a row an image; with other data or settings than the
+    run's, files named after these."""
     from trainer.distribution.lost_worker import naming_lost_worker
     from trainer.reporting.evaluation_record import write_evaluation
-    from trainer.reporting.page.report import write_report
-    from trainer.reporting.records import EVALUATION_FILE
+    from trainer.reporting.page.report import REPORT_FILE, write_report
+    from trainer.reporting.records import EVALUATION_FILE, write_rows
 
     settings = _other_settings(run.workdir, command)
+    examples = run.examples_to_score(*command.inputs)
+    if command.inputs:
+        settings["input"] = command.inputs[0]
+    for note in examples.notes if examples is not run.__dict__.get("data") else ():
+        run.log(f"  note: {note}")
+    if "data.path" in settings and not command.inputs and command.config.data.split == "auto":
+        run.log(
+            f"  note: of {command.config.data.path} the {len(examples.validation)} examples are scored that training "
+            "on it would hold out; all of them: --input="
+            f"{command.config.data.path}"
+        )
     with naming_lost_worker(run.devices.cluster, run.workdir), run.weights(command.checkpoint) as saved:
-        scores = run.evaluate(checkpoint=None)
+        scores = run.evaluate(checkpoint=None, data=examples)
     if run.devices.chief:
-        left_out = len(run.data.validation) - scores.images
+        left_out = len(examples.validation) - scores.images
         without = f", without {left_out} that cannot be used" if left_out else ""
-        run.log(f"{saved.folder} on {scores.images} validation images{without}:\n{scores.table()}")
-        for reason in run.data.validation.skipped.values():
+        kind = "" if command.inputs or command.config.data.split not in ("auto", "validation") else " validation"
+        run.log(f"{saved.folder} on {scores.images}{kind} images{without}:\n{scores.table()}")
+        for reason in examples.validation.skipped.values():
             run.log(f"  skipped: {reason}")
         try:
             settings |= {} if command.checkpoint == "best" else {"step": saved.step}
-            path = os.path.join(run.workdir, _named_after(EVALUATION_FILE.removesuffix(".json"), settings) + ".json")
-            write_evaluation(
-                run.workdir, saved.step, scores, run.pictures, name=os.path.basename(path), settings=settings
-            )
+            name = _named_after(EVALUATION_FILE.removesuffix(".json"), settings)
+            path = os.path.join(run.workdir, name + ".json")
+            write_evaluation(run.workdir, saved.step, scores, run.pictures, name=name + ".json", settings=settings)
             run.log(f"Written to {path}" + (", named after what is not as in the run" if settings else ""))
+            if scores.rows:
+                path = os.path.join(run.workdir, name + ".csv")
+                write_rows(path, scores.rows)
+                run.log(f"A row an image: {path}")
             if not settings:
+                path = os.path.join(run.workdir, REPORT_FILE)
                 run.log(f"Written to {write_report(run.workdir)}")
         except OSError as error:
             raise UserError(f"{path} cannot be written: {error.strerror}.", exit_code=EXIT_FAILED) from error
@@ -352,6 +397,18 @@ def _convert(run, command: Command) -> int:
     return EXIT_OK
 
 
+def _plan(run, command: Command) -> int:
+    """Writes a recipe that is drawn from the data; what is set on the command line stays as it is."""
+    from trainer.plan.plan import summary, write
+    from trainer.reporting.progress import Progress
+
+    made = run.plan(given=command.given, progress=Progress("read", run.log))
+    path = os.path.join(command.output or command.workdir, "plan.py")
+    write(made, path)
+    run.log(summary(made, path))
+    return EXIT_OK
+
+
 def _check(run, command: Command) -> int:
     wrong = sum(len(section.problems) for section in run.check())
     run.log(f"{wrong} problem(s) found." if wrong else "Nothing wrong was found.")
@@ -390,6 +447,7 @@ _VERBS = {
     "export": _export,
     "describe": _describe,
     "check": _check,
+    "plan": _plan,
     "convert": _convert,
 }
 
@@ -431,6 +489,11 @@ def _flag_problems(values: flags.FlagValues) -> list[str]:
             found.append("--workdir: --mode=compare does not read it; write --runs=… for each run.")
     if values.mode == "convert" and not values.output:
         found.append("--mode=convert needs a directory to write to: write --output=FOLDER.")
+    if values.mode == "evaluate" and values.input:
+        if len(values.input) > 1:
+            found.append("--input: --mode=evaluate scores one folder or list at a time; several stand in one list.")
+        elif not os.path.exists(values.input[0]):
+            found.append(f"--input={values.input[0]}: there is no such folder or list of files.")
     if values.mode == "predict":
         if not values.input:
             found.append("--mode=predict needs images: write --input=FOLDER, --input=FILE or --input='*.png'.")
@@ -485,7 +548,7 @@ def _default_workdir(recipe: Config, assignments: list[overrides.Assignment], va
     config, _ = overrides.apply(recipe, assignments)
     plain = os.path.join("runs", config.name)
     changed = {d.field: d.new for d in config_text.differences(recipe, config) if d.breaks}
-    if not changed or values.force_config:
+    if not changed or values.force_config or values.extend:
         return plain
     own = os.path.join("runs", _named_after(config.name, changed))
     # What is evaluated in another way than it was trained is the run without these fields.

@@ -167,6 +167,8 @@ def _form_problem(text: str, about: Knob, path: str, subject: str) -> str:
 def _name_problem(name: str, about: Knob, path: str, subject: str) -> str:
     if name in about.names or FORM.fullmatch(name):
         return ""
+    if about.part == "model" and name.lower().endswith((".keras", ".h5", ".hdf5")):
+        return ""
     own = '"package.module:name"'
     if ":" in name or not about.names:
         return f"{subject} is not of the form {own}."

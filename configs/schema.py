@@ -24,11 +24,31 @@ class Data:
     source: str = knob(
         "nuclei",
         'Where examples come from: "nuclei" (the embedded images), "tfds" (any TensorFlow Datasets set), "folder" '
-        '(image and mask files, or what else is recognised), "coco" or "labelme" (their JSON files), or '
+        '(what data.path holds is recognised), "pairs" (image and mask files), the name of a format that is meant, or '
         '"package.module:function" of your own, called with this section: it returns anything that open_data takes as '
         "data, such as an object with len() and [i].",
         form="name",
-        names=("nuclei", "tfds", "folder", "coco", "labelme"),
+        names=(
+            "nuclei",
+            "tfds",
+            "folder",
+            "pairs",
+            "ade20k",
+            "camvid",
+            "cityscapes",
+            "coco",
+            "coco_panoptic",
+            "cvat",
+            "huggingface",
+            "label_studio",
+            "labelme",
+            "masks_beside",
+            "nnunet",
+            "supervisely",
+            "via",
+            "voc",
+            "yolo",
+        ),
         part="data",
     )
     path: str = knob(
@@ -39,8 +59,8 @@ class Data:
     name: str = knob("", 'tfds: the data set\'s name, with an optional version, e.g. "oxford_iiit_pet:4.0.0".')
     train_split: str = knob("train", "tfds: the split trained on, in TFDS's slicing language.")
     validation_split: str = knob("test", "tfds: the split that is evaluated.")
-    image_key: str = knob("image", "tfds: the feature that holds the image.")
-    mask_key: str = knob("segmentation_mask", "tfds: the feature that holds the mask.")
+    image_key: str = knob("image", "tfds, huggingface: the feature or column that holds the image.")
+    mask_key: str = knob("segmentation_mask", "tfds, huggingface: the feature or column that holds the mask.")
     download: bool = knob(
         False,
         "tfds: download the set when it is not on disk yet. Off by default: no surprise downloads.",
@@ -58,6 +78,12 @@ class Data:
         within="[0, 2147483647]",
         why="seeds are 32-bit",
     )
+    split: Literal["auto", "train", "validation", "test", "all"] = knob(
+        "auto",
+        "evaluate: which examples are scored. auto: those held out for validation; of a folder named by --input its "
+        "test split, or all where it is not divided. test: the test split that the data have; all: every example.",
+        changes_run=False,
+    )
     group: str = knob(
         "",
         "A regular expression on an example's name: what its group (or the whole match) is equal for is one patient or "
@@ -69,11 +95,18 @@ class Data:
         "Names of the classes; their position is the class id. The first is the background where there is one. "
         "Empty: as the data say, by names of their own or by the ids that occur in the labels.",
     )
-    mask_encoding: Literal["auto", "ids", "binary", "colors", "alpha"] = knob(
+    labels: Literal["auto", "exclusive", "multi"] = knob(
+        "auto",
+        'Whether a pixel is of one class, "exclusive", or may be of several at once, or of none, "multi": then each '
+        "class has a mask and a sigmoid of its own. auto: exclusive, unless the data show classes that overlap.",
+    )
+    mask_encoding: Literal["auto", "ids", "binary", "colors", "alpha", "bits", "planes", "files"] = knob(
         "auto",
         'How a mask file says the class: "ids" (the pixel is the id), "binary" (low is class 0, high, usually 255, '
         'class 1), "colors" (an RGB or palette image and the table mask_colors), "alpha" (opaque is class 1), or '
-        '"auto": what the masks hold is recognised, and said; where it could be several things, you are asked.',
+        '"auto": what the masks hold is recognised, and said; where it could be several things, you are asked. Of '
+        'classes that overlap (labels): "bits" (bit k of the pixel is class k), "planes" (channel or TIFF page k is '
+        'class k) or "files" (a file for each class).',
     )
     mask_threshold: int = knob(
         0,
@@ -94,6 +127,13 @@ class Data:
         "colors: (red, green, blue, class id) rows; a colour outside the table is an error that names it.",
         within="[-1, 65535]",
     )
+    color_tolerance: int = knob(
+        0,
+        "colors: how far a pixel's red, green and blue may be from those of a row of the table, of "
+        "which the nearest is "
+        "taken: for masks that were saved as JPEG. 0 takes the colours as they are; 255 the nearest, however far.",
+        within="[0, 255]",
+    )
     void_id: int = knob(
         255, "The class id of pixels that no loss and no metric counts. 255 is the field's habit.", within="[-1, 65535]"
     )
@@ -109,10 +149,17 @@ class Data:
         "Image files of more than 8 bits: the values that become 0 and 255, one row for all bands or one for each. "
         "Empty: from 0.1 % to 99.9 % of the values in the training images.",
     )
-    pages: Literal["refuse", "first", "channels", "objects"] = knob(
+    pages: Literal["refuse", "first", "channels", "objects", "slices"] = knob(
         "refuse",
-        'What the pages of a TIFF file are: of images "channels", of masks "objects" that are united; "first" takes '
-        'the first page alone; "refuse" ends with the file\'s name.',
+        'What the pages of a TIFF file are: of images "channels", of masks "objects" that are '
+        'united, of both "slices", '
+        'each an image with the same page of its mask; "first" takes the first page alone; "refuse" ends with the '
+        "file's name.",
+    )
+    resize_masks: bool = knob(
+        False,
+        "Masks of another size than their image, and of the same proportions, are brought to its size, each pixel from "
+        "the nearest.",
     )
     bad_files: Literal["stop", "skip"] = knob(
         "stop",
@@ -140,6 +187,11 @@ class Data:
         within="[0, 1024]",
         changes_run=False,
     )
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether labels are `[height, width, classes]` of 0 and 1, a plane a class."""
+        return self.labels == "multi"
 
 
 @section
@@ -200,7 +252,7 @@ class Model:
         '"unet", "encoder_unet" (a U-Net on a keras.applications encoder), or "package.module:function" of '
         "your own, called as function(input_channels=, outputs=, **options) and returning a Keras model that "
         "maps float32 images [batch, height, width, channels] with values 0..255 to logits [batch, height, "
-        "width, outputs].",
+        "width, outputs]; or the path of a .keras file. A softmax or sigmoid at its end is recognised.",
         form="name",
         names=("unet", "encoder_unet"),
         part="model",
@@ -249,7 +301,14 @@ class Model:
         True, "train the encoder too; off trains the decoder alone.", read_by={"name": ("encoder_unet",)}
     )
     outputs: Literal["softmax", "sigmoid"] = knob(
-        "softmax", '"softmax": one logit a class. "sigmoid": two classes from one logit, that of class 1.'
+        "softmax",
+        '"softmax": one logit a class. "sigmoid": two classes from one logit, that of class 1. Classes that overlap '
+        "(data.labels) have a logit and a sigmoid each whatever this says.",
+    )
+    output: str = knob(
+        "",
+        'Of a model of your own with several outputs: the name or number of the one that gives the masks, or "all" to '
+        "train all of them on the labels. Empty: the one that has the form of the labels.",
     )
     deep_supervision: bool = knob(
         False,
@@ -486,6 +545,24 @@ class Checkpoint:
 
 
 @section
+class Plan:
+    minutes: float = knob(
+        10.0,
+        "--mode=plan: time that the planned run may take on this machine, start and evaluations included.",
+        within="(0, inf)",
+        unit="minutes",
+        changes_run=False,
+    )
+    memory_gib: float = knob(
+        4.0,
+        "--mode=plan: memory that the planned run may take: of the process, or of the GPU where there is one.",
+        within="(0, inf)",
+        unit="GiB",
+        changes_run=False,
+    )
+
+
+@section
 class Guard:
     missing: Literal["error", "warn", "off"] = knob(
         "error",
@@ -560,3 +637,4 @@ class Config:
     evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
     checkpoint: Checkpoint = dataclasses.field(default_factory=Checkpoint)
     guard: Guard = dataclasses.field(default_factory=Guard)
+    plan: Plan = dataclasses.field(default_factory=Plan)

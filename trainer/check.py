@@ -115,8 +115,10 @@ def check_loss(run) -> Section:
 
     A loss has to be finite on all of them, and lower for the perfect one than for the wrong one.
     """
-    objective, config = run.task.objective, run.config
+    config = run.config
     outputs = logits_per_pixel(config)
+    if config.data.multi_label:
+        return _check_overlapping(run)
     labels = tf.constant([[[int(8 <= i < 20 and 6 <= j < 26) for j in range(32)] for i in range(32)]] * 2, tf.int32)
     background = tf.zeros_like(labels)
     cases = {
@@ -127,6 +129,36 @@ def check_loss(run) -> Section:
         "empty mask, all foreground": (background, _logits(background + 1, outputs)),
         _HALF: (labels, tf.cast(_logits(labels, outputs), tf.float16)),
     }
+    return _judged(run, cases)
+
+
+def _check_overlapping(run) -> Section:
+    """As `check_loss`, of classes that overlap: three shapes that share pixels."""
+    outputs = logits_per_pixel(run.config)
+    rows, columns = np.indices((32, 32))
+    planes = np.stack([(rows >= 8 + k % 3) & (rows < 20) & (columns >= 6) & (columns < 26) for k in range(outputs)], -1)
+    labels = tf.constant(np.stack([planes] * 2), tf.int32)
+    nothing = tf.zeros_like(labels)
+
+    def confident(planes):
+        return 24.0 * tf.cast(planes, tf.float32) - 12.0
+
+    return _judged(
+        run,
+        {
+            "perfect prediction": (labels, confident(labels)),
+            "wrong prediction": (labels, confident(1 - labels)),
+            "no class anywhere": (labels, confident(nothing)),
+            "empty masks, no class": (nothing, confident(nothing)),
+            "empty masks, all classes": (nothing, confident(nothing + 1)),
+            _HALF: (labels, tf.cast(confident(labels), tf.float16)),
+        },
+    )
+
+
+def _judged(run, cases) -> Section:
+    """The section of losses of predictions whose merit is known."""
+    objective = run.task.objective
     values, problems, refused = {}, [], {}
     for name, (label, logits) in cases.items():
         try:

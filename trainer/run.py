@@ -23,18 +23,21 @@ from configs.reading import fields, validation
 from configs.reading.nearest import did_you_mean
 from configs.schema import Config
 from trainer import console
+from trainer.actions.norm_gap import lag_note
 from trainer.actions.timing import paired
 from trainer.checkpoints import folder as checkpoints
+from trainer.checkpoints.extend import grown, kept_from
 from trainer.checkpoints.host import HostState
 from trainer.checkpoints.restore import load_weights, put_back, restore, snapshot
-from trainer.checkpoints.resume import describe_data
+from trainer.checkpoints.resume import config_of, describe_data
 from trainer.checkpoints.saver import Saver
-from trainer.data import open_data
+from trainer.data import DataSets, open_data, open_evaluated, other_data
 from trainer.distribution import strategy as distribution
 from trainer.errors import UserError, numbered
 from trainer.evaluation.metrics import scored_classes
 from trainer.evaluation.own_metrics import build_metrics
-from trainer.models.build import build_model, fresh_names, logits_per_pixel
+from trainer.models.build import build_form, fresh_names, logits_per_pixel
+from trainer.models.forms import Form
 from trainer.models.sizes import fit_sizes
 from trainer.parts import name_of, resolve
 from trainer.reporting.clock import SAVING, Clock
@@ -43,7 +46,7 @@ from trainer.result import Result
 from trainer.seeds import seeded
 from trainer.stepping import precision
 from trainer.stepping.intervals import make_intervals
-from trainer.stepping.objective import build_objective
+from trainer.stepping.objective import build_objective, loss_of_sigmoids
 from trainer.stepping.optimizer import build_optimizer
 from trainer.stepping.schedule import build_schedule
 from trainer.stepping.segmentation import Segmentation
@@ -106,6 +109,7 @@ class Run:
       actions: pairs (when, function of (run, step)): (100, f), ("2 epochs", f), ("evaluation", f), ("end", f).
       task: a `Task`, or its class, in place of segmentation.
       force: go on in the workdir although fields of the config changed that make it another run.
+      extend: go on in the workdir with more examples, classes added at the end, or a longer run.
 
     Raises:
       UserError: with everything that is wrong with the arguments and the config.
@@ -116,11 +120,19 @@ class Run:
       current_step, report, report_step, scores, scores_step, memory, rate_factor: for actions; see there.
     """
 
-    def __init__(self, config: Config | None = None, *, workdir: str | os.PathLike = "", force: bool = False, **parts):
+    def __init__(
+        self,
+        config: Config | None = None,
+        *,
+        workdir: str | os.PathLike = "",
+        force: bool = False,
+        extend: bool = False,
+        **parts,
+    ):
         known = [field.name for field in dataclasses.fields(Parts)]
         unknown = [name for name in parts if name not in known]
         if unknown:
-            also = ["config", "workdir", "force", *known]
+            also = ["config", "workdir", "force", "extend", *known]
             raise UserError(
                 numbered([f"Run has no argument {name!r}.{did_you_mean(name, also)}" for name in unknown])
                 + f"\n  It takes {', '.join(also)}."
@@ -138,8 +150,10 @@ class Run:
         if {"data", "task"} & given and config.name == Config().name:
             # The default is the name of the built-in data.
             config = dataclasses.replace(config, name="run")
-        self.config, self.force = config, force
+        self.config, self.force, self.extend = config, force, extend
         self.workdir = os.fspath(workdir) or os.path.join("runs", config.name)
+        if extend and (before := config_of(self.workdir)) is not None:
+            self.config = kept_from(before, config)
         self.host = HostState()
         self.scores = None
         self.pictures = []
@@ -200,8 +214,8 @@ class Run:
         self._check_metric(task)
         return task
 
-    def _build_model(self, outputs: int | None = None) -> keras.Model:
-        return build_model(
+    def _build_model(self, outputs: int | None = None) -> Form:
+        return build_form(
             self.config, self.parts.model, policy=self.precision.policy, replicas=self.devices.replicas, outputs=outputs
         )
 
@@ -209,14 +223,26 @@ class Run:
         """With a number a class, or a plane of the target; what comes out of it is the task's to know."""
         label = self.data.train.features.get("label")
         planes = math.prod(label.shape) if label is not None else 1
-        return self._build_model(len(self.data.classes) or planes)
+        return self._build_model(len(self.data.classes) or planes).model
 
     def _segmentation(self) -> Segmentation:
-        model = self._build_model()
+        form = self._build_model()
+        model = form.model
         self._fit_sizes(model)
+        one = form.outputs == 1 < logits_per_pixel(self.config)
+        if one:
+            self.config = fields.replace(self.config, {"model.outputs": "sigmoid"})
         config, classes = self.config, self.data.classes
-        objective = build_objective(config, logits_per_pixel(config), self.parts.loss)
-        scored = [classes.index(name) for name in scored_classes(classes, config.evaluate.classes)]
+        named, more = config, []
+        if (config.data.multi_label or one) and self.parts.loss is None:
+            named, more = loss_of_sigmoids(config)
+        objective = build_objective(named, logits_per_pixel(config), self.parts.loss, activation=form.activation)
+        if form.activation and objective.own is not None:
+            more = [*more, f"the loss of your own gets what the model gives, after its {form.activation}"]
+        lag = lag_note(model, self.intervals.total, config.model.name if self.parts.model is None else ":")
+        self.notes = [*self.notes, *form.notes, *more, *([lag] if lag else [])]
+        chosen = scored_classes(classes, config.evaluate.classes, config.data.multi_label)
+        scored = [classes.index(name) for name in chosen]
         return Segmentation(model, objective, config, classes, scored)
 
     def _fit_sizes(self, model: keras.Model) -> None:
@@ -353,6 +379,12 @@ class Run:
 
     def go_on_from(self, saved: checkpoints.Saved) -> None:
         """Puts the device's and the host's state back to what a checkpoint holds."""
+        before = config_of(self.workdir) if self.extend else None
+        if before is not None:
+            shapes = {path: variable.shape for path, variable in self.state.variables_by_path().items()}
+            saved, lines = grown(saved, shapes, len(before.data.classes), len(self.data.classes))
+            for line in lines:
+                self.log(f"extended: {line}")
         restore(self.state, saved)
         self.host = dataclasses.replace(HostState.from_saved(saved.host), data=describe_data(self.data))
         self.totals.restore(self.host.report)
@@ -445,11 +477,40 @@ class Run:
             self._own_loop = OwnLoop(self)
         return self._own_loop(batch)
 
-    def evaluate(self, checkpoint: str | None = "best"):
-        """Scores on the validation examples.
+    def examples_to_score(self, data: Any = None) -> DataSets:
+        """Opens the examples that `evaluate` scores, as their validation split; the run's own need not be there.
+
+        Args:
+          data: as for `evaluate`; None takes the split of the run's own data that config.data.split names.
+        """
+        if data is None and self.config.data.split in ("auto", "validation"):
+            if self.data.validation is None:
+                raise UserError('There are no validation examples: data={"train": …, "validation": …}.')
+            return self.data
+        if not self.config.data.classes:
+            self.data  # noqa: B018 - it says what the classes are
+        self.devices  # noqa: B018 - before anything that makes a tensor
+        if isinstance(data, (str, os.PathLike)):
+            section = other_data(self.config.data, os.fspath(data))
+            opened = open_evaluated(dataclasses.replace(self.config, data=section))
+        else:
+            opened = open_evaluated(self.config, self.parts.data if data is None else data)
+        if "data" not in self.__dict__ and "task" not in self.__dict__:
+            # A task is built for classes and keys alone, which are the same in both.
+            self.data = opened
+            try:
+                self.task  # noqa: B018
+            finally:
+                del self.data
+        return opened
+
+    def evaluate(self, checkpoint: str | None = "best", data: Any = None):
+        """Scores examples: those held out for validation, or others.
 
         Args:
           checkpoint: "best", "latest" or a checkpoint's folder; None takes the weights as they are.
+          data: what is scored in place of the validation examples: a folder with images and masks, or a list of such
+            files; an object as `Run` takes it as data; or what `examples_to_score` gave.
 
         Returns:
           An `Evaluation` (or `TermScores`): `.score("mean_dice")`, `.table()`, `.to_dict()`.
@@ -457,13 +518,13 @@ class Run:
         from trainer.evaluation.evaluator import make_evaluator
         from trainer.reporting.progress import Progress
 
-        if self.data.validation is None:
-            raise UserError('There are no validation examples: data={"train": …, "validation": …}.')
+        examples = data if isinstance(data, DataSets) else self.examples_to_score(data)
+        config = dataclasses.replace(self.config, data=examples.config.data) if examples.config else self.config
         with self.weights(checkpoint):
             evaluate = make_evaluator(
                 self.task,
-                self.data,
-                self.config,
+                examples,
+                config,
                 self.strategy,
                 metrics=self.metrics,
                 progress=Progress("evaluated", self.log),
@@ -518,6 +579,22 @@ class Run:
         from trainer.check import check
 
         return check(self)
+
+    def plan(self, *, given: Sequence[str] = (), **options):
+        """A recipe drawn from the config's data, after timing some steps; see `trainer.plan`.
+
+        Args:
+          given: fields of the config that stay as they are, "model.width".
+          options: `progress` and `measuring` of `trainer.plan.plan`.
+        """
+        from trainer.plan import plan
+
+        if self.parts.data is not None:
+            raise UserError(
+                "A plan is drawn from data that a config names, since its steps are timed in a process of their own: "
+                'write Run(Config(data=Data(source="package.module:function"))).plan().'
+            )
+        return plan(self.config, given=given, log=self.log, **options)
 
     def describe(self, *, layers: bool = False) -> str:
         """What `train` would do, without doing it; with `layers` also a table of each model's layers."""

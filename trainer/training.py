@@ -14,6 +14,7 @@ from trainer.actions.early_stopping import stop_early
 from trainer.actions.evaluate import STOPPED, Evaluate
 from trainer.actions.gradients import report_gradients
 from trainer.actions.nonfinite import Nonfinite
+from trainer.actions.norm_gap import explain_norm_gap
 from trainer.actions.page import Page
 from trainer.actions.profile import Profile
 from trainer.actions.report import report
@@ -254,6 +255,7 @@ def _due(
         progress = Progress("evaluated", run.log)
         score = make_evaluator(run.task, run.data, run.config, run.strategy, metrics=run.metrics, progress=progress)
         then = [action for action in actions if action.after_evaluation]
+        then.append(Timed(explain_norm_gap, "batch normalisation", after_evaluation=True))
         then.append(Timed(page.refresh, "report.html", after_evaluation=True))
         then.append(Timed(stop_early, "early stopping", after_evaluation=True))
         evaluate, every = Evaluate(score, stop, then), intervals.evaluate_every

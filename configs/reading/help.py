@@ -18,7 +18,7 @@ from losses import names as losses
 
 _TASKS = {
     "What to do": ("mode", "config", "workdir"),
-    "Train": ("strategy", "precision", "seed", "deterministic", "logical_devices", "force_config"),
+    "Train": ("strategy", "precision", "seed", "deterministic", "logical_devices", "force_config", "extend"),
     "Evaluate, predict, export": ("checkpoint", "input", "output", "formats"),
     "Compare": ("runs",),
     "Describe": ("layers",),

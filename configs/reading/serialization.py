@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from configs.reading import durations, fields, values
+from configs.reading import durations, fields, migration, values
 from configs.reading.nearest import did_you_mean
 from configs.schema import Config
 
@@ -35,7 +35,8 @@ def to_json(config: Config, **besides: Mapping[str, Any]) -> str:
         config: The config.
         besides: "objects" (the names of parts that were handed over as objects) and "process".
     """
-    content = dataclasses.asdict(config) | {name: values for name, values in besides.items() if values}
+    content = {"format": migration.FORMAT} | dataclasses.asdict(config)
+    content |= {name: values for name, values in besides.items() if values}
     return json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
@@ -49,10 +50,10 @@ def besides_of(text: str, name: str) -> dict[str, Any]:
 
 
 def from_json(text: str) -> Config:
-    """The config of `to_json`.
+    """The config of `to_json`, also of an earlier version's: a field that it did not know yet has its default.
 
     Raises:
-        ValueError: Not JSON, unknown or missing fields, or wrong types; the message lists every one of them.
+        ValueError: Not JSON, of a newer version, unknown fields, or wrong types; the message lists every one of them.
     """
     try:
         tree = json.loads(text)
@@ -60,7 +61,7 @@ def from_json(text: str) -> Config:
         raise ValueError(f"It is not JSON: {error}.") from None
     if not isinstance(tree, dict):
         raise ValueError("It is JSON, but not an object with the fields of a config.")
-    tree = {name: value for name, value in tree.items() if name not in _BESIDES}
+    tree = {name: value for name, value in migration.migrate(tree).items() if name not in _BESIDES}
     found, problems = {}, []
     known = fields.all_fields()
     for path, value in _leaves(tree):
@@ -75,10 +76,6 @@ def from_json(text: str) -> Config:
         except ValueError as error:
             problems.append(f"{path}: {error}")
             found[path] = None
-    missing = [path for path in known if path not in found]
-    if missing:
-        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-        problems.append(f"Missing: {', '.join(missing[:5])}{more}.")
     if problems:
         raise ValueError("\n".join(problems))
     return fields.replace(Config(), found)

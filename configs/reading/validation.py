@@ -17,7 +17,7 @@ from configs.reading import actions, durations, elsewhere, fields
 from configs.reading.nearest import did_you_mean
 from configs.reading.optimizers import option_problems
 from configs.reading.references import FORM, module_problem
-from configs.reading.validation_parts import loss_problems, mask_problems, model_problems
+from configs.reading.validation_parts import is_model_file, loss_problems, mask_problems, model_problems
 from configs.reading.values import shown
 from configs.schema import Config
 
@@ -148,6 +148,8 @@ def _files(config: Config):
             yield ("data.path",), "a folder with images/ and masks/ is needed: write --config.data.path=FOLDER."
         elif not os.path.isdir(data.path):
             yield ("data.path",), _missing(data.path, "folder")
+    if is_model_file(model.name) and not os.path.isfile(model.name):
+        yield ("model.name",), _missing(model.name, "file")
     weights = model.encoder_weights
     if model.name == "encoder_unet" and weights not in ("", "imagenet") and not os.path.isfile(weights):
         yield ("model.encoder_weights",), _missing(weights, "file") + ' ("imagenet" downloads, "" is random.)'

@@ -38,14 +38,16 @@ def mask_problems(config: Config):
     data = config.data
     count = len(data.classes)
     # No names: as the data say, which is found out when they are opened.
-    if count == 1:
+    if count == 1 and not data.multi_label:
         yield ("data.classes",), "two classes are needed at least. Name the background too: background,nucleus."
     if not all(name.strip() for name in data.classes):
         yield ("data.classes",), "a name is empty. Write one name for each class."
     twice = sorted({name for name in data.classes if data.classes.count(name) > 1})
     if twice:
         yield ("data.classes",), f"{', '.join(twice)} is there twice. Give each class a name of its own."
-    if data.void_id in range(count):
+    if data.multi_label and data.void_id in (0, 1):
+        yield ("data.void_id", "data.labels"), "0 and 1 say whether a pixel is of a class. Write 255, or another id."
+    elif data.void_id in range(count) and not data.multi_label:
         yield (
             ("data.void_id", "data.classes"),
             (
@@ -60,6 +62,22 @@ def mask_problems(config: Config):
                 f"a binary mask has two classes, and data.classes names {count}. Write --config.data.mask_encoding=ids "
                 "or colors."
             ),
+        )
+    overlapping = ("bits", "planes", "files")
+    if data.mask_encoding in ("bits", "planes") and data.labels == "exclusive":
+        yield (
+            ("data.mask_encoding", "data.labels"),
+            ("it is for classes that overlap. Write --config.data.labels=multi."),
+        )
+    if data.multi_label and data.mask_encoding not in ("auto", *overlapping):
+        yield (
+            ("data.mask_encoding", "data.labels"),
+            (f"it gives a pixel one class, and data.labels=multi several. Write {', '.join(overlapping)}, or auto."),
+        )
+    if data.multi_label and data.source in ("nuclei", "tfds", "coco", "labelme"):
+        yield (
+            ("data.labels", "data.source"),
+            (f"data.source={data.source} gives a pixel one class. Masks that overlap are read from files (folder)."),
         )
     for table, encoding in (("mask_ids", "ids"), ("mask_colors", "colors")):
         rows = getattr(data, table)
@@ -103,10 +121,16 @@ def _table_problems(path: str, rows: tuple[tuple[int, ...], ...], config: Config
         yield (path, "data.classes"), f"no {what} means {', '.join(unreached)}. Add a row, or take the class away."
 
 
+def is_model_file(name: str) -> bool:
+    """Whether model.name is the path of a file of Keras's."""
+    return name.lower().endswith((".keras", ".h5", ".hdf5"))
+
+
 def model_problems(config: Config):
     """The model's name, and the fields that only some models read."""
     model = config.model
-    if ":" not in model.name and model.options:
+    own = ":" in model.name or is_model_file(model.name)
+    if not own and model.options:
         yield (
             ("model.options", "model.name"),
             (f"they are for a model of your own; {model.name} has fields: --config.model.width=…, depth, dropout."),
@@ -114,12 +138,13 @@ def model_problems(config: Config):
     if model.name == "encoder_unet" and model.encoder not in ENCODERS:
         hint = did_you_mean(model.encoder, ENCODERS) or f" It has {', '.join(ENCODERS)}."
         yield ("model.encoder",), f"keras.applications has no such network.{hint}"
-    if model.outputs == "sigmoid" and len(config.data.classes) not in (0, 2):
+    overlap = config.data.multi_label or config.data.mask_encoding in ("bits", "planes", "files")
+    if model.outputs == "sigmoid" and len(config.data.classes) not in (0, 2) and not overlap:
         yield (
             ("model.outputs", "data.classes"),
             (
                 f"one logit stands for two classes, and data.classes names {len(config.data.classes)}. Write "
-                "--config.model.outputs=softmax."
+                "--config.model.outputs=softmax, or, where they overlap, --config.data.labels=multi."
             ),
         )
     if model.deep_supervision and model.name == "encoder_unet":

@@ -147,7 +147,7 @@ def run_of(tmp_path, config=CONFIG, *, force=False, objects=None):
     lines: list[str] = []
     parts = types.SimpleNamespace(names=lambda: objects or {})
     return types.SimpleNamespace(
-        config=config, workdir=str(tmp_path), force=force, parts=parts, log=lines.append, lines=lines
+        config=config, workdir=str(tmp_path), force=force, extend=False, parts=parts, log=lines.append, lines=lines
     )
 
 

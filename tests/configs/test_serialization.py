@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from configs.reading import fields, overrides
+from configs.reading import fields, migration, overrides
 from configs.reading.serialization import differences, from_json, to_json
 from configs.schema import Config
 
@@ -55,8 +55,8 @@ def test_the_text_is_readable():
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (lambda tree: tree.pop("seed"), "Missing: seed."),
-        (lambda tree: tree.pop("optimizer"), "and 10 more"),
+        (lambda tree: tree.update(format=99), "A newer version wrote it (format 99"),
+        (lambda tree: tree.update(format="1"), "format: '1' is no number"),
         (lambda tree: tree["optimizer"].update(lr=1), "optimizer.lr is not a field. Did you mean optimizer.lea"),
         (lambda tree: tree.update(optimizer=3), "optimizer: 3 is not an object"),
         (lambda tree: tree.update(seed="1"), "seed: '1' is text"),
@@ -71,6 +71,28 @@ def test_another_text_is_refused(change, named):
     with pytest.raises(ValueError) as error:
         from_json(json.dumps(tree))
     assert named in str(error.value)
+
+
+def test_a_field_that_an_older_version_did_not_know_has_its_default():
+    tree = json.loads(to_json(_change(seed=3, optimizer__beta_1=0.5, train__length="7 steps")))
+    del tree["format"], tree["deterministic"], tree["optimizer"]["beta_1"], tree["guard"]
+
+    assert from_json(json.dumps(tree)) == _change(seed=3, train__length="7 steps")
+
+
+def test_a_renamed_field_is_found_under_its_old_name(monkeypatch):
+    def renamed(tree):
+        tree["train"]["length"] = tree["train"].pop("duration")
+        return tree
+
+    old = json.loads(to_json(Config()))
+    old["train"]["duration"] = "7 steps"
+    del old["train"]["length"]
+    monkeypatch.setattr(migration, "FORMAT", 2)
+    monkeypatch.setattr(migration, "STEPS", {1: renamed})
+
+    assert from_json(json.dumps(old)).train.length == "7 steps"
+    assert from_json(to_json(Config())) == Config()
 
 
 def test_every_fault_of_a_text_is_named():

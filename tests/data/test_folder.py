@@ -204,3 +204,25 @@ def test_the_names_of_sources_are_those_that_are_registered():
     from trainer.data.sources import SOURCES
 
     assert set(fields.all_fields()["data.source"].knob.names) == set(SOURCES)
+
+
+def test_masks_of_another_size_on_request(tmp_path):
+    folder = make_folder(tmp_path, 4, size=(24, 32))
+    for number, size in enumerate(((12, 16), (48, 64), (7, 10))):
+        save(tmp_path / "masks" / f"{number:03}.png", picture(number, size)[1])
+    with pytest.raises(DataError, match="of the same proportions: --config.data.resize_masks"):
+        open_data(config_for(folder))
+    data = open_data(config_for(folder, resize_masks=True))
+    for source in (data.train, data.validation):
+        for index, name in enumerate(source.names):
+            number, label = int(name[-7:-4]), source.load(index).label
+            assert label.shape == (24, 32)
+            if number == 0:
+                assert (label[::2, ::2] == picture(0, (12, 16))[1] // 255).all() and (label[1::2] == label[::2]).all()
+            if number == 1:
+                assert (label == picture(1, (48, 64))[1][1::2, 1::2] // 255).all()
+    save(tmp_path / "masks" / "003.png", picture(3, (24, 16))[1])
+    with pytest.raises(
+        DataError, match=r"003.png: the mask is 16 x 24 pixels, its image .* is 32 x 24 \(width x height\)\.\n"
+    ):
+        open_data(config_for(folder, resize_masks=True))

@@ -21,6 +21,8 @@ LAYOUTS = {
     "labels": ("images/{i}.png", "labels/{i}.png"),
     "annotations": ("images/{i}.PNG", "annotations/{i}.png"),
     "voc": ("JPEGImages/2007_{i:06}.png", "SegmentationClass/2007_{i:06}.png"),
+    "pets": ("images/{i}.png", "annotations/trimaps/{i}.png"),
+    "one folder below each": ("images/all/{i}.png", "masks/final/v2/{i}_mask.png"),
     "gt below": ("set/images/{i}.png", "set/gt/{i}.png"),
     "another suffix": ("images/{i}.jfif", "masks/{i}.PPM"),
     "drive": ("images/{i:02}_training.png", "1st_manual/{i:02}_manual1.png"),

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import re
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
+from configs.schema import Data
 from tests.data.making import config_for, picture, save
 from trainer.data import DataError, audit, open_data
+from trainer.data.decode import decode_values
+from trainer.data.masks import label_from
+from trainer.data.recognition import recognise_masks
 
 TRUTH = [picture(number, (48, 64))[1] > 0 for number in range(8)]
 
@@ -128,7 +134,7 @@ def test_colours_become_classes_and_named_ones_are_asked_about(tmp_path):
     ("make", "says"),
     [
         (lambda mask, n: mask * 0, ["All masks hold the value 0 alone"]),
-        (lambda mask, n: picture(n, (48, 64))[0], ["the mask has", "colours", "photograph"]),
+        (lambda mask, n: picture(n, (48, 64))[0], ["the masks have", "colours", "photograph"]),
         (lambda mask, n: mask * 128 + (mask[::-1] * 127), ["values, which could mean", "Say which:"]),
         (lambda mask, n: np.arange(3072, dtype=np.uint16).reshape(48, 64), ["different values up to"]),
     ],
@@ -138,3 +144,58 @@ def test_what_means_several_things_or_none_is_asked(make, says, tmp_path):
     for text in (str(pytest.raises(DataError, open_data, config).value), audit(config).text()):
         for words in says:
             assert words in text
+
+
+def compressed(quality: int, form: str = "JPEG", smooth: bool = False):
+    """Masks of black, red and a deep blue, saved as JPEG, or as PNG after that."""
+    made = []
+    for number in range(4):
+        picture = Image.new("RGB", (64, 64))
+        ImageDraw.Draw(picture).ellipse([8 + number, 8, 40, 40], fill=(230, 20, 20))
+        ImageDraw.Draw(picture).rectangle([36, 44, 60, 60], fill=(20, 20, 200))
+        if smooth:
+            picture = picture.resize((90, 90), Image.Resampling.BILINEAR)
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=quality, subsampling=0)
+        if form != "JPEG":
+            reread, buffer = Image.open(io.BytesIO(buffer.getvalue())), io.BytesIO()
+            reread.save(buffer, form)
+        made.append((f"m{number}.png", decode_values(buffer.getvalue(), 10**6)))
+    return made
+
+
+@pytest.mark.parametrize(("quality", "form"), [(100, "JPEG"), (100, "PNG"), (90, "JPEG"), (60, "PNG")])
+def test_colours_that_compression_makes_are_no_classes(quality, form):
+    masks = compressed(quality, form)
+    try:
+        found = recognise_masks(masks, Data())
+    except DataError as error:
+        # Mixtures along edges: the painted colours are named, and a flag that takes the nearest.
+        assert "3 that were painted" in str(error) and "--config.data.color_tolerance=255" in str(error)
+        assert quality < 100
+    else:
+        assert len(found.fields["classes"]) == 3 and "as JPEG leaves them" in found.notes[0]
+        label = label_from(masks[0][1], dataclasses.replace(Data(), **found.fields), "m0")
+        assert (label == 1).mean() > 0.1 and set(np.unique(label)) == {0, 1, 2}
+
+
+def test_the_nearest_painted_colour_on_request():
+    masks = compressed(80, smooth=True)
+    with pytest.raises(DataError, match="color_tolerance=255") as error:
+        recognise_masks(masks, Data())
+    rows = re.search(r"mask_colors='\((.*)\)'", str(error.value)).group(1)
+    table = tuple(tuple(map(int, row.split(", "))) for row in re.findall(r"\(([^)]*)\)", rows))
+    data = Data(mask_encoding="colors", color_tolerance=255, mask_colors=table, classes=("background", "a", "b"))
+    label = label_from(masks[0][1], data, "m0")
+    assert label.shape == (90, 90) and 0.12 < (label == 1).mean() < 0.22 and 0.05 < (label == 2).mean() < 0.15
+
+
+def test_red_on_black_as_jpeg_is_two_classes_divided_at_half():
+    picture = Image.new("RGB", (64, 64))
+    ImageDraw.Draw(picture).rectangle([16, 16, 39, 39], fill=(254, 0, 0))
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=98, subsampling=0)
+    mask = decode_values(buffer.getvalue(), 10**6)
+    found = recognise_masks([("a", mask)], Data())
+    label = label_from(mask, dataclasses.replace(Data(), **found.fields), "a")
+    assert found.fields["mask_encoding"] == "binary" and abs(int(label.sum()) - 24 * 24) <= 12

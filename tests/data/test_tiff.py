@@ -85,9 +85,42 @@ def test_pages_are_objects_channels_or_refused(tmp_path):
     _, example, (_, mask) = loaded(config_for(folder, pages="objects"))
     np.testing.assert_array_equal(example.label, mask // 255)
     text = audit(config_for(folder)).text()
-    assert "has 2 pages. If each is an object of the mask: --config.data.pages=objects" in text
+    choices = ("pages=slices", "pages=objects", "mask_encoding=planes", "pages=first")
+    assert "has 2 pages. Say what they are:" in text and all(f"--config.data.{choice} " in text for choice in choices)
     stacks = folder_of(tmp_path / "s", lambda image: {"data": np.moveaxis(image, 2, 0), "photometric": "minisblack"})
     data, example, (image, _) = loaded(config_for(stacks, pages="channels"))
     np.testing.assert_array_equal(example.image, image)
-    with pytest.raises(DataError, match="has 3 pages. If they are channels of one image"):
+    with pytest.raises(DataError, match=r"(?s)has 3 pages. Say what they are:.*--config.data.pages=channels "):
         open_data(config_for(stacks)).train.load(0)
+
+
+def test_pages_are_slices(tmp_path):
+    for number in range(3):
+        pages = [picture(10 * number + page, SIZE) for page in range(2 + number)]
+        for kind, arrays in zip(("images", "masks"), zip(*pages, strict=True), strict=True):
+            path = tmp_path / kind / f"{number}.tif"
+            path.parent.mkdir(exist_ok=True)
+            tifffile.imwrite(path, np.stack(arrays), photometric="rgb" if kind == "images" else "minisblack")
+    data = open_data(config_for(tmp_path, pages="slices"))
+    names = (*data.train.names, *data.validation.names)
+    assert sorted(names) == [f"images/{number}.tif[{page}]" for number in range(3) for page in range(2 + number)]
+    # All slices of a file are in one split.
+    assert not {name[:9] for name in data.train.names} & {name[:9] for name in data.validation.names}
+    for source in (data.train, data.validation):
+        for index, name in enumerate(source.names):
+            image, mask = picture(10 * int(name[7]) + int(name[-2]), SIZE)
+            np.testing.assert_array_equal(source.load(index).image, image)
+            np.testing.assert_array_equal(source.load(index).label, mask // 255)
+    tifffile.imwrite(tmp_path / "masks" / "1.tif", np.stack(arrays[:2]), photometric="minisblack")
+    with pytest.raises(DataError, match=r"masks/1.tif: has 2 pages, and its image images/1.tif 3: slices have a page"):
+        open_data(config_for(tmp_path, pages="slices"))
+
+
+def test_a_deep_mask_of_several_channels_is_not_read_as_empty(tmp_path):
+    how = {"photometric": "minisblack", "planarconfig": "contig"}
+    folder = folder_of(tmp_path, lambda image: image, lambda m: {"data": np.dstack([m.astype(np.uint16)] * 2), **how})
+    with pytest.raises(DataError, match="the mask has 2 channels. If each is a class.*mask_encoding=planes"):
+        open_data(config_for(folder, mask_encoding="binary")).train.load(0)
+    data = open_data(config_for(folder, mask_encoding="planes"))
+    _, mask = picture(int(data.train.names[0][7]), SIZE)
+    np.testing.assert_array_equal(data.train.load(0).label, np.dstack([mask // 255] * 2))

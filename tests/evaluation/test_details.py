@@ -34,6 +34,26 @@ def test_pixels_are_counted_by_their_probability_whatever_the_blocks(monkeypatch
         assert found["confidence"].numpy() == pytest.approx(confidence)
 
 
+def test_classes_that_overlap_are_decided_each_by_itself():
+    label = np.array([[[[1, 0], [1, 1], [255, 0]]]])
+    logits = np.array([[[[9.0, 9.0], [-9.0, 9.0], [9.0, -9.0]]]], np.float32)
+    found = probability_counts(tf.constant(label), tf.constant(logits), 2, 255, multi_label=True)
+    high, low = BINS - 1, 0
+    by_class = found["by_class"].numpy()
+    assert by_class[0, 1, [low, high]].tolist() == [1, 1] and by_class[0].sum() == 2
+    assert by_class[1, 0, [low, high]].tolist() == [1, 1] and by_class[1, 1, high] == 1
+    assert found["confidence"].numpy()[high, :2].tolist() == [5, 3]
+    details = Details(1, ("cell", "nucleus"), 255, multi_label=True)
+    planes = np.zeros((6, 6, 2), np.int32)
+    planes[:2, :2] = 1
+    details.add(0, {name: value.numpy() for name, value in found.items()}, planes, planes)
+    objects = details.to_dict()["objects"]["classes"]
+    assert [(name, each["objects"], each["found"]) for name, each in objects.items()] == [
+        ("cell", 1, 1),
+        ("nucleus", 1, 1),
+    ]
+
+
 def test_one_logit_is_two_classes():
     label = tf.constant([[[0, 1, 1]]])
     found = probability_counts(label, tf.constant([[[[-30.0], [30.0], [-30.0]]]]), 2, 255)

@@ -125,7 +125,7 @@ WRONG = [
     (["--mode=evaluate", "--workdir=nowhere"], ["nowhere", "no run in it"]),
     (["--mode=evaluate", "--workdir=run_broken"], ["run_broken", "not JSON"]),
     (["--mode=evaluate", "--workdir=run_list"], ["run_list", "not an object"]),
-    (["--mode=evaluate", "--workdir=run_old"], ["data.sauce", "data.source", "Missing"]),
+    (["--mode=evaluate", "--workdir=run_old"], ["run_old", "Missing: name, augment"]),
     (["--mode=evaluate"], ["Missing"]),
     # Recipes.
     (["--config=recipes/god.py"], ["recipes/god.py", "recipes/good.py"]),

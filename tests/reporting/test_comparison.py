@@ -120,7 +120,7 @@ def test_what_does_not_compare_is_said(tmp_path):
     assert "29 of the 30 images that both have are of the same name and have other labels" in other.refused
     old = pair("old", dice, by_image={})
     assert "no scores by image" in old.refused and "--mode=evaluate" in old.refused
-    terms = pair("terms", dice, by_image={"name": ["a"], "terms": {"loss": [1.0]}})
+    terms = pair("terms", dice, by_image={}, terms={"loss": 1.0})
     assert "a task that is no segmentation" in terms.refused
     means = pair("means", dice, scored=("background", "cell"))
     assert [row.name for row in means.rows] == ["cell", "background *"]  # no mean of other classes

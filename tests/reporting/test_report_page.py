@@ -207,7 +207,6 @@ def test_a_task_of_ones_own_has_a_page_without_classes(tmp_path):
     evaluation, page = read(str(tmp_path / "own"))
     terms = {row[0]: row[1] for row in page.tables["terms"][1:]}
     assert terms == {"loss": evaluation["loss"], **evaluation["terms"]}
-    assert evaluation["by_image"]["loss"] and len(evaluation["by_image"]["name"]) == 4
     for absent in ("by-class", "confusion-matrix", "by-image", "reliability-bins", "objects-by-class"):
         assert absent not in page.tables
     for word in ("Confusion", "Dice", "pixels"):

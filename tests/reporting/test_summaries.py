@@ -268,6 +268,19 @@ def test_panel_shows_image_label_prediction_and_difference():
     assert set(np.unique(grid[24:, 54:])) == {96, 160}
 
 
+def test_classes_that_overlap_have_a_panel_too():
+    label = np.zeros((4, 6, 2), np.int32)
+    label[0, :2] = 1
+    prediction = np.zeros((4, 6, 2), np.int32)
+    prediction[0, 0, 0] = prediction[3, 3, 1] = 1
+    panel = panel_of(np.zeros((4, 6, 3)), label, prediction, TWO)
+    difference = panel.difference()
+    assert tuple(difference[0, 0]) == tuple(difference[0, 1]) == MISSED and tuple(difference[3, 3]) == INVENTED
+    assert panel.grid().shape == (12, 16, 3)
+    assert [text for text, _ in panel.legend()] == ["background", "cell", "missed", "invented"]
+    assert confusion_picture(np.full((2, 2, 2), 5), TWO).shape[1] == 350
+
+
 def test_the_legend_says_what_is_seen_and_nothing_else():
     label, prediction = np.zeros((4, 4), np.int32), np.zeros((4, 4), np.int32)
     label[0, 0] = 1

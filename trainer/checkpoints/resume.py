@@ -8,11 +8,18 @@ import secrets
 from collections.abc import Mapping
 
 from configs.reading.serialization import besides_of, differences, from_json, to_json
+from configs.schema import Config
 from trainer import process
 from trainer.checkpoints import folder as checkpoint
+from trainer.checkpoints.extend import extends
 from trainer.distribution.strategy import Devices
 from trainer.errors import EXIT_FAILED, UserError
 from trainer.reporting.records import CONFIG_FILE, write_whole
+
+_EXTEND = (
+    "To go on with more examples, with classes added at the end, or for longer: --extend (in Python, Run(…, "
+    "extend=True))"
+)
 
 
 def find_start(workdir: str, devices: Devices, log) -> checkpoint.Saved | None:
@@ -79,8 +86,11 @@ def check_config(run, start: checkpoint.Saved | None) -> None:
         log(f"warning: {path} cannot be read, so the config is not compared with the one of the run: {reason}")
         return
     changed = differences(before, config)
-    breaking = [difference for difference in changed if difference.breaks]
-    remedy = (
+    more = len(config.data.classes) > len(before.data.classes)
+    extending = [d for d in changed if d.breaks and extends(d.field, d.old, d.new, more)]
+    breaking = [d for d in changed if d.breaks and not (run.extend and d in extending)]
+    remedy = "" if run.extend or len(extending) < len(breaking) else f"{_EXTEND}\n  Or: "
+    remedy += (
         "Go on with the old values, start elsewhere with --workdir=…, or, if you mean it, go on with the new\n"
         "  ones: --force_config (in Python, Run(…, force=True))"
     )
@@ -122,20 +132,26 @@ def check_data(described: Mapping, run, start: checkpoint.Saved | None) -> None:
     before = start.host.get("data") if start is not None else None
     if not before:
         return
-    changed = []
+    changed, more = [], []
     for split, (count, names) in described.items():
         old_count, old_names = before.get(split, (count, names))
-        if old_count != count:
+        if run.extend and old_count is not None and count is not None and old_count < count:
+            more.append(f"the {split} split had {old_count} images, now {count}")
+        elif old_count != count:
             changed.append(f"the {split} split had {old_count} images, now {count}")
         elif old_names != names:
             changed.append(f"the {split} split has {count} images as before, but not of the same names")
-    remedy = (
+    added = all(count and (before.get(split) or [count])[0] <= count for split, (count, _) in described.items())
+    remedy = f"{_EXTEND}\n  Or: " if added and not run.extend else ""
+    remedy += (
         "Put the files back, start elsewhere with --workdir=…, or, if you mean it, go on with these:\n"
         "  --force_config (in Python, Run(…, force=True))"
     )
     _refuse("other data", changed, remedy, run, start)
     for what in changed:
         run.log(f"changed since the run began: {what}")
+    for what in more:
+        run.log(f"more than when the run began: {what}; from here on epochs have another order")
 
 
 def _refuse(kind: str, changed: list[str], remedy: str, run, start: checkpoint.Saved) -> None:
@@ -144,6 +160,15 @@ def _refuse(kind: str, changed: list[str], remedy: str, run, start: checkpoint.S
         listed = "".join(f"  {what}\n" for what in changed)
         held = f"The workdir {run.workdir!r} holds a run at step {start.step} of {kind}:"
         raise UserError(f"{held}\n{listed}  {remedy}")
+
+
+def config_of(workdir: str) -> Config | None:
+    """The config that a run left in its workdir; None where there is none that can be read."""
+    try:
+        with open(os.path.join(workdir, CONFIG_FILE), encoding="utf-8") as file:
+            return from_json(file.read())
+    except (OSError, ValueError):
+        return None
 
 
 def write_config(run) -> None:

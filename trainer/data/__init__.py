@@ -3,6 +3,7 @@
 from trainer.data.audit import Audit, audit
 from trainer.data.decode import IMAGE_SUFFIXES, decode_image, read_image
 from trainer.data.errors import DataError, data_error_from
+from trainer.data.evaluated import open_evaluated, other_data
 from trainer.data.example import Example, Feature
 from trainer.data.masks import decode_mask
 from trainer.data.opening import open_data
@@ -24,6 +25,8 @@ __all__ = [
     "evaluation_batches",
     "evaluation_example",
     "open_data",
+    "open_evaluated",
+    "other_data",
     "read_image",
     "training_batches",
 ]

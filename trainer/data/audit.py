@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -36,6 +36,8 @@ class SplitAudit:
     sizes: (height, width) of each.
     pixels: int64 `[classes + 1]`: pixels of each class, void last.
     images: int64 `[classes]`: examples that have the class.
+    area: pixels of all examples.
+    several: those of two classes or more, where classes overlap; -1 where they do not.
     """
 
     name: str
@@ -43,6 +45,8 @@ class SplitAudit:
     sizes: tuple[tuple[int, int], ...]
     pixels: np.ndarray
     images: np.ndarray
+    area: int = 0
+    several: int = -1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +89,7 @@ class _Facts:
     constant: bool
     digest: bytes
     hash: np.ndarray
+    several: int = -1
 
 
 def audit(
@@ -131,19 +136,23 @@ def audit(
     return Audit(tuple(splits), section.classes, tuple(problems), tuple(warnings))
 
 
-def _mirrored_classes(section: Data, config: Config) -> list[str]:
-    """Classes that a mirrored image exchanges."""
-    if not (config.augment.flip_horizontal or config.augment.quarter_turns):
-        return []
-    names = {name.lower(): name for name in section.classes}
+def mirrored_pairs(classes: Sequence[str]) -> list[str]:
+    """Classes whose names differ in a side alone, "left kidney and right kidney": a mirrored image exchanges them."""
+    names = {name.lower(): name for name in classes}
     pairs = []
-    for name in section.classes:
+    for name in classes:
         words = re.split(r"([_\-. ]+)", name.lower())
         for one, other in _SIDES:
             if one in words:
                 twin = "".join(other if word == one else word for word in words)
                 pairs += [f"{name} and {names[twin]}"] if twin in names else []
-    if not pairs:
+    return pairs
+
+
+def _mirrored_classes(section: Data, config: Config) -> list[str]:
+    """What is to be said of classes that a mirrored image exchanges."""
+    pairs = mirrored_pairs(section.classes)
+    if not pairs or not (config.augment.flip_horizontal or config.augment.quarter_turns):
         return []
     return [
         f"the classes {', '.join(pairs)} change places in a mirrored image, and augmentation mirrors: write "
@@ -154,16 +163,18 @@ def _mirrored_classes(section: Data, config: Config) -> list[str]:
 
 def _rare_classes(facts: list[_Facts], section: Data, config: Config) -> list[str]:
     """How many random crops would hold nothing but the first class, where that is most of them."""
-    if not facts or len(section.classes) < 2 or config.augment.foreground:
+    if not facts or (len(section.classes) < 2 and not section.multi_label) or config.augment.foreground:
         return []
+    first = 0 if section.multi_label else 1  # classes that overlap have no background among them
     height, width = config.augment.crop
     empty = []
     for fact in facts:
         share = min(1.0, height * width / (fact.size[0] * fact.size[1]))
         # An image without foreground gives empty crops; of the others a crop sees about its share of the area.
-        empty.append(1.0 if not fact.counts[1:-1].any() else 1.0 - min(1.0, 4.0 * share))
+        empty.append(1.0 if not fact.counts[first:-1].any() else 1.0 - min(1.0, 4.0 * share))
     mean = float(np.mean(empty))
-    foreground = sum(int(f.counts[1:-1].sum()) for f in facts) / max(sum(int(f.counts.sum()) for f in facts), 1)
+    area = sum(fact.size[0] * fact.size[1] for fact in facts)
+    foreground = sum(int(fact.counts[first:-1].sum()) for fact in facts) / max(area, 1)
     if mean < 0.5 or foreground > 0.02:
         return []
     return [
@@ -203,8 +214,12 @@ def _separate(text: str) -> list[str]:
 
 def _facts(example: Example, section: Data) -> _Facts:
     classes, void_id, label = len(section.classes), section.void_id, example.label
-    counts = np.zeros(classes + 1, np.int64)
-    if label is not None and label.dtype.kind in "iu":
+    counts, several = np.zeros(classes + 1, np.int64), -1
+    if section.multi_label and label is not None:
+        here = label == 1
+        counts = np.append(here.sum(axis=(0, 1)), (label == void_id).all(axis=2).sum()).astype(np.int64)
+        several = int((here.sum(axis=2) > 1).sum())
+    elif label is not None and label.dtype.kind in "iu":
         void = int((label == void_id).sum())
         # A void id may be negative, which cannot be counted by position; class 0 gives the pixels back.
         counts = np.append(np.bincount(np.where(label == void_id, 0, label).ravel(), minlength=classes), void)
@@ -215,15 +230,27 @@ def _facts(example: Example, section: Data) -> _Facts:
         counts=counts,
         constant=bool((example.image == example.image[0, 0]).all()),
         digest=hashlib.sha256(repr(example.image.shape).encode() + example.image.tobytes()).digest(),
-        hash=_perceptual_hash(example.image),
+        hash=perceptual_hash(example.image),
+        several=several,
     )
 
 
-def _perceptual_hash(image: np.ndarray) -> np.ndarray:
+def perceptual_hash(image: np.ndarray) -> np.ndarray:
     """Where brightness rises from left to right in 16 x 17 blocks, bool `[256]`: alike for images that look alike."""
     grey = image.astype(np.float32).mean(axis=2)
     small = np.asarray(Image.fromarray(grey).resize((17, 16), Image.Resampling.BOX))
     return (small[:, 1:] > small[:, :-1]).ravel()
+
+
+def alike(names: Sequence[str], hashes: np.ndarray) -> list[str]:
+    """Pairs among images that look nearly the same; `hashes` is bool `[images, 256]`."""
+    if len(names) ** 2 > _MOST_COMPARED:
+        return []
+    bits = hashes.astype(np.float32)
+    differ = np.tril(np.full((len(names), len(names)), 256.0)) + bits @ (1 - bits.T) + (1 - bits) @ bits.T
+    # One colour throughout has no bit set, and is like nothing.
+    differ[~hashes.any(axis=1)] = 256.0
+    return [f"{names[row]} ~ {names[column]}" for row, column in np.argwhere(differ <= _ALIKE_BITS)]
 
 
 def _look_alikes(train: list[_Facts], validation: list[_Facts]) -> list[str]:
@@ -244,7 +271,10 @@ def _look_alikes(train: list[_Facts], validation: list[_Facts]) -> list[str]:
 def _summary(name: str, facts: list[_Facts], classes: int) -> SplitAudit:
     counts = np.array([fact.counts for fact in facts], np.int64).reshape(-1, classes + 1)
     sizes = tuple(fact.size for fact in facts)
-    return SplitAudit(name, len(facts), sizes, counts.sum(axis=0), (counts[:, :classes] > 0).sum(axis=0))
+    area = sum(height * width for height, width in sizes)
+    several = sum(fact.several for fact in facts) if any(fact.several >= 0 for fact in facts) else -1
+    images = (counts[:, :classes] > 0).sum(axis=0)
+    return SplitAudit(name, len(facts), sizes, counts.sum(axis=0), images, area, several)
 
 
 def _oddities(name: str, facts: list[_Facts], split: SplitAudit, config: Config, section: Data) -> list[str]:
@@ -252,7 +282,7 @@ def _oddities(name: str, facts: list[_Facts], split: SplitAudit, config: Config,
         return []
     found = []
     present = [name for position, name in enumerate(section.classes) if split.pixels[position]]
-    if len(present) == 1 and len(section.classes) > 1:
+    if len(present) == 1 and len(section.classes) > 1 and not section.multi_label:
         found.append(f"all pixels of the {name} split are {present[0]!r}: are these the right masks?")
     for position, class_name in enumerate(section.classes):
         if not split.pixels[position]:
@@ -263,7 +293,7 @@ def _oddities(name: str, facts: list[_Facts], split: SplitAudit, config: Config,
             )
     crop = config.augment.crop
     by_test = (
-        ("masks are void throughout", [f.name for f in facts if not f.counts[:-1].any()]),
+        ("masks are void throughout", [f.name for f in facts if f.counts[-1] == f.size[0] * f.size[1]]),
         ("images have one colour throughout", [f.name for f in facts if f.constant]),
         (
             f"images are smaller than the crop of {crop[0]} x {crop[1]} and are padded with void",
@@ -285,7 +315,7 @@ def _split_text(split: SplitAudit, classes: tuple[str, ...]) -> str:
         f"{min(heights)} … {max(heights)} high",
         f"  {'id':>4}  {'class':<24} {'pixels':>8} {'images':>8} {'without':>8}",
     ]
-    total = max(int(split.pixels.sum()), 1)
+    total = max(split.area, 1)
     for position, class_name in enumerate(classes):
         images = int(split.images[position])
         lines.append(
@@ -293,6 +323,8 @@ def _split_text(split: SplitAudit, classes: tuple[str, ...]) -> str:
             f"{split.examples - images:>8}"
         )
     lines.append(f"  {'':>4}  {'void':<24} {split.pixels[-1] / total:>8.2%}")
+    if split.several >= 0:
+        lines.append(f"  {'':>4}  {'of two classes or more':<24} {split.several / total:>8.2%}")
     return "\n".join(lines)
 
 

@@ -20,7 +20,8 @@ def convert(data: DataSets, output: str, *, progress: Callable[[int, int], None]
 
     Images of 8 bits become PNG files; deeper ones, and those with 2 or more than 3 channels, TIFF files of float32.
     Masks are PNG files whose pixels are the class ids, of 8 bits, or 16 where an id or the void id needs them. What is
-    written is read again by data.source=folder with data.mask_encoding=ids and these classes.
+    written is read again by data.source=folder with data.mask_encoding=ids and these classes. Of classes that overlap a
+    mask file for each is written, masks/<class>/<name>.png.
 
     Args:
       data: as `open_data` gives it; with class ids as labels.
@@ -43,6 +44,11 @@ def convert(data: DataSets, output: str, *, progress: Callable[[int, int], None]
             folder = os.path.join(output, _FOLDERS[source.split])
             _write_image(example.image, os.path.join(folder, "images", name))
             label = example.label
+            if label.ndim == 3:
+                _write_planes(label, os.path.join(folder, "masks"), name, data)
+                done += 1
+                progress(done, total)
+                continue
             if label.min() < 0:
                 what = f"holds the void id {data.void_id}, which no PNG can"
                 raise DataError(f"{example.name}: {what}: data.void_id=255.")
@@ -53,6 +59,14 @@ def convert(data: DataSets, output: str, *, progress: Callable[[int, int], None]
     with open(os.path.join(output, "classes.txt"), "w", encoding="utf-8") as file:
         file.write("".join(name + "\n" for name in data.classes))
     return done
+
+
+def _write_planes(label: np.ndarray, folder: str, name: str, data: DataSets) -> None:
+    """Of classes that overlap a file for each, 0 and 255; where anything is void, 128 (data.void_values=128)."""
+    values = np.where(label == data.void_id, 128, label * 255).astype(np.uint8)
+    for number, class_name in enumerate(data.classes):
+        path = os.path.join(folder, re.sub(r"[^\w.\- ]+", "_", class_name), name + ".png")
+        _save(Image.fromarray(values[:, :, number]), path)
 
 
 def _file_names(source: Source) -> list[str]:

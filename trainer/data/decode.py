@@ -69,7 +69,9 @@ class MaskValues:
     alpha: np.ndarray | None = None
 
 
-def read_image(source: str | os.PathLike | bytes, data: Data, *, name: str = "", upright: bool = True) -> np.ndarray:
+def read_image(
+    source: str | os.PathLike | bytes, data: Data, *, name: str = "", upright: bool = True, page: int | None = None
+) -> np.ndarray:
     """Decodes an image file as a config's data section says: `decode_image` with its fields."""
     return decode_image(
         source,
@@ -79,6 +81,7 @@ def read_image(source: str | os.PathLike | bytes, data: Data, *, name: str = "",
         upright=upright,
         value_range=data.value_range,
         pages=data.pages,
+        page=page,
     )
 
 
@@ -91,6 +94,7 @@ def decode_image(
     upright: bool = True,
     value_range: Sequence[Sequence[float]] = (),
     pages: str = "refuse",
+    page: int | None = None,
 ) -> np.ndarray:
     """Decodes an image file.
 
@@ -106,6 +110,7 @@ def decode_image(
       value_range: of files with more than 8 bits, the values that become 0 and 255: a row for all bands, or one for
         each. Empty: 0 and 65535.
       pages: what the pages of a TIFF file are: "channels", "first", or "refuse".
+      page: one page of a TIFF file, from 0, whatever `pages` says.
     Returns:
       uint8 `[height, width, channels]`; float32 of files with more than 8 bits where a range is given, not clipped.
     Raises:
@@ -117,15 +122,12 @@ def decode_image(
         deep = opened.picture.mode in (*_SIXTEEN_BITS, "I", "F")
         picture = _loaded(opened, upright)
         if deep and value_range:
-            return _in_range(np.asarray(picture)[:, :, None], channels, value_range, opened.name)
+            return scaled_values(np.asarray(picture)[:, :, None], channels, value_range, opened.name)
         return _to_uint8(picture, channels, opened.name)
-    if facts.pages > 1 and pages not in ("first", "channels"):
-        raise DataError(
-            f"{opened.name}: has {facts.pages} pages. If they are channels of one image: --config.data.pages=channels; "
-            "to take the first alone: --config.data.pages=first; slices have to be saved as files of their own."
-        )
-    count = facts.pages if pages == "channels" else 1
-    array = np.concatenate([read_tiff(opened.content, opened.name, page) for page in range(count)], axis=2)
+    if facts.pages > 1 and page is None and pages not in ("first", "channels"):
+        raise DataError(_which_pages(opened, "image"))
+    wanted = [page or 0] if page is not None or pages != "channels" else range(facts.pages)
+    array = np.concatenate([read_tiff(opened.content, opened.name, number) for number in wanted], axis=2)
     array = array[:, :, :-1] if facts.alpha and array.shape[2] - 1 in (1, 3) and array.shape[2] != channels else array
     if array.shape[2] not in (channels, 1) or (array.shape[2] == 1 and channels not in (1, 3)):
         raise DataError(
@@ -134,11 +136,11 @@ def decode_image(
         )
     if array.dtype == np.uint8:
         return np.repeat(array, channels, axis=2) if array.shape[2] < channels else array
-    return _in_range(array, channels, value_range or ((0.0, 65535.0),), opened.name)
+    return scaled_values(array, channels, value_range or ((0.0, 65535.0),), opened.name)
 
 
-def _in_range(array: np.ndarray, channels: int, value_range: Sequence[Sequence[float]], name: str) -> np.ndarray:
-    """float32 with the range's ends at 0 and 255."""
+def scaled_values(array: np.ndarray, channels: int, value_range: Sequence[Sequence[float]], name: str) -> np.ndarray:
+    """float32 `[height, width, channels]`, the range at 0 and 255; one band is repeated for more channels."""
     values = array.astype(np.float32)
     if not np.isfinite(values).all():
         raise DataError(f"{name}: holds {int((~np.isfinite(values)).sum())} values that are NaN or infinite.")
@@ -150,7 +152,7 @@ def _in_range(array: np.ndarray, channels: int, value_range: Sequence[Sequence[f
     return np.repeat(values, channels, axis=2) if values.shape[2] < channels else values
 
 
-def deep_values(source: str | os.PathLike | bytes, data: Data) -> np.ndarray | None:
+def deep_values(source: str | os.PathLike | bytes, data: Data, page: int | None = None) -> np.ndarray | None:
     """The pixels `[height, width, bands]` of a file with more than 8 bits, as they are; None of any other."""
     opened = open_image(source, data.max_pixels)
     if opened.tiff is None or (opened.tiff.plain and opened.tiff.pages == 1):
@@ -159,8 +161,8 @@ def deep_values(source: str | os.PathLike | bytes, data: Data) -> np.ndarray | N
         return np.asarray(_loaded(opened, False))[:, :, None]
     if opened.tiff.bits == 8:
         return None
-    count = opened.tiff.pages if data.pages == "channels" else 1
-    return np.concatenate([read_tiff(opened.content, opened.name, page) for page in range(count)], axis=2)
+    wanted = [page or 0] if page is not None or data.pages != "channels" else range(opened.tiff.pages)
+    return np.concatenate([read_tiff(opened.content, opened.name, number) for number in wanted], axis=2)
 
 
 def bands_of(source: str | os.PathLike | bytes, data: Data) -> int:
@@ -173,19 +175,29 @@ def bands_of(source: str | os.PathLike | bytes, data: Data) -> int:
 
 
 def decode_values(
-    source: str | os.PathLike | bytes, max_pixels: int, *, name: str = "", upright: bool = True, pages: str = "refuse"
+    source: str | os.PathLike | bytes,
+    max_pixels: int,
+    *,
+    name: str = "",
+    upright: bool = True,
+    pages: str = "refuse",
+    page: int | None = None,
 ) -> MaskValues:
     """Decodes a mask file to what its pixels say.
 
     Args:
       source, max_pixels, name, upright: as in `decode_image`.
-      pages: what the pages of a TIFF file are: "objects", of which the later lie on top, "first", or "refuse".
+      pages: what the pages of a TIFF file are: "objects", of which the later lie on top, "planes", side by side as
+        channels, "first", or "refuse".
+      page: one page of a TIFF file, from 0, whatever `pages` says.
     Raises:
       DataError: unreadable, too large, or without whole numbers; names the file.
     """
     opened = open_image(source, max_pixels, name=name)
     if opened.tiff is not None and opened.tiff.pages > 1:
-        return _paged(opened, pages)
+        return _paged(opened, pages, page)
+    if opened.tiff is not None and not opened.tiff.plain:
+        return MaskValues(_whole_numbers(read_tiff(opened.content, opened.name), opened.name), None, "TIFF")
     picture = _loaded(opened, upright)
     palette = None
     alpha = np.asarray(picture.getchannel("A")) if "A" in picture.getbands() else None
@@ -195,11 +207,7 @@ def decode_values(
         picture = picture.getchannel(0)
     elif picture.mode not in ("1", "L", "I", "F", "RGB", *_SIXTEEN_BITS):
         picture = picture.convert("RGB")
-    values = np.asarray(picture)
-    if values.dtype == np.bool_:
-        values = values.astype(np.uint8)
-    elif values.dtype.kind == "f":
-        values = _whole(values, opened.name)
+    values = _whole_numbers(np.asarray(picture), opened.name)
     if palette is not None and opened.picture.format == "GIF":
         used = palette[np.unique(values[values < len(palette)])]
         if (used == used[:, :1]).all():
@@ -209,14 +217,24 @@ def decode_values(
     return MaskValues(values // factor if factor > 1 else values, palette, opened.picture.format, alpha)
 
 
-def _paged(opened: Opened, pages: str) -> MaskValues:
-    """The pages of a mask in one."""
+def _whole_numbers(values: np.ndarray, name: str) -> np.ndarray:
+    if values.dtype == np.bool_:
+        return values.astype(np.uint8)
+    return _whole(values, name) if values.dtype.kind == "f" else values
+
+
+def _paged(opened: Opened, pages: str, page: int | None) -> MaskValues:
+    """One page of a mask, or its pages in one."""
+    if page is not None:
+        values = _whole_numbers(read_tiff(opened.content, opened.name, page), opened.name)
+        return MaskValues(values[:, :, 0] if values.shape[2] == 1 else values, None, "TIFF")
+    if pages == "planes":
+        read = [read_tiff(opened.content, opened.name, page) for page in range(opened.tiff.pages)]
+        if len({one.shape for one in read}) > 1:
+            raise DataError(f"{opened.name}: its {len(read)} pages are of several sizes.")
+        return MaskValues(_whole_numbers(np.concatenate(read, axis=2), opened.name), None, "TIFF")
     if pages not in ("objects", "first"):
-        raise DataError(
-            f"{opened.name}: has {opened.tiff.pages} pages. If each is an object of the mask: "
-            "--config.data.pages=objects unites them; to take the first alone: --config.data.pages=first; slices have "
-            "to be saved as files of their own."
-        )
+        raise DataError(_which_pages(opened, "mask"))
     values = None
     for page in range(opened.tiff.pages if pages == "objects" else 1):
         one = read_tiff(opened.content, opened.name, page)
@@ -404,3 +422,17 @@ def _looks_like(content: bytes) -> str:
 def _undecodable(name: str, error: Exception) -> DataError:
     reason = str(error).strip() or type(error).__name__
     return DataError(f"{name}: does not decode: {reason}.")
+
+
+def _which_pages(opened: Opened, what: str) -> str:
+    """What the pages of a file could be, with the flag for each."""
+    flag, masks = "--config.data.pages", what == "mask"
+    choices = {f"{flag}=slices": "each page is an image of its own, with the same page of its mask"}
+    if masks:
+        choices[f"{flag}=objects"] = "each is an object of the mask, and they are united"
+        choices["--config.data.mask_encoding=planes"] = "each is a class, and classes may overlap"
+    else:
+        choices[f"{flag}=channels"] = "they are the channels of one image"
+    choices[f"{flag}=first"] = "the first alone counts"
+    rows = "".join(f"\n    {written:<36} # {meaning}" for written, meaning in choices.items())
+    return f"{opened.name}: has {opened.tiff.pages} pages. Say what they are:{rows}"

@@ -17,7 +17,8 @@ class Example:
     """An image with what belongs to it.
 
     image: uint8 or float32 `[height, width, channels]`.
-    label: integers `[height, width]` (class ids, or the data set's void id where no class is told), float32
+    label: integers `[height, width]` (class ids, or the data set's void id where no class is told), of classes that
+      overlap `[height, width, classes]` (1, 0, or the void id), float32
       `[height, width]` or `[height, width, c]` (a target that is no class), or None where there is none.
     name: what the user calls it: the image's path inside the data set, "data[3]", a TFRecord file and a record number.
     extras: further keys; arrays with the image's height and width first go with the image.
@@ -71,9 +72,9 @@ def image_feature(channels: int) -> Feature:
     return Feature("picture", np.dtype(np.float32), (channels,))
 
 
-def label_feature(void_id: int) -> Feature:
-    """How class ids travel: int32, void beyond the image's border."""
-    return Feature("ids", np.dtype(np.int32), (), void_id)
+def label_feature(void_id: int, planes: int = 0) -> Feature:
+    """How class ids travel, or 0 and 1 in a plane for each of classes that overlap: int32, void beyond the border."""
+    return Feature("ids", np.dtype(np.int32), (planes,) if planes else (), void_id)
 
 
 def extra_feature(value: np.ndarray, size: tuple[int, int]) -> Feature:

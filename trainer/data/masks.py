@@ -18,22 +18,26 @@ _UNKNOWN = -(2**31)
 _MOST_NAMED = 8
 
 
-def decode_mask(source: str | os.PathLike | bytes, data: Data, *, name: str = "", upright: bool = True) -> np.ndarray:
+def decode_mask(
+    source: str | os.PathLike | bytes, data: Data, *, name: str = "", upright: bool = True, page: int | None = None
+) -> np.ndarray:
     """Decodes a mask file to class ids.
 
     Args:
       source: a path, or the file's content.
       data: the config's section: mask_encoding with its table, classes, void_id, max_pixels.
       name: what errors call it; the path by default.
-      upright: as in `decode_image`.
+      upright, page: as in `decode_image`.
     Returns:
-      `[height, width]`, class ids or `data.void_id`, in the smallest integer type that holds them.
+      `[height, width]`, class ids or `data.void_id`, in the smallest integer type that holds them; of classes that
+      overlap `[height, width, classes]`, 1, 0 or `data.void_id`.
     Raises:
       DataError: unreadable, or with values or colours outside the table, each named with its number of pixels.
     """
     if not name and not isinstance(source, bytes):
         name = shown(source)
-    values = decode_values(source, data.max_pixels, name=name, upright=upright, pages=data.pages)
+    pages = "planes" if data.mask_encoding == "planes" else data.pages
+    values = decode_values(source, data.max_pixels, name=name, upright=upright, pages=pages, page=page)
     return label_from(values, data, name or "a mask")
 
 
@@ -42,6 +46,13 @@ def label_from(mask: MaskValues, data: Data, name: str) -> np.ndarray:
     if data.mask_encoding == "auto":
         # Nothing was found out from many of them, so this one has to say it by itself.
         data = dataclasses.replace(data, **recognise_masks([(name, mask)], data, alone=True).fields)
+    if data.multi_label:
+        return planes_from(mask, data, name)
+    if mask.values.ndim == 3 and mask.values.shape[2] != 3:
+        raise DataError(
+            f"{name}: the mask has {mask.values.shape[2]} channels. If each is a class, and classes may overlap: "
+            "--config.data.mask_encoding=planes"
+        )
     if data.mask_encoding == "alpha":
         label = _alpha(mask, name)
     elif data.mask_encoding == "binary":
@@ -53,9 +64,46 @@ def label_from(mask: MaskValues, data: Data, name: str) -> np.ndarray:
     return label.astype(label_type(data), copy=False)
 
 
+def planes_from(mask: MaskValues, data: Data, name: str) -> np.ndarray:
+    """Of classes that overlap: `[height, width, classes]`, 1 where a pixel is of the class, 0, or `data.void_id`."""
+    values, count = mask.values, len(data.classes)
+    if data.mask_encoding == "bits":
+        if values.ndim == 3:
+            raise DataError(
+                f"{name}: has {values.shape[2]} channels, and mask_encoding='bits' wants one number a pixel."
+            )
+        void = np.isin(values, data.void_values)
+        wrong = ~void & ((values < 0) | (values >> count != 0))
+        if wrong.any():
+            raise DataError(
+                f"{name}: {int(wrong.sum())} pixels have bits beyond the {count} classes ({', '.join(data.classes)}): "
+                f"{_counted(*np.unique(values[wrong], return_counts=True))}. Bit 0, of value 1, is the first class."
+            )
+        planes = (np.where(void, 0, values)[:, :, None] >> np.arange(count)) & 1
+        void = void[:, :, None]
+    else:
+        planes = values[:, :, None] if values.ndim == 2 else values
+        if mask.alpha is not None:
+            planes = np.dstack([planes, mask.alpha])
+        if mask.palette is not None or planes.shape[2] != count:
+            what = "is a palette file" if mask.palette is not None else f"has {planes.shape[2]} channels or pages"
+            raise DataError(
+                f"{name}: {what}, and there are {count} classes ({', '.join(data.classes)}): mask_encoding="
+                f"{data.mask_encoding!r} wants a channel or a page for each."
+            )
+        void = np.isin(planes, data.void_values)
+        planes = foreground(mask, planes)
+    return np.where(void, data.void_id, planes).astype(label_type(data))
+
+
+def foreground(mask: MaskValues, values: np.ndarray) -> np.ndarray:
+    """Which pixels of a mask of two values are the higher: all but 0, or from half on where edges are smeared."""
+    return values >= _threshold(mask, values)
+
+
 def label_type(data: Data) -> np.dtype:
     """The smallest integer type for every class id and the void id."""
-    return np.result_type(np.min_scalar_type(len(data.classes) - 1), np.min_scalar_type(data.void_id))
+    return np.result_type(np.min_scalar_type(max(len(data.classes) - 1, 1)), np.min_scalar_type(data.void_id))
 
 
 def _alpha(mask: MaskValues, name: str) -> np.ndarray:
@@ -153,15 +201,36 @@ def _colors(mask: MaskValues, data: Data, name: str) -> np.ndarray:
                 raise DataError(f"{name}: has values up to {values.max()}, not colours: mask_encoding='ids'?")
             values = np.repeat(values.astype(np.uint8)[:, :, None], 3, axis=2)
         label = lookup[_packed(values)]
+        if data.color_tolerance:
+            label = _nearest_colors(label, values, data)
         colors = values[label == _UNKNOWN]
     if len(colors):
         raise _unknown_colors(colors, data, name, mask.format)
     return label
 
 
+def _nearest_colors(label: np.ndarray, values: np.ndarray, data: Data) -> np.ndarray:
+    """The label, with the nearest colour of the table for pixels with none of its colours, within the tolerance."""
+    unknown = label == _UNKNOWN
+    found, places = np.unique(values[unknown].astype(np.int64), axis=0, return_inverse=True)
+    if not len(found):
+        return label
+    rows = np.array([row[:3] for row in data.mask_colors], np.int64)
+    ids = np.array([row[3] for row in data.mask_colors], np.int32)
+    nearest = ((found[:, None] - rows[None]) ** 2).sum(axis=2).argmin(axis=1)
+    within = np.abs(found - rows[nearest]).max(axis=1) <= data.color_tolerance
+    label = label.copy()
+    label[unknown] = np.where(within, ids[nearest], _UNKNOWN)[places.ravel()]
+    return label
+
+
 def _packed(colors: np.ndarray) -> np.ndarray:
-    red, green, blue = np.moveaxis(colors.astype(np.int32), -1, 0)
-    return (red << 16) | (green << 8) | blue
+    red, green, blue = (colors[..., channel].astype(np.int32) for channel in range(3))
+    red <<= 8
+    red |= green
+    red <<= 8
+    red |= blue
+    return red
 
 
 @functools.lru_cache(maxsize=2)
@@ -178,7 +247,11 @@ def _unknown_colors(colors: np.ndarray, data: Data, name: str, format_name: str)
     triples = [(int(c) >> 16, int(c) >> 8 & 255, int(c) & 255) for c in found]
     text = f"{name}: {len(colors)} pixels have colours that are not in mask_colors: {_counted(triples, counts)}.\n"
     if format_name in ("JPEG", "MPO"):
-        return DataError(text + "  The mask is a JPEG, which changes colours along edges: save masks as PNG.")
+        return DataError(
+            text
+            + "  The mask is a JPEG, which changes colours along edges: save masks as PNG, or take the nearest colour "
+            "of the table: --config.data.color_tolerance=32"
+        )
     most = triples[int(counts.argmax())]
     return DataError(
         text + f"  Add a row for each, as here: mask_colors=(…, ({most[0]}, {most[1]}, {most[2]}, {data.void_id}))   "

@@ -11,6 +11,7 @@ import numpy as np
 from configs.reading import durations, fields
 from configs.schema import Config, Data
 from trainer.data.errors import DataError, listed
+from trainer.data.overlapping import overlapping_masks
 from trainer.data.recognition import recognise_masks
 from trainer.data.source import DataSets, MemoryCache, Source
 from trainer.data.sources import SOURCES
@@ -78,13 +79,23 @@ def open_splits(section: Data, data: Any = None) -> tuple[Splits, Data]:
     Raises:
       DataError: there is nothing that can be opened.
     """
+    splits, section = opened_splits(section, data)
+    return completed(splits, section)
+
+
+def opened_splits(section: Data, data: Any = None) -> tuple[Splits, Data]:
+    """What the source gives, and the section with the fields that it knows."""
     if data is None:
         part = resolve(section.source, "config.data.source", SOURCES)
         opener = load_attribute(part, "config.data.source") if isinstance(part, str) else part
         splits = open_object(_called(opener, section), section, title=section.source)
     else:
         splits = open_object(data, section)
-    section = dataclasses.replace(section, **{"channels": splits.channels or section.channels, **splits.fields})
+    return splits, dataclasses.replace(section, **{"channels": splits.channels or section.channels, **splits.fields})
+
+
+def completed(splits: Splits, section: Data) -> tuple[Splits, Data]:
+    """The splits with readers that know the whole section, and the section with what their files were found to hold."""
     if splits.fatal or (splits.problems and section.bad_files == "stop" and not section.classes):
         return splits, section
     try:
@@ -144,9 +155,13 @@ def _depth(splits: Splits, section: Data) -> tuple[Data, tuple[str, ...]]:
 def _recognised(splits: Splits, section: Data) -> tuple[Data, tuple[str, ...]]:
     """The section with what mask files were found to hold, and notes on it."""
     reader = splits.train
+    kinds = getattr(reader, "kinds", ())
+    overlap = section.multi_label or kinds or section.mask_encoding in ("bits", "planes", "files")
     decided = section.mask_encoding not in ("auto", "binary") or (
         section.mask_encoding == "binary" and section.mask_threshold
     )
+    # Whoever goes on, or is evaluated, knows the classes of masks that overlap.
+    decided = section.multi_label and section.classes if decided and overlap else decided
     if not hasattr(reader, "mask_values") or decided:
         return section, ()
     length, masks, pixels, failed = len(reader.names), [], 0, []
@@ -165,7 +180,8 @@ def _recognised(splits: Splits, section: Data) -> tuple[Data, tuple[str, ...]]:
         raise DataError(f"None of the {len(failed)} masks that were looked at can be read. The first: {failed[0]}")
     if section.classes == () and splits.classes:
         section = dataclasses.replace(section, classes=splits.classes)
-    found = recognise_masks(masks, section)
+    found = overlapping_masks(masks, section, kinds) if overlap else None
+    found = found or recognise_masks(masks, section)
     looked_at = "" if len(masks) == length else f" (seen in {len(masks)} of {length:,})"
     return dataclasses.replace(section, **found.fields), tuple(note + looked_at for note in found.notes)
 

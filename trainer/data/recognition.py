@@ -18,6 +18,11 @@ from trainer.data.errors import DataError
 # Colours that a person has given meanings to; a photograph, or JPEG's smear, has more.
 _MOST_COLORS = 64
 _MOST_IDS = 256
+# How far JPEG moves a colour in flat areas; how far a colour of a PNG without mixtures may be from another, with at
+# most one in _RARER of its pixels, and is still taken for a trace of it.
+_JPEG_NOISE, _COPIED_NOISE, _RARER = 32, 8, 20
+# The share of all pixels below which a colour that is none of these is a mixture; and the most that are looked at.
+_RARE, _MOST_LOOKED_AT = 1 / 500, 1000
 # More values than these are no classes where they lie between two: smeared edges.
 _FEW = 8
 
@@ -79,22 +84,18 @@ def _alpha(masks: Sequence[MaskValues], data: Data) -> Recognised | None:
 
 def _colors(masks, data: Data) -> Recognised:
     counts: dict[tuple[int, int, int], int] = {}
-    for name, mask in masks:
+    for _, mask in masks:
         values = mask.values if mask.values.ndim == 3 else np.repeat(mask.values[:, :, None], 3, axis=2)
         found, pixels = np.unique(values.reshape(-1, 3), axis=0, return_counts=True)
-        if len(found) > _MOST_COLORS:
-            raise DataError(
-                f"{name}: the mask has {len(found)} colours. A mask has one colour a class: is it a photograph, an "
-                "overlay, or was it saved as JPEG or resized smoothly, which mixes colours along edges? Save masks "
-                "as PNG, and resize them to the nearest pixel."
-            )
         for color, count in zip(map(tuple, found.tolist()), pixels.tolist(), strict=True):
             counts[color] = counts.get(color, 0) + count
-    if len(counts) > _MOST_COLORS:
-        raise DataError(f"The masks have {len(counts)} colours together, too many for classes: {_shares(counts)}.")
+    jpeg = any(mask.format in ("JPEG", "MPO") for _, mask in masks)
+    counts, noise = _without_noise(counts, jpeg, masks[0][0], data)
+    tolerance: dict[str, Any] = {"color_tolerance": noise} if noise else {}
+    said = f", and others within {noise} of them, as JPEG leaves them, which are taken for them" if noise else ""
     if len(counts) == 2 and (0, 0, 0) in counts and len(data.classes) in (0, 2):
         other = next(color for color in counts if any(color))
-        return _of_two(f"black and {_hex(other)}", data, 1)
+        return _of_two(f"black and {_hex(other)}{said}", data, (max(other) + 1) // 2)
     void = {(224, 224, 192): "Pascal VOC's border"} if len(counts) > 2 else {}
     ordered = sorted((c for c in counts if c not in void), key=lambda c: (any(c), -counts[c], c))
     if data.classes and len(data.classes) != len(ordered):
@@ -116,9 +117,65 @@ def _colors(masks, data: Data) -> Recognised:
     table = [(*c, n) for n, c in enumerate(ordered)] + [(*c, data.void_id) for c in void if c in counts]
     voided = "".join(f"; {_hex(c)} ({why}) is void" for c, why in void.items() if c in counts)
     return Recognised(
-        {"mask_encoding": "colors", "mask_colors": tuple(table), "classes": names},
-        (f"the masks have {len(ordered)} colours, a class each: {_shares(counts)}{voided}",),
+        {"mask_encoding": "colors", "mask_colors": tuple(table), "classes": names, **tolerance},
+        (f"the masks have {len(ordered)} colours, a class each: {_shares(counts)}{said}{voided}",),
     )
+
+
+def _without_noise(
+    counts: dict[tuple[int, int, int], int], jpeg: bool, name: str, data: Data
+) -> tuple[dict[tuple[int, int, int], int], int]:
+    """The colours that were painted with their pixels, and how far others are from them that compression has made.
+
+    Raises:
+      DataError: there are colours between them, too; or too many altogether.
+    """
+    lossy = jpeg or len(counts) > _MOST_COLORS
+    far, rarer = (_JPEG_NOISE, 1) if lossy else (_COPIED_NOISE, _RARER)
+    total = sum(counts.values())
+    most = sorted(counts, key=lambda color: -counts[color])
+    painted: dict[tuple[int, int, int], int] = {}
+    between, noise = 0, 0
+    for color in most[:_MOST_LOOKED_AT]:
+        near = [p for p in painted if max(abs(a - b) for a, b in zip(p, color, strict=True)) <= far]
+        near = [p for p in near if painted[p] >= rarer * counts[color]]
+        if near:
+            closest = min(near, key=lambda p: sum((a - b) ** 2 for a, b in zip(p, color, strict=True)))
+            painted[closest] += counts[color]
+            noise = far
+        elif counts[color] < total * _RARE and (noise or lossy):
+            between += counts[color]
+        else:
+            painted[color] = counts[color]
+    between += sum(counts[color] for color in most[_MOST_LOOKED_AT:])
+    if len(painted) > _MOST_COLORS or between > 0.35 * total:
+        raise DataError(
+            f"{name} and others: the masks have {len(counts):,} colours. A mask has one colour a class: are these "
+            "photographs or overlays? Or were they saved as JPEG or resized smoothly, which mixes colours along edges: "
+            "save masks as PNG, and resize them to the nearest pixel."
+        )
+    two = len(painted) == 2 and (0, 0, 0) in painted and len(data.classes) in (0, 2)
+    if two:
+        return painted, noise or (far if between else 0)  # divided at half, wherever between them a colour is
+    if between and len(painted) > 1:
+        ordered = sorted(painted, key=lambda c: (any(c), -painted[c], c))
+        rows = ", ".join(f"({c[0]}, {c[1]}, {c[2]}, {n})" for n, c in enumerate(ordered))
+        named = (
+            ""
+            if data.classes
+            else " --config.data.classes="
+            + ",".join("background" if not any(c) else f"color_{_hex(c)[1:]}" for c in ordered)
+        )
+        raise DataError(
+            f"The masks have {len(counts):,} colours: {len(painted)} that were painted "
+            f"({_shares(painted)}), and mixtures "
+            f"of them in {between / total:.2%} of the pixels, as JPEG and smooth resizing make them. "
+            "Save masks as PNG, "
+            f"resized to the nearest pixel; or take the nearest of the painted colours everywhere:\n"
+            f"    --config.data.mask_encoding=colors --config.data.color_tolerance=255{named} "
+            f"--config.data.mask_colors='({rows})'"
+        )
+    return painted, noise
 
 
 def _values(masks, data: Data, alone: bool) -> Recognised:

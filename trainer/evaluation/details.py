@@ -23,7 +23,7 @@ from scipy import ndimage
 
 from trainer.evaluation.metrics import probabilities
 from trainer.reporting.panels import background_ids
-from trainer.stepping.segmentation import class_ids
+from trainer.stepping.segmentation import predicted
 
 # Bins of a probability, each 0.01 wide; the last one holds 1.0, too.
 BINS = 100
@@ -39,38 +39,46 @@ _AT_A_TIME = 2**22
 LARGEST_LABELLED = 50_000_000
 
 
-def probability_counts(labels, logits, classes: int, void_id: int) -> dict[str, tf.Tensor]:
+def probability_counts(labels, logits, classes: int, void_id: int, multi_label: bool = False) -> dict[str, tf.Tensor]:
     """Counts an image's pixels by their predicted probabilities, on the device.
 
     Args:
-      labels: int `[1, height, width]`; void, and anything else outside 0..classes-1, is not counted.
+      labels: int `[1, height, width]`; void, and anything else outside 0..classes-1, is not counted. Of classes that
+        overlap `[1, height, width, classes]` of 0 and 1, or void.
       logits: `[1, height, width, outputs]`, one output for two classes or one a class.
       classes: number of classes.
       void_id: the id of pixels that do not count.
+      multi_label: whether classes overlap: each is decided by itself then, and each decision counts as a pixel.
 
     Returns:
       "by_class": int64 `[classes, 2, BINS]`, pixels whose label is another class, and is this one, by its probability;
       "confidence": float64 `[BINS, 3]`, by the probability of the predicted class: pixels, right ones, and the sum of
       the probability.
     """
-    label = tf.reshape(tf.cast(labels, tf.int32), [-1])
-    label = tf.where((label == void_id) | (label < 0) | (label >= classes), -1, label)
+    label = tf.reshape(tf.cast(labels, tf.int32), [-1, classes] if multi_label else [-1])
+    most = 2 if multi_label else classes
+    label = tf.where((label == void_id) | (label < 0) | (label >= most), -1, label)
     logits = tf.reshape(logits, [-1, logits.shape[-1]])
     block = max(1, _AT_A_TIME // classes)
     offsets = tf.range(classes, dtype=tf.int32) * (2 * BINS)
 
     def add(start, by_class, confidence):
         true, part = label[start : start + block], logits[start : start + block]
-        probability = probabilities(part)
-        predicted = class_ids(part)
+        probability = probabilities(part, multi_label)
         bins = tf.clip_by_value(tf.cast(probability * BINS, tf.int32), 0, BINS - 1)
-        is_class = tf.cast(true[:, None] == tf.range(classes)[None], tf.int32)
+        if multi_label:
+            known, is_class = true >= 0, tf.maximum(true, 0)
+            decided = predicted(part, True)
+            sure, right = tf.maximum(probability, 1.0 - probability), decided == true
+        else:
+            known = true[:, None] >= 0
+            is_class = tf.cast(true[:, None] == tf.range(classes)[None], tf.int32)
+            sure, right = tf.reduce_max(probability, axis=-1, keepdims=True), (predicted(part, False) == true)[:, None]
         # Negative places are dropped.
-        places = tf.where(true[:, None] < 0, -1, offsets + is_class * BINS + bins)
+        places = tf.where(known, offsets + is_class * BINS + bins, -1)
         counted = tf.math.unsorted_segment_sum(tf.ones_like(places), places, classes * 2 * BINS)
-        sure = tf.reduce_max(probability, axis=-1)
-        sure_bins = tf.where(true < 0, -1, tf.clip_by_value(tf.cast(sure * BINS, tf.int32), 0, BINS - 1))
-        right = tf.cast(predicted == true, tf.float64)
+        sure_bins = tf.where(known, tf.clip_by_value(tf.cast(sure * BINS, tf.int32), 0, BINS - 1), -1)
+        right = tf.cast(right, tf.float64)
         # float64: sums of millions of float32 would stand still.
         values = tf.stack([tf.ones_like(right), right, tf.cast(sure, tf.float64)], axis=-1)
         summed = tf.math.unsorted_segment_sum(values, sure_bins, BINS)
@@ -78,7 +86,7 @@ def probability_counts(labels, logits, classes: int, void_id: int) -> dict[str, 
 
     begin = (0, tf.zeros([classes * 2 * BINS], tf.int64), tf.zeros([BINS, 3], tf.float64))
     _, by_class, confidence = tf.while_loop(
-        lambda start, *_: start < tf.size(label), add, begin, parallel_iterations=1, maximum_iterations=None
+        lambda start, *_: start < tf.shape(label)[0], add, begin, parallel_iterations=1, maximum_iterations=None
     )
     return {"by_class": tf.reshape(by_class, [classes, 2, BINS]), "confidence": confidence}
 
@@ -124,15 +132,17 @@ class Details:
       images: of the split.
       classes: names, by class id.
       void_id: the id of pixels that do not count.
+      multi_label: whether classes overlap.
     """
 
     # What is added up over workers.
     SUMMED = ("by_class", "confidence", "found", "invented", "labels", "unlabelled")
 
-    def __init__(self, images: int, classes: Sequence[str], void_id: int):
-        self._classes, self._void = tuple(classes), void_id
+    def __init__(self, images: int, classes: Sequence[str], void_id: int, multi_label: bool = False):
+        self._classes, self._void, self._multi_label = tuple(classes), void_id, multi_label
         count = len(self._classes)
-        self._foreground = [c for c in range(count) if c not in background_ids(self._classes)]
+        background = () if multi_label else background_ids(self._classes)
+        self._foreground = [c for c in range(count) if c not in background]
         self.by_class = np.zeros([count, 2, BINS], np.int64)
         self.confidence = np.zeros([BINS, 3], np.int64)
         # Objects, found ones, the sum of their intersections over unions.
@@ -151,15 +161,20 @@ class Details:
             return
         # A prediction on void is neither right nor wrong.
         prediction = np.where(label == self._void, -1, prediction)
-        present = {*np.unique(label).tolist(), *np.unique(prediction).tolist()}
+        if not self._multi_label:
+            present = {*np.unique(label).tolist(), *np.unique(prediction).tolist()}
         for class_id in self._foreground:
-            if class_id in present and class_id != self._void:
-                sizes, overlaps, invented = objects_of(label, prediction, class_id)
-                bins = np.minimum(np.log2(np.maximum(sizes, 1)).astype(int), SIZE_BINS - 1)
-                values = np.stack([np.ones_like(overlaps), overlaps > 0.5, overlaps / _UNIT], axis=-1)
-                values = np.rint(values).astype(np.int64)
-                np.add.at(self.found[class_id], bins, values)
-                self.invented[class_id] += invented
+            if self._multi_label:
+                found = objects_of(label[..., class_id], prediction[..., class_id], 1)
+            elif class_id in present and class_id != self._void:
+                found = objects_of(label, prediction, class_id)
+            else:
+                continue
+            sizes, overlaps, invented = found
+            bins = np.minimum(np.log2(np.maximum(sizes, 1)).astype(int), SIZE_BINS - 1)
+            values = np.stack([np.ones_like(overlaps), overlaps > 0.5, overlaps / _UNIT], axis=-1)
+            np.add.at(self.found[class_id], bins, np.rint(values).astype(np.int64))
+            self.invented[class_id] += invented
 
     def to_dict(self) -> dict:
         """What evaluation.json holds of it: "reliability", "precision_recall", "objects"."""

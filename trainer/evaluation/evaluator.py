@@ -20,13 +20,14 @@ from trainer.evaluation.metrics import (
     confusion_matrices,
     evaluation_of,
     image_counts,
+    overlapping_counts,
     probabilities,
 )
 from trainer.evaluation.own_metrics import Metric, mean_of
 from trainer.evaluation.pictures import Picture, Pictures
 from trainer.evaluation.term_scores import TermScores
 from trainer.evaluation.windows import logits_function
-from trainer.stepping.segmentation import Segmentation, class_ids
+from trainer.stepping.segmentation import Segmentation, predicted
 from trainer.stepping.task import Outcome, Task, terms_of
 
 # Images whose numbers may still be on the device: enough to keep it busy, few enough to hold.
@@ -91,7 +92,9 @@ def make_evaluator(
         return strategy.run(score_image, args=(batch,))
 
     def evaluate(stop: Callable[[], bool] = lambda: False):
-        tally = _Tally(len(source), len(datasets.classes) if segments else 0, per_image, datasets)
+        tally = _Tally(
+            len(source), len(datasets.classes) if segments else 0, per_image, datasets, config.data.multi_label
+        )
         pictures = Pictures(datasets, config.evaluate.panels if segments else 0, workers)
         in_flight = collections.deque()
         iterator = iter(batches)
@@ -147,25 +150,29 @@ def _of_replica(local: Mapping, replica: int) -> dict:
 
 
 def _segmentation(task: Segmentation, datasets, config: Config, with_probabilities: bool):
-    classes = len(datasets.classes)
+    classes, multi_label = len(datasets.classes), config.data.multi_label
     logits_of = logits_function(task.model, config)
 
     def score_image(batch):
         label = batch["label"]
         logits = logits_of(batch)
-        prediction = class_ids(logits)
+        prediction = predicted(logits, multi_label)
         terms = task.objective(label, logits, batch)
         numbers = {
             "index": batch["index"][0],
             "valid": batch["valid"][0] > 0,
-            "confusion": confusion_matrices(label, prediction, classes, datasets.void_id)[0],
+            "confusion": (
+                overlapping_counts(label, prediction, datasets.void_id)
+                if multi_label
+                else confusion_matrices(label, prediction, classes, datasets.void_id)
+            )[0],
             "loss": tf.cast(tf.add_n([tf.cast(term, tf.float32) for term in terms.values()]), tf.float32),
-            **probability_counts(label, logits, classes, datasets.void_id),
+            **probability_counts(label, logits, classes, datasets.void_id, multi_label),
         }
         arrays = {key: value[0] for key, value in batch.items() if key not in ("index", "valid", "size")}
         arrays["prediction"] = prediction[0]
         if with_probabilities:
-            arrays["probabilities"] = probabilities(logits)[0]
+            arrays["probabilities"] = probabilities(logits, multi_label)[0]
         return {"numbers": numbers, "arrays": arrays}
 
     return score_image
@@ -188,12 +195,13 @@ def _terms(task: Task):
 class _Tally:
     """What this process has counted, by the image's index; `classes` is 0 for a task that is no segmentation."""
 
-    def __init__(self, images: int, classes: int, per_image: Sequence[Metric], datasets):
+    def __init__(self, images: int, classes: int, per_image: Sequence[Metric], datasets, multi_label: bool = False):
         self._per_image, self._classes, self._datasets = per_image, classes, datasets
-        self.details = Details(images, datasets.classes, datasets.void_id) if classes else None
+        self._multi_label = multi_label
+        self.details = Details(images, datasets.classes, datasets.void_id, multi_label) if classes else None
         self.seen = np.zeros([images], np.int64)
         self.counts = np.zeros([images, classes, 3], np.int64)
-        self.confusion = np.zeros([classes, classes], np.int64)
+        self.confusion = np.zeros([classes, 2, 2] if multi_label else [classes, classes], np.int64)
         self.losses = np.zeros([images], np.float64)
         self.own = np.zeros([images, len(per_image)], np.float64)
         self.terms: dict[str, np.ndarray] = {}
@@ -206,7 +214,7 @@ class _Tally:
         self.losses[position] = float(numbers["loss"])
         if self._classes:
             confusion = numbers["confusion"].numpy()
-            self.counts[position] = image_counts(confusion)
+            self.counts[position] = image_counts(confusion, self._multi_label)
             self.confusion += confusion
             self.details.add(position, numbers, arrays["label"].numpy(), arrays["prediction"].numpy())
         for name, value in numbers.items():
@@ -248,12 +256,12 @@ class _Tally:
                 loss=mean_of(self.losses[seen]),
                 terms={name: mean_of(column[seen]) for name, column in self.terms.items()},
                 metrics=values,
-                by_image={
-                    "name": [names[i] for i in seen],
-                    "loss": self.losses[seen].tolist(),
-                    "terms": {name: column[seen].tolist() for name, column in self.terms.items()},
-                    "metrics": self._own_by_image(seen),
-                },
+                rows=tuple(
+                    {"name": names[i], "loss": self.losses[i]}
+                    | {f"loss/{name}": column[i] for name, column in self.terms.items()}
+                    | {m.name: value for m, value in zip(self._per_image, self.own[i], strict=True)}
+                    for i in seen
+                ),
             )
         values |= {metric.name: metric.of_counts(self.confusion) for metric in metrics if metric.of_confusion}
         return evaluation_of(
@@ -264,9 +272,6 @@ class _Tally:
             names=[names[i] for i in seen],
             losses=self.losses[seen],
             metrics={metric.name: values[metric.name] for metric in metrics},
+            metrics_by_image={m.name: column for m, column in zip(self._per_image, self.own[seen].T, strict=True)},
             more={"labels": self.details.labels[seen], **self.details.to_dict()},
         )
-
-    def _own_by_image(self, seen) -> dict[str, list[float]]:
-        columns = zip(self._per_image, self.own[seen].T, strict=True)
-        return {metric.name: column.tolist() for metric, column in columns}

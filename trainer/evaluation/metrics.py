@@ -10,7 +10,8 @@ arithmetic policy changes a score. What the scores mean:
 
 **Empty masks.** An image in which neither label nor prediction has the class says nothing about it and is not counted
 for that class; one that has the class in only one of them counts as 0. `counted` says how many images each mean has.
-Pixels of the void class count nowhere. A score without a single image is NaN, and `null` in JSON.
+Pixels of the void class count nowhere. A score without a single image is NaN, and `null` in JSON. Of classes that
+overlap each is scored by itself, a pixel being of it or not.
 
 References: Dice (1945), "Measures of the amount of ecologic association between species"; Jaccard (1901). The pooled
 mean IoU is that of Pascal VOC (Everingham et al., 2010, section 4.2).
@@ -34,17 +35,25 @@ from trainer.stepping.segmentation import class_ids
 WORST_IMAGES = 10
 
 
-def probabilities(logits):
-    """float32 `[batch, height, width, classes]` that sum to 1, from logits with one output (sigmoid) or one a class."""
+def probabilities(logits, multi_label: bool = False):
+    """float32 `[batch, height, width, classes]` that sum to 1, from logits with one output (sigmoid) or one a class.
+
+    Of classes that overlap each is a probability of its own, and they sum to nothing in particular.
+    """
     logits = tf.cast(logits, tf.float32)
+    if multi_label:
+        return tf.sigmoid(logits)
     if logits.shape[-1] == 1:
         return tf.concat([tf.sigmoid(-logits), tf.sigmoid(logits)], axis=-1)
     return tf.nn.softmax(logits)
 
 
-def scored_classes(classes: Sequence[str], chosen: Sequence[str] = ()) -> tuple[str, ...]:
-    """The classes whose scores enter the means: the chosen; else all but the first (background) of two, all of more."""
-    return tuple(chosen) or tuple(classes[1:] if len(classes) == 2 else classes)
+def scored_classes(classes: Sequence[str], chosen: Sequence[str] = (), multi_label: bool = False) -> tuple[str, ...]:
+    """The classes whose scores enter the means: the chosen; else all but the first (background) of two, all of more.
+
+    Classes that overlap have no background among them: all count.
+    """
+    return tuple(chosen) or tuple(classes[1:] if len(classes) == 2 and not multi_label else classes)
 
 
 def confusion_matrices(labels, predictions, classes: int, void_id: int):
@@ -71,11 +80,39 @@ def confusion_matrices(labels, predictions, classes: int, void_id: int):
     return tf.reduce_sum(tf.cast(tf.round(row_counts), tf.int64), axis=1)
 
 
-def image_counts(confusions):
-    """What the scores are made of: int64 `[..., classes, classes]` -> `[..., classes, 3]`.
+def overlapping_counts(labels, predictions, void_id: int):
+    """Of classes that overlap: counts the pixels in and outside each, image by image, on the device.
+
+    Args:
+      labels: int `[batch, height, width, classes]`, 1 or 0; void counts nowhere.
+      predictions: likewise.
+      void_id: the id of what does not count.
+
+    Returns:
+      int64 `[batch, classes, 2, 2]`; row = label (not of the class, of it), column = prediction.
+    """
+    valid = labels != void_id
+    cells = [
+        [valid & ((labels == 1) == bool(row)) & ((predictions == 1) == bool(column)) for column in (0, 1)]
+        for row in (0, 1)
+    ]
+
+    def count(mask):
+        # A row of pixels at a time in float32, as above.
+        rows = tf.reduce_sum(tf.cast(mask, tf.float32), axis=2)
+        return tf.reduce_sum(tf.cast(rows, tf.int64), axis=1)
+
+    return tf.stack([tf.stack([count(mask) for mask in row], axis=-1) for row in cells], axis=-2)
+
+
+def image_counts(confusions, multi_label: bool = False):
+    """What the scores are made of: int64 `[..., classes, classes]` (or `[..., classes, 2, 2]`) -> `[..., classes, 3]`.
 
     The last axis is (pixels common to label and prediction, the label's pixels, the prediction's).
     """
+    if multi_label:
+        true = confusions[..., 1, 1]
+        return np.stack([true, true + confusions[..., 1, 0], true + confusions[..., 0, 1]], axis=-1)
     diagonal = np.diagonal(confusions, axis1=-2, axis2=-1)
     return np.stack([diagonal, confusions.sum(axis=-1), confusions.sum(axis=-2)], axis=-1)
 
@@ -118,8 +155,8 @@ class Evaluation:
     iou_pooled: Mapping[str, float]
     # Images that each class's mean is over.
     counted: Mapping[str, int]
-    # Pixels by (label, prediction) over all images.
-    confusion: tuple[tuple[int, ...], ...]
+    # Pixels by (label, prediction) over all images; of classes that overlap such a table of 2 x 2 for each.
+    confusion: tuple[tuple, ...]
     # The mean over images of the validation loss; NaN where none was computed.
     loss: float = math.nan
     # (name, Dice averaged over the scored classes) of the images with the lowest scores, lowest first.
@@ -133,6 +170,8 @@ class Evaluation:
     reliability: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     precision_recall: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     objects: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    # Of each image: name, loss, means over the scored classes, scores by class, the user's metrics; NaN counts nowhere.
+    rows: tuple[Mapping[str, float | str], ...] = ()
 
     def score(self, metric: str) -> float:
         """The score that `config.evaluate.metric` names. NaN when no image counts for any scored class."""
@@ -156,7 +195,7 @@ class Evaluation:
 
     def to_dict(self) -> dict:
         """What `evaluation.json` holds."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "rows"}
         return values | {"worst": [{"name": name, "dice": dice} for name, dice in self.worst]}
 
     def table(self) -> str:
@@ -173,38 +212,40 @@ def evaluation_of(
     names: Sequence[str] = (),
     losses: Sequence[float] = (),
     metrics: Mapping[str, float] | None = None,
+    metrics_by_image: Mapping[str, Sequence[float]] | None = None,
     more: Mapping[str, Any] | None = None,
 ) -> Evaluation:
     """Scores from each image's counts.
 
     Args:
       counts: int64 NumPy `[images, classes, 3]`, see `image_counts`.
-      confusion: int64 NumPy `[classes, classes]`, of all images together.
+      confusion: int64 NumPy `[classes, classes]`, of all images together; `[classes, 2, 2]` of classes that overlap.
       classes: names, by class id.
       chosen: `config.evaluate.classes`.
       names: the images' names, for the list of the worst.
       losses: the images' losses.
       metrics: the user's, by name.
+      metrics_by_image: those of them that are measured image by image: name -> a value an image.
       more: further fields of an `Evaluation`; "labels", a column by image.
     """
     classes = tuple(classes)
-    scored = scored_classes(classes, chosen)
+    multi_label = confusion.ndim == 3
+    scored = scored_classes(classes, chosen, multi_label)
     dice, iou = dice_and_iou(counts)
     positions = [classes.index(name) for name in scored]
-    more, worst, by_image = dict(more or {}), [], {}
+    more, worst = dict(more or {}), []
     labels = more.pop("labels", None)
     if names:
-        means_of_images = [_mean(row[positions]) for row in dice]
-        pairs = [pair for pair in zip(names, means_of_images, strict=True) if not math.isnan(pair[1])]
-        worst = sorted(pairs, key=lambda pair: (pair[1], pair[0]))
-        by_image = {
-            "name": list(names),
-            "mean_dice": means_of_images,
-            "loss": [float(loss) for loss in losses],
-            "dice": {name: column.tolist() for name, column in zip(classes, dice.T, strict=True)},
-        }
-        by_image |= {} if labels is None else {"label": [int(value) for value in labels]}
-    dice_pooled, iou_pooled = dice_and_iou(image_counts(confusion))
+        pairs = [(name, _mean(row[positions])) for name, row in zip(names, dice, strict=True)]
+        worst = sorted((pair for pair in pairs if not math.isnan(pair[1])), key=lambda pair: (pair[1], pair[0]))
+    dice_pooled, iou_pooled = dice_and_iou(image_counts(confusion, multi_label))
+    rows = []
+    for image, name in enumerate(names):
+        row: dict = {"name": name, **({"loss": float(losses[image])} if len(losses) else {})}
+        row |= {"mean_dice": _mean(dice[image][positions]), "mean_iou": _mean(iou[image][positions])}
+        row |= {f"dice/{name}": float(value) for name, value in zip(classes, dice[image], strict=True)}
+        row |= {f"iou/{name}": float(value) for name, value in zip(classes, iou[image], strict=True)}
+        rows.append(row | {name: float(values[image]) for name, values in (metrics_by_image or {}).items()})
 
     def by_class(values):
         return {name: value.item() for name, value in zip(classes, values, strict=True)}
@@ -220,16 +261,31 @@ def evaluation_of(
         mean_iou=_mean(means(iou)[positions]),
         mean_dice_pooled=_mean(dice_pooled[positions]),
         mean_iou_pooled=_mean(iou_pooled[positions]),
-        pixel_accuracy=_ratio(confusion.trace(), confusion.sum()).item(),
+        pixel_accuracy=_ratio(confusion.trace(axis1=-2, axis2=-1).sum(), confusion.sum()).item(),
         dice=by_class(means(dice)),
         iou=by_class(means(iou)),
         dice_pooled=by_class(dice_pooled),
         iou_pooled=by_class(iou_pooled),
         counted=by_class(np.count_nonzero(~np.isnan(dice), axis=0)),
-        confusion=tuple(tuple(int(pixels) for pixels in row) for row in confusion),
+        confusion=_tuples(confusion.tolist()),
         loss=math.fsum(losses) / len(losses) if len(losses) else math.nan,
         worst=tuple(worst[:WORST_IMAGES]),
         metrics=dict(metrics or {}),
-        by_image=by_image,
+        rows=tuple(rows),
+        by_image=_columns(rows, classes) | ({} if labels is None else {"label": [int(value) for value in labels]}),
         **more,
     )
+
+
+def _tuples(values):
+    return tuple(map(_tuples, values)) if isinstance(values, list) else values
+
+
+def _columns(rows: Sequence[Mapping], classes: Sequence[str]) -> dict[str, Any]:
+    """The rows by column, their Dice by class: `Evaluation.by_image`."""
+    if not rows:
+        return {}
+    found: dict[str, Any] = {
+        name: [row[name] for row in rows] for name in ("name", "mean_dice", "loss") if name in rows[0]
+    }
+    return found | {"dice": {name: [row[f"dice/{name}"] for row in rows] for name in classes}}

@@ -1,6 +1,7 @@
 """Prediction: images in; for each a mask of class ids and an overlay to look at, in the image's own size.
 
-    <output>/masks/<name>.png      palette PNG: a pixel's value is its class id, the palette makes it visible
+    <output>/masks/<name>.png      palette PNG: a pixel's value is its class id, the palette makes it visible; of
+                                   classes that overlap in the form in which they were read, see `overlapping`
     <output>/overlays/<name>.png   the image with the classes' colours over it
 
 `<name>` is the image's path below the folder it was found in, without its extension, so that masks/ can be used as
@@ -23,10 +24,11 @@ from PIL import Image
 from configs.schema import Config
 from trainer.data import IMAGE_SUFFIXES, read_image
 from trainer.errors import UserError
+from trainer.evaluation.overlapping import write_overlapping
 from trainer.evaluation.windows import logits_function
 from trainer.reporting.memory import is_out_of_memory, smaller_tile
 from trainer.reporting.panels import class_colors, overlay, rgb
-from trainer.stepping.segmentation import Segmentation, class_ids
+from trainer.stepping.segmentation import Segmentation, predicted
 from trainer.stepping.task import Task
 
 
@@ -94,10 +96,13 @@ def predict(
             )
             failures.append(Failure(path, text))
             continue
-        write_mask(os.path.join(masks, name + ".png"), mask, config.data.classes)
+        if config.data.multi_label:
+            write_overlapping(masks, name, mask, config.data)
+        else:
+            write_mask(os.path.join(masks, name + ".png"), mask, config.data.classes)
         picture = overlay(rgb(image), mask, classes=config.data.classes)
         _save(Image.fromarray(picture), os.path.join(overlays, name + ".png"))
-        cut = "  in tiles" if tiled(mask.size) else ""
+        cut = "  in tiles" if tiled(mask.shape[0] * mask.shape[1]) else ""
         report(f"{path} -> {name}.png  {shares(mask, config.data.classes)}{cut}")
         done += 1
     for failure in failures:
@@ -125,8 +130,8 @@ def predict_arrays(task: Task, images, config: Config):
       config: as for `predict`.
 
     Returns:
-      int32 class ids `[height, width]` for each, in a list, or stacked where an array came in; of a task that is no
-      segmentation what its `predict` gives, likewise.
+      int32 class ids `[height, width]` for each, in a list, or stacked where an array came in; of classes that overlap
+      0 and 1, `[height, width, classes]`; of a task that is no segmentation what its `predict` gives, likewise.
     """
     batches = dict(images) if isinstance(images, Mapping) else {"image": images}
     if "image" not in batches:
@@ -136,7 +141,8 @@ def predict_arrays(task: Task, images, config: Config):
     segments, results = isinstance(task, Segmentation), []
     logits_of = logits_function(task.model, config) if segments else None
     compute = tf.function(
-        (lambda batch: class_ids(logits_of(batch))) if segments else task.predict, reduce_retracing=True
+        (lambda batch: predicted(logits_of(batch), config.data.multi_label)) if segments else task.predict,
+        reduce_retracing=True,
     )
     for i in range(count):
         batch = {key: tf.convert_to_tensor(np.asarray(values[i])[None]) for key, values in batches.items()}
@@ -168,7 +174,9 @@ def _compiled(model, config: Config):
     logits_of = logits_function(model, config)
     plan = getattr(logits_of, "plan", None)
     image = tf.TensorSpec([1, None, None, config.data.channels], tf.float32)
-    compute = tf.function(lambda image: class_ids(logits_of({"image": image})), input_signature=[image])
+    compute = tf.function(
+        lambda image: predicted(logits_of({"image": image}), config.data.multi_label), input_signature=[image]
+    )
     return compute, lambda pixels: plan is not None and 0 < plan.whole < pixels
 
 
@@ -267,6 +275,7 @@ def _save(picture: Image.Image, path: str) -> None:
 
 def shares(mask: np.ndarray, classes: Sequence[str]) -> str:
     """The share of each class that occurs, largest first: "background 91.2 %, nucleus 8.8 %"."""
-    counts = np.bincount(mask.ravel(), minlength=len(classes))
+    counts = mask.sum(axis=(0, 1)) if mask.ndim == 3 else np.bincount(mask.ravel(), minlength=len(classes))
+    pixels = mask.shape[0] * mask.shape[1]
     order = np.argsort(-counts, kind="stable")
-    return ", ".join(f"{classes[i]} {100 * counts[i] / mask.size:.1f} %" for i in order if counts[i])
+    return ", ".join(f"{classes[i]} {100 * counts[i] / pixels:.1f} %" for i in order if counts[i]) or "no class"

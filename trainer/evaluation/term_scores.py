@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
 
 from trainer.errors import UserError
 from trainer.reporting.terminal import number
@@ -20,14 +19,14 @@ class TermScores:
       loss: of the sum of all terms.
       terms: by name, as `Task.losses` gives them with training=False.
       metrics: the user's, by name.
-      by_image: columns with a value for each image: "name", "loss", and by name "terms" and "metrics".
+      rows: of each image, by name.
     """
 
     images: int
     loss: float
     terms: Mapping[str, float]
     metrics: Mapping[str, float]
-    by_image: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    rows: tuple[Mapping[str, float | str], ...] = ()
 
     def score(self, metric: str) -> float:
         """The value that `config.evaluate.metric` names: "loss", a term or a metric."""
@@ -43,7 +42,7 @@ class TermScores:
 
     def to_dict(self) -> dict:
         """What `evaluation.json` holds."""
-        return dataclasses.asdict(self)
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "rows"}
 
     def table(self) -> str:
         """The values, one a line."""

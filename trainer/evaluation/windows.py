@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from trainer.models.blocks import StandardizeImage
-from trainer.models.build import size_multiple
+from trainer.models.build import logits_per_pixel, size_multiple
 from trainer.models.footprint import footprint
 from trainer.models.inputs import call_model, fixed_size, input_names
 from trainer.models.layers.group_normalization import GroupNormalization, given_statistics, pooled_statistics
@@ -214,7 +214,7 @@ def logits_function(model, config) -> Callable:
     takes its statistics over windows spread over all of it. So what is left of the choice is the edge of a tile.
     The result's attribute `plan` says what is done with which size.
     """
-    outputs = 1 if config.model.outputs == "sigmoid" else len(config.data.classes)
+    outputs = logits_per_pixel(config)
     multiple, names = size_multiple(config), input_names(model)
     if len(names) > 1 and fixed_size(model):
         return lambda batch: _tiles_of_several(model, batch, names, fixed_size(model), config, outputs)

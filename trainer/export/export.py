@@ -26,12 +26,13 @@ import tensorflow as tf
 
 from configs.schema import Config
 from trainer.errors import EXIT_FAILED, UserError, numbered
-from trainer.evaluation.metrics import class_ids, probabilities
+from trainer.evaluation.metrics import probabilities
 from trainer.evaluation.windows import main_logits, rounded_up, whole_logits
 from trainer.models import size_multiple
 from trainer.models.inputs import fixed_size, size_trouble
 from trainer.reporting.chatter import without_chatter
 from trainer.reporting.records import write_json
+from trainer.stepping.segmentation import predicted
 
 FORMATS = ("saved_model", "litert", "onnx")
 _ONNX_PACKAGES = ("tf2onnx", "onnx", "onnxruntime")
@@ -149,7 +150,10 @@ def _description(config: Config, sizes: _Sizes) -> dict:
         "classes": config.data.classes,
         "input": {"name": "image", "dtype": "uint8", "shape": ["batch", height, width, config.data.channels]},
         "outputs": {
-            "class_ids": {"dtype": "int32", "shape": ["batch", height, width]},
+            _decision(config): {
+                "dtype": "int32",
+                "shape": ["batch", height, width, *([len(config.data.classes)] if config.data.multi_label else [])],
+            },
             "probabilities": {"dtype": "float32", "shape": ["batch", height, width, len(config.data.classes)]},
         },
         "litert": {"shape": [1, *sizes.fixed, config.data.channels]},
@@ -157,19 +161,25 @@ def _description(config: Config, sizes: _Sizes) -> dict:
     }
 
 
-def _outputs(logits):
-    return {"class_ids": class_ids(logits), "probabilities": probabilities(logits)}
+def _decision(config: Config) -> str:
+    """What the output that decides is called: ids of classes, or, where they overlap, 0 and 1 for each."""
+    return "labels" if config.data.multi_label else "class_ids"
 
 
-def _serving(model, sizes: _Sizes):
+def _outputs(logits, config: Config):
+    multi_label = config.data.multi_label
+    return {_decision(config): predicted(logits, multi_label), "probabilities": probabilities(logits, multi_label)}
+
+
+def _serving(model, config: Config, sizes: _Sizes):
     """uint8 `[batch, height, width, channels]` -> ids and probabilities in that size."""
 
     def serve(image):
         image = tf.cast(image, tf.float32)
         if not sizes.any:
-            return _outputs(tf.cast(main_logits(model(image, training=False)), tf.float32))
+            return _outputs(tf.cast(main_logits(model(image, training=False)), tf.float32), config)
         apply = lambda padded: main_logits(model(padded, training=False))  # noqa: E731
-        return _outputs(whole_logits(apply, image, sizes.multiple))
+        return _outputs(whole_logits(apply, image, sizes.multiple), config)
 
     return serve
 
@@ -184,7 +194,7 @@ def _archive(model, serve, spec: tf.TensorSpec, path: str) -> None:
 
 def _saved_model(model, config: Config, path: str, sizes: _Sizes) -> Predictor:
     spec = tf.TensorSpec([None, *sizes.free, config.data.channels], tf.uint8, name="image")
-    serve = _serving(model, sizes)
+    serve = _serving(model, config, sizes)
 
     def checked(image):
         # Signatures of a SavedModel do not look at ranks: an image without a batch would fail somewhere inside.
@@ -200,7 +210,7 @@ def _litert(model, config: Config, path: str, sizes: _Sizes) -> Predictor:
     spec = tf.TensorSpec([1, *sizes.fixed, config.data.channels], tf.uint8, name="image")
 
     def serve(image):
-        return _outputs(tf.cast(main_logits(model(tf.cast(image, tf.float32), training=False)), tf.float32))
+        return _outputs(tf.cast(main_logits(model(tf.cast(image, tf.float32), training=False)), tf.float32), config)
 
     with tempfile.TemporaryDirectory() as folder:
         _archive(model, serve, spec, folder)
@@ -226,7 +236,7 @@ def _onnx(model, config: Config, path: str, sizes: _Sizes) -> Predictor:
     import tf2onnx
 
     spec = tf.TensorSpec([None, *sizes.free, config.data.channels], tf.uint8, name="image")
-    serve = tf.function(_serving(model, sizes), input_signature=[spec])
+    serve = tf.function(_serving(model, config, sizes), input_signature=[spec])
     try:
         with without_chatter():
             tf2onnx.convert.from_function(serve, input_signature=[spec], opset=17, output_path=path)
@@ -254,18 +264,20 @@ def _pictures(channels: int, fixed: tuple[int, int], examples: Sequence[np.ndarr
 
 def _compare(name, predictor: Predictor, model, config: Config, pictures, sizes: _Sizes, tolerance: float) -> float:
     """The largest difference of a probability; the ids must agree but where the two best classes are nearly equal."""
-    reference, worst = _serving(model, sizes), 0.0
+    reference, worst = _serving(model, config, sizes), 0.0
     for picture in pictures:
         got, expected = predictor(picture), reference(tf.constant(picture))
         wanted = expected["probabilities"].numpy()
-        if got["probabilities"].shape != wanted.shape or got["class_ids"].shape != wanted.shape[:-1]:
+        ids, decision = expected[_decision(config)].numpy(), _decision(config)
+        if got["probabilities"].shape != wanted.shape or got[decision].shape != ids.shape:
             raise _differs(name, f"shapes {got['probabilities'].shape} instead of {wanted.shape}")
         difference = float(np.max(np.abs(got["probabilities"] - wanted)))
         if not difference <= tolerance:
             raise _differs(name, f"a probability by {difference:.2e}, more than {tolerance:.0e}")
         best = np.sort(wanted, axis=-1)
-        clear = best[..., -1] - best[..., -2] > 2 * tolerance
-        wrong = np.count_nonzero((got["class_ids"] != expected["class_ids"].numpy()) & clear)
+        near = np.abs(wanted - 0.5) * 2 if config.data.multi_label else best[..., -1] - best[..., -2]
+        clear = near > 2 * tolerance
+        wrong = np.count_nonzero((got[decision] != ids) & clear)
         if wrong:
             raise _differs(name, f"the class of {wrong} of {clear.size} pixels")
         worst = max(worst, difference)

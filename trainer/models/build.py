@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import inspect
 import traceback
 from typing import Any
@@ -14,6 +15,8 @@ from configs.schema import Config
 from trainer.errors import EXIT_FAILED, UserError
 from trainer.models.check import check_model
 from trainer.models.encoder_unet import encoder_unet
+from trainer.models.files import is_model_file, load_model
+from trainer.models.forms import Form, logits_form
 from trainer.models.inputs import fixed_size, input_names, said_by, users_line
 from trainer.models.synchronization import synchronize
 from trainer.models.unet import unet
@@ -29,12 +32,23 @@ def size_multiple(config: Config) -> int:
 
 def logits_per_pixel(config: Config) -> int:
     """Channels of the model's output: one a class, or one for two classes with a sigmoid."""
-    return 1 if config.model.outputs == "sigmoid" else len(config.data.classes)
+    one = config.model.outputs == "sigmoid" and not config.data.multi_label
+    return 1 if one else len(config.data.classes)
 
 
-def build_model(
+def activation(config: Config) -> str:
+    """What makes probabilities of the logits: "softmax" over the classes, or a "sigmoid" of each."""
+    return "sigmoid" if config.data.multi_label else config.model.outputs
+
+
+def build_model(config: Config, model: Any = None, **how: Any) -> keras.Model:
+    """The model of `build_form`, with its arguments."""
+    return build_form(config, model, **how).model
+
+
+def build_form(
     config: Config, model: Any = None, *, policy: str = "float32", replicas: int = 1, outputs: int | None = None
-) -> keras.Model:
+) -> Form:
     """Builds the model under a dtype policy; call it inside the strategy's scope.
 
     Args:
@@ -48,7 +62,7 @@ def build_model(
 
     Returns:
       A built model from float32 images `[batch, height, width, channels]` to float32 logits
-      `[batch, height, width, outputs]`.
+      `[batch, height, width, outputs]`, and what was recognised of a user's.
 
     Raises:
       UserError: the name leads nowhere, the function fails to return a Keras model, the model is not built, has no
@@ -58,8 +72,11 @@ def build_model(
     channels = config.data.channels
     if model is None and config.model.name in _BUILT_IN:
         with dtype_policy(policy):
-            return _BUILT_IN[config.model.name](config.model, channels, outputs, synchronized=replicas > 1)
+            built = _BUILT_IN[config.model.name](config.model, channels, outputs, synchronized=replicas > 1)
+        return Form(built, outputs)
     field = "config.model.name" if model is None else "model"
+    if model is None and is_model_file(config.model.name):
+        model = load_model(config.model.name, config.model.options)
     part = resolve(config.model.name if model is None else model, field, _BUILT_IN)
     name = name_of(config.model.name if model is None else model)
     if not isinstance(part, keras.Model):
@@ -68,8 +85,7 @@ def build_model(
             part = _call(part, f"{field}={name!r}", given, optional=model is not None)
     if replicas > 1 and isinstance(part, keras.Model):
         synchronize(part)
-    _check_users_model(part, name, config, None if free else outputs)
-    return part
+    return _checked(part, name, config, outputs, free)
 
 
 def _call(function, what: str, given: dict, *, optional: bool):
@@ -106,7 +122,7 @@ def _call(function, what: str, given: dict, *, optional: bool):
         ) from error
 
 
-def _check_users_model(model, name: str, config: Config, outputs: int | None) -> None:
+def _checked(model, name: str, config: Config, outputs: int, free: bool) -> Form:
     if not isinstance(model, keras.Model):
         raise UserError(
             f"{name} returned {type(model).__name__}, not a keras.Model. Return the model itself: "
@@ -119,10 +135,17 @@ def _check_users_model(model, name: str, config: Config, outputs: int | None) ->
         with _naming_users_line(name, shape):
             model(keras.ops.zeros(shape, "float32"))
     check_model(model, tf.distribute.get_strategy())
-    if outputs is None or len(input_names(model)) > 1:
-        return  # Of what shape the other inputs are, the examples say.
+    if free or len(input_names(model)) > 1:
+        return Form(model, outputs)  # Of what shape the other inputs are, the examples say.
     with _naming_users_line(name, shape):
-        spec = model.compute_output_spec(keras.KerasTensor(shape, "float32"))
+        form = logits_form(
+            model, outputs, size=(height, width), channels=config.data.channels, wanted=config.model.output
+        )
+        spec = form.model.compute_output_spec(keras.KerasTensor(shape, "float32"))
+    model = form.model
+    if form.outputs == 1 and outputs == 2 and len(config.data.classes) == 2:
+        note = "the model gives one value a pixel: model.outputs is sigmoid, of class 1"
+        form, outputs = dataclasses.replace(form, notes=(*form.notes, note)), 1
     specs = spec if isinstance(spec, (list, tuple)) else [spec]
     got = tuple(getattr(specs[0], "shape", ()))
     if got != (1, height, width, outputs):
@@ -136,6 +159,7 @@ def _check_users_model(model, name: str, config: Config, outputs: int | None) ->
             f"{name} returns {specs[0].dtype} logits; losses need float32.\n  Write the last layer as: "
             f"keras.layers.Conv2D({outputs}, 1, dtype='float32')"
         )
+    return form
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ def confusion_picture(confusion: Sequence[Sequence[int]], classes: Sequence[str]
     """Each row in per cent of the label's pixels: RGB uint8 `[height, width, 3]`.
 
     Args:
-      confusion: pixels by (label, prediction).
+      confusion: pixels by (label, prediction); of classes that overlap such a table of 2 x 2 for each.
       classes: names, by class id.
     """
     # Here: half a second that a run without TensorBoard's pictures should not cost.
@@ -25,6 +25,11 @@ def confusion_picture(confusion: Sequence[Sequence[int]], classes: Sequence[str]
     from matplotlib.figure import Figure
 
     counts = np.asarray(confusion, np.float64)
+    if counts.ndim == 3:
+        # Of the pixels that have the class: missed and found.
+        counts, columns = counts[:, 1], ("missed", "found")
+    else:
+        columns = classes
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(100.0 * counts, totals, out=np.zeros_like(counts), where=totals > 0)
     # TensorBoard's card, or twice as large: it is shrunk by a whole number then.
@@ -33,9 +38,9 @@ def confusion_picture(confusion: Sequence[Sequence[int]], classes: Sequence[str]
         figure = Figure(figsize=(side, side), dpi=100, layout="constrained")
         canvas = FigureCanvasAgg(figure)
         axes = figure.add_subplot()
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=100, aspect="auto")
         small = 8 if len(classes) <= 24 else 5
-        axes.set_xticks(range(len(classes)), classes, rotation=90 if len(classes) > 4 else 0, fontsize=small)
+        axes.set_xticks(range(len(columns)), columns, rotation=90 if len(columns) > 4 else 0, fontsize=small)
         axes.set_yticks(range(len(classes)), classes, fontsize=small)
         axes.set_xlabel("prediction")
         axes.set_ylabel("label")

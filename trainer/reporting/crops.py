@@ -28,19 +28,25 @@ def training_crops(run) -> np.ndarray | None:
     labels = batch["label"].numpy() if "label" in batch else None
     if images.ndim != 4 or not images.shape[-1]:
         return None
-    whole_numbers = labels is not None and labels.ndim == 3 and labels.dtype.kind in "iu"
+    whole_numbers = labels is not None and labels.ndim in (3, 4) and labels.dtype.kind in "iu"
     cells = []
     for number, image in enumerate(images):
         picture, _, _ = stretch(image)
         pair = [picture]
         if whole_numbers and run.data.classes:
-            known = np.isin(labels[number], range(len(run.data.classes)))
-            void = known & (labels[number] == run.data.void_id) | ~known
-            painted = overlay(picture, np.where(void, 0, labels[number]), classes=run.data.classes, opacity=0.5)
-            striped = colored(labels[number], run.data.classes, run.data.void_id)
-            pair.append(np.where(void[..., None], striped, painted))
+            pair.append(_labelled(picture, labels[number], run.data.classes, run.data.void_id))
         cells.append([_small(each) for each in pair])
     return _laid_out(cells)
+
+
+def _labelled(picture: np.ndarray, label: np.ndarray, classes, void_id: int) -> np.ndarray:
+    """The crop with its label over it, void in stripes."""
+    if label.ndim == 3:
+        void = (label == void_id).all(axis=2)
+    else:
+        void = (label == void_id) | ~np.isin(label, range(len(classes)))
+    painted = overlay(picture, label if label.ndim == 3 else np.where(void, 0, label), classes=classes, opacity=0.5)
+    return np.where(void[..., None], colored(label, classes, void_id), painted)
 
 
 def _small(picture: np.ndarray) -> np.ndarray:

@@ -102,7 +102,8 @@ def _loss_text(run) -> str:
         return "as the task says"
     if run.parts.loss is not None:
         return run.parts.names()["loss"]
-    names = config.loss.name.split("+")
+    # Where classes overlap, a loss for a softmax has been exchanged.
+    names = run.task.objective.name.split("+")
     weights = config.loss.weights or (1.0,) * len(names)
     return " + ".join(
         name if weight == 1.0 else f"{weight:g} {name}" for name, weight in zip(names, weights, strict=False)

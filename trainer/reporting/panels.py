@@ -68,13 +68,32 @@ def background_ids(classes: Sequence[str]) -> tuple[int, ...]:
 
 
 def colored(mask: np.ndarray, classes: Sequence[str], void_id: int) -> np.ndarray:
-    """Class ids `[height, width]` -> RGB uint8; void, and whatever is no class, in grey stripes."""
+    """Class ids `[height, width]` -> RGB uint8; void, and whatever is no class, in grey stripes.
+
+    Of classes that overlap, `[height, width, classes]` of 0 and 1: the mean of the colours of those that a pixel has.
+    """
     mask = np.asarray(mask)
+    if mask.ndim == 3:
+        rows, columns = np.indices(mask.shape[:2])
+        stripes = np.take(np.array(_VOID_GREYS, np.uint8), (rows + columns) // _STRIPE % 2)
+        mixed = np.rint(_mixed(mask == 1, classes)).astype(np.uint8)
+        return np.where((mask == void_id).all(axis=2)[..., None], stripes[..., None], mixed)
     known = (mask >= 0) & (mask < len(classes)) & (mask != void_id)
     colors = class_colors(classes)[np.where(known, mask, 0) % 256]
     rows, columns = np.indices(mask.shape)
     stripes = np.take(np.array(_VOID_GREYS, np.uint8), (rows + columns) // _STRIPE % 2)
     return np.where(known[..., None], colors, stripes[..., None])
+
+
+def _mixed(planes: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """The mean colour of the classes of each pixel, `[height, width, 3]`; black where it has none."""
+    colors = overlapping_colors(classes)[: planes.shape[2]]
+    return planes.astype(np.float32) @ colors.astype(np.float32) / np.maximum(planes.sum(axis=2, keepdims=True), 1)
+
+
+def overlapping_colors(classes: Sequence[str]) -> np.ndarray:
+    """As `class_colors`, of classes that overlap: the first of two is no background then."""
+    return class_colors((*classes, "", ""))
 
 
 def rgb(image: np.ndarray) -> np.ndarray:
@@ -90,19 +109,25 @@ def shrunk(
 
     Args:
       image: `[height, width, channels]`, values 0..255; the first three channels are shown.
-      label, prediction: class ids `[height, width]`.
+      label, prediction: class ids `[height, width]`, or `[height, width, classes]` of 0 and 1: classes that overlap.
       side: larger ones are scaled down to this many pixels on their longer side.
     """
-    scale = min(1.0, side / max(label.shape))
-    size = tuple(max(1, round(pixels * scale)) for pixels in reversed(label.shape))
+    scale = min(1.0, side / max(label.shape[:2]))
+    size = tuple(max(1, round(pixels * scale)) for pixels in reversed(label.shape[:2]))
     stretched, low, high = stretch(image)
     masks = {}
     # Masks are shrunk before they are painted: there is no colour, and no void, between two classes.
     for name, mask in (("label", label), ("prediction", prediction)):
-        small = Image.fromarray(np.asarray(mask, np.int32)).resize(size, Image.Resampling.NEAREST)
-        masks[name] = np.asarray(small)
+        masks[name] = resized_mask(mask, size)
     picture = np.asarray(Image.fromarray(stretched).resize(size, Image.Resampling.BILINEAR))
     return {"image": picture, "low": low, "high": high, **masks}
+
+
+def resized_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A mask, or a stack of them in the last axis, at another (width, height), by the nearest pixel."""
+    planes = np.asarray(mask, np.int32).reshape(*mask.shape[:2], -1)
+    small = [Image.fromarray(planes[:, :, k]).resize(size, Image.Resampling.NEAREST) for k in range(planes.shape[2])]
+    return np.dstack(small) if mask.ndim == 3 else np.asarray(small[0])
 
 
 def stretch(image: np.ndarray) -> tuple[np.ndarray, float, float]:
@@ -126,7 +151,7 @@ class Panel:
     Attributes:
       image: RGB uint8 `[height, width, 3]`, as `stretch` gives it.
       low, high: the image's values that are shown as black and as white.
-      label, prediction: class ids `[height, width]`.
+      label, prediction: class ids `[height, width]`, or `[height, width, classes]` of 0 and 1.
       classes: names, by class id.
       void_id: the id of pixels that do not count.
     """
@@ -147,6 +172,17 @@ class Panel:
         """The image in pale grey, in colour where the prediction is not the label; void in stripes."""
         grey = self.image.mean(axis=-1, keepdims=True) * 0.4 + 140.0
         picture = np.repeat(np.rint(grey), 3, axis=-1).astype(np.uint8)
+        if self.label.ndim == 3:
+            counted = (self.label != self.void_id).any(axis=2)
+            missed = ((self.label == 1) & (self.prediction != 1)).any(axis=2)
+            invented = ((self.label == 0) & (self.prediction == 1)).any(axis=2)
+            for where, color in (
+                (missed & ~invented, MISSED),
+                (invented & ~missed, INVENTED),
+                (missed & invented, CONFUSED),
+            ):
+                picture[where] = color
+            return np.where(counted[..., None], picture, colored(self.label, self.classes, self.void_id))
         background = background_ids(self.classes)
         counted = (self.label != self.void_id) & (self.label >= 0) & (self.label < len(self.classes))
         wrong = counted & (self.label != self.prediction)
@@ -159,7 +195,7 @@ class Panel:
 
     def grid(self) -> np.ndarray:
         """RGB uint8 `[2 h + gap, 2 w + gap, 3]`: image and label above, prediction and difference below."""
-        height, width = self.label.shape
+        height, width = self.label.shape[:2]
         pictures = (
             self.image,
             colored(self.label, self.classes, self.void_id),
@@ -174,26 +210,29 @@ class Panel:
 
     def _within(self, side: int) -> Panel:
         """The same, at most so many pixels wide."""
-        height, width = self.label.shape
+        height, width = self.label.shape[:2]
         if width <= side:
             return self
         size = (side, max(1, round(height * side / width)))
 
-        def smaller(array, how):
-            return np.asarray(Image.fromarray(array).resize(size, how))
-
         return dataclasses.replace(
             self,
-            image=smaller(self.image, Image.Resampling.BILINEAR),
-            label=smaller(np.asarray(self.label, np.int32), Image.Resampling.NEAREST),
-            prediction=smaller(np.asarray(self.prediction, np.int32), Image.Resampling.NEAREST),
+            image=np.asarray(Image.fromarray(self.image).resize(size, Image.Resampling.BILINEAR)),
+            label=resized_mask(self.label, size),
+            prediction=resized_mask(self.prediction, size),
         )
 
     def legend(self) -> list[tuple[str, tuple[int, int, int]]]:
         """(what it stands for, RGB colour) of the classes and differences that are seen in it."""
-        present = [int(c) for c in np.union1d(self.label, self.prediction) if 0 <= c < len(self.classes)]
-        colors = class_colors(self.classes)
-        found = [(self.classes[c], tuple(int(v) for v in colors[c % 256])) for c in present if c != self.void_id]
+        if self.label.ndim == 3:
+            here = ((self.label == 1) | (self.prediction == 1)).any(axis=(0, 1))
+            present = np.flatnonzero(here).tolist()
+            colors = overlapping_colors(self.classes)
+        else:
+            ids = np.union1d(self.label, self.prediction)
+            present = [int(c) for c in ids if 0 <= c < len(self.classes) and c != self.void_id]
+            colors = class_colors(self.classes)
+        found = [(self.classes[c], tuple(int(v) for v in colors[c % 256])) for c in present]
         seen = {tuple(color) for color in np.unique(self.difference().reshape(-1, 3), axis=0).tolist()}
         return found + [(text, color) for text, color in DIFFERENCES.items() if color in seen]
 
@@ -255,7 +294,7 @@ def overlay(image: np.ndarray, mask: np.ndarray, *, classes: Sequence[str], opac
 
     Args:
       image: `[height, width, 1 or 3]`, values 0..255.
-      mask: class ids `[height, width]`.
+      mask: class ids `[height, width]`, or `[height, width, classes]` of 0 and 1: classes that overlap.
       classes: names, by class id.
       opacity: share of the colour, 0..1.
 
@@ -263,6 +302,11 @@ def overlay(image: np.ndarray, mask: np.ndarray, *, classes: Sequence[str], opac
       RGB uint8 `[height, width, 3]`.
     """
     image = rgb(image)
+    if mask.ndim == 3:
+        here = mask == 1
+        edge = np.logical_or.reduce([_outline(here[:, :, k]) for k in range(here.shape[2])])
+        share = np.where(edge, 1.0, opacity) * here.any(axis=2)
+        return np.rint(image + share[..., None] * (_mixed(here, classes) - image)).astype(np.uint8)
     colors = class_colors(classes)[mask % 256].astype(np.float32)
     painted = ~np.isin(mask, background_ids(classes))
     share = np.where(_outline(mask), 1.0, opacity) * painted

@@ -5,11 +5,13 @@ JSON has no NaN or infinity; both are written as null, so that every reader can 
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 METRICS_FILE = "metrics.jsonl"
@@ -58,6 +60,19 @@ def _indented(value: Any, indent: str = "") -> str:
         return json.dumps(value, allow_nan=False)
     opening, closing = "{}" if isinstance(value, dict) else "[]"
     return f"{opening}\n" + ",\n".join(f"{indent}  {item}" for item in items) + f"\n{indent}{closing}"
+
+
+def write_rows(path: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes a CSV file, a line a mapping, with the first one's keys as its header; NaN is an empty field.
+
+    Raises:
+      OSError: as `write_json`.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({k: "" if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()} for row in rows)
+    write_whole(path, text.getvalue().encode())
 
 
 def write_whole(path: str, content: bytes) -> None:

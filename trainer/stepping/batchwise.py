@@ -24,6 +24,8 @@ def batchwise_remark(run) -> str:
     # Examples with a different share of each class, as in real batches.
     shares = random.dirichlet(np.ones(classes), size=4)
     labels = np.stack([random.choice(classes, size=(16, 16), p=share) for share in shares]).astype("int32")
+    if run.config.data.multi_label:
+        labels = (labels[..., None] <= np.arange(classes)).astype("int32")
     logits = (random.normal(size=(4, 16, 16, outputs)) * 2).astype("float32")
     try:
         whole, first, second = (

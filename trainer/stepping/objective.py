@@ -76,20 +76,23 @@ def _at_size(batch: Mapping[str, tf.Tensor], labels, smaller) -> Mapping[str, tf
     return {key: resized(value) for key, value in batch.items()}
 
 
-def build_objective(config: Config, outputs: int, loss: Any = None) -> Objective:
+def build_objective(config: Config, outputs: int, loss: Any = None, *, activation: str = "") -> Objective:
     """Builds the objective of a config; `outputs` is the number of logits a pixel.
 
     Args:
       loss: a loss of the user's as an object: a function, a Keras Loss or its class; None takes `config.loss.name`.
+      activation: "softmax" or "sigmoid" where the user's model ends in it: then a loss of the user's gets what comes
+        after it, as it was written for, unless it is a Keras loss that says from_logits=True.
 
     Raises:
       UserError: a loss cannot be imported, or one of ours does not fit the model's outputs or options.
     """
     if loss is not None and not isinstance(loss, str):
-        return _of_a_function(loss, name_of(loss), "loss", config, outputs)
+        return _of_a_function(loss, name_of(loss), "loss", config, outputs, activation)
     name = loss or config.loss.name
     if ":" in name:
-        return _of_a_function(resolve(name, "config.loss.name"), name, "config.loss.name", config, outputs)
+        own = resolve(name, "config.loss.name")
+        return _of_a_function(own, name, "config.loss.name", config, outputs, activation)
     called: list[tf.Tensor] = []
 
     def record(sums):
@@ -98,21 +101,24 @@ def build_objective(config: Config, outputs: int, loss: Any = None) -> Objective
 
     try:
         function = _of_the_library(name, config, outputs)
-        function(tf.zeros((1, 8, 8), tf.int32), tf.zeros((1, 8, 8, outputs)), {}, record)
+        planes = (outputs,) if config.data.multi_label else ()
+        function(tf.zeros((1, 8, 8, *planes), tf.int32), tf.zeros((1, 8, 8, outputs)), {}, record)
     except (TypeError, ValueError) as error:
         raise UserError(f"config.loss.name={name!r} with {outputs} logit(s) a pixel: {error}") from error
     return Objective(name, function, bool(called))
 
 
 def _of_the_library(name: str, config: Config, outputs: int):
-    common = {"ignore_id": config.data.void_id, "activation": "sigmoid" if outputs == 1 else "softmax"}
+    multi_label = config.data.multi_label
+    sigmoid = multi_label or outputs == 1
+    common = {"ignore_id": config.data.void_id, "activation": "sigmoid" if sigmoid else "softmax"}
     options = {term: dict(values) for term, values in config.loss.options.items()}
     options["*"] = {**common, **options.get("*", {})}
     loss = losses.build(name, weights=config.loss.weights or None, options=options)
 
     def function(labels, logits, batch, all_reduce):
         # One logit a pixel wants labels of its shape: losses/ never adds or drops an axis by itself.
-        ids = labels[..., tf.newaxis] if outputs == 1 else labels
+        ids = labels[..., tf.newaxis] if outputs == 1 and not multi_label else labels
         parts = loss(ids, logits, all_reduce=all_reduce).parts
         weights = config.loss.weights or (1.0,) * len(parts)
         return {term: weight * part for (term, part), weight in zip(parts.items(), weights, strict=True)}
@@ -120,7 +126,7 @@ def _of_the_library(name: str, config: Config, outputs: int):
     return function
 
 
-def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: int) -> Objective:
+def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: int, activation: str = "") -> Objective:
     """Wraps a function, a Keras Loss object or a Loss class of the user's."""
     if inspect.isbuiltin(loss):
         raise UserError(
@@ -141,15 +147,20 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
         further = list(inspect.signature(loss).parameters)[2:]
     except (TypeError, ValueError):
         further = []
-    void = config.data.void_id
+    void, multi_label = config.data.void_id, config.data.multi_label
+    sigmoid = activation == "sigmoid" if activation else outputs == 1 or multi_label
+    probabilities = not config.loss.from_logits or (activation and not getattr(loss, "from_logits", False))
 
     def function(labels, logits, batch, all_reduce):
         valid = labels != void
         y_pred = logits
-        if not config.loss.from_logits:
-            y_pred = tf.sigmoid(logits) if outputs == 1 else tf.nn.softmax(logits)
+        if probabilities:
+            y_pred = tf.sigmoid(logits) if sigmoid else tf.nn.softmax(logits)
         if config.loss.labels == "ids":
             y_true = labels
+        elif multi_label:
+            y_true = tf.cast(labels == 1, tf.float32)
+            valid = tf.reduce_all(valid, axis=-1)
         elif outputs == 1:
             y_true = tf.cast(valid & (labels == 1), tf.float32)[..., None]
         else:
@@ -182,3 +193,28 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
 def _is_scalar(value) -> bool:
     # A number that is no tensor is handed on as it is: the guard says what is wrong with it.
     return not tf.is_tensor(value) or value.shape.rank == 0
+
+
+# What a loss for a softmax is called for sigmoids.
+_OF_EACH = {
+    "cross_entropy": "binary_cross_entropy",
+    "focal_softmax": "focal_sigmoid",
+    "lovasz_softmax": "lovasz_hinge",
+}
+
+
+def loss_of_sigmoids(config: Config) -> tuple[Config, list[str]]:
+    """The config with the named losses that are for sigmoids, and a note on what was exchanged."""
+    if ":" in config.loss.name:
+        return config, []
+    terms = losses.names.terms_of(config.loss.name)
+    exchanged = {term: _OF_EACH[term] for term in terms if term in _OF_EACH and _OF_EACH[term] not in terms}
+    if not exchanged:
+        return config, []
+    name = "+".join(exchanged.get(term, term) for term in terms)
+    known = {key: losses.names.term_of(key) for key in config.loss.options}
+    options = {exchanged.get(known[key], key): dict(values) for key, values in config.loss.options.items()}
+    loss = dataclasses.replace(config.loss, name=name, options=options)
+    said = ", ".join(f"{new} in place of {old}" for old, new in exchanged.items())
+    why = "the classes overlap" if config.data.multi_label else "one value a pixel has a sigmoid"
+    return dataclasses.replace(config, loss=loss), [f"{why}: the loss is {said}, which is for a softmax"]

@@ -33,6 +33,7 @@ class Segmentation(Task):
     ):
         self.model, self.objective = model, objective
         self._void, self._classes, self._scored = config.data.void_id, tuple(classes), tuple(scored)
+        self._multi_label = config.data.multi_label
 
     @property
     def batchwide(self) -> bool:
@@ -51,12 +52,20 @@ class Segmentation(Task):
 
     def _dice(self, labels, outputs) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
         logits = tf.stop_gradient(outputs[0] if isinstance(outputs, (list, tuple)) else outputs)
-        predicted, valid, ratios = class_ids(logits), labels != self._void, {}
+        decided, valid, ratios = predicted(logits, self._multi_label), labels != self._void, {}
         for c in self._scored:
-            label, prediction = labels == c, (predicted == c) & valid
+            if self._multi_label:
+                label, prediction = labels[..., c] == 1, (decided[..., c] == 1) & valid[..., c]
+            else:
+                label, prediction = labels == c, (decided == c) & valid
             shared, sizes = _count(label & prediction), _count(label) + _count(prediction)
             ratios[f"dice/{self._classes[c]}"] = (2.0 * shared, sizes)
         return ratios
+
+
+def predicted(logits, multi_label: bool) -> tf.Tensor:
+    """What logits `[..., outputs]` decide: class ids, int32 `[...]`; of classes that overlap 0 and 1 for each."""
+    return tf.cast(logits > 0.0, tf.int32) if multi_label else class_ids(logits)
 
 
 def class_ids(logits) -> tf.Tensor:

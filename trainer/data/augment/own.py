@@ -81,8 +81,13 @@ def _problem(result, shapes: Mapping, features: Mapping[str, Feature], classes: 
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             return f"put {int((~np.isfinite(value)).sum())} values that are not finite (NaN or infinite) into {key!r}."
     if "label" in shapes and features["label"].kind == "ids":
-        label = np.asarray(result["label"])
-        wrong = ((label < 0) | (label >= classes)) & (label != void_id)
+        label, planes = np.asarray(result["label"]), bool(features["label"].shape)
+        wrong = ((label < 0) | (label >= (2 if planes else classes))) & (label != void_id)
+        if wrong.any() and planes:
+            return (
+                f"put the value {int(label[wrong].flat[0])} into {int(wrong.sum())} places of 'label'; of classes that "
+                f"overlap a pixel is (1) or is not (0), and {void_id} is void."
+            )
         if wrong.any():
             return (
                 f"put the value {int(label[wrong].flat[0])} into {int(wrong.sum())} pixels of 'label'; class ids are "

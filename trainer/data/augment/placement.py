@@ -90,17 +90,21 @@ def over_foreground(drawn: Draw, augment: Augment, label: np.ndarray, void_id: i
     Args:
       drawn: what `draw` gave for this example.
       augment: the config's section.
-      label: class ids `[height, width]`.
+      label: class ids `[height, width]`; of classes that overlap `[height, width, classes]`, of which each counts.
       void_id: the id that is no class.
       seed, number: as in `draw`.
     """
     happens, class_at, pixel_at, down_at, right_at = uniforms(seed, number, 16)[11:]
     if happens >= augment.foreground:
         return drawn
-    present = [i for i in np.flatnonzero(np.bincount(label[label >= 0].ravel())).tolist() if i not in (0, void_id)]
+    if label.ndim == 3:
+        present = np.flatnonzero((label == 1).any(axis=(0, 1))).tolist()
+    else:
+        present = [i for i in np.flatnonzero(np.bincount(label[label >= 0].ravel())).tolist() if i not in (0, void_id)]
     if not present:
         return drawn
-    pixels = np.flatnonzero(label == present[int(class_at * len(present))])
+    chosen = present[int(class_at * len(present))]
+    pixels = np.flatnonzero(label[:, :, chosen] == 1 if label.ndim == 3 else label == chosen)
     y, x = divmod(int(pixels[int(pixel_at * len(pixels))]), label.shape[1])
     placed = drawn.placement
     top, left = y - down_at * (placed.height - 1), x - right_at * (placed.width - 1)

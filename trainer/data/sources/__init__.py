@@ -5,10 +5,12 @@ anything that `trainer.data.sources.objects` reads: an object with len() and [i]
 of them. A function of the user's, "package.module:name" in data.source, is called in the same way.
 """
 
+from trainer.data.sources.formats import FORMATS
+
 SOURCES = {
-    "coco": "trainer.data.sources.coco:open_splits",
-    "folder": "trainer.data.sources.folder:open_splits",
-    "labelme": "trainer.data.sources.labelme:open_splits",
+    "folder": "trainer.data.sources.found:open_splits",
     "nuclei": "trainer.data.sources.nuclei:open_splits",
+    "pairs": "trainer.data.sources.folder:open_pairs",
     "tfds": "trainer.data.sources.tfds:open_splits",
+    **{name: f"{module}:open_splits" for name, module in FORMATS.items()},
 }

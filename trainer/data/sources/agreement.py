@@ -17,6 +17,8 @@ def read_both(
     mask_name: str,
     label: Callable[[], np.ndarray],
     turned: Callable[[], int] = lambda: 1,
+    *,
+    resize: bool = False,
 ) -> Example:
     """An example from what reads its image and what reads its label.
 
@@ -26,6 +28,7 @@ def read_both(
       image: gives uint8 `[height, width, channels]`, or raises `DataError`.
       label: gives integers `[height, width]`, or raises `DataError`.
       turned: gives the EXIF orientation that was applied to the image; asked only where the sizes differ.
+      resize: a label of another size and the same proportions is brought to the image's, to the nearest pixels.
     Raises:
       DataError: either fails, or both (then the message holds both reasons), or their sizes differ.
     """
@@ -35,11 +38,29 @@ def read_both(
             read.append(part())
         except DataError as error:
             problems.append(str(error))
-    if not problems and read[0].shape[:2] != read[1].shape:
+    if not problems and resize and alike(read[0].shape, read[1].shape):
+        read[1] = nearest(read[1], read[0].shape[:2])
+    if not problems and read[0].shape[:2] != read[1].shape[:2]:
         problems.append(size_problem(mask_name, read[1].shape, image_name, read[0].shape, turned()))
     if problems:
         raise DataError("\n".join(problems))
     return Example(read[0], read[1], name)
+
+
+def alike(one: Sequence[int], other: Sequence[int]) -> bool:
+    """Whether sizes (height, width, …) have the same proportions, but for the rounding of either to whole pixels."""
+    (height, width), (other_height, other_width) = one[:2], other[:2]
+    error = abs(height * other_width - width * other_height)
+    return error <= max(height, width, other_height, other_width)
+
+
+def nearest(label: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """A label `[height, width, …]` at another size: each pixel's middle takes what it falls on."""
+    rows, columns = (
+        np.floor((np.arange(new) + 0.5) * (old / new)).astype(np.int64).clip(0, old - 1)
+        for new, old in zip(size, label.shape[:2], strict=True)
+    )
+    return label[rows][:, columns]
 
 
 def size_problem(mask: str, mask_size: Sequence[int], image: str, image_size: Sequence[int], turned: int = 1) -> str:
@@ -53,4 +74,6 @@ def size_problem(mask: str, mask_size: Sequence[int], image: str, image_size: Se
             f" after it is turned by its EXIF orientation {turned}: the mask was drawn on the unturned image. "
             "Remove the tag from the image, or turn the mask"
         )
+    elif alike(mask_size, image_size):
+        text += ", of the same proportions: --config.data.resize_masks brings masks to their images' size"
     return text + "."

@@ -12,18 +12,25 @@ import collections
 import dataclasses
 import difflib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from configs.schema import Data
 from trainer.data.decode import IMAGE_SUFFIXES
 from trainer.data.errors import shown
-from trainer.data.sources import coco, labelme, lists, names
+from trainer.data.sources import lists, names, slices
+from trainer.data.sources.class_files import by_class
+from trainer.data.sources.formats import geotiff
+from trainer.data.sources.formats.class_tables import find_table
+from trainer.data.sources.formats.maskfiles import Placed, says_masks
+from trainer.data.sources.formats.named import fields_of_table
+from trainer.data.sources.formats.tree import Tree
 from trainer.data.sources.headers import check_headers
 from trainer.data.sources.holding_out import held_out
 from trainer.data.sources.pairs import FilePairs, Listing, Pair
 from trainer.data.sources.splits import Splits
 
 _DEEPEST = 8
+_PACKED = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
 # Beyond this many files without a partner, each is not compared with each.
 _MOST_COMPARED = 100
 _ALONE = {"an image without a mask": "images without masks", "a mask without an image": "masks without images"}
@@ -31,28 +38,57 @@ _ALONE = {"an image without a mask": "images without masks", "a mask without an 
 _MOST_ALIKE = 3
 
 
-def open_splits(data: Data) -> Splits:
-    """The splits of data.path: files are listed and their headers read, nothing is decoded."""
-    root = os.path.expanduser(data.path)
-    listing = list_folder(root, data)
-    others = [name for name, module in (("coco", coco), ("labelme", labelme)) if module.recognise(root)]
-    if others and not listing.train:
-        return (coco if others[0] == "coco" else labelme).open_splits(data)
-    if others:
-        other = f"the folder also holds {others[0]} annotations, which are not read: --config.data.source={others[0]}"
-        listing = dataclasses.replace(listing, notes=(*listing.notes, other))
-    problems = list(listing.problems)
+def open_pairs(data: Data) -> Splits:
+    """The splits of a folder of image and mask files: they are listed and their headers read, nothing is decoded."""
+    root, listing = list_path(data)
+    problems, fields, notes, reader = list(listing.problems), {}, listing.notes, FilePairs
     if not listing.fatal:
-        problems += check_headers(root, [*listing.train, *listing.validation], data)
+        pairs = [*listing.train, *listing.validation]
+        problems += check_headers(root, pairs, data)
+        reader, fields, misplaced, said = geotiff.look(root, pairs, data)
+        problems += misplaced
+        more, named = _named_by_table(root, pairs, data)
+        fields, notes = {**fields, **more}, (*notes, *said, *named)
+    if data.pages == "slices":
+        listing, more = slices.of_listing(root, listing, data)
+        problems += more
+        notes = (*notes, *listing.notes[-1:])
     return Splits(
-        train=FilePairs(root, listing.train, data),
-        validation=FilePairs(root, listing.validation, data),
+        train=reader(root, listing.train, data),
+        validation=reader(root, listing.validation, data),
+        test=reader(root, listing.test, data) if listing.test else None,
+        named=listing.named,
+        classes=fields.get("classes", ()),
         title=shown(data.path),
         problems=tuple(problems),
         fatal=listing.fatal,
-        notes=listing.notes,
+        notes=notes,
+        fields=fields,
         advice="--config.data.bad_files=skip leaves such files out; --mode=check looks into every file.",
     )
+
+
+def _named_by_table(root: str, pairs: Sequence[Pair], data: Data):
+    """Fields from a file of classes that lies in the folder, and notes."""
+    table = find_table(Tree(root, {"": tuple(sorted(os.listdir(root)))}))
+    if table is None or says_masks(data) or any(pair.kinds or pair.more for pair in pairs):
+        return {}, []
+    return fields_of_table(Tree(root, {}), table, [Placed(pair.image, pair.mask) for pair in pairs], data)
+
+
+def list_path(data: Data) -> tuple[str, Listing]:
+    """The folder that data.path names, or that holds the list it names, and what is in it."""
+    path = os.path.expanduser(data.path)
+    if os.path.isfile(path) and path.lower().endswith(lists.SUFFIXES):
+        root, name = os.path.split(path)
+        root = root or "."
+        pairs, problems, _, _ = _pairs(root, data.classes)
+        chosen, problems, fatal = lists.read_list(root, name, pairs, problems)
+        if fatal:
+            return root, Listing(problems=tuple(problems), fatal=fatal)
+        train, validation, fatal = _halved(sorted(chosen), shown(path), data)
+        return root, Listing(tuple(train), tuple(validation), problems=tuple(problems), fatal=tuple(fatal))
+    return path, list_folder(path, data)
 
 
 def list_folder(root: str, data: Data) -> Listing:
@@ -67,23 +103,34 @@ def list_folder(root: str, data: Data) -> Listing:
     root_shown = shown(root)
     if not os.path.isdir(root):
         what = "is a file, not a folder" if os.path.exists(root) else "does not exist"
-        return Listing(fatal=(f"{root_shown}: {what} (config.data.path).{_near(root)}",))
+        packed = " Unpack it, and name the folder." if root.lower().endswith(_PACKED) else _near(root)
+        return Listing(fatal=(f"{root_shown}: {what} (config.data.path).{packed}",))
     try:
-        pairs, problems, notes, places = _pairs(root)
+        pairs, problems, notes, places = _pairs(root, data.classes)
     except OSError as error:
         return Listing(fatal=(f"{shown(error.filename or root)}: cannot be read: {error.strerror}.",))
-    if lists.present(root):
-        listing = lists.read_lists(root, pairs, problems)
+    if lists.present(root, data.split != "auto"):
+        listing = lists.read_lists(root, pairs, problems, insist=data.split == "auto")
         return dataclasses.replace(listing, notes=(*notes, *listing.notes))
+    held, listed, trouble = lists.read_test(root, pairs, problems)
+    if listed:
+        pairs = {key: pair for key, pair in pairs.items() if pair not in held}
+        problems = [*problems, *trouble]
+        notes = [*notes, f"{len(held)} pairs of {listed} are neither trained on nor evaluated"]
     if not places and not pairs:
         return Listing(fatal=(_no_places(root),), notes=tuple(notes))
     if not pairs:
         return Listing(problems=tuple(problems), fatal=(_no_pairs(root, places),), notes=tuple(notes))
-    train, validation, fatal, remarks = _split(sorted(set(pairs.values())), root_shown, data)
-    return Listing(tuple(train), tuple(validation), tuple(problems), tuple(fatal), (*notes, *remarks))
+    by_name = sorted(set(pairs.values()), key=lambda pair: (pair.image, pair.mask, pair.more))
+    return _split(
+        by_name,
+        root_shown,
+        data,
+        Listing(test=held, problems=tuple(problems), notes=tuple(notes)),
+    )
 
 
-def _pairs(root: str) -> tuple[dict[str, Pair], list[str], list[str], list[str]]:
+def _pairs(root: str, classes: Sequence[str] = ()) -> tuple[dict[str, Pair], list[str], list[str], list[str]]:
     """Pairs by their key (the path without "images" and without suffix), problems, notes, and the folders found."""
     pairs: dict[str, Pair] = {}
     problems: list[str] = []
@@ -95,8 +142,10 @@ def _pairs(root: str) -> tuple[dict[str, Pair], list[str], list[str], list[str]]
         images, image_trouble, other_images = _by_stem(root, _join(place, image_folder))
         masks, mask_trouble, other_masks = _by_stem(root, _join(place, mask_folder))
         masks, dropped = _of_one_kind(masks)
+        if not images.keys() & masks.keys():
+            images, masks = _below_a_folder_of_their_own(images), _below_a_folder_of_their_own(masks)
         problems += image_trouble + mask_trouble
-        matched, rest, note = _matched(images, masks)
+        matched, rest, note = _matched(images, masks, classes)
         notes += [note] if note and note not in notes else []
         pairs |= {_join(place, stem): pair for stem, pair in matched.items()}
         for stem in rest[0]:
@@ -125,12 +174,21 @@ def _pairs(root: str) -> tuple[dict[str, Pair], list[str], list[str], list[str]]
     return pairs, _together(problems), notes, [place for place, _, _ in places]
 
 
-def _matched(images: dict[str, str], masks: dict[str, str]):
+def _matched(images: dict[str, str], masks: dict[str, str], classes: Sequence[str] = ()):
     """Pairs by the image's stem; the stems of images and of masks without a partner; a note on how they were matched.
 
     What has the same stem belongs together; of the others, what has the same once "img_", "_mask" and the like are
-    taken away; and then several masks of one image, one an object.
+    taken away; and then several masks of one image, one a class or one an object.
     """
+    if not images.keys() & masks.keys():
+        pairs = by_class(images, masks, classes)
+        if pairs:
+            read = {path for pair in pairs.values() for path in (pair.mask, *pair.more)}
+            first = next(iter(pairs.values()))
+            rest = [stem for stem in sorted(images) if stem not in pairs]
+            kind = "class" if first.kinds else "object (they are united)"
+            note = f"recognised: a mask file for each {kind}, {shown(first.image)} with {shown(first.mask)}, …"
+            return pairs, (rest, [stem for stem, path in sorted(masks.items()) if path not in read]), note
     pairs = {stem: Pair(images[stem], masks[stem]) for stem in images.keys() & masks.keys()}
     loose = [stem for stem in sorted(images) if stem not in pairs]
     free = [stem for stem in sorted(masks) if stem not in pairs]
@@ -159,6 +217,15 @@ def _matched(images: dict[str, str], masks: dict[str, str]):
     if any(pair.more for pair in pairs.values()) and "one mask" not in note:
         note += "; several masks of one image are its objects, and are united"
     return pairs, ([s for s in loose if s not in pairs], [s for s in free if s not in used]), note
+
+
+def _below_a_folder_of_their_own(files: dict[str, str]) -> dict[str, str]:
+    """The files by their stems without the folders that all of them share: annotations/trimaps/a.png is "a"."""
+    folders = [os.path.dirname(stem) for stem in files]
+    shared = os.path.commonpath(folders) if folders and all(folders) else ""
+    return (
+        {os.path.relpath(stem, shared).replace(os.sep, "/"): path for stem, path in files.items()} if shared else files
+    )
 
 
 def _of_one_kind(masks: dict[str, str]) -> tuple[dict[str, str], list[str]]:
@@ -271,33 +338,52 @@ def _hint(stem: str, partners: dict[str, str], own: dict[str, str], ignored: lis
     return f" (there is {shown(partners[near[0]])})" if near else ""
 
 
-def _split(pairs: list[Pair], root: str, data: Data) -> tuple[list[Pair], list[Pair], list[str], list[str]]:
-    """Training and validation pairs, what is wrong with the split, and notes."""
+def _split(pairs: list[Pair], root: str, data: Data, listing: Listing) -> Listing:
+    """The listing with the pairs of each split, what is wrong with the split, and notes."""
     by_split: dict[str, list[Pair]] = collections.defaultdict(list)
     for pair in pairs:
         by_split[names.split_of(pair.image) or names.split_of(pair.mask)].append(pair)
-    notes = []
-    if by_split["test"] and by_split["train"]:
-        notes.append(f"{len(by_split['test'])} pairs of a test split are neither trained on nor evaluated")
-    if by_split["validation"] and not by_split["train"] and not by_split[""]:
-        folder = next(part for part in by_split["validation"][0].image.split("/") if names.split_of(f"{part}/x"))
-        return [], by_split["validation"], [f"{root}: has {folder}/ but no train/ with pairs of images and masks."], []
-    if by_split["train"] and by_split["validation"]:
+    named = tuple(split for split in ("train", "validation", "test") if by_split[split])
+    train, validation, test = (by_split[split] for split in ("train", "validation", "test"))
+    test = [*listing.test, *test]
+    fatal: list[str] = []
+    notes = list(listing.notes)
+    if test and train and data.split == "auto":
+        notes.append(f"{len(test)} pairs of a test split are neither trained on nor evaluated")
+    if train and validation:
         if by_split[""]:
             first = by_split[""][0].name
             notes.append(f"{len(by_split[''])} pairs in no folder of a split are not used: {first}, …")
-        return by_split["train"], by_split["validation"], [], notes
-    pairs = sorted([*by_split["train"], *(by_split[""] if not by_split["train"] else [])]) or pairs
+    elif validation and by_split[""]:
+        train = by_split[""]
+        notes.append(f"{len(train)} pairs in no folder of a split are trained on: {train[0].name}, …")
+    elif validation:
+        folder = next(part for part in validation[0].image.split("/") if names.split_of(f"{part}/x"))
+        fatal.append(f"{root}: has {folder}/ but no train/ with pairs of images and masks.")
+    else:
+        pool = train or by_split[""]
+        if data.split == "auto" and not pool:
+            pool, test, named = test, [], ()
+        train, validation, fatal = _halved(sorted(pool), root, data)
+    return dataclasses.replace(
+        listing,
+        train=tuple(train),
+        validation=tuple(validation),
+        test=tuple(test),
+        named=named,
+        fatal=tuple(fatal),
+        notes=tuple(notes),
+    )
+
+
+def _halved(pairs: list[Pair], root: str, data: Data) -> tuple[list[Pair], list[Pair], list[str]]:
+    """Training and validation pairs of those that come without a split, and what is wrong with that."""
     if len(pairs) < 2:
-        return (
-            pairs,
-            [],
-            [f"{root}: holds {len(pairs)} pair of image and mask; one is needed to train on and another to evaluate."],
-            notes,
-        )
+        few = f"{root}: holds {len(pairs)} pair of image and mask; one is needed to train on and another to evaluate."
+        return pairs, [], [few]
     chosen = held_out([pair.image for pair in pairs], data)
     kept = [pair for index, pair in enumerate(pairs) if index not in chosen]
-    return kept, [pairs[index] for index in sorted(chosen)], [], notes
+    return kept, [pairs[index] for index in sorted(chosen)], []
 
 
 def _join(folder: str, name: str) -> str:
@@ -320,6 +406,8 @@ def _no_places(root: str) -> str:
     inside = sorted(os.listdir(root))
     first = ", ".join(shown(name) for name in inside[:6]) + (", …" if inside[6:] else "")
     holds = f"holds {first}" if inside else "is empty"
+    if any(name.lower().endswith(_PACKED) for name in inside):
+        holds += "; archives have to be unpacked"
     return (
         f"{shown(root)}: has no images/ and masks/, here or in any folder below; it {holds}.\n"
         "  Put images/a.jpg and masks/a.png there with the same stems, or write train.txt and val.txt with lines\n"

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from configs.schema import Data
 from trainer.data.decode import Opened, exif_orientation, open_image
 from trainer.data.errors import DataError
-from trainer.data.sources.agreement import size_problem
+from trainer.data.sources.agreement import alike, size_problem
 from trainer.data.sources.pairs import Pair
 
 # Some 0.2 ms a pair on a local disk; the rest of a larger set is met in training, or by --mode=check.
@@ -46,7 +46,7 @@ def _compared(root: str, pair: Pair, data: Data, opened: list[Opened]) -> list[s
         if _size(opened[0], whole=False) == _size(opened[1], whole=False):
             return []
         image_size, mask_size = (_size(file, whole=True) for file in opened)
-        if image_size != mask_size:
+        if image_size != mask_size and not (data.resize_masks and alike(image_size, mask_size)):
             turned = exif_orientation(opened[0], whole=True)
             problems.append(size_problem(paths[1], mask_size, paths[0], image_size, turned))
     except DataError as error:

@@ -16,9 +16,13 @@ def held_out(names: Sequence[str], data: Data) -> set[int]:
     By a hash of the name, or of the group that data.group finds in it: examples added later leave the others on the
     side where they are, and no group is on both sides.
 
+    None where all of them are wanted (data.split).
+
     Raises:
       DataError: data.group finds nothing in a name, or the same in all of them.
     """
+    if data.split == "all":
+        return set()
     groups: dict[str, list[int]] = {}
     for index, name in enumerate(names):
         groups.setdefault(_group(name, data.group), []).append(index)

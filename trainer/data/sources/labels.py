@@ -22,18 +22,23 @@ _MOST_IDS = 256
 class LabelKind:
     """How labels are read.
 
-    kind: "ids", "binary" (0 and 255), "one_hot" `[h, w, classes]`, "target" (float32), or "none".
-    shape: of a target, what follows height and width.
+    kind: "ids", "binary" (0 and 255), "one_hot" `[h, w, classes]`, "multi" (likewise, of classes that overlap),
+      "target" (float32), or "none".
+    shape: of planes, what follows height and width.
+    high: what says in planes of "multi" that a pixel is of the class: 1, or 255.
     """
 
-    kind: Literal["ids", "binary", "one_hot", "target", "none"]
+    kind: Literal["ids", "binary", "one_hot", "multi", "target", "none"]
     shape: tuple[int, ...] = ()
+    high: int = 1
 
     def feature(self, void_id: int) -> Feature | None:
         """How it travels; None where there is no label."""
         if self.kind == "none":
             return None
-        return Feature("picture", np.dtype(np.float32), self.shape) if self.kind == "target" else label_feature(void_id)
+        if self.kind == "target":
+            return Feature("picture", np.dtype(np.float32), self.shape)
+        return label_feature(void_id, self.shape[0] if self.kind == "multi" else 0)
 
 
 def squeezed(label: np.ndarray) -> np.ndarray:
@@ -52,6 +57,8 @@ def kind_of_labels(labels: Sequence[tuple[str, np.ndarray]], data: Data) -> tupl
     Raises:
       DataError: they are of several kinds, or of none that is known.
     """
+    if data.multi_label:
+        labels = [(name, label if label.ndim == 3 else label[:, :, None]) for name, label in labels]
     first_name, first = labels[0]
     for name, label in labels:
         if label.ndim != first.ndim or label.shape[2:] != first.shape[2:]:
@@ -74,6 +81,8 @@ def kind_of_labels(labels: Sequence[tuple[str, np.ndarray]], data: Data) -> tupl
 
 def _of_planes(labels: Sequence[tuple[str, np.ndarray]], data: Data) -> tuple[LabelKind, list[str]]:
     planes = labels[0][1].shape[2]
+    if data.multi_label or (data.labels == "auto" and _overlap(labels, data)):
+        return _multi(labels, data)
     wrong = next(((name, label) for name, label in labels if not _is_one_hot(label)), None)
     if wrong is None:
         if data.classes and len(data.classes) != planes:
@@ -90,9 +99,42 @@ def _of_planes(labels: Sequence[tuple[str, np.ndarray]], data: Data) -> tuple[La
     sums = label.astype(np.int64).sum(axis=2)
     raise DataError(
         f"{name}['label'] has the shape {list(label.shape)}, and is not one-hot: {int((sums != 1).sum())} pixels have "
-        "no 1 or several. A label is one class id a pixel, [height, width]; colours have to become ids first, and "
-        "classes that overlap have to be planes of float32."
+        "no 1 or several. A label is one class id a pixel, [height, width]; colours have to become "
+        "ids first. Of classes "
+        "that overlap a label is planes of 0 and 1, whole numbers, and data.labels='multi'."
     )
+
+
+def _overlap(labels: Sequence[tuple[str, np.ndarray]], data: Data) -> bool:
+    """Whether planes of whole numbers hold 0 and 1 (or 255), and more than one of them, or none, at a pixel."""
+    high = _high(labels, data)
+    return (
+        all(label.dtype.kind in "iu" for _, label in labels)
+        and not any(_strange(label, high, data).any() for _, label in labels)
+        and not all(_is_one_hot(label) for _, label in labels)
+    )
+
+
+def _high(labels: Sequence[tuple[str, np.ndarray]], data: Data) -> int:
+    seen = set().union(*(np.unique(label).tolist() for _, label in labels))
+    return 255 if seen == {0, 255} else 1
+
+
+def _strange(label: np.ndarray, high: int, data: Data) -> np.ndarray:
+    return (label != 0) & (label != high) & (label != data.void_id)
+
+
+def _multi(labels: Sequence[tuple[str, np.ndarray]], data: Data) -> tuple[LabelKind, list[str]]:
+    planes, high = labels[0][1].shape[2], _high(labels, data)
+    if data.classes and len(data.classes) != planes:
+        raise DataError(
+            f"The labels have {planes} planes, and data.classes names {len(data.classes)}: {', '.join(data.classes)}. "
+            "Of classes that overlap a label has a plane for each."
+        )
+    several = sum(int(((label == high).sum(axis=2) > 1).sum()) for _, label in labels)
+    share = several / max(sum(label.shape[0] * label.shape[1] for _, label in labels), 1)
+    said = f"the labels have {planes} planes of 0 and {high}, and {share:.1%} of the pixels are of several classes"
+    return LabelKind("multi", (planes,), high), [f"{said}: each class has an output with a sigmoid of its own"]
 
 
 def class_ids(label: np.ndarray, kind: LabelKind, data: Data, classes: int, name: str) -> np.ndarray:
@@ -107,13 +149,26 @@ def class_ids(label: np.ndarray, kind: LabelKind, data: Data, classes: int, name
     Raises:
       DataError: it is of another kind, or holds ids outside the classes.
     """
-    planes = kind.shape if kind.kind in ("one_hot", "target") else ()
+    planes = kind.shape if kind.kind in ("one_hot", "multi", "target") else ()
+    if kind.kind == "multi" and label.ndim == 2:
+        label = label[:, :, None]
     if label.shape[2:] != planes:
         raise DataError(
             f"{name}['label'] has the shape {list(label.shape)}; the others are [height, width{_tail(planes)}]."
         )
     if kind.kind == "target":
         return label.astype(np.float32, copy=False)
+    if kind.kind == "multi":
+        strange = _strange(label, kind.high, data)
+        if strange.any():
+            raise DataError(
+                f"{name}['label'] holds {counted(label[strange])}; a plane of a class that overlaps "
+                "with others holds 0, "
+                f"{kind.high}, or {data.void_id} for void."
+            )
+        void = (label == data.void_id) & (kind.high != data.void_id)
+        made = np.where(void, data.void_id, label == kind.high)
+        return made.astype(np.result_type(np.uint8, np.min_scalar_type(data.void_id)))
     if kind.kind == "one_hot":
         if not _is_one_hot(label):
             raise DataError(f"{name}['label'] is not one-hot: some pixels have no 1 or several, unlike the others.")

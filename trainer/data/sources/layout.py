@@ -230,7 +230,7 @@ def find_layout(
     labels = [(name, arrays["label"]) for name, arrays in items if "label" in arrays]
     kind, notes = kind_of_labels(labels, data) if labels else (LabelKind("none"), [])
     named = tuple(data.classes) or tuple(classes)
-    if not named and kind.kind == "one_hot":
+    if not named and kind.kind in ("one_hot", "multi"):
         named = tuple(f"class_{number}" for number in range(kind.shape[0]))
     elif not named and kind.kind == "binary":
         named = ("background", "foreground")
@@ -244,7 +244,7 @@ def find_layout(
         notes = [*notes, note]
     image = items[0][1]["image"]
     extras = {key: _feature(key, items) for key in items[0][1] if key not in ("image", "label")}
-    data = dataclasses.replace(data, classes=named)
+    data = dataclasses.replace(data, classes=named, labels="multi" if kind.kind == "multi" else data.labels)
     return Layout(image.shape[2], image.dtype == np.uint8, kind, extras, data), notes
 
 

@@ -1,4 +1,4 @@
-"""train.txt and val.txt: which pairs are trained on and which are held out.
+"""train.txt and val.txt: which pairs are trained on and which are held out; test.txt: which are neither.
 
 A line is a stem ("a"), an image's path ("images/a.jpg", "Tile 1/images/a.jpg"), or an image's path and a mask's path
 with a TAB, a comma or a space between them, below the folder or absolute. train.csv and val.csv may begin with the
@@ -14,8 +14,12 @@ import re
 from trainer.data.errors import shown
 from trainer.data.sources.pairs import Listing, Pair
 
-_STEMS = {"train": ("train", "training"), "validation": ("val", "valid", "validation")}
-_SUFFIXES = (".txt", ".csv", ".tsv", ".lst")
+_STEMS = {
+    "train": ("train", "training"),
+    "validation": ("val", "valid", "validation"),
+    "test": ("test", "testing", "heldout", "held_out"),
+}
+SUFFIXES = (".txt", ".csv", ".tsv", ".lst")
 # Names of columns that hold an image or a mask.
 _COLUMNS = ("image", "img", "file", "filename", "path", "mask", "label", "annotation", "segmentation")
 
@@ -24,24 +28,55 @@ def _file_names(root: str) -> dict[str, str]:
     """Split -> the list's name; the usual one where there is none."""
     found = {}
     for split, stems in _STEMS.items():
-        possible = [stem + suffix for stem in stems for suffix in _SUFFIXES]
+        possible = [stem + suffix for stem in stems for suffix in SUFFIXES]
         found[split] = next((name for name in possible if os.path.exists(os.path.join(root, name))), "")
     suffix = next((os.path.splitext(name)[1] for name in found.values() if name), ".txt")
     return {split: name or _STEMS[split][0] + suffix for split, name in found.items()}
 
 
-def present(root: str) -> bool:
-    """Whether the folder is split by lists."""
-    return any(os.path.exists(os.path.join(root, name)) for name in _file_names(root).values())
+def present(root: str, any_split: bool = False) -> bool:
+    """Whether the folder is split by lists; by a list of the test split alone only if `any_split`."""
+    names = _file_names(root)
+    wanted = names if any_split else ("train", "validation")
+    return any(os.path.exists(os.path.join(root, names[split])) for split in wanted)
 
 
-def read_lists(root: str, pairs: dict[str, Pair], loose: list[str]) -> Listing:
+def read_list(
+    root: str, name: str, pairs: dict[str, Pair], loose: list[str]
+) -> tuple[list[Pair], list[str], tuple[str, ...]]:
+    """The pairs of one list, what is wrong with lines of it, and what with all of it; arguments as of `read_lists`."""
+    lines, trouble = _lines(os.path.join(root, name), name)
+    finder, chosen, problems = _Finder(root, pairs, loose), [], []
+    for number, line in lines:
+        pair, problem = finder.find(line)
+        if problem:
+            problems.append(f"{shown(os.path.join(root, name))}:{number}: {problem}")
+        elif pair not in chosen:
+            chosen.append(pair)
+    if not trouble and not chosen:
+        trouble = (
+            f"{shown(os.path.join(root, name))}: {'no line names a pair that can be used' if lines else 'is empty'}."
+        )
+    return chosen, problems, (trouble,) if trouble else ()
+
+
+def read_test(root: str, pairs: dict[str, Pair], loose: list[str]) -> tuple[tuple[Pair, ...], str, list[str]]:
+    """The pairs of a list of the test split beside data that are not split by lists, its name or "", and its faults."""
+    name = _file_names(root)["test"]
+    if not os.path.isfile(os.path.join(root, name)):
+        return (), "", []
+    chosen, problems, _ = read_list(root, name, pairs, loose)
+    return tuple(chosen), name, problems
+
+
+def read_lists(root: str, pairs: dict[str, Pair], loose: list[str], *, insist: bool = True) -> Listing:
     """The `Listing` of a folder that is split by lists.
 
     Args:
       root: the folder.
       pairs: its pairs by key, from their stems.
       loose: problems met while pairing; those of files on no list are of no concern.
+      insist: there have to be lists for training and for validation.
     """
     problems: list[str] = []
     fatal: list[str] = []
@@ -51,7 +86,10 @@ def read_lists(root: str, pairs: dict[str, Pair], loose: list[str]) -> Listing:
     listed = _file_names(root)
     for split, file_name in listed.items():
         path = os.path.join(root, file_name)
-        lines, trouble = _lines(path, next(name for name in listed.values() if name != file_name))
+        if (split == "test" or not insist) and not os.path.exists(path):
+            continue
+        other = listed["validation" if split == "train" else "train"]
+        lines, trouble = _lines(path, other)
         if trouble:
             fatal.append(trouble)
             continue
@@ -76,10 +114,22 @@ def read_lists(root: str, pairs: dict[str, Pair], loose: list[str]) -> Listing:
         if not chosen:
             why = ": no line names a pair that can be used" if lines else ""
             fatal.append(f"{shown(path)}: the {split} split is empty{why}.")
+    listed = {split: name for split, name in listed.items() if split in splits}
     unlisted = len({os.path.realpath(os.path.join(root, pair.image)) for pair in pairs.values()} - line_of.keys())
     pairs_stand = "1 pair stands" if unlisted == 1 else f"{unlisted} pairs stand"
     notes = (f"{pairs_stand} in neither {' nor '.join(listed.values())} and are not used.",) if unlisted else ()
-    return Listing(splits.get("train", ()), splits.get("validation", ()), tuple(problems), tuple(fatal), notes)
+    test = splits.get("test", ())
+    if test and insist:
+        notes += (f"{len(test)} pairs of {listed['test']} are neither trained on nor evaluated",)
+    return Listing(
+        splits.get("train", ()),
+        splits.get("validation", ()),
+        test,
+        named=tuple(splits),
+        problems=tuple(problems),
+        fatal=tuple(fatal),
+        notes=notes,
+    )
 
 
 def _lines(path: str, other: str) -> tuple[list[tuple[int, str]], str]:

@@ -27,5 +27,5 @@ def open_splits(data: Data) -> Splits:
             ),
         )
     named = data.classes or ("background", "nucleus")
-    found = folder.open_splits(dataclasses.replace(data, path=NUCLEI, classes=named, mask_encoding="binary"))
+    found = folder.open_pairs(dataclasses.replace(data, path=NUCLEI, classes=named, mask_encoding="binary"))
     return dataclasses.replace(found, title=title, classes=named, fields={"mask_encoding": "binary"})

@@ -60,7 +60,7 @@ def open_object(value: Any, data: Data, title: str = "") -> Splits:
             + 'data={"train": …, "validation": …}'
         )
     found = readers["train"].layout
-    fields = {"classes": found.data.classes, "channels": found.channels}
+    fields = {"classes": found.data.classes, "channels": found.channels, "labels": found.data.labels}
     return Splits(
         readers["train"],
         readers.get("validation"),

@@ -19,8 +19,8 @@ from trainer.data.decode import (
     read_image,
 )
 from trainer.data.errors import DataError, shown
-from trainer.data.example import Example
-from trainer.data.masks import decode_mask
+from trainer.data.example import Example, Feature, image_feature, label_feature
+from trainer.data.masks import decode_mask, foreground, label_type
 from trainer.data.sources.agreement import read_both
 
 
@@ -29,21 +29,27 @@ class Pair:
     """An image and its mask, as paths below the folder, with "/" between the parts.
 
     more: further masks of the image, united with the first: one an object.
+    kinds: where each of the masks is of one class, and classes may overlap: the names of their classes, in that order.
+    page: of both files, from 0, where their pages are slices; -1 takes them as they are.
     """
 
     image: str
     mask: str
     more: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    page: int = -1
 
     @property
     def name(self) -> str:
-        return shown(self.image)
+        return shown(self.image) + (f"[{self.page}]" if self.page >= 0 else "")
 
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
     """What a folder holds.
 
+    test: neither trained on nor evaluated, unless it is asked for.
+    named: the splits that folders or lists name.
     problems: what is wrong with single files: each can be skipped.
     fatal: what leaves nothing to train on or to evaluate.
     notes: what was left out on purpose.
@@ -51,6 +57,8 @@ class Listing:
 
     train: tuple[Pair, ...] = ()
     validation: tuple[Pair, ...] = ()
+    test: tuple[Pair, ...] = ()
+    named: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     fatal: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -65,23 +73,48 @@ class FilePairs:
         self.names = tuple(pair.name for pair in pairs)
         self._data = data
 
+    @property
+    def features(self) -> dict[str, Feature] | None:
+        """How labels of classes that overlap travel; None of others, whose way is the usual one."""
+        if not self._data.multi_label:
+            return None
+        label = label_feature(self._data.void_id, len(self._data.classes))
+        return {"image": image_feature(self._data.channels), "label": label}
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The classes that mask files are named after, where there is one for each; in the order of their names."""
+        return tuple(sorted({name for pair in self.pairs for name in pair.kinds}))
+
     def reading(self, data: Data) -> FilePairs:
         """The same pairs, read as another section says."""
         return FilePairs(self.root, self.pairs, data)
 
     def deep_values(self, index: int) -> np.ndarray | None:
         """The pixels of an image with more than 8 bits as they are, `[height, width, bands]`; None of any other."""
-        return deep_values(os.path.join(self.root, self.pairs[index].image), self._data)
+        pair = self.pairs[index]
+        return deep_values(os.path.join(self.root, pair.image), self._data, _page(pair))
 
     def bands(self, index: int) -> int:
         """The channels of an image where the config leaves them open."""
         return bands_of(os.path.join(self.root, self.pairs[index].image), self._data)
 
     def mask_values(self, index: int) -> MaskValues:
-        """What the mask file of a pair says, before any encoding."""
-        return decode_values(
-            os.path.join(self.root, self.pairs[index].mask), self._data.max_pixels, pages=self._data.pages
-        )
+        """What the mask file of a pair says, before any encoding; of a file for each class, one plane for each."""
+        pair = self.pairs[index]
+        if pair.kinds:
+            # Of classes that have no file here nothing is said.
+            planes = [self._values(path).values for path in (pair.mask, *pair.more)]
+            if len({plane.shape[:2] for plane in planes}) > 1:
+                raise DataError(f"{pair.name}: its {len(planes)} masks are of several sizes.")
+            return MaskValues(np.dstack([p if p.ndim == 2 else p.max(axis=2) for p in planes]), None, "")
+        return self._values(pair.mask, _page(pair))
+
+    def _values(self, mask: str, page: int | None = None) -> MaskValues:
+        data = self._data
+        asked = data.multi_label and (data.mask_encoding, data.pages) == ("auto", "refuse")
+        pages = "planes" if data.mask_encoding == "planes" or asked else data.pages
+        return decode_values(os.path.join(self.root, mask), self._data.max_pixels, pages=pages, page=page)
 
     def __call__(self, index: int) -> Example:
         pair, data = self.pairs[index], self._data
@@ -89,17 +122,45 @@ class FilePairs:
         return read_both(
             pair.name,
             image_path,
-            lambda: read_image(image_path, data),
+            lambda: read_image(image_path, data, page=_page(pair)),
             mask_path,
-            lambda: self._label(mask_path, pair.more),
+            lambda: self._of_classes(pair) if pair.kinds else self._label(pair),
             lambda: exif_orientation(open_image(image_path, data.max_pixels), whole=True),
+            resize=data.resize_masks,
         )
 
-    def _label(self, path: str, more: Sequence[str]) -> np.ndarray:
-        label = decode_mask(path, self._data)
-        for other in more:
+    def _label(self, pair: Pair) -> np.ndarray:
+        path = os.path.join(self.root, pair.mask)
+        label = decode_mask(path, self._data, page=_page(pair))
+        for other in pair.more:
             another = decode_mask(os.path.join(self.root, other), self._data)
             if another.shape != label.shape:
                 raise DataError(f"{shown(other)}: has another size than {shown(path)}, a mask of the same image.")
             label = np.where(another != 0, another, label)
         return label
+
+    def _of_classes(self, pair: Pair) -> np.ndarray:
+        """A plane for each class, from a file for each, or, where they exclude each other, ids, the later on top.
+
+        A class without a file is nowhere in this image.
+        """
+        data, label = self._data, None
+        for name, path in zip(pair.kinds, (pair.mask, *pair.more), strict=True):
+            if name not in data.classes:
+                raise DataError(f"{shown(path)}: is a mask of {name!r}, which is no class: {', '.join(data.classes)}.")
+            mask = self._values(path)
+            values = mask.values if mask.values.ndim == 2 else mask.values.max(axis=2)
+            if label is None:
+                planes = (len(data.classes),) if data.multi_label else ()
+                label = np.zeros((*values.shape, *planes), label_type(data))
+            if values.shape != label.shape[:2]:
+                raise DataError(f"{shown(path)}: has another size than {shown(pair.mask)}, a mask of the same image.")
+            number = data.classes.index(name)
+            here = label[:, :, number] if data.multi_label else label
+            here[foreground(mask, values)] = 1 if data.multi_label else number
+            here[np.isin(values, data.void_values)] = data.void_id
+        return label
+
+
+def _page(pair: Pair) -> int | None:
+    return pair.page if pair.page >= 0 else None

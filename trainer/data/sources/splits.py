@@ -25,7 +25,9 @@ class Reader(Protocol):
 class Splits:
     """The splits of a data set before they are accepted.
 
-    train, validation: readers; None where there is no such split.
+    train, validation, test: readers; None where there is no such split. Nobody trains on the last, or looks at it
+      before --mode=evaluate names it.
+    named: which of them the data themselves tell apart, by folders or lists; the rest is held out by a hash.
     classes: names that come with the data; empty where they have none, and the config's count.
     channels: of every image; 0 takes the config's.
     title: what the data are called.
@@ -39,6 +41,8 @@ class Splits:
 
     train: Reader | None = None
     validation: Reader | None = None
+    test: Reader | None = None
+    named: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     channels: int = 0
     title: str = ""

@@ -178,10 +178,11 @@ def _pair(a: Folder, b: Folder, name_a: str, name_b: str, seed: int) -> Pair:
     found = [folder.evaluation.get("by_image") or {} for folder in (a, b)]
     for folder, columns in zip((a, b), found, strict=True):
         if "dice" not in columns:
-            kind = "scores of a task that is no segmentation" if "terms" in columns else "no scores by image"
+            terms = "terms" in folder.evaluation
+            kind = "scores of a task that is no segmentation" if terms else "no scores by image"
             return refused(
                 f"{folder.path} has {kind}."
-                + ("" if "terms" in columns else f" Write them: python main.py --workdir={folder.path} --mode=evaluate")
+                + ("" if terms else f" Write them: python main.py --workdir={folder.path} --mode=evaluate")
             )
     places = [{name: place for place, name in enumerate(columns["name"])} for columns in found]
     common = [name for name in places[0] if name in places[1]]

@@ -52,6 +52,8 @@ def confusion(evaluation: Mapping) -> dict[str, Any] | None:
     if not matrix:
         return None
     names = list(evaluation["classes"])
+    if isinstance(matrix[0][0], list):
+        return _overlapping(matrix, names)
     shown = list(range(len(names)))
     if len(names) > MOST_CLASSES:
         wrong = [sum(matrix[c]) + sum(row[c] for row in matrix) - 2 * matrix[c][c] for c in shown]
@@ -69,7 +71,28 @@ def confusion(evaluation: Mapping) -> dict[str, Any] | None:
             f"The {len(shown)} classes with the most wrong pixels, of {len(names)}; evaluation.json has all. Shares "
             "are of all the class's pixels."
         )
-    return {"names": [names[c] for c in shown], "rows": rows, "note": note}
+    return {"names": [names[c] for c in shown], "rows": rows, "note": note, "overlapping": False}
+
+
+def _overlapping(tables: list, names: list[str]) -> dict[str, Any]:
+    """A row a class: classes that overlap have a table of two by two each."""
+    rows = []
+    for name, ((right_without, invented), (missed, found)) in zip(names, tables, strict=True):
+        label, others = found + missed, right_without + invented
+        parts = ((found, label, True), (missed, label, False), (invented, others, False), (right_without, others, True))
+        cells = [
+            {"pixels": pixels, "share": pixels / total if total else None, "right": right}
+            for pixels, total, right in parts
+        ]
+        rows.append({"name": name, "total": label + others, "cells": cells})
+    note = "Classes overlap here, so each has a table of its own: found and missed are shares of its label's pixels, "
+    note += "invented and rightly not said of the others."
+    return {
+        "names": ["found", "missed", "invented", "rightly not said"],
+        "rows": rows,
+        "note": note,
+        "overlapping": True,
+    }
 
 
 def images(evaluation: Mapping) -> dict[str, Any] | None:

@@ -1,0 +1,114 @@
+"""CamVid's layouts: folders of images with a folder of masks called after each.
+
+path/train/*.png  path/trainannot/*.png   val, test alike; numbers 0 … 11     (SegNet; CVAT with label_colors.txt)
+path/train/*.png  path/train_labels/*_L.png   path/class_dict.csv; colours    (Kaggle)
+path/701_StillsRaw_full/  path/LabeledApproved_full/*_L.png  path/label_colors.txt   (the original)
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from configs.schema import Data
+from trainer.data.errors import DataError, shown
+from trainer.data.sources.formats.class_tables import find_table
+from trainer.data.sources.formats.files import stem_of
+from trainer.data.sources.formats.maskfiles import Placed, by_values, lonely, match, pair_splits, says_masks
+from trainer.data.sources.formats.named import fields_of_table, held_by
+from trainer.data.sources.formats.tree import Tree, read_tree
+from trainer.data.sources.names import core, split_of
+from trainer.data.sources.splits import Splits
+
+TITLE = "CamVid"
+# SegNet's eleven classes, by their ids.
+SEGNET = "Sky Building Pole Road Pavement Tree SignSymbol Fence Car Pedestrian Bicyclist Unlabelled".split()
+_SUFFIX = re.compile(r"(?i)^(.*?)[_\- ]?(annot|annots|annotations?|labels?|masks?|gt|targets?|segmentations?)$")
+_OWN_NAMES = re.compile(r"(0001TP|0006R0|0016E5|Seq05VD)_")
+
+
+def recognise(tree: Tree) -> str:
+    """By folders such as train/ and trainannot/."""
+    places = _places(tree)
+    return ", ".join(f"{shown(images)}/ with {shown(masks)}/" for images, masks in places[:3])
+
+
+def _places(tree: Tree) -> list[tuple[str, str]]:
+    """(folder of images, folder of masks)."""
+    found = []
+    with_files = {f for f in tree.folders if tree.folders[f]}
+    for masks in sorted(with_files):
+        home, _, name = masks.rpartition("/")
+        match_ = _SUFFIX.match(name)
+        stem = match_[1] if match_ else ""
+        if not stem and name.lower() != "labeledapproved_full":
+            continue
+        for folder in sorted(with_files):
+            above, _, other = folder.rpartition("/")
+            if above != home or folder == masks:
+                continue
+            wanted = {stem.lower(), f"{stem.lower()}_images", f"{stem.lower()}_image", f"{stem.lower()}_img"}
+            raw = name.lower() == "labeledapproved_full" and other.lower().startswith("701_stillsraw")
+            if (other.lower() in wanted and stem) or raw:
+                if tree.images(folder) and tree.images(masks):
+                    found.append((folder, masks))
+    return found
+
+
+def open_splits(data: Data) -> Splits:
+    """The splits of a folder in one of CamVid's layouts."""
+    tree = read_tree(os.path.expanduser(data.path))
+    places = _places(tree)
+    if not places:
+        missing = f"{shown(tree.root)}: has no folder with one of masks beside it, as train/ and trainannot/."
+        return Splits(title=shown(tree.root), fatal=(missing,))
+    problems: list[str] = []
+    pairs: list[Placed] = []
+    for images, masks in places:
+        split = split_of(images + "/x") or split_of(f"{_first_word(images)}/x")
+        matched = match(tree, tree.images(images), tree.images(masks), split, image_key=_key, mask_key=_key)
+        problems += [*matched.problems, *lonely(tree, matched)]
+        pairs += matched.pairs.values()
+    read = ", ".join(f"{shown(images)}/ with masks in {shown(masks)}/" for images, masks in places[:3])
+    notes = [f"recognised: {TITLE}'s layout, {read}"]
+    if not pairs:
+        fatal = (f"{shown(tree.root)}: no image and mask have the same name.",)
+        return Splits(title=shown(tree.root), problems=tuple(problems), fatal=fatal)
+    fields: Mapping[str, Any] = {}
+    if not says_masks(data):
+        fields, said = _fields(tree, pairs, data)
+        notes += said
+    return pair_splits(tree, pairs, data, fields=fields, problems=problems, notes=notes)
+
+
+def _first_word(folder: str) -> str:
+    return re.split(r"[_\- ]", folder.rpartition("/")[2])[0]
+
+
+def _key(path: str) -> str:
+    """The name that image and mask share: "0001TP_006690" of 0001TP_006690_L.png and 0001TP_006690_P.png."""
+    stem = re.sub(r"_[LP]$", "", stem_of(path))
+    return core(stem)
+
+
+def _fields(tree: Tree, pairs: Sequence[Placed], data: Data) -> tuple[Mapping[str, Any], list[str]]:
+    table = find_table(tree)
+    if table is not None:
+        return fields_of_table(tree, table, pairs, data)
+    held = held_by(tree, pairs, data)
+    if (held.colored and not held.indexed) or not held.mostly(range(12)):
+        return {}, []
+    if all(_OWN_NAMES.match(stem_of(placed.image)) for placed in pairs[:50]) or data.source == "camvid":
+        return by_values(list(enumerate(SEGNET)), data), [
+            "the eleven classes of SegNet's CamVid; 11, unlabelled, is void"
+        ]
+    if max(held.values) == 11 and not data.classes:
+        raise DataError(
+            f"{shown(tree.root)}: the masks hold 0 to 11, which could mean two things. Say which:\n"
+            "    --config.data.source=camvid   # SegNet's classes of CamVid, 11 is void\n"
+            f"    --config.data.mask_encoding=ids --config.data.classes={','.join(f'class_{n}' for n in range(12))}   "
+            "# twelve classes"
+        )
+    return {}, []

@@ -1,0 +1,210 @@
+"""Width, batch, crop and length for the time and the memory there are, after timing some steps."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence, Set
+
+import numpy as np
+
+from configs.reading import fields
+from configs.schema import Config
+from trainer.plan.fingerprint import Fingerprint
+from trainer.plan.probe import Measured
+from trainer.plan.rules import Choice
+
+# Fewer steps than the first are too few to come down from the highest rate; only beyond the second is width added.
+_FEWEST, _MANY = 600, 2000
+_LEAST_CROP = 64
+_MEASUREMENTS = 4
+_WIDEST = 32
+# Of the time beside the steps: what evaluations may take.
+_EVALUATIONS = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """Choices that time and memory make, and what was measured last."""
+
+    choices: tuple[Choice, ...]
+    measured: Measured
+    steps: int
+
+
+def budget(
+    config: Config, found: Fingerprint, measure: Callable[[Config], Measured], fixed: Set[str] = frozenset()
+) -> Budget:
+    """Fits a config into `config.plan.minutes` and `config.plan.memory_gib`.
+
+    Args:
+      config: what follows from the data.
+      found: the fingerprint.
+      measure: takes some steps of a config; called one to four times, and more where memory is short.
+      fixed: fields that stay as they are.
+    """
+    seconds, memory = 60 * config.plan.minutes, config.plan.memory_gib
+    rungs = _ladder(config, fixed)
+    seen: dict[int, Measured] = {}
+    at = next(number for number, rung in enumerate(rungs) if rung == config)
+    for _ in range(_MEASUREMENTS):
+        seen[at] = measure(rungs[at])
+        at = _rung(rungs, seen, seconds, wider=rungs.index(config))
+        if at in seen:
+            break
+    else:
+        # The last word is a measurement's: of those taken, the largest that leaves enough steps, or the fastest.
+        enough = [number for number, each in seen.items() if _steps(each, seconds) >= _FEWEST]
+        at = min(enough, default=max(seen))
+    fitted, measured = rungs[at], seen[at]
+    while measured.memory > memory and (smaller := _less_memory(fitted, fixed)) is not None:
+        fitted, measured = smaller, measure(smaller)
+    steps = _steps(measured, seconds)
+    out = [_width(fitted, measured, steps), _batch(fitted, found, measured)]
+    if fitted.augment.crop != config.augment.crop:
+        out.append(
+            Choice(
+                "augment.crop",
+                fitted.augment.crop,
+                f"{_size(config.augment.crop)} was wanted (objects and what is around them) and leaves too few steps",
+            )
+        )
+    if fitted.model.depth != config.model.depth:
+        sides = _size([side // 2**fitted.model.depth for side in fitted.augment.crop])
+        out.append(Choice("model.depth", fitted.model.depth, f"{sides} pixels are left of a crop at the bottom"))
+    if fitted.train.accumulate > 1:
+        out.append(
+            Choice(
+                "train.accumulate",
+                fitted.train.accumulate,
+                f"{measured.memory:.1f} GiB at the most with so many micro-batches; {memory:g} GiB were given",
+            )
+        )
+    out += [*_normalization(fitted, found), *_length(config, measured, steps)]
+    return Budget(tuple(out), measured, steps)
+
+
+def _steps(measured: Measured, seconds: float) -> int:
+    left = (seconds - measured.start) * (1 - _EVALUATIONS) - measured.evaluation
+    steps = max(left, 0.0) / measured.step
+    return max(50, int(float(f"{steps:.2g}")))
+
+
+def _ladder(config: Config, fixed: Set[str]) -> list[Config]:
+    """Configs from the dearest to the cheapest: wider than the given one, the given one, and smaller in turn."""
+    rungs = [config]
+    while rungs[0].model.width < _WIDEST and "model.width" not in fixed:
+        rungs.insert(0, fields.replace(rungs[0], {"model.width": rungs[0].model.width * 2}))
+    while (smaller := _less_work(rungs[-1], fixed)) is not None:
+        rungs.append(smaller)
+    return rungs
+
+
+def _rung(rungs: Sequence[Config], seen: Mapping[int, Measured], seconds: float, wider: int) -> int:
+    """The first rung that is predicted to leave enough steps; the last where none is.
+
+    The time of a step is predicted as a constant and a share of the work, from what was measured; a single measurement
+    has no constant.
+    """
+    work = np.array([_work(rung) for rung in rungs])
+    times = {number: each.step for number, each in seen.items()}
+    if len(times) == 1:
+        ((number, time),) = times.items()
+        constant, rate = 0.0, time / work[number]
+    else:
+        low, high = min(times, key=lambda n: work[n]), max(times, key=lambda n: work[n])
+        rate = max((times[high] - times[low]) / (work[high] - work[low]), 1e-3 * times[low] / work[low])
+        constant = max(times[low] - rate * work[low], 0.0)
+    any_measured = next(iter(seen.values()))
+    for number in range(len(rungs)):
+        time = times.get(number, constant + rate * work[number])
+        steps = _steps(dataclasses.replace(any_measured, step=time), seconds)
+        if steps >= (_MANY if number < wider else _FEWEST):
+            return number
+    return len(rungs) - 1
+
+
+def _work(config: Config) -> float:
+    """Multiplications of a step, up to a factor."""
+    # Between linear (what is done once a pixel and channel) and quadratic (convolutions).
+    return config.train.batch_size * math.prod(config.augment.crop) * config.model.width**1.6
+
+
+def _less_work(config: Config, fixed: Set[str]) -> Config | None:
+    """The next smaller config: what costs the least in quality first. None: there is none."""
+    crop, width, batch = config.augment.crop, config.model.width, config.train.batch_size
+    for field, value, enough in (
+        ("train.batch_size", 4, batch > 4),
+        ("model.width", 8, width > 8),
+        ("augment.crop", _smaller(crop), min(crop) > _LEAST_CROP),
+        ("train.batch_size", 2, batch > 2),
+    ):
+        if enough and field not in fixed:
+            smaller = fields.replace(config, {field: value})
+            # The bottom of the network keeps eight pixels a side.
+            deepest = max(1, int(math.log2(min(smaller.augment.crop) / 8)))
+            return (
+                smaller
+                if "model.depth" in fixed
+                else fields.replace(smaller, {"model.depth": min(config.model.depth, deepest)})
+            )
+    return None
+
+
+def _smaller(crop: Sequence[int]) -> tuple[int, ...]:
+    """Three quarters of each side, in steps of 16, and not below the least crop where it was not."""
+    return tuple(max(min(side, _LEAST_CROP), int(side * 0.75) // 16 * 16) for side in crop)
+
+
+def _less_memory(config: Config, fixed: Set[str]) -> Config | None:
+    batch, accumulate = config.train.batch_size, config.train.accumulate
+    if accumulate < batch and "train.accumulate" not in fixed:
+        return fields.replace(config, {"train.accumulate": accumulate * 2})
+    return _less_work(config, fixed | {"train.batch_size"})
+
+
+def _width(config: Config, measured: Measured, steps: int) -> Choice:
+    return Choice(
+        "model.width",
+        config.model.width,
+        f"a step takes {measured.step:.2g} s so, and {steps} of them fit into the time",
+    )
+
+
+def _batch(config: Config, found: Fingerprint, measured: Measured) -> Choice:
+    return Choice(
+        "train.batch_size",
+        config.train.batch_size,
+        f"{measured.memory:.1f} GiB at the most were measured; {found.examples} images to draw from",
+    )
+
+
+def _normalization(config: Config, found: Fingerprint) -> list[Choice]:
+    micro = config.train.batch_size // config.train.accumulate
+    whole = float(np.mean((found.sizes <= np.array(config.augment.crop)).all(axis=1)))
+    if micro < 4:
+        return [
+            Choice("model.normalization", "group", f"statistics of {micro} images would be too uncertain for batch")
+        ]
+    if whole > 0.85 and micro <= 4:
+        reason = f"a crop holds the whole of {whole:.0%} of the images, so that training and evaluation see the same"
+        return [Choice("model.normalization", "group", reason)]
+    reason = f"{micro} images at a time; it does not depend on the share of an image that a crop or tile shows"
+    return [Choice("model.normalization", "batch", reason)]
+
+
+def _length(config: Config, measured: Measured, steps: int) -> list[Choice]:
+    minutes = config.plan.minutes
+    allowed = _EVALUATIONS * 60 * minutes / max(measured.evaluation, 1e-3)
+    times = int(np.clip(allowed, 1, 10))
+    every = {1: "100%", 2: "50%", 3: "34%", 4: "25%"}.get(times, "20%" if times < 10 else "10%")
+    decay = 0.99 if steps < 3000 else 0.999
+    return [
+        Choice("train.length", f"{steps} steps", f"{minutes:g} minutes by what was measured on this machine"),
+        Choice("evaluate.every", every, f"an evaluation takes some {measured.evaluation:.0f} s"),
+        Choice("optimizer.ema_decay", decay, f"averages the last {round(1 / (1 - decay))} steps; scored and exported"),
+    ]
+
+
+def _size(sides: Sequence[int]) -> str:
+    return " x ".join(map(str, sides))

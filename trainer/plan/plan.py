@@ -1,0 +1,188 @@
+"""`--mode=plan` and `Run.plan`: look at the data, time some steps, write a recipe."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import shlex
+from collections.abc import Callable, Sequence
+
+from configs.reading import fields
+from configs.schema import Config
+from trainer.data.errors import DataError, listed
+from trainer.data.opening import open_splits
+from trainer.errors import UserError
+from trainer.plan.budget import budget
+from trainer.plan.fingerprint import Fingerprint, fingerprint
+from trainer.plan.probe import Measured, measure
+from trainer.plan.recipe import recipe_text, with_choices
+from trainer.plan.rules import Choice, choices
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A recipe drawn from the data.
+
+    config: the plan as a config.
+    text: the same as a Python file with `get_config()`, and the reason beside each value.
+    choices: field, value and reason, in order.
+    fingerprint: the figures of the data.
+    measured: time and memory of the steps that were taken.
+    notes: what was recognised, and what is worth a thought.
+    """
+
+    config: Config
+    text: str
+    choices: tuple[Choice, ...]
+    fingerprint: Fingerprint
+    measured: Measured
+    notes: tuple[str, ...]
+
+
+def plan(
+    config: Config,
+    *,
+    given: Sequence[str] = (),
+    log: Callable[[str], None] = lambda line: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    measuring: Callable[[Config], Measured] = measure,
+) -> Plan:
+    """Draws a recipe from the data that a config names.
+
+    Args:
+      config: data (path, source, what is known of them), plan.minutes and plan.memory_gib are read.
+      given: fields beside them that stay as they are in `config`: "model.width".
+      log: gets a line for each stage.
+      progress: called with the number of examples read and of all to be read.
+      measuring: takes some steps of a config.
+
+    Raises:
+      DataError: the data cannot be read, with all that is wrong.
+    """
+    splits, section = open_splits(config.data)
+    if splits.fatal or (splits.problems and section.bad_files == "stop"):
+        problems = [*splits.fatal, *splits.problems]
+        raise DataError(f"The data have {len(problems)} problem(s) ({splits.title}):\n{listed(problems)}")
+    log(f"Looking at {len(splits.train.names):,} images ({splits.title}) …")
+    found = fingerprint(splits, section, progress=progress)
+    notes = (*splits.notes, *_thoughts(found))
+    # What the data say is written into the recipe: nobody has to recognise it again.
+    of_data = [
+        Choice(f"data.{f.name}", getattr(section, f.name), _said(f.name, splits.notes))
+        for f in dataclasses.fields(section)
+        if getattr(section, f.name) != f.default and not (f.name == "classes" and not section.classes)
+    ]
+    chosen = [*of_data, *choices(found, section)]
+    fixed = [
+        Choice(f, fields.get(config, f), "as given") for f in given if not f.startswith(("data.", "plan.", "name"))
+    ]
+    candidate = with_choices(dataclasses.replace(Config(), plan=config.plan, name=_name(config)), [*chosen, *fixed])
+    log("Taking some steps to see what they cost …")
+    fitted = budget(candidate, found, measuring, fixed={choice.field for choice in fixed})
+    final = {choice.field: choice for choice in [*chosen, *fitted.choices, *fixed]}
+    chosen = list(final.values())
+    made = with_choices(candidate, chosen)
+    return Plan(
+        made, recipe_text(made, chosen, _head(made, found, fitted, notes)), tuple(chosen), found, fitted.measured, notes
+    )
+
+
+def _name(config: Config) -> str:
+    """The folder's name, where the config has none of its own."""
+    folder = os.path.basename(os.path.abspath(config.data.path)) if config.data.path else ""
+    return re.sub(r"[^\w.-]+", "_", folder) if folder and config.name in ("own", Config().name) else config.name
+
+
+def write(made: Plan, path: str) -> None:
+    """Writes the recipe to a file.
+
+    Raises:
+      UserError: it cannot be written, or is there already with other content: an edited recipe is not overwritten.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            if file.read() != made.text:
+                raise UserError(
+                    f"{path} is there already, and may have been edited: move it away, or write --output=DIRECTORY."
+                )
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(made.text)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def summary(made: Plan, path: str) -> str:
+    """The plan for the terminal: the figures, the main values, and the command that trains it."""
+    found, config = made.fingerprint, made.config
+    lines = [
+        f"{found.examples:,} images to train on, {found.validation:,} to score; {len(found.cases):,} were looked at",
+        f"size      {' x '.join(map(str, found.median_size))} at the median, {_sizes(found)}",
+        "classes   " + ", ".join(f"{n} {s:.1%}" for n, s in zip(found.classes, found.shares, strict=False)),
+        *(f"void      {found.shares[-1]:.1%}" for _ in range(int(found.shares[-1] > 0))),
+        *(f"unusual   {name}: {why}" for name, why in found.unusual(4)),
+        *(f"note      {note}" for note in made.notes),
+        "",
+        f"network   {config.model.name}, width {config.model.width}, depth {config.model.depth}, "
+        f"{config.model.normalization} normalisation",
+        f"step      {config.train.batch_size} crops of {' x '.join(map(str, config.augment.crop))}: "
+        f"{made.measured.step:.2g} s, {made.measured.memory:.1f} GiB at the most",
+        f"length    {config.train.length}, {config.plan.minutes:g} minutes",
+        "",
+        f"The recipe, with the reason beside each value: {path}",
+        f"  train it  python main.py --config={shlex.quote(path)}",
+    ]
+    return "\n".join(lines)
+
+
+def _sizes(found: Fingerprint) -> str:
+    low, high = found.sizes.min(axis=0), found.sizes.max(axis=0)
+    return f"{' x '.join(map(str, low))} to {' x '.join(map(str, high))}"
+
+
+def _said(name: str, notes: tuple[str, ...]) -> str:
+    words = {
+        "classes": ("class",),
+        "value_range": ("8 bits",),
+        "channels": ("channels",),
+        "mask_encoding": ("mask", "colour"),
+    }.get(name, ())
+    return next((note for note in notes if any(word in note for word in words)), "")
+
+
+def _thoughts(found: Fingerprint) -> list[str]:
+    """What no value can be drawn from, and a person ought to know."""
+    out = [f"{len(found.unread)} examples could not be read: {found.unread[0]}"] if found.unread else []
+    twins = found.alike()
+    if twins:
+        out.append(
+            f"{len(twins)} pairs of training images look almost the same "
+            f"({', '.join(twins[:3])}{', …' if twins[3:] else ''}): where they are of one patient, scene or volume, "
+            "keep it together by data.group='(PATTERN of its name)'"
+        )
+    if found.examples < 20:
+        out.append(f"{found.examples} images are few: scores of a split will depend on the split")
+    absent = [name for name, seen in zip(found.classes, found.present, strict=True) if not seen]
+    if absent:
+        out.append(f"{', '.join(absent)}: in none of the images that were looked at")
+    if not found.validation:
+        out.append("there is nothing to score on: data.validation_fraction holds a part out")
+    return out
+
+
+def _head(config: Config, found: Fingerprint, fitted, notes) -> str:
+    lines = [
+        f"Planned from {found.examples:,} images, for {config.plan.minutes:g} minutes and "
+        f"{config.plan.memory_gib:g} GiB.",
+        "",
+        "Each value stands under the figure that it follows from. Change what you know better, and train it:",
+        "",
+        "    python main.py --config=THIS_FILE",
+    ]
+    if len(found.cases) < found.examples:
+        lines += ["", f"{len(found.cases)} of the {found.examples:,} images were looked at, at even distances."]
+    if notes:
+        lines += ["", *(f"- {note}" for note in notes)]
+    return "\n".join(lines)

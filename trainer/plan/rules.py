@@ -1,0 +1,199 @@
+"""From the fingerprint to values: each rule gives a field of the config, its value, and the figure it follows from.
+
+They are rules of thumb for U-Nets on little data, meant to be read, and overruled by whoever knows the data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from configs.schema import Data
+from trainer.data.audit import mirrored_pairs
+from trainer.plan.fingerprint import Fingerprint
+
+# A crop is to show an object with as much around it again.
+_AROUND = 2.5
+_SMALLEST_CROP = 96
+# Up to here a whole image is affordable on a processor; beyond, crops are.
+_WHOLE = 320
+_BOTTOM = 8  # pixels along a side at the bottom of the U-Net, below which there is nothing left to see
+_RARE = 0.02
+# A trend is believed where its mean is so many standard errors from zero.
+_CERTAIN = 5.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """A field of the config, its value, and why: the figure that it follows from."""
+
+    field: str
+    value: Any
+    reason: str
+
+
+def choices(found: Fingerprint, section: Data) -> list[Choice]:
+    """All that follows from the data alone; time and memory come after that, in `budget`."""
+    crop = _crop(found)
+    out = [crop, *_depth(crop.value)]
+    out += [Choice("model.width", 16, "the start for time and memory, below")]
+    out += [Choice("train.batch_size", 8, "the start for time and memory, below")]
+    out += [*_scaling(found), *_orientation(found, section), *_zoom(found), *_colour(found)]
+    out += [*_loss(found, crop.value), *_rates()]
+    return out
+
+
+def _crop(found: Fingerprint) -> Choice:
+    sizes, median = found.sizes, found.median_size
+    names = " x ".join(map(str, median))
+    if max(median) <= _WHOLE:
+        largest = np.percentile(sizes, 90, axis=0)
+        crop = tuple(_multiple(min(side, _WHOLE)) for side in largest)
+        return Choice(
+            "augment.crop", crop, f"whole images: their median is {names}, nine of ten are not larger than this"
+        )
+    diameters = np.concatenate([found.diameters(c) for c in found.foreground] or [np.empty(0)])
+    large = float(np.percentile(diameters, 90)) if len(diameters) else 0.0
+    side = max(_SMALLEST_CROP, _AROUND * large)
+    crop = tuple(_multiple(min(side, _WHOLE, length)) for length in median)
+    reason = (
+        f"parts of objects have a diameter of up to {large:.0f} pixels (90 %), times {_AROUND:g} for what is around"
+    )
+    if side > _WHOLE:
+        reason += f"; no more than {_WHOLE}, since images of {names} are too large to be seen whole"
+    return Choice("augment.crop", crop, reason)
+
+
+def _multiple(side: float, of: int = 16) -> int:
+    return max(of, int(math.ceil(side / of - 1e-9)) * of)
+
+
+def _depth(crop: tuple[int, ...]) -> Iterator[Choice]:
+    depth = int(np.clip(math.log2(min(crop) / _BOTTOM), 2, 5))
+    at_the_bottom = " x ".join(str(side // 2**depth) for side in crop)
+    yield Choice("model.depth", depth, f"{at_the_bottom} pixels are left of a crop at the bottom")
+
+
+def _scaling(found: Fingerprint) -> Iterator[Choice]:
+    """Brightness by itself, or within the image: whichever tells the objects from their ground better."""
+    inside = np.array([np.nanmean(case.inside) for case in found.cases])
+    outside = np.array([np.nanmean(case.outside) for case in found.cases])
+    spread = np.array([max(float((case.levels[:, 3] - case.levels[:, 1]).mean()), 1e-6) for case in found.cases])
+    centre = np.array([float(case.levels[:, 2].mean()) for case in found.cases])
+    both = np.isfinite(inside) & np.isfinite(outside)
+    if both.sum() < 4:
+        yield Choice(
+            "model.input_scaling", "unit", "too few images hold objects and ground to compare their brightness"
+        )
+        return
+    inside, outside, spread, centre = (values[both] for values in (inside, outside, spread, centre))
+    absolute = _apart(inside, outside)
+    relative = _apart((inside - centre) / spread, (outside - centre) / spread)
+    # How much the ground of one image differs from another's, beside what tells objects from ground within one.
+    wandering = float(outside.std() / max(np.abs(inside - outside).mean(), 1e-6))
+    figures = (
+        f"objects and ground lie {absolute:.1f} deviations apart by brightness and {relative:.1f} within each image; "
+        f"the ground's brightness wanders from image to image by {wandering:.1f} of the contrast"
+    )
+    if relative >= absolute and (relative > 1.2 * absolute or wandering > 0.5):
+        yield Choice("model.input_scaling", "standardize", f"{figures}: each image to mean 0 and deviation 1")
+    else:
+        yield Choice("model.input_scaling", "unit", f"{figures}: brightness is kept as it is")
+
+
+def _apart(first: np.ndarray, second: np.ndarray) -> float:
+    """Distance of two means in deviations (Cohen's d)."""
+    deviation = math.sqrt((first.var() + second.var()) / 2)
+    return float(abs(first.mean() - second.mean()) / max(deviation, 1e-6))
+
+
+def _orientation(found: Fingerprint, section: Data) -> Iterator[Choice]:
+    pairs = mirrored_pairs(section.classes)
+    if pairs:
+        reason = f"the classes {', '.join(pairs)} would change places in a mirrored image"
+        yield from (
+            Choice(f"augment.{n}", False, reason) for n in ("flip_horizontal", "flip_vertical", "quarter_turns")
+        )
+        return
+    scores = found.trend()
+    names = ("brightness", *(f"the share of {name!r}" for name in found.classes))
+    strongest = int(np.abs(scores).argmax()) if len(scores) else 0
+    upright = len(scores) > 0 and abs(scores[strongest]) > _CERTAIN
+    errors = f"{abs(scores[strongest]):.1f} standard errors" if len(scores) else "no image to measure"
+    figure = f"{names[strongest]} changes from top to bottom alike in most images ({errors})"
+    free = f"neither brightness nor a class prefers the top or the bottom (at most {errors})"
+    yield Choice("augment.flip_horizontal", True, "no class has a left and a right")
+    yield Choice("augment.flip_vertical", not upright, figure if upright else free)
+    yield Choice("augment.quarter_turns", not upright, "as above")
+
+
+def _zoom(found: Fingerprint) -> Iterator[Choice]:
+    """Zoom by how much the size of an image's objects differs between images."""
+    typical = [
+        np.median(np.concatenate([case.parts[c] for c in found.foreground if c in case.parts]))
+        for case in found.cases
+        if any(c in case.parts for c in found.foreground)
+    ]
+    if len(typical) < 8:
+        yield Choice("augment.scale", (0.8, 1.25), "too few images with objects to measure how their sizes differ")
+        return
+    low, middle, high = np.percentile(np.array(typical) ** (1 / found.rank), (10, 50, 90))
+    # The square root of what the data span by themselves: it fills gaps and does not double the range.
+    down, up = (
+        round(float(np.clip(math.sqrt(r), *limits)), 2)
+        for r, limits in ((low / middle, (0.7, 0.95)), (high / middle, (1.05, 1.4)))
+    )
+    reason = f"an image's objects measure from {low:.0f} to {high:.0f} pixels across (10 to 90 % of the images)"
+    yield Choice("augment.scale", (down, up), reason)
+
+
+def _colour(found: Fingerprint) -> Iterator[Choice]:
+    levels = np.array([case.levels[:, 2] for case in found.cases])  # [cases, channels]
+    deviation = float(levels.mean(axis=1).std()) / 255
+    amount = round(float(np.clip(deviation, 0.0, 0.2)), 2)
+    reason = f"the brightness of an image differs from the others' by {deviation:.0%} of the range (one deviation)"
+    yield Choice("augment.brightness", amount, reason)
+    spreads = np.array([float((case.levels[:, 3] - case.levels[:, 1]).mean()) for case in found.cases])
+    relative = float(np.clip(spreads.std() / max(spreads.mean(), 1e-6), 0.0, 0.3))
+    yield Choice(
+        "augment.contrast", round(relative / 2, 2), f"their contrast by {relative:.0%} of itself; half of that is added"
+    )
+    if found.channels == 3:
+        tint = levels - levels.mean(axis=1, keepdims=True)
+        colour = float(np.clip(tint.std(axis=0).mean() / 255, 0.0, 0.2))
+        yield Choice(
+            "augment.color", round(colour / 2, 2), f"their tint by {colour:.0%} of the range; half of that is added"
+        )
+
+
+def _loss(found: Fingerprint, crop: tuple[int, ...]) -> Iterator[Choice]:
+    share, empty = found.foreground_share, found.empty_crops(crop)
+    figures = f"objects are on {share:.2%} of the pixels, and {empty:.0%} of the random crops hold none"
+    if share < _RARE and len(found.foreground) < len(found.classes):
+        yield Choice(
+            "loss.name", "tversky+cross_entropy", f"{figures}: a missed pixel counts more than an invented one"
+        )
+        yield Choice(
+            "loss.options", {"tversky": {"alpha": 0.3, "beta": 0.7}}, "0.7 for missed, 0.3 for invented pixels"
+        )
+    else:
+        yield Choice("loss.name", "dice+cross_entropy", f"objects are on {share:.1%} of the pixels")
+    rare = [name for name, seen in zip(found.classes, found.present, strict=True) if 0 < seen < 0.1 * len(found.cases)]
+    if empty > 0.5:
+        yield Choice("augment.foreground", 0.33, f"{figures}: a third of the crops is laid over one")
+    elif rare and len(found.classes) > 2:
+        yield Choice(
+            "augment.foreground",
+            0.33,
+            f"{', '.join(rare)}: in less than a tenth of the images; a third of the crops is laid over one",
+        )
+
+
+def _rates() -> Iterator[Choice]:
+    yield Choice(
+        "optimizer.learning_rate", 3e-3, "AdamW on a U-Net of this width, with the rate falling to 1 % along a cosine"
+    )
