@@ -17,9 +17,12 @@ _MOST, _SIDE, _GAP = 8, 112, 4
 def training_crops(run) -> np.ndarray | None:
     """The first crops of the run's data, each beside itself with its label: RGB uint8 `[h, w, 3]`.
 
-    None where the images are no pictures that can be shown: of more than two dimensions, say.
+    None where the images are no pictures that can be shown (of more than two dimensions, say), and of a stream, which
+    may not be to be read twice.
     """
     config = run.config
+    if run.data.train.stream is not None:
+        return None
     # The same examples in the same order as in the run, drawn for a batch of few.
     size = min(_MOST, config.train.batch_size)
     small = dataclasses.replace(config, train=dataclasses.replace(config.train, batch_size=size, accumulate=1))

@@ -73,11 +73,13 @@ class Writer:
 
     def evaluation(self, step: int, scores, pictures: Sequence = ()) -> None:
         """Writes what an evaluation shows beside its numbers: panels, precision and recall, confusion matrix."""
+        if not self._open:
+            return
         self.images(step, {f"{tags.PANELS}/{p.kind}_{p.rank}": p.titled() for p in pictures})
         confusion = getattr(scores, "confusion", ())
-        if self._open and confusion:
+        if confusion:
             self.images(step, {tags.CONFUSION: confusion_picture(confusion, scores.classes)})
-        for each in plugins.precision_recall(getattr(scores, "precision_recall", {})) if self._open else ():
+        for each in plugins.precision_recall(getattr(scores, "precision_recall", {})):
             self._add(step=int(step), summary=_compatible(each))
 
     def images(self, step: int, images: Mapping[str, np.ndarray]) -> None:

@@ -138,6 +138,7 @@ def curves(lines: Sequence[Line], *, x: str, y: str = "", label: str, log: bool 
         axes.set_xlabel(x)
         axes.set_ylabel(y)
         axes.margins(x=0.02)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         if len(lines) > 1:
             outside = len(lines) > 6
             axes.legend(
