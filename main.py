@@ -46,6 +46,7 @@ MODES = (
     "describe",
     "check",
     "plan",
+    "crossvalidate",
     "convert",
     "report",
     "compare",
@@ -68,7 +69,7 @@ _READ_BY = {
     "runs": ("compare",),
     "formats": ("export",),
     "checkpoint": _READ_A_RUN,
-    "force_config": ("train",),
+    "force_config": ("train", "crossvalidate"),
     "extend": ("train",),
     "layers": ("describe",),
 }
@@ -152,11 +153,9 @@ def define_flags() -> flags.FlagValues:
     for name, kind, default, doc in _FLAGS:
         define(kind, name, default, doc)
     doc = "What to do. describe: show what would be trained; check: look through all data for faults; "
-    doc += "plan: look at the data and write a recipe for them; convert: write the data as images/ and masks/; "
-    doc += (
-        "report: write the workdir's report.html anew; compare: what differs between runs, and whether one is better "
-    )
-    doc += "than another or had luck."
+    doc += "plan: look at the data and write a recipe for them; crossvalidate: train and score a run for each of "
+    doc += "config.data.folds; convert: write the data as images/ and masks/; report: write the workdir's report.html "
+    doc += "anew; compare: what differs between runs, and whether one is better than another or had luck."
     define(flags.DEFINE_enum, "mode", "train", doc, enum_values=MODES)
     for name in _SHORTHANDS:
         field = fields.all_fields()[name]
@@ -255,6 +254,11 @@ def main(argv: list[str]) -> int:
         # What the guard writes has lines of code in it, and its own width.
         print(error if error.markdown else wrapped(str(error)), file=sys.stderr)
         return error.exit_code
+    except MemoryError as error:
+        # What lies between the verbs; these say themselves what was too large, and for what.
+        said = f": {error}" if str(error) else ""
+        print(f"Out of memory on this machine{said}. What a run needs: --mode=describe", file=sys.stderr)
+        return EXIT_FAILED
     except SystemExit as error:
         # A model or a loss of the user's called sys.exit(): without a word, and with whatever exit code, it would look
         # like the end of a run.
@@ -336,6 +340,14 @@ def _evaluate(run, command: Command) -> int:
     return EXIT_OK
 
 
+def _crossvalidate(run, command: Command) -> int:
+    from trainer.signals import Interruption
+
+    with Interruption() as interrupted:
+        found = run.crossvalidate(stop=lambda: bool(interrupted))
+    return EXIT_RESUMABLE if found.stopped else EXIT_OK
+
+
 def _other_settings(workdir: str, command: Command) -> dict:
     """Fields that bear on scores and differ from the config that the run left in its workdir: path -> value."""
     try:
@@ -387,10 +399,12 @@ def _describe(run, command: Command) -> int:
 def _convert(run, command: Command) -> int:
     """Writes the data of the config as images/ and masks/, whatever they were read from."""
     from trainer.data.convert import convert
+    from trainer.reporting.memory import explaining_memory
     from trainer.reporting.progress import Progress
 
     try:
-        written = convert(run.data, command.output, progress=Progress("written", run.log))
+        with explaining_memory(run.config, "reading the data"):
+            written = convert(run.data, command.output, progress=Progress("written", run.log))
     except OSError as error:
         raise UserError(f"{error.filename or command.output} cannot be written: {error.strerror}.") from error
     run.log(f"{written} examples in {command.output}; class names in {os.path.join(command.output, 'classes.txt')}")
@@ -448,6 +462,7 @@ _VERBS = {
     "describe": _describe,
     "check": _check,
     "plan": _plan,
+    "crossvalidate": _crossvalidate,
     "convert": _convert,
 }
 

@@ -266,8 +266,7 @@ def _json(path: str) -> dict:
 def _host(host):
     """What the host keeps, without seconds and speeds."""
     kept = {key: value for key, value in host.items() if key not in ("trained", "seconds")}
-    sums = {key: value for key, value in host.get("report", {}).items() if key != f"mean/{tags.INPUT_WAIT}"}
-    return kept | {"last_report": _of_the_run(host.get("last_report", {})), "report": sums}
+    return kept | {"last_report": _of_the_run(host.get("last_report", {}))}
 
 
 def _of_the_run(report) -> dict:

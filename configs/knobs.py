@@ -180,7 +180,7 @@ def _numbers(value: Any) -> Iterator[float]:
     if isinstance(value, tuple):
         for item in value:
             yield from _numbers(item)
-    else:
+    elif not isinstance(value, str):
         yield value
 
 

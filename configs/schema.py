@@ -78,6 +78,13 @@ class Data:
         within="[0, 2147483647]",
         why="seeds are 32-bit",
     )
+    folds: int = knob(
+        0,
+        "Divides all examples but those of a test split into so many parts, of which data.fold is held out. 0 is off. "
+        "--mode=crossvalidate trains one run for each.",
+        within="[0, 1000]",
+    )
+    fold: int = knob(0, "With data.folds: which part is held out, from 0.", within="[0, 999]")
     split: Literal["auto", "train", "validation", "test", "all"] = knob(
         "auto",
         "evaluate: which examples are scored. auto: those held out for validation; of a folder named by --input its "
@@ -184,6 +191,13 @@ class Data:
         0,
         "Batches made at a time, each by one thread that decodes and augments its examples one after the other; 0 lets "
         "tf.data choose.",
+        within="[0, 1024]",
+        changes_run=False,
+    )
+    processes: int = knob(
+        0,
+        "Processes that make the training batches, the same batches, where one process under Python's lock cannot feed "
+        "the device. Each opens the data and keeps its share of cache_mib. 0 makes them in threads of this process.",
         within="[0, 1024]",
         changes_run=False,
     )
@@ -428,9 +442,11 @@ class Train:
     batch_size: int = knob(
         8, "Images in a step over all replicas and micro-batches together: the global batch.", within="[1, 1048576]"
     )
-    accumulate: int = knob(
+    accumulate: int | Literal["auto"] = knob(
         1,
-        "Micro-batches that a step is computed in, one after the other, to save memory. Divides batch_size / replicas.",
+        "Micro-batches that a step is computed in, one after the other, to save memory. Divides batch_size / replicas. "
+        "auto: one at first; where a step does not fit in memory the micro-batches are halved and the same step is run "
+        "again. What was found is kept in the workdir.",
         within="[1, inf)",
     )
     log_every: str = knob(
@@ -473,6 +489,11 @@ class Train:
         form="action",
         part="actions",
     )
+
+    @property
+    def micro_batches(self) -> int:
+        """Those that a step begins with: `accumulate`, or 1 where they are found out."""
+        return 1 if self.accumulate == "auto" else self.accumulate
 
 
 @section

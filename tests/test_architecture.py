@@ -103,7 +103,15 @@ _LEVELS = [
     ("configs", "losses", "trainer.guard", "trainer.errors", "trainer.console", "trainer.process", "trainer.packages"),
     ("trainer.stepping", "trainer.data", "trainer.models", "trainer.distribution", "trainer.parts", "trainer.seeds"),
     ("trainer.actions", "trainer.evaluation", "trainer.export", "trainer.checkpoints", "trainer.reporting"),
-    ("trainer.run", "trainer.training", "trainer.own_loop", "trainer.check", "trainer.plan", "trainer.result"),
+    (
+        "trainer.run",
+        "trainer.training",
+        "trainer.own_loop",
+        "trainer.check",
+        "trainer.crossvalidation",
+        "trainer.plan",
+        "trainer.result",
+    ),
     ("main", "trainer.launch", "trainer.signals"),
 ]
 

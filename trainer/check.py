@@ -16,6 +16,7 @@ from PIL import Image
 
 from configs.reading.lines import wrapped
 from trainer import guard
+from trainer.actions.micro_batches import Batches, FittingSteps
 from trainer.data import training_batches
 from trainer.data.audit import audit
 from trainer.models.build import logits_per_pixel
@@ -28,7 +29,6 @@ from trainer.reporting.progress import Progress
 from trainer.stepping.batchwise import batchwise_remark
 from trainer.stepping.optimizer import scaled_rate
 from trainer.stepping.segmentation import Segmentation
-from trainer.stepping.step import make_train_steps
 
 _SHOWN = 4
 _HALF = "perfect, float16 logits"
@@ -274,12 +274,12 @@ def check_learning(run) -> Section:
         )
     )
     dataset = tf.data.Dataset.from_tensors(batch).repeat()
-    iterator = iter(run.strategy.distribute_datasets_from_function(lambda context: dataset))
     with run.unchanged(), _at_full_rate(run) as rate:
-        train_steps = make_train_steps(run.state, run.totals, run.strategy, config).many
+        steps = FittingSteps(run, config=config, keep=False)
+        batches = Batches(lambda step: iter(run.strategy.distribute_datasets_from_function(lambda context: dataset)), 0)
         losses = []
         for count in (1, _OVERFIT_STEPS - 2, 1):
-            train_steps(iterator, tf.constant(count, tf.int64))
+            steps.many(batches, tf.constant(count, tf.int64))
             losses.append(run.totals.read().get("loss", math.nan))
     first, last = losses[0], losses[-1]
     lines = (f"loss on one batch, {_OVERFIT_STEPS} steps: {terminal.number(first)} -> {terminal.number(last)}",)

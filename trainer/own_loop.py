@@ -8,14 +8,14 @@ import numpy as np
 import tensorflow as tf
 
 from configs.schema import Config
+from trainer.actions.micro_batches import FittingSteps
 from trainer.actions.nonfinite import Nonfinite
-from trainer.checkpoints.resume import describe_data, write_config
+from trainer.checkpoints.resume import describe_data, take_up_micro_batches, write_config
 from trainer.data.example import RESERVED
 from trainer.data.sources.objects import open_object
 from trainer.data.sources.splits import Splits
 from trainer.errors import UserError
 from trainer.reporting.failures import explain_failure
-from trainer.stepping.step import make_train_steps
 from trainer.training import _Warnings
 
 # Steps after which the host asks whether a gradient that is not finite has stopped the run.
@@ -28,9 +28,10 @@ class OwnLoop:
     def __init__(self, run):
         self._run = run
         run.host.data = describe_data(run.data)  # opens them: the config that is written has their classes
+        take_up_micro_batches(run)
         if run.devices.chief:
             write_config(run)
-        self._step = make_train_steps(run.state, run.totals, run.strategy, run.config, warn=_Warnings(run)).one
+        self._step = FittingSteps(run, _Warnings(run)).one
         self._nonfinite = Nonfinite(run)
         self._batch: Mapping | None = None
         self._steps = 0

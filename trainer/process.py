@@ -13,7 +13,8 @@ TensorFlow's own defaults cost a factor of two to three on ordinary processors. 
   step and are taken again, page by page: 581 of 1586 ms of processor time a step. Memory stays at its peak for it.
 - As many threads as the container may use: TensorFlow counts the processors of the machine, not the share of them that
   a container's quota grants, and waits for threads that are not scheduled.
-- GPU memory is taken as it is needed (`TF_FORCE_GPU_ALLOW_GROWTH`), not all at once.
+- GPU memory is taken as it is needed (`TF_FORCE_GPU_ALLOW_GROWTH`), not all at once: another program can use the card.
+  The allocator (`TF_GPU_ALLOCATOR`) and cuDNN's autotuner stay TensorFlow's own; docs/gpu.md says why.
 - Keras's backend is TensorFlow, whatever ~/.keras/keras.json says; C++ chatter is off, its errors stay.
 
 A variable that the user has set stays as it is. Nothing here imports TensorFlow.
@@ -158,6 +159,36 @@ def cpu_quota(root: str = "/sys/fs/cgroup") -> int | None:
     if granted in ("max", "-1"):
         return None
     return max(1, -(-int(granted) // int(period)))
+
+
+def memory_limit(root: str = "/sys/fs/cgroup") -> int | None:
+    """Bytes that this process may use: the machine's, or what its container (cgroup, of any level) grants of them."""
+    found = []
+    try:
+        found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, OSError, ValueError):
+        pass
+    for path in (*_own_cgroups(root), os.path.join(root, "memory/memory.limit_in_bytes")):
+        try:
+            with open(path) as file:
+                text = file.read().strip()
+        except OSError:
+            continue
+        # Version 1 writes a number near 2^63 where there is no limit.
+        if text.isdigit() and int(text) < 2**60:
+            found.append(int(text))
+    return min(found) if found else None
+
+
+def _own_cgroups(root: str) -> list[str]:
+    """memory.max of this process's cgroup and those above it: the lowest counts."""
+    try:
+        with open("/proc/self/cgroup") as file:
+            own = next((line.split(":", 2)[2].strip() for line in file if line.startswith("0::")), "/")
+    except OSError:
+        own = "/"
+    parts = [part for part in own.split("/") if part and part != ".."]
+    return [os.path.join(root, *parts[:count], "memory.max") for count in range(len(parts) + 1)]
 
 
 def processor() -> tuple[str, ...]:

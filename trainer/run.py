@@ -53,6 +53,7 @@ from trainer.stepping.segmentation import Segmentation
 from trainer.stepping.state import TrainState, build_updates, new_rate_factor
 from trainer.stepping.task import Task, build_task
 from trainer.stepping.totals import Totals
+from trainer.stepping.waiting import Waiting
 
 # The scores of a segmentation that can pick the best checkpoint.
 SCORES = ("mean_dice", "mean_iou", "pixel_accuracy", "loss")
@@ -155,9 +156,12 @@ class Run:
         if extend and (before := config_of(self.workdir)) is not None:
             self.config = kept_from(before, config)
         self.host = HostState()
+        # Step -> micro-batches from there on, where train.accumulate=auto found that a step did not fit.
+        self.found_micro_batches: dict[int, int] = {}
         self.scores = None
         self.pictures = []
         self.journal = None
+        self.hinted = False  # that the step waits for its data
         self._start: checkpoints.Saved | None = None  # what `resume` found before the data were known
         self.notes: list[str] = []
 
@@ -185,7 +189,8 @@ class Run:
 
     def _open(self, source):
         self.devices  # noqa: B018 - before anything that makes a tensor: a cluster can be joined only then
-        data = open_data(self.config, source, self.parts.augment)
+        with explaining_memory(self.config, "reading the data"):
+            data = open_data(self.config, source, self.parts.augment)
         self.config = data.config
         distribution.check_batch(self.config, self.devices.replicas)
         return data
@@ -205,7 +210,8 @@ class Run:
     @functools.cached_property
     def task(self) -> Task:
         data, config = self.data, self.config
-        with seeded(config.seed), self.strategy.scope(), fresh_names():
+        model = explaining_memory(config, "building the model")
+        with model, seeded(config.seed), self.strategy.scope(), fresh_names():
             given = self.parts.task or config.task
             if given:
                 task = build_task(resolve(given, "task"), config=config, data=data, model=self._model_of_a_task)
@@ -252,7 +258,8 @@ class Run:
     @functools.cached_property
     def state(self) -> TrainState:
         task, config, intervals = self.task, self.config, self.intervals
-        with seeded(config.seed), self.strategy.scope(), fresh_names():
+        model = explaining_memory(config, "building the model")
+        with model, seeded(config.seed), self.strategy.scope(), fresh_names():
             factor = new_rate_factor()
             schedule = build_schedule(
                 config.optimizer, self.parts.schedule, total_steps=intervals.total, warmup_steps=intervals.warmup
@@ -272,6 +279,10 @@ class Run:
     def totals(self) -> Totals:
         with self.strategy.scope():
             return Totals()
+
+    @functools.cached_property
+    def waiting(self) -> Waiting:
+        return Waiting()
 
     @functools.cached_property
     def clock(self) -> Clock:
@@ -315,6 +326,16 @@ class Run:
     def memory(self) -> dict[str, Any]:
         """What actions keep over a restart: numbers, text, lists and mappings."""
         return self.host.memory
+
+    @property
+    def micro_batches(self) -> int:
+        """Those that the next step is computed in, on each replica."""
+        if self.config.train.accumulate != "auto":
+            return self.config.train.micro_batches
+        step, share = self.current_step, self.config.train.batch_size // self.devices.replicas
+        found = [count for s, count in sorted(self.found_micro_batches.items()) if s <= step]
+        # Found on another number of replicas it may not divide their share of now.
+        return next(n for n in range(min(found[-1] if found else 1, share), share + 1) if share % n == 0)
 
     @property
     def rate_factor(self) -> float:
@@ -372,9 +393,10 @@ class Run:
         # Only the chief knows of a save that failed and is to be tried again.
         if not self.devices.any_worker(again or self.saver.last_step != self.current_step):
             return
-        with self.clock.pause(SAVING):
+        with self.clock.pause(SAVING), explaining_memory(self.config, "saving or loading a checkpoint"):
             self.host.trained, self.host.seconds = self.clock.trained, self.clock.parts
             self.host.report = self.totals.sums()
+            self.host.micro_batches = {str(step): count for step, count in self.found_micro_batches.items()}
             self.saver.save(self.state, dataclasses.asdict(self.host))
 
     def go_on_from(self, saved: checkpoints.Saved) -> None:
@@ -385,8 +407,10 @@ class Run:
             saved, lines = grown(saved, shapes, len(before.data.classes), len(self.data.classes))
             for line in lines:
                 self.log(f"extended: {line}")
-        restore(self.state, saved)
+        with explaining_memory(self.config, "saving or loading a checkpoint"):
+            restore(self.state, saved)
         self.host = dataclasses.replace(HostState.from_saved(saved.host), data=describe_data(self.data))
+        self.found_micro_batches = {int(s): n for s, n in self.host.micro_batches.items()} | self.found_micro_batches
         self.totals.restore(self.host.report)
         self.saver.last_step = saved.step
 
@@ -429,7 +453,8 @@ class Run:
         """
         from trainer.checkpoints.resume import find_start
 
-        start = find_start(self.workdir, self.devices, self.log)
+        with explaining_memory(self.config, "saving or loading a checkpoint"):
+            start = find_start(self.workdir, self.devices, self.log)
         if start is None:
             return 0
         if self._knows_data:
@@ -557,7 +582,8 @@ class Run:
         with self.weights(checkpoint):
             if prediction.are_paths(images):
                 output = os.fspath(output) or os.path.join(self.workdir, "predictions")
-                return prediction.predict(self.task.model, list(images), output, self.config, report=self.log)
+                with explaining_memory(self.config, "prediction"):
+                    return prediction.predict(self.task.model, list(images), output, self.config, report=self.log)
             with explaining_memory(self.config, "prediction"):
                 return prediction.predict_arrays(self.task, images, self.config)
 
@@ -572,13 +598,33 @@ class Run:
 
         output = os.fspath(output) or os.path.join(self.workdir, "export")
         with self.weights(checkpoint):
-            return export(self.task.model, self.config, output, formats)
+            with explaining_memory(self.config, "export"):
+                return export(self.task.model, self.config, output, formats)
 
     def check(self):
         """Data, loss, gradients and some steps on one batch, tried on copies; see `trainer.check`."""
         from trainer.check import check
 
-        return check(self)
+        with explaining_memory(self.config, "reading the data"):
+            return check(self)
+
+    def crossvalidate(self, stop: Callable[[], bool] = lambda: False):
+        """A run for each of config.data.folds folds, and the scores of all examples; see `trainer.crossvalidation`.
+
+        Args:
+          stop: as for `train`.
+        """
+        from trainer.crossvalidation import crossvalidate
+
+        return crossvalidate(self, stop)
+
+    def of_fold(self, fold: int, workdir: str | os.PathLike) -> Run:
+        """A run with the same config and parts that holds out another fold."""
+        config = dataclasses.replace(self.config, data=dataclasses.replace(self.config.data, fold=fold))
+        given = {field.name: getattr(self.parts, field.name) for field in dataclasses.fields(self.parts)}
+        return Run(
+            config, workdir=workdir, force=self.force, **{k: v for k, v in given.items() if v not in (None, (), {})}
+        )
 
     def plan(self, *, given: Sequence[str] = (), **options):
         """A recipe drawn from the config's data, after timing some steps; see `trainer.plan`.
@@ -597,10 +643,16 @@ class Run:
         return plan(self.config, given=given, log=self.log, **options)
 
     def describe(self, *, layers: bool = False) -> str:
-        """What `train` would do, without doing it; with `layers` also a table of each model's layers."""
+        """What `train` would do and the memory that it would take, without doing it.
+
+        Args:
+          layers: with a table of each model's layers.
+        """
+        from trainer.reporting.estimate import described
         from trainer.reporting.opening import layer_tables, opening_text
 
-        return "\n\n".join([opening_text(self), *(layer_tables(self) if layers else ())])
+        memory = "\n".join(["Memory, estimated:", *(f"  {line}" for line in described(self))])
+        return "\n\n".join([opening_text(self), *(layer_tables(self) if layers else ()), memory])
 
     @contextlib.contextmanager
     def weights(self, checkpoint: str | None) -> Iterator[checkpoints.Saved | None]:
@@ -613,10 +665,13 @@ class Run:
             with self.averaged():
                 yield None
             return
-        saved = checkpoints.find(self.workdir, checkpoint)
-        before = snapshot_of(self.task)
+        task = self.task
+        with explaining_memory(self.config, "saving or loading a checkpoint"):
+            saved = checkpoints.find(self.workdir, checkpoint)
+            before = snapshot_of(task)
         try:
-            load_weights(self.task, saved)
+            with explaining_memory(self.config, "saving or loading a checkpoint"):
+                load_weights(task, saved)
             yield saved
         finally:
             for variable, value in before:

@@ -13,6 +13,7 @@ from trainer.actions.bad_files import BadFiles
 from trainer.actions.early_stopping import stop_early
 from trainer.actions.evaluate import STOPPED, Evaluate
 from trainer.actions.gradients import report_gradients
+from trainer.actions.micro_batches import Batches, FittingSteps
 from trainer.actions.nonfinite import Nonfinite
 from trainer.actions.norm_gap import explain_norm_gap
 from trainer.actions.page import Page
@@ -29,6 +30,7 @@ from trainer.checkpoints.resume import (
     describe_data,
     find_start,
     newest,
+    take_up_micro_batches,
     write_config,
 )
 from trainer.distribution.lost_worker import naming_lost_worker
@@ -38,13 +40,13 @@ from trainer.reporting import terminal
 from trainer.reporting.clock import Clock
 from trainer.reporting.failures import explain_failure
 from trainer.reporting.journal import Journal
+from trainer.reporting.memory import explaining_memory
 from trainer.reporting.opening import opening_text
 from trainer.reporting.progress import Progress
 from trainer.result import FINISHED, Result
 from trainer.stepping.batches import batches_from
 from trainer.stepping.batchwise import batchwise_remark
 from trainer.stepping.loop import Action, AtSteps, run_loop
-from trainer.stepping.step import make_train_steps
 
 # Steps in a call where several workers have to make calls of the same length, each with a clock of its own.
 _STEPS_PER_CALL_OF_A_CLUSTER = 10
@@ -62,19 +64,24 @@ def train(run, stop: Callable[[], bool] = lambda: False) -> Result:
         with naming_lost_worker(devices.cluster, run.workdir):
             check_shared_workdir(run.workdir, devices)
             data = run.data
-            start = find_start(run.workdir, devices, run.log)
+            with explaining_memory(run.config, "saving or loading a checkpoint"):
+                start = find_start(run.workdir, devices, run.log)
             run.task  # noqa: B018 - a model of one size decides on the crop, which the config says then
             check_config(run, start)
             check_data(describe_data(data), run, start)
+            take_up_micro_batches(run)
             source = _warm_start_from(run.config, start)
             run.host.data = describe_data(data)
             actions = timed([*run.config.train.actions, *run.parts.actions], run.intervals)
             run.log(opening_text(run))
-            if devices.replicas * run.config.train.accumulate > 1 and (remark := batchwise_remark(run)):
+            in_parts = run.config.train.accumulate != 1 or devices.replicas > 1
+            if in_parts and (remark := batchwise_remark(run)):
                 run.log(wrapped(f"warning: {remark}."))
             _take_up(run, start, source)
             return _train(run, actions, lambda: devices.any_worker(bool(stop())))
     finally:
+        if "data" in run.__dict__:
+            run.data.train.close()
         if lock is not None:
             lock.release()
 
@@ -183,14 +190,15 @@ def _train_to(
 ) -> tuple[int, str | None]:
     """The step reached, and the reason for ending there or None."""
     config = run.config
-    train_steps = make_train_steps(run.state, run.totals, run.strategy, config, warn=_Warnings(run)).many
+    steps = FittingSteps(run, _Warnings(run))
     per_call = config.train.steps_per_call or (_STEPS_PER_CALL_OF_A_CLUSTER if run.devices.workers > 1 else 0)
     nonfinite, profile = Nonfinite(run), Profile(run)
     if config.guard.nonfinite == "back" and run.saver.last_step is None:
         run.save()  # the start, so that there is a checkpoint to go back to
 
     def after_call(step: int) -> str | None:
-        run.clock.start_once(step)
+        if run.clock.start_once(step):
+            run.waiting.since_last()  # the first batch is waited for, whatever the pipeline
         return nonfinite.after_call(step) or (STOPPED if stop() else None)
 
     while True:
@@ -201,14 +209,16 @@ def _train_to(
             due = _due(run, actions, stop, bad_files, page, profile)
             if stop():
                 return run.current_step, STOPPED
-            iterator = batches_from(
-                run.data.train, config, run.strategy, step=run.current_step, total=total, skipped=run.host.skipped_data
-            )
+
+            def batches(step: int):
+                skipped = run.host.skipped_data
+                return batches_from(run.data.train, config, run.strategy, step=step, total=total, skipped=skipped)
+
             run.clock  # noqa: B018 - made now: it counts from here
             profile.act(run.current_step)
             step, reason = run_loop(
-                train_steps,
-                iterator,
+                steps.many,
+                Batches(batches, run.current_step),
                 read_step=lambda: run.current_step,
                 total=total,
                 actions=due,

@@ -24,8 +24,9 @@ class Difference(NamedTuple):
         return f"{self.field}: was {values.shown(self.old)}, now {values.shown(self.new)}"
 
 
-# What config.json holds besides the config: parts that were handed over as objects, and the process's settings.
-_BESIDES = ("objects", "process")
+# What config.json holds besides the config: parts that were handed over as objects, the process's settings, and what
+# train.accumulate=auto found.
+_BESIDES = ("objects", "process", "micro_batches")
 
 
 def to_json(config: Config, **besides: Mapping[str, Any]) -> str:
@@ -33,7 +34,8 @@ def to_json(config: Config, **besides: Mapping[str, Any]) -> str:
 
     Args:
         config: The config.
-        besides: "objects" (the names of parts that were handed over as objects) and "process".
+        besides: "objects" (the names of parts that were handed over as objects), "process" and "micro_batches" (step ->
+            micro-batches from there on).
     """
     content = {"format": migration.FORMAT} | dataclasses.asdict(config)
     content |= {name: values for name, values in besides.items() if values}
@@ -41,7 +43,8 @@ def to_json(config: Config, **besides: Mapping[str, Any]) -> str:
 
 
 def besides_of(text: str, name: str) -> dict[str, Any]:
-    """What a config.json holds beside the config under this name ("objects", "process"); empty where it has nothing."""
+    """What a config.json holds beside the config under this name ("objects", "process", "micro_batches");
+    empty where it has nothing."""
     try:
         found = json.loads(text).get(name)
     except (ValueError, RecursionError, AttributeError):

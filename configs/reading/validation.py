@@ -64,7 +64,7 @@ def problems(
     judged = fields.replace(config, {path: defaults[path].default for path in wrong})
     rules: list[Rule] = [_run, mask_problems, _augment, model_problems, loss_problems]
     metric = functools.partial(_metric, given=metrics, task="task" in given)
-    rules += [_optimizer, option_problems, _train, _evaluate, metric, _save]
+    rules += [_optimizer, option_problems, _train, _evaluate, metric, _save, _folds]
     if files:
         rules += [_data_source, _files, functools.partial(_modules, given=given)]
     for rule in rules:
@@ -172,6 +172,15 @@ def _missing(path: str, kind: str) -> str:
     return f"there is no such {kind}.{did_you_mean(name, beside, os.path.join(os.path.dirname(path), '{}'))}"
 
 
+def _folds(config: Config):
+    data = config.data
+    if data.folds == 1:
+        yield ("data.folds",), "one fold would hold everything out: write 2 or more, or 0 for none."
+    elif data.fold >= max(data.folds, 1):
+        known = f"they are 0 to {data.folds - 1}" if data.folds else "data.folds says how many there are"
+        yield ("data.fold", "data.folds"), f"there is no such fold: {known}."
+
+
 def _augment(config: Config):
     low, high = config.augment.scale
     if low > high:
@@ -213,9 +222,9 @@ def _train(config: Config):
     length = durations.parse(train.length)
     if length.unit == "%" or not length.amount:
         yield ("train.length",), 'a run needs a length of its own: write "1000 steps" or "20 epochs".'
-    if train.batch_size % train.accumulate:
-        fewer = max(n for n in range(1, train.accumulate) if train.batch_size % n == 0)
-        more = _up(train.batch_size, train.accumulate)
+    if train.batch_size % train.micro_batches:
+        fewer = max(n for n in range(1, train.micro_batches) if train.batch_size % n == 0)
+        more = _up(train.batch_size, train.micro_batches)
         yield (
             ("train.accumulate", "train.batch_size"),
             (
@@ -224,12 +233,13 @@ def _train(config: Config):
             ),
         )
     elif config.strategy == "mirrored" and config.logical_devices:
-        parts = config.logical_devices * train.accumulate
+        parts = config.logical_devices * train.micro_batches
         if train.batch_size % parts:
             yield (
                 ("train.batch_size", "logical_devices", "train.accumulate"),
                 (
-                    f"{config.logical_devices} logical devices cannot share it in {train.accumulate} micro-batch(es). "
+                    f"{config.logical_devices} logical devices cannot share it in {train.micro_batches} "
+                    "micro-batch(es). "
                     f"Write --config.train.batch_size={_up(train.batch_size, parts)}."
                 ),
             )

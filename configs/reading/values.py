@@ -12,6 +12,7 @@ import json
 import math
 import numbers
 import re
+import types
 import typing
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -21,6 +22,9 @@ from configs.reading.nearest import did_you_mean
 
 TRUE = ("true", "yes", "on", "1")
 FALSE = ("false", "no", "off", "0")
+
+# `int | Literal["auto"]`: a number, or a word in its place.
+_UNIONS = (typing.Union, types.UnionType)
 
 # What TensorFlow has and this program refuses, with the reason.
 _NO_SERVERS = (
@@ -44,6 +48,15 @@ def from_text(text: str, type_: Any, path: str = "") -> Any:
     if kind is Literal:
         by_text = {str(choice): choice for choice in typing.get_args(type_)}
         return from_python(by_text.get(text, text), type_, path)
+    if kind in _UNIONS:
+        number, words = _number_or_words(type_)
+        if text in words:
+            return text
+        try:
+            return _number(text, number)
+        except ValueError as error:
+            hint = did_you_mean(text, words, "{!r}") or f" Or write {' or '.join(words)}."
+            raise ValueError(f"{error}{hint}") from None
     if kind is tuple:
         return from_python(_items(text, type_), type_)
     if kind is Mapping:
@@ -73,6 +86,16 @@ def from_python(value: Any, type_: Any, path: str = "") -> Any:
         if not hint and isinstance(value, str) and words:
             hint = elsewhere.value(path, value, "{!r}") or did_you_mean(value, words, "{!r}")
         raise ValueError(f"{shown(value)} is not {describe(type_)}.{hint}")
+    if kind in _UNIONS:
+        number, words = _number_or_words(type_)
+        if isinstance(value, str):
+            if value not in words:
+                raise ValueError(f"{wrong}{did_you_mean(value, words, '{!r}')}")
+            return value
+        try:
+            return from_python(value, number, path)
+        except ValueError:
+            raise wrong from None
     if kind is bool:
         if not isinstance(value, bool):
             raise wrong
@@ -114,6 +137,9 @@ def describe(type_: Any) -> str:
         return f"{len(items)} {_plural(items[0])}"
     if kind is Mapping:
         return "a JSON object"
+    if kind in _UNIONS:
+        number, words = _number_or_words(type_)
+        return f"{describe(number)} or {' or '.join(words)}"
     return {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[kind]
 
 
@@ -156,6 +182,12 @@ def shown(value: Any) -> str:
     except Exception as error:  # A class of the user's, or a whole number of more digits than Python prints.
         text = f"<{type(value).__name__}, whose repr() raises {type(error).__name__}>"
     return text if len(text) <= 200 else f"{text[:160]}… ({len(text)} characters)"
+
+
+def _number_or_words(type_: Any) -> tuple[type, tuple[str, ...]]:
+    """Of `int | Literal["auto"]` the number's type, and the words that may stand in its place."""
+    number, words = typing.get_args(type_)
+    return number, typing.get_args(words)
 
 
 def _number(text: str, kind: type) -> int | float:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import types
 import typing
 
 import pytest
@@ -17,6 +18,8 @@ def _values(type_):
     kind = typing.get_origin(type_) or type_
     if kind is typing.Literal:
         return st.sampled_from(typing.get_args(type_))
+    if kind in (typing.Union, types.UnionType):  # a number, or a word in its place
+        return st.one_of(*map(_values, typing.get_args(type_)))
     if kind is tuple:
         items = typing.get_args(type_)
         if items[-1] is Ellipsis:
@@ -63,6 +66,8 @@ def test_the_text_is_readable():
         (lambda tree: tree.update(seed=True), "seed: True"),
         (lambda tree: tree.update(seed=1.0), "seed: 1.0"),
         (lambda tree: tree["augment"].update(crop=[1, 2, 3]), "augment.crop"),
+        (lambda tree: tree["train"].update(accumulate="atuo"), "not a whole number or auto. Did you mean 'auto'?"),
+        (lambda tree: tree["train"].update(accumulate=[1]), "train.accumulate: [1] is a list, not a whole number or"),
     ],
 )
 def test_another_text_is_refused(change, named):

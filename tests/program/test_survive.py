@@ -53,7 +53,6 @@ def ending(workdir):
     saved = checkpoint.find(str(workdir), "latest")
     weights = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in saved.arrays.items()}
     host = {name: value for name, value in saved.host.items() if name not in ("trained", "seconds")}
-    host["report"] = {name: value for name, value in host["report"].items() if name != "mean/input_wait"}
     host["last_report"] = _of_the_run(host["last_report"])
     lines = [_of_the_run(line) for line in read_metrics(os.path.join(workdir, "metrics.jsonl"))]
     with open(os.path.join(workdir, "evaluation.json")) as file:

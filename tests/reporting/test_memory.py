@@ -96,6 +96,7 @@ def test_tiles_are_halved_to_what_the_model_divides():
         (tf.errors.ResourceExhaustedError(None, None, "/out/x.png; No space left on device"), False),
         (tf.errors.InternalError(None, None, "std::bad_alloc"), True),
         (tf.errors.InternalError(None, None, "Failed call to cuFoo: CUDA_ERROR_OUT_OF_MEMORY"), True),
+        (tf.errors.UnknownError(None, None, "ResourceExhaustedError: OOM when allocating tensor"), True),
         (tf.errors.InternalError(None, None, "peer is gone"), False),
         (RuntimeError("out of memory"), False),
     ],

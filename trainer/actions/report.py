@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
+from configs.reading.lines import wrapped
 from trainer.reporting import tags, terminal
 from trainer.reporting.clock import INPUT
+from trainer.reporting.starving import MUCH, hint
 from trainer.reporting.usage import memory_in_use
 
 
@@ -14,10 +16,9 @@ def report(run, step: int) -> None:
     state = run.state
     if run.host.reported == step:
         return
-    steps, run.host.reported = step - run.host.reported, step
+    run.host.reported = step
     means = run.totals.read()
     rate = run.clock.rate(step)
-    run.clock.add(INPUT, steps * means.get(tags.INPUT_WAIT, 0.0))
     values = dict(means)
     epochs = run.intervals.epochs
     if epochs is not None:
@@ -27,13 +28,18 @@ def report(run, step: int) -> None:
         values[name] = float(update.optimizer.learning_rate.numpy())
     if rate:
         values[tags.IMAGES_PER_SECOND] = rate
+        waited = run.waiting.since_last()
+        run.clock.add(INPUT, min(waited, run.clock.last_interval))
+        values[tags.WAITING] = min(1.0, waited / run.clock.last_interval)
     values[tags.SKIPPED] = int(state.skipped.numpy())
     if state.loss_scale.enabled:
         values[tags.LOSS_SCALE] = float(state.loss_scale.scale.numpy())
     values |= memory_in_use()
     run.host.last_report = values
     total = run.intervals.total
+    waits = values.get(tags.WAITING, 0.0) > MUCH
     more = {tags.SKIPPED: values[tags.SKIPPED]} if values[tags.SKIPPED] else {}
+    more |= {"waiting for data": values[tags.WAITING]} if waits else {}
     line = terminal.progress(
         step,
         total,
@@ -44,4 +50,7 @@ def report(run, step: int) -> None:
         more=more,
     )
     run.journal.line(line)
+    if waits and not run.hinted:
+        run.hinted = True
+        run.journal.line(wrapped(hint(run, values[tags.WAITING])))
     run.journal.numbers(step, tags.TRAIN, values)

@@ -24,6 +24,7 @@ class HostState:
       returns: times the run went back to a checkpoint.
       trained: seconds of training so far; seconds: all by what they were spent on, see `Clock.parts`.
       data: of which files the splits consist; see `resume.describe_data`.
+      micro_batches: what train.accumulate=auto found: step, as text -> micro-batches from there on.
       memory: what actions keep: JSON, by the action's name.
     """
 
@@ -41,6 +42,7 @@ class HostState:
     trained: float = 0.0
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
     data: dict[str, list] = dataclasses.field(default_factory=dict)
+    micro_batches: dict[str, int] = dataclasses.field(default_factory=dict)
     memory: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod

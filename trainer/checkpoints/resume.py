@@ -109,6 +109,21 @@ def check_config(run, start: checkpoint.Saved | None) -> None:
             log(f"changed since the run began: {difference}; the last bits differ from here on")
 
 
+def take_up_micro_batches(run) -> None:
+    """What train.accumulate=auto found in this workdir, with the same config, also before the first checkpoint."""
+    if run.config.train.accumulate != "auto":
+        return
+    try:
+        with open(os.path.join(run.workdir, CONFIG_FILE), encoding="utf-8") as file:
+            text = file.read()
+        if any(difference.breaks for difference in differences(from_json(text), run.config)):
+            return
+        found = {int(step): int(count) for step, count in besides_of(text, "micro_batches").items()}
+    except (OSError, ValueError, TypeError):
+        return  # nothing is lost: it is found again
+    run.found_micro_batches = found | run.found_micro_batches
+
+
 def describe_data(data) -> dict[str, list]:
     """What decides which example a step sees, kept in checkpoints: split -> [number of examples, digest of names].
 
@@ -179,7 +194,9 @@ def write_config(run) -> None:
     """
     path, folder = os.path.join(run.workdir, CONFIG_FILE), checkpoint.folder_of(run.workdir)
     try:
-        write_whole(path, to_json(run.config, objects=run.parts.names(), process=process.recorded()).encode())
+        besides = {"objects": run.parts.names(), "process": process.recorded()}
+        besides["micro_batches"] = {str(step): count for step, count in run.found_micro_batches.items()}
+        write_whole(path, to_json(run.config, **besides).encode())
         if os.path.lexists(folder):
             # When the first checkpoint is due would be too late. `tidy` removes what a kill leaves of this.
             path = os.path.join(folder, f"tried.partial-{os.getpid()}")

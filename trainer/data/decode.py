@@ -290,6 +290,8 @@ def _identified(stream: BinaryIO, content: bytes, length: int, name: str, max_pi
         raise DataError(
             f"{name}: is not an image: {_looks_like(content)}. Formats read: {', '.join(FORMATS)}."
         ) from error
+    except MemoryError:
+        raise  # the file is not to blame
     except Exception as error:  # A damaged header can make a plug-in raise anything.
         raise _undecodable(name, error) from error
     _check_size(picture.size, length, name, max_pixels)
@@ -318,6 +320,8 @@ def exif_orientation(opened: Opened, *, whole: bool = False) -> int:
         return 1
     try:
         return opened.picture.getexif().get(ExifTags.Base.Orientation, 1)
+    except MemoryError:
+        raise  # the file is not to blame
     except Exception as error:  # A damaged file can make a decoder raise anything.
         raise _undecodable(opened.name, error) from error
 
@@ -328,6 +332,8 @@ def _loaded(opened: Opened, upright: bool) -> Image.Image:
             _check_png(opened.content)
         opened.picture.load()
         return ImageOps.exif_transpose(opened.picture) if upright else opened.picture
+    except MemoryError:
+        raise  # the file is not to blame
     except Exception as error:  # A damaged file can make a decoder raise anything.
         raise _undecodable(opened.name, error) from error
 

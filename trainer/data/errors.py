@@ -62,3 +62,8 @@ def data_error_from(exception: BaseException) -> DataError | None:
             return DataError(found.group(1), exit_code=EXIT_USAGE)
         error = error.__cause__ or error.__context__
     return None
+
+
+def from_pipeline(exception: BaseException) -> bool:
+    """Whether an exception came out of reading the next batch, not of what was computed with it."""
+    return any(name in str(exception) for name in ("IteratorGetNext", "MakeIterator"))

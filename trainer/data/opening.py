@@ -12,9 +12,11 @@ from configs.reading import durations, fields
 from configs.schema import Config, Data
 from trainer.data.errors import DataError, listed
 from trainer.data.overlapping import overlapping_masks
+from trainer.data.processes import Opening
 from trainer.data.recognition import recognise_masks
 from trainer.data.source import DataSets, MemoryCache, Source
 from trainer.data.sources import SOURCES
+from trainer.data.sources.folds import in_folds
 from trainer.data.sources.labels import infer_classes
 from trainer.data.sources.objects import open_object
 from trainer.data.sources.splits import Splits
@@ -53,6 +55,7 @@ def open_data(config: Config, data: Any = None, augment: Sequence[Callable | str
     _check_lengths(config, splits)
     cache = MemoryCache(section.cache_mib)
     train = _source("train", splits.train, section, cache, functions)
+    train.opening = Opening(config, data, tuple(augment) if isinstance(augment, (list, tuple)) else augment)
     validation = None
     if splits.validation is not None:
         if getattr(splits.validation, "stream", None) is not None:
@@ -113,7 +116,13 @@ def completed(splits: Splits, section: Data) -> tuple[Splits, Data]:
         for split in ("train", "validation")
         if hasattr(reader := getattr(splits, split), "reading")
     }
-    return dataclasses.replace(splits, **readers, classes=section.classes, notes=(*splits.notes, *notes)), section
+    splits = dataclasses.replace(splits, **readers, classes=section.classes, notes=(*splits.notes, *notes))
+    if section.folds and section.split == "auto":
+        try:
+            splits = in_folds(splits, section)
+        except DataError as error:
+            splits = dataclasses.replace(splits, fatal=(str(error),))
+    return splits, section
 
 
 def _depth(splits: Splits, section: Data) -> tuple[Data, tuple[str, ...]]:

@@ -8,7 +8,9 @@ A `tf.data.Dataset` of the user's has an order of its own: there example n is it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+import dataclasses
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 
 import numpy as np
 import tensorflow as tf
@@ -20,6 +22,7 @@ from trainer.data.augment.placement import crop_image, crop_label, draw, over_fo
 from trainer.data.calls import ending
 from trainer.data.errors import DataError
 from trainer.data.example import Example, Feature
+from trainer.data.processes import Processes, fingerprint
 from trainer.data.source import Source
 
 _AHEAD = 4
@@ -34,6 +37,7 @@ def training_batches(
     shard_index: int = 0,
     shard_count: int = 1,
     parts: int = 1,
+    processes: bool = False,
 ) -> tf.data.Dataset:
     """The batches of steps start_step … start_step + steps - 1.
 
@@ -45,6 +49,7 @@ def training_batches(
       shard_index: which of `shard_count` equal consecutive slices of the global batch, one a worker.
       shard_count: the number of workers.
       parts: elements a shard's slice comes in, one after the other: one for each local replica or micro-batch.
+      processes: whether data.processes counts: not worth their start for a batch or two. `source.close()` ends them.
     Returns:
       steps * parts elements, each with b = batch_size / (shard_count * parts):
         "image": float32 `[b, *crop, channels]`, 0..255 where the images have 8 bits;
@@ -62,15 +67,37 @@ def training_batches(
     shapes = {key: (size, *f.batch_shape(*config.augment.crop)) for key, f in source.features.items()}
     shapes["index"] = (size,)
     if source.stream is not None:
+        if processes and config.data.processes:
+            raise DataError(
+                f"config.data.processes={config.data.processes}: a tf.data.Dataset is read in its own order, by "
+                "tf.data. Give its map a num_parallel_calls=tf.data.AUTOTUNE, and write --config.data.processes=0"
+            )
         return _streamed(source, config, start_step, steps, slice(offset, offset + parts * size), size, shapes)
+
+    pool = _pool(source, config, shapes) if processes and config.data.processes else None
 
     def batch_of(element):
         step, part = divmod(int(element), parts)
         first = step * config.train.batch_size + offset + part * size
-        return make_batch(source, config, range(first, first + size))
+        numbers = range(first, first + size)
+        return make_batch(source, config, numbers) if pool is None else pool.batch(numbers, source.skipped)
 
     numbers = tf.data.Dataset.range(start_step * parts, (start_step + steps) * parts)
-    return _in_parallel(numbers, _batcher(batch_of, source, shapes), config, _AHEAD * parts)
+    at_a_time = pool.at_a_time if pool is not None else 0
+    return _in_parallel(numbers, _batcher(batch_of, source, shapes), config, _AHEAD * parts, at_a_time)
+
+
+def _pool(source: Source, config: Config, shapes: Mapping[str, tuple]) -> Processes:
+    """The source's, kept from one call to the next."""
+    if source.pool is None:
+        opening = dataclasses.replace(source.opening, config=config, examples=fingerprint(source))
+        source.pool = Processes(opening, shapes, dict(_types(source.features, shapes)), config.data.processes)
+    return source.pool
+
+
+def batches_ahead(config: Config) -> int:
+    """Whole batches of this process's that may be there at a time: buffered, being made, and in the step."""
+    return _AHEAD + 1 + (config.data.workers or os.cpu_count() or 1)
 
 
 def _streamed(source, config: Config, start_step: int, steps: int, mine: slice, size: int, shapes) -> tf.data.Dataset:
@@ -95,14 +122,20 @@ def _streamed(source, config: Config, start_step: int, steps: int, mine: slice, 
     return _ordered(made.batch(size, drop_remainder=True).prefetch(_AHEAD))
 
 
-def make_batch(source: Source, config: Config, numbers: Iterable[int]) -> dict[str, np.ndarray]:
-    """The examples with these numbers, augmented, by key, as `training_batches` gives them."""
-    numbers = list(numbers)
-    batch = {
-        key: np.empty((len(numbers), *feature.batch_shape(*config.augment.crop)), feature.dtype)
-        for key, feature in source.features.items()
-    }
-    batch["index"] = np.empty(len(numbers), np.int64)
+def make_batch(
+    source: Source, config: Config, numbers: Iterable[int], out: Mapping[str, np.ndarray] | None = None
+) -> dict[str, np.ndarray]:
+    """The examples with these numbers, augmented, by key, as `training_batches` gives them.
+
+    Args:
+      out: arrays to be written to, by key; new ones for those that it lacks.
+    """
+    numbers, batch = list(numbers), dict(out or {})
+    for key, feature in source.features.items():
+        if key not in batch:
+            batch[key] = np.empty((len(numbers), *feature.batch_shape(*config.augment.crop)), feature.dtype)
+    if "index" not in batch:
+        batch["index"] = np.empty(len(numbers), np.int64)
     for row, number in enumerate(numbers):
         epoch, place = divmod(number, len(source))
         index = int(order(config.seed, epoch, len(source))[place])
@@ -286,8 +319,7 @@ _OWN_TYPES = {"index": np.int64, "valid": np.float32, "size": np.int32}
 
 def _call(function, arguments: list, features: Mapping[str, Feature], shapes: Mapping[str, tuple]):
     """`function`, which gives a dict of arrays, in a graph: a dict of tensors with these shapes."""
-    keys = list(shapes)
-    types = [features[key].dtype if key in features else np.dtype(_OWN_TYPES[key]) for key in keys]
+    keys, types = zip(*_types(features, shapes), strict=True)
 
     def flat(*values):
         made = function(*values)
@@ -303,8 +335,13 @@ def _call(function, arguments: list, features: Mapping[str, Feature], shapes: Ma
     return dict(zip(keys, tensors, strict=True))
 
 
-def _in_parallel(numbers: tf.data.Dataset, element, config: Config, ahead: int) -> tf.data.Dataset:
-    workers = config.data.workers or tf.data.AUTOTUNE
+def _types(features: Mapping[str, Feature], shapes: Mapping[str, tuple]) -> Iterator[tuple[str, np.dtype]]:
+    for key in shapes:
+        yield key, features[key].dtype if key in features else np.dtype(_OWN_TYPES[key])
+
+
+def _in_parallel(numbers: tf.data.Dataset, element, config: Config, ahead: int, at_a_time: int = 0) -> tf.data.Dataset:
+    workers = at_a_time or config.data.workers or tf.data.AUTOTUNE
     return _ordered(numbers.map(element, num_parallel_calls=workers).prefetch(ahead))
 
 

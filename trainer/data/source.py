@@ -79,6 +79,9 @@ class Source:
         self.length = len(self.names) if length == -1 else length
         # Name -> reason of the examples that were skipped so far, by the policy data.bad_files="skip".
         self.skipped: dict[str, str] = {}
+        # What opens these data in another process (`processes.Opening`), and the pool of such, while there is one.
+        self.opening: Any = None
+        self.pool: Any = None
         self._read = read
         self._cache = cache
 
@@ -90,6 +93,11 @@ class Source:
                 "say the number:\n    dataset.apply(tf.data.experimental.assert_cardinality(NUMBER))"
             )
         return self.length
+
+    @property
+    def caches(self) -> bool:
+        """Whether decoded examples are kept."""
+        return self._cache is not None
 
     def load(self, index: int) -> Example:
         """Example `index`: image `[h, w, channels]`, class ids as int32.
@@ -113,10 +121,19 @@ class Source:
         key = (self.split, index)
         example = self._cache.get(key) if self._cache else None
         if example is None:
-            example = _compact(self._read(index))
+            try:
+                example = _compact(self._read(index))
+            except MemoryError as error:
+                raise MemoryError(f"while reading {self.names[index]}: {error or 'no memory'}") from error
             if self._cache:
                 self._cache.offer(key, example)
         return example
+
+    def close(self) -> None:
+        """Ends the processes that make batches, where there are some."""
+        if self.pool is not None:
+            self.pool.close()
+            self.pool = None
 
     def why_unusable(self, index: int) -> str:
         """Why example `index` cannot be used; "" where it can."""

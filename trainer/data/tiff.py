@@ -115,6 +115,8 @@ def read_tiff(content: bytes, name: str, page: int = 0) -> np.ndarray:
             read = file.pages[page]
             array = read.asarray()
             planar = read.planarconfig == 2 and array.ndim == 3
+    except MemoryError:
+        raise
     except Exception as error:  # A damaged file, or a compression whose package is missing: it says which.
         raise DataError(f"{name}: does not decode: {error}.") from error
     array = np.moveaxis(array, 0, -1) if planar else array

@@ -185,11 +185,12 @@ def check_batch(config: Config, replicas: int) -> None:
     Raises:
       UserError: with the numbers.
     """
-    batch, parts = config.train.batch_size, replicas * config.train.accumulate
+    batch, parts = config.train.batch_size, replicas * config.train.micro_batches
     if batch % parts:
         low, high = batch // parts * parts, (batch // parts + 1) * parts
         sizes = f"{low} or {high}" if low else f"{high}"
-        micro = f" x {config.train.accumulate} micro-batches" if config.train.accumulate > 1 else ""
+        micro_batches = config.train.micro_batches
+        micro = f" x {micro_batches} micro-batches" if micro_batches > 1 else ""
         raise UserError(
             f"config.train.batch_size={batch} is the global batch and cannot be cut into {replicas} "
             f"replicas{micro} = {parts} equal "

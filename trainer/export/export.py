@@ -217,6 +217,8 @@ def _litert(model, config: Config, path: str, sizes: _Sizes) -> Predictor:
         try:
             with without_chatter():
                 content = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+        except (MemoryError, tf.errors.ResourceExhaustedError):
+            raise
         except Exception as error:  # its class cannot be imported by a public name
             raise _not_converted("litert", model, error) from error
     with open(path, "wb") as file:
@@ -240,6 +242,8 @@ def _onnx(model, config: Config, path: str, sizes: _Sizes) -> Predictor:
     try:
         with without_chatter():
             tf2onnx.convert.from_function(serve, input_signature=[spec], opset=17, output_path=path)
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        raise
     except Exception as error:  # it raises whatever its parts raise
         raise _not_converted("onnx", model, error) from error
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

@@ -110,7 +110,7 @@ def _call(function, what: str, given: dict, *, optional: bool):
         pass  # a callable without a signature: the call itself shows it
     try:
         return function(**given)
-    except UserError:
+    except (UserError, MemoryError, tf.errors.ResourceExhaustedError):
         raise
     except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
@@ -167,7 +167,7 @@ def _naming_users_line(name: str, shape: tuple):
     """What a model raises when it is called, with the line of the user's that did."""
     try:
         yield
-    except UserError:
+    except (UserError, MemoryError, tf.errors.ResourceExhaustedError):
         raise
     except Exception as error:
         place, code = users_line(error)

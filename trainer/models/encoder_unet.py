@@ -6,6 +6,7 @@ import inspect
 import sys
 
 import keras
+import tensorflow as tf
 from keras import layers
 
 from configs.schema import Model
@@ -64,7 +65,7 @@ def _encoder(config: Model):
         if weights and weights != "imagenet":
             encoder.load_weights(weights)
     except Exception as error:
-        if not weights:
+        if not weights or isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
             raise
         raise UserError(
             f"config.model.encoder_weights: the weights {weights!r} of {config.encoder} could not be loaded: {error}\n"

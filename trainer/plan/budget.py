@@ -72,11 +72,11 @@ def budget(
     if fitted.model.depth != config.model.depth:
         sides = _size([side // 2**fitted.model.depth for side in fitted.augment.crop])
         out.append(Choice("model.depth", fitted.model.depth, f"{sides} pixels are left of a crop at the bottom"))
-    if fitted.train.accumulate > 1:
+    if fitted.train.micro_batches > 1:
         out.append(
             Choice(
                 "train.accumulate",
-                fitted.train.accumulate,
+                fitted.train.micro_batches,
                 f"{measured.memory:.1f} GiB at the most with so many micro-batches; {memory:g} GiB were given",
             )
         )
@@ -157,7 +157,7 @@ def _smaller(crop: Sequence[int]) -> tuple[int, ...]:
 
 
 def _less_memory(config: Config, fixed: Set[str]) -> Config | None:
-    batch, accumulate = config.train.batch_size, config.train.accumulate
+    batch, accumulate = config.train.batch_size, config.train.micro_batches
     if accumulate < batch and "train.accumulate" not in fixed:
         return fields.replace(config, {"train.accumulate": accumulate * 2})
     return _less_work(config, fixed | {"train.batch_size"})
@@ -180,7 +180,7 @@ def _batch(config: Config, found: Fingerprint, measured: Measured) -> Choice:
 
 
 def _normalization(config: Config, found: Fingerprint) -> list[Choice]:
-    micro = config.train.batch_size // config.train.accumulate
+    micro = config.train.batch_size // config.train.micro_batches
     whole = float(np.mean((found.sizes <= np.array(config.augment.crop)).all(axis=1)))
     if micro < 4:
         return [

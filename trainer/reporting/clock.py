@@ -37,6 +37,8 @@ class Clock:
         self._since = self._mark_time = now()
         self._paused = 0.0
         self._mark_step: int | None = None
+        # Seconds between the last two calls of `rate`.
+        self.last_interval = 0.0
 
     @property
     def trained(self) -> float:
@@ -65,17 +67,24 @@ class Clock:
             self._mark_time += spent
             self.add(part, spent)
 
-    def start_once(self, step: int) -> None:
-        """Rates are counted from here: called after every call to the device, of which the first compiles."""
-        if self._mark_step is None:
+    def start_once(self, step: int) -> bool:
+        """Rates are counted from here: called after every call to the device, of which the first compiles.
+
+        Returns:
+          Whether this was the first.
+        """
+        first = self._mark_step is None
+        if first:
             self._mark_step, self._mark_time = step, self._now()
             self.add(STARTING, self._mark_time - self._since - self._paused)
+        return first
 
     def rate(self, step: int) -> float | None:
         """Images a second since the last call, or None before there is a rate."""
         if self._mark_step is None or step <= self._mark_step:
             return None
         seconds = self._now() - self._mark_time
+        self.last_interval = seconds
         rate = (step - self._mark_step) * self._images / seconds if seconds > 0 else None
         self._mark_step, self._mark_time = step, self._now()
         return rate

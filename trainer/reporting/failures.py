@@ -13,9 +13,10 @@ from typing import TextIO
 
 from trainer import guard
 from trainer.data import data_error_from, training_batches
+from trainer.data.errors import from_pipeline
 from trainer.errors import EXIT_FAILED, UserError
 from trainer.guard.causes.removed_function import moved_names
-from trainer.reporting.memory import is_out_of_memory, training_memory
+from trainer.reporting.memory import is_out_of_memory, lacking_memory, training_memory
 
 _OURS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -35,6 +36,8 @@ def explain_failure(error: Exception, run, stream: TextIO | None = None, batch=N
         if isinstance(inner, UserError):
             return inner
     if is_out_of_memory(error):
+        if from_pipeline(error):
+            return lacking_memory(error, run.config, "reading the data")
         return training_memory(error, run)
     paths = [variable.path for variable in run.state.trainable]
     for inner in _chain(error):

@@ -11,7 +11,6 @@ from configs.schema import Config
 from trainer import process
 from trainer.distribution.strategy import Devices
 from trainer.reporting import terminal
-from trainer.stepping.intervals import Intervals
 from trainer.stepping.segmentation import Segmentation
 
 
@@ -37,7 +36,7 @@ def _about(run) -> dict[str, Any]:
         loss=_loss_text(run),
         devices=run.devices.reason,
         precision=run.precision.reason,
-        steps=_steps_text(config, run.intervals, run.devices),
+        steps=_steps_text(run),
         workdir=run.workdir,
         more=[
             *_parts(run),
@@ -110,11 +109,15 @@ def _loss_text(run) -> str:
     )
 
 
-def _steps_text(config: Config, intervals: Intervals, devices: Devices) -> str:
+def _steps_text(run) -> str:
+    config, intervals, devices = run.config, run.intervals, run.devices
+    found = f" ({max(run.found_micro_batches.values())} so far)" if run.found_micro_batches else ""
     text = f"{intervals.total:,} steps of {intervals.batch_size} images"
     if intervals.epochs is not None:
         text += f" ({intervals.epochs:.1f} epochs)"
-    if config.train.accumulate > 1:
+    if config.train.accumulate == "auto":
+        text += f", each in as many micro-batches as it takes{found}"
+    elif config.train.accumulate > 1:
         text += f", each in {config.train.accumulate} micro-batches"
     if devices.replicas > 1:
         text += f", {intervals.batch_size // devices.replicas} a replica"
@@ -123,7 +126,7 @@ def _steps_text(config: Config, intervals: Intervals, devices: Devices) -> str:
 
 def _notes(config: Config, devices: Devices) -> list[tuple[str, str]]:
     notes = []
-    if config.train.accumulate > 1 and config.model.normalization == "batch" and ":" not in config.model.name:
+    if config.train.micro_batches > 1 and config.model.normalization == "batch" and ":" not in config.model.name:
         notes.append(
             (
                 "note",

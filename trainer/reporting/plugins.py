@@ -91,7 +91,7 @@ def charts(classes: Sequence[str]):
         ]
     machine = [
         chart("Images a second", "train/images_per_second$"),
-        chart("Seconds that a step waits for its batch", "train/input_wait$"),
+        chart("Share of the time in which a step waits for its batch", "train/waiting_for_data$"),
         chart("Memory, GiB", "train/memory/.*"),
         chart("Epoch", "train/epoch$"),
     ]

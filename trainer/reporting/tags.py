@@ -9,7 +9,7 @@ train   loss                    mean over the steps since the last report, regul
         gradient_norm/<phase>   of each phase, where there are phases
         learning_rate           at this step; learning_rate/<phase> where there are phases
         images_per_second       since the last report, evaluations and checkpoints left out
-        input_wait              seconds that a step waited for its batch, mean since the last report
+        waiting_for_data        share of that time in which the step waited for its batch, 0 to 1
         epoch                   how often the training images have been seen; of a stream of unknown length not known
         memory/host             GiB, the process's peak so far; memory/GPU:0 … likewise, where there are GPUs
         skipped                 steps left out so far because a gradient was not finite
@@ -43,7 +43,7 @@ DICE = "dice"
 GRADIENT_NORM = "gradient_norm"
 LEARNING_RATE = "learning_rate"
 IMAGES_PER_SECOND = "images_per_second"
-INPUT_WAIT = "input_wait"
+WAITING = "waiting_for_data"
 EPOCH = "epoch"
 MEMORY = "memory"
 SKIPPED = "skipped"
@@ -56,4 +56,4 @@ LAYER_NORMS, PRECISION_RECALL = "gradient_norm_by_layer", "precision_recall"
 
 def is_of_the_machine(key: str) -> bool:
     """Whether a number of a training report says how fast or large the run is here: the same run differs in it."""
-    return key in (IMAGES_PER_SECOND, INPUT_WAIT) or key.startswith(f"{MEMORY}/")
+    return key in (IMAGES_PER_SECOND, WAITING) or key.startswith(f"{MEMORY}/")

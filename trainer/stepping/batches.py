@@ -29,6 +29,7 @@ def batches_from(
             shard_index=context.input_pipeline_id,
             shard_count=context.num_input_pipelines,
             parts=context.num_replicas_in_sync // context.num_input_pipelines,
+            processes=True,
         )
         start, end = data_step(step, skipped), data_step(total - 1, skipped) + 1
         pieces, begin = [], start

@@ -23,6 +23,7 @@ from trainer.stepping.global_sums import GlobalSums, offered
 from trainer.stepping.state import TrainState, Update, task_variables
 from trainer.stepping.task import terms_of
 from trainer.stepping.totals import Totals
+from trainer.stepping.waiting import Waiting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,18 +45,19 @@ def make_train_steps(
     strategy: tf.distribute.Strategy,
     config: Config,
     warn: Callable[[guard.Report], None] = guard.Report.print,
+    waiting: Waiting | None = None,
 ) -> Steps:
     """Builds the step.
 
     `warn` is called with what the guard finds where `config.guard.missing` is "warn", once a trace of a replica's
-    micro-batch.
+    micro-batch. `waiting` adds up the time that `many` waits for batches.
 
     Raises (at once, or while tracing, before the first step):
       UserError: the models or the config cannot be trained so; see `trainer.models.check`.
       guard.MissingGradientError: a trainable variable gets no gradient, or one that the forward pass reads is in no
         list, unless the config accepts it.
     """
-    task, n, m = state.task, strategy.num_replicas_in_sync, config.train.accumulate
+    task, n, m = state.task, strategy.num_replicas_in_sync, config.train.micro_batches
     for model in state.models.values():
         check_model(model, strategy, trained=any(model in update.trained for update in state.updates))
     check_compiled(config, state.models.values(), bool(task.batchwide), n)
@@ -174,13 +176,7 @@ def make_train_steps(
     def many(iterator, count):
         done = tf.zeros_like(count)
         while done < count and state.halted == 0:
-            # The step before has ended: `halted` was read. What passes now is spent on waiting for data.
-            began = tf.timestamp()
-            batch = next(iterator)
-            with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
-                waited = tf.timestamp() - began
-            totals.add(totals.vector({"mean/input_wait": waited}), tf.constant(True))
-            one_step(batch)
+            one_step(next(iterator) if waiting is None else waiting.next(iterator))
             done += 1
 
     @tf.function

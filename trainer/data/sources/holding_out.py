@@ -25,7 +25,7 @@ def held_out(names: Sequence[str], data: Data) -> set[int]:
         return set()
     groups: dict[str, list[int]] = {}
     for index, name in enumerate(names):
-        groups.setdefault(_group(name, data.group), []).append(index)
+        groups.setdefault(group_of(name, data.group), []).append(index)
     if len(groups) < 2:
         raise DataError(
             f"data.group={data.group!r} finds the same in all {len(names)} names, {shown(next(iter(groups)))!r}: "
@@ -33,14 +33,14 @@ def held_out(names: Sequence[str], data: Data) -> set[int]:
         )
     wanted = min(max(round(len(names) * data.validation_fraction), 1), len(names) - 1)
     chosen: set[int] = set()
-    for group in sorted(groups, key=lambda group: _rank(group, data.split_seed))[:-1]:
+    for group in sorted(groups, key=lambda group: rank(group, data.split_seed))[:-1]:
         if len(chosen) >= wanted:
             break
         chosen.update(groups[group])
     return chosen
 
 
-def _group(name: str, pattern: str) -> str:
+def group_of(name: str, pattern: str) -> str:
     if not pattern:
         return name
     found = re.search(pattern, name)
@@ -49,5 +49,5 @@ def _group(name: str, pattern: str) -> str:
     return found.group(1) if found.groups() and found.group(1) is not None else found.group()
 
 
-def _rank(name: str, seed: int) -> bytes:
+def rank(name: str, seed: int) -> bytes:
     return hashlib.sha256(f"{seed}:".encode() + name.encode("utf-8", "surrogateescape")).digest()

@@ -160,6 +160,8 @@ def _array(value: Any, name: str, key: str) -> np.ndarray:
         raise DataError(f"{name}[{key!r}] is None. Leave the key out of all examples, or give it a value in each.")
     try:
         made = as_array(value)
+    except MemoryError:
+        raise
     except Exception as error:  # Whatever an object's conversion raises.
         raise DataError(f"{name}[{key!r}] does not become an array: {type(error).__name__}: {error}") from error
     if made.dtype.kind not in "biufSUO" or (made.dtype == object and not _is_text(made)):

@@ -115,7 +115,7 @@ class ObjectReader:
             else:
                 with self._lock:
                     item = self._get(position)
-        except DataError:
+        except (DataError, MemoryError):
             raise
         except Exception as error:  # The user's own code.
             raise DataError(f"{name}: reading it {raised_at(error)}") from error

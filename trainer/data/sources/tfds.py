@@ -170,6 +170,8 @@ def _split_reader(builder, split: str, info, data: Data) -> TfdsExamples:
         whole = builder.as_data_source(split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES)
     except ImportError as error:
         raise DataError(f"{builder.info.full_name} is stored as array_record: pip install array_record.") from error
+    except MemoryError:
+        raise
     except Exception as error:  # A damaged file: the reader is C++ and raises what it likes.
         folder = shown(str(builder.data_path))
         raise DataError(f"{folder}: the files of split {split!r} do not open: {error}") from error
@@ -177,6 +179,8 @@ def _split_reader(builder, split: str, info, data: Data) -> TfdsExamples:
     def record(index: int) -> bytes:
         try:
             return whole[index]
+        except MemoryError:
+            raise
         except Exception as error:  # As above.
             raise DataError(f"{names[index]}: the record cannot be read: {error}") from error
 

@@ -51,6 +51,8 @@ class TfdsExamples:
         name = self.names[index] + self._title(content)
         try:
             values = self._features.deserialize_example_np(content, decoders=self._decoders)
+        except MemoryError:
+            raise
         except Exception as error:  # A damaged record can make the parser raise anything.
             raise DataError(f"{name}: the record cannot be parsed: {error}.") from error
         image, mask = values[data.image_key], values[data.mask_key]
@@ -73,6 +75,8 @@ class TfdsExamples:
         name = self.names[index]
         try:
             values = self._features.deserialize_example_np(self._record(index), decoders=self._decoders)
+        except MemoryError:
+            raise
         except Exception as error:  # As above.
             raise DataError(f"{name}: the record cannot be parsed: {error}.") from error
         mask = values[self._data.mask_key]
