@@ -37,7 +37,7 @@ from trainer.distribution import strategy as distribution
 from trainer.errors import UserError
 from trainer.evaluation.best_score import best_score, check_metrics, highest_is_best
 from trainer.evaluation.own_metrics import build_metrics
-from trainer.reporting.clock import Clock
+from trainer.reporting.clock import SAVING, Clock
 from trainer.reporting.memory import explaining_memory
 from trainer.result import Result
 from trainer.stepping import precision
@@ -85,6 +85,7 @@ class Run:
 
     Attributes:
       config: with the classes and channels that the data have, once these are open.
+      pictures: of the last `evaluate`, a list of `trainer.evaluation.pictures.Picture`.
       current_step, report, report_step, scores, scores_step, memory, rate_factor: for actions; see there.
     """
 
@@ -109,6 +110,7 @@ class Run:
         # Step -> micro-batches from there on, where train.accumulate=auto found that a step did not fit.
         self.found_micro_batches: dict[int, int] = {}
         self.scores = None
+        self.pictures = []
         self.journal = None
         self._lock: workdir_lock.WorkdirLock | None = None
         self.hinted = False  # that the step waits for its data
@@ -272,8 +274,8 @@ class Run:
         # Only the chief knows of a save that failed and is to be tried again.
         if not self.devices.any_worker(again or self.saver.last_step != self.current_step):
             return
-        with self.clock.pause(), explaining_memory(self.config, "saving or loading a checkpoint"):
-            self.host.trained = self.clock.trained
+        with self.clock.pause(SAVING), explaining_memory(self.config, "saving or loading a checkpoint"):
+            self.host.trained, self.host.seconds = self.clock.trained, self.clock.parts
             self.host.report = self.totals.sums()
             self.host.micro_batches = {str(step): count for step, count in self.found_micro_batches.items()}
             self.saver.save(self.state, dataclasses.asdict(self.host))
@@ -469,8 +471,14 @@ class Run:
                 progress=Progress("evaluated", self.log),
             )
             with explaining_memory(self.config, "evaluation"):
-                scores, _ = evaluate()
+                scores, self.pictures = evaluate()
         return scores
+
+    def write_report(self) -> str:
+        """Writes report.html from what the workdir holds, and returns its path; `train` does so by itself."""
+        from trainer.reporting.page.report import write_report
+
+        return write_report(self.workdir)
 
     @_naming_settings()
     def predict(self, images, output: str | os.PathLike = "", checkpoint: str | None = "best", **options):

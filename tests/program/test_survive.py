@@ -16,6 +16,7 @@ import main
 from tests.data.making import make_folder
 from trainer import console
 from trainer.checkpoints import folder as checkpoint
+from trainer.reporting import tags
 from trainer.reporting.records import read_metrics
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -44,14 +45,17 @@ def run(workdir, *flags):
     return main.main(["main.py", f"--workdir={workdir}", *FLAGS, *flags])
 
 
+def _of_the_run(report):
+    return {name: value for name, value in report.items() if not tags.is_of_the_machine(name)}
+
+
 def ending(workdir):
     """What a run comes to: every variable, what the host keeps, the records; without speeds and times."""
     saved = checkpoint.find(str(workdir), "latest")
     weights = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in saved.arrays.items()}
-    host = {name: value for name, value in saved.host.items() if name != "trained"}
-    speeds = {"images_per_second": None, "waiting_for_data": None}
-    host["last_report"] = host["last_report"] | speeds
-    lines = [line | speeds for line in read_metrics(os.path.join(workdir, "metrics.jsonl"))]
+    host = {name: value for name, value in saved.host.items() if name not in ("trained", "seconds")}
+    host["last_report"] = _of_the_run(host["last_report"])
+    lines = [_of_the_run(line) for line in read_metrics(os.path.join(workdir, "metrics.jsonl"))]
     with open(os.path.join(workdir, "evaluation.json")) as file:
         return weights, host, lines, json.load(file), checkpoint.best_step(str(workdir))
 

@@ -33,9 +33,13 @@ def summary(title: str, rows: Sequence[tuple[str, str]], *, width: int | None = 
     return "\n".join(lines)
 
 
-def opening(
+def opening(*, name: str, **about) -> str:
+    """What training is about to do, before it does it: the config's name, and what `opening_rows` takes."""
+    return summary(f"Gradline · {name}", opening_rows(**about))
+
+
+def opening_rows(
     *,
-    name: str,
     data: str,
     classes: Sequence[str],
     model: str,
@@ -47,11 +51,10 @@ def opening(
     steps: str,
     workdir: str,
     more: Sequence[tuple[str, str]] = (),
-) -> str:
-    """What training is about to do, before it does it.
+) -> list[tuple[str, str]]:
+    """What training is about to do, as (label, text) rows.
 
     Args:
-      name: the config's name.
       data: e.g. "nuclei: 150 training and 40 validation images".
       classes: names, by class id; empty where labels are no class ids.
       model: e.g. "unet, width 16, depth 4".
@@ -66,7 +69,7 @@ def opening(
     """
     frozen = parameters - trainable_parameters
     size = f"{parameters:,} parameters" + (f", {frozen:,} of them not trained" if frozen else "")
-    rows = [
+    return [
         ("data", data),
         *([("classes", f"{len(classes)}: {', '.join(classes)}")] if classes else []),
         ("model", f"{model}: {size}"),
@@ -77,7 +80,6 @@ def opening(
         *more,
         ("workdir", workdir),
     ]
-    return summary(f"Gradline · {name}", rows)
 
 
 def number(value: float) -> str:
@@ -249,27 +251,42 @@ def volume_table(volumes) -> str:
     return f"\n{table(heads, rows)}\n  {note}."
 
 
-def command(*words: str, indent: int) -> str:
+def command(*words: str, indent: int = 0) -> str:
     """Words as a shell takes them, in lines of the terminal's width; what comes before the first is `indent` wide."""
-    quoted = [word if word == "…" else shlex.quote(word) for word in words]
-    return "\n".join(command_lines(quoted, columns() - indent, then="  "))
+    return "\n".join(command_lines(_quoted(words), columns() - indent, then="  "))
+
+
+def _quoted(words: Sequence[str]) -> list[str]:
+    return [word if word == "…" else shlex.quote(word) for word in words]
 
 
 def closing(workdir: str, *, images: str = "path/to/images", flags: bool = True) -> str:
-    """The exact commands, or calls, for what comes after training.
+    """The exact commands, or calls, for what comes after training, as text; arguments as of `next_commands`."""
+    rows = _next(workdir, images, flags)
+    indent = 4 + max(map(len, rows))
+    texts = [
+        (label, words if isinstance(words, str) else command(*words, indent=indent)) for label, words in rows.items()
+    ]
+    return summary("What next:", texts, width=10_000)
+
+
+def next_commands(workdir: str, *, images: str = "path/to/images", flags: bool = True) -> list[tuple[str, str]]:
+    """The exact commands, or calls, for what comes after training: (what for, command in one line).
 
     Args:
       workdir: the run's directory.
       images: what to write for the images to predict.
       flags: main.py started the run, which can do the rest; else the script that did.
     """
-    rows = {"curves": ["tensorboard", "--logdir", workdir, "--host", "127.0.0.1"]}
-    if flags:
-        main = ["python", "main.py", f"--workdir={workdir}"]
-        rows["predict"] = [*main, "--mode=predict", f"--input={images}"]
-        rows |= {"export": [*main, "--mode=export"], "evaluate": [*main, "--mode=evaluate"]}
-    indent = 4 + max(map(len, rows))
-    texts = [(label, command(*words, indent=indent)) for label, words in rows.items()]
+    rows = _next(workdir, images, flags)
+    return [(label, words if isinstance(words, str) else " ".join(_quoted(words))) for label, words in rows.items()]
+
+
+def _next(workdir: str, images: str, flags: bool) -> dict[str, list[str] | str]:
+    """What for -> the words of a command, or a call in Python."""
+    rows: dict[str, list[str] | str] = {"curves": ["tensorboard", "--logdir", workdir, "--host", "127.0.0.1"]}
     if not flags:
-        texts += [("predict", "run.predict(images)"), ("export", "run.export()"), ("evaluate", "run.evaluate()")]
-    return summary("What next:", texts, width=10_000)
+        return rows | {"predict": "run.predict(images)", "export": "run.export()", "evaluate": "run.evaluate()"}
+    main = ["python", "main.py", f"--workdir={workdir}"]
+    predict = [*main, "--mode=predict", f"--input={images}"]
+    return rows | {"predict": predict, "export": [*main, "--mode=export"], "evaluate": [*main, "--mode=evaluate"]}

@@ -267,6 +267,9 @@ def _count(state: TrainState, finite, squares, *, stops: bool) -> None:
     bad = tf.cast(~finite, tf.int64)
     state.offenders.assign(tf.where(finite, state.offenders, tf.cast(~tf.math.is_finite(squares), tf.int32)))
     state.zero_streak.assign(tf.where(squares == 0.0, state.zero_streak + 1, tf.zeros_like(state.zero_streak)))
+    if state.norms is not None:
+        norms = tf.sqrt(squares) / tf.convert_to_tensor(state.loss_scale.scale)
+        state.norms.assign(tf.concat([tf.convert_to_tensor(state.norms)[1:], norms[None]], 0))
     if stops:
         state.halted.assign(tf.cast(bad, tf.int32))
         state.step.assign_add(1 - bad)
