@@ -191,7 +191,7 @@ def _commands(folder: Folder) -> list[tuple[str, str]]:
     facts, main = folder.description, ("python", "main.py")
     here = f"--workdir={folder.path}"
     objects = bool(facts.get("objects"))
-    found = terminal.next_commands(folder.path, objects=objects)
+    found = terminal.next_commands(folder.path, flags=not objects)
     if objects:
         return found
     if facts.get("ended"):
