@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -196,8 +197,8 @@ def _commands(folder: Folder) -> list[tuple[str, str]]:
         return found
     if facts.get("ended"):
         longer = ("--workdir=runs/longer", f"--config.checkpoint.warm_start={folder.path}")
-        found.append(("a longer run from these weights", terminal.command(*main, *longer)))
-    another = terminal.command(*main, "--mode=compare", f"--runs={folder.path}", "--runs=ANOTHER")
+        found.append(("a longer run from these weights", shlex.join((*main, *longer))))
+    another = shlex.join((*main, "--mode=compare", f"--runs={folder.path}", "--runs=ANOTHER"))
     found.append(("compare with another run", another))
-    found.append(("write this page anew", terminal.command(*main, "--mode=report", here)))
+    found.append(("write this page anew", shlex.join((*main, "--mode=report", here))))
     return found
