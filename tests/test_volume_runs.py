@@ -116,23 +116,23 @@ def test_predictions_lie_where_their_images_do(finished, data, tmp_path):
 
 
 def test_panels_show_three_planes_through_the_largest_structure(finished):
-    from trainer.reporting.volume_panels import largest_structure, volume_panel
+    from trainer.reporting.volume_panels import largest_structure, volume_planes
 
     label = np.zeros((20, 20, 20), np.uint8)
     label[2:4, 2:4, 2:4], label[10:16, 12, 5:9] = 1, 2
     assert largest_structure(label > 0) == (10, 12, 5)
-    picture = volume_panel(
+    cut = volume_planes(
         np.random.default_rng(0).normal(size=(20, 20, 20, 1)),
         label,
         label,
         spacing=(2, 1, 1),
         box=None,
-        classes=("a", "b", "c"),
         void_id=255,
         side=40,
     )
-    # 20 x 20 mm, then 40 x 20 mm twice; the longer side over 40 pixels, each plane three times.
-    assert picture.shape == (40 + 40 + 40 + 2 * 4, 3 * 40 + 2 * 4, 3)
+    # 20 x 20 mm, then 40 x 20 mm twice; the longer side over 40 pixels, one under the other.
+    assert cut["image"].shape == (40 + 40 + 40 + 2 * 4, 40, 3) and cut["label"].shape == cut["image"].shape[:2]
+    assert set(np.unique(cut["prediction"])) == {0, 2, 255}
 
 
 def test_export_takes_volumes_of_any_size_and_says_what_they_are(finished, tmp_path):

@@ -28,7 +28,7 @@ from trainer.reporting.chatter import without_chatter
 from trainer.reporting.failures import explain_failure
 from trainer.reporting.panels import colored, overlay, rgb
 from trainer.reporting.progress import Progress
-from trainer.reporting.volume_panels import stacked, volume_panel
+from trainer.reporting.volume_panels import stacked, volume_planes
 from trainer.stepping.batchwise import batchwise_remark
 from trainer.stepping.optimizer import scaled_rate
 from trainer.stepping.segmentation import Segmentation
@@ -126,16 +126,14 @@ def show_batch(run) -> Section:
     volumes = batch["label"].shape.rank == 4
     for image, label in zip(batch["image"][:_SHOWN].numpy(), batch["label"][:_SHOWN].numpy(), strict=True):
         if volumes:
-            about = dict(spacing=run.config.data.spacing or (1.0,) * 3, box=None, classes=data.classes)
-            rows.append(
-                volume_panel(image, label, np.where(label == data.void_id, 0, label), void_id=data.void_id, **about)
-            )
-            continue
+            spacing = run.config.data.spacing if all(run.config.data.spacing) else ()
+            cut = volume_planes(image, label, label, spacing=spacing or (1.0,) * 3, box=None, void_id=data.void_id)
+            image, label = cut["image"], cut["label"]
         parts = rgb(image), colored(label, data.classes, data.void_id), overlay(image, label, classes=data.classes)
         rows.append(np.concatenate(parts, axis=1))
     try:
         os.makedirs(run.workdir, exist_ok=True)
-        Image.fromarray(stacked(rows) if volumes else np.concatenate(rows)).save(path)
+        Image.fromarray(stacked(rows)).save(path)
     except OSError as error:
         return Section("Pictures", (f"{path} cannot be written: {error.strerror}",))
     return Section("Pictures", (f"image, label and both, {len(rows)} times, as the model gets them: {path}",))

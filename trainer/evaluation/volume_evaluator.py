@@ -11,9 +11,10 @@ from configs.schema import Config
 from trainer.data.errors import DataError
 from trainer.evaluation.metrics import evaluation_of, image_counts, scored_classes
 from trainer.evaluation.own_metrics import Metric, mean_of
+from trainer.evaluation.pictures import Pictures
 from trainer.evaluation.volume_scores import MEASURES, measured, united
 from trainer.evaluation.volume_windows import VolumeNetwork
-from trainer.reporting.volume_panels import volume_panel
+from trainer.reporting.volume_panels import volume_planes
 from trainer.stepping.segmentation import Segmentation
 
 # Numbers of logits up to which they are kept for the loss of a whole volume, float32.
@@ -56,7 +57,7 @@ def make_volume_evaluator(
         confusion = np.zeros([len(classes)] * 2, np.int64)
         own = np.zeros([cases, len(per_image)], np.float64)
         found = np.zeros([cases, len(regions), len(MEASURES)], np.float64)
-        pictures: dict[str, np.ndarray] = {}
+        pictures = VolumePictures(datasets, config.evaluate.panels, workers)
         for first in range(0, cases, workers):
             if stop():
                 return None
@@ -74,16 +75,9 @@ def make_volume_evaluator(
                 values |= {"spacing": spacing, "classes": classes, "void_id": datasets.void_id}
                 values |= {"image": example.image} if example.image.shape[:3] == label.shape else {}
                 own[index] = [metric.of_image(values) for metric in per_image]
-                if len(pictures) < config.evaluate.panels:
-                    pictures[f"panels/{source.names[index]}"] = volume_panel(
-                        example.image,
-                        label,
-                        prediction,
-                        spacing=spacing,
-                        box=example.place.box if getattr(example, "place", None) else None,
-                        classes=classes,
-                        void_id=datasets.void_id,
-                    )
+                pictures.keep(
+                    numbers={"valid": True, "index": index}, arrays=shown(example, label, prediction, spacing)
+                )
             progress(min(first + workers, cases), cases)
         if workers > 1:
             arrays = (seen, counts, confusion, losses, own, np.nan_to_num(found, nan=_NAN, posinf=_INFINITE))
@@ -100,12 +94,31 @@ def make_volume_evaluator(
             names=[source.names[i] for i in kept],
             losses=losses[kept],
             metrics={metric.name: values[metric.name] for metric in metrics},
+            metrics_by_image={m.name: column for m, column in zip(per_image, own[kept].T, strict=True)},
             volumes=united({name: found[kept, row] for row, name in enumerate(regions)}),
         )
-        return scores, pictures
+        return scores, pictures.chosen(scores, again)
+
+    def shown(example, label, prediction, spacing) -> dict:
+        """What pictures are made of."""
+        box = example.place.box if getattr(example, "place", None) else None
+        return {"image": example.image, "label": label, "prediction": prediction, "spacing": spacing, "box": box}
+
+    def again(index: int) -> dict:
+        """The same of one case, once more."""
+        example = source.load_compact(index)
+        prediction, label, spacing, _ = _case(network, source, index, example, loss_of)
+        return shown(example, label, prediction, spacing)
 
     evaluate.trace_count = lambda: 1
     return evaluate
+
+
+class VolumePictures(Pictures):
+    """Pictures of volumes: three planes through the largest structure of each that is shown."""
+
+    def _shrunk(self, arrays):
+        return volume_planes(**arrays, void_id=self._datasets.void_id)
 
 
 # Stand for what cannot be added up over workers.

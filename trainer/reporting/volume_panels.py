@@ -9,7 +9,7 @@ from PIL import Image
 from scipy import ndimage
 
 from trainer.data.volumes.resampling import resample
-from trainer.reporting.panels import overlay, panel
+from trainer.reporting.panels import overlay
 
 _GAP = 4
 
@@ -64,39 +64,35 @@ def on_file_grid(image: np.ndarray, shape: Sequence[int], box: Sequence[slice] |
     return whole
 
 
-def volume_panel(
+def volume_planes(
     image: np.ndarray,
     label: np.ndarray,
     prediction: np.ndarray,
     *,
     spacing: Sequence[float],
     box: Sequence[slice] | None,
-    classes: Sequence[str],
     void_id: int,
     side: int = 192,
-) -> np.ndarray:
-    """Image, label and prediction in three planes through the label's largest structure, one under the other.
+) -> dict[str, np.ndarray]:
+    """Three planes through the label's largest structure, one under the other: the arrays of a `Panel`.
 
     Args:
       image: float32 `[d, h, w, channels]`, as the network sees it.
       label, prediction: class ids on the grid of the file.
       spacing: millimetres of the file's voxels.
       box: of the file's grid, what the network sees; None is all.
-      classes: names, by class id.
       void_id: the id of voxels that do not count.
       side: pixels of the longer side of a plane.
-
-    Returns:
-      RGB uint8.
     """
     inside = (label > 0) & (label != void_id)
     at = largest_structure(inside if inside.any() else prediction > 0)
     shown = on_file_grid(image, label.shape, box)
-    rows = [
-        panel(cut[0][..., None], cut[1], cut[2], classes=classes, void_id=void_id, side=side)
-        for cut in planes((shown, label, prediction), at, spacing, side)
-    ]
-    return stacked(rows)
+    cuts = planes((shown, label, prediction), at, spacing, side)
+    greys, labels, predictions = (
+        stacked([cut[part] for cut in cuts], fill) for part, fill in enumerate((255, void_id, void_id))
+    )
+    rgb = np.repeat(np.clip(np.rint(greys), 0, 255).astype(np.uint8)[..., None], 3, axis=-1)
+    return {"image": rgb, "low": 0.0, "high": 255.0, "label": labels, "prediction": predictions}
 
 
 def volume_overlay(
@@ -113,8 +109,11 @@ def volume_overlay(
     return stacked(rows)
 
 
-def stacked(rows: Sequence[np.ndarray]) -> np.ndarray:
-    """Pictures one under the other, on white."""
+def stacked(rows: Sequence[np.ndarray], fill: float = 255) -> np.ndarray:
+    """Pictures `[h, w, …]` one under the other, with `fill` beside and between them."""
     width = max(row.shape[1] for row in rows)
-    padded = [np.pad(row, ((0, _GAP), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
+    padded = [
+        np.pad(row, ((0, _GAP), (0, width - row.shape[1]), *((0, 0) for _ in row.shape[2:])), constant_values=fill)
+        for row in rows
+    ]
     return np.concatenate(padded)[:-_GAP]
