@@ -31,6 +31,7 @@ try:
     from configs.reading.folders import holds_volumes
     from configs.reading.lines import wrapped
     from configs.reading.nearest import did_you_mean
+    from configs.reading.settings import named_by_flags
     from configs.schema import Config
 except ModuleNotFoundError as error:
     answer = missing_package(error, sys.argv)
@@ -39,7 +40,19 @@ except ModuleNotFoundError as error:
     print(answer, file=sys.stderr)
     sys.exit(EXIT_USAGE)
 
-MODES = ("train", "evaluate", "predict", "export", "describe", "check", "plan", "crossvalidate", "convert")
+MODES = (
+    "train",
+    "evaluate",
+    "predict",
+    "export",
+    "describe",
+    "check",
+    "plan",
+    "crossvalidate",
+    "convert",
+    "report",
+    "compare",
+)
 FORMATS = ("saved_model", "litert", "litert_float16", "litert_int8", "onnx")
 DEFAULT_RECIPE = "configs/nuclei.py"
 # Where the command line names a folder and no recipe.
@@ -48,12 +61,15 @@ OWN_VOLUMES_RECIPE = "configs/own_volumes.py"
 
 # These take up a trained model: without --config they read the config that its run left in the workdir.
 _READ_A_RUN = ("evaluate", "predict", "export")
+# These read the files of runs and nothing else: no data, no model, no TensorFlow.
+_READ_FILES = ("report", "compare")
 # Fields of the config that have a flag of their own.
 _SHORTHANDS = ("strategy", "precision", "seed", "deterministic", "logical_devices")
 # Flags that only some modes read: to give one to another mode is a mistake.
 _READ_BY = {
     "input": ("predict", "evaluate"),
-    "output": ("predict", "export", "convert", "plan"),
+    "output": ("predict", "export", "convert", "plan", "compare"),
+    "runs": ("compare",),
     "formats": ("export",),
     "checkpoint": _READ_A_RUN,
     "force_config": ("train", "crossvalidate"),
@@ -110,7 +126,14 @@ _FLAGS = (
         "output",
         flags.DEFINE_string,
         "",
-        "predict, export, plan, convert: directory to write to. Default: in the workdir; convert needs one.",
+        "predict, export, plan, convert, compare: directory to write to. Default: in the workdir; convert needs one; "
+        "compare writes compare.html here.",
+    ),
+    (
+        "runs",
+        flags.DEFINE_multi_string,
+        [],
+        "compare: the workdir of a run, given twice or more; the first is what the others are compared with.",
     ),
     (
         "formats",
@@ -135,7 +158,8 @@ def define_flags() -> flags.FlagValues:
         define(kind, name, default, doc)
     doc = "What to do. describe: show what would be trained; check: look through all data for faults; "
     doc += "plan: look at the data and write a recipe for them; crossvalidate: train and score a run for each of "
-    doc += "config.data.folds; convert: write the data as images/ and masks/."
+    doc += "config.data.folds; convert: write the data as images/ and masks/; report: write the workdir's report.html "
+    doc += "anew; compare: what differs between runs, and whether one is better than another or had luck."
     define(flags.DEFINE_enum, "mode", "train", doc, enum_values=MODES)
     for name in _SHORTHANDS:
         field = fields.all_fields()[name]
@@ -159,6 +183,7 @@ class Command:
     force_config: bool
     extend: bool
     layers: bool
+    runs: tuple[str, ...]
     # Fields that are set on the command line.
     given: tuple[str, ...]
 
@@ -175,12 +200,14 @@ def read(arguments: list[str]) -> Command:
     problems = [mistake.text for mistake in mistakes] + commandline.contradictions(assignments)
     if not any(mistake.flag == "mode" for mistake in mistakes):
         problems += _flag_problems(values)
+    if values.mode in _READ_FILES:
+        problems += [f"--config.{a.path}: --mode={values.mode} reads no fields of the config." for a in assignments]
     config, workdir, recipe_problems = _base_config(values, assignments)
     config, field_problems = overrides.apply(config, assignments)
     problems += [*recipe_problems, *field_problems.values()]
     if not recipe_problems:
         # A field whose text was wrong still has its old value, about which nothing need be said.
-        found = validation.problems(config, files=values.mode not in _READ_A_RUN)
+        found = validation.problems(config, files=values.mode not in (*_READ_A_RUN, *_READ_FILES))
         # What a recipe sets for another part may stay in it; on the command line it is a mistake.
         said = {assignment.path for assignment in assignments}
         found += [problem for problem in validation.unread(config) if problem.fields[0] in said]
@@ -200,6 +227,7 @@ def read(arguments: list[str]) -> Command:
         force_config=values.force_config,
         extend=values.extend,
         layers=values.layers,
+        runs=tuple(values.runs),
         given=tuple(assignment.path for assignment in assignments),
     )
 
@@ -215,6 +243,8 @@ def main(argv: list[str]) -> int:
         return EXIT_OK
     try:
         command = read(argv[1:])
+        if command.mode in _READ_FILES:
+            return _OF_FILES[command.mode](command)
         _prepare_environment()
         try:
             # Here and not above: it imports TensorFlow, seconds that --help and a wrong flag should not cost.
@@ -224,8 +254,9 @@ def main(argv: list[str]) -> int:
             if not answer:
                 raise
             raise UserError(answer) from error
-        run = Run(command.config, workdir=command.workdir, force=command.force_config, extend=command.extend)
-        return _VERBS[command.mode](run, command)
+        with named_by_flags():
+            run = Run(command.config, workdir=command.workdir, force=command.force_config, extend=command.extend)
+            return _VERBS[command.mode](run, command)
     except UserError as error:
         # What the guard writes has lines of code in it, and its own width.
         print(error if error.markdown else wrapped(str(error)), file=sys.stderr)
@@ -273,7 +304,9 @@ def _evaluate(run, command: Command) -> int:
     """Prints the table and writes evaluation.json, and .csv with a row an image; with other data or settings than the
     run's, files named after these."""
     from trainer.distribution.lost_worker import naming_lost_worker
-    from trainer.reporting.records import EVALUATION_FILE, write_json, write_rows
+    from trainer.reporting.evaluation_record import write_evaluation
+    from trainer.reporting.page.report import REPORT_FILE, write_report
+    from trainer.reporting.records import EVALUATION_FILE, write_rows
 
     settings = _other_settings(run.workdir, command)
     examples = run.examples_to_score(*command.inputs)
@@ -300,13 +333,15 @@ def _evaluate(run, command: Command) -> int:
             settings |= {} if command.checkpoint == "best" else {"step": saved.step}
             name = _named_after(EVALUATION_FILE.removesuffix(".json"), settings)
             path = os.path.join(run.workdir, name + ".json")
-            content = {"step": saved.step, **({"settings": settings} if settings else {}), **scores.to_dict()}
-            write_json(path, content)
+            write_evaluation(run.workdir, saved.step, scores, run.pictures, name=name + ".json", settings=settings)
             run.log(f"Written to {path}" + (", named after what is not as in the run" if settings else ""))
             if scores.rows:
                 path = os.path.join(run.workdir, name + ".csv")
                 write_rows(path, scores.rows)
                 run.log(f"A row an image: {path}")
+            if not settings:
+                path = os.path.join(run.workdir, REPORT_FILE)
+                run.log(f"Written to {write_report(run.workdir)}")
         except OSError as error:
             raise UserError(f"{path} cannot be written: {error.strerror}.", exit_code=EXIT_FAILED) from error
     return EXIT_OK
@@ -401,6 +436,31 @@ def _check(run, command: Command) -> int:
     return EXIT_FAILED if wrong else EXIT_OK
 
 
+def _report(command: Command) -> int:
+    from trainer import console
+    from trainer.reporting.page.report import write_report
+
+    try:
+        console.log(f"Written to {write_report(command.workdir)}")
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be written: {error.strerror}.", exit_code=EXIT_FAILED) from error
+    return EXIT_OK
+
+
+def _compare(command: Command) -> int:
+    from trainer import console
+    from trainer.reporting.page.comparison import compare
+
+    comparison = compare(command.runs)
+    console.log(comparison.text())
+    try:
+        console.log(f"Written to {comparison.write(command.output or '.')}")
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be written: {error.strerror}.", exit_code=EXIT_FAILED) from error
+    return EXIT_OK
+
+
+_OF_FILES = {"report": _report, "compare": _compare}
 _VERBS = {
     "train": _train,
     "evaluate": _evaluate,
@@ -443,6 +503,12 @@ def _flag_problems(values: flags.FlagValues) -> list[str]:
             f"--checkpoint={checkpoint}: there is no such folder.{hint} It is best, latest or a checkpoint's folder: "
             "WORKDIR/checkpoints/step_…"
         )
+    if values.mode in _READ_FILES and values["config"].present:
+        found.append(f"--config: --mode={values.mode} does not read it; it takes the config that a run left.")
+    if values.mode == "compare":
+        found += _runs_problems(values.runs)
+        if values["workdir"].present:
+            found.append("--workdir: --mode=compare does not read it; write --runs=… for each run.")
     if values.mode == "convert" and not values.output:
         found.append("--mode=convert needs a directory to write to: write --output=FOLDER.")
     if values.mode == "evaluate" and values.input:
@@ -455,6 +521,17 @@ def _flag_problems(values: flags.FlagValues) -> list[str]:
             found.append("--mode=predict needs images: write --input=FOLDER, --input=FILE or --input='*.png'.")
         elif not any(os.path.exists(name) or glob.glob(name, recursive=True) for name in values.input):
             found.append(f"--input={', '.join(values.input)}: there is no such file or folder.")
+    return found
+
+
+def _runs_problems(runs: list[str]) -> list[str]:
+    here = sorted(os.path.dirname(found) for found in glob.glob(os.path.join("runs", "*", "evaluation.json")))
+    hint = f" Here are {', '.join(here[:6])}{' …' if len(here) > 6 else ''}." if here else ""
+    found = [f"--runs={run}: there is no such folder.{hint}" for run in runs if not os.path.isdir(run)]
+    if len(runs) < 2:
+        found.append(f"--mode=compare needs two runs or more: write --runs=A --runs=B.{hint}")
+    if len({os.path.realpath(run) for run in runs}) < len(runs):
+        found.append("--runs: one of them is given twice; it cannot differ from itself.")
     return found
 
 

@@ -1,6 +1,6 @@
 """What the training loop costs: against a hand-written one with nothing in it, and against `keras.Model.fit`.
 
-    python -m benchmarks.loop                     # the README's table, about six minutes on two cores
+    python -m benchmarks.loop                     # the table in docs/figures.md, about six minutes on two cores
     python -m benchmarks.loop --sizes=tiny        # one of them
     python -m benchmarks.loop --workers=2         # besides: two workers against one process on the same cores
     python -m benchmarks.start                    # a plain script as people start it, against main.py's process

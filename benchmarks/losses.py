@@ -1,6 +1,6 @@
 """Time and peak memory of the losses: fused, written out, and Keras's own, in a normal training step (not XLA's).
 
-    python -m benchmarks.losses                        # the README's table: (8, 512, 512, 21), about three minutes
+    python -m benchmarks.losses                        # the table in docs/figures.md: (8, 512, 512, 21), three minutes
     python -m benchmarks.losses --shape 2,256,256,8    # smaller
 
 Each row is a `tf.function` that returns a loss of class ids and float32 logits, and its gradient by the logits. Times

@@ -1,7 +1,7 @@
-"""Prints what the README quotes: the messages for three classic mistakes.
+"""Prints what README.md and docs/no-gradients.md quote: the messages for three classic mistakes.
 
     python -m benchmarks.readme_messages            # prints them
-    python -m benchmarks.readme_messages --write    # puts each between its marks in README.md; a test holds them equal
+    python -m benchmarks.readme_messages --write    # puts each between its marks in the pages; a test holds them equal
 
 Each mistake is written to a file of its own, imported, and given to `trainer.guard.explain_model` with a small Keras
 model, as it would be used with `compile` and `fit`.
@@ -16,7 +16,8 @@ import re
 import sys
 import tempfile
 
-README = pathlib.Path(__file__).resolve().parent.parent / "README.md"
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PAGES = (ROOT / "README.md", ROOT / "docs" / "no-gradients.md")
 
 MISTAKES = {
     "threshold": """\
@@ -49,7 +50,7 @@ def dice_loss(y_true, y_pred):
 
 
 def messages() -> dict[str, str]:
-    """Mistake -> what the README has between its two marks: the message as a block of text."""
+    """Mistake -> what the page has between its two marks: the message as a block of text."""
     with tempfile.TemporaryDirectory() as folder:
         return {
             name: f"\n```text\n{message(folder, f'my_loss_{number}', code)}\n```\n"
@@ -58,7 +59,7 @@ def messages() -> dict[str, str]:
 
 
 def marked(name: str) -> re.Pattern:
-    """Matches (mark, what is between, mark) of a mistake in the README."""
+    """Matches (mark, what is between, mark) of a mistake in a page."""
     return re.compile(rf"(<!-- message: {name} -->)(.*?)(<!-- end of message -->)", re.DOTALL)
 
 
@@ -92,12 +93,15 @@ def message(folder: str, name: str, code: str) -> str:
 
 def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    text = README.read_text(encoding="utf-8")
-    for name, block in messages().items():
-        print(block)
-        text = marked(name).sub(lambda match, block=block: match[1] + block + match[3], text)
-    if "--write" in sys.argv:
-        README.write_text(text, encoding="utf-8")
+    blocks = messages()
+    print(*blocks.values())
+    if "--write" not in sys.argv:
+        return
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for name, block in blocks.items():
+            text = marked(name).sub(lambda match, block=block: match[1] + block + match[3], text)
+        page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

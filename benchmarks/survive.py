@@ -33,6 +33,7 @@ sys.path.insert(0, ROOT)
 
 from benchmarks.lives import Life  # noqa: E402
 from trainer.checkpoints import folder as checkpoint  # noqa: E402
+from trainer.reporting import tags  # noqa: E402
 from trainer.reporting.records import read_metrics, write_json  # noqa: E402
 
 EVALUATE_EVERY, SAVE_EVERY, REPORT_EVERY = 20, 4, 4
@@ -250,7 +251,7 @@ def compare(unbroken: str, broken: str) -> int:
 
 
 def _metrics(workdir: str) -> list[dict]:
-    return [_without(line, *_SPEEDS) for line in read_metrics(os.path.join(workdir, "metrics.jsonl"))]
+    return [_of_the_run(line) for line in read_metrics(os.path.join(workdir, "metrics.jsonl"))]
 
 
 def _evaluation(workdir: str) -> dict:
@@ -264,15 +265,12 @@ def _json(path: str) -> dict:
 
 def _host(host):
     """What the host keeps, without seconds and speeds."""
-    report = _without(host.get("last_report", {}), *_SPEEDS)
-    return _without(host, "trained") | {"last_report": report}
+    kept = {key: value for key, value in host.items() if key not in ("trained", "seconds")}
+    return kept | {"last_report": _of_the_run(host.get("last_report", {}))}
 
 
-_SPEEDS = ("images_per_second", "waiting_for_data")
-
-
-def _without(mapping, *names: str) -> dict:
-    return {key: value for key, value in mapping.items() if key not in names}
+def _of_the_run(report) -> dict:
+    return {key: value for key, value in report.items() if not tags.is_of_the_machine(key)}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Aerial images of Dubai: five classes in colour-coded masks, a folder of one's own.
+"""Aerial images of Dubai: five classes in colour-coded masks, a folder of your own.
 
 "Semantic segmentation of aerial imagery", Humans in the Loop with the Mohammed Bin Rashid Space Center: tiles of about
 500 to 1100 pixels a side, in folders "Tile N" with images/ and masks/. Say where they are:

@@ -15,16 +15,16 @@ def get_config() -> Config:
         data=Data(source="volumes", classes=("background", "anterior", "posterior")),
         augment=Augment(
             crop=(32, 48, 32),
-            # Front and rear are told by their shape, mirrored or not; 52 volumes are few, and mirrored ones are more.
-            flip_depth=True,
-            flip_vertical=True,
+            # Left and right hippocampi occur; front and rear are classes.
+            flip_depth=False,
+            flip_vertical=False,
             flip_horizontal=True,
             quarter_turns=False,
             scale=(0.85, 1.2),
             rotate=15.0,
             gamma=0.3,
             noise=0.2,
-            share=0.3,
+            share=0.2,
         ),
         model=Model(
             width=16,

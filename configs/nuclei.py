@@ -23,7 +23,7 @@ def get_config() -> Config:
         augment=Augment(crop=(256, 256), scale=(0.85, 1.2), brightness=0.0, contrast=0.0),
         optimizer=Optimizer(name="adamw", learning_rate=3e-3, schedule="cosine", warmup="5%", ema_decay=0.99),
         train=Train(length="600 steps", batch_size=4),
-        # Averaged weights are behind until the rate has fallen, so the score is told at the end.
+        # Averaged weights are behind until the rate has fallen, so the score that counts is that of the end.
         evaluate=Evaluate(every="50%"),
         checkpoint=Checkpoint(every="25%"),
     )

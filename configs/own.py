@@ -1,4 +1,4 @@
-"""Data of one's own, about which nothing is known yet: `python main.py --config.data.path=FOLDER` begins here.
+"""Data of your own, about which nothing is known yet: `python main.py --config.data.path=FOLDER` begins here.
 
 What the folder holds is recognised and said: layout, classes, encoding of the masks, channels and range of the images.
 Nothing here depends on an image as a whole, so that an image and its tiles get one prediction: batch normalisation, and

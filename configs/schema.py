@@ -562,6 +562,20 @@ class Train:
         "Compile the step with XLA. A new image shape compiles again, so only with fixed crops.",
         changes_run=False,
     )
+    histograms: str = knob(
+        "10%",
+        'Histograms of each layer\'s gradient norms in TensorBoard at this distance; "0 steps": none.',
+        form="duration",
+        changes_run=False,
+    )
+    profile: tuple[int, int] = knob(
+        (0, 0),
+        "Profile of the steps for TensorBoard: after how many steps it begins, and how many it holds, as 20,5. From 0 "
+        "on it holds the compilation. Some ten steps are enough; (0, 0) is off.",
+        unit="steps",
+        within="[0, inf)",
+        changes_run=False,
+    )
     actions: tuple[str, ...] = knob(
         (),
         "Functions of your own, f(run, step) -> None or a reason to stop, and when each is called: "
@@ -638,7 +652,13 @@ class Evaluate:
     classes: tuple[str, ...] = knob(
         (), "Classes whose score enters the mean: empty takes all but the first (the background) of two, all of more."
     )
-    panels: int = knob(4, "Images shown in TensorBoard at each evaluation.", within="[0, 1000]", changes_run=False)
+    panels: int = knob(
+        4,
+        "Images shown at each evaluation, those with the lowest Dice: in TensorBoard, and up to four in report.html; "
+        "with two of the middle and the two best. 0: none.",
+        within="[0, 1000]",
+        changes_run=False,
+    )
     patience: int = knob(0, "Evaluations without a better score after which training ends; 0 never.", within="[0, inf)")
 
 

@@ -1,4 +1,4 @@
-"""Named, weighted sums of losses that report their parts, in loops of one's own and in Keras."""
+"""Named, weighted sums of losses that report their parts, in loops of your own and in Keras."""
 
 import dataclasses
 import typing
@@ -89,7 +89,7 @@ def build(
 class Compound(keras.losses.Loss):
     """A sum of losses by name, which `build` makes; `build` describes the arguments.
 
-    In a loop of one's own, `loss(y_true, y_pred)` is a `LossValue` with total and parts. Keyword arguments that belong
+    In a loop of your own, `loss(y_true, y_pred)` is a `LossValue` with total and parts. Keyword arguments that belong
     to a batch (mask, image_weights, distance maps …) go to every term that has them. `all_reduce` maps sums over this
     replica's batch to sums over the global batch, for losses with over="batch"; the total is then the global batch's on
     every replica, and else a mean over this replica's images: in both cases the replicas' values are to be averaged.

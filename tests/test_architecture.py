@@ -105,6 +105,7 @@ _LEVELS = [
     ("trainer.actions", "trainer.evaluation", "trainer.export", "trainer.checkpoints", "trainer.reporting"),
     (
         "trainer.run",
+        "trainer.assembly",
         "trainer.training",
         "trainer.own_loop",
         "trainer.check",

@@ -38,6 +38,9 @@ def commands(page: pathlib.Path) -> list[list[str]]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_commands_of_a_page_are_read(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    # Modules of the reader's own that the pages speak of.
+    for module in ("my_models", "my_losses", "my_module"):
+        pathlib.Path(f"{module}.py").write_text("", encoding="utf-8")
     for arguments in commands(page):
         for argument in arguments:
             name, _, value = argument.partition("=")
@@ -49,7 +52,7 @@ def test_the_commands_of_a_page_are_read(page, tmp_path, monkeypatch):
                     pathlib.Path(value).mkdir(parents=True, exist_ok=True)
             elif name == "--config" and not (ROOT / value).is_file():
                 pathlib.Path(value).parent.mkdir(parents=True, exist_ok=True)
-                pathlib.Path(value).write_text((ROOT / "configs" / "own.py").read_text(encoding="utf-8"))
+                pathlib.Path(value).write_text((ROOT / "configs" / "nuclei.py").read_text(encoding="utf-8"))
             elif name == "--config":
                 arguments = [f"--config={ROOT / value}" if a == argument else a for a in arguments]
         main.read(arguments)

@@ -32,6 +32,19 @@ def test_a_file_in_the_current_directory_is_not_shadowed_by_a_package_of_ours(tm
     assert hasattr(losses, "build")  # ours is still ours
 
 
+def test_a_folder_in_the_current_directory_is_the_users_with_what_it_imports(tmp_path, monkeypatch):
+    (tmp_path / "losses").mkdir()
+    (tmp_path / "losses" / "dice.py").write_text("def overlap():\n    return 'mine'\n")
+    (tmp_path / "losses" / "sums.py").write_text(
+        "from .dice import overlap\n\n\nclass Sum:\n    @staticmethod\n    def of():\n        return overlap()\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert resolve("losses.sums:Sum.of", "loss")() == "mine"
+    with pytest.raises(UserError, match="'Sum.off' does not exist in .*sums.py"):
+        resolve("losses.sums:Sum.off", "loss")
+    assert resolve("losses.overlap:dice", "loss").__module__ == "losses.overlap"  # ours, where the user has none
+
+
 def test_objects_go_by_where_they_are_defined():
     assert name_of("unet") == "unet"
     assert name_of(resolve) == "trainer.parts:resolve"

@@ -17,6 +17,7 @@ from configs.knobs import ConfigError
 from configs.schema import Augment, Checkpoint, Config, Data, Evaluate, Model, Optimizer, Train
 from tests.stepping import replica_runs as runs
 from trainer import Phase, Run, Task, UserError
+from trainer.checkpoints.lock import WorkdirLock
 from trainer.data import training_batches
 
 RANDOM = np.random.default_rng(0)
@@ -187,12 +188,30 @@ def test_an_interruption_leaves_the_trained_weights_and_not_their_averages(tmp_p
     ("make", "words"),
     [
         (lambda: Run(Config(train=Train(batch_size=0))), ["train.batch_size", "0", "1"]),
-        (lambda: Run(modle=small), ["'modle'", "Did you mean model?", "config, workdir, force, model, loss"]),
+        (lambda: Run(modle=small), ["'modle'", "Did you mean model?", "config, workdir, force, extend, model, loss"]),
         (lambda: Run({"train": {}}), ["config is of type dict", "Config(…)"]),
         (lambda: Run(model="unett"), ["model.name", "unett", "unet"]),
         (lambda: Run(optimizer="lionn"), ["optimizer.name", "lion"]),
         (lambda: Run(config(evaluate={"metric": "bondary_f1"}), metrics={"boundary_f1": len}), ["boundary_f1"]),
         (lambda: Run(config(), data=[]).data, ["data is empty"]),
+        (lambda: Run(config(), data=(IMAGES, LABELS, LABELS)).data, ["three arrays of 20 each", '"weight": …']),
+        (lambda: Run(workdir=5), ["workdir=5 is of type int"]),
+        (
+            lambda: (
+                Run(
+                    config(),
+                    data=(IMAGES, LABELS),
+                    model=keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(2, 1)]),
+                ).task
+            ),
+            ["images of 3 channels, and the data have 1"],
+        ),
+        (
+            lambda: Run(config(), data=(IMAGES, LABELS), model=small, loss=keras.losses.CategoricalCrossentropy()).task,
+            ["loss of probabilities", "(from_logits=True)", "Loss(from_logits=False)"],
+        ),
+        (lambda: Run(metrics={"mean_iou": len}), ["config.evaluate.metrics", "mean_iou is the name of two metrics"]),
+        (lambda: Run(metrics=[len], augment=max), ["metrics={'len': len}", "2. augment is of type", "[max]"]),
     ],
 )
 def test_mistakes_are_named(make, words):
@@ -239,21 +258,34 @@ def test_a_loop_of_ones_own_without_data_goes_on_where_it_was(tmp_path):
         parts.step(batch)
     parts.save()
     parts.saver.wait()
-    parts = make("parts")
+    with pytest.raises(UserError, match=r"is in use by process "):
+        WorkdirLock(str(tmp_path / "parts"))
+    before, parts = parts, make("parts")
     for batch in batches[parts.resume() :]:
         parts.step(batch)
+    with pytest.raises(UserError, match="Another Run of this process has taken over the workdir"):
+        before.step(batches[0])
     assert parts.current_step == 4 and parts.config.data.channels == 1 and len(parts.config.data.classes) == 2
     assert alike(weights(parts), weights(whole))
     with pytest.raises(UserError, match=r"takes the global batch.*batch_size=4.*image \[3, 16, 16, 1\]"):
         parts.step({key: value[:3] for key, value in batches[0].items()})
     with pytest.raises(UserError, match="no validation examples"):
         parts.evaluate()
+    run = Run(config(), workdir=tmp_path / "strange", model=small, data=(IMAGES, LABELS))
+    strange = {"image": np.zeros((4, 16, 16, 3), "float32"), "label": batches[0]["label"] + 6}
+    with pytest.raises(
+        UserError, match=r"(?s)1\. image is \[4, 16, 16, 3\].*2\. label holds 6, 7; the classes are 0\.\.1"
+    ):
+        run.step(strange)
+    with pytest.raises(UserError, match="label is missing: it has image"):
+        run.step({"image": batches[0]["image"]})
     with pytest.raises(UserError, match='train.length="2 epochs".*the batches of run.step'):
         make("epochs", train={"length": "2 epochs"}).step(batches[0])
-    with pytest.raises(UserError, match="config.optimizer.learning_rate"):
-        other = make("parts", optimizer={"learning_rate": 1.0})
-        other.resume()
+    other = make("parts", optimizer={"learning_rate": 1.0})
+    other.resume()
+    with pytest.raises(UserError, match="config.optimizer.learning_rate") as refused:
         other.step(batches[0])
+    assert "Run(…, force=True)" in str(refused.value) and "--" not in str(refused.value)
 
 
 def stream():

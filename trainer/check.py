@@ -16,6 +16,7 @@ from PIL import Image
 
 from configs.reading.lines import wrapped
 from configs.reading.recipe import recipe_text
+from configs.reading.settings import named
 from trainer import guard
 from trainer.actions.micro_batches import Batches, FittingSteps
 from trainer.data import training_batches
@@ -63,6 +64,9 @@ def check(run) -> tuple[Section, ...]:
     """
     found = []
     for section in _sections(run):
+        section = dataclasses.replace(
+            section, lines=tuple(map(named, section.lines)), problems=tuple(map(named, section.problems))
+        )
         run.log(f"{section}\n")
         found.append(section)
     return tuple(found)
@@ -253,7 +257,7 @@ def check_gradients(run) -> Section:
     batch = next(iter(training_batches(run.data.train, run.config, start_step=0, steps=1)))
     variables = run.state.trainable
     report = guard.explain(
-        run.forward_loss(batch), variables, allow=run.config.guard.allow, allow_form="--config.guard.allow='{}'"
+        run.forward_loss(batch), variables, allow=run.config.guard.allow, allow_form=named("--config.guard.allow='{}'")
     )
     if report.ok:
         return Section(
@@ -302,7 +306,7 @@ def check_model(run) -> Section:
 
 
 def check_learning(run) -> Section:
-    """Some steps on one batch at the full learning rate: what cannot learn that by heart will learn nothing."""
+    """Some steps on one batch at the full learning rate: a model that cannot fit that will learn nothing."""
     config = dataclasses.replace(run.config, train=dataclasses.replace(run.config.train, jit_compile=False))
     batch = next(
         iter(

@@ -13,15 +13,18 @@ import logging
 import os
 import sys
 
+from configs.reading.lines import wrapped
+
 LOGGER = logging.getLogger("gradline")
 
 
 class _StandardOutput(logging.Handler):
-    """Writes to whatever `sys.stdout` is at the moment."""
+    """Writes to whatever `sys.stdout` is at the moment; a terminal gets lines of its width, a file whole ones."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)
         try:
-            print(self.format(record), flush=True)
+            print(wrapped(text) if sys.stdout.isatty() else text, flush=True)
         except OSError:
             # From here on to nowhere, or the interpreter complains again when it flushes at its end. The records of
             # the run (metrics.jsonl, event files, checkpoints) say the same.

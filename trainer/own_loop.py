@@ -14,8 +14,10 @@ from trainer.checkpoints.resume import describe_data, take_up_micro_batches, wri
 from trainer.data.example import RESERVED
 from trainer.data.sources.objects import open_object
 from trainer.data.sources.splits import Splits
-from trainer.errors import UserError
+from trainer.errors import UserError, numbered
+from trainer.models.inputs import input_names
 from trainer.reporting.failures import explain_failure
+from trainer.stepping.segmentation import Segmentation
 from trainer.training import _Warnings
 
 # Steps after which the host asks whether a gradient that is not finite has stopped the run.
@@ -39,6 +41,8 @@ class OwnLoop:
     def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, tf.Tensor]:
         run = self._run
         self._batch = batch = checked(batch, run.config.train.batch_size)
+        if not self._steps:
+            self._check_keys(batch)
         try:
             row = self._step(self._distributed(batch))
         except Exception as error:
@@ -50,6 +54,31 @@ class OwnLoop:
         if self._steps % _ASK_EVERY == 0 or self._steps == 1:
             self._nonfinite.after_call(run.current_step, batch)
         return run.totals.named(row)
+
+    def _check_keys(self, batch: Mapping[str, np.ndarray]) -> None:
+        """Whether the first batch has what the built-in task reads, of the run's channels and classes.
+
+        Raises:
+          UserError: with all that it has not; what a task of the user's reads is the task's to know.
+        """
+        run, problems = self._run, []
+        channels, classes = run.config.data.channels, len(run.data.classes)
+        if "image" in batch and batch["image"].ndim == 4 and batch["image"].shape[3] != channels:
+            shape = list(batch["image"].shape)
+            problems.append(f"image is {shape}, and the run's images have {channels} channel(s): config.data.channels.")
+        if isinstance(run.task, Segmentation):
+            wanted = (*input_names(run.task.model), "label")
+            missing = [key for key in wanted if key not in batch]
+            if missing:
+                problems.append(f"{', '.join(missing)} is missing: it has {', '.join(batch)}.")
+            label, void = batch.get("label"), run.config.data.void_id
+            if label is not None and label.dtype.kind in "iu" and not run.config.data.multi_label:
+                strange = sorted({int(i) for i in np.unique(label)} - {*range(classes), void})
+                if strange:
+                    held = ", ".join(map(str, strange[:5]))
+                    problems.append(f"label holds {held}; the classes are 0..{classes - 1}, and {void} is void.")
+        if problems:
+            raise UserError("run.step, the batch:\n" + numbered(problems))
 
     def _distributed(self, batch: Mapping[str, np.ndarray]):
         """Consecutive slices of the global batch, one a replica; each worker takes its own."""

@@ -7,17 +7,20 @@ through the same function, so that everything can be replaced without editing th
 from __future__ import annotations
 
 import difflib
+import functools
+import hashlib
 import importlib
-import importlib.util
 import os
 import sys
 import traceback
+import types
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from trainer.errors import UserError
 
 # Packages of this project: a file of the same name in the user's folder is meant when a part is named, not these.
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _OURS = ("losses", "trainer", "configs", "main", "tests", "benchmarks")
 
 
@@ -43,7 +46,7 @@ def resolve(part: Any, field: str, built_in: Mapping[str, Any] | None = None) ->
 
 
 def known_names(wrong: str, built_in: Iterable[str]) -> str:
-    """What could have been meant by a wrong name: the nearest, all there are, and how to name a part of one's own."""
+    """What could have been meant by a wrong name: the nearest, all there are, and how to name a part of your own."""
     names = sorted(built_in)
     near = difflib.get_close_matches(wrong, names, 1)
     did_you_mean = f"Did you mean {near[0]!r}? " if near else ""
@@ -85,10 +88,14 @@ def load_attribute(path: str, field: str) -> Any:
         raise _import_failed(field, path, error) from error
     except Exception as error:
         raise _import_failed(field, path, error) from error
-    value = getattr(module, name, None)
+    try:
+        value = functools.reduce(getattr, name.split("."), module)
+        exists = True
+    except AttributeError:
+        value, exists = None, False
     if not callable(value):
         near = difflib.get_close_matches(name, [n for n in dir(module) if callable(getattr(module, n))], 1)
-        what = "is not callable" if hasattr(module, name) else "does not exist"
+        what = "is not callable" if exists else "does not exist"
         raise UserError(
             f"{field}={path!r}: {name!r} {what} in {getattr(module, '__file__', module_name)}."
             + (f" Did you mean {module_name}:{near[0]}?" if near else "")
@@ -98,22 +105,17 @@ def load_attribute(path: str, field: str) -> Any:
 
 def _import(module_name: str):
     """Imports a module; one in the current directory that is called as a package of ours is the user's."""
-    own = os.path.join(os.getcwd(), f"{module_name}.py")
-    if module_name not in _OURS or not os.path.isfile(own):
+    here = os.getcwd()
+    own = os.path.join(here, *module_name.split("."))
+    files = (f"{own}.py", os.path.join(own, "__init__.py"))
+    if module_name.partition(".")[0] not in _OURS or here == _ROOT or not any(map(os.path.isfile, files)):
         return importlib.import_module(module_name)
-    alias = f"{module_name} (of the current directory)"
-    loaded = sys.modules.get(alias)
-    if loaded is not None and loaded.__file__ == own:
-        return loaded
-    spec = importlib.util.spec_from_file_location(alias, own)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[alias] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[alias]
-        raise
-    return module
+    # Below a package that is the current directory, so that what it imports relatively is the user's, too.
+    parent = f"current_directory_{hashlib.sha256(here.encode()).hexdigest()[:8]}"
+    if parent not in sys.modules:
+        sys.modules[parent] = types.ModuleType(parent)
+        sys.modules[parent].__path__ = [here]
+    return importlib.import_module(f"{parent}.{module_name}")
 
 
 def _import_failed(field: str, path: str, error: Exception) -> UserError:

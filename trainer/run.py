@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import math
 import os
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,14 +20,13 @@ import numpy as np
 import tensorflow as tf
 
 from configs.knobs import changed
-from configs.reading import fields, validation
 from configs.reading.levels import rank_of
-from configs.reading.nearest import did_you_mean
+from configs.reading.settings import named
 from configs.schema import Config
 from trainer import console
-from trainer.actions.norm_gap import lag_note
-from trainer.actions.timing import paired
+from trainer.assembly import make_state, make_task, receive
 from trainer.checkpoints import folder as checkpoints
+from trainer.checkpoints import lock as workdir_lock
 from trainer.checkpoints.extend import grown, kept_from
 from trainer.checkpoints.host import HostState
 from trainer.checkpoints.restore import load_weights, put_back, restore, snapshot
@@ -35,62 +34,29 @@ from trainer.checkpoints.resume import config_of, describe_data
 from trainer.checkpoints.saver import Saver
 from trainer.data import DataError, DataSets, open_data, open_evaluated, other_data
 from trainer.distribution import strategy as distribution
-from trainer.errors import UserError, numbered
-from trainer.evaluation.metrics import scored_classes
+from trainer.errors import UserError
+from trainer.evaluation.best_score import best_score, check_metrics, highest_is_best
 from trainer.evaluation.own_metrics import build_metrics
-from trainer.models.build import build_form, fresh_names, logits_per_pixel
-from trainer.models.forms import Form
-from trainer.models.sizes import fit_sizes
-from trainer.parts import name_of, resolve
-from trainer.reporting.clock import Clock
+from trainer.reporting.clock import SAVING, Clock
 from trainer.reporting.memory import explaining_memory
 from trainer.result import Result
-from trainer.seeds import seeded
 from trainer.stepping import precision
 from trainer.stepping.intervals import make_intervals
-from trainer.stepping.objective import build_objective, loss_of_sigmoids
-from trainer.stepping.optimizer import build_optimizer
-from trainer.stepping.schedule import build_schedule
 from trainer.stepping.segmentation import Segmentation
-from trainer.stepping.state import TrainState, build_updates, new_rate_factor
-from trainer.stepping.task import Task, build_task
+from trainer.stepping.state import TrainState
+from trainer.stepping.task import Task
 from trainer.stepping.totals import Totals
 from trainer.stepping.waiting import Waiting
 
-# The scores of a segmentation that can pick the best checkpoint.
-SCORES = ("mean_dice", "mean_iou", "pixel_accuracy", "loss")
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Parts:
-    """What was handed over as an object, or as another name than the config's; None takes the config's."""
-
-    model: Any = None
-    loss: Any = None
-    data: Any = None
-    metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    optimizer: Any = None
-    schedule: Any = None
-    augment: Sequence[Any] = ()
-    actions: Sequence[Any] = ()
-    task: Any = None
-
-    def names(self) -> dict[str, Any]:
-        """What was given, by the names that it goes by in config.json."""
-        found: dict[str, Any] = {}
-        for field in dataclasses.fields(self):
-            part = getattr(self, field.name)
-            if field.name == "metrics" and part:
-                found[field.name] = {name: name_of(metric) for name, metric in part.items()}
-            elif field.name == "actions" and part:
-                found[field.name] = [a if isinstance(a, str) else f"{a[0]}: {name_of(a[1])}" for a in part]
-            elif field.name == "augment" and part:
-                found[field.name] = [name_of(function) for function in part]
-            elif field.name == "data" and part is not None:
-                found[field.name] = type(part).__name__
-            elif part is not None and part != () and part != {}:
-                found[field.name] = name_of(part)
-        return found
+@contextlib.contextmanager
+def _naming_settings() -> Iterator[None]:
+    """What is raised inside names settings as whoever started the run sets them: by flags, or in Python."""
+    try:
+        yield
+    except UserError as error:
+        error.args, error.markdown = (named(str(error)),), named(error.markdown)
+        raise
 
 
 class Run:
@@ -119,9 +85,11 @@ class Run:
 
     Attributes:
       config: with the classes and channels that the data have, once these are open.
+      pictures: of the last `evaluate`, a list of `trainer.evaluation.pictures.Picture`.
       current_step, report, report_step, scores, scores_step, memory, rate_factor: for actions; see there.
     """
 
+    @_naming_settings()
     def __init__(
         self,
         config: Config | None = None,
@@ -131,36 +99,20 @@ class Run:
         extend: bool = False,
         **parts,
     ):
-        known = [field.name for field in dataclasses.fields(Parts)]
-        unknown = [name for name in parts if name not in known]
-        if unknown:
-            also = ["config", "workdir", "force", "extend", *known]
-            raise UserError(
-                numbered([f"Run has no argument {name!r}.{did_you_mean(name, also)}" for name in unknown])
-                + f"\n  It takes {', '.join(also)}."
-            )
-        config = Config() if config is None else config
-        if not isinstance(config, Config):
-            raise UserError(f"config is of type {type(config).__name__}: write Config(…) of configs.schema.")
-        config, parts = _with_names(config, {name: part for name, part in parts.items() if part is not None})
-        self.parts = Parts(**parts)
-        paired(self.parts.actions)
-        given = set(self.parts.names())
-        problems = validation.problems(config, files="data" not in given, given=given, metrics=self.parts.metrics)
-        if problems:
-            raise UserError(numbered([f"config.{problem.text}" for problem in problems]))
-        if {"data", "task"} & given and config.name == Config().name:
-            # The default is the name of the built-in data.
-            config = dataclasses.replace(config, name="run")
-        self.config, self.force, self.extend = config, force, extend
-        self.workdir = os.fspath(workdir) or os.path.join("runs", config.name)
+        self.config, self.parts = receive(config, parts)
+        if not isinstance(workdir, (str, os.PathLike)):
+            raise UserError(f"workdir={workdir!r} is of type {type(workdir).__name__}: write the path of a folder.")
+        self.force, self.extend = force, extend
+        self.workdir = os.fspath(workdir) or os.path.join("runs", self.config.name)
         if extend and (before := config_of(self.workdir)) is not None:
-            self.config = kept_from(before, config)
+            self.config = kept_from(before, self.config)
         self.host = HostState()
         # Step -> micro-batches from there on, where train.accumulate=auto found that a step did not fit.
         self.found_micro_batches: dict[int, int] = {}
         self.scores = None
+        self.pictures = []
         self.journal = None
+        self._lock: workdir_lock.WorkdirLock | None = None
         self.hinted = False  # that the step waits for its data
         self._start: checkpoints.Saved | None = None  # what `resume` found before the data were known
         self.notes: list[str] = []
@@ -180,9 +132,10 @@ class Run:
     @property
     def log(self) -> Callable[[str], None]:
         """Logs a line; workers that are not the chief say nothing twice."""
-        return console.log if self.devices.chief else console.silent
+        return _log if self.devices.chief else console.silent
 
     @functools.cached_property
+    @_naming_settings()
     def data(self):
         """The two splits; opening them puts their classes and channels into the config."""
         return self._open(self.parts.data)
@@ -208,72 +161,23 @@ class Run:
         return precision.choose(self.config.precision)
 
     @functools.cached_property
+    @_naming_settings()
     def task(self) -> Task:
-        data, config = self.data, self.config
-        model = explaining_memory(config, "building the model")
-        with model, seeded(config.seed), self.strategy.scope(), fresh_names():
-            given = self.parts.task or config.task
-            if given:
-                task = build_task(resolve(given, "task"), config=config, data=data, model=self._model_of_a_task)
-            else:
-                task = self._segmentation()
-        self._check_metric(task)
+        data = self.data  # opens them: what they say belongs to the config
+        with explaining_memory(self.config, "building the model"):
+            task, self.config, notes = make_task(
+                self.config, self.parts, data, self.devices, self.precision, steps=lambda: self.intervals.total
+            )
+        self.notes = [*self.notes, *notes]
+        check_metrics(self.metrics, self.config, task, list(data.train.features))
         return task
 
-    def _build_model(self, outputs: int | None = None) -> Form:
-        return build_form(
-            self.config, self.parts.model, policy=self.precision.policy, replicas=self.devices.replicas, outputs=outputs
-        )
-
-    def _model_of_a_task(self) -> keras.Model:
-        """With a number a class, or a plane of the target; what comes out of it is the task's to know."""
-        label = self.data.train.features.get("label")
-        planes = math.prod(label.shape) if label is not None else 1
-        return self._build_model(len(self.data.classes) or planes).model
-
-    def _segmentation(self) -> Segmentation:
-        form = self._build_model()
-        model = form.model
-        self._fit_sizes(model)
-        one = form.outputs == 1 < logits_per_pixel(self.config)
-        if one:
-            self.config = fields.replace(self.config, {"model.outputs": "sigmoid"})
-        config, classes = self.config, self.data.classes
-        named, more = config, []
-        if (config.data.multi_label or one) and self.parts.loss is None:
-            named, more = loss_of_sigmoids(config)
-        objective = build_objective(named, logits_per_pixel(config), self.parts.loss, activation=form.activation)
-        if form.activation and objective.own is not None:
-            more = [*more, f"the loss of your own gets what the model gives, after its {form.activation}"]
-        lag = lag_note(model, self.intervals.total, config.model.name if self.parts.model is None else ":")
-        self.notes = [*self.notes, *form.notes, *more, *([lag] if lag else [])]
-        chosen = scored_classes(classes, config.evaluate.classes, config.data.multi_label)
-        scored = [classes.index(name) for name in chosen]
-        return Segmentation(model, objective, config, classes, scored)
-
-    def _fit_sizes(self, model: keras.Model) -> None:
-        """Training crop and tiles as a model wants them that does not take images of every size, with a note."""
-        self.config, self.notes = fit_sizes(self.config, model)
-
     @functools.cached_property
+    @_naming_settings()
     def state(self) -> TrainState:
-        task, config, intervals = self.task, self.config, self.intervals
-        model = explaining_memory(config, "building the model")
-        with model, seeded(config.seed), self.strategy.scope(), fresh_names():
-            factor = new_rate_factor()
-            schedule = build_schedule(
-                config.optimizer, self.parts.schedule, total_steps=intervals.total, warmup_steps=intervals.warmup
-            )
-
-            def optimizer_of(phase):
-                own = phase.optimizer if phase is not None else None
-                field = "optimizer" if own is None else f"the optimizer of the phase {phase.name!r}"
-                return build_optimizer(
-                    config.optimizer, schedule, factor, self.parts.optimizer if own is None else own, field=field
-                )
-
-            updates = build_updates(task, optimizer_of)
-            return TrainState(task, updates, config, scales_loss=self.precision.scales_loss, rate_factor=factor)
+        task = self.task
+        with explaining_memory(self.config, "building the model"):
+            return make_state(task, self.config, self.parts, self.intervals, self.devices, self.precision)
 
     @functools.cached_property
     def totals(self) -> Totals:
@@ -349,36 +253,11 @@ class Run:
     @property
     def metric(self) -> str:
         """The score that picks the best checkpoint and stops early."""
-        metric = self.config.evaluate.metric
-        return metric if isinstance(self.task, Segmentation) or metric not in SCORES else "loss"
+        return best_score(self.config, self.task)
 
     @property
     def highest_is_best(self) -> bool:
-        best = self.config.evaluate.best
-        if best != "auto":
-            return best == "highest"
-        own = {metric.name for metric in self.metrics}
-        return self.metric in own or self.metric in SCORES and self.metric != "loss"
-
-    def _check_metric(self, task: Task) -> None:
-        known = {*self.data.train.features, "image", "label", "prediction", "classes", "void_id"}
-        volumes = rank_of(self.config) == 3
-        known |= {"spacing" if volumes else "probabilities"} if isinstance(task, Segmentation) else set()
-        unknown = [
-            f"the metric {metric.name} takes {name}, and there is {', '.join(sorted(known))}."
-            for metric in self.metrics
-            for name in metric.parameters
-            if name not in known
-        ]
-        if unknown:
-            raise UserError(numbered(unknown))
-        wanted, own = self.config.evaluate.metric, [metric.name for metric in self.metrics]
-        if isinstance(task, Segmentation) and wanted not in (*SCORES, *own):
-            known = (*own, *SCORES)
-            raise UserError(
-                f"config.evaluate.metric={wanted!r}: there is no such score. It is one of {', '.join(known)}."
-                f"{did_you_mean(wanted, known)}"
-            )
+        return highest_is_best(self.config, self.metric, self.metrics)
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
@@ -391,11 +270,12 @@ class Run:
 
         All workers have to call it alike: some variables can be read only by all together.
         """
+        self._hold_workdir()
         # Only the chief knows of a save that failed and is to be tried again.
         if not self.devices.any_worker(again or self.saver.last_step != self.current_step):
             return
-        with self.clock.pause(), explaining_memory(self.config, "saving or loading a checkpoint"):
-            self.host.trained = self.clock.trained
+        with self.clock.pause(SAVING), explaining_memory(self.config, "saving or loading a checkpoint"):
+            self.host.trained, self.host.seconds = self.clock.trained, self.clock.parts
             self.host.report = self.totals.sums()
             self.host.micro_batches = {str(step): count for step, count in self.found_micro_batches.items()}
             self.saver.save(self.state, dataclasses.asdict(self.host))
@@ -428,8 +308,37 @@ class Run:
 
         return forward_loss
 
+    @contextlib.contextmanager
+    def holding_workdir(self) -> Iterator[None]:
+        """Inside, no other run can train in the workdir; a loop of your own may go on after it."""
+        if self._lock is not None:
+            self._lock.release()
+        self._lock = None
+        if self.devices.chief:
+            self._lock = workdir_lock.take(self.workdir)
+        try:
+            yield
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+            self._lock = None
+
+    def _hold_workdir(self) -> None:
+        """As `holding_workdir`, for a loop of your own, of which nobody says when it is over."""
+        if not self.devices.chief:
+            return
+        if self._lock is None:
+            self._lock = workdir_lock.take(self.workdir, loop=True)
+            weakref.finalize(self, self._lock.release)
+        elif self._lock.released:
+            raise UserError(
+                f"Another Run of this process has taken over the workdir {self.workdir!r} from this loop.\n"
+                "  Go on with that one, or make this run anew."
+            )
+
     # --- verbs
 
+    @_naming_settings()
     def train(self, stop: Callable[[], bool] = lambda: False) -> Result:
         """Trains from the start, or from where the workdir's run stopped, to the end.
 
@@ -443,8 +352,9 @@ class Run:
 
         return train(self, stop)
 
+    @_naming_settings()
     def resume(self) -> int:
-        """Goes on from the workdir's newest checkpoint, for a loop of one's own; `train` does so by itself.
+        """Goes on from the workdir's newest checkpoint, for a loop of your own; `train` does so by itself.
 
         Returns:
           The step that is reached: the number of steps done, 0 for a new run.
@@ -454,6 +364,7 @@ class Run:
         """
         from trainer.checkpoints.resume import find_start
 
+        self._hold_workdir()
         with explaining_memory(self.config, "saving or loading a checkpoint"):
             start = find_start(self.workdir, self.devices, self.log)
         if start is None:
@@ -477,8 +388,9 @@ class Run:
         """False where nobody says what the data are: then the first batch of `step` does."""
         return "data" in self.__dict__ or self.parts.data is not None or self.config.data.source != Config().data.source
 
+    @_naming_settings()
     def step(self, batch: Mapping[str, np.ndarray]) -> dict[str, tf.Tensor]:
-        """One training step on a global batch of the user's, for a loop of one's own.
+        """One training step on a global batch of the user's, for a loop of your own.
 
         Guard, replicas, accumulation, precision, finite test, clipping, averages and counters are those of `train`;
         evaluation and saving are the user's: `run.save()`, `run.evaluate(checkpoint=None)`, `run.resume()`.
@@ -495,6 +407,7 @@ class Run:
         """
         from trainer.own_loop import OwnLoop, checked, data_of
 
+        self._hold_workdir()
         if "_own_loop" not in self.__dict__:
             if not self._knows_data:
                 self.data = self._open(data_of(checked(batch, self.config.train.batch_size), self.config))
@@ -503,6 +416,7 @@ class Run:
             self._own_loop = OwnLoop(self)
         return self._own_loop(batch)
 
+    @_naming_settings()
     def examples_to_score(self, data: Any = None) -> DataSets:
         """Opens the examples that `evaluate` scores, as their validation split; the run's own need not be there.
 
@@ -530,6 +444,7 @@ class Run:
                 del self.data
         return opened
 
+    @_naming_settings()
     def evaluate(self, checkpoint: str | None = "best", data: Any = None):
         """Scores examples: those held out for validation, or others.
 
@@ -556,9 +471,16 @@ class Run:
                 progress=Progress("evaluated", self.log),
             )
             with explaining_memory(self.config, "evaluation"):
-                scores, _ = evaluate()
+                scores, self.pictures = evaluate()
         return scores
 
+    def write_report(self) -> str:
+        """Writes report.html from what the workdir holds, and returns its path; `train` does so by itself."""
+        from trainer.reporting.page.report import write_report
+
+        return write_report(self.workdir)
+
+    @_naming_settings()
     def predict(self, images, output: str | os.PathLike = "", checkpoint: str | None = "best", **options):
         """Predicts images of any size.
 
@@ -601,6 +523,7 @@ class Run:
                     return np.stack(found) if hasattr(images, "shape") and found else found
                 return prediction.predict_arrays(self.task, images, config)
 
+    @_naming_settings()
     def export(
         self,
         output: str | os.PathLike = "",
@@ -619,8 +542,9 @@ class Run:
             data = None
         with self.weights(checkpoint):
             with explaining_memory(self.config, "export"):
-                return export(self.task.model, self.config, output, formats, data=data)
+                return [named(line) for line in export(self.task.model, self.config, output, formats, data=data)]
 
+    @_naming_settings()
     def check(self):
         """Data, loss, gradients and some steps on one batch, tried on copies; see `trainer.check`."""
         from trainer.check import check
@@ -628,6 +552,7 @@ class Run:
         with explaining_memory(self.config, "reading the data"):
             return check(self)
 
+    @_naming_settings()
     def crossvalidate(self, stop: Callable[[], bool] = lambda: False):
         """A run for each of config.data.folds folds, and the scores of all examples; see `trainer.crossvalidation`.
 
@@ -646,6 +571,7 @@ class Run:
             config, workdir=workdir, force=self.force, **{k: v for k, v in given.items() if v not in (None, (), {})}
         )
 
+    @_naming_settings()
     def plan(self, *, given: Sequence[str] = (), **options):
         """A recipe drawn from the config's data, after timing some steps; see `trainer.plan`.
 
@@ -662,6 +588,7 @@ class Run:
             )
         return plan(self.config, given=given, log=self.log, **options)
 
+    @_naming_settings()
     def describe(self, *, layers: bool = False) -> str:
         """What `train` would do and the memory that it would take, without doing it.
 
@@ -672,7 +599,7 @@ class Run:
         from trainer.reporting.opening import layer_tables, opening_text
 
         memory = "\n".join(["Memory, estimated:", *(f"  {line}" for line in described(self))])
-        return "\n\n".join([opening_text(self), *(layer_tables(self) if layers else ()), memory])
+        return named("\n\n".join([opening_text(self), *(layer_tables(self) if layers else ()), memory]))
 
     @contextlib.contextmanager
     def weights(self, checkpoint: str | None) -> Iterator[checkpoints.Saved | None]:
@@ -686,7 +613,7 @@ class Run:
                 yield None
             return
         task = self.task
-        with explaining_memory(self.config, "saving or loading a checkpoint"):
+        with _naming_settings(), explaining_memory(self.config, "saving or loading a checkpoint"):
             saved = checkpoints.find(self.workdir, checkpoint)
             before = snapshot_of(task)
         try:
@@ -707,16 +634,8 @@ class Run:
             put_back(self.state, arrays)
 
 
-def _with_names(config: Config, parts: dict[str, Any]) -> tuple[Config, dict[str, Any]]:
-    """A part that is given by its name is what the config's field says: `Run(model="unet")`, `model.name="unet"`."""
-    fields_of = {
-        field.knob.part: path
-        for path, field in fields.all_fields().items()
-        if field.knob.part and field.type is str and path != "evaluate.metric"
-    }
-    named = {name: part for name, part in parts.items() if isinstance(part, str) and name in fields_of}
-    config = fields.replace(config, {fields_of[name]: part for name, part in named.items()})
-    return config, {name: part for name, part in parts.items() if name not in named}
+def _log(text: str) -> None:
+    console.log(named(text))
 
 
 def snapshot_of(task: Task) -> list[tuple[keras.Variable, np.ndarray]]:

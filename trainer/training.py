@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import tensorflow as tf
+
+from configs.reading import durations
 from configs.reading.lines import wrapped
+from configs.reading.settings import by_flags
 from trainer import guard
 from trainer.actions.bad_files import BadFiles
 from trainer.actions.early_stopping import stop_early
 from trainer.actions.evaluate import STOPPED, Evaluate
+from trainer.actions.gradients import report_gradients
 from trainer.actions.micro_batches import Batches, FittingSteps
 from trainer.actions.nonfinite import Nonfinite
 from trainer.actions.norm_gap import explain_norm_gap
+from trainer.actions.page import Page
+from trainer.actions.profile import Profile
 from trainer.actions.report import report
 from trainer.actions.timing import Timed, timed
 from trainer.checkpoints import folder as checkpoints
-from trainer.checkpoints.lock import WorkdirLock
 from trainer.checkpoints.restore import warm_start
 from trainer.checkpoints.resume import (
     check_config,
@@ -30,19 +37,20 @@ from trainer.checkpoints.resume import (
     write_config,
 )
 from trainer.distribution.lost_worker import naming_lost_worker
-from trainer.errors import UserError
+from trainer.errors import EXIT_FAILED, UserError
 from trainer.evaluation.evaluator import make_evaluator
 from trainer.reporting import terminal
 from trainer.reporting.clock import Clock
-from trainer.reporting.failures import explain_failure
+from trainer.reporting.failures import explain_failure, last_line
 from trainer.reporting.journal import Journal
-from trainer.reporting.memory import explaining_memory
+from trainer.reporting.memory import explaining_memory, is_out_of_memory
 from trainer.reporting.opening import opening_text
 from trainer.reporting.progress import Progress
 from trainer.result import FINISHED, Result
 from trainer.stepping.batches import batches_from
 from trainer.stepping.batchwise import batchwise_remark
-from trainer.stepping.loop import Action, run_loop
+from trainer.stepping.loop import Action, AtSteps, run_loop
+from trainer.stepping.segmentation import Segmentation
 
 # Steps in a call where several workers have to make calls of the same length, each with a clock of its own.
 _STEPS_PER_CALL_OF_A_CLUSTER = 10
@@ -55,8 +63,7 @@ def train(run, stop: Callable[[], bool] = lambda: False) -> Result:
       UserError: what ended the run, in words; no checkpoint is made of such a state.
     """
     devices = run.devices
-    lock = WorkdirLock(run.workdir) if devices.chief else None
-    try:
+    with run.holding_workdir(), _closing_data(run):
         with naming_lost_worker(devices.cluster, run.workdir):
             check_shared_workdir(run.workdir, devices)
             data = run.data
@@ -75,18 +82,23 @@ def train(run, stop: Callable[[], bool] = lambda: False) -> Result:
                 run.log(wrapped(f"warning: {remark}."))
             _take_up(run, start, source)
             return _train(run, actions, lambda: devices.any_worker(bool(stop())))
+
+
+@contextlib.contextmanager
+def _closing_data(run) -> Iterator[None]:
+    """Processes that read the data end with it."""
+    try:
+        yield
     finally:
         if "data" in run.__dict__:
             run.data.train.close()
-        if lock is not None:
-            lock.release()
 
 
 def _take_up(run, start: checkpoints.Saved | None, source: checkpoints.Saved | None) -> None:
     """Puts the run to where it starts: a checkpoint of its own, other weights, or nothing."""
     if start is not None:
         run.go_on_from(start)
-        run.clock = Clock(run.intervals.batch_size, trained=run.host.trained)
+        run.clock = Clock(run.intervals.batch_size, trained=run.host.trained, parts=run.host.seconds)
         due = run.host.evaluated != start.step and run.data.validation is not None
         run.log(
             f"Resuming at step {start.step} ({start.folder})."
@@ -140,13 +152,16 @@ def _train(run, actions: list[Timed], stop: Callable[[], bool]) -> Result:
                 f"--config.checkpoint.warm_start={shlex.quote(run.workdir)}"
             )
         )
-        run.log(terminal.closing(run.workdir, objects=bool(run.parts.names())))
+        run.log(terminal.closing(run.workdir, flags=by_flags()))
         return _result(run, run.current_step, why, saved=True)
     if run.devices.chief:
         write_config(run)
-    bad_files = BadFiles(run)
+    bad_files, page = BadFiles(run), Page(run)
     try:
-        step, reason = _train_to(total, run, actions, stop, bad_files)
+        step, reason = _train_to(total, run, actions, stop, bad_files, page)
+    except UserError:
+        page.write("ended by an error")
+        raise
     finally:
         run.saver.wait()
     ended = reason is not None and reason != STOPPED
@@ -158,6 +173,7 @@ def _train(run, actions: list[Timed], stop: Callable[[], bool]) -> Result:
         last = newest(run.workdir)
         run.log(f"Step {step} is not saved. Once the workdir can be written the same command goes on from {last}.")
     bad_files.report_all()
+    page.write("stopped" if reason == STOPPED else reason or FINISHED)
     if reason == STOPPED:
         run.log(f"Stopped at step {step} of {total}." + (" The same command goes on from here." if saved else ""))
         return _result(run, step, reason, saved=saved, stopped=True)
@@ -168,7 +184,7 @@ def _train(run, actions: list[Timed], stop: Callable[[], bool]) -> Result:
     if run.host.best_step is not None and run.host.best_step != step:
         run.log(f"  best {run.metric}: {run.host.best_score:.4f}, at step {run.host.best_step}")
     run.log(f"  trained for {terminal.duration(run.clock.trained)}\n")
-    run.log(terminal.closing(run.workdir, objects=bool(run.parts.names())))
+    run.log(terminal.closing(run.workdir, flags=by_flags()))
     return _result(run, step, reason or FINISHED, saved=saved)
 
 
@@ -178,13 +194,13 @@ def _result(run, step: int, reason: str, *, saved: bool, stopped: bool = False) 
 
 
 def _train_to(
-    total: int, run, actions: list[Timed], stop: Callable[[], bool], bad_files: BadFiles
+    total: int, run, actions: list[Timed], stop: Callable[[], bool], bad_files: BadFiles, page: Page
 ) -> tuple[int, str | None]:
     """The step reached, and the reason for ending there or None."""
     config = run.config
     steps = FittingSteps(run, _Warnings(run))
     per_call = config.train.steps_per_call or (_STEPS_PER_CALL_OF_A_CLUSTER if run.devices.workers > 1 else 0)
-    nonfinite = Nonfinite(run)
+    nonfinite, profile = Nonfinite(run), Profile(run)
     if config.guard.nonfinite == "back" and run.saver.last_step is None:
         run.save()  # the start, so that there is a checkpoint to go back to
 
@@ -197,7 +213,8 @@ def _train_to(
         run.journal = None
         try:
             run.journal = Journal(run)
-            due = _due(run, actions, stop, bad_files)
+            run.journal.opening(run)
+            due = _due(run, actions, stop, bad_files, page, profile)
             if stop():
                 return run.current_step, STOPPED
 
@@ -205,6 +222,8 @@ def _train_to(
                 skipped = run.host.skipped_data
                 return batches_from(run.data.train, config, run.strategy, step=step, total=total, skipped=skipped)
 
+            run.clock  # noqa: B018 - made now: it counts from here
+            profile.act(run.current_step)
             step, reason = run_loop(
                 steps.many,
                 Batches(batches, run.current_step),
@@ -218,7 +237,10 @@ def _train_to(
                 for number, action in enumerate(actions):
                     if action.at_end:
                         _once(number, action, run)(step)
+                run.journal.writer.ended(True)
         except Exception as error:
+            if run.journal is not None:
+                run.journal.writer.ended(False)
             explained = explain_failure(error, run)
             if explained is None:
                 raise
@@ -226,32 +248,66 @@ def _train_to(
                 run.journal.note(explained.markdown, run.current_step)
             raise explained from error
         finally:
+            profile.close()
             if run.journal is not None:
                 run.journal.close()
         if reason != Nonfinite.WENT_BACK:
             return step, reason
 
 
-def _due(run, actions: list[Timed], stop: Callable[[], bool], bad_files: BadFiles) -> list[Action]:
+def _due(
+    run, actions: list[Timed], stop: Callable[[], bool], bad_files: BadFiles, page: Page, profile: Profile
+) -> list[Action | AtSteps]:
     """What is done between steps, in the order in which it is done where several are due."""
-    intervals = run.intervals
+    intervals, config = run.intervals, run.config
     own = [Action(action.every, _once(number, action, run)) for number, action in enumerate(actions) if action.every]
     found = [
+        # Around what is done between steps, which is not to be in it.
+        AtSteps(profile.steps[1:], profile.act),
         Action(intervals.log_every, lambda step: report(run, step)),
         Action(intervals.log_every, lambda step: bad_files.report_new()),
+        Action(intervals.of(durations.parse(config.train.histograms)), lambda step: report_gradients(run, step)),
         *own,
     ]
     if run.data.validation is not None:
         progress = Progress("evaluated", run.log)
         score = make_evaluator(run.task, run.data, run.config, run.strategy, metrics=run.metrics, progress=progress)
+        if intervals.evaluate_every and not isinstance(run.task, Segmentation):
+            _try_evaluation(run, score)
         then = [action for action in actions if action.after_evaluation]
         then.append(Timed(explain_norm_gap, "batch normalisation", after_evaluation=True))
+        then.append(Timed(page.refresh, "report.html", after_evaluation=True))
         then.append(Timed(stop_early, "early stopping", after_evaluation=True))
         evaluate, every = Evaluate(score, stop, then), intervals.evaluate_every
         found.append(Action(every, lambda step: evaluate(run, step), intervals.margin(every)))
     every = intervals.checkpoint_every
     found.append(Action(every, lambda step: run.save(), intervals.margin(every)))
+    found.append(AtSteps(profile.steps[:1], profile.act))
     return found
+
+
+def _try_evaluation(run, score) -> None:
+    """Evaluates a first image: a task that cannot be evaluated shows it before the first step, not hours later.
+
+    Raises:
+      UserError: it cannot.
+    """
+    asked = iter((False,))
+    try:
+        score(lambda: next(asked, True))
+    except Exception as error:
+        explained = explain_failure(error, run)
+        if is_out_of_memory(error) or explained is None and not isinstance(error, tf.errors.OpError):
+            raise
+        name, size = run.data.validation.names[0], run.config.augment.crop
+        raise UserError(
+            f"{explained or last_line(error)}\n"
+            f"  This was the first validation image, {name}, which was to be evaluated before the first step. A "
+            "task of your own is evaluated on whole images, of whatever size they have, where training sees "
+            f"crops of {size[0]} x {size[1]}. Make `losses` work on such sizes, give it validation images of sizes "
+            'that it takes, or evaluate nothing: --config.evaluate.every="0 steps"',
+            exit_code=EXIT_FAILED,
+        ) from error
 
 
 def _once(number: int, action: Timed, run) -> Callable[[int], str | None]:

@@ -7,6 +7,7 @@ import shutil
 import textwrap
 
 _NARROWEST, _WIDEST = 40, 110
+_GAP = re.compile(r"(?<=\S)( {2,})(?=\S)")
 _ITEM = re.compile(r" *(?:\d+\.|-) +")
 
 
@@ -19,7 +20,8 @@ def wrapped(text: str, width: int | None = None) -> str:
     """Breaks lines of prose that are longer than `width` (default: `columns()`), each under its own beginning.
 
     Lines that are indented by four columns or more (of a numbered list: more than its text is) are code, which is
-    copied: they stay as they are. No word is broken, whatever its length.
+    copied: they stay as they are. A line in columns, with two spaces or more between them, is broken between columns.
+    No word is broken, whatever its length.
     """
     width = columns() if width is None else width
     lines, base = [], 0
@@ -34,8 +36,34 @@ def wrapped(text: str, width: int | None = None) -> str:
             lines.append(line)
             continue
         lead = line[:indent]
+        if len(_GAP.findall(line[indent:])) > 1:
+            lines += _filled(_GAP.split(line[indent:]), width, lead)
+            continue
         lines += broken(line[indent:], width, first=lead, then=" " * indent)
     return "\n".join(lines)
+
+
+def _filled(parts: list[str], width: int, lead: str) -> list[str]:
+    """Columns, each before the gap to the next, in lines of `width` where they allow it, later ones further in."""
+    found = [lead + parts[0]]
+    for gap, part in zip(parts[1::2], parts[2::2], strict=True):
+        if len(found[-1]) + len(gap) + len(part) <= width:
+            found[-1] += gap + part
+        else:
+            found.append(f"{lead}    {part}")
+    return found
+
+
+def command(words: list[str], width: int, *, first: str = "", then: str = "") -> list[str]:
+    """A shell's command as lines of at most `width` where its words allow it, which can be pasted as they are."""
+    found = [first + words[0]]
+    for word in words[1:]:
+        if len(found[-1]) + len(word) + 3 <= width:
+            found[-1] += f" {word}"
+        else:
+            found[-1] += " \\"
+            found.append(then + word)
+    return found
 
 
 def broken(text: str, width: int, *, first: str = "", then: str = "") -> list[str]:

@@ -303,14 +303,14 @@ def _evaluate(config: Config):
 def _metric(config: Config, *, given: Collection[str] = (), task: bool = False):
     """The score that decides: built in, or one of the user's; the terms of a task are known when it is traced."""
     evaluate = config.evaluate
-    names = [name.rpartition(":")[2] for name in evaluate.metrics]
+    names = [*(name.rpartition(":")[2] for name in evaluate.metrics), *given]
     twice = sorted({name for name in names if names.count(name) > 1})
     built_in = fields.all_fields()["evaluate.metric"].knob.names
     taken = sorted({name for name in names if name in built_in})
     if twice or taken:
         text = f"{', '.join(twice or taken)} is the name of two metrics. Give each function a name of its own."
         yield ("evaluate.metrics",), text
-    known = [*built_in, *names, *given]
+    known = [*built_in, *names]
     if evaluate.metric not in known and not (task or config.task):
         own = "Name one of your own in evaluate.metrics, too"
         if FORM.fullmatch(evaluate.metric):

@@ -5,7 +5,7 @@ A rule yields (paths, text): the fields it is about, and why they are wrong and 
 
 from __future__ import annotations
 
-from configs.reading.levels import rank_of
+from configs.reading.levels import levels, rank_of
 from configs.reading.nearest import did_you_mean
 from configs.schema import Config
 
@@ -71,6 +71,15 @@ def _levels(config: Config, rank: int):
             yield (path, "model.depth", "augment.crop"), text + f"--config.{path}='{example}'."
         elif name == "kernels" and any(side % 2 == 0 for row in rows for side in row):
             yield (path,), "sides of kernels are odd, so that they have a middle."
+    if rank == 3 and not model.strides:
+        shrunk = [row != (1, 1, 1) for row in levels(config).strides]
+        if not all(shrunk):
+            crop = ",".join(map(str, config.augment.crop))
+            yield (
+                ("model.depth", "augment.crop"),
+                f"a crop of {crop} can be halved {sum(shrunk)} times before fewer than 4 voxels or odd sides are left. "
+                f"Write --config.model.depth={max(1, sum(shrunk))}, or a larger crop.",
+            )
     if model.upsampling == "bilinear" and rank == 3:
         yield (
             ("model.upsampling", "augment.crop"),

@@ -14,7 +14,7 @@ import numbers
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from configs.reading import elsewhere
@@ -59,7 +59,7 @@ def from_text(text: str, type_: Any, path: str = "") -> Any:
             hint = did_you_mean(text, words, "{!r}") or f" Or write {' or '.join(words)}."
             raise ValueError(f"{error}{hint}") from None
     if kind in (tuple, _LENGTHS):
-        return from_python(_items(text, type_), type_)
+        return _tuple(_items(text, type_), type_, like)
     if kind is Mapping:
         try:
             value = json.loads(text)
@@ -120,7 +120,7 @@ def from_python(value: Any, type_: Any, path: str = "") -> Any:
             raise ValueError(f"{shown(value)} is not a finite number.")
         return number
     if kind in (tuple, _LENGTHS):
-        return _tuple(value, type_)
+        return _tuple(value, type_, _like_in_python)
     if kind is Mapping:
         return _plain_mapping(value)
     raise TypeError(f"The schema's type {type_} has no reader here.")
@@ -246,11 +246,17 @@ def _items(text: str, type_: Any) -> list:
     raise ValueError(f"{shown(text)} is not {describe(type_)}: write it as {like(text, type_)}{escaped}.")
 
 
-def _tuple(value: Any, type_: Any) -> tuple:
+def _tuple(value: Any, type_: Any, written: Callable[[Any, Any], str]) -> tuple:
     try:
         return _tuple_items(value, type_)
     except ValueError as error:
-        raise ValueError(f"{error} Write it as {like(value, type_)}.") from None
+        raise ValueError(f"{error} Write it as {written(value, type_)}.") from None
+
+
+def _like_in_python(value: Any, type_: Any) -> str:
+    """As `like`, in a script or a recipe: ("first", "second"), (100, 100)."""
+    text = repr(from_text(like(value, type_).strip("'"), type_))
+    return text.replace("'", '"')
 
 
 def _shortest(type_: Any) -> Any:

@@ -1,4 +1,4 @@
-"""An augmentation of one's own, and a run that is stopped and goes on as if it never had been."""
+"""An augmentation of your own, and a run that is stopped and goes on as if it never had been."""
 
 import keras
 import numpy as np

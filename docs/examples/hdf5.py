@@ -1,4 +1,4 @@
-"""A source of one's own: examples in an HDF5 file, read when they are needed."""
+"""A source of your own: examples in an HDF5 file, read when they are needed."""
 
 import h5py
 import numpy as np

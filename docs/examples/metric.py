@@ -1,4 +1,4 @@
-"""A metric of one's own that picks the best checkpoint and stops early, and another from the confusion counts."""
+"""A metric of your own that picks the best checkpoint and stops early, and another from the confusion counts."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""An optimizer and a schedule of one's own."""
+"""An optimizer and a schedule of your own."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""A loop of one's own, for batches that no data set knows beforehand: here the examples that were hardest so far."""
+"""A loop of your own, for batches that no data set knows beforehand: here the examples that were hardest so far."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Actions of one's own: a tracker that keeps its place over a restart, and one that ends the run."""
+"""Actions of your own: a tracker that keeps its place over a restart, and one that ends the run."""
 
 import sqlite3
 import uuid

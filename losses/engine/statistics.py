@@ -46,7 +46,7 @@ class RegionSums(NamedTuple):
 
 @tf.autograph.experimental.do_not_convert
 def region_statistics(y_true, y_pred, *, squared: bool = False, soft_label: bool = False, **common) -> RegionSums:
-    """The sums themselves, for a region loss of one's own.
+    """The sums themselves, for a region loss of your own.
 
     Args:
         squared: prediction and target are sums of squares (Milletari et al. 2016, "V-Net", section 3).

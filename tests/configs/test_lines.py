@@ -1,5 +1,7 @@
 """Lines are broken between words, at the terminal's width."""
 
+import io
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 import main
 from configs.reading import help as document
 from configs.reading import lines
+from trainer import console
 
 
 @pytest.mark.parametrize(("said", "expected"), [("64", 64), ("300", 110), ("10", 40), ("", 80), ("x", 80)])
@@ -27,6 +30,27 @@ def test_prose_is_broken_under_its_own_beginning_and_code_stays():
         "  - a note that is long,\n    too\nlast words of it all,\nand more\n"
         "    x = a_line(of, code, that, is, copied)"
     )
+
+
+def test_a_line_in_columns_is_broken_between_them():
+    line = "step  20/1000  loss   0.4312  Dice 0.9000  12.5 images/s"
+
+    assert lines.wrapped(line, 42).splitlines() == [
+        "step  20/1000  loss   0.4312  Dice 0.9000",
+        "    12.5 images/s",
+    ]
+
+
+def test_a_terminal_gets_lines_of_its_width_and_a_file_whole_ones(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    text = "  note  a line that is longer than forty columns of a terminal"
+    for terminal in (True, False):
+        stream = io.StringIO()
+        stream.isatty = lambda terminal=terminal: terminal
+        monkeypatch.setattr("sys.stdout", stream)
+        console.log(text)
+        written = stream.getvalue().splitlines()
+        assert (max(map(len, written)) <= 40) == terminal and (written == [text]) != terminal
 
 
 @given(st.text(alphabet="ab-. \n", max_size=200), st.integers(8, 40))

@@ -48,8 +48,7 @@ def flags(folder, workdir):
         f"--config.data.path={folder}",
         "--config.data.classes=background,disc",
         "--config.augment.crop=16,16",
-        "--config.model.width=4",
-        "--config.model.depth=1",
+        "--config.model.name=tests.distribution.small_model:build",
         "--config.train.batch_size=4",
         f"--config.train.length={STEPS} steps",
         "--config.train.steps_per_call=2",
@@ -60,7 +59,6 @@ def flags(folder, workdir):
         "--config.optimizer.learning_rate=1e-3",
         "--config.optimizer.ema_decay=0.9",
         "--config.train.accumulate=2",
-        "--config.model.normalization=batch",
         '--config.loss.options={"dice": {"over": "batch"}}',
     ]
 

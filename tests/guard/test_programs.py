@@ -93,7 +93,13 @@ def report_of_fit(program):
     return guard.report
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+SIBLINGS = ("counts", "elsewhere")  # of single cases in cases/, so that every run need not repeat them
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name.startswith(SIBLINGS) else ()) for name in PROGRAMS],
+)
 def test_verdict(name):
     program = PROGRAMS[name]
     assert not checked(program)

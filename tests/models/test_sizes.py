@@ -1,12 +1,14 @@
 """Models that do not take images of every size: trained, evaluated, applied and exported all the same."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from configs.schema import Augment, Config, Data, Evaluate, Train
-from trainer import Run, UserError
+from trainer import Run, Task, UserError
 from trainer.evaluation.windows import logits_function
 from trainer.models.inputs import size_trouble
 
@@ -73,6 +75,31 @@ def test_from_training_to_export(tmp_path, model, size, said):
     # The same command goes on: the crop that was set is no change of the config.
     again = Run(_CONFIG, workdir=tmp_path, model=model, data={"train": _data(), "validation": _data()})
     assert again.train().step == 1
+
+
+class OfOneSize(Task):
+    def __init__(self):
+        inputs = keras.Input((8, 8, 3))
+        coarse = keras.layers.UpSampling2D(2)(keras.layers.MaxPooling2D(2)(inputs))
+        self.net = keras.Model(inputs, keras.layers.Conv2D(2, 1)(keras.layers.Concatenate()([inputs, coarse])))
+
+    def losses(self, batch, training):
+        return {"size": tf.reduce_mean(self.net(batch["image"], training=training) ** 2)}
+
+
+def test_a_task_of_one_size_is_trained_on_such_crops_and_tried_on_a_validation_image_first(tmp_path):
+    config = dataclasses.replace(_CONFIG, augment=Augment(quarter_turns=False))
+    run = Run(config, workdir=tmp_path, task=OfOneSize, data={"train": _data(), "validation": _data()})
+    with pytest.raises(UserError) as raised:
+        run.train()
+    text = " ".join(str(raised.value).split())
+    assert "was to be evaluated before the first step" in text and "crops of 8 x 8" in text
+    assert 'Evaluate(every="0 steps")' in text and run.current_step == 0
+    assert run.notes == ["the model net takes images of 8 x 8 pixels alone: augment.crop is set to it"]
+    # A crop that was asked for stays: what a task does with it before its model is its own affair.
+    asked = dataclasses.replace(_CONFIG, augment=Augment(crop=(16, 16)))
+    run = Run(asked, workdir=tmp_path, task=OfOneSize, data=_data())
+    assert run.task and tuple(run.config.augment.crop) == (16, 16)
 
 
 def test_sizes_as_tensors_are_no_trouble():

@@ -1,4 +1,4 @@
-"""The whole program through `main.main`: a run on the embedded images and everything that is done with it."""
+"""The whole program through `main.main`: a run, everything that is done with it, and losses that break it."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import main
+from tests.data.making import make_folder
 
 SMALL = [
     "--config.model.width=4",
@@ -65,10 +66,22 @@ def run(*flags):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def flags(tmp_path_factory):
+    """A run on images of a folder, with averaged weights."""
+    return [
+        f"--config.data.path={make_folder(tmp_path_factory.mktemp('data'), 10, size=(70, 90))}",
+        "--config.data.source=folder",
+        "--config.data.classes=background,disc",
+        "--config.train.length=8 steps",
+        "--config.optimizer.ema_decay=0.9",
+        *SMALL,
+    ]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, flags):
     workdir = str(tmp_path_factory.mktemp("run"))
-    code = run(f"--workdir={workdir}", "--config.train.length=8 steps", "--config.optimizer.ema_decay=0.9", *SMALL)
-    assert code == 0
+    assert run(f"--workdir={workdir}", *flags) == 0
     return workdir
 
 
@@ -90,16 +103,18 @@ def test_a_run_leaves_what_scripts_and_tensorboard_read(trained):
     assert all(np.isfinite(line["loss"]) for line in lines if line["kind"] == "train")
     with open(os.path.join(trained, "evaluation.json")) as file:
         evaluation = json.load(file)
-    assert evaluation["images"] == 40 and 0 < evaluation["mean_dice"] < 1
-    assert set(evaluation["iou"]) == {"background", "nucleus"}
+    assert 1 < evaluation["images"] < 9 and 0 < evaluation["mean_dice"] < 1
+    assert set(evaluation["iou"]) == {"background", "disc"}
     events = EventAccumulator(trained, size_guidance={"tensors": 0}).Reload()
     tags = set(events.Tags()["tensors"])
     assert {"train/loss", "train/loss/dice", "train/learning_rate", "train/gradient_norm", "eval/mean_dice"} <= tags
-    assert sum(tag.startswith("panels/") for tag in tags) == 2
+    assert {f"panels/{name}" for name in ("worst_1", "worst_2", "median_1", "median_2", "best_1", "best_2")} <= tags
+    assert {"confusion", "training_crops", "precision_recall/nucleus/pr_curves", "train/epoch"} <= tags
+    assert any(tag.startswith("gradient_norm_by_layer/") for tag in tags)
     assert events.Tags()["graph"]
 
 
-def test_the_same_command_again_says_that_it_is_done_and_harms_nothing(trained, capsys):
+def test_the_same_command_again_says_that_it_is_done_and_harms_nothing(trained, flags, capsys):
     def content():
         """Everything that a second start could harm; TensorBoard's session start and the lock are its own."""
         paths = [os.path.join(folder, name) for folder, _, names in os.walk(trained) for name in names]
@@ -107,13 +122,13 @@ def test_the_same_command_again_says_that_it_is_done_and_harms_nothing(trained, 
         return {path: pathlib.Path(path).read_bytes() for path in kept}
 
     before = content()
-    assert run(f"--workdir={trained}", "--config.train.length=8 steps", "--config.optimizer.ema_decay=0.9", *SMALL) == 0
+    assert run(f"--workdir={trained}", *flags) == 0
     assert "This run has ended already, at step 8 of 8; nothing was done or changed." in capsys.readouterr().out
     assert content() == before
 
 
-def test_a_changed_config_is_refused_by_name(trained, capsys):
-    code = run(f"--workdir={trained}", "--config.train.length=8 steps", "--config.optimizer.learning_rate=0.1", *SMALL)
+def test_a_changed_config_is_refused_by_name(trained, flags, capsys):
+    code = run(f"--workdir={trained}", *flags, "--config.optimizer.learning_rate=0.1")
     told = capsys.readouterr().err
     assert code == 2
     assert "config.optimizer.learning_rate" in told and "--force_config" in told and "Traceback" not in told
@@ -154,9 +169,13 @@ def test_export_is_compared_with_the_model(trained, tmp_path, capsys):
     assert (tmp_path / "saved_model" / "saved_model.pb").exists()
 
 
-def test_dice_as_pytorch_users_write_it_trains(users_losses, tmp_path):
+def test_dice_as_pytorch_users_write_it_trains_on_the_embedded_images(users_losses, tmp_path):
     flags = ["--config.loss.name=losses_of_mine:as_in_pytorch", "--config.model.outputs=sigmoid"]
-    assert run(f"--workdir={tmp_path}/run", "--config.train.length=2 steps", *flags, *SMALL) == 0
+    flags += ["--config.train.length=2 steps", "--config.evaluate.every=100%"]
+    assert run(f"--workdir={tmp_path}/run", *flags, *SMALL) == 0
+    with open(tmp_path / "run" / "evaluation.json") as file:
+        evaluation = json.load(file)
+    assert evaluation["images"] == 40 and set(evaluation["iou"]) == {"background", "nucleus"}
 
 
 @pytest.mark.parametrize(
@@ -190,6 +209,7 @@ def test_warnings_are_given_once_and_kept_and_training_goes_on(users_losses, tmp
         "--config.loss.name=losses_of_mine:detached",
         "--config.guard.missing=warn",
         "--config.guard.zero_steps=2",
+        "--config.guard.allow=down0.*",
         "--config.train.length=4 steps",
         "--config.train.accumulate=2",
         "--config.evaluate.every=0 steps",
@@ -201,6 +221,8 @@ def test_warnings_are_given_once_and_kept_and_training_goes_on(users_losses, tmp
     assert told.out.count("has been exactly zero for 2 steps") == 1
     missing, zero = guard_notes(tmp_path / "run")
     assert "losses_of_mine.py:14" in missing and "exactly zero for 2 steps" in zero
+    # What may stay without a gradient is not warned of either.
+    assert "down1_1_conv/kernel" in zero and "down0" not in zero
 
 
 def guard_notes(workdir):

@@ -37,12 +37,14 @@ def test_what_was_ignored_from_the_start_stays_ignored():
 
 
 def test_the_second_ctrl_c_ends_the_process_in_the_middle_of_a_call_that_does_not_come_back():
-    # A long call outside of Python, as one on the device: handlers of Python's own would wait for its end.
+    # A call outside of Python that does not end, as one on the device: a lock taken twice. Handlers of Python's own
+    # would wait for its end.
     code = (
-        "import hashlib, os, signal, threading, time\nfrom trainer.signals import Interruption\n"
+        "import ctypes, os, signal, threading, time\nfrom trainer.signals import Interruption\n"
         "def twice():\n    for _ in range(2):\n        time.sleep(0.2)\n        os.kill(os.getpid(), signal.SIGINT)\n"
         "with Interruption():\n    threading.Thread(target=twice).start()\n"
-        "    hashlib.pbkdf2_hmac('sha256', b'', b'', 2_000_000_000)\nprint('not reached')"
+        "    lock, take = ctypes.create_string_buffer(128), ctypes.CDLL(None).pthread_mutex_lock\n"
+        "    take(lock)\n    take(lock)\nprint('not reached')"
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 130 and ended.stderr == ""

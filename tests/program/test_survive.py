@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -15,6 +16,7 @@ import main
 from tests.data.making import make_folder
 from trainer import console
 from trainer.checkpoints import folder as checkpoint
+from trainer.reporting import tags
 from trainer.reporting.records import read_metrics
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -43,14 +45,17 @@ def run(workdir, *flags):
     return main.main(["main.py", f"--workdir={workdir}", *FLAGS, *flags])
 
 
+def _of_the_run(report):
+    return {name: value for name, value in report.items() if not tags.is_of_the_machine(name)}
+
+
 def ending(workdir):
     """What a run comes to: every variable, what the host keeps, the records; without speeds and times."""
     saved = checkpoint.find(str(workdir), "latest")
     weights = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in saved.arrays.items()}
-    host = {name: value for name, value in saved.host.items() if name != "trained"}
-    speeds = {"images_per_second": None, "waiting_for_data": None}
-    host["last_report"] = host["last_report"] | speeds
-    lines = [line | speeds for line in read_metrics(os.path.join(workdir, "metrics.jsonl"))]
+    host = {name: value for name, value in saved.host.items() if name not in ("trained", "seconds")}
+    host["last_report"] = _of_the_run(host["last_report"])
+    lines = [_of_the_run(line) for line in read_metrics(os.path.join(workdir, "metrics.jsonl"))]
     with open(os.path.join(workdir, "evaluation.json")) as file:
         return weights, host, lines, json.load(file), checkpoint.best_step(str(workdir))
 
@@ -94,26 +99,19 @@ def signal_at(monkeypatch, beginning):
 
 
 @pytest.mark.slow
-def test_from_a_checkpoint_on_everything_is_the_same(unbroken, tmp_path, capsys):
-    # Of step 4: between two reports, so that the sums of the report count too.
-    workdir = rewound(unbroken, tmp_path, 4)
-    assert run(workdir) == 0
-    assert f"Resuming at step 4 ({checkpoint.step_folder(workdir, 4)})" in capsys.readouterr().out
-    assert ending(workdir) == ending(unbroken)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("beginning", ["step  3/12", "step  6/12"])
-def test_asked_to_stop_it_saves_and_the_same_command_ends_the_run(unbroken, tmp_path, monkeypatch, capfd, beginning):
-    with monkeypatch.context() as patch:
-        signal_at(patch, beginning)
-        assert run(tmp_path) == 75
-    step = int(beginning.split("/")[0].split()[1])
-    told = capfd.readouterr().out
-    assert "SIGTERM: finishing the step and saving" in told and "The same command goes on from here." in told
-    # At step 6 an evaluation was due: it is left at once, and made first when the run goes on.
-    assert checkpoint.list_steps(str(tmp_path))[-1] == (step if step == 6 else 4)
+def test_asked_to_stop_it_saves_and_the_same_command_ends_the_run(unbroken, tmp_path, monkeypatch, capfd):
+    # Between two checkpoints; and where an evaluation is due: it is left at once, and made first when the run goes on.
+    for beginning, saved in (("step  3/12", 4), ("step  6/12", 6)):
+        with monkeypatch.context() as patch:
+            signal_at(patch, beginning)
+            assert run(tmp_path) == 75
+        said = capfd.readouterr().out
+        assert "SIGTERM: finishing the step and saving" in said and "The same command goes on from here." in said
+        assert checkpoint.list_steps(str(tmp_path))[-1] == saved
     assert run(tmp_path) == 0
+    said = " ".join(capfd.readouterr().out.split())
+    assert "Resuming at step 6 " in said and "It begins with what was due there: an evaluation." in said
+    assert re.findall(r"eval +(\d+)/12", said) == ["6", "12"]
     assert ending(tmp_path) == ending(unbroken)
 
 
@@ -149,7 +147,9 @@ def test_a_full_disk_loses_nothing_that_was_saved(unbroken, tmp_path, capsys):
     assert "Traceback" not in told.out + told.err
     assert checkpoint.list_steps(workdir) == [4]
     assert all((array == before[name]).all() for name, array in checkpoint.read_newest(workdir)[0].arrays.items())
+    # From a step between two reports, so that the sums of the report count too.
     assert run(workdir) == 0
+    assert f"Resuming at step 4 ({checkpoint.step_folder(workdir, 4)})" in capsys.readouterr().out
     assert ending(workdir) == ending(unbroken)
 
 

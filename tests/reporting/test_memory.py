@@ -52,11 +52,11 @@ def test_training_says_what_was_too_large_and_what_takes_less(tmp_path, loss, na
         "4 images of 16 x 24 pixels at a time",
         "train.batch_size=4 in 1 micro-batch.",
         f"{parameters:,} parameters",
-        "--config.train.accumulate=2 ",
-        "--config.train.batch_size=2 ",
-        "--config.augment.crop=8,12 ",
-        "--config.model.width=2 ",
-        "--config.data.cache_mib=16 ",
+        "Train(accumulate=2) ",
+        "Train(batch_size=2) ",
+        "Augment(crop=(8, 12)) ",
+        "Model(width=2) ",
+        "Data(cache_mib=16) ",
     ]:
         assert text in message, text
     assert raised.value.exit_code == 1
@@ -80,7 +80,7 @@ def test_evaluation_and_prediction_name_the_tiles(tmp_path, monkeypatch):
             verb()
         assert str(raised.value).startswith(f"Out of memory in {doing}")
         assert "whole (evaluate.tile=0,0)" in str(raised.value)
-        assert "--config.evaluate.tile=512,512" in str(raised.value)
+        assert "Evaluate(tile=(512, 512))" in str(raised.value)
 
 
 def test_tiles_are_halved_to_what_the_model_divides():

@@ -82,6 +82,15 @@ def test_table(evaluation):
     )
 
 
+def test_a_table_that_is_too_wide_leaves_columns_out_and_says_so(evaluation, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "50")
+    lines = evaluation.table().splitlines()
+    assert lines[0].split() == ["class", "Dice", "IoU", "IoU", "pooled", "images"]
+    assert "  left out, too wide: Dice pooled" in lines
+    long = terminal.table(["class", "a"], [["a" * 90, "1.5"], ["b", "2"]]).splitlines()
+    assert max(map(len, long)) == 50 and long[2].endswith("aaa…  1.5")
+
+
 def test_a_class_in_no_image_is_a_dash():
     counts = np.array([[[4, 4, 4], [0, 0, 0]]])
     lines = evaluation_of(counts, np.array([[4, 0], [0, 0]]), ("background", "cell")).table().splitlines()
@@ -112,7 +121,9 @@ def test_number(value, text):
 
 def test_commands_can_be_pasted():
     text = terminal.closing("my runs/a", images="photos/*.jpg")
-    lines = {line.split()[0]: line.split(maxsplit=1)[1] for line in text.splitlines()[1:]}
+    assert max(map(len, text.splitlines())) <= 80 and "--mode=predict \\\n" in text
+    # A shell joins lines that end in a backslash; shlex does not.
+    lines = {line.split()[0]: line.split(maxsplit=1)[1] for line in text.replace("\\\n", "").splitlines()[1:]}
     assert shlex.split(lines["curves"]) == ["tensorboard", "--logdir", "my runs/a", "--host", "127.0.0.1"]
     assert shlex.split(lines["predict"]) == [
         "python",

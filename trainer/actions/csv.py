@@ -1,4 +1,4 @@
-"""Scores as a CSV file: an example of an action of one's own, and of use to spreadsheets.
+"""Scores as a CSV file: an example of an action of your own, and of use to spreadsheets.
 
 Run(…, actions=[("evaluation", "trainer.actions.csv:write_scores")])
 """

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from trainer.actions.timing import Timed
 from trainer.reporting import terminal
+from trainer.reporting.clock import EVALUATION
 from trainer.reporting.memory import explaining_memory
 
 # The reason with which training ends when it was asked to.
@@ -31,17 +32,17 @@ class Evaluate:
         if run.host.evaluated == step:
             return None
         start = time.monotonic()
-        with run.clock.pause(), run.averaged(), explaining_memory(run.config, "evaluation"):
+        with run.clock.pause(EVALUATION), run.averaged(), explaining_memory(run.config, "evaluation"):
             found = self._score(self._stop)
         if found is None:
             return STOPPED
-        scores, panels = found
+        scores, pictures = found
         run.scores, run.host.evaluated = scores, step
         better = self._keep_score(run, step, scores.score(run.metric))
         run.journal.line(
             terminal.evaluated(step, run.intervals.total, scores, seconds=time.monotonic() - start, best=better)
         )
-        run.journal.evaluation(step, scores, panels)
+        run.journal.evaluation(step, scores, pictures)
         # All of them, also after one that ends the run; and before the save, which is to hold what they remember.
         reasons = [action.function(run, step) for action in self._then]
         if better and run.config.checkpoint.keep_best:

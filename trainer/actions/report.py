@@ -6,7 +6,9 @@ import math
 
 from configs.reading.lines import wrapped
 from trainer.reporting import tags, terminal
+from trainer.reporting.clock import INPUT
 from trainer.reporting.starving import MUCH, hint
+from trainer.reporting.usage import memory_in_use
 
 
 def report(run, step: int) -> None:
@@ -18,15 +20,21 @@ def report(run, step: int) -> None:
     means = run.totals.read()
     rate = run.clock.rate(step)
     values = dict(means)
+    epochs = run.intervals.epochs
+    if epochs is not None:
+        values[tags.EPOCH] = epochs * step / run.intervals.total
     for update in state.updates:
         name = f"{tags.LEARNING_RATE}/{update.name}" if update.name else tags.LEARNING_RATE
         values[name] = float(update.optimizer.learning_rate.numpy())
     if rate:
         values[tags.IMAGES_PER_SECOND] = rate
-        values[tags.WAITING] = min(1.0, run.waiting.since_last() / run.clock.last_interval)
+        waited = run.waiting.since_last()
+        run.clock.add(INPUT, min(waited, run.clock.last_interval))
+        values[tags.WAITING] = min(1.0, waited / run.clock.last_interval)
     values[tags.SKIPPED] = int(state.skipped.numpy())
     if state.loss_scale.enabled:
         values[tags.LOSS_SCALE] = float(state.loss_scale.scale.numpy())
+    values |= memory_in_use()
     run.host.last_report = values
     total = run.intervals.total
     waits = values.get(tags.WAITING, 0.0) > MUCH

@@ -176,8 +176,8 @@ def find(workdir: str, which: str) -> Saved:
         raise unreadable(workdir, error) from error
     if not steps:
         raise UserError(
-            f"There is no checkpoint in {folder_of(workdir)}.\n  Train first: python main.py --workdir={workdir}\n"
-            "  or name another run: --workdir=…, or a checkpoint's folder: --checkpoint=…"
+            f"There is no checkpoint in {folder_of(workdir)}.\n  Train first, with --mode=train, or name another run: "
+            "--workdir=…, or a checkpoint's folder: --checkpoint=…"
         )
     best = best_step(workdir) if which == "best" else None
     if best is not None:

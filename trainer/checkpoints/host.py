@@ -22,7 +22,7 @@ class HostState:
       ended: {"step": …, "reason": …} of a run that an action or early stopping has ended.
       skipped_data: steps of the data left out after a divergence; the data go on without them.
       returns: times the run went back to a checkpoint.
-      trained: seconds of training so far.
+      trained: seconds of training so far; seconds: all by what they were spent on, see `Clock.parts`.
       data: of which files the splits consist; see `resume.describe_data`.
       micro_batches: what train.accumulate=auto found: step, as text -> micro-batches from there on.
       memory: what actions keep: JSON, by the action's name.
@@ -40,6 +40,7 @@ class HostState:
     skipped_data: list[int] = dataclasses.field(default_factory=list)
     returns: int = 0
     trained: float = 0.0
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
     data: dict[str, list] = dataclasses.field(default_factory=dict)
     micro_batches: dict[str, int] = dataclasses.field(default_factory=dict)
     memory: dict[str, Any] = dataclasses.field(default_factory=dict)

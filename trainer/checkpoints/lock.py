@@ -8,6 +8,29 @@ import socket
 
 from trainer.errors import EXIT_FAILED, UserError
 
+# Locks of loops of the user's, by workdir. Nobody says when such a loop is over, so that the next run of this process
+# (a notebook's cell that is run again) takes its lock over.
+_OF_LOOPS: dict[str, WorkdirLock] = {}
+
+
+def take(workdir: str, *, loop: bool = False) -> WorkdirLock:
+    """The lock of `workdir`, also where a loop of this process had it, which has lost it then.
+
+    Args:
+      workdir: of the run.
+      loop: it is taken for a loop of the user's, which may lose it so.
+
+    Raises:
+      UserError: as `WorkdirLock`.
+    """
+    key = os.path.realpath(workdir)
+    if earlier := _OF_LOOPS.pop(key, None):
+        earlier.release()
+    lock = WorkdirLock(workdir)
+    if loop:
+        _OF_LOOPS[key] = lock
+    return lock
+
 
 class WorkdirLock:
     """Holds `workdir/.lock` until released or the process ends, however it ends: the kernel lets go of it.
@@ -46,6 +69,10 @@ class WorkdirLock:
             self._file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
         except OSError:
             pass  # A full disk holds the lock as well; the next one then reads "another process".
+
+    @property
+    def released(self) -> bool:
+        return self._file.closed
 
     def release(self) -> None:
         self._file.close()

@@ -16,10 +16,7 @@ from trainer.distribution.strategy import Devices
 from trainer.errors import EXIT_FAILED, UserError
 from trainer.reporting.records import CONFIG_FILE, write_whole
 
-_EXTEND = (
-    "To go on with more examples, with classes added at the end, or for longer: --extend (in Python, Run(…, "
-    "extend=True))"
-)
+_EXTEND = "To go on with more examples, with classes added at the end, or for longer: --extend"
 
 
 def find_start(workdir: str, devices: Devices, log) -> checkpoint.Saved | None:
@@ -92,7 +89,7 @@ def check_config(run, start: checkpoint.Saved | None) -> None:
     remedy = "" if run.extend or len(extending) < len(breaking) else f"{_EXTEND}\n  Or: "
     remedy += (
         "Go on with the old values, start elsewhere with --workdir=…, or, if you mean it, go on with the new\n"
-        "  ones: --force_config (in Python, Run(…, force=True))"
+        "  ones: --force_config"
     )
     given = run.parts.names()
     replaced = [
@@ -164,8 +161,7 @@ def check_data(described: Mapping, run, start: checkpoint.Saved | None) -> None:
     added = all(count and (before.get(split) or [count])[0] <= count for split, (count, _) in described.items())
     remedy = f"{_EXTEND}\n  Or: " if added and not run.extend else ""
     remedy += (
-        "Put the files back, start elsewhere with --workdir=…, or, if you mean it, go on with these:\n"
-        "  --force_config (in Python, Run(…, force=True))"
+        "Put the files back, start elsewhere with --workdir=…, or, if you mean it, go on with these:\n  --force_config"
     )
     _refuse("other data", changed, remedy, run, start)
     for what in changed:

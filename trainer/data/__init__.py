@@ -7,7 +7,7 @@ from trainer.data.evaluated import open_evaluated, other_data
 from trainer.data.example import Example, Feature
 from trainer.data.masks import decode_mask
 from trainer.data.opening import open_data
-from trainer.data.pipeline import evaluation_batches, training_batches
+from trainer.data.pipeline import evaluation_batches, evaluation_example, training_batches
 from trainer.data.source import DataSets, Source
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "decode_image",
     "decode_mask",
     "evaluation_batches",
+    "evaluation_example",
     "open_data",
     "open_evaluated",
     "other_data",

@@ -17,7 +17,7 @@ class Example:
     """An image with what belongs to it.
 
     image: uint8 or float32 `[height, width, channels]`; of a volume `[depth, height, width, channels]`.
-    label: integers `[height, width]` (class ids, or the data set's void id where no class is told), of classes that
+    label: integers `[height, width]` (class ids, or the data set's void id where no class is known), of classes that
       overlap `[height, width, classes]` (1, 0, or the void id), float32
       `[height, width]` or `[height, width, c]` (a target that is no class), or None where there is none; of a volume
       with its depth first.

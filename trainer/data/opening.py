@@ -226,7 +226,7 @@ def own_augmentations(config: Config, augment: Sequence[Callable | str] = ()) ->
 
 
 def _classes_of_masks(splits: Splits, section: Data) -> tuple[tuple[str, ...], str]:
-    """Names for the classes that mask files tell, where nobody names them."""
+    """Names for the classes that mask files name, where nobody names them."""
     if section.mask_encoding == "binary":
         return ("background", "foreground"), ""
     table = section.mask_ids or section.mask_colors

@@ -301,6 +301,11 @@ def evaluation_batches(
     return _ordered(made.concatenate(filling).prefetch(2 * parts))
 
 
+def evaluation_example(source: Source, config: Config, index: int) -> dict[str, np.ndarray]:
+    """One element of `evaluation_batches`, unpadded, by the example's position; not of a stream."""
+    return _padded(source, config, index, 1)
+
+
 def _padded(source: Source, config: Config, index: int, multiple: int) -> dict[str, np.ndarray]:
     rank = rank_of(config)
     if index >= len(source):

@@ -1,4 +1,4 @@
-"""Evaluation: every validation example once, at its own size, over all replicas and workers; pictures of the first few.
+"""Evaluation: every validation example once, at its own size, over all replicas and workers; pictures of some of them.
 
 One trace serves all sizes, and another those that are cut into tiles. The device hands back a few numbers an image, and
 the image's arrays where a picture or a metric of the user's wants them; the host waits for them only some images later,
@@ -15,7 +15,8 @@ import tensorflow as tf
 
 from configs.reading.levels import rank_of
 from configs.schema import Config
-from trainer.data import evaluation_batches
+from trainer.data import evaluation_batches, evaluation_example
+from trainer.evaluation.details import Details, probability_counts
 from trainer.evaluation.metrics import (
     confusion_matrices,
     evaluation_of,
@@ -24,17 +25,19 @@ from trainer.evaluation.metrics import (
     probabilities,
 )
 from trainer.evaluation.own_metrics import Metric, mean_of
+from trainer.evaluation.pictures import Picture, Pictures
 from trainer.evaluation.term_scores import TermScores
 from trainer.evaluation.volume_evaluator import make_volume_evaluator
 from trainer.evaluation.windows import logits_function
-from trainer.reporting.panels import panel
 from trainer.stepping.segmentation import Segmentation, predicted
 from trainer.stepping.task import Outcome, Task, terms_of
 
 # Images whose numbers may still be on the device: enough to keep it busy, few enough to hold.
 _IN_FLIGHT = 16
+# Of large images fewer: pixels of all that are waited for.
+_PIXELS_IN_FLIGHT = 2**24
 
-Evaluate = Callable[..., "tuple[object, dict[str, np.ndarray]] | None"]
+Evaluate = Callable[..., "tuple[object, list[Picture]] | None"]
 
 
 def make_evaluator(
@@ -58,9 +61,9 @@ def make_evaluator(
 
     Returns:
       A function that returns the scores (an `Evaluation`, or `TermScores` of a task that is no segmentation) and the
-      panels, tag -> RGB uint8 `[h, w, 3]`, of the first `config.evaluate.panels` images that this process sees. Every
-      worker must call it; each gets the same scores. Its argument `stop` is asked before each image, and has to answer
-      alike on all workers; when it says yes the function returns None.
+      pictures of the `config.evaluate.panels` worst images, and of two in the middle and the two best (see
+      `trainer.evaluation.pictures`). Every worker must call it; each gets the same. Its argument `stop` is asked before
+      each image, and has to answer alike on all workers; when it says yes the function returns None.
     """
     strategy = strategy or tf.distribute.get_strategy()
     source = datasets.validation
@@ -85,7 +88,6 @@ def make_evaluator(
     rounds = -(-len(source) // replicas)
     segments = isinstance(task, Segmentation)
     per_image = [metric for metric in metrics if not metric.of_confusion]
-    pictures_wanted = config.evaluate.panels if segments else 0
     with_probabilities = any("probabilities" in metric.parameters for metric in per_image)
     whole = _pixels_taken_whole(task, config) if segments else None
     scored = {}
@@ -103,8 +105,10 @@ def make_evaluator(
         return scored[large](batch)
 
     def evaluate(stop: Callable[[], bool] = lambda: False):
-        tally = _Tally(len(source), len(datasets.classes) if segments else 0, per_image, config.data.multi_label)
-        pictures: dict[str, np.ndarray] = {}
+        tally = _Tally(
+            len(source), len(datasets.classes) if segments else 0, per_image, datasets, config.data.multi_label
+        )
+        pictures = Pictures(datasets, config.evaluate.panels if segments else 0, workers)
         in_flight = collections.deque()
         iterator = iter(batches)
         for done in range(rounds):
@@ -117,27 +121,41 @@ def make_evaluator(
             }
             for replica in range(replicas // workers):
                 image = _of_replica(local, replica)
-                if len(pictures) < pictures_wanted and image["numbers"]["valid"]:
-                    tag = f"panels/{source.names[int(image['numbers']['index'])]}"
-                    pictures[tag] = panel(
-                        *(image["arrays"][name].numpy() for name in ("image", "label", "prediction")),
-                        classes=datasets.classes,
-                        void_id=datasets.void_id,
-                    )
-                if not per_image:
+                if not per_image and not segments:
                     image["arrays"] = {}
                 in_flight.append(image)
-            while len(in_flight) > _IN_FLIGHT:
-                tally.add(datasets, **in_flight.popleft())
+            while len(in_flight) > _IN_FLIGHT or len(in_flight) > 1 and _pixels(in_flight) > _PIXELS_IN_FLIGHT:
+                image = in_flight.popleft()
+                tally.add(**image)
+                pictures.keep(**image)
             progress(min((done + 1) * replicas, len(source)), len(source))
         for image in in_flight:
-            tally.add(datasets, **image)
+            tally.add(**image)
+            pictures.keep(**image)
         if workers > 1:
             tally.sum_over_workers(strategy, replicas // workers)
-        return tally.scores(datasets.classes, source.names, config, metrics), pictures
+        scores = tally.scores(datasets.classes, source.names, config, metrics)
+        return scores, pictures.chosen(scores, again)
+
+    def again(index: int) -> Mapping:
+        """The arrays of one image once more; every worker has to call it, with the same image."""
+        example = evaluation_example(source, config, index)
+        if replicas == 1:
+            batch = {key: tf.convert_to_tensor(value) for key, value in example.items()}
+        else:
+            batch = {
+                key: strategy.experimental_distribute_values_from_function(lambda _, v=value: tf.convert_to_tensor(v))
+                for key, value in example.items()
+            }
+        arrays = score_images(batch)["arrays"]
+        return {name: strategy.experimental_local_results(arrays[name])[0] for name in arrays}
 
     evaluate.trace_count = lambda: sum(function.experimental_get_tracing_count() for function in scored.values())
     return evaluate
+
+
+def _pixels(images) -> int:
+    return sum(int(np.prod(image["arrays"]["label"].shape)) for image in images if "label" in image["arrays"])
 
 
 def _of_replica(local: Mapping, replica: int) -> dict:
@@ -168,6 +186,7 @@ def _segmentation(task: Segmentation, datasets, config: Config, with_probabiliti
                 else confusion_matrices(label, prediction, classes, datasets.void_id)
             )[0],
             "loss": tf.cast(tf.add_n([tf.cast(term, tf.float32) for term in terms.values()]), tf.float32),
+            **probability_counts(label, logits, classes, datasets.void_id, multi_label),
         }
         arrays = {key: value[0] for key, value in batch.items() if key not in ("index", "valid", "size")}
         arrays["prediction"] = prediction[0]
@@ -195,8 +214,10 @@ def _terms(task: Task):
 class _Tally:
     """What this process has counted, by the image's index; `classes` is 0 for a task that is no segmentation."""
 
-    def __init__(self, images: int, classes: int, per_image: Sequence[Metric], multi_label: bool = False):
-        self._per_image, self._classes, self._multi_label = per_image, classes, multi_label
+    def __init__(self, images: int, classes: int, per_image: Sequence[Metric], datasets, multi_label: bool = False):
+        self._per_image, self._classes, self._datasets = per_image, classes, datasets
+        self._multi_label = multi_label
+        self.details = Details(images, datasets.classes, datasets.void_id, multi_label) if classes else None
         self.seen = np.zeros([images], np.int64)
         self.counts = np.zeros([images, classes, 3], np.int64)
         self.confusion = np.zeros([classes, 2, 2] if multi_label else [classes, classes], np.int64)
@@ -204,7 +225,7 @@ class _Tally:
         self.own = np.zeros([images, len(per_image)], np.float64)
         self.terms: dict[str, np.ndarray] = {}
 
-    def add(self, datasets, *, numbers: Mapping, arrays: Mapping) -> None:
+    def add(self, *, numbers: Mapping, arrays: Mapping) -> None:
         if not numbers["valid"]:
             return
         position = int(numbers["index"])
@@ -214,12 +235,13 @@ class _Tally:
             confusion = numbers["confusion"].numpy()
             self.counts[position] = image_counts(confusion, self._multi_label)
             self.confusion += confusion
+            self.details.add(position, numbers, arrays["label"].numpy(), arrays["prediction"].numpy())
         for name, value in numbers.items():
             if name.startswith("term/"):
                 self.terms.setdefault(name[5:], np.zeros_like(self.losses))[position] = float(value)
         if self._per_image:
             values = {key: value.numpy() for key, value in arrays.items()}
-            values |= {"classes": tuple(datasets.classes), "void_id": datasets.void_id}
+            values |= {"classes": tuple(self._datasets.classes), "void_id": self._datasets.void_id}
             self.own[position] = [metric.of_image(values) for metric in self._per_image]
 
     def sum_over_workers(self, strategy, local_replicas: int) -> None:
@@ -236,6 +258,8 @@ class _Tally:
 
         for name in ("seen", "counts", "confusion", "losses", "own"):
             setattr(self, name, total(getattr(self, name)))
+        for name in Details.SUMMED if self.details is not None else ():
+            setattr(self.details, name, total(getattr(self.details, name)))
         self.terms = {name: total(values) for name, values in sorted(self.terms.items())}
 
     def scores(self, classes, names, config: Config, metrics: Sequence[Metric]):
@@ -268,4 +292,5 @@ class _Tally:
             losses=self.losses[seen],
             metrics={metric.name: values[metric.name] for metric in metrics},
             metrics_by_image={m.name: column for m, column in zip(self._per_image, self.own[seen].T, strict=True)},
+            more={"labels": self.details.labels[seen], **self.details.to_dict()},
         )

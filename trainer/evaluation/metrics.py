@@ -22,6 +22,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -163,6 +164,13 @@ class Evaluation:
     worst: tuple[tuple[str, float], ...] = ()
     # The user's metrics by name.
     metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    # Columns with a value for each image: "name", "mean_dice" over the scored classes, "loss", "dice" by class; and
+    # "label", a digest of the label, by which two evaluations of the same images are known.
+    by_image: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    # See `trainer.evaluation.details`.
+    reliability: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    precision_recall: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    objects: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     # Of each image: name, loss, means over the scored classes, scores by class, the user's metrics; NaN counts nowhere.
     rows: tuple[Mapping[str, float | str], ...] = ()
     # Of volumes: surfaces and millilitres of each scored class and region.
@@ -216,6 +224,7 @@ def evaluation_of(
     metrics: Mapping[str, float] | None = None,
     metrics_by_image: Mapping[str, Sequence[float]] | None = None,
     volumes: Mapping[str, VolumeScores] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> Evaluation:
     """Scores from each image's counts.
 
@@ -229,16 +238,18 @@ def evaluation_of(
       metrics: the user's, by name.
       metrics_by_image: those of them that are measured image by image: name -> a value an image.
       volumes: of volumes, by class and region.
+      more: further fields of an `Evaluation`; "labels", a column by image.
     """
     classes = tuple(classes)
     multi_label = confusion.ndim == 3
     scored = scored_classes(classes, chosen, multi_label)
     dice, iou = dice_and_iou(counts)
     positions = [classes.index(name) for name in scored]
-    worst = []
+    more, worst = dict(more or {}), []
+    labels = more.pop("labels", None)
     if names:
-        by_image = [(name, _mean(row[positions])) for name, row in zip(names, dice, strict=True)]
-        worst = sorted((pair for pair in by_image if not math.isnan(pair[1])), key=lambda pair: (pair[1], pair[0]))
+        pairs = [(name, _mean(row[positions])) for name, row in zip(names, dice, strict=True)]
+        worst = sorted((pair for pair in pairs if not math.isnan(pair[1])), key=lambda pair: (pair[1], pair[0]))
     dice_pooled, iou_pooled = dice_and_iou(image_counts(confusion, multi_label))
     rows = []
     for image, name in enumerate(names):
@@ -274,8 +285,20 @@ def evaluation_of(
         metrics=dict(metrics or {}),
         rows=tuple(rows),
         volumes=dict(volumes or {}),
+        by_image=_columns(rows, classes) | ({} if labels is None else {"label": [int(value) for value in labels]}),
+        **more,
     )
 
 
 def _tuples(values):
     return tuple(map(_tuples, values)) if isinstance(values, list) else values
+
+
+def _columns(rows: Sequence[Mapping], classes: Sequence[str]) -> dict[str, Any]:
+    """The rows by column, their Dice by class: `Evaluation.by_image`."""
+    if not rows:
+        return {}
+    found: dict[str, Any] = {
+        name: [row[name] for row in rows] for name in ("name", "mean_dice", "loss") if name in rows[0]
+    }
+    return found | {"dice": {name: [row[f"dice/{name}"] for row in rows] for name in classes}}

@@ -5,7 +5,7 @@
     <output>/overlays/<name>.png   the image with the classes' colours over it
 
 and what else `trainer.evaluation.outputs` has. `<name>` is the image's path below the folder it was found in, without
-its extension, so that masks/ can be used as the masks of a data set of one's own. Where two images would have the same
+its extension, so that masks/ can be used as the masks of a data set of your own. Where two images would have the same
 name, as much of their paths is added as tells them apart. An image that is displayed turned (EXIF orientation) is
 predicted, and written, as it is displayed.
 """

@@ -19,6 +19,7 @@ class TermScores:
       loss: of the sum of all terms.
       terms: by name, as `Task.losses` gives them with training=False.
       metrics: the user's, by name.
+      rows: of each image, by name.
     """
 
     images: int

@@ -114,10 +114,16 @@ _NAN, _INFINITE = -1.0, -2.0
 
 def _place(strategy) -> tuple[int, int, int]:
     """This worker's number, the number of workers, and of this worker's replicas."""
-    resolver = getattr(strategy, "cluster_resolver", None)
-    workers = getattr(strategy.extended, "_num_workers", 1) if resolver is not None else 1
-    number = resolver.task_id or 0 if workers > 1 else 0
-    return number, workers, strategy.num_replicas_in_sync // workers
+    replicas, mine = strategy.num_replicas_in_sync, []
+    if replicas == 1:
+        return 0, 1, 1
+
+    def note(context):
+        mine.append(context.replica_id_in_sync_group)
+        return tf.zeros([])
+
+    strategy.experimental_distribute_values_from_function(note)
+    return min(mine) // len(mine), replicas // len(mine), len(mine)
 
 
 def _summed(values: np.ndarray, strategy, local: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Models by name: the U-Net, a U-Net on a keras.applications encoder, or any function of the user's.
 
-Models are made of Keras's layers. The exceptions, which a model of one's own may use as well, are normalisations whose
+Models are made of Keras's layers. The exceptions, which a model of your own may use as well, are normalisations whose
 sums neither drift with the image's size nor differ with the number of replicas, and dropout with one meaning on any.
 """
 

@@ -131,12 +131,24 @@ def _call(function, what: str, given: dict, *, optional: bool):
         ) from error
 
 
+def _check_channels(model: keras.Model, name: str, channels: int) -> None:
+    inputs = dict(zip(input_names(model), getattr(model, "inputs", None) or (), strict=False))
+    takes = tuple(inputs["image"].shape) if "image" in inputs else ()
+    if len(takes) in (4, 5) and takes[-1] not in (None, channels):
+        raise UserError(
+            f"{name} takes images of {takes[-1]} channels, and the data have {channels}.\n  Build it for them, "
+            f"keras.Input((None, None, {channels})), or, where they are files, read them so: "
+            f"--config.data.channels={takes[-1]}"
+        )
+
+
 def _checked(model, name: str, config: Config, outputs: int, free: bool) -> Form:
     if not isinstance(model, keras.Model):
         raise UserError(
             f"{name} returned {type(model).__name__}, not a keras.Model. Return the model itself: "
             "`return keras.Model(inputs, logits)`."
         )
+    _check_channels(model, name, config.data.channels)
     space = fixed_size(model) or tuple(config.augment.crop)
     shape = (1, *space, config.data.channels)
     last_layer = f"keras.layers.Conv{len(space)}D({outputs}, 1, dtype='float32')"

@@ -39,7 +39,7 @@ def footprint(model: keras.Model, channels: int) -> Footprint:
     except Exception:  # a subclassed model, or one that takes one size alone: it need not be looked into
         return Footprint(*_UNKNOWN)
     sizes = [4 * math.prod(shape[1:]) for _, _, shape in found] or [_UNKNOWN[1] * _SIDE**2]
-    patches = [_patches(*one) for one in found]
+    patches = [_patches(*layer) for layer in found]
     pixels = _SIDE**2
     return Footprint(max([1.0, *(p / pixels for p in patches)]), (4 * max(sizes) + sum(sizes) / 4) / pixels)
 

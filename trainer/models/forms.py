@@ -108,7 +108,7 @@ def _chosen(parts: Mapping, outputs: int, size, wanted: str, name: str, by_key: 
     )
     raise UserError(
         f"{name} has {len(parts)} outputs, and {len(fitting)} of them have the form of the labels. Say which one gives "
-        f"the masks (in Python Config(model=Model(output=…))):\n{listed}{every}"
+        f"the masks:\n{listed}{every}"
     )
 
 

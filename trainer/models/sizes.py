@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import keras
 
 from configs.reading import fields
-from configs.schema import Config
+from configs.schema import Augment, Config
 from trainer.models.inputs import fixed_size, size_trouble
 
 
@@ -40,3 +42,17 @@ def fit_sizes(config: Config, model: keras.Model) -> tuple[Config, list[str]]:
 
 def _by(sides: tuple[int, ...]) -> str:
     return " x ".join(map(str, sides))
+
+
+def fit_crop(config: Config, models: Mapping[str, keras.Model]) -> tuple[Config, list[str]]:
+    """The config for a task of the user's, and a note where the crop was set for its first model.
+
+    What a task does with an image before a model gets it is its own affair: a crop that is not the default's stays.
+    """
+    name, model = next(iter(models.items()), ("", None))
+    fixed = fixed_size(model) if model is not None else None
+    crop = tuple(config.augment.crop)
+    if fixed is None or fixed == crop or crop != Augment().crop:
+        return config, []
+    note = f"the model {name} takes images of {_by(fixed)} pixels alone: augment.crop is set to it"
+    return fields.replace(config, {"augment.crop": fixed}), [note]

@@ -1,10 +1,17 @@
-"""Time: seconds spent training, apart from pauses, and what is left; it goes on where a stopped run left it."""
+"""Time: seconds spent training, apart from pauses, what else took how long, and what is left.
+
+It goes on where a stopped run left it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+
+# What time is spent on. Of training itself: the first call, which compiles; waiting for batches; and the steps.
+STARTING, INPUT, STEPS, EVALUATION, SAVING = "starting", "input", "steps", "evaluation", "saving"
+PAGE, OTHER = "page", "other"
 
 
 class Clock:
@@ -14,10 +21,19 @@ class Clock:
       images_per_step: the global batch.
       now: seconds, monotonic; a test passes its own.
       trained: seconds already trained in earlier sessions of the run.
+      parts: what `parts` was at the end of these.
     """
 
-    def __init__(self, images_per_step: int, *, now: Callable[[], float] = time.monotonic, trained: float = 0.0):
+    def __init__(
+        self,
+        images_per_step: int,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        trained: float = 0.0,
+        parts: Mapping[str, float] | None = None,
+    ):
         self._images, self._now, self._trained = images_per_step, now, trained
+        self._parts = {name: float(seconds) for name, seconds in (parts or {}).items() if name != STEPS}
         self._since = self._mark_time = now()
         self._paused = 0.0
         self._mark_step: int | None = None
@@ -29,8 +45,18 @@ class Clock:
         """Seconds of training, over all sessions, without pauses."""
         return self._trained + self._now() - self._since - self._paused
 
+    @property
+    def parts(self) -> dict[str, float]:
+        """Seconds by what they were spent on, over all sessions; `STEPS` is what is left of training."""
+        steps = self.trained - self._parts.get(STARTING, 0.0) - self._parts.get(INPUT, 0.0)
+        return {STEPS: max(0.0, steps), **self._parts}
+
+    def add(self, part: str, seconds: float) -> None:
+        """Counts seconds of training for a part of it."""
+        self._parts[part] = self._parts.get(part, 0.0) + seconds
+
     @contextlib.contextmanager
-    def pause(self):
+    def pause(self, part: str = OTHER):
         """What happens inside (an evaluation, a checkpoint's copy) is not training."""
         start = self._now()
         try:
@@ -39,6 +65,7 @@ class Clock:
             spent = self._now() - start
             self._paused += spent
             self._mark_time += spent
+            self.add(part, spent)
 
     def start_once(self, step: int) -> bool:
         """Rates are counted from here: called after every call to the device, of which the first compiles.
@@ -49,6 +76,7 @@ class Clock:
         first = self._mark_step is None
         if first:
             self._mark_step, self._mark_time = step, self._now()
+            self.add(STARTING, self._mark_time - self._since - self._paused)
         return first
 
     def rate(self, step: int) -> float | None:

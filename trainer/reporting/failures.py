@@ -98,11 +98,12 @@ def _users_own(error: Exception) -> UserError | None:
     for inner in _chain(error):
         frames = [(f.filename, f.lineno) for f in traceback.extract_tb(inner.__traceback__)]
         frames += [f[:2] for f in _autograph_frames(inner)]
+        frames += _made_at(inner)
         users = [frame for frame in frames if _is_user_code(frame[0])]
         if users:
             filename, line = users[-1]
             code = linecache.getline(filename, line).strip()
-            last = _NODES.sub("", str(inner).strip().splitlines()[-1]).strip() if str(inner).strip() else ""
+            last = last_line(inner)
             kind = type(inner).__name__
             # Autograph wraps what it cannot copy, and says the first exception's type itself.
             said = last if kind == "StagingError" or last.startswith(kind) else f"{kind}: {last}"
@@ -110,6 +111,20 @@ def _users_own(error: Exception) -> UserError | None:
     return None
 
 
+def last_line(error: BaseException) -> str:
+    """What an exception says in the end, without the names that TensorFlow gives to what nobody named."""
+    lines = [line for line in str(error).splitlines() if line.strip() and not line.strip().startswith("[[")]
+    return _NODES.sub("", lines[-1]).strip() if lines else ""
+
+
+def _made_at(error: BaseException) -> list[tuple[str, int]]:
+    """Where an operation that failed in a graph was made, as its text says it: what our own lines called."""
+    frames = [(name, int(line)) for name, line in _MADE_AT.findall(str(error))]
+    ours = [i for i, (name, _) in enumerate(frames) if name.startswith(os.path.join(_OURS, "trainer") + os.sep)]
+    return frames[ours[0] :] if ours else []
+
+
+_MADE_AT = re.compile(r'^\s*File "([^"]+)", line (\d+), in ', re.MULTILINE)
 _NODES = re.compile(r" for '\{\{node [^}]*\}\} = [^']*'|\{\{function_node .*?\}\} ?")  # names that nobody wrote
 _HINTS = {
     r"does not match type|was expected to be an? \w+ tensor but is": (

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from trainer.reporting import tags
-from trainer.reporting.records import EVALUATION_FILE, METRICS_FILE, MetricsLog, write_json
+from trainer.reporting.crops import training_crops
+from trainer.reporting.evaluation_record import CROPS_FILE, PICTURES, write_evaluation, write_picture
+from trainer.reporting.records import EVALUATION_FILE, GUARD_FILE, METRICS_FILE, MetricsLog
 from trainer.reporting.summaries import Writer
 
 
@@ -20,14 +22,23 @@ class Journal:
         step, chief = run.current_step, run.devices.chief
         self.workdir, self.line = run.workdir, run.log
         self.writer = Writer(run.workdir, chief, restored_step=step, log=run.log)
-        self.writer.config_text(run.config)
-        self.writer.graph(run.task, run.config.data.channels)
-        self._log, self._failed = None, set()
+        self._step, self._log, self._notes, self._failed = step, None, None, set()
         if chief:
-            self._trying(METRICS_FILE, lambda: self._open_log(step))
+            self._trying(METRICS_FILE, lambda: self._open_logs(step))
 
-    def _open_log(self, step: int) -> None:
+    def _open_logs(self, step: int) -> None:
+        self._notes = MetricsLog(os.path.join(self.workdir, GUARD_FILE), step)
         self._log = MetricsLog(os.path.join(self.workdir, METRICS_FILE), step)
+
+    def opening(self, run) -> None:
+        """What does not change: the config, the graph, pictures of training crops; these once in a run."""
+        self.writer.config_text(run.config)
+        self.writer.settings(run.config, run.data.classes)
+        self.writer.graph(run.task, run.config.data.channels)
+        if self._log is not None and not self._step and (crops := training_crops(run)) is not None:
+            path = os.path.join(self.workdir, PICTURES, CROPS_FILE)
+            self._trying(f"{PICTURES}/{CROPS_FILE}", lambda: write_picture(path, crops))
+            self.writer.images(0, {tags.CROPS: crops})
 
     def _trying(self, name: str, write: Callable[[], None]) -> None:
         """A full disk or a read-only folder costs a record, not the run; each file is named once."""
@@ -45,15 +56,21 @@ class Journal:
         self.writer.scalars(step, {f"{kind}/{name}": value for name, value in values.items()})
 
     def note(self, markdown: str, step: int | None = None) -> None:
-        """What the guard has to say, as text in TensorBoard; without a step, of the one that training goes on from."""
-        self.writer.text(tags.GUARD_TEXT, markdown, step)
+        """What the guard has to say: a line of guard.jsonl, and text in TensorBoard.
 
-    def evaluation(self, step: int, scores, panels: dict) -> None:
+        Without a step it is of the one that training goes on from.
+        """
+        self.writer.text(tags.GUARD_TEXT, markdown, step)
+        if self._notes is not None:
+            at = self._step if step is None else step
+            self._trying(GUARD_FILE, lambda: self._notes.append(at, "guard", {"text": markdown}, again=True))
+
+    def evaluation(self, step: int, scores, pictures: Sequence = ()) -> None:
+        """The scores: a line of metrics.jsonl, evaluation.json with its pictures, what TensorBoard shows of them."""
         self.numbers(step, tags.EVALUATION, scores.scalars(""))
-        self.writer.panels(step, panels)
+        self.writer.evaluation(step, scores, pictures)
         if self._log is not None:
-            path, content = os.path.join(self.workdir, EVALUATION_FILE), {"step": step, **scores.to_dict()}
-            self._trying(EVALUATION_FILE, lambda: write_json(path, content))
+            self._trying(EVALUATION_FILE, lambda: write_evaluation(self.workdir, step, scores, pictures))
 
     def close(self) -> None:
         self.writer.close()

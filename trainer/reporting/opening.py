@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from configs.reading import validation
 from configs.reading.lines import columns
@@ -15,10 +16,18 @@ from trainer.stepping.segmentation import Segmentation
 
 def opening_text(run) -> str:
     """The opening summary: data, classes, models, loss, devices and precision with the reasons, steps."""
+    return terminal.opening(name=run.config.name, **_about(run))
+
+
+def opening_rows(run) -> list[tuple[str, str]]:
+    """The same as (label, text) rows."""
+    return [(label, text) for label, text in terminal.opening_rows(**_about(run)) if text]
+
+
+def _about(run) -> dict[str, Any]:
     config, data = run.config, run.data
     models = list(run.task.models().values())
-    return terminal.opening(
-        name=config.name,
+    return dict(
         data=_data_text(run),
         classes=data.classes,
         model=_model_text(run),

@@ -1,11 +1,14 @@
-"""Pictures of masks: class colours, image | label | prediction panels, overlays."""
+"""Pictures of masks: class colours, panels of image, label, prediction and difference, overlays."""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import os
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 # With black, which is kept for the background, eight colours that colour-blind people tell apart: Okabe and Ito (2008),
 # "Color Universal Design"; also in Wong (2011), Nature Methods 8, 441.
@@ -21,8 +24,16 @@ _FIRST_COLORS = (
 # Void is drawn in two greys, in stripes, as no class is.
 _VOID_GREYS = (96, 160)
 _STRIPE = 4
-# White columns between the three pictures of a panel.
+# White rows and columns between the pictures of a panel, and the height of a line of text.
 _GAP = 4
+_LINE = 17
+# A panel's pictures are at most so many pixels high and wide.
+PANEL_SIDE = 224
+# TensorBoard shows every picture so wide, and enlarges or shrinks others without smoothing, which spoils text.
+CARD_WIDTH = 350
+# Where label and prediction differ: colours that colour-blind people tell apart, and no class's but by chance.
+MISSED, INVENTED, CONFUSED = (213, 70, 0), (0, 90, 190), (170, 40, 150)
+DIFFERENCES = {"missed": MISSED, "invented": INVENTED, "another class": CONFUSED}
 
 
 def class_colors(classes: Sequence[str]) -> np.ndarray:
@@ -76,9 +87,13 @@ def colored(mask: np.ndarray, classes: Sequence[str], void_id: int) -> np.ndarra
 
 def _mixed(planes: np.ndarray, classes: Sequence[str]) -> np.ndarray:
     """The mean colour of the classes of each pixel, `[height, width, 3]`; black where it has none."""
-    # The first of two is no background where they overlap; of three it is not taken for one.
-    colors = class_colors((*classes, "", ""))[: planes.shape[2]]
+    colors = overlapping_colors(classes)[: planes.shape[2]]
     return planes.astype(np.float32) @ colors.astype(np.float32) / np.maximum(planes.sum(axis=2, keepdims=True), 1)
+
+
+def overlapping_colors(classes: Sequence[str]) -> np.ndarray:
+    """As `class_colors`, of classes that overlap: the first of two is no background then."""
+    return class_colors((*classes, "", ""))
 
 
 def rgb(image: np.ndarray) -> np.ndarray:
@@ -88,44 +103,191 @@ def rgb(image: np.ndarray) -> np.ndarray:
     return np.repeat(image[..., :1], 3, axis=-1) if image.shape[-1] < 3 else image[..., :3]
 
 
-def panel(
-    image: np.ndarray,
-    label: np.ndarray,
-    prediction: np.ndarray,
-    *,
-    classes: Sequence[str],
-    void_id: int,
-    side: int = 384,
-) -> np.ndarray:
-    """Image, label and prediction side by side.
+def shrunk(
+    image: np.ndarray, label: np.ndarray, prediction: np.ndarray, *, side: int = PANEL_SIDE
+) -> dict[str, np.ndarray]:
+    """An image and its masks, each at most `side` pixels high and wide: the arrays of a `Panel`.
 
     Args:
-      image: `[height, width, 1 or 3]`, values 0..255.
-      label: class ids `[height, width]`, with void; or, as the prediction, `[height, width, classes]` of 0 and 1.
-      prediction: class ids `[height, width]`.
-      classes: names, by class id.
-      void_id: the id of pixels that do not count.
-      side: larger pictures are scaled down to this many pixels on their longer side.
-
-    Returns:
-      RGB uint8 `[h, 3 w + 2 gaps, 3]`.
+      image: `[height, width, channels]`, values 0..255; the first three channels are shown.
+      label, prediction: class ids `[height, width]`, or `[height, width, classes]` of 0 and 1: classes that overlap.
+      side: larger ones are scaled down to this many pixels on their longer side.
     """
     scale = min(1.0, side / max(label.shape[:2]))
     size = tuple(max(1, round(pixels * scale)) for pixels in reversed(label.shape[:2]))
-    pictures = [Image.fromarray(rgb(image)).resize(size, Image.Resampling.BILINEAR)]
+    stretched, low, high = stretch(image)
+    masks = {}
     # Masks are shrunk before they are painted: there is no colour, and no void, between two classes.
-    for mask in (label, prediction):
-        planes = np.asarray(mask, np.int32).reshape(*mask.shape[:2], -1)
-        small = [
-            Image.fromarray(planes[:, :, k]).resize(size, Image.Resampling.NEAREST) for k in range(planes.shape[2])
-        ]
-        joined = np.dstack(small) if mask.ndim == 3 else np.asarray(small[0])
-        pictures.append(Image.fromarray(colored(joined, classes, void_id)))
-    strip = np.full((size[1], 3 * size[0] + 2 * _GAP, 3), 255, np.uint8)
-    for position, picture in enumerate(pictures):
-        left = position * (size[0] + _GAP)
-        strip[:, left : left + size[0]] = np.asarray(picture)
-    return strip
+    for name, mask in (("label", label), ("prediction", prediction)):
+        masks[name] = resized_mask(mask, size)
+    picture = np.asarray(Image.fromarray(stretched).resize(size, Image.Resampling.BILINEAR))
+    return {"image": picture, "low": low, "high": high, **masks}
+
+
+def resized_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A mask, or a stack of them in the last axis, at another (width, height), by the nearest pixel."""
+    planes = np.asarray(mask, np.int32).reshape(*mask.shape[:2], -1)
+    small = [Image.fromarray(planes[:, :, k]).resize(size, Image.Resampling.NEAREST) for k in range(planes.shape[2])]
+    return np.dstack(small) if mask.ndim == 3 else np.asarray(small[0])
+
+
+def stretch(image: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """An image for a screen: RGB uint8, and the values that are shown as black and as white.
+
+    An image whose middle 99 % of values span less than half of 0..255 (a dark micrograph) is stretched over all of it;
+    another one is shown as it is.
+    """
+    values = np.asarray(image, np.float32)
+    values = np.repeat(values[..., :1], 3, axis=-1) if values.shape[-1] < 3 else values[..., :3]
+    low, high = (float(value) for value in np.percentile(values, (0.5, 99.5)))
+    if not 0 < high - low < 127.5:
+        low, high = 0.0, 255.0
+    return np.clip(np.rint((values - low) * (255.0 / (high - low))), 0, 255).astype(np.uint8), low, high
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Panel:
+    """What is drawn of an image: itself, its label, its prediction and where these differ, two by two.
+
+    Attributes:
+      image: RGB uint8 `[height, width, 3]`, as `stretch` gives it.
+      low, high: the image's values that are shown as black and as white.
+      label, prediction: class ids `[height, width]`, or `[height, width, classes]` of 0 and 1.
+      classes: names, by class id.
+      void_id: the id of pixels that do not count.
+    """
+
+    image: np.ndarray
+    low: float
+    high: float
+    label: np.ndarray
+    prediction: np.ndarray
+    classes: tuple[str, ...]
+    void_id: int
+
+    @property
+    def stretched(self) -> bool:
+        return (self.low, self.high) != (0.0, 255.0)
+
+    def difference(self) -> np.ndarray:
+        """The image in pale grey, in colour where the prediction is not the label; void in stripes."""
+        grey = self.image.mean(axis=-1, keepdims=True) * 0.4 + 140.0
+        picture = np.repeat(np.rint(grey), 3, axis=-1).astype(np.uint8)
+        if self.label.ndim == 3:
+            counted = (self.label != self.void_id).any(axis=2)
+            missed = ((self.label == 1) & (self.prediction != 1)).any(axis=2)
+            invented = ((self.label == 0) & (self.prediction == 1)).any(axis=2)
+            for where, color in (
+                (missed & ~invented, MISSED),
+                (invented & ~missed, INVENTED),
+                (missed & invented, CONFUSED),
+            ):
+                picture[where] = color
+            return np.where(counted[..., None], picture, colored(self.label, self.classes, self.void_id))
+        background = background_ids(self.classes)
+        counted = (self.label != self.void_id) & (self.label >= 0) & (self.label < len(self.classes))
+        wrong = counted & (self.label != self.prediction)
+        of_label, of_prediction = ~np.isin(self.label, background), ~np.isin(self.prediction, background)
+        picture[wrong & of_label & ~of_prediction] = MISSED
+        picture[wrong & ~of_label & of_prediction] = INVENTED
+        picture[wrong & of_label & of_prediction] = CONFUSED
+        void = colored(self.label, self.classes, self.void_id)
+        return np.where(counted[..., None], picture, void)
+
+    def grid(self) -> np.ndarray:
+        """RGB uint8 `[2 h + gap, 2 w + gap, 3]`: image and label above, prediction and difference below."""
+        height, width = self.label.shape[:2]
+        pictures = (
+            self.image,
+            colored(self.label, self.classes, self.void_id),
+            colored(self.prediction, self.classes, self.void_id),
+            self.difference(),
+        )
+        whole = np.full((2 * height + _GAP, 2 * width + _GAP, 3), 255, np.uint8)
+        for number, picture in enumerate(pictures):
+            top, left = (number // 2) * (height + _GAP), (number % 2) * (width + _GAP)
+            whole[top : top + height, left : left + width] = picture
+        return whole
+
+    def _within(self, side: int) -> Panel:
+        """The same, at most so many pixels wide."""
+        height, width = self.label.shape[:2]
+        if width <= side:
+            return self
+        size = (side, max(1, round(height * side / width)))
+
+        return dataclasses.replace(
+            self,
+            image=np.asarray(Image.fromarray(self.image).resize(size, Image.Resampling.BILINEAR)),
+            label=resized_mask(self.label, size),
+            prediction=resized_mask(self.prediction, size),
+        )
+
+    def legend(self) -> list[tuple[str, tuple[int, int, int]]]:
+        """(what it stands for, RGB colour) of the classes and differences that are seen in it."""
+        if self.label.ndim == 3:
+            here = ((self.label == 1) | (self.prediction == 1)).any(axis=(0, 1))
+            present = np.flatnonzero(here).tolist()
+            colors = overlapping_colors(self.classes)
+        else:
+            ids = np.union1d(self.label, self.prediction)
+            present = [int(c) for c in ids if 0 <= c < len(self.classes) and c != self.void_id]
+            colors = class_colors(self.classes)
+        found = [(self.classes[c], tuple(int(v) for v in colors[c % 256])) for c in present]
+        seen = {tuple(color) for color in np.unique(self.difference().reshape(-1, 3), axis=0).tolist()}
+        return found + [(text, color) for text, color in DIFFERENCES.items() if color in seen]
+
+    def titled(self, title: str, *, width: int = CARD_WIDTH) -> np.ndarray:
+        """The grid under a title and above a legend, RGB uint8 `[h, width, 3]`: for TensorBoard."""
+        grid = self._within((width - _GAP) // 2).grid()
+        font = text_font(11)
+        lines = _broken(title, font, width)
+        chips, rows, x = self.legend(), [[]], 0
+        # Sixty classes would hide the picture.
+        more = [(f"and {len(chips) - 12} more", None)] if len(chips) > 12 else []
+        for text, color in [*chips[:12], *more]:
+            length = int(font.getlength(text)) + 28
+            if x + length > width and rows[-1]:
+                rows.append([])
+                x = 0
+            rows[-1].append((x, text, color))
+            x += length
+        height = _LINE * len(lines) + grid.shape[0] + 6 + _LINE * len(rows)
+        picture = Image.new("RGB", (width, height), "white")
+        draw = ImageDraw.Draw(picture)
+        for number, line in enumerate(lines):
+            draw.text((2, number * _LINE), line, fill="black", font=font)
+        picture.paste(Image.fromarray(grid), (0, _LINE * len(lines)))
+        top = _LINE * len(lines) + grid.shape[0] + 6
+        for number, row in enumerate(rows):
+            for x, text, color in row:
+                if color is not None:
+                    box = (x + 2, top + number * _LINE + 2, x + 13, top + number * _LINE + 13)
+                    draw.rectangle(box, fill=color, outline="black")
+                draw.text((x + 18, top + number * _LINE), text, fill="black", font=font)
+        return np.asarray(picture)
+
+
+def _broken(text: str, font, width: int) -> list[str]:
+    """A line as lines that are not wider; a word may be cut."""
+    lines, rest = [], text
+    while rest:
+        count = len(rest)
+        while count > 1 and font.getlength(rest[:count]) > width - 4:
+            count -= 1
+        cut = rest.rfind(" ", 0, count) if count < len(rest) else -1
+        count = cut if cut > 0 else count
+        lines.append(rest[:count])
+        rest = rest[count:].lstrip()
+    return lines or [""]
+
+
+@functools.cache
+def text_font(size: int):
+    """DejaVu Sans, which comes with matplotlib and has letters of most alphabets."""
+    import matplotlib
+
+    return ImageFont.truetype(os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
 
 
 def overlay(image: np.ndarray, mask: np.ndarray, *, classes: Sequence[str], opacity: float = 0.4) -> np.ndarray:

@@ -18,6 +18,8 @@ METRICS_FILE = "metrics.jsonl"
 EVALUATION_FILE = "evaluation.json"
 CONFIG_FILE = "config.json"
 BAD_FILES_FILE = "bad_files.json"
+GUARD_FILE = "guard.jsonl"
+RUN_FILE = "run.json"
 
 
 def jsonable(value: Any) -> Any:
@@ -45,8 +47,19 @@ def write_json(path: str, value: Any) -> None:
     Raises:
       OSError: the disk is full or the folder cannot be written; the old file is still there, whole.
     """
-    text = json.dumps(jsonable(value), indent=2, allow_nan=False) + "\n"
-    write_whole(path, text.encode())
+    write_whole(path, f"{_indented(jsonable(value))}\n".encode())
+
+
+def _indented(value: Any, indent: str = "") -> str:
+    """JSON a line a value, but lists of numbers, of which an evaluation has long ones, on one line."""
+    if isinstance(value, dict) and value:
+        items = [f"{json.dumps(key)}: {_indented(item, indent + '  ')}" for key, item in value.items()]
+    elif isinstance(value, list) and any(isinstance(item, (dict, list, str)) for item in value):
+        items = [_indented(item, indent + "  ") for item in value]
+    else:
+        return json.dumps(value, allow_nan=False)
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    return f"{opening}\n" + ",\n".join(f"{indent}  {item}" for item in items) + f"\n{indent}{closing}"
 
 
 def write_rows(path: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -121,7 +134,7 @@ class MetricsLog:
         kept = [
             (line, record)
             for line, record in _lines(path)
-            if restored_step is None or 0 < _step(record) <= restored_step
+            if restored_step is None or 0 < restored_step >= _step(record) >= 0
         ]
         content = b"".join(line + b"\n" for line, _ in kept)
         if os.path.exists(path) and os.path.getsize(path) != len(content):
@@ -129,15 +142,16 @@ class MetricsLog:
         # A report of the restored step itself may be made again after a kill between report and checkpoint.
         self._already = {(_step(record), record.get("kind")) for _, record in kept if _step(record) == restored_step}
 
-    def append(self, step: int, kind: str, values: Mapping[str, Any]) -> None:
+    def append(self, step: int, kind: str, values: Mapping[str, Any], *, again: bool = False) -> None:
         """Adds `{"step": step, "kind": kind, **values}`, e.g. kind "train" or "eval".
 
-        A report that the file already has for the restored step is not written twice.
+        A report that the file already has for the restored step is not written twice, unless `again` says that there
+        may be several.
 
         Raises:
           OSError: the disk is full or the file cannot be written; the lines before are whole.
         """
-        if (step, kind) in self._already:
+        if (step, kind) in self._already and not again:
             return
         record = {"step": int(step), "kind": kind} | jsonable(values)
         line = json.dumps(record, allow_nan=False).encode() + b"\n"

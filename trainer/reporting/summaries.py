@@ -12,7 +12,7 @@ import glob
 import io
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -23,8 +23,10 @@ from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from trainer.models.inputs import fixed_size, input_names
+from trainer.reporting import plugins, tags
+from trainer.reporting.confusion_picture import confusion_picture
 from trainer.reporting.event_file import EventFile
+from trainer.reporting.graph import model_graph
 
 
 class Writer:
@@ -69,10 +71,26 @@ class Writer:
         for tag, value in values.items():
             self._add(step=int(step), summary=_compatible(scalar_pb(tag, float(value))))
 
-    def panels(self, step: int, images: Mapping[str, np.ndarray]) -> None:
+    def evaluation(self, step: int, scores, pictures: Sequence = ()) -> None:
+        """Writes what an evaluation shows beside its numbers: panels, precision and recall, confusion matrix."""
+        if not self._open:
+            return
+        self.images(step, {f"{tags.PANELS}/{p.kind}_{p.rank}": p.titled() for p in pictures})
+        confusion = getattr(scores, "confusion", ())
+        if confusion:
+            self.images(step, {tags.CONFUSION: confusion_picture(confusion, scores.classes)})
+        for each in plugins.precision_recall(getattr(scores, "precision_recall", {})):
+            self._add(step=int(step), summary=_compatible(each))
+
+    def images(self, step: int, images: Mapping[str, np.ndarray]) -> None:
         """Writes pictures: tag -> RGB uint8 `[height, width, 3]`."""
         for tag, image in images.items():
             self._add(step=int(step), summary=_image_pb(tag, image))
+
+    def layer_norms(self, step: int, norms: Mapping[str, np.ndarray]) -> None:
+        """Writes a histogram for each layer: layer -> norms of its gradient."""
+        for each in plugins.layer_norms(norms):
+            self._add(step=int(step), summary=_compatible(each))
 
     def text(self, name: str, markdown: str, step: int | None = None) -> None:
         """Writes a text that TensorBoard shows as Markdown; without a step, at the one that training goes on from."""
@@ -80,12 +98,19 @@ class Writer:
 
     def config_text(self, config) -> None:
         """Writes the config as a table, what differs from the defaults first and in bold."""
-        self.text("config", config_markdown(config))
+        self.text(tags.CONFIG_TEXT, config_markdown(config))
+
+    def settings(self, config, classes: Sequence[str]) -> None:
+        """Writes the config for the HParams table, and which curves are shown in one chart."""
+        for each in (plugins.hparams(config, self._workdir), plugins.charts(classes)):
+            self._add(step=self._restored_step, summary=_compatible(each))
+
+    def ended(self, succeeded: bool) -> None:
+        """Writes for the HParams table that the run is over."""
+        self._add(summary=_compatible(plugins.hparams_end(succeeded)))
 
     def graph(self, task, channels: int) -> None:
-        """Writes the graph of the first model at inference, once in a run: TensorBoard shows one.
-
-        A model that cannot be traced for images of any size has no graph there.
+        """Writes the graph of the first model, once in a run: TensorBoard shows one. See `trainer.reporting.graph`.
 
         Args:
           task: its models.
@@ -94,15 +119,9 @@ class Writer:
         if not self._open or self._restored_step:
             return
         model = next(iter(task.models().values()), None)
-        if model is None or len(input_names(model)) > 1:
-            return
-        height, width = fixed_size(model) or (None, None)
-        image = tf.TensorSpec([1, height, width, channels], tf.float32, name="image")
-        try:
-            graph = tf.function(lambda image: model(image, training=False)).get_concrete_function(image).graph
-        except Exception:  # arithmetic on sizes that are not known: whatever the user's code raises
-            return
-        self._add(graph_def=graph.as_graph_def(add_shapes=True).SerializeToString())
+        found = model_graph(model, channels) if model is not None else None
+        if found is not None:
+            self._add(graph_def=found.SerializeToString())
 
     def close(self) -> None:
         """Nothing can be written afterwards."""

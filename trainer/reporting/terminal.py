@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from configs.reading.lines import broken, columns
+from configs.reading.lines import command as command_lines
 
 
 def summary(title: str, rows: Sequence[tuple[str, str]], *, width: int | None = None) -> str:
@@ -32,9 +33,13 @@ def summary(title: str, rows: Sequence[tuple[str, str]], *, width: int | None = 
     return "\n".join(lines)
 
 
-def opening(
+def opening(*, name: str, **about) -> str:
+    """What training is about to do, before it does it: the config's name, and what `opening_rows` takes."""
+    return summary(f"Gradline · {name}", opening_rows(**about))
+
+
+def opening_rows(
     *,
-    name: str,
     data: str,
     classes: Sequence[str],
     model: str,
@@ -46,11 +51,10 @@ def opening(
     steps: str,
     workdir: str,
     more: Sequence[tuple[str, str]] = (),
-) -> str:
-    """What training is about to do, before it does it.
+) -> list[tuple[str, str]]:
+    """What training is about to do, as (label, text) rows.
 
     Args:
-      name: the config's name.
       data: e.g. "nuclei: 150 training and 40 validation images".
       classes: names, by class id; empty where labels are no class ids.
       model: e.g. "unet, width 16, depth 4".
@@ -65,7 +69,7 @@ def opening(
     """
     frozen = parameters - trainable_parameters
     size = f"{parameters:,} parameters" + (f", {frozen:,} of them not trained" if frozen else "")
-    rows = [
+    return [
         ("data", data),
         *([("classes", f"{len(classes)}: {', '.join(classes)}")] if classes else []),
         ("model", f"{model}: {size}"),
@@ -76,7 +80,6 @@ def opening(
         *more,
         ("workdir", workdir),
     ]
-    return summary(f"Gradline · {name}", rows)
 
 
 def number(value: float) -> str:
@@ -145,8 +148,31 @@ def evaluated(step: int, steps: int, evaluation, *, seconds: float | None = None
     return "  ".join(parts) + ("  best so far" if best else "")
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, rule_before: int | None = None) -> str:
-    """Text in columns: the first to the left, the others to the right, a rule under the header and before a row."""
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    rule_before: int | None = None,
+    dispensable: Sequence[str] = (),
+) -> str:
+    """Text in columns: the first to the left, the others to the right, a rule under the header and before a row.
+
+    Where it is wider than the terminal the columns in `dispensable` are left out, which a last line says; names that
+    are too long even then are cut.
+    """
+
+    def fits(names):
+        return 2 + sum(2 + max(len(row[column]) for row in (header, *rows)) for column in names) - 2 <= columns()
+
+    kept, left_out = list(range(len(header))), []
+    for name in dispensable:
+        if not fits(kept):
+            kept.remove(header.index(name))
+            left_out.append(name)
+    header, rows = [header[column] for column in kept], [[row[column] for column in kept] for row in rows]
+    others = sum(2 + max(len(row[column]) for row in (header, *rows)) for column in range(1, len(header)))
+    room = max(columns() - 2 - others, 8)
+    rows = [[row[0] if len(row[0]) <= room else row[0][: room - 1] + "…", *row[1:]] for row in rows]
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
 
     def line(row):
@@ -159,6 +185,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, rule_before: 
         if position == rule_before:
             lines.append(rule)
         lines.append(line(row))
+    if left_out:
+        lines += broken(f"left out, too wide: {', '.join(left_out)}", columns(), first="  ", then="  ")
     return "\n".join(lines)
 
 
@@ -186,7 +214,10 @@ def evaluation_table(evaluation) -> str:
     means = [evaluation.mean_dice, evaluation.mean_iou, evaluation.mean_dice_pooled, evaluation.mean_iou_pooled]
     rows.append(["mean", *map(_score, means), str(evaluation.images)])
     text = table(
-        ["class", "Dice", "IoU", "Dice pooled", "IoU pooled", "images"], rows, rule_before=len(evaluation.classes)
+        ["class", "Dice", "IoU", "Dice pooled", "IoU pooled", "images"],
+        rows,
+        rule_before=len(evaluation.classes),
+        dispensable=("Dice pooled", "IoU pooled"),
     )
     accuracy = _score(evaluation.pixel_accuracy)
     notes = [f"pixel accuracy {accuracy}. Dice and IoU are means over images; pooled is of all pixels together."]
@@ -220,31 +251,42 @@ def volume_table(volumes) -> str:
     return f"\n{table(heads, rows)}\n  {note}."
 
 
-def command(*words: str) -> str:
-    """Words as a line that a shell takes as they are."""
-    return " ".join(word if word == "…" else shlex.quote(word) for word in words)
+def command(*words: str, indent: int = 0) -> str:
+    """Words as a shell takes them, in lines of the terminal's width; what comes before the first is `indent` wide."""
+    return "\n".join(command_lines(_quoted(words), columns() - indent, then="  "))
 
 
-def closing(workdir: str, *, images: str = "path/to/images", objects: bool = False) -> str:
-    """The exact commands for what comes after training.
+def _quoted(words: Sequence[str]) -> list[str]:
+    return [word if word == "…" else shlex.quote(word) for word in words]
+
+
+def closing(workdir: str, *, images: str = "path/to/images", flags: bool = True) -> str:
+    """The exact commands, or calls, for what comes after training, as text; arguments as of `next_commands`."""
+    rows = _next(workdir, images, flags)
+    indent = 4 + max(map(len, rows))
+    texts = [
+        (label, words if isinstance(words, str) else command(*words, indent=indent)) for label, words in rows.items()
+    ]
+    return summary("What next:", texts, width=10_000)
+
+
+def next_commands(workdir: str, *, images: str = "path/to/images", flags: bool = True) -> list[tuple[str, str]]:
+    """The exact commands, or calls, for what comes after training: (what for, command in one line).
 
     Args:
       workdir: the run's directory.
       images: what to write for the images to predict.
-      objects: the run was given parts as objects, which the program cannot make again; Python can.
+      flags: main.py started the run, which can do the rest; else the script that did.
     """
+    rows = _next(workdir, images, flags)
+    return [(label, words if isinstance(words, str) else " ".join(_quoted(words))) for label, words in rows.items()]
+
+
+def _next(workdir: str, images: str, flags: bool) -> dict[str, list[str] | str]:
+    """What for -> the words of a command, or a call in Python."""
+    rows: dict[str, list[str] | str] = {"curves": ["tensorboard", "--logdir", workdir, "--host", "127.0.0.1"]}
+    if not flags:
+        return rows | {"predict": "run.predict(images)", "export": "run.export()", "evaluate": "run.evaluate()"}
     main = ["python", "main.py", f"--workdir={workdir}"]
-    curves = ("curves", command("tensorboard", "--logdir", workdir, "--host", "127.0.0.1"))
-    if objects:
-        calls = {"predict": "run.predict(images)", "export": "run.export()", "evaluate": "run.evaluate()"}
-        return summary("What next:", [curves, *calls.items()], width=10_000)
-    return summary(
-        "What next:",
-        [
-            curves,
-            ("predict", command(*main, "--mode=predict", f"--input={images}")),
-            ("export", command(*main, "--mode=export")),
-            ("evaluate", command(*main, "--mode=evaluate")),
-        ],
-        width=10_000,
-    )
+    predict = [*main, "--mode=predict", f"--input={images}"]
+    return rows | {"predict": predict, "export": [*main, "--mode=export"], "evaluate": [*main, "--mode=evaluate"]}

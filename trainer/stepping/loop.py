@@ -37,13 +37,27 @@ class Action:
         return self.next_after(step - 1, total) == step
 
 
+@dataclasses.dataclass(frozen=True)
+class AtSteps:
+    """Something done at certain steps alone; as an `Action` otherwise."""
+
+    steps: tuple[int, ...]
+    run: Callable[[int], str | None]
+
+    def next_after(self, step: int, total: int) -> int:
+        return min([each for each in self.steps if each > step], default=total)
+
+    def due(self, step: int, total: int) -> bool:
+        return step in self.steps
+
+
 def run_loop(
     train_steps: Callable[[object, tf.Tensor], None],
     iterator,
     *,
     read_step: Callable[[], int],
     total: int,
-    actions: Sequence[Action],
+    actions: Sequence[Action | AtSteps],
     after_call: Callable[[int], str | None],
     steps_per_call: int = 0,
 ) -> tuple[int, str | None]:

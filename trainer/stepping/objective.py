@@ -135,7 +135,9 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
         )
     if inspect.isclass(loss):
         try:
-            loss = loss()
+            # A Keras loss takes probabilities unless it is said otherwise.
+            takes = loss.__module__.startswith("keras") and "from_logits" in inspect.signature(loss).parameters
+            loss = loss(**({"from_logits": config.loss.from_logits and not activation} if takes else {}))
         except Exception as error:
             raise UserError(
                 f"{field}={name!r} is a class, and {loss.__name__}() raised "
@@ -147,6 +149,12 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
         further = list(inspect.signature(loss).parameters)[2:]
     except (TypeError, ValueError):
         further = []
+    if getattr(loss, "from_logits", None) is False and config.loss.from_logits and not activation:
+        kind = type(loss).__name__
+        raise UserError(
+            f"{field}={name!r} is a Keras loss of probabilities (from_logits=False), and the model gives logits.\n"
+            f"  Write keras.losses.{kind}(from_logits=True), or hand it probabilities: --config.loss.from_logits=false"
+        )
     void, multi_label = config.data.void_id, config.data.multi_label
     sigmoid = activation == "sigmoid" if activation else outputs == 1 or multi_label
     probabilities = not config.loss.from_logits or (activation and not getattr(loss, "from_logits", False))

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import keras
 import tensorflow as tf
 
+from configs.reading import durations
 from configs.schema import Config
 from trainer.stepping.precision import LossScale
 from trainer.stepping.task import Phase, Task, trained_by
@@ -40,6 +41,10 @@ class Update:
         return [loss for part in self.trained if isinstance(part, keras.Layer) for loss in part.losses]
 
 
+# Steps whose gradient norms are kept for histograms.
+NORMS_KEPT = 64
+
+
 class TrainState:
     """Everything that changes while training, made inside the strategy's scope.
 
@@ -56,6 +61,8 @@ class TrainState:
       halted: 1 once a non-finite gradient has stopped the run on the device.
       offenders: `[variables]` int32, 1 for each trainable variable whose gradient was not finite at the last such step.
       zero_streak: `[variables]` int32, steps in a row with a gradient of exactly zero.
+      norms: `[NORMS_KEPT, variables]`, the norm of each variable's gradient at the last steps, the newest last, -1
+        where there were fewer; None where config.train.histograms is off. Not saved.
     """
 
     def __init__(
@@ -84,6 +91,9 @@ class TrainState:
         self.halted = _counter(0, "halted", tf.int32)
         self.offenders = _counter([0] * count, "offenders", tf.int32)
         self.zero_streak = _counter([0] * count, "zero_streak", tf.int32)
+        self.norms = None
+        if durations.parse(config.train.histograms).amount:
+            self.norms = _counter([[-1.0] * count] * NORMS_KEPT, "gradient_norms", tf.float32)
 
     @property
     def models(self) -> dict[str, keras.Model]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
+from configs.reading.settings import named
 from configs.schema import Config
 from trainer import guard
 from trainer.distribution.all_reduce import sum_over_replicas
@@ -84,7 +85,7 @@ def make_train_steps(
                 allow=config.guard.allow,
                 missing=config.guard.missing,
                 warn=warn,
-                allow_form="--config.guard.allow='{}'",
+                allow_form=named("--config.guard.allow='{}'"),
             )
         gradients = [None if g is None else tf.convert_to_tensor(g) for g in gradients]
         return gradients, totals.share(loss, terms, outcome.ratios)
@@ -266,6 +267,9 @@ def _count(state: TrainState, finite, squares, *, stops: bool) -> None:
     bad = tf.cast(~finite, tf.int64)
     state.offenders.assign(tf.where(finite, state.offenders, tf.cast(~tf.math.is_finite(squares), tf.int32)))
     state.zero_streak.assign(tf.where(squares == 0.0, state.zero_streak + 1, tf.zeros_like(state.zero_streak)))
+    if state.norms is not None:
+        norms = tf.sqrt(squares) / tf.convert_to_tensor(state.loss_scale.scale)
+        state.norms.assign(tf.concat([tf.convert_to_tensor(state.norms)[1:], norms[None]], 0))
     if stops:
         state.halted.assign(tf.cast(bad, tf.int32))
         state.step.assign_add(1 - bad)

@@ -1,6 +1,6 @@
 """A task: what is learned from a batch. The step does the rest, for every task alike.
 
-Segmentation (`trainer.stepping.segmentation`) is the built-in one. A task of one's own is a class with models and with
+Segmentation (`trainer.stepping.segmentation`) is the built-in one. A task of your own is a class with models and with
 `losses(batch, training)`; where several optimizers take turns it has phases, too.
 """
 

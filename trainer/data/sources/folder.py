@@ -1,4 +1,4 @@
-"""A folder of one's own: which image belongs to which mask, and which split a pair is in.
+"""A folder of your own: which image belongs to which mask, and which split a pair is in.
 
 path/images/a.jpg   path/masks/a.png                 one folder, the same stems
 path/Tile 1/images/a.jpg   path/Tile 1/masks/a.png   any number of them, at any depth

@@ -1,4 +1,4 @@
-"""What headers alone tell before the first step: empty files, files that are no images, sizes that differ."""
+"""What headers alone show before the first step: empty files, files that are no images, sizes that differ."""
 
 from __future__ import annotations
 

@@ -40,6 +40,13 @@ def open_object(value: Any, data: Data, title: str = "") -> Splits:
     """
     if isinstance(value, Splits):
         return value
+    shapes = [getattr(part, "shape", ()) for part in value] if isinstance(value, tuple) else []
+    if len(shapes) == 3 and all(len(shape) > 2 for shape in shapes[:2]) and len({shape[:1] for shape in shapes}) == 1:
+        # As Keras's `fit` takes them; a tuple of three images would have no labels.
+        raise DataError(
+            f"data is three arrays of {shapes[0][0]} each, and a pair is (images, labels). Name the third, and loss "
+            'and metrics get it by that name: data={"image": …, "label": …, "weight": …}.'
+        )
     title = title or _title(value)
     volumes = open_volumes(value, data, title)
     if volumes is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -202,9 +203,10 @@ class Report:
         }
 
     def shown_on(self, stream) -> str:
-        """The text for a stream: in colour where that is a terminal and NO_COLOR is not set."""
-        color = bool(getattr(stream, "isatty", lambda: False)()) and not os.environ.get("NO_COLOR")
-        return self.render(color=color)
+        """The text for a stream: on a terminal in its width, and in colour where NO_COLOR is not set."""
+        terminal = bool(getattr(stream, "isatty", lambda: False)())
+        width = min(max(shutil.get_terminal_size((110, 24)).columns, 40), 110) if terminal else 110
+        return self.render(color=terminal and not os.environ.get("NO_COLOR"), width=width)
 
     def print(self, stream=None) -> None:
         """Writes the report, to standard error if nothing else is said."""

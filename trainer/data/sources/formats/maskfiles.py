@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from configs.schema import Data
 from trainer.data.errors import DataError, shown
-from trainer.data.sources.formats.drawn import BACKGROUND, VOID
+from trainer.data.sources.formats.drawn import VOID
 from trainer.data.sources.formats.files import stem_of
 from trainer.data.sources.formats.splitting import split_examples
 from trainer.data.sources.formats.tree import Tree
@@ -75,7 +73,6 @@ def lonely(tree: Tree, matched: Matched) -> list[str]:
     found = []
     for what, paths in (("an image without a mask", matched.without), ("a mask without an image", matched.alone)):
         if len(paths) > 3:
-            plural = what.replace("an image", "images").replace("a mask", "masks", 1)
             plural = "images without masks" if what.startswith("an image") else "masks without images"
             first = ", ".join(tree.shown(path) for path in paths[:3])
             found.append(f"{len(paths)} {plural}: {first}, …")
@@ -178,24 +175,6 @@ def void_note(entries: Sequence[tuple[Any, str]]) -> list[str]:
     return [f"{', '.join(void)} is void: no loss or score counts it"] if void else []
 
 
-def background_first(names: Sequence[str]) -> list[str]:
-    """Names with one for class 0 before them, where none is called so."""
-    return list(names) if any(name.lower() in BACKGROUND for name in names) else ["background", *names]
-
-
 def most(paths: Sequence[str], count: int = 3) -> str:
     """The first of some paths, for a note."""
     return ", ".join(map(shown, paths[:count])) + (", …" if paths[count:] else "")
-
-
-def folder_of(path: str) -> str:
-    return os.path.dirname(path)
-
-
-def grouped(paths: Sequence[str], folder: str) -> Mapping[str, list[str]]:
-    """The paths below a folder by the name of the first folder in it: "train" -> […]; "" those directly in it."""
-    found = collections.defaultdict(list)
-    for path in paths:
-        rest = path[len(folder) + 1 :] if folder else path
-        found[rest.split("/")[0] if "/" in rest else ""].append(path)
-    return found

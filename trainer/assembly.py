@@ -1,0 +1,194 @@
+"""How the parts of a run are made: from the config, and from what was handed over as an object.
+
+`Run` calls each of these once, when the part is first needed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+
+from configs.reading import fields, validation
+from configs.reading.nearest import did_you_mean
+from configs.schema import Config
+from trainer.actions.norm_gap import lag_note
+from trainer.actions.timing import paired
+from trainer.distribution.strategy import Devices
+from trainer.errors import UserError, numbered
+from trainer.evaluation.metrics import scored_classes
+from trainer.models.build import build_form, fresh_names, logits_per_pixel
+from trainer.models.forms import Form
+from trainer.models.sizes import fit_crop, fit_sizes
+from trainer.parts import name_of, resolve
+from trainer.seeds import seeded
+from trainer.stepping.intervals import Intervals
+from trainer.stepping.objective import build_objective, loss_of_sigmoids
+from trainer.stepping.optimizer import build_optimizer
+from trainer.stepping.precision import Precision
+from trainer.stepping.schedule import build_schedule
+from trainer.stepping.segmentation import Segmentation
+from trainer.stepping.state import TrainState, build_updates, new_rate_factor
+from trainer.stepping.task import Phase, Task, build_task
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What was handed over as an object, or as another name than the config's; None takes the config's."""
+
+    model: Any = None
+    loss: Any = None
+    data: Any = None
+    metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    optimizer: Any = None
+    schedule: Any = None
+    augment: Sequence[Any] = ()
+    actions: Sequence[Any] = ()
+    task: Any = None
+
+    def names(self) -> dict[str, Any]:
+        """What was given, by the names that it goes by in config.json."""
+        found: dict[str, Any] = {}
+        for field in dataclasses.fields(self):
+            part = getattr(self, field.name)
+            if field.name == "metrics" and part:
+                found[field.name] = {name: name_of(metric) for name, metric in part.items()}
+            elif field.name == "actions" and part:
+                found[field.name] = [a if isinstance(a, str) else f"{a[0]}: {name_of(a[1])}" for a in part]
+            elif field.name == "augment" and part:
+                found[field.name] = [name_of(function) for function in part]
+            elif field.name == "data" and part is not None:
+                found[field.name] = type(part).__name__
+            elif part is not None and part != () and part != {}:
+                found[field.name] = name_of(part)
+        return found
+
+
+def receive(config: Config | None, arguments: Mapping[str, Any]) -> tuple[Config, Parts]:
+    """The config and the parts that `Run(config, **arguments)` means, valid as a whole.
+
+    Raises:
+      UserError: with everything that is wrong with either.
+    """
+    known = [field.name for field in dataclasses.fields(Parts)]
+    unknown = [name for name in arguments if name not in known]
+    if unknown:
+        also = ["config", "workdir", "force", "extend", *known]
+        raise UserError(
+            numbered([f"Run has no argument {name!r}.{did_you_mean(name, also)}" for name in unknown])
+            + f"\n  It takes {', '.join(also)}."
+        )
+    config = Config() if config is None else config
+    if not isinstance(config, Config):
+        raise UserError(f"config is of type {type(config).__name__}: write Config(…) of configs.schema.")
+    config, given = _with_names(config, {name: part for name, part in arguments.items() if part is not None})
+    parts = Parts(**given)
+    _check_containers(parts)
+    paired(parts.actions)
+    names = set(parts.names())
+    problems = validation.problems(config, files="data" not in names, given=names, metrics=parts.metrics)
+    if problems:
+        raise UserError(numbered([f"config.{problem.text}" for problem in problems]))
+    if {"data", "task"} & names and config.name == Config().name:
+        # The default is the name of the built-in data.
+        config = dataclasses.replace(config, name="run")
+    return config, parts
+
+
+def _check_containers(parts: Parts) -> None:
+    """Metrics have names, augmentations an order: a function by itself, or a list for a mapping, is answered here."""
+    problems = []
+    if not isinstance(parts.metrics, Mapping):
+        first = parts.metrics[0] if isinstance(parts.metrics, (list, tuple)) and parts.metrics else parts.metrics
+        example = getattr(first, "__name__", "my_metric")
+        problems.append(
+            f"metrics is of type {type(parts.metrics).__name__}; each has a name: metrics={{{example!r}: {example}}}."
+        )
+    if isinstance(parts.augment, (str, Mapping)) or not isinstance(parts.augment, Sequence):
+        example = getattr(parts.augment, "__name__", "my_function")
+        problems.append(
+            f"augment is of type {type(parts.augment).__name__}; it is a list, whose functions are called in order: "
+            f"augment=[{example}]."
+        )
+    if problems:
+        raise UserError(numbered(problems))
+
+
+def _with_names(config: Config, parts: dict[str, Any]) -> tuple[Config, dict[str, Any]]:
+    """A part that is given by its name is what the config's field says: `Run(model="unet")`, `model.name="unet"`."""
+    fields_of = {
+        field.knob.part: path
+        for path, field in fields.all_fields().items()
+        if field.knob.part and field.type is str and path != "evaluate.metric"
+    }
+    named = {name: part for name, part in parts.items() if isinstance(part, str) and name in fields_of}
+    config = fields.replace(config, {fields_of[name]: part for name, part in named.items()})
+    return config, {name: part for name, part in parts.items() if name not in named}
+
+
+def make_task(
+    config: Config, parts: Parts, data, devices: Devices, precision: Precision, *, steps: Callable[[], int]
+) -> tuple[Task, Config, list[str]]:
+    """The task with its models, made in the strategy's scope; `steps` gives the run's length where it is asked for.
+
+    Returns:
+      The task; the config, whose crop and tiles are as the models need them; a note for each field that was set so.
+    """
+
+    def form(outputs: int | None = None) -> Form:
+        return build_form(config, parts.model, policy=precision.policy, replicas=devices.replicas, outputs=outputs)
+
+    def model_of_a_task() -> keras.Model:
+        """With a number a class, or a plane of the target; what comes out of it is the task's to know."""
+        label = data.train.features.get("label")
+        return form(len(data.classes) or (math.prod(label.shape) if label is not None else 1)).model
+
+    with seeded(config.seed), devices.strategy.scope(), fresh_names():
+        given = parts.task or config.task
+        if given:
+            task = build_task(resolve(given, "task"), config=config, data=data, model=model_of_a_task)
+            return task, *fit_crop(config, task.models())
+        return _segmentation(form(), config, parts, data.classes, steps)
+
+
+def _segmentation(
+    form: Form, config: Config, parts: Parts, classes: Sequence[str], steps: Callable[[], int]
+) -> tuple[Task, Config, list[str]]:
+    """The built-in task with a model and what is known of its outputs; see `make_task`."""
+    config, notes = fit_sizes(config, form.model)
+    one_logit = form.outputs == 1 < logits_per_pixel(config)
+    if one_logit:
+        config = fields.replace(config, {"model.outputs": "sigmoid"})
+    named, more = config, []
+    if (config.data.multi_label or one_logit) and parts.loss is None:
+        named, more = loss_of_sigmoids(config)
+    objective = build_objective(named, logits_per_pixel(config), parts.loss, activation=form.activation)
+    if form.activation and objective.own is not None:
+        more = [*more, f"the loss of your own gets what the model gives, after its {form.activation}"]
+    lag = lag_note(form.model, steps(), config.model.name if parts.model is None else ":")
+    scored = [classes.index(name) for name in scored_classes(classes, config.evaluate.classes, config.data.multi_label)]
+    task = Segmentation(form.model, objective, config, classes, scored)
+    return task, config, [*notes, *form.notes, *more, *([lag] if lag else [])]
+
+
+def make_state(
+    task: Task, config: Config, parts: Parts, intervals: Intervals, devices: Devices, precision: Precision
+) -> TrainState:
+    """What a step changes: weights, optimizers with their schedules, counters; made in the strategy's scope."""
+    with seeded(config.seed), devices.strategy.scope(), fresh_names():
+        factor = new_rate_factor()
+        schedule = build_schedule(
+            config.optimizer, parts.schedule, total_steps=intervals.total, warmup_steps=intervals.warmup
+        )
+
+        def optimizer_of(phase: Phase | None) -> keras.optimizers.Optimizer:
+            own = phase.optimizer if phase is not None else None
+            field = "optimizer" if own is None else f"the optimizer of the phase {phase.name!r}"
+            part = parts.optimizer if own is None else own
+            return build_optimizer(config.optimizer, schedule, factor, part, field=field)
+
+        updates = build_updates(task, optimizer_of)
+        return TrainState(task, updates, config, scales_loss=precision.scales_loss, rate_factor=factor)

@@ -1,0 +1,60 @@
+"""The score that picks the best checkpoint and stops early: built in, a term of a task, or a metric of the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from configs.reading.levels import rank_of
+from configs.reading.nearest import did_you_mean
+from configs.schema import Config
+from trainer.errors import UserError, numbered
+from trainer.evaluation.own_metrics import Metric
+from trainer.stepping.segmentation import Segmentation
+from trainer.stepping.task import Task
+
+# The scores of a segmentation.
+SCORES = ("mean_dice", "mean_iou", "pixel_accuracy", "loss")
+
+
+def best_score(config: Config, task: Task) -> str:
+    """The name of the score that decides; a task without classes has no Dice, and goes by its loss."""
+    metric = config.evaluate.metric
+    return metric if isinstance(task, Segmentation) or metric not in SCORES else "loss"
+
+
+def highest_is_best(config: Config, score: str, metrics: Sequence[Metric]) -> bool:
+    if config.evaluate.best != "auto":
+        return config.evaluate.best == "highest"
+    return score in {metric.name for metric in metrics} or score in SCORES and score != "loss"
+
+
+def check_metrics(metrics: Sequence[Metric], config: Config, task: Task, keys: Sequence[str]) -> None:
+    """Whether there is what each metric asks for, and the score that decides.
+
+    Args:
+      metrics: of the user's.
+      config: `evaluate.metric` is read.
+      task: of the run.
+      keys: of the examples.
+
+    Raises:
+      UserError: with all that is missing.
+    """
+    known = {*keys, "image", "label", "prediction", "classes", "void_id"}
+    of_segmentation = "spacing" if rank_of(config) == 3 else "probabilities"
+    known |= {of_segmentation} if isinstance(task, Segmentation) else set()
+    unknown = [
+        f"the metric {metric.name} takes {name}, and there is {', '.join(sorted(known))}."
+        for metric in metrics
+        for name in metric.parameters
+        if name not in known
+    ]
+    if unknown:
+        raise UserError(numbered(unknown))
+    wanted, own = config.evaluate.metric, [metric.name for metric in metrics]
+    if isinstance(task, Segmentation) and wanted not in (*SCORES, *own):
+        names = (*own, *SCORES)
+        raise UserError(
+            f"config.evaluate.metric={wanted!r}: there is no such score. It is one of {', '.join(names)}."
+            f"{did_you_mean(wanted, names)}"
+        )
