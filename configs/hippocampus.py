@@ -3,7 +3,12 @@
     python main.py --config=configs/hippocampus.py --config.data.path=FOLDER
 
 FOLDER is the unpacked Task04_Hippocampus.tar of http://medicaldecathlon.com (imagesTr/, labelsTr/, dataset.json), or
-images/ and labels/ with the same names.
+images/ and labels/ with the same names, and train.txt and val.txt where the split is given.
+
+Measured with 52 volumes to train on and 16 to evaluate, with this recipe at 900 steps: mean Dice 0.878 (front 0.884, rear
+0.872), surface Dice within 1 mm 0.96, Hausdorff 95 1.3 mm, in 340 s of processor time of a CPU with AVX512-VNNI. The
+recipe's 2400 steps take some 15 minutes of it, half of that on two cores; their score was not measured here.
+Published: nnU-Net 0.90 and 0.89 (Isensee et al. 2021), trained on 208 to 260 volumes. Licence of the data: CC BY-SA 4.0.
 """
 
 from configs.schema import Augment, Checkpoint, Config, Data, Evaluate, Loss, Model, Optimizer, Train
@@ -35,8 +40,8 @@ def get_config() -> Config:
         ),
         # Background is 95 % of the voxels: its Dice says nothing.
         loss=Loss(name="dice+cross_entropy", options={"dice": {"include_background": False}}),
-        optimizer=Optimizer(name="adamw", learning_rate=2e-3, schedule="cosine", warmup="5%", ema_decay=0.99),
-        train=Train(length="1800 steps", batch_size=2),
-        evaluate=Evaluate(every="50%", mirror=True, classes=("anterior", "posterior")),
+        optimizer=Optimizer(name="adamw", learning_rate=3e-3, schedule="cosine", warmup="5%", ema_decay=0.99),
+        train=Train(length="2400 steps", batch_size=2),
+        evaluate=Evaluate(every="100%", mirror=True, classes=("anterior", "posterior")),
         checkpoint=Checkpoint(every="50%"),
     )

@@ -181,6 +181,10 @@ def _case(network: VolumeNetwork, source, index: int, example, loss_of):
 
 def _confusion(label: np.ndarray, prediction: np.ndarray, classes: int, void_id: int) -> np.ndarray:
     """int64 `[classes, classes]` voxels by (label, prediction); void, and what is no class, is not counted."""
-    valid = (label != void_id) & (label >= 0) & (label < classes)
-    pairs = label[valid].astype(np.int64) * classes + prediction[valid]
-    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+    counts = np.zeros(classes * classes, np.int64)
+    # Slice by slice: pairs of a whole volume would take eight bytes a voxel.
+    for labels, predictions in zip(label, prediction, strict=True):
+        valid = (labels != void_id) & (labels >= 0) & (labels < classes)
+        pairs = labels[valid].astype(np.int64) * classes + predictions[valid]
+        counts += np.bincount(pairs, minlength=classes * classes)
+    return counts.reshape(classes, classes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,38 +13,76 @@ from trainer.data.volumes.resampling import resample
 from trainer.reporting.panels import overlay
 
 _GAP = 4
+# Voxels of a volume that are looked at for its largest structure.
+_LOOKED_AT = 10_000_000
 
 
 def largest_structure(mask: np.ndarray) -> tuple[int, int, int]:
-    """The planes along each axis of bool `[d, h, w]` that the largest part fills most; the middle where it is empty."""
+    """The planes along each axis of bool `[d, h, w]` that the largest part fills most; the middle where it is empty.
+
+    Of a large volume every second or third voxel is looked at, so that it takes little memory.
+    """
     if not mask.any():
         return tuple(side // 2 for side in mask.shape)
-    parts, count = ndimage.label(mask)
-    part = parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:])) if count > 1 else mask
+    step = max(1, round((mask.size / _LOOKED_AT) ** (1 / 3)))
+    small = mask[::step, ::step, ::step]
+    small, step = (small, step) if small.any() else (mask, 1)
+    parts, count = ndimage.label(small)
+    part = parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:])) if count > 1 else small
     others = ((1, 2), (0, 2), (0, 1))
-    return tuple(int(np.argmax(part.sum(axis=axes))) for axes in others)
+    return tuple(int(np.argmax(part.sum(axis=axes))) * step for axes in others)
 
 
-def grey(image: np.ndarray) -> np.ndarray:
-    """The first channel of `[…, channels]` as float32 0..255: from 0.5 to 99.5 % of its values."""
-    channel = np.asarray(image[..., 0], np.float32)
-    sample = channel.reshape(-1)[:: max(1, channel.size // 200_000)]
-    low, high = np.percentile(sample, (0.5, 99.5))
-    return np.clip((channel - low) * (255.0 / max(float(high - low), 1e-12)), 0, 255)
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """What the network sees of a volume, to be cut as its file has it.
+
+    image: float32 `[depth, height, width, channels]`.
+    shape: of the file's grid.
+    box: the part of that grid that the image covers; None is all.
+    """
+
+    image: np.ndarray
+    shape: tuple[int, ...]
+    box: Sequence[slice] | None = None
+
+    def plane(self, axis: int, position: int) -> np.ndarray:
+        """The first channel across an axis, float32 0..255 on the file's grid; black where the volume is empty."""
+        box = [slice(0, side) for side in self.shape] if self.box is None else self.box
+        spans = [part.indices(side)[:2] for part, side in zip(box, self.shape, strict=True)]
+        whole = np.zeros([side for other, side in enumerate(self.shape) if other != axis], np.float32)
+        first, last = spans[axis]
+        if not first <= position < last:
+            return whole
+        length = self.image.shape[axis]
+        index = min(int((position - first + 0.5) * length / (last - first)), length - 1)
+        cut = np.asarray(np.take(self.image[..., 0], index, axis=axis), np.float32)
+        low, high = self._range()
+        inside = [span for other, span in enumerate(spans) if other != axis]
+        cut = resample(cut, [end - start for start, end in inside], (1, 1))
+        place = tuple(slice(*span) for span in inside)
+        whole[place] = np.clip((cut - low) * (255.0 / max(high - low, 1e-12)), 0, 255)
+        return whole
+
+    def _range(self) -> tuple[float, float]:
+        """0.5 and 99.5 % of the values, of some of them."""
+        step = max(1, round((self.image[..., 0].size / 200_000) ** (1 / 3)))
+        low, high = np.percentile(self.image[::step, ::step, ::step, 0], (0.5, 99.5))
+        return float(low), float(high)
 
 
 def planes(
-    arrays: Sequence[np.ndarray], at: Sequence[int], spacing: Sequence[float], side: int
+    seen: Seen, masks: Sequence[np.ndarray], at: Sequence[int], spacing: Sequence[float], side: int
 ) -> list[list[np.ndarray]]:
-    """Three planes of arrays `[d, h, w]` through a voxel, up and down as a person stands, pixels square in mm."""
+    """Three planes of a volume and of masks through a voxel, up and down as a person stands, pixels square in mm."""
     found = []
     for axis, position in enumerate(at):
         lengths = [length for other, length in enumerate(spacing) if other != axis]
-        cut = [np.take(array, position, axis=axis)[::-1] for array in arrays]
+        cut = [seen.plane(axis, position), *(np.take(mask, position, axis=axis) for mask in masks)]
         sizes = [pixels * length for pixels, length in zip(cut[0].shape, lengths, strict=True)]
         scale = side / max(sizes)
         size = tuple(max(1, round(pixels * scale)) for pixels in reversed(sizes))
-        found.append([np.asarray(_enlarged(plane, size)) for plane in cut])
+        found.append([np.asarray(_enlarged(plane[::-1], size)) for plane in cut])
     return found
 
 
@@ -51,17 +90,6 @@ def _enlarged(plane: np.ndarray, size: tuple[int, int]) -> Image.Image:
     if plane.dtype.kind == "f":
         return Image.fromarray(np.asarray(plane, np.float32)).resize(size, Image.Resampling.BILINEAR)
     return Image.fromarray(np.asarray(plane, np.int32)).resize(size, Image.Resampling.NEAREST)
-
-
-def on_file_grid(image: np.ndarray, shape: Sequence[int], box: Sequence[slice] | None) -> np.ndarray:
-    """The first channel of what the network sees, 0..255, where the file has it; black where that is empty."""
-    seen = grey(image)
-    if box is None:
-        return seen
-    inside = tuple(len(range(*part.indices(side))) for part, side in zip(box, shape, strict=True))
-    whole = np.zeros(tuple(shape), np.float32)
-    whole[tuple(box)] = seen if seen.shape == inside else resample(seen, inside, (1, 1, 1))
-    return whole
 
 
 def volume_planes(
@@ -86,8 +114,7 @@ def volume_planes(
     """
     inside = (label > 0) & (label != void_id)
     at = largest_structure(inside if inside.any() else prediction > 0)
-    shown = on_file_grid(image, label.shape, box)
-    cuts = planes((shown, label, prediction), at, spacing, side)
+    cuts = planes(Seen(image, label.shape, box), (label, prediction), at, spacing, side)
     greys, labels, predictions = (
         stacked([cut[part] for cut in cuts], fill) for part, fill in enumerate((255, void_id, void_id))
     )
@@ -96,17 +123,25 @@ def volume_planes(
 
 
 def volume_overlay(
-    image: np.ndarray, mask: np.ndarray, *, spacing: Sequence[float], classes: Sequence[str], side: int = 384
+    image: np.ndarray,
+    mask: np.ndarray,
+    *,
+    spacing: Sequence[float],
+    box: Sequence[slice] | None,
+    classes: Sequence[str],
+    side: int = 384,
 ) -> np.ndarray:
-    """Three planes through the largest structure of a prediction, its classes' colours over the image.
+    """Three planes through the largest structure of a prediction, its classes' colours over the image, RGB uint8.
 
     Args:
-      image: float32 `[d, h, w]`, 0..255, on the mask's grid.
-      mask: class ids `[d, h, w]`.
+      image, spacing, box: as of `volume_planes`.
+      mask: class ids `[d, h, w]` on the grid of the file.
+      classes: names, by class id.
+      side: pixels of the longer side of a plane.
     """
     at = largest_structure(mask > 0)
-    rows = [overlay(cut[0][..., None], cut[1], classes=classes) for cut in planes((image, mask), at, spacing, side)]
-    return stacked(rows)
+    cuts = planes(Seen(image, mask.shape, box), (mask,), at, spacing, side)
+    return stacked([overlay(cut[0][..., None], cut[1], classes=classes) for cut in cuts])
 
 
 def stacked(rows: Sequence[np.ndarray], fill: float = 255) -> np.ndarray:
