@@ -279,7 +279,7 @@ def _facts(example: Example, section: Data) -> _Facts:
         digest=hashlib.sha256(repr(example.image.shape).encode() + example.image.tobytes()).digest(),
         hash=perceptual_hash(example.image),
         several=several,
-        means=tuple(example.image.mean(axis=(0, 1), dtype=np.float64).tolist()),
+        means=tuple(example.image.mean(axis=tuple(range(example.image.ndim - 1)), dtype=np.float64).tolist()),
         deviation=float(example.image.std(dtype=np.float64)),
         background=_background(example, section),
     )
@@ -331,7 +331,7 @@ def _look_alikes(train: list[_Facts], validation: list[_Facts]) -> list[str]:
 def _summary(name: str, facts: list[_Facts], classes: int) -> SplitAudit:
     counts = np.array([fact.counts for fact in facts], np.int64).reshape(-1, classes + 1)
     sizes = tuple(fact.size for fact in facts)
-    area = sum(height * width for height, width in sizes)
+    area = sum(math.prod(size) for size in sizes)
     several = sum(fact.several for fact in facts) if any(fact.several >= 0 for fact in facts) else -1
     images = (counts[:, :classes] > 0).sum(axis=0)
     brightness = tuple((float(np.mean(fact.means)), fact.deviation) for fact in facts)
