@@ -244,3 +244,10 @@ def test_volumes_that_are_arrays(tmp_path):
     assert example.image.shape == (9, 8, 10, 2) and example.label.dtype == np.int32
     found = run.predict(np.zeros((2, 9, 10, 11, 1), "float32"), checkpoint=None)
     assert found.shape == (2, 9, 10, 11) and found.dtype == np.int32
+
+
+def test_the_check_looks_through_volumes(data):
+    from trainer.data.audit import audit
+
+    found = audit(config_of(data))
+    assert found.ok and "train: 3 volumes, 10 … 10 voxels wide, 14 … 14 high and 16 … 16 deep" in found.text()
