@@ -9,7 +9,7 @@ from PIL import Image
 from scipy import ndimage
 
 from trainer.data.volumes.resampling import resample
-from trainer.reporting.panels import overlay, panel
+from trainer.reporting.panels import colored, overlay, rgb
 
 _GAP = 4
 
@@ -64,6 +64,13 @@ def on_file_grid(image: np.ndarray, shape: Sequence[int], box: Sequence[slice] |
     return whole
 
 
+def _beside(*pictures: np.ndarray) -> np.ndarray:
+    """RGB pictures of one height side by side, with white between them."""
+    white = np.full((pictures[0].shape[0], _GAP, 3), 255, np.uint8)
+    parts = [part for picture in pictures for part in (white, picture)]
+    return np.concatenate(parts[1:], axis=1)
+
+
 def volume_panel(
     image: np.ndarray,
     label: np.ndarray,
@@ -93,7 +100,7 @@ def volume_panel(
     at = largest_structure(inside if inside.any() else prediction > 0)
     shown = on_file_grid(image, label.shape, box)
     rows = [
-        panel(cut[0][..., None], cut[1], cut[2], classes=classes, void_id=void_id, side=side)
+        _beside(rgb(cut[0][..., None]), *(colored(mask, classes, void_id) for mask in cut[1:]))
         for cut in planes((shown, label, prediction), at, spacing, side)
     ]
     return stacked(rows)
