@@ -108,8 +108,9 @@ def test_a_run_leaves_what_scripts_and_tensorboard_read(trained):
     events = EventAccumulator(trained, size_guidance={"tensors": 0}).Reload()
     tags = set(events.Tags()["tensors"])
     assert {"train/loss", "train/loss/dice", "train/learning_rate", "train/gradient_norm", "eval/mean_dice"} <= tags
-    assert {f"panels/{name}" for name in ("worst_1", "worst_2", "median_1", "median_2", "best_1", "best_2")} <= tags
-    assert {"confusion", "training_crops", "precision_recall/nucleus/pr_curves", "train/epoch"} <= tags
+    # The few images there are, each once.
+    assert sum(tag.startswith("panels/") for tag in tags) == evaluation["images"] and "panels/worst_1" in tags
+    assert {"confusion", "training_crops", "precision_recall/disc/pr_curves", "train/epoch"} <= tags
     assert any(tag.startswith("gradient_norm_by_layer/") for tag in tags)
     assert events.Tags()["graph"]
 
