@@ -250,7 +250,7 @@ def test_check_finds_what_is_wrong_with_a_loss(users_losses, tmp_path, capsys, m
     out = " ".join(capsys.readouterr().out.split())
     assert out.count("has no attribute 'flatten'") == 2 and "K.flatten(y_true) ->" in out
     with Image.open(tmp_path / "run" / "check.png") as picture:
-        assert picture.size == (3 * 32, 4 * 32)
+        assert picture.size == (3 * 32, 4 * 32 + 3 * 4)
 
 
 @pytest.mark.slow
@@ -260,4 +260,4 @@ def test_check_finds_nothing_in_a_long_healthy_run_and_leaves_no_trace(tmp_path,
     assert run("--mode=check", f"--workdir={tmp_path}/run", *flags) == 0
     out = capsys.readouterr().out
     assert "Nothing wrong was found." in out and "loss on one batch, 30 steps" in out
-    assert os.listdir(tmp_path / "run") == ["check.png"]
+    assert sorted(os.listdir(tmp_path / "run")) == ["check.png", "recipe.py"]
