@@ -146,9 +146,9 @@ def run_of(tmp_path, config=CONFIG, *, force=False, objects=None):
     """The part of a run that is looked at; what it logs is in its `lines`."""
     lines: list[str] = []
     parts = types.SimpleNamespace(names=lambda: objects or {})
-    return types.SimpleNamespace(
-        config=config, workdir=str(tmp_path), force=force, extend=False, parts=parts, log=lines.append, lines=lines
-    )
+    run = types.SimpleNamespace(config=config, workdir=str(tmp_path), force=force, extend=False, parts=parts)
+    run.log, run.lines, run.found_micro_batches = lines.append, lines, {}
+    return run
 
 
 def compare(tmp_path, config, *, force=False):
