@@ -181,7 +181,7 @@ def _image(image: np.ndarray, label: np.ndarray | None, name: str) -> np.ndarray
     image = image[:, :, None] if image.ndim == 2 else image
     if image.dtype == object or image.ndim != 3:
         what = _described(image.shape, image.dtype)
-        batch = " This looks like a batch: give one image at a time." if image.ndim == 4 else ""
+        batch = " This looks like a batch: give one image at a time; volumes as float32." if image.ndim == 4 else ""
         raise DataError(f"{name}['image'] is {what}; an image is numbers [height, width, channels].{batch}")
     if 0 in image.shape:
         raise DataError(f"{name}['image'] has the shape {list(image.shape)}: it has no pixels.")

@@ -1,6 +1,7 @@
 """Volumes handed over as Python objects: pairs of arrays, or anything with len() and [i] that gives them.
 
-An image of four axes `[depth, height, width, channels]` beside a label of three is a volume. Values are taken as they
+An image of four axes `[depth, height, width, channels]` beside a label of three is a volume, unless it is uint8 of three
+channels, which is refused as a batch of pictures. Values are taken as they
 are, as those of arrays of images: bring them to one scale before.
 """
 
@@ -76,7 +77,9 @@ def _are_volumes(part: Any) -> bool:
         if isinstance(part, tuple) and len(part) == 2 and hasattr(part[0], "ndim") and part[0].ndim != 5:
             return False
         image, label = _pair(_items(part)[0])
-        return np.ndim(image) == 4 and np.shape(label) == np.shape(image)[:3]
+        # Four axes of bytes with red, green and blue are a batch of pictures far more often than a volume.
+        pictures = np.shape(image)[-1:] == (3,) and getattr(image, "dtype", None) == np.uint8
+        return np.ndim(image) == 4 and np.shape(label) == np.shape(image)[:3] and not pictures
     except Exception:  # whatever else it is, `objects` says
         return False
 
