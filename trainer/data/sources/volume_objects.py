@@ -1,6 +1,6 @@
 """Volumes handed over as Python objects: pairs of arrays, or anything with len() and [i] that gives them.
 
-An image of four axes `[depth, height, width, channels]` beside a label of three is a volume, unless it is uint8 of three
+An image of four axes `[depth, height, width, channels]` beside a label of three is a volume, unless it is uint8 of 3
 channels, which is refused as a batch of pictures. Values are taken as they
 are, as those of arrays of images: bring them to one scale before.
 """
