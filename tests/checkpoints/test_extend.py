@@ -34,7 +34,7 @@ def test_a_class_and_examples_are_added_and_the_old_rows_kept(tmp_path):
     first.train()
     before = {path: np.array(v) for path, v in first.state.variables_by_path().items()}
     more = images_and_labels(7, 3)
-    with pytest.raises(UserError, match=r"(?s)data.classes.*train.length.*with classes added at the end.*--extend"):
+    with pytest.raises(UserError, match=r"(?s)data.classes.*train.length.*with classes added at the end.*extend=True"):
         Run(config_of(3, 6), workdir=tmp_path, data=more).train()
     run = Run(config_of(3, 6), workdir=tmp_path, data=more, extend=True)
     result = run.train()
