@@ -47,8 +47,8 @@ def test_what_does_not_fit_is_said_with_what_to_change():
     for said in (
         "It would not fit: ",
         "are needed on the host",
-        "--config.train.accumulate=2 ",
-        "--config.augment.crop=256,512 ",
+        "Train(accumulate=2) ",
+        "Augment(crop=(256, 512)) ",
     ):
         assert said in text, said
 

@@ -217,7 +217,7 @@ def _pair(a: Folder, b: Folder, name_a: str, name_b: str, seed: int) -> Pair:
         rows.append(Row("mean", paired_bootstrap(*tables, seed=seed)))
     for name in [*scored, *(name for name in classes if name not in scored)]:
         columns = [values(run, each["dice"][name]) for run, each in enumerate(found)]
-        rows.append(Row(name if name in scored else f"{name} *", paired_bootstrap(*columns, seed=seed)))
+        rows.append(Row(name if name in scored else f"* {name}", paired_bootstrap(*columns, seed=seed)))
     return Pair(name_a, name_b, len(common), tuple(rows), tuple(_notes(a, b, common, alone, classes, scored)))
 
 
