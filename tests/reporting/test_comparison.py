@@ -97,7 +97,7 @@ def test_runs_are_compared_in_the_terminal_and_on_a_page(tmp_path, capsys):
     assert "A = first, B = <second>" in page.said
     rows = {row[0]: row[1:] for rows in page.tables.values() for row in rows if len(row) == 9}
     assert rows["mean"][0] == pytest.approx(dice.mean()) and rows["mean"][-1] == "B is better"
-    assert rows["background *"][-1] == "equal"
+    assert rows["* background"][-1] == "equal"
     assert sum(tag == "svg" for tag, _ in page.elements) >= 2
 
 
@@ -123,7 +123,7 @@ def test_what_does_not_compare_is_said(tmp_path):
     terms = pair("terms", dice, by_image={}, terms={"loss": 1.0})
     assert "a task that is no segmentation" in terms.refused
     means = pair("means", dice, scored=("background", "cell"))
-    assert [row.name for row in means.rows] == ["cell", "background *"]  # no mean of other classes
+    assert [row.name for row in means.rows] == ["cell", "* background"]  # no mean of other classes
     comparison = compare([a, str(tmp_path / "none"), str(tmp_path / "few")])
     assert "Not compared: no image of A" in " ".join(comparison.text().split())
     assert_offline(comparison.page())
