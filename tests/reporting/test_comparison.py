@@ -91,7 +91,7 @@ def test_runs_are_compared_in_the_terminal_and_on_a_page(tmp_path, capsys):
     (mean,) = (line.split() for line in told.splitlines() if line.startswith("  mean"))
     assert float(mean[1]) == pytest.approx(dice.mean(), abs=1e-4) and float(mean[3]) == pytest.approx(0.05, abs=0.005)
     assert mean[-4:] == ["40", "B", "is", "better"]
-    assert "* backgr" in told and "not whether another seed would" in " ".join(told.split())
+    assert "* back" in told and "not whether another seed would" in " ".join(told.split())
     text = (tmp_path / "out" / "compare.html").read_text(encoding="utf-8")
     page = assert_offline(text)
     assert "A = first, B = <second>" in page.said
