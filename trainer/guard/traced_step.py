@@ -12,6 +12,7 @@ from .capture import graphs
 from .capture.answer import Entry, entries_of
 from .capture.owners import Read, handles_of, trainable_at_heart
 from .capture.private import inner_variable
+from .capture.state import subclasses
 from .capture.trace import Op, Trace
 from .causes.cut import cut_findings, integer_finding, place_fields
 from .causes.untracked import is_stray, may_be_stray
@@ -195,9 +196,9 @@ def _known_to_keras() -> dict[int, object]:
     """All Keras variables of the process by handle. A TensorFlow variable does not know the Keras one around it."""
     import keras
 
-    found = {}
+    found, kinds = {}, subclasses(keras.Variable)
     for thing in gc.get_objects():
-        if issubclass(type(thing), keras.Variable) and inner_variable(thing) is not None:
+        if type(thing) in kinds and inner_variable(thing) is not None:
             found.update(dict.fromkeys(handles_of(thing), thing))
     return found
 

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 
 from ..capture.layers import made_at
+from ..capture.state import subclasses
 from .candidates import name_of
 from .finding import Finding
 
@@ -80,7 +81,8 @@ def layer_changes(finding: Finding, statement: ast.stmt, line: int) -> Iterator[
 def layers_named(detail: str, file: str) -> list[int]:
     """The lines that made the layers that a finding's detail speaks of: `the layer 'hidden' (Dense, …)`."""
     names = set(re.findall(r"the layer '([^']+)'", detail))
-    layers = [thing for thing in gc.get_objects() if isinstance(thing, keras.Layer)] if names else []
+    kinds = subclasses(keras.Layer)
+    layers = [thing for thing in gc.get_objects() if type(thing) in kinds] if names else []
     places = [made_at(layer, [file]) for layer in layers if layer.name in names]
     return list(dict.fromkeys(place.line for place in places if place is not None))
 
@@ -91,12 +93,8 @@ def _alive(call: ast.Call) -> tuple[Any, ...]:
     wanted = name_of(call)
     if not wanted[:1].isupper():
         return ()
-    found = [
-        thing
-        for thing in gc.get_objects()
-        if type(thing).__name__ == wanted and isinstance(thing, keras.Layer) and (not named or thing.name == named)
-    ]
-    return tuple(found)
+    kinds = {kind for kind in subclasses(keras.Layer) if kind.__name__ == wanted}
+    return tuple(thing for thing in gc.get_objects() if type(thing) in kinds and (not named or thing.name == named))
 
 
 def _of_activation(call: ast.Call, statement: ast.stmt, layers) -> Iterator[LayerChange]:
