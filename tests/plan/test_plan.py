@@ -158,7 +158,7 @@ def test_the_file_says_the_config_and_why(disc_folder, tmp_path):
 def test_the_command_plans_and_its_recipe_trains(disc_folder, tmp_path, monkeypatch, capsys):
     """With steps that are really taken, in a process of their own."""
     monkeypatch.chdir(tmp_path)
-    small = ["--config.model.width=2", "--config.augment.crop=32,32", "--config.plan.minutes=0.5"]
+    small = ["--config.model.width=2", "--config.augment.crop=32,32", "--config.plan.minutes=5"]
     assert main.main(["main.py", "--mode=plan", f"--config.data.path={disc_folder.data.path}", *small]) == 0
     said = capsys.readouterr().out
     (path,) = pathlib.Path("runs").glob("*/plan.py")

@@ -51,7 +51,8 @@ def measure(config: Config) -> Measured:
         paths = os.pathsep.join(filter(None, [home, os.getcwd(), os.environ.get("PYTHONPATH", "")]))
         command = [sys.executable, "-m", "trainer.plan.probe", path]
         # In the user's directory, for paths of the config that are relative.
-        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": paths})
+        environment = os.environ | {"PYTHONPATH": paths, "PYTHONIOENCODING": "utf-8"}
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", env=environment)
     lines = [line for line in done.stdout.splitlines() if line.startswith(_MARK)]
     if done.returncode or not lines:
         last = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[-12:]
