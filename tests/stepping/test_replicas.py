@@ -59,11 +59,7 @@ def gradients(losses, replicas, accumulate):
 @pytest.mark.slow
 @pytest.mark.parametrize("losses", LOSSES)
 def test_a_step_has_the_same_gradients_on_any_number_of_replicas_and_micro_batches(losses):
-    shapes = [(2, 1)]
-    # Eight replicas take the longest to trace: plain, over the batch, with other statistics, and in half
-    # precision.
-    if losses in ("dice+cross_entropy", "batch dice", "focal, group normalisation", "float16"):
-        shapes.append((8, 1))
+    shapes = [(2, 1), (8, 1)]
     if losses == "dice+cross_entropy":
         shapes.append((4, 1))
     if "group" in losses:
