@@ -194,7 +194,7 @@ class _Overlay:
 
     def __init__(self, path: str, size: tuple[int, int], classes: Sequence[str], step: int):
         self._path, self._classes, self._step = path, classes, step
-        self._made = np.empty([-(-size[0] // step), -(-size[1] // step), 3], np.uint8)
+        self._size, self._made = (-(-size[0] // step), -(-size[1] // step), 3), None
         os.makedirs(os.path.dirname(path), exist_ok=True)
 
     def write(self, strip: Strip) -> None:
@@ -202,8 +202,15 @@ class _Overlay:
         rows = slice(-strip.top % step, None, step)
         image, ids = strip.image[rows, ::step], strip.ids[rows, ::step]
         first = -(-strip.top // step)
-        if len(ids):
-            self._made[first : first + len(ids)] = overlay(image, ids, classes=self._classes)
+        if not len(ids):
+            return
+        made = overlay(image, ids, classes=self._classes)
+        if len(made) == self._size[0]:
+            self._made = made
+            return
+        if self._made is None:
+            self._made = np.empty(self._size, np.uint8)
+        self._made[first : first + len(made)] = made
 
     def close(self) -> None:
         Image.fromarray(self._made).save(beside(self._path), "JPEG", quality=90, subsampling="4:4:4")
