@@ -144,6 +144,8 @@ def make_task(
     def model_of_a_task() -> keras.Model:
         """With a number a class, or a plane of the target; what comes out of it is the task's to know."""
         label = data.train.features.get("label")
+        for paths, text in validation.crop_problems(config) if parts.model is None else ():
+            raise UserError(f"config.{paths[0]}={config.augment.crop}: {text}")
         return form(len(data.classes) or (math.prod(label.shape) if label is not None else 1)).model
 
     with seeded(config.seed), devices.strategy.scope(), fresh_names():

@@ -1,6 +1,6 @@
 """Evaluation: every validation example once, at its own size, over all replicas and workers; pictures of some of them.
 
-One trace serves all sizes, and another those that are cut into tiles. The device hands back a few numbers an image, and
+One trace serves all sizes, and another those that are cut into tiles (of a task of the user's the first size has its own). The device hands back a few numbers an image, and
 the image's arrays where a picture or a metric of the user's wants them; the host waits for them only some images later,
 and all ratios are taken once, at the end.
 """
@@ -98,10 +98,11 @@ def make_evaluator(
             image.shape[1] * image.shape[2] > whole for image in strategy.experimental_local_results(batch["image"])
         )
         if large not in scored:
-            one = _segmentation(task, datasets, config, with_probabilities, large) if segments else _terms(task)
-            scored[large] = tf.function(
-                lambda batch: strategy.run(one, args=(batch,)), input_signature=[batches.element_spec]
-            )
+            one = _segmentation(task, datasets, config, with_probabilities, large) if segments else _terms(task, bool(per_image))
+            # A task of the user's may need the size while it is traced, as a dense layer does: where all images have
+            # one, it is known; the second of another makes a trace for all sizes.
+            kind = {"input_signature": [batches.element_spec]} if segments else {"reduce_retracing": True}
+            scored[large] = tf.function(lambda batch: strategy.run(one, args=(batch,)), **kind)
         return scored[large](batch)
 
     def evaluate(stop: Callable[[], bool] = lambda: False):
@@ -115,14 +116,8 @@ def make_evaluator(
             if stop():
                 return None
             found = score_images(next(iterator))
-            local = {
-                part: {name: strategy.experimental_local_results(value) for name, value in values.items()}
-                for part, values in found.items()
-            }
             for replica in range(replicas // workers):
-                image = _of_replica(local, replica)
-                if not per_image and not segments:
-                    image["arrays"] = {}
+                image = tf.nest.map_structure(lambda v, r=replica: strategy.experimental_local_results(v)[r], found)
                 in_flight.append(image)
             while len(in_flight) > _IN_FLIGHT or len(in_flight) > 1 and _pixels(in_flight) > _PIXELS_IN_FLIGHT:
                 image = in_flight.popleft()
@@ -156,10 +151,6 @@ def make_evaluator(
 
 def _pixels(images) -> int:
     return sum(int(np.prod(image["arrays"]["label"].shape)) for image in images if "label" in image["arrays"])
-
-
-def _of_replica(local: Mapping, replica: int) -> dict:
-    return {part: {name: values[replica] for name, values in local[part].items()} for part in local}
 
 
 def _pixels_taken_whole(task: Segmentation, config: Config) -> int | None:
@@ -197,15 +188,19 @@ def _segmentation(task: Segmentation, datasets, config: Config, with_probabiliti
     return score_image
 
 
-def _terms(task: Task):
+def _terms(task: Task, predicts: bool):
+    """Scores an image by the task's terms, and with `predicts` hands on what metrics of the user's look at."""
+
     def score_image(batch):
-        terms = terms_of(Outcome(task.losses(batch, training=False)), None, task)
+        terms = terms_of(Outcome(task.all_terms(batch)), None, task)
         values = {name: tf.reduce_mean(tf.cast(term, tf.float32)) for name, term in terms.items()}
         numbers = {"index": batch["index"][0], "valid": batch["valid"][0] > 0, "loss": tf.add_n(list(values.values()))}
         numbers |= {f"term/{name}": value for name, value in values.items()}
         arrays = {key: value[0] for key, value in batch.items() if key not in ("index", "valid", "size")}
-        prediction = task.predict(batch)
-        arrays["prediction"] = prediction[0] if tf.is_tensor(prediction) else tf.zeros([])
+        if not predicts:
+            return {"numbers": numbers, "arrays": {}}
+        # One array, or a mapping or list of them, as the task has it.
+        arrays["prediction"] = tf.nest.map_structure(lambda value: tf.convert_to_tensor(value)[0], task.predict(batch))
         return {"numbers": numbers, "arrays": arrays}
 
     return score_image
@@ -240,7 +235,7 @@ class _Tally:
             if name.startswith("term/"):
                 self.terms.setdefault(name[5:], np.zeros_like(self.losses))[position] = float(value)
         if self._per_image:
-            values = {key: value.numpy() for key, value in arrays.items()}
+            values = tf.nest.map_structure(lambda value: value.numpy(), arrays)
             values |= {"classes": tuple(self._datasets.classes), "void_id": self._datasets.void_id}
             self.own[position] = [metric.of_image(values) for metric in self._per_image]
 

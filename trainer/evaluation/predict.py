@@ -235,7 +235,10 @@ def predict_arrays(task: Task, images, config: Config):
         result = compute(batch)
         result = tf.nest.map_structure(lambda value: value[0].numpy(), result)
         results.append(result if wanted == "none" else result.astype(np.float16))
-    return np.stack(results) if stacked and segments else results
+    if not stacked:
+        return results
+    # Stacked as the images were; what a task gives may be a mapping of arrays.
+    return tf.nest.map_structure(lambda *values: np.stack(values), *results)
 
 
 def _through(network: Network, images, part: str) -> list[np.ndarray]:

@@ -13,6 +13,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 
+import keras
 import tensorflow as tf
 
 from configs.reading.settings import named
@@ -22,7 +23,7 @@ from trainer.distribution.all_reduce import sum_over_replicas
 from trainer.models.check import check_compiled, check_model
 from trainer.stepping.global_sums import GlobalSums, offered
 from trainer.stepping.state import TrainState, Update, task_variables
-from trainer.stepping.task import terms_of
+from trainer.stepping.task import Task, terms_of
 from trainer.stepping.totals import Totals
 from trainer.stepping.waiting import Waiting
 
@@ -60,7 +61,7 @@ def make_train_steps(
     """
     task, n, m = state.task, strategy.num_replicas_in_sync, config.train.micro_batches
     for model in state.models.values():
-        check_model(model, strategy, trained=any(model in update.trained for update in state.updates))
+        check_model(model, strategy, trained=any(_is_to_learn(model, update, task) for update in state.updates))
     check_compiled(config, state.models.values(), bool(task.batchwide), n)
     stops, clip = not _skips_nonfinite(config, state), config.optimizer.clip_norm
 
@@ -185,6 +186,15 @@ def make_train_steps(
         return one_step(batch)
 
     return Steps(many, one)
+
+
+def _is_to_learn(model: keras.Model, update: Update, task: Task) -> bool:
+    """Whether something of a model has to be trainable: it is named by a phase, or nothing else in the update is.
+
+    A frozen teacher beside its student is an attribute like any other.
+    """
+    names = update.phase.models if update.phase is not None else ()
+    return model in update.trained and (not update.variables or any(vars(task).get(n) is model for n in names))
 
 
 def _skips_nonfinite(config: Config, state: TrainState) -> bool:

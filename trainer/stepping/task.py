@@ -86,8 +86,21 @@ class Task:
         raise NotImplementedError(f"{type(self).__name__} has no losses(self, batch, training).")
 
     def predict(self, batch: Mapping[str, tf.Tensor]) -> Any:
-        """What evaluation and prediction take for the result of a batch; by default the first model's output."""
-        return next(iter(self.models().values()))(batch["image"], training=False)
+        """What `Run.predict` gives and metrics take; by default the first model's output on the images.
+
+        Returns:
+          A tensor `[batch, …]`, or a mapping or list of such.
+        """
+        name, model = next(iter(self.models().items()), ("", None))
+        try:
+            return model(batch["image"], training=False)
+        except (TypeError, ValueError) as error:
+            task, shape = type(self).__name__, [None if side is None else int(side) for side in batch["image"].shape]
+            what = f"its first model, {name}, takes no images of shape {shape}" if name else "it has no keras.Model"
+            raise UserError(
+                f"Metrics and run.predict need the predict of the task {task}, which has none of its own, and {what}.\n"
+                "  Write what a batch's result is: def predict(self, batch): return …"
+            ) from error
 
     def after_update(self) -> None:
         """Called once a step, after the weights have moved, outside of the replicas: `assign` to what follows them."""
@@ -97,6 +110,16 @@ class Task:
         """`losses` with what is reported besides; the step calls this."""
         extra = {"phase": phase} if "phase" in inspect.signature(self.losses).parameters else {}
         return Outcome(self.losses(batch, training, **extra))
+
+    def all_terms(self, batch: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
+        """The terms of all phases in evaluation: of a `losses` that takes `phase` what it gives for each of them."""
+        if not self.phases or "phase" not in inspect.signature(self.losses).parameters:
+            return self.outcome(batch, training=False).terms
+        terms: dict[str, tf.Tensor] = {}
+        for phase in self.phases:
+            found = self.outcome(batch, training=False, phase=phase.name).terms
+            terms |= found if isinstance(found, Mapping) else {phase.name: found}
+        return terms
 
     def models(self) -> dict[str, keras.Model]:
         """The models by attribute name, in the order in which they were set."""
