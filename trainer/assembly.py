@@ -153,6 +153,12 @@ def make_task(
         if given:
             task = build_task(resolve(given, "task"), config=config, data=data, model=model_of_a_task)
             return task, *fit_crop(config, task.models())
+        if not data.classes:
+            what = "labels that are pictures, not class ids" if "label" in data.train.features else "no label"
+            raise UserError(
+                f"The examples have {what}, and segmentation learns from class ids [height, width].\n  Give each a "
+                "label of whole numbers, data=(images, labels), or say what is learned of them by a task: task=MyTask."
+            )
         return _segmentation(form(), config, parts, data.classes, steps)
 
 

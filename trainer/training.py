@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import reprlib
 import shlex
 from collections.abc import Callable, Iterator
 
@@ -310,6 +311,8 @@ def _try_evaluation(run, score) -> None:
         explained = explain_failure(error, run)
         if is_out_of_memory(error) or explained is None and not isinstance(error, tf.errors.OpError):
             raise
+        if _fails_in_training(run):
+            raise (explained or error) from error
         size, names = run.config.augment.crop, run.data.validation.names
         which = f"This was the first validation image, {names[0]}"
         if score.trace_count() > 1:
@@ -324,6 +327,19 @@ def _try_evaluation(run, score) -> None:
         ) from error
 
 
+def _fails_in_training(run) -> bool:
+    """Whether the task cannot be traced on a training batch either: then images' sizes are not to blame."""
+    specs = {
+        key: tf.TensorSpec((1, *feature.batch_shape(*run.config.augment.crop)), tf.as_dtype(feature.dtype))
+        for key, feature in run.data.train.features.items()
+    }
+    try:
+        tf.function(run.task.evaluated).get_concrete_function({**specs, "index": tf.TensorSpec([1], tf.int64)})
+    except Exception:
+        return True
+    return False
+
+
 def _once(number: int, action: Timed, run) -> Callable[[int], str | None]:
     """Calls an action of the user's; at the step that a run goes on from, only if it was not called there before."""
     key = f"{number}: {action.name}"
@@ -332,6 +348,11 @@ def _once(number: int, action: Timed, run) -> Callable[[int], str | None]:
         if run.host.acted.get(key) == step:
             return None
         reason = action.function(run, step)
+        if reason is not None and not isinstance(reason, str):
+            raise UserError(
+                f"The action {action.name} returned {reprlib.repr(reason)}, of type {type(reason).__name__}, at step "
+                f"{step}. Return nothing to go on, or a text, the reason for which the run ends."
+            )
         run.host.acted[key] = step
         return reason
 

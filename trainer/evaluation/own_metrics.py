@@ -82,7 +82,7 @@ def _metric(name: str, function: Any) -> Metric:
     parameters = [
         p.name
         for p in inspect.signature(function).parameters.values()
-        if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.KEYWORD_ONLY) and (p.default is p.empty)
+        if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and (p.default is p.empty)
     ]
     if not parameters:
         raise UserError(f"The metric {name} takes no argument: write def {name}(label, prediction), or (confusion).")

@@ -21,9 +21,10 @@ from configs.schema import Config
 from trainer import guard
 from trainer.distribution.all_reduce import sum_over_replicas
 from trainer.models.check import check_compiled, check_model
+from trainer.stepping.draws import unsaved_draws
 from trainer.stepping.global_sums import GlobalSums, offered
 from trainer.stepping.state import TrainState, Update, task_variables
-from trainer.stepping.task import Task, terms_of
+from trainer.stepping.task import Task, is_named, terms_of
 from trainer.stepping.totals import Totals
 from trainer.stepping.waiting import Waiting
 
@@ -48,11 +49,13 @@ def make_train_steps(
     config: Config,
     warn: Callable[[guard.Report], None] = guard.Report.print,
     waiting: Waiting | None = None,
+    remark: Callable[[str], None] = lambda text: None,
 ) -> Steps:
     """Builds the step.
 
     `warn` is called with what the guard finds where `config.guard.missing` is "warn", once a trace of a replica's
-    micro-batch. `waiting` adds up the time that `many` waits for batches.
+    micro-batch. `waiting` adds up the time that `many` waits for batches. `remark` is called while tracing with
+    what is to be known, empty where nothing is, several times.
 
     Raises (at once, or while tracing, before the first step):
       UserError: the models or the config cannot be trained so; see `trainer.models.check`.
@@ -67,8 +70,11 @@ def make_train_steps(
 
     def share_of_loss(update: Update, part: Mapping[str, tf.Tensor], all_reduce):
         """One micro-batch of one replica: its share of the global loss's gradients, still scaled, and its report."""
+        graph = tf.compat.v1.get_default_graph()
+        before = len(graph.get_operations())
         with guard.reads() as reads, tf.GradientTape() as tape, offered(all_reduce):
             outcome = task.outcome(part, training=True, phase=update.name)
+            remark(unsaved_draws(graph.get_operations()[before:]))
             terms = terms_of(outcome, update.phase, task)
             loss = _sum([*terms.values(), *update.penalties()])
             share = loss / (n * m)
@@ -194,7 +200,8 @@ def _is_to_learn(model: keras.Model, update: Update, task: Task) -> bool:
     A frozen teacher beside its student is an attribute like any other.
     """
     names = update.phase.models if update.phase is not None else ()
-    return model in update.trained and (not update.variables or any(vars(task).get(n) is model for n in names))
+    by_name = any(part is model and is_named(name, names) for name, part in task.models().items())
+    return model in update.trained and (not update.variables or by_name)
 
 
 def _skips_nonfinite(config: Config, state: TrainState) -> bool:
