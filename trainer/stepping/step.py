@@ -74,7 +74,7 @@ def make_train_steps(
         before = len(graph.get_operations())
         with guard.reads() as reads, tf.GradientTape() as tape, offered(all_reduce):
             outcome = task.outcome(part, training=True, phase=update.name)
-            remark(unsaved_draws(graph.get_operations()[before:]))
+            _remark_draws(remark, graph.get_operations()[before:])
             terms = terms_of(outcome, update.phase, task)
             penalties = update.penalties()
             loss = _sum([*terms.values(), *penalties])
@@ -201,6 +201,11 @@ def make_train_steps(
         return one_step(batch)
 
     return Steps(many, one)
+
+
+@tf.autograph.experimental.do_not_convert
+def _remark_draws(remark: Callable[[str], None], operations: list[tf.Operation]) -> None:
+    remark(unsaved_draws(operations))
 
 
 def _is_to_learn(model: keras.Model, update: Update, task: Task) -> bool:
