@@ -2,7 +2,7 @@
 
     <output>/masks/<name>.png      palette PNG: a pixel's value is its class id, the palette makes it visible; of
                                    classes that overlap in the form in which they were read, see `overlapping`
-    <output>/overlays/<name>.png   the image with the classes' colours over it
+    <output>/overlays/<name>.jpg   the image with the classes' colours over it
 
 and what else `trainer.evaluation.outputs` has. `<name>` is the image's path below the folder it was found in, without
 its extension, so that masks/ can be used as the masks of a data set of your own. Where two images would have the same

@@ -36,7 +36,8 @@ from trainer.data.errors import DataError
 from trainer.data.source import DataSets
 from trainer.errors import EXIT_FAILED, UserError, numbered
 from trainer.evaluation.metrics import probabilities
-from trainer.evaluation.windows import main_logits, mirrored_index, rounded_up
+from trainer.evaluation.tiling import mirrored_index, rounded_up
+from trainer.evaluation.windows import main_logits
 from trainer.export import serving
 from trainer.export.proof import Proof, chosen, in_tiles, in_words, prove, whole
 from trainer.models.build import size_multiples
