@@ -131,6 +131,16 @@ def _of_labels(pair: Pair) -> Iterator[Suspicion]:
                 f"{labels.outside(0.0, 1.0):.0%} of the values lie outside.",
                 _onto_zero_one(labels, name),
             )
+    elif family in ("logarithmic", "poisson") and labels.outside(0.0, np.inf) > 0.02:
+        below = labels.outside(0.0, np.inf)
+        yield _certain(
+            "wrong_loss",
+            "loss",
+            f"{below:.0%} of {name} is negative (it holds {labels.span()}), and {_called(objective)} "
+            + ("cuts labels and predictions off at 0." if family == "logarithmic" else "is for counts, 0 and above."),
+            "Measurements of both signs take a loss for them:\n\n    loss='mean_squared_error'",
+            Change(loss="mean_squared_error"),
+        )
     elif family == "hinge" and labels.classes and not {*labels.distinct} <= {-1.0, 0.0, 1.0}:
         yield _certain(
             "label_range",
@@ -237,6 +247,17 @@ def _of_memberships(pair: Pair) -> Iterator[Suspicion]:
 
 def _of_one_unit(pair: Pair) -> Iterator[Suspicion]:
     family, output = pair.objective.family, pair.output
+    if family == "cosine" and output.channels == 1 and len(output.shape) >= 2 and pair.objective.axis in (-1, None):
+        yield _certain(
+            "wrong_loss",
+            "loss",
+            f"{_called(pair.objective)} compares directions along the last axis, and the output has one unit: the "
+            f"cosine "
+            "between two single numbers is 1 or -1, with a gradient of 0.",
+            "Single numbers take a loss of their distance:\n\n    loss='mean_squared_error'",
+            Change(loss="mean_squared_error"),
+        )
+        return
     if family not in ("categorical", "sparse", "divergence") or output.channels != 1 or len(output.shape) < 2:
         return
     if family == "divergence" and not pair.labels.classes:

@@ -11,11 +11,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from .batch import Look
+from .batch import Look, look, still_zero
 from .change import Change, Suspicion
-from .data import carries_signal, mask_fit
+from .data import copied_inputs
 from .finding import Finding
+from .masks import mask_fit
 from .pairing import Pair
+from .predictability import carries_signal
 from .program import Program, taken, tensors
 from .skill import decisions, recall, skill
 from .suspects import strong_suspects, weak_suspects
@@ -56,6 +58,7 @@ def settle(
       clock: how long this may take.
     """
     base = trial.run(until=clock.share(0.35))
+    later = look(program, trial)
     trial.reset()  # the batch that was looked at had the first weights
     notes = []
     if not base.finished:
@@ -66,9 +69,13 @@ def settle(
     judge = _Judge(program, pair, base, clock)
     if base.finite and judge.skill(base) >= _LEARNED and not _behind(base):
         return [], notes
+    if base.finite and (still := list(still_zero(program, seen, later))):
+        return still, notes
     offered = list(offered)
     strong = [*(s for s in offered if s.strong), *strong_suspects(program, pair, seen)]
     found = judge.mended_by(strong)
+    if not found and judge.skill(base) < 0.6:
+        found = list(copied_inputs(program))
     if not found:
         found = judge.apart(trial)
     if not found:

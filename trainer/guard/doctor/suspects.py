@@ -44,6 +44,7 @@ def strong_suspects(program: Program, pair: Pair | None, seen: Look) -> Iterator
     yield from _saturating(seen)
     yield from _norms(program)
     yield from _clipping(program)
+    yield from _in_order_of_labels(program, pair)
     yield from _narrow(program, pair, seen, strong=True)
     yield from _rate(program, strong=True)
     yield from _few_updates(program)
@@ -160,6 +161,59 @@ def _frozen(program: Program) -> Iterator[Suspicion]:
         ),
         Change(outer),
         certain=everything,
+    )
+
+
+def of_other_variables(program: Program) -> Iterator[Suspicion]:
+    """An optimizer that was built, and does not know some of the model's trainable variables."""
+    optimizer = program.optimizer
+    # Keras has no public list of the variables that an optimizer was built for.
+    known = {id(variable) for variable in getattr(optimizer, "_trainable_variables", ())}
+    if not getattr(optimizer, "built", False) or not known or not program.model.built:
+        return
+    strange = [variable.path for variable in program.model.trainable_variables if id(variable) not in known]
+    if strange:
+        name = type(optimizer).__name__
+        yield Suspicion(
+            Finding(
+                "optimizer_for_other_variables",
+                "optimizer",
+                f"{name} was built for {len(known)} variables, and {len(strange)} of the model's "
+                f"{len(program.model.trainable_variables)} trainable ones are not among them ({', '.join(strange[:3])}"
+                f"{', …' if len(strange) > 3 else ''}): it has updated another model, or this one before layers were "
+                "added, thawed or replaced, and refuses these or leaves them as they are.",
+                f"Make an optimizer for each model, after its last layer:\n\n    optimizer = keras.optimizers.{name}"
+                f"({rate_of(optimizer):g})",
+            ),
+            certain=True,
+        )
+
+
+def _in_order_of_labels(program: Program, pair: Pair | None) -> Iterator[Suspicion]:
+    """Rows that are not shuffled and come class by class, so that a batch knows little of the others."""
+    if program.shuffled or pair is None or not pair.labels.classes or keras.tree.is_nested(program.y):
+        return
+    labels, size = np.asarray(program.y), program.batch_size
+    if pair.labels.one_hot_axis == -1 and labels.ndim == 2:
+        labels = labels.argmax(-1)
+    labels = labels.reshape(len(labels), -1)
+    if labels.shape[1] != 1 or len(labels) < 4 * size or size < 4:
+        return
+    labels = labels[:, 0]
+    classes, counts = np.unique(labels, return_counts=True)
+    batches = [labels[first : first + size] for first in range(0, len(labels) - size + 1, size)]
+    alone = float(np.mean([np.unique(batch, return_counts=True)[1].max() / size for batch in batches]))
+    usual = counts.max() / len(labels)
+    if len(classes) < 2 or alone < 0.85 or alone < usual + 0.5 * (1 - usual):
+        return
+    yield _suspect(
+        "unshuffled_data",
+        "x",
+        f"The rows come sorted by their labels, and are not shuffled: the most frequent class of a batch of {size} "
+        f"makes up "
+        f"{alone:.0%} of it, and {usual:.0%} of all rows. Each batch teaches its class and unlearns the others.",
+        "Shuffle before batching, over all rows:\n\n    dataset = dataset.shuffle(len(x)).batch(…)",
+        Change(shuffled=True),
     )
 
 
