@@ -158,7 +158,7 @@ def _cut(program: Program, seen: Look) -> Iterator[Suspicion]:
 
 
 def still_zero(program: Program, seen: Look, later: Look) -> Iterator[Suspicion]:
-    """Weights whose gradient is exactly zero at the start and after steps, with the op at which the guard sees it end."""
+    """Weights whose gradient is exactly zero before and after steps, with the op at which the guard sees it end."""
     start = {known.name for known in seen.weights if known.gradient is not None and not known.gradient.any()}
     names = tuple(
         known.name

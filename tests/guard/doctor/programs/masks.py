@@ -46,7 +46,7 @@ def dice_coefficient_loss(y_true, y_pred):
     return -dice_coefficient(y_true, y_pred)
 
 
-@fault("wrong_loss", "loss", says="falls", depth="batch")
+@fault("wrong_loss", "loss", says="training makes it small", depth="batch")
 def the_coefficient_is_made_small(mended):
     x, y = discs(seed=13)
     return run(net(mask()), dice_coefficient_loss if mended else dice_coefficient, x, y.astype("float32"))

@@ -57,7 +57,8 @@ class Squashing(keras.Model):
 
     def call(self, inputs):
         scores = self.score(self.hidden(inputs))
-        return {"relu": tf.nn.relu, "sigmoid": tf.sigmoid, "softmax": tf.nn.softmax}[self.squash](scores)
+        squashed = {"relu": tf.nn.relu, "sigmoid": tf.sigmoid, "softmax": tf.nn.softmax}[self.squash](scores)
+        return tf.reshape(squashed, (-1, scores.shape[-1]))  # behind which Keras finds no scores
 
 
 @fault("relu_output", ("score", "loss", "model", "squashing"), says="ReLU", depth="batch")
