@@ -14,7 +14,7 @@ from .activation import SATURATING, activation_of
 from .change import Change, Suspicion
 from .finding import Finding
 from .output import DROPOUTS, RECURRENT, layers_of
-from .pairing import Pair
+from .pair import Pair
 from .program import Program
 from .trial import Trial
 

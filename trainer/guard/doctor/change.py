@@ -73,3 +73,10 @@ class Suspicion:
     certain: bool = False
     strong: bool = True
     pair: Any = None
+
+
+def suspect(
+    kind: str, where: str | tuple[str, ...], evidence: str, remedy: str, change: Change, strong: bool = True
+) -> Suspicion:
+    """A suspicion that steps on a copy are to settle."""
+    return Suspicion(Finding(kind, where, evidence, remedy, depth="steps"), change, strong=strong)

@@ -12,7 +12,7 @@ from .change import Change, Suspicion
 from .finding import Finding
 from .objective import REGRESSION
 from .output import layers_of
-from .pairing import Pair
+from .pair import Pair
 from .program import Program
 
 _NORMALISING = (

@@ -20,13 +20,15 @@ from .loss_probe import losses_of_masks
 from .masks import turned_masks
 from .objective import CROSS_ENTROPIES, objective_of
 from .output import Output, layers_of, outputs_of
-from .pairing import Pair, softmaxes_over_one, suspicions
+from .pair import Pair
+from .pairing import softmaxes_over_one, suspicions
 from .place import line_of, source_of
 from .program import Program, program_of
 from .replacement import replacement_of
 from .steps import Clock, helps, settle
-from .suspects import of_other_variables, strong_suspects
+from .suspects import strong_suspects
 from .traced_output import traced_outputs
+from .training_suspects import of_other_variables
 from .trial import Trial, untouched
 from .validation import shared_rows, validation_against_training
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import linecache
-import os
-import sys
 from typing import Any
+
+from ..words.base import BaseFinding, Shown
 
 DEPTHS = ("static", "batch", "steps")
 
@@ -62,23 +61,7 @@ KINDS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Replacement:
-    """Whole lines to put in the place of others, which were tried and help.
-
-    Attributes:
-      file: the file.
-      first_line, last_line: the lines that go, 1-based and inclusive.
-      code: what comes instead, indented as it stands there, without the last line break.
-    """
-
-    file: str
-    first_line: int
-    last_line: int
-    code: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Finding:
+class Finding(BaseFinding):
     """One fault.
 
     Attributes:
@@ -88,20 +71,13 @@ class Finding:
       evidence: what was seen, in numbers.
       remedy: what to do, in words and, indented by four spaces, code.
       depth: how far the doctor had to look: "static", "batch" or "steps".
-      file, line: the user's own line, 1-based, where it can be found.
-      code: that line's text.
-      replacement: lines that were tried and help, or None.
+      file, line, code, replacement: the user's own line, where it can be found; see `BaseFinding`.
     """
 
-    kind: str
     where: str | tuple[str, ...]
     evidence: str
     remedy: str
     depth: str = "static"
-    file: str | None = None
-    line: int | None = None
-    code: str | None = None
-    replacement: Replacement | None = None
 
     def __post_init__(self):
         if self.kind not in KINDS or self.depth not in DEPTHS:
@@ -109,8 +85,7 @@ class Finding:
                 f"A finding's kind is one of {', '.join(KINDS)} and its depth one of {', '.join(DEPTHS)}. "
                 f"Received: kind={self.kind!r}, depth={self.depth!r}"
             )
-        if self.code is None and self.file and self.line:
-            object.__setattr__(self, "code", linecache.getline(self.file, self.line).strip() or None)
+        super().__post_init__()
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -123,7 +98,7 @@ class Finding:
 
 
 @dataclasses.dataclass(frozen=True)
-class Diagnosis:
+class Diagnosis(Shown):
     """Why a program does not learn; nothing, if `ok`.
 
     Attributes:
@@ -138,18 +113,11 @@ class Diagnosis:
     depth: str = "static"
     seconds: float = 0.0
 
-    @property
-    def ok(self) -> bool:
-        return not self.findings
-
     def render(self, color: bool = False, width: int = 110) -> str:
         """The diagnosis as text: plain for a log file, with ANSI colours for a terminal."""
         from .text import as_text
 
         return as_text(self, color=color, width=width)
-
-    def __str__(self) -> str:
-        return self.render()
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain lists, strings and numbers, ready for `json.dumps`."""
@@ -160,12 +128,6 @@ class Diagnosis:
             "depth": self.depth,
             "seconds": round(self.seconds, 3),
         }
-
-    def print(self, stream=None) -> None:
-        """Writes the diagnosis, to standard error if nothing else is said; in colour on a terminal."""
-        stream = stream or sys.stderr
-        color = bool(getattr(stream, "isatty", lambda: False)()) and not os.environ.get("NO_COLOR")
-        print(self.render(color=color), file=stream)
 
 
 class DoesNotLearnError(ValueError):

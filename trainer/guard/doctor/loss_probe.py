@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from .change import Suspicion
 from .finding import Finding
-from .pairing import Pair
+from .pair import Pair
 
 _REMEDY = (
     "Sum over the pixels of each example, and take the mean over the examples:\n\n"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .data import floats
-from .pairing import Pair
+from .pair import Pair
 
 
 def carries_signal(x: Any, y: np.ndarray, pair: Pair) -> float | None:

@@ -16,7 +16,7 @@ from .change import Change, Suspicion
 from .data import copied_inputs
 from .finding import Finding
 from .masks import mask_fit
-from .pairing import Pair
+from .pair import Pair
 from .predictability import carries_signal
 from .program import Program, taken, tensors
 from .skill import decisions, recall, skill

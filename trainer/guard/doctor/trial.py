@@ -17,7 +17,7 @@ import tensorflow as tf
 from ..capture import private
 from .change import Change
 from .output import layers_of
-from .pairing import Pair
+from .pair import Pair
 from .program import Program, tensors
 from .skill import skill
 
