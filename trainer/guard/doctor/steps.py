@@ -225,7 +225,7 @@ class _Judge:
         if simple is None or simple > 0.03 or self.clock.left < self.slowest:
             return []
         held_out = self._held_out(trial)
-        if held_out is None or held_out > 0.08:
+        if held_out is None or held_out > max(0.08, 1.5 * self._luck(labels)):
             return []
         known = max(self.base.skill, 0.0)
         return [
@@ -244,6 +244,14 @@ class _Judge:
                 )
             )
         ]
+
+    def _luck(self, labels: np.ndarray) -> float:
+        """A deviation of the skill that guessing has by chance, for the third of the rows that is left out."""
+        if not self.pair.labels.classes or labels.ndim > 2:
+            return 0.0
+        decided = labels.argmax(-1) if self.pair.labels.one_hot_axis == -1 else labels.ravel()
+        share = np.unique(decided, return_counts=True)[1].max() / decided.size
+        return float(np.sqrt(share * (1 - share) / (decided.size / 3)) / max(1 - share, 1e-6))
 
     def _held_out(self, trial: Trial) -> float | None:
         count = self.program.held
