@@ -13,9 +13,9 @@ LABELS[:, :3] = 1
 
 
 def dice(y_true, y_pred, total=lambda values: values):
-    p = tf.nn.softmax(y_pred)
-    overlap, sizes = total(tf.reduce_sum(p * y_true)), total(tf.reduce_sum(p * p + y_true))
-    return 1.0 - 2.0 * overlap / sizes
+    p, space = tf.nn.softmax(y_pred), [0, 1, 2]
+    overlap, sizes = total(tf.reduce_sum(p * y_true, space)), total(tf.reduce_sum(p + y_true, space))
+    return 1.0 - tf.reduce_mean(2.0 * overlap / sizes)
 
 
 def summed_dice(y_true, y_pred):
