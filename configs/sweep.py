@@ -32,12 +32,18 @@ class Between:
     high: float
     log: bool = False
 
+    def __str__(self):
+        return f"between({self.low!r}, {self.high!r}{', log=True' if self.log else ''})"
+
 
 @dataclasses.dataclass(frozen=True)
 class OneOf:
     """One of these values."""
 
     values: tuple[Any, ...]
+
+    def __str__(self):
+        return f"one_of({', '.join(map(repr, self.values))})"
 
 
 def between(low: float, high: float, *, log: bool = False) -> Between:
@@ -59,9 +65,14 @@ def one_of(*values: Any) -> OneOf:
 class Sweep:
     # Path of a field -> `between(…)` or `one_of(…)`.
     ranges: Mapping = dataclasses.field(default_factory=dict)
-    trials: int = knob(20, "Settings that are tried. More in a later call go on from those there are.", within="[1, inf)")
+    trials: int = knob(
+        20, "Settings that are tried. More in a later call go on from those there are.", within="[1, inf)"
+    )
     minutes: float = knob(
-        0.0, "Time of one call, which then ends; the next one goes on. 0 is no bound.", unit="minutes", within="[0, inf)"
+        0.0,
+        "Time of one call, which then ends; the next one goes on. 0 is no bound.",
+        unit="minutes",
+        within="[0, inf)",
     )
     sampler: Literal["tpe", "random"] = knob(
         "tpe", "How settings are drawn: by Optuna's TPE, which learns from the scores so far, or at random."
@@ -74,5 +85,8 @@ class Sweep:
     )
     reduction: int = knob(3, "Of so many trials at a pause the best goes on.", within="[2, 100]")
     seed: int = knob(
-        0, "Of the draws; the trials themselves have the config's seed.", within="[0, 2147483647]", why="seeds are 32-bit"
+        0,
+        "Of the draws; the trials themselves have the config's seed.",
+        within="[0, 2147483647]",
+        why="seeds are 32-bit",
     )

@@ -36,23 +36,30 @@ def problems(sweep: Sweep, config: Config, *, given: Collection[str] = (), metri
     found = knobs.check(sweep)
     ranges = sweep.ranges
     if not isinstance(ranges, Mapping):
-        return [*found, f'ranges is {shown(ranges)}: write {{"optimizer.learning_rate": between(1e-4, 1e-2, log=True)}}.']
+        return [
+            *found,
+            f'ranges is {shown(ranges)}: write {{"optimizer.learning_rate": between(1e-4, 1e-2, log=True)}}.',
+        ]
     if not ranges:
         found.append('there are no ranges: write ranges={"optimizer.learning_rate": between(1e-4, 1e-2, log=True)}.')
     wrong = [f"{path}: {text}" for path, range_ in ranges.items() for text in _of_range(path, range_, config, given)]
-    return [*found, *(wrong or _of_combinations(exact(sweep), config, given, metrics))]
+    return [*found, *(wrong or _of_combinations(_exact(ranges), config, given, metrics))]
 
 
 def exact(sweep: Sweep) -> Sweep:
     """A sweep without problems, with every number and value of its field's exact type."""
-    known, ranges = fields.all_fields(), {}
-    for path, range_ in sweep.ranges.items():
+    return dataclasses.replace(sweep, ranges=_exact(sweep.ranges))
+
+
+def _exact(ranges: Mapping[str, Any]) -> dict[str, Any]:
+    known, found = fields.all_fields(), {}
+    for path, range_ in ranges.items():
         if isinstance(range_, Between):
             kind = _number_type(known[path].type)
-            ranges[path] = dataclasses.replace(range_, low=kind(range_.low), high=kind(range_.high))
+            found[path] = dataclasses.replace(range_, low=kind(range_.low), high=kind(range_.high))
         else:
-            ranges[path] = OneOf(tuple(values.from_python(value, known[path].type, path) for value in range_.values))
-    return dataclasses.replace(sweep, ranges=ranges)
+            found[path] = OneOf(tuple(values.from_python(value, known[path].type, path) for value in range_.values))
+    return found
 
 
 def _of_range(path: Any, range_: Any, config: Config, given: Collection[str]) -> Iterator[str]:
@@ -161,12 +168,14 @@ def _of_values(field: fields.Field, range_: OneOf) -> Iterator[str]:
         yield f"of {len(range_.values)} values there is nothing to choose. Set it for all trials: --config.{field.path}=…"
 
 
-def _of_combinations(sweep: Sweep, config: Config, given: Collection[str], metrics: Collection[str]) -> list[str]:
+def _of_combinations(
+    ranges: Mapping[str, Any], config: Config, given: Collection[str], metrics: Collection[str]
+) -> list[str]:
     """What is wrong with configs that could be drawn and not with this one, and ranges that no drawn config reads."""
     own = {problem.text for problem in validation.problems(config, given=given, metrics=metrics)}
     known, found = fields.all_fields(), {}
     read, unread = set(), {}
-    for settings in _combinations(sweep):
+    for settings in _combinations(ranges):
         drawn = fields.replace(config, settings)
         for problem in validation.problems(drawn, given=given, metrics=metrics):
             others = [f"{path}={shown(v)}" for path, v in settings.items() if path in problem.fields[1:]]
@@ -181,9 +190,9 @@ def _of_combinations(sweep: Sweep, config: Config, given: Collection[str], metri
     return [*found.values(), *(text for path, text in unread.items() if path not in read)]
 
 
-def _combinations(sweep: Sweep) -> Iterator[dict[str, Any]]:
+def _combinations(ranges: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Settings made of the ends of each range and of all values: all of them, or as many as are judged."""
-    ends = [list(r.values) if isinstance(r, OneOf) else [r.low, r.high] for r in sweep.ranges.values()]
+    ends = [list(r.values) if isinstance(r, OneOf) else [r.low, r.high] for r in ranges.values()]
     count = 1
     for each in ends:
         count *= len(each)
@@ -196,5 +205,4 @@ def _combinations(sweep: Sweep) -> Iterator[dict[str, Any]]:
         for place, each in enumerate(ends):
             chosen += [[*chosen[n % 99][:place], v, *chosen[n % 99][place + 1 :]] for n, v in enumerate(each)]
     for combination in chosen:
-        yield dict(zip(sweep.ranges, combination, strict=True))
-
+        yield dict(zip(ranges, combination, strict=True))

@@ -1,6 +1,6 @@
 """The rate, its decay and the loss of the nuclei recipe, in some five full trainings' time.
 
-    python main.py --mode=sweep --sweep=configs/sweeps/nuclei.py
+python main.py --mode=sweep --sweep=configs/sweeps/nuclei.py
 """
 
 from configs.sweep import Sweep, between, one_of
