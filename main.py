@@ -174,7 +174,10 @@ def define_flags() -> flags.FlagValues:
         define(kind, name, default, doc)
     doc = "What to do. describe: show what would be trained; check: look through all data for faults; "
     doc += "plan: look at the data and write a recipe for them; crossvalidate: train and score a run for each of "
-    doc += "config.data.folds; sweep: try settings of the ranges that --sweep names; convert: write the data as images/ and masks/; report: write the workdir's report.html "
+    doc += (
+        "config.data.folds; sweep: try settings from the ranges that --sweep names; convert: write the data as images/ "
+    )
+    doc += "and masks/; report: write the workdir's report.html "
     doc += "anew; compare: what differs between runs, and whether one is better than another or had luck."
     define(flags.DEFINE_enum, "mode", "train", doc, enum_values=MODES)
     for name in _SHORTHANDS:

@@ -165,7 +165,8 @@ def _of_values(field: fields.Field, range_: OneOf) -> Iterator[str]:
             yield f"{shown(value)} is there twice."
         seen.append(exact_value)
     if len(range_.values) < 2:
-        yield f"of {len(range_.values)} values there is nothing to choose. Set it for all trials: --config.{field.path}=…"
+        all_alike = f"Set it for all trials: --config.{field.path}=…"
+        yield f"of {len(range_.values)} values there is nothing to choose. {all_alike}"
 
 
 def _of_combinations(

@@ -35,7 +35,7 @@ def draw(sweep: Sweep, trials: Sequence[Trial], highest: bool) -> dict[str, Any]
 
 
 def importance(sweep: Sweep, trials: Sequence[Trial], highest: bool) -> dict[str, float]:
-    """What share of the differences at the first rung each field explains, the most important first; of few trials none.
+    """How much each field mattered for the score at the first rung, as shares, the first the most; of few trials none.
 
     PED-ANOVA (Watanabe et al., 2023, "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in Arbitrary
     Subspaces"): how much the best 1 / reduction of the trials differ from all in each field.

@@ -31,7 +31,7 @@ from trainer.stepping.intervals import make_intervals
 from trainer.sweep import halving
 from trainer.sweep.drawing import draw, importance
 from trainer.sweep.halving import DONE, NEW, WAIT, Trial
-from trainer.sweep.study import JOURNAL_FILE, Study, need_optuna
+from trainer.sweep.study import Study, need_optuna
 
 RECIPE_FILE, LOG_FILE = "recipe.py", "log.txt"
 # Where nothing is left but what other processes train, one looks again after so long.
@@ -141,6 +141,7 @@ class _Sweeper:
                 stopped = not self._train(task, rung)
             finally:
                 held.release()
+            gc.collect()  # a run's graphs are circles
             self._write()
         return self._end()
 
@@ -215,8 +216,6 @@ class _Sweeper:
         self._study.score(trial, reached, score, result.step)
         seconds = terminal.duration(time.monotonic() - began)
         self._run.log(f"  {self._metric} {score:.4f} at step {result.step}, in {seconds}")
-        del child
-        gc.collect()  # a run's graphs are circles
         return True
 
     def _failed(self, trial: Trial, error: UserError) -> None:
