@@ -377,7 +377,8 @@ def _sweep(run, command: Command) -> int:
         found = run.sweep(command.sweep, stop=lambda: bool(interrupted))
     if found.stopped:
         return EXIT_RESUMABLE
-    return EXIT_OK if found.best is not None else EXIT_FAILED
+    failed = [trial for trial in found.trials if trial.failure]
+    return EXIT_FAILED if failed and len(failed) == len(found.trials) else EXIT_OK
 
 
 def _crossvalidate(run, command: Command) -> int:

@@ -1,12 +1,15 @@
 """Does a sweep find better settings than random search in the same number of steps? On the nuclei at a quarter size.
 
-    python -m benchmarks.sweep --workdir=DIRECTORY           # the same command goes on where it was stopped
+    python -m benchmarks.sweep                    # some minutes
+    python -m benchmarks.sweep --pool=60 --seeds=10
 
-Random search trains settings drawn at random to their end. A pool of such trials is trained once, with the scores at
-the rungs of halving noted. Since a trial that is paused and goes on is bit for bit one that was never paused, what
-halving would have come to with any of these settings is known without training again: both are replayed on thousands
-of draws from the pool. With TPE the settings depend on the scores, so whole sweeps are trained, one a seed.
+Swept are the learning rate, over four decades, and the loss. Random search trains settings drawn at random to their
+end. A pool of such trials is trained once, with the scores at the pauses noted, and both random search and halving are
+replayed on thousands of draws from it: since a trial that is paused and goes on is bit for bit one that never was, what
+halving would have come to is known without training again. With TPE settings depend on scores, so that whole sweeps are
+trained, one a seed. Who goes on and what is drawn are decided by the functions that a sweep asks.
 
+For speed the step is compiled once for each loss and not for each trial: the rate is that of `Run.rate_factor`.
 Compared is the score of the best trial that was trained to its end, the one that would be used, after equal steps.
 """
 
@@ -14,28 +17,23 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import statistics
+import tempfile
 
 import numpy as np
 from PIL import Image
 
-from configs.schema import Augment, Config, Evaluate, Model, Optimizer, Train
+from configs.schema import Augment, Config, Evaluate, Loss, Model, Optimizer, Train
 from configs.sweep import Sweep, between, one_of
 from trainer import Run
-from trainer.process import described
-from trainer.reporting.records import METRICS_FILE, read_metrics
+from trainer.process import processor
 from trainer.sweep import halving
+from trainer.sweep.drawing import draw
 
-STEPS, PAUSES, REDUCTION, SIDE = 90, 2, 3, 64
+STEPS, PAUSES, REDUCTION, SIDE, BATCH, RATE = 90, 2, 3, 64, 8, 0.01
 RUNGS = halving.rungs(STEPS, PAUSES, REDUCTION)
-RANGES = {
-    "optimizer.learning_rate": between(1e-4, 1e-1, log=True),
-    "optimizer.weight_decay": between(1e-5, 1e-1, log=True),
-    "optimizer.ema_decay": one_of(0.0, 0.9, 0.97),
-    "loss.name": one_of("dice", "cross_entropy", "dice+cross_entropy"),
-    "augment.contrast": between(0.0, 0.5),
-}
+LOSSES = ("dice", "cross_entropy", "dice+cross_entropy")
+RANGES = {"optimizer.learning_rate": between(1e-4, 1.0, log=True), "loss.name": one_of(*LOSSES)}
 
 
 def examples() -> dict[str, list]:
@@ -59,84 +57,118 @@ def examples() -> dict[str, list]:
     return {name: [small(source.load(n)) for n in range(source.length)] for name, source in splits.items()}
 
 
-def run(workdir: str, data) -> Run:
-    config = Config(
-        model=Model(width=4, depth=3, normalization="group"),
-        augment=Augment(crop=(SIDE, SIDE), scale=(0.85, 1.2), brightness=0.0),
-        optimizer=Optimizer(name="adamw"),
-        train=Train(length=f"{STEPS} steps", batch_size=8, histograms="0 steps"),
-        evaluate=Evaluate(every=f"{RUNGS[0]} steps", panels=0),
-    )
-    return Run(config, workdir=workdir, data=data)
+class Trainings:
+    """Trains settings to a rung, from where they were paused; every score is kept."""
+
+    def __init__(self, folder: str):
+        self._data, self._folder, self._runs, self._batches = examples(), folder, {}, []
+        self._scores, self._states = {}, {}
+
+    def _run(self, loss: str):
+        """The run of a loss, its evaluation and its state before the first step."""
+        if loss in self._runs:
+            return self._runs[loss]
+        from trainer.checkpoints.restore import snapshot
+        from trainer.evaluation.evaluator import make_evaluator
+        from trainer.stepping.batches import batches_from
+
+        config = Config(
+            model=Model(width=4, depth=3, normalization="group"),
+            augment=Augment(crop=(SIDE, SIDE), scale=(0.85, 1.2), brightness=0.0),
+            loss=Loss(name=loss),
+            optimizer=Optimizer(learning_rate=RATE),
+            train=Train(length=f"{STEPS} steps", batch_size=BATCH),
+            evaluate=Evaluate(panels=0),
+        )
+        run = Run(config, workdir=f"{self._folder}/{loss}", data=self._data)
+        evaluate = make_evaluator(run.task, run.data, run.config, run.strategy)
+        if not self._batches:
+            found = batches_from(run.data.train, run.config, run.strategy, step=0, total=STEPS)
+            self._batches = [{key: value.numpy() for key, value in next(found).items()} for _ in range(STEPS)]
+        self._runs[loss] = run, evaluate, snapshot(run.state)
+        return self._runs[loss]
+
+    def score(self, settings, rung: int) -> float:
+        from trainer.checkpoints.restore import put_back, snapshot
+
+        key = tuple(settings.values())
+        known = self._scores.setdefault(key, [])
+        if len(known) <= rung:
+            run, evaluate, start = self._run(settings["loss.name"])
+            put_back(run.state, self._states.pop(key, start))
+            run.rate_factor = settings["optimizer.learning_rate"] / RATE
+            while len(known) <= rung:
+                for step in range(run.current_step, RUNGS[len(known)]):
+                    run.step(self._batches[step])
+                score = evaluate()[0].score("mean_dice")
+                known.append(-math.inf if math.isnan(score) else score)
+            self._states[key] = snapshot(run.state)
+        return known[rung]
 
 
-def pool_of(workdir: str, data, count: int) -> list[halving.Trial]:
-    """Trials drawn at random and trained to their end, with their scores at the rungs."""
-    found = run(workdir, data).sweep(Sweep(ranges=RANGES, trials=count, sampler="random", pauses=0, seed=1000))
-    pool = []
-    for trial in found.trials:
-        lines = read_metrics(os.path.join(workdir, f"trial_{trial.number:05}", METRICS_FILE))
-        at = {line["step"]: line[found.metric] for line in lines if line["kind"] == "eval"}
-        if not trial.failure:
-            scores = {rung: at[step] for rung, step in enumerate(RUNGS[:-1])} | {PAUSES: trial.scores[0]}
-            pool.append(halving.Trial(trial.number, trial.settings, RUNGS, scores=scores))
-    return pool
+def search(score, next_settings, count: int) -> tuple[float, int]:
+    """The best score at the end, and the steps taken, by the rule that a sweep goes by.
 
-
-def random_search(scores: np.ndarray, count: int) -> float:
-    return float(scores[:count, PAUSES].max())
-
-
-def halved(scores: np.ndarray, count: int) -> tuple[float, int]:
-    """The best score at the end and the steps taken, by the rule that a sweep goes by."""
+    Args:
+      score: of settings and a rung.
+      next_settings: of the trials so far.
+      count: of trials.
+    """
     trials: list[halving.Trial] = []
     while True:
         task, rung = halving.decide(trials, (), count=count, reduction=REDUCTION, highest=True)
         if task == halving.DONE:
             best = halving.best(trials, True)
             return best.scores[PAUSES], sum(RUNGS[t.reached] for t in trials)
-        number = len(trials) if task == halving.NEW else task.number
-        known = {r: float(scores[number, r]) for r in range(rung + 1)}
-        trial = halving.Trial(number, {}, RUNGS, rung=rung, scores=known)
-        trials[number : number + 1] = [trial]
+        trial = halving.Trial(len(trials), next_settings(trials), RUNGS) if task == halving.NEW else task
+        scores = {**trial.scores, rung: score(trial.settings, rung)}
+        trials[trial.number : trial.number + 1] = [
+            halving.Trial(trial.number, trial.settings, RUNGS, rung=rung, scores=scores)
+        ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workdir", required=True)
-    parser.add_argument("--pool", type=int, default=30)
-    parser.add_argument("--trials", type=int, default=20, help="of each sweep")
-    parser.add_argument("--seeds", type=int, default=3, help="sweeps with TPE")
+    parser.add_argument("--pool", type=int, default=30, help="settings drawn at random")
+    parser.add_argument("--trials", type=int, default=18, help="of each sweep")
+    parser.add_argument("--seeds", type=int, default=5, help="sweeps with TPE")
     given = parser.parse_args()
-    data = examples()
-    pool = pool_of(os.path.join(given.workdir, "pool"), data, given.pool)
-    table = np.array([[trial.scores[rung] for rung in range(PAUSES + 1)] for trial in pool])
-    table = np.where(np.isnan(table), -math.inf, table)
-    random = np.random.default_rng(0)
-    draws = [table[random.permutation(len(table))] for _ in range(2000)]
-    ends, steps = zip(*(halved(draw, given.trials) for draw in draws), strict=True)
-    whole = [min(len(table), max(1, -(-taken // STEPS))) for taken in steps]
-    searched = [random_search(draw, count) for draw, count in zip(draws, whole, strict=True)]
-    print(f"\n{described()}\n{len(pool)} settings trained {STEPS} steps; best Dice of all {table[:, PAUSES].max():.4f}")
-    print(f"{'':28}{'steps':>12}{'mean':>9}{'10 %':>9}{'90 %':>9}")
-    _row("random search", [n * STEPS for n in whole], searched)
-    _row("halving, random settings", steps, ends)
-    print(f"halving at least as good in {np.mean(np.array(ends) >= np.array(searched)):.1%} of {len(draws)} draws")
+    with tempfile.TemporaryDirectory() as folder:
+        compare(Trainings(folder), given.pool, given.trials, range(given.seeds))
+
+
+def compare(trainings: Trainings, pool: int, count: int, seeds) -> None:
+    at_random, drawn = Sweep(ranges=RANGES, sampler="random", seed=1000), []
+    for number in range(pool):
+        drawn.append(halving.Trial(number, draw(at_random, drawn, True), RUNGS))
+        scores = [trainings.score(drawn[-1].settings, rung) for rung in range(PAUSES + 1)]
+        print(*(f"{value}" for value in drawn[-1].settings.values()), *(f"{value:.4f}" for value in scores), flush=True)
+    random, ends, searched = np.random.default_rng(0), [], []
+    for _ in range(2000):
+        order = random.permutation(pool)
+        ends.append(search(trainings.score, lambda trials, order=order: drawn[order[len(trials)]].settings, count))
+        # In the steps that halving took, rounded up to whole trials.
+        whole = min(pool, math.ceil(ends[-1][1] / STEPS))
+        searched.append((max(trainings.score(drawn[n].settings, PAUSES) for n in order[:whole]), whole * STEPS))
+    print(f"\n{pool} settings on a processor with {', '.join(processor())}")
+    print(f"{'':28}{'steps':>8}{'mean':>9}{'lowest tenth':>14}{'best':>9}")
+    _row("random search", searched)
+    _row("halving, random settings", ends)
+    better = np.mean([a[0] >= b[0] for a, b in zip(ends, searched, strict=True)])
+    print(f"  halving at least as good in {better:.1%} of the draws")
     found = []
-    for seed in range(given.seeds):
-        result = run(os.path.join(given.workdir, f"tpe_{seed}"), data).sweep(
-            Sweep(ranges=RANGES, trials=given.trials, pauses=PAUSES, reduction=REDUCTION, seed=seed)
-        )
-        score = result.best.scores[result.best.reached]
-        found.append((sum(t.step for t in result.trials), score))
-        print(f"TPE and halving, seed {seed}: {found[-1][0]} steps, {score:.4f}", flush=True)
+    for seed in seeds:
+        spec = Sweep(ranges=RANGES, seed=seed)
+        found.append(search(trainings.score, lambda trials, spec=spec: draw(spec, trials, True), count))
+        print(f"  TPE and halving, seed {seed}: {found[-1][0]:.4f} in {found[-1][1]} steps", flush=True)
     if found:
-        _row("TPE and halving", *zip(*found, strict=True))
+        _row("TPE and halving", found)
 
 
-def _row(name: str, steps, scores) -> None:
-    low, high = np.quantile(scores, [0.1, 0.9])
-    print(f"{name:28}{statistics.fmean(steps):12.0f}{statistics.fmean(scores):9.4f}{low:9.4f}{high:9.4f}", flush=True)
+def _row(name: str, found: list[tuple[float, int]]) -> None:
+    scores, steps = zip(*found, strict=True)
+    low, high = np.quantile(scores, 0.1), max(scores)
+    print(f"{name:28}{statistics.fmean(steps):8.0f}{statistics.fmean(scores):9.4f}{low:14.4f}{high:9.4f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -97,6 +97,11 @@ def _refusal(field: fields.Field, config: Config, given: Collection[str]) -> str
         return "of several seeds the best is the luckiest. Leave it out: all trials have the config's seed."
     if path == "train.length":
         return f"trials are compared after the same shares of their steps, which would not be the same work. {set_it}"
+    if path == "train.batch_size" and config.train.length.strip().endswith(("step", "steps")):
+        return (
+            "in as many steps a larger batch sees more images, which would not be the same work. Give the length in "
+            'epochs: --config.train.length="20 epochs"'
+        )
     if section == "data" and path not in _INPUTS:
         return f"it decides which examples are scored or what their labels are, and scores would not compare. {set_it}"
     if section == "evaluate" or path == "task":

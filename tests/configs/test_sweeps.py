@@ -5,7 +5,7 @@ import pytest
 import main
 from configs import knobs
 from configs.reading import sweeps
-from configs.schema import Config, Evaluate
+from configs.schema import Config, Evaluate, Train
 from configs.sweep import Between, OneOf, Sweep, between, one_of
 from trainer.errors import UserError
 
@@ -24,6 +24,7 @@ def problems(ranges, config=None, given=(), **fields):
         ("workdir", one_of("a", "b"), "each trial has a folder of its own"),
         ("seed", between(0, 9), "the best is the luckiest"),
         ("train.length", one_of("5 steps", "9 steps"), "not be the same work"),
+        ("train.batch_size", one_of(4, 8), "in as many steps a larger batch sees more images"),
         ("data.validation_fraction", between(0.1, 0.3), "which examples are scored"),
         ("evaluate.mirror", one_of(True, False), "how a trial is scored"),
         ("train.log_every", one_of("3 steps", "4 steps"), "changes nothing about what is learned"),
@@ -79,6 +80,10 @@ def test_values_of_different_losses_do_not_compare():
     ranges = {"loss.name": one_of("dice", "jaccard")}
     (problem,) = problems(ranges, Config(evaluate=Evaluate(metric="loss")))
     assert "values of different losses do not compare" in problem and not problems(ranges)
+
+
+def test_batches_are_swept_where_the_length_is_in_epochs():
+    assert not problems({"train.batch_size": one_of(4, 8)}, Config(train=Train(length="9 epochs")))
 
 
 def test_a_part_that_is_an_object_has_no_name_to_sweep():

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from configs.sweep import Between, Sweep
-from trainer.errors import EXIT_FAILED, UserError
+from trainer.errors import UserError
 from trainer.sweep.halving import Trial
 
 JOURNAL_FILE = "study.journal"
@@ -30,7 +30,7 @@ _NAME = "sweep"
 def need_optuna() -> None:
     """Raises a UserError where Optuna is not installed."""
     if importlib.util.find_spec("optuna") is None:
-        raise UserError("A sweep needs Optuna: pip install optuna", exit_code=EXIT_FAILED)
+        raise UserError("A sweep needs Optuna: pip install optuna")
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from configs.reading.serialization import differences, from_json, to_json
 from configs.reading.settings import by_flags
 from configs.reading.values import shown
 from configs.schema import Config
-from configs.sweep import Sweep
+from configs.sweep import Between, Sweep
 from trainer import console
 from trainer.actions.evaluate import STOPPED
 from trainer.checkpoints.lock import InUse
@@ -38,8 +38,9 @@ RECIPE_FILE, LOG_FILE = "recipe.py", "log.txt"
 _SECONDS = 1.0
 # If so many trials fail and none has come to a score, it is not for their settings.
 _FAILURES = 3
-# Fields that make no other run, and other scores.
-_OF_SCORES = ("evaluate.", "data.")
+# Of the time that the page may take while the sweep goes on.
+_SHARE = 0.05
+# Fields that say how a trial is scored and make no other scores.
 _OF_NONE = ("evaluate.panels", "evaluate.every")
 
 
@@ -48,7 +49,7 @@ class SweepResult:
     """Attributes:
     trials: all of them, see `Trial`.
     best: the best of those that have come furthest; None before the first score.
-    workdir: of the best trial's run.
+    workdir, config: of the best trial's run: `Run(found.config, workdir=found.workdir, …)` with the same parts is it.
     metric: the score that decides.
     stopped: it was asked to stop before the last; the same call goes on.
     """
@@ -56,6 +57,7 @@ class SweepResult:
     trials: tuple[Trial, ...]
     best: Trial | None
     workdir: str
+    config: Config | None
     metric: str
     highest: bool
     stopped: bool = False
@@ -103,6 +105,7 @@ class _Sweeper:
     def __init__(self, run, spec: Sweep, stop: Callable[[], bool]):
         end = time.monotonic() + 60 * spec.minutes if spec.minutes else float("inf")
         self._run, self._spec, self._config = run, spec, run.config  # before the data say what they are
+        self._began, self._spent = time.monotonic(), 0.0
         self._asked, self._over = stop, lambda: time.monotonic() >= end
         if run.devices.workers > 1:
             raise UserError(
@@ -114,7 +117,11 @@ class _Sweeper:
         if os.path.exists(os.path.join(run.workdir, CONFIG_FILE)):
             raise UserError(f"The workdir {run.workdir!r} holds a run. Choose another for the sweep: --workdir=…")
         self._metric, self._highest = run.metric, run.highest_is_best
-        self._steps(self._config)  # too short a run is said before anything is written
+        # Too short a run is said before anything is written; in epochs the largest batch makes the fewest steps.
+        self._steps(self._config)
+        if (batches := spec.ranges.get("train.batch_size")) is not None:
+            largest = batches.high if isinstance(batches, Between) else max(batches.values)
+            self._steps(fields.replace(self._config, {"train.batch_size": largest}))
         self._study = Study(run.workdir, spec)
         self._check_same(self._study.open(self._about(), self._highest))
 
@@ -142,7 +149,9 @@ class _Sweeper:
             finally:
                 held.release()
             gc.collect()  # a run's graphs are circles
-            self._write()
+            # At most this share of the time goes into the page.
+            if self._spent <= _SHARE * (time.monotonic() - self._began):
+                self._write()
         return self._end()
 
     def _stop(self) -> bool:
@@ -203,9 +212,7 @@ class _Sweeper:
             self._failed(trial, error)
             return True
         if result.stopped and child.scores_step < paused_at:
-            self._run.log(
-                f"trial {trial.number} is stopped at step {result.step}; the same command goes on from there."
-            )
+            self._run.log(f"trial {trial.number} is stopped at step {result.step}; {_again()} goes on from there.")
             return False
         # One that has ended by itself before a rung has its final score.
         reached = rung if result.stopped else trial.last
@@ -255,7 +262,7 @@ class _Sweeper:
         changed += [
             f"config.{d}"
             for d in differences(from_json(before["config"]), self._config)
-            if (d.breaks or d.field.startswith(_OF_SCORES)) and d.field not in _OF_NONE
+            if (d.breaks or d.field.startswith("evaluate.")) and d.field not in _OF_NONE
         ]
         if changed:
             raise UserError(
@@ -267,12 +274,12 @@ class _Sweeper:
 
     def _result(self, trials: Sequence[Trial], stopped: bool = False) -> SweepResult:
         best = halving.best(trials, self._highest)
-        workdir = self._study.folder(best) if best is not None else ""
-        return SweepResult(tuple(trials), best, workdir, self._metric, self._highest, stopped)
+        workdir, config = ("", None) if best is None else (self._study.folder(best), self._config_of(best))
+        return SweepResult(tuple(trials), best, workdir, config, self._metric, self._highest, stopped)
 
     def _write(self) -> None:
         """sweep.json and report.html, as the journal is now; the trials are not lost with them."""
-        run, spec = self._run, self._spec
+        run, spec, began = self._run, self._spec, time.monotonic()
         with self._study.deciding():
             trials = self._study.trials()
             busy = self._study.busy(trials)
@@ -303,6 +310,7 @@ class _Sweeper:
                 write_report(run.workdir)
             except Exception as error:  # a page is not worth a sweep, whatever is wrong with it or with its libraries
                 run.log(f"warning: {os.path.join(run.workdir, REPORT_FILE)} cannot be written: {error}")
+        self._spent += time.monotonic() - began
 
     def _end(self) -> SweepResult:
         run = self._run
@@ -322,14 +330,21 @@ class _Sweeper:
             more = f" (the first 20 of {len(trials)})" if len(trials) > 20 else ""
             run.log(f"\n{len(trials)} trials, {sum(t.step for t in trials):,} steps{more}:\n{found.table()}")
         if found.stopped:
-            run.log(f"\nStopped: {STOPPED}. The same command goes on from here.")
+            run.log(f"\nStopped: {STOPPED}. {_again().capitalize()} goes on from here.")
         elif task != DONE:
-            run.log(f"\nThe {self._spec.minutes:g} minutes are over; the same command goes on from here.")
+            run.log(f"\nThe {self._spec.minutes:g} minutes are over; {_again()} goes on from here.")
         if found.best is not None:
             run.log(f"\nBest: trial {found.best.number}, {self._metric} {found.best.scores[found.best.reached]:.4f}.")
-            run.log(terminal.closing(found.workdir, flags=by_flags()))
+            if by_flags():
+                run.log(terminal.closing(found.workdir))
+            else:
+                run.log(f"  Its run: Run(found.config, workdir={found.workdir!r}, …), with the parts of this one.")
         run.log(f"The trials beside each other: {os.path.join(run.workdir, REPORT_FILE)}")
         return found
+
+
+def _again() -> str:
+    return "the same command" if by_flags() else "the same sweep"
 
 
 def _score_at(child, step: int) -> float | None:

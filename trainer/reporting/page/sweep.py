@@ -146,9 +146,10 @@ def _commands(workdir: str, sweep: Mapping, best: Mapping | None) -> list[tuple[
     if best is None:
         return []
     folder = os.path.join(workdir, best["folder"])
-    found = terminal.next_commands(folder, flags=not sweep["objects"])
+    found = terminal.next_commands(folder)
     if sweep["objects"]:
-        return found
+        # Made from objects, which only the script that made them has.
+        return [found[0], ("in Python, with the same parts", "run = Run(found.config, workdir=found.workdir, …)")]
     recipe = ("python", "main.py", f"--config={os.path.join(folder, 'recipe.py')}")
     if best["state"] != "ended":
         found.append(("train it to its end", shlex.join((*recipe, f"--workdir={folder}"))))
