@@ -91,11 +91,11 @@ def _themed(text: str, label: str) -> str:
     return text.replace("<svg ", '<svg role="img" ', 1)
 
 
-def _plain_numbers(axis) -> None:
+def _plain_numbers(axis, subs: Sequence[int] = (1, 2, 5)) -> None:
     """Of a logarithmic axis: matplotlib writes powers as formulas, which are not parsed here."""
     from matplotlib.ticker import LogLocator
 
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
+    axis.set_major_locator(LogLocator(subs=subs, numticks=6))
     axis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.set_minor_formatter(lambda value, _: "")
 
@@ -284,7 +284,7 @@ def points(
             axes.scatter([x[marked]], [y[marked]], s=70, facecolors="none", edgecolors=_SERIES[1], linewidths=1.6)
         if log:
             axes.set_xscale("log")
-            _plain_numbers(axes.xaxis)
+            _plain_numbers(axes.xaxis, (1, 2, 5) if max(x) < 100 * min(x) else (1,))
         axes.set_xlabel(names[0])
         axes.set_ylabel(names[1])
 
@@ -292,28 +292,25 @@ def points(
 
 
 def parallel(
-    columns: Sequence[tuple[str, Sequence[float], str, str]], ranks: Sequence[float], *, marked: int | None, label: str
+    columns: Sequence[tuple[str, Sequence[float], str, str]], bright: Sequence[bool], *, marked: int | None, label: str
 ) -> str:
     """A line a trial through an axis a setting.
 
     Args:
       columns: name, where each trial lies in 0..1, and what 0 and 1 are.
-      ranks: of each trial, 0 the best and 1 the worst, which its colour shows.
+      bright: which trials have a colour; the others are faint.
       marked: the trial whose line is thick.
       label: what it shows.
     """
 
     def draw(axes):
-        from matplotlib import colormaps
-
         places = range(len(columns))
-        for trial in sorted(range(len(ranks)), key=lambda n: -ranks[n]):
+        for trial in sorted(range(len(bright)), key=lambda n: (bright[n], n == marked)):
             axes.plot(
                 places,
                 [column[1][trial] for column in columns],
-                color=colormaps["viridis_r"](ranks[trial]),
-                alpha=0.85,
-                linewidth=3.0 if trial == marked else 1.2,
+                color=_SERIES[1] if trial == marked else _SERIES[0] if bright[trial] else _FAINT,
+                linewidth=2.4 if trial == marked else 1.4 if bright[trial] else 0.9,
             )
         for place, (_, _, low, high) in enumerate(columns):
             axes.axvline(place, color=_FAINT, linewidth=0.8)

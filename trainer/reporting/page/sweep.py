@@ -90,14 +90,14 @@ def _diagrams(workdir: str, sweep: Mapping, best: Mapping | None) -> list[Diagra
     first = [trial["scores"]["0"] for trial in scored]
     marked = scored.index(best) if best in scored else None
     at = "at the end" if not sweep["pauses"] else "at the first pause, where all trials have trained the same share"
-    order = sorted(first, reverse=sweep["highest_is_best"])
-    ranks = [order.index(score) / (len(order) - 1) for score in first]
+    border = sorted(first, reverse=sweep["highest_is_best"])[max(1, len(first) // sweep["reduction"]) - 1]
+    bright = [score >= border if sweep["highest_is_best"] else score <= border for score in first]
     columns = [_column(path, range_, scored) for path, range_ in sweep["ranges"].items()]
     found.append(
         Diagram(
             "Settings together",
-            figures.parallel(columns, ranks, marked=marked, label="Settings together"),
-            f"A line a trial, the darker the better {at}; the thick one is the best trial.",
+            figures.parallel(columns, bright, marked=marked, label="Settings together"),
+            f"A line a trial. In blue the best 1 in {sweep['reduction']} {at}; the thick one is the best trial.",
         )
     )
     if sweep["importance"]:
