@@ -82,16 +82,16 @@ class _JournalLock(FileLock):
     """Held while a line is written; what a kill left of one is dropped first."""
 
     def __init__(self, journal: str):
-        super().__init__(f"{journal}.lock")
+        # Not Optuna's name for it: whoever opens the journal with Optuna alone would take ours for one left behind.
+        super().__init__(os.path.join(os.path.dirname(journal), ".study.lock"))
         self._journal = journal
 
     def acquire(self, wait: bool = True) -> bool:
         taken = super().acquire(wait)
         with open(self._journal, "r+b") as file:
             content = file.read()
-            whole = content.rfind(b"\n") + 1
-            if whole < len(content):
-                file.truncate(whole)
+            if not content.endswith(b"\n"):
+                file.truncate(content.rfind(b"\n") + 1)
         return taken
 
 
