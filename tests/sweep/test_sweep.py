@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import main
 from configs.schema import Augment, Config, Evaluate, Model, Train
 from configs.sweep import Sweep, between, one_of
 from tests.program.test_survive import ending
-from trainer import Run, UserError
+from trainer import Run, UserError, console
 from trainer.checkpoints import folder as checkpoint
 from trainer.reporting.page.report import write_report
 from trainer.reporting.records import read_metrics
@@ -76,10 +75,27 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def unbroken(home):
-    """3 trials, paused after 4 of 8 steps; the best of them goes on to the end."""
-    assert main.main(["main.py", *COMMAND, "--workdir=unbroken"]) == 0
-    return home / "unbroken"
+def asked(home):
+    """What a sweep says that is asked to stop in its second trial's third step, and its exit code."""
+    log, said = console.log, []
+
+    def logging(text):
+        said.append(text)
+        log(text)
+        if text.startswith("step 3/8") and os.path.isdir("done/trial_00001"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(console, "log", logging)
+        code = main.main(["main.py", *COMMAND, "--workdir=done"])
+    return code, "\n".join(said)
+
+
+@pytest.fixture(scope="module")
+def done(home, asked):
+    """The same command again: 3 trials, paused after 4 of 8 steps; the best of them goes on to the end."""
+    assert main.main(["main.py", *COMMAND, "--workdir=done"]) == 0
+    return home / "done"
 
 
 def trials_of(workdir):
@@ -87,22 +103,29 @@ def trials_of(workdir):
     return {trial["number"]: trial for trial in content["trials"]}, content
 
 
-def test_the_better_are_trained_to_their_end(unbroken):
-    trials, content = trials_of(unbroken)
+def test_asked_to_stop_it_ends_with_75(asked, done):
+    code, said = asked
+    assert code == 75 and "Stopped: asked to stop. The same command goes on from here." in said
+    assert re.search(r"trial 1 is stopped at step 4; the same command goes on from there", said)
+    assert "Resuming at step 4" in (done / "trial_00001" / "log.txt").read_text()
+
+
+def test_the_better_are_trained_to_their_end(done):
+    trials, content = trials_of(done)
     assert sorted(trials) == [0, 1, 2] and content["steps"] == sum(t["step"] for t in trials.values())
     for trial in trials.values():
-        lines = [r for r in read_metrics(unbroken / trial["folder"] / "metrics.jsonl") if r["kind"] == "eval"]
+        lines = [r for r in read_metrics(done / trial["folder"] / "metrics.jsonl") if r["kind"] == "eval"]
         assert trial["scores"]["0"] == lines[0]["mean_dice"] and lines[0]["step"] == 4
         assert [line["step"] for line in lines] == [4, 8] if trial["state"] == "ended" else [4]
     first = {number: trial["scores"]["0"] for number, trial in trials.items()}
     assert trials[max(first, key=first.get)]["state"] == "ended"
     assert {trial["state"] for trial in trials.values()} == {"ended", "paused"}
-    assert not (unbroken / "config.json").exists() and (unbroken / "study.journal").exists()
+    assert not (done / "config.json").exists() and (done / "study.journal").exists()
 
 
-def test_a_trial_that_was_paused_is_bit_for_bit_the_run_that_never_was(unbroken):
-    trials, content = trials_of(unbroken)
-    best = unbroken / trials[content["best"]]["folder"]
+def test_a_trial_that_was_paused_is_bit_for_bit_the_run_that_never_was(done):
+    trials, content = trials_of(done)
+    best = done / trials[content["best"]]["folder"]
     assert "Resuming at step 4" in (best / "log.txt").read_text()
     assert main.main(["main.py", f"--config={best}/recipe.py", "--workdir=alone"]) == 0
     paused, whole = (checkpoint.find(str(place), "latest").arrays for place in (best, "alone"))
@@ -112,28 +135,28 @@ def test_a_trial_that_was_paused_is_bit_for_bit_the_run_that_never_was(unbroken)
     assert ending(best) == ending("alone")
 
 
-def test_the_page_has_the_trials_and_the_commands(unbroken):
-    trials, content = trials_of(unbroken)
-    text = (unbroken / "report.html").read_text()
+def test_the_page_has_the_trials_and_the_commands(done):
+    trials, content = trials_of(done)
+    text = (done / "report.html").read_text()
     for trial in trials.values():
         assert f'<a href="{trial["folder"]}/report.html">{trial["number"]}</a>' in text
         score = trial["scores"].get("1", trial["scores"]["0"])
         assert f'<data value="{score!r}">{score:.4f}</data>' in text
     assert text.count("<svg ") == 2 + len(content["ranges"]) and "mean_dice by trial" in text
-    best = f"unbroken/{trials[content['best']]['folder']}"
+    best = f"done/{trials[content['best']]['folder']}"
     assert f"python main.py --workdir={best} --mode=export" in text and f"--config={best}/recipe.py" in text
-    (unbroken / "report.html").unlink()
-    assert main.main(["main.py", "--mode=report", "--workdir=unbroken"]) == 0
-    assert (unbroken / "report.html").read_text() == text == pathlib.Path(write_report("unbroken")).read_text()
+    (done / "report.html").unlink()
+    assert main.main(["main.py", "--mode=report", "--workdir=done"]) == 0
+    assert (done / "report.html").read_text() == text == pathlib.Path(write_report("done")).read_text()
 
 
-def test_tensorboard_has_a_row_a_trial(unbroken):
+def test_tensorboard_has_a_row_a_trial(done):
     from tensorboard.backend.event_processing import plugin_event_multiplexer
     from tensorboard.plugins.hparams import plugin_data_pb2
 
-    multiplexer = plugin_event_multiplexer.EventMultiplexer().AddRunsFromDirectory(str(unbroken))
+    multiplexer = plugin_event_multiplexer.EventMultiplexer().AddRunsFromDirectory(str(done))
     multiplexer.Reload()
-    trials, _ = trials_of(unbroken)
+    trials, _ = trials_of(done)
     groups = set()
     for trial in trials.values():
         content = multiplexer.PluginRunToTagToContent("hparams")[trial["folder"]]["_hparams_/session_start_info"]
@@ -142,24 +165,20 @@ def test_tensorboard_has_a_row_a_trial(unbroken):
         rate = start.hparams["optimizer.learning_rate"].number_value
         assert f"{rate:g}" == trial["settings"]["optimizer.learning_rate"]
         assert "eval/mean_dice" in multiplexer.PluginRunToTagToContent("scalars")[trial["folder"]]
-    assert groups == {f"unbroken/{trial['folder']}" for trial in trials.values()}
+    assert groups == {f"done/{trial['folder']}" for trial in trials.values()}
 
 
-def test_what_is_done_is_not_done_again_and_more_trials_go_on(unbroken, capsys):
-    before, _ = trials_of(unbroken)
-    shutil.copytree(unbroken, "more")
-    assert main.main(["main.py", *COMMAND, "--workdir=more"]) == 0
+def test_what_is_done_is_not_done_again(done, capsys):
+    before = trials_of(done)
+    assert main.main(["main.py", *COMMAND, "--workdir=done"]) == 0
     said = capsys.readouterr().out
     assert "3 trials, " in said and " to step " not in said and "Best: trial " in said
-    assert trials_of("more")[0] == before
-    assert main.main(["main.py", *COMMAND, "--workdir=more", "--trials=4"]) == 0
-    after, _ = trials_of("more")
-    assert len(after) == 4 and all(after[n]["scores"]["0"] == before[n]["scores"]["0"] for n in before)
+    assert trials_of(done) == before
 
 
-def test_another_sweep_in_the_same_workdir_is_refused(unbroken, home, capsys):
+def test_another_sweep_in_the_same_workdir_is_refused(done, home, capsys):
     (home / "other.py").write_text(_SWEEP.replace("1e-1", "2e-1").replace("reduction=2", "reduction=3, seed=1"))
-    command = ["main.py", *COMMAND[:2], "--sweep=other.py", "--workdir=unbroken", "--config.model.width=4"]
+    command = ["main.py", *COMMAND[:2], "--sweep=other.py", "--workdir=done", "--config.model.width=4"]
     assert main.main([*command, "--config.evaluate.mirror"]) == 2
     said = capsys.readouterr().err
     for part in (
@@ -172,8 +191,8 @@ def test_another_sweep_in_the_same_workdir_is_refused(unbroken, home, capsys):
     assert "config.model.width: was 2, now 4" in said and "config.evaluate.mirror: was False, now True" in said
 
 
-def test_a_workdir_with_a_run_in_it_is_refused(unbroken, capsys):
-    assert main.main(["main.py", *COMMAND, "--workdir=unbroken/trial_00000"]) == 2
+def test_a_workdir_with_a_run_in_it_is_refused(done, capsys):
+    assert main.main(["main.py", *COMMAND, "--workdir=done/trial_00000"]) == 2
     assert "holds a run. Choose another for the sweep" in capsys.readouterr().err
 
 
@@ -194,7 +213,7 @@ def in_training(workdir, trial):
 
 
 @pytest.mark.slow
-def test_killed_with_9_nothing_is_lost_and_another_process_takes_it_up(unbroken, home):
+def test_killed_with_9_nothing_is_lost_and_another_process_takes_it_up(done, home):
     killed, other = started("killed"), None
     try:
         in_training("killed", 0)
@@ -210,7 +229,7 @@ def test_killed_with_9_nothing_is_lost_and_another_process_takes_it_up(unbroken,
             process.wait()
             process.stdout.close()
     trials, _ = trials_of("killed")
-    before, _ = trials_of(unbroken)
+    before, _ = trials_of(done)
     assert sorted(trials) == sorted(before)
     # What is drawn does not depend on who draws it, nor a score on who was killed on the way to it.
     for number, trial in trials.items():
@@ -218,30 +237,6 @@ def test_killed_with_9_nothing_is_lost_and_another_process_takes_it_up(unbroken,
         for rung in trial["scores"].keys() & before[number]["scores"].keys():
             assert trial["scores"][rung] == before[number]["scores"][rung]
     assert any(trial["state"] == "ended" for trial in trials.values())
-
-
-@pytest.mark.slow
-def test_asked_to_stop_it_ends_with_75_and_the_same_command_goes_on(unbroken, home, monkeypatch, capfd):
-    from trainer import console
-
-    log = console.log
-
-    def logging(text):
-        log(text)
-        if text.startswith("step  3/8"):
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(console, "log", logging)
-        assert main.main(["main.py", *COMMAND, "--trials=1", "--workdir=stopped"]) == 75
-    said = capfd.readouterr().out
-    assert re.search(r"trial 0 is stopped at step [34]; the same command goes on from there", said)
-    assert "The same command goes on from here" in said
-    assert main.main(["main.py", *COMMAND, "--trials=1", "--workdir=stopped"]) == 0
-    # Alone it is the best, and trained to its end.
-    (after,), before = trials_of("stopped")[0].values(), trials_of(unbroken)[0][0]
-    assert after["state"] == "ended" and after["settings"] == before["settings"]
-    assert after["scores"]["0"] == before["scores"]["0"]
 
 
 RANDOM = np.random.default_rng(0)
