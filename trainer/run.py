@@ -511,6 +511,11 @@ class Run:
                 mirror = config.predict.mirror or config.evaluate.mirror
                 config = dataclasses.replace(config, evaluate=dataclasses.replace(config.evaluate, mirror=mirror))
             if prediction.are_paths(images):
+                if not isinstance(self.task, Segmentation):
+                    raise UserError(
+                        f"Of paths, masks of class ids are written, and {type(self.task).__name__} is no segmentation: "
+                        "read the images into arrays, run.predict(arrays), and write what its `predict` gives."
+                    )
                 output, paths = os.fspath(output) or os.path.join(self.workdir, "predictions"), list(images)
                 model = self.task.model
                 with explaining_memory(config, "prediction"):
@@ -530,10 +535,17 @@ class Run:
         formats: Sequence[str] = ("saved_model", "litert"),
         checkpoint: str | None = "best",
     ) -> list[str]:
-        """Writes the model in each format and compares it with the model; see `trainer.export`. Returns a line each."""
+        """Writes the model in each format and compares it with the model; see `trainer.export`. Returns a line each.
+
+        Of a task that is no segmentation what its `predict` computes of images is written; see `trainer.export.task`.
+        """
         from trainer.export.export import export
+        from trainer.export.task import export_task
 
         output = os.fspath(output) or os.path.join(self.workdir, "export")
+        if not isinstance(self.task, Segmentation):
+            with self.weights(checkpoint), explaining_memory(self.config, "export"):
+                return [named(line) for line in export_task(self.task, self.config, output, formats)]
         try:
             data = self.data
         except DataError as error:

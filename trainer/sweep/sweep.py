@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -23,10 +24,10 @@ from trainer.checkpoints.lock import InUse
 from trainer.crossvalidation import check_parts
 from trainer.data import DataError
 from trainer.errors import UserError, numbered
-from trainer.reporting import tags, terminal
+from trainer.reporting import terminal
 from trainer.reporting.page.report import REPORT_FILE, write_report
 from trainer.reporting.page.sweep import SWEEP_FILE
-from trainer.reporting.records import CONFIG_FILE, METRICS_FILE, read_metrics, write_json, write_whole
+from trainer.reporting.records import CONFIG_FILE, write_json, write_whole
 from trainer.stepping.intervals import make_intervals
 from trainer.sweep import halving
 from trainer.sweep.drawing import draw, importance
@@ -216,9 +217,9 @@ class _Sweeper:
             return False
         # One that has ended by itself before a rung has its final score.
         reached = rung if result.stopped else trial.last
-        score = _score_at(child, target) if result.stopped else result.best_score
-        if score is None:
-            self._failed(trial, UserError(f"{self._metric} was no number in any of its evaluations."))
+        score = result.scores.get(self._metric) if result.stopped else result.best_score
+        if score is None or math.isnan(score):
+            self._failed(trial, UserError(f"{self._metric} is no number at step {result.step}."))
             return True
         self._study.score(trial, reached, score, result.step)
         seconds = terminal.duration(time.monotonic() - began)
@@ -345,17 +346,6 @@ class _Sweeper:
 
 def _again() -> str:
     return "the same command" if by_flags() else "the same sweep"
-
-
-def _score_at(child, step: int) -> float | None:
-    """The score at a step, also where the evaluation was made by a process that is gone."""
-    if child.scores is not None and child.scores_step == step:
-        return child.scores.score(child.metric)
-    for record in reversed(read_metrics(os.path.join(child.workdir, METRICS_FILE))):
-        if record.get("kind") == tags.EVALUATION and record["step"] == step:
-            value = record.get(child.metric)
-            return float("nan") if value is None else value
-    return None
 
 
 def _ranked(trials: Sequence[Trial], highest: bool) -> list[Trial]:
