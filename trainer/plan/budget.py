@@ -10,14 +10,21 @@ import numpy as np
 
 from configs.reading import fields
 from configs.schema import Config
+from trainer.plan import volumes
+from trainer.plan.choice import Choice, size, with_choices
 from trainer.plan.fingerprint import Fingerprint
 from trainer.plan.probe import Measured
-from trainer.plan.rules import Choice
 
 # Fewer steps than the first are too few to come down from the highest rate; only beyond the second is width added.
 _FEWEST, _MANY = 600, 2000
-_LEAST_CROP = 64
+# By the number of axes.
+_LEAST_CROP = {2: 64, 3: 32}
+# Bytes that a step holds for each pixel of the crops and channel of the first level, by which it is judged where to
+# begin to measure; what is chosen has been measured.
+_BYTES = 130
 _MEASUREMENTS = 4
+# Another precision has to be worth it.
+_FASTER = 0.85
 _WIDEST = 32
 # Of the time beside the steps: what evaluations may take.
 _EVALUATIONS = 0.1
@@ -40,18 +47,24 @@ def budget(
     Args:
       config: what follows from the data.
       found: the fingerprint.
-      measure: takes some steps of a config; called one to four times, and more where memory is short.
+      measure: takes some steps of a config; called one to five times, and more where memory is short.
       fixed: fields that stay as they are.
     """
     seconds, memory = 60 * config.plan.minutes, config.plan.memory_gib
     rungs = _ladder(config, fixed)
-    seen: dict[int, Measured] = {}
-    at = next(number for number, rung in enumerate(rungs) if rung == config)
-    for _ in range(_MEASUREMENTS):
-        seen[at] = measure(rungs[at])
-        at = _rung(rungs, seen, seconds, wider=rungs.index(config))
+    given = rungs.index(config)
+    fits = (number for number in range(given, len(rungs)) if _held(rungs[number]) <= memory * 2**30)
+    at = next(fits, len(rungs) - 1)
+    seen = {at: measure(rungs[at])}
+    precision = _precision(rungs[at], seen[at], measure) if "precision" not in fixed else None
+    if precision is not None:
+        choice, seen[at] = precision
+        rungs = [with_choices(rung, [choice]) for rung in rungs]
+    for _ in range(_MEASUREMENTS - 1):
+        at = _rung(rungs, seen, seconds, wider=given)
         if at in seen:
             break
+        seen[at] = measure(rungs[at])
     else:
         # The last word is a measurement's: of those taken, the largest that leaves enough steps, or the fastest.
         enough = [number for number, each in seen.items() if _steps(each, seconds) >= _FEWEST]
@@ -60,18 +73,19 @@ def budget(
     while measured.memory > memory and (smaller := _less_memory(fitted, fixed)) is not None:
         fitted, measured = smaller, measure(smaller)
     steps = _steps(measured, seconds)
-    out = [_width(fitted, measured, steps), _batch(fitted, found, measured)]
+    out = [*([precision[0]] if precision else []), _width(fitted, measured, steps), _batch(fitted, found, measured)]
     if fitted.augment.crop != config.augment.crop:
         out.append(
             Choice(
                 "augment.crop",
                 fitted.augment.crop,
-                f"{_size(config.augment.crop)} was wanted (objects and what is around them) and leaves too few steps",
+                f"{size(config.augment.crop)} was wanted (objects and what is around them) and leaves too few steps",
             )
         )
     if fitted.model.depth != config.model.depth:
-        sides = _size([side // 2**fitted.model.depth for side in fitted.augment.crop])
-        out.append(Choice("model.depth", fitted.model.depth, f"{sides} pixels are left of a crop at the bottom"))
+        sides = size(side // 2**fitted.model.depth for side in fitted.augment.crop)
+        flat = Choice("model.depth", fitted.model.depth, f"{sides} pixels are left of a crop at the bottom")
+        out.append(flat if found.rank == 2 else volumes.depth(fitted))
     if fitted.train.micro_batches > 1:
         out.append(
             Choice(
@@ -80,7 +94,7 @@ def budget(
                 f"{measured.memory:.1f} GiB at the most with so many micro-batches; {memory:g} GiB were given",
             )
         )
-    out += [*_normalization(fitted, found), *_length(config, measured, steps)]
+    out += [*(_normalization(fitted, found) if found.rank == 2 else ()), *_length(config, measured, steps)]
     return Budget(tuple(out), measured, steps)
 
 
@@ -88,6 +102,17 @@ def _steps(measured: Measured, seconds: float) -> int:
     left = (seconds - measured.start) * (1 - _EVALUATIONS) - measured.evaluation
     steps = max(left, 0.0) / measured.step
     return max(50, int(float(f"{steps:.2g}")))
+
+
+def _precision(config: Config, measured: Measured, measure: Callable[[Config], Measured]):
+    """(the choice, what was measured) where bfloat16 makes a step faster by a good part; else None."""
+    if not measured.bfloat16 or config.precision != "auto":
+        return None
+    half = measure(fields.replace(config, {"precision": "mixed_bfloat16"}))
+    if half.step > _FASTER * measured.step:
+        return None
+    reason = f"a step takes {half.step:.2g} s so, and {measured.step:.2g} s in float32"
+    return Choice("precision", "mixed_bfloat16", reason), half
 
 
 def _ladder(config: Config, fixed: Set[str]) -> list[Config]:
@@ -133,27 +158,40 @@ def _work(config: Config) -> float:
 def _less_work(config: Config, fixed: Set[str]) -> Config | None:
     """The next smaller config: what costs the least in quality first. None: there is none."""
     crop, width, batch = config.augment.crop, config.model.width, config.train.batch_size
+    deep = len(crop) == 3
     for field, value, enough in (
         ("train.batch_size", 4, batch > 4),
+        ("model.width", 16, width > 16),
+        ("augment.crop", _smaller(crop), deep and math.prod(crop) > 64**3),
         ("model.width", 8, width > 8),
-        ("augment.crop", _smaller(crop), min(crop) > _LEAST_CROP),
+        ("augment.crop", _smaller(crop), _smaller(crop) != tuple(crop)),
         ("train.batch_size", 2, batch > 2),
     ):
         if enough and field not in fixed:
             smaller = fields.replace(config, {field: value})
-            # The bottom of the network keeps eight pixels a side.
-            deepest = max(1, int(math.log2(min(smaller.augment.crop) / 8)))
-            return (
-                smaller
-                if "model.depth" in fixed
-                else fields.replace(smaller, {"model.depth": min(config.model.depth, deepest)})
-            )
+            return smaller if "model.depth" in fixed else with_choices(smaller, [_depth(smaller)])
     return None
 
 
+def _depth(config: Config) -> Choice:
+    if len(config.augment.crop) == 3:
+        return volumes.depth(config)
+    # The bottom of the network keeps eight pixels a side.
+    deepest = max(1, int(math.log2(min(config.augment.crop) / 8)))
+    return Choice("model.depth", min(config.model.depth, deepest), "")
+
+
 def _smaller(crop: Sequence[int]) -> tuple[int, ...]:
-    """Three quarters of each side, in steps of 16, and not below the least crop where it was not."""
-    return tuple(max(min(side, _LEAST_CROP), int(side * 0.75) // 16 * 16) for side in crop)
+    """Three quarters of each side that can be halved, and not below the least where it was not."""
+    least = _LEAST_CROP[len(crop)]
+    if len(crop) == 2:
+        return tuple(max(min(side, least), int(side * 0.75) // 16 * 16) for side in crop)
+    return tuple(side if side <= least else max(least, int(side * 0.75) // 16 * 16) for side in crop)
+
+
+def _held(config: Config) -> float:
+    """Bytes of a step with one image at a time."""
+    return _BYTES * math.prod(config.augment.crop) * config.model.width
 
 
 def _less_memory(config: Config, fixed: Set[str]) -> Config | None:
@@ -175,7 +213,7 @@ def _batch(config: Config, found: Fingerprint, measured: Measured) -> Choice:
     return Choice(
         "train.batch_size",
         config.train.batch_size,
-        f"{measured.memory:.1f} GiB at the most were measured; {found.examples} images to draw from",
+        f"{measured.memory:.1f} GiB at the most were measured; {found.examples} {found.images} to draw from",
     )
 
 
@@ -204,7 +242,3 @@ def _length(config: Config, measured: Measured, steps: int) -> list[Choice]:
         Choice("evaluate.every", every, f"an evaluation takes some {measured.evaluation:.0f} s"),
         Choice("optimizer.ema_decay", decay, f"averages the last {round(1 / (1 - decay))} steps; scored and exported"),
     ]
-
-
-def _size(sides: Sequence[int]) -> str:
-    return " x ".join(map(str, sides))
