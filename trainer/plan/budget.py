@@ -19,8 +19,8 @@ from trainer.plan.probe import Measured
 _FEWEST, _MANY = 600, 2000
 # By the number of axes.
 _LEAST_CROP = {2: 64, 3: 32}
-# Bytes that a step holds for each pixel of the crops and channel of the first level, by which it is judged where to
-# begin to measure; what is chosen has been measured.
+# Bytes that a step holds for each pixel of a crop and channel of the first level, by which it is judged what need not be
+# tried; what is chosen has been measured.
 _BYTES = 130
 _MEASUREMENTS = 4
 # Another precision has to be worth it.
@@ -51,17 +51,18 @@ def budget(
       fixed: fields that stay as they are.
     """
     seconds, memory = 60 * config.plan.minutes, config.plan.memory_gib
-    rungs = _ladder(config, fixed)
-    given = rungs.index(config)
-    fits = (number for number in range(given, len(rungs)) if _held(rungs[number]) <= memory * 2**30)
-    at = next(fits, len(rungs) - 1)
+    ladder = _ladder(config, fixed)
+    # What one image alone would take is not tried.
+    kept = [number for number, rung in enumerate(ladder) if _held(rung) <= memory * 2**30] or [len(ladder) - 1]
+    rungs, wider = [ladder[number] for number in kept], sum(number < ladder.index(config) for number in kept)
+    at = min(wider, len(rungs) - 1)
     seen = {at: measure(rungs[at])}
     precision = _precision(rungs[at], seen[at], measure) if "precision" not in fixed else None
     if precision is not None:
         choice, seen[at] = precision
         rungs = [with_choices(rung, [choice]) for rung in rungs]
     for _ in range(_MEASUREMENTS - 1):
-        at = _rung(rungs, seen, seconds, wider=given)
+        at = _rung(rungs, seen, seconds, wider=wider)
         if at in seen:
             break
         seen[at] = measure(rungs[at])
@@ -224,8 +225,11 @@ def _normalization(config: Config, found: Fingerprint) -> list[Choice]:
         return [
             Choice("model.normalization", "group", f"statistics of {micro} images would be too uncertain for batch")
         ]
+    reason = f"a crop holds the whole of {whole:.0%} of the images, so that training and evaluation see the same"
     if whole > 0.85 and micro <= 4:
-        reason = f"a crop holds the whole of {whole:.0%} of the images, so that training and evaluation see the same"
+        return [Choice("model.normalization", "group", reason)]
+    if whole > 0.5 and config.model.input_scaling == "standardize":
+        reason += "; images that differ as these do would disturb each other's batch statistics"
         return [Choice("model.normalization", "group", reason)]
     reason = f"{micro} images at a time; it does not depend on the share of an image that a crop or tile shows"
     return [Choice("model.normalization", "batch", reason)]
