@@ -19,8 +19,8 @@ from trainer.plan.probe import Measured
 _FEWEST, _MANY = 600, 2000
 # By the number of axes.
 _LEAST_CROP = {2: 64, 3: 32}
-# Bytes that a step holds for each pixel of a crop and channel of the first level, by which it is judged what need not be
-# tried; what is chosen has been measured.
+# Bytes that a step holds for each pixel of a crop and channel of the first level: what is far beyond the memory is not
+# tried. What is chosen has been measured.
 _BYTES = 130
 _MEASUREMENTS = 4
 # Another precision has to be worth it.

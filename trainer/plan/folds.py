@@ -43,7 +43,7 @@ def advice(found: Fingerprint, grouped: bool) -> list[str]:
     out, pairs = [], found.alike()
     if pairs and not grouped:
         out.append(
-            f"{len(pairs)} pairs of training {found.images} look almost the same "
+            f"{len(pairs)} pair(s) of training {found.images} look almost the same "
             f"({', '.join(pairs[:3])}{', …' if pairs[3:] else ''}): where they are of one patient, scene or volume, "
             "keep it together by data.group='(PATTERN of its name)'"
         )
