@@ -673,3 +673,11 @@ def test_what_is_meant_can_be_said(made, tmp_path):
     assert any("2 images of a test split" in note for note in data.notes)
     with pytest.raises(DataError, match="has no SegmentationClass/"):
         read(made("coco")[0], source="voc")
+
+
+def test_void_of_several_values_is_named_once():
+    from trainer.data.sources.formats.maskfiles import void_note
+
+    note = void_note([((0, 0, 0), "Void"), ((9, 9, 9), "Void"), ((1, 2, 3), "road"), ((5, 5, 5), "ignore")])
+    assert note == ["void, which no loss or score counts: 'Void' ((0, 0, 0), (9, 9, 9)), 'ignore' ((5, 5, 5))"]
+    assert void_note([((1, 2, 3), "road")]) == []
