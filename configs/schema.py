@@ -646,7 +646,7 @@ class Evaluate:
     )
     best: Literal["auto", "highest", "lowest"] = knob(
         "auto",
-        "Which value of `metric` is the best: auto is the lowest of a loss or a distance, the highest of everything else.",
+        "Which value of `metric` is the best: auto is the lowest of a loss or a distance, the highest of all else.",
     )
     metrics: tuple[str, ...] = knob(
         (), 'Scores of your own that are measured too, each "package.module:name".', form="name", part="metrics"

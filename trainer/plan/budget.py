@@ -240,9 +240,15 @@ def _length(config: Config, measured: Measured, steps: int) -> list[Choice]:
     allowed = _EVALUATIONS * 60 * minutes / max(measured.evaluation, 1e-3)
     times = int(np.clip(allowed, 1, 10))
     every = {1: "100%", 2: "50%", 3: "34%", 4: "25%"}.get(times, "20%" if times < 10 else "10%")
-    decay = 0.99 if steps < 3000 else 0.999
+    # A twenty-fifth of the run: the rate has fallen by then.
+    last = min(steps // 25, 1000)
+    decay = round(1 - 1 / last, 4) if last >= 5 else 0.0
     return [
         Choice("train.length", f"{steps} steps", f"{minutes:g} minutes by what was measured on this machine"),
         Choice("evaluate.every", every, f"an evaluation takes some {measured.evaluation:.0f} s"),
-        Choice("optimizer.ema_decay", decay, f"averages the last {round(1 / (1 - decay))} steps; scored and exported"),
+        Choice(
+            "optimizer.ema_decay",
+            decay,
+            f"averages the last {last} steps or so; scored and exported" if decay else "too few steps to average over",
+        ),
     ]
