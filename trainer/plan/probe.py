@@ -71,11 +71,10 @@ def measure(config: Config, clock: Clock = "wall") -> Measured:
         done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", env=environment)
     lines = done.stdout.splitlines()
     said = {mark: line.removeprefix(mark) for line in lines for mark in _MARKS if line.startswith(mark)}
-    if _FAILED in said:
-        raise UserError(json.loads(said[_FAILED]))
     if done.returncode or _MEASURED not in said:
         last = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[-12:]
-        raise UserError("The steps that were to be timed ended in an error:\n" + "\n".join(last))
+        text = json.loads(said[_FAILED]) if _FAILED in said else "\n".join(last)
+        raise UserError(f"The steps that were to be timed ended in an error:\n{text}")
     return Measured(**json.loads(said[_MEASURED]))
 
 
