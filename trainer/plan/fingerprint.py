@@ -171,10 +171,11 @@ class Fingerprint:
             "brightness": np.array([case.levels[:, 2].mean() for case in self.cases]),
             "contrast": np.array([(case.levels[:, 3] - case.levels[:, 1]).mean() for case in self.cases]),
             "size": np.array([np.log(np.prod(case.size)) for case in self.cases]),
-            "foreground": np.array(
-                [case.counts[list(self.foreground)].sum() / max(case.counts.sum(), 1) for case in self.cases]
-            ),
         }
+        if 0 not in self.foreground:
+            figures["foreground"] = np.array(
+                [case.counts[list(self.foreground)].sum() / max(case.counts.sum(), 1) for case in self.cases]
+            )
         found = []
         for what, values in figures.items():
             # Spread by the median, which the unusual ones do not move.

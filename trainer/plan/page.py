@@ -34,8 +34,6 @@ def pictures(found: Fingerprint, reader, section: Data) -> list[dict]:
       reader: of the training split.
       section: the data section that it is read by.
     """
-    # The ground is not painted, whatever it is called.
-    painted = [name if number in found.foreground else "background" for number, name in enumerate(found.classes)]
     wanted = [*found.unusual(_UNUSUAL), *((name, "as most are") for name in found.usual(_USUAL))]
     places, out = {name: number for number, name in enumerate(reader.names)}, []
     for name, why in dict(reversed(wanted)).items():
@@ -43,8 +41,13 @@ def pictures(found: Fingerprint, reader, section: Data) -> list[dict]:
             example = example_of(reader, places[name], section)
         except DataError:
             continue  # It is among those that could not be read.
-        out.insert(0, {"name": name, "why": why, "source": _uri(_picture(example, painted))})
+        out.insert(0, {"name": name, "why": why, "source": _uri(_picture(example, _painted(found)))})
     return out
+
+
+def _painted(found: Fingerprint) -> list[str]:
+    """Names by which classes get their colours: the ground gets none, whatever it is called."""
+    return [name if number in found.foreground else "background" for number, name in enumerate(found.classes)]
 
 
 def _picture(example: Example, classes: Sequence[str]) -> np.ndarray:
@@ -159,7 +162,8 @@ def _shares(found: Fingerprint) -> tuple[str, str, str]:
         *([("void", found.shares[-1])] if found.shares[-1] else []),
     ]
     shares = sorted(shares, key=lambda pair: -pair[1])[:20][::-1]
-    colors = {name: tuple(color / 255) for name, color in zip(found.classes, class_colors(found.classes), strict=False)}
+    rgb = class_colors(_painted(found))[: len(found.classes)] / 255
+    colors = dict(zip(found.classes, map(tuple, rgb.tolist()), strict=True))
 
     def draw(axes):
         bars = axes.barh([name for name, _ in shares], [share for _, share in shares], height=0.6)
@@ -176,7 +180,7 @@ def _shares(found: Fingerprint) -> tuple[str, str, str]:
 
 def _parts(found: Fingerprint) -> list[tuple[str, str, str]]:
     """How large the parts of the classes are, of those with the most."""
-    parts = {name: found.diameters(number) for number, name in enumerate(found.classes)}
+    parts = {found.classes[number]: found.diameters(number) for number in found.foreground}
     shown = sorted((name for name in parts if len(parts[name])), key=lambda name: -len(parts[name]))[:6]
     if not shown:
         return []
@@ -188,8 +192,7 @@ def _parts(found: Fingerprint) -> list[tuple[str, str, str]]:
         for name in shown:
             axes.hist(parts[name], bins=bins, histtype="step", linewidth=1.5, label=f"\u200b{name}")
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.xaxis.set_minor_formatter(lambda value, _: "")
+        figures.plain_numbers(axes.xaxis)
         axes.set_xlabel(f"diameter of a connected part, {unit}")
         axes.set_ylabel("parts")
         axes.legend()

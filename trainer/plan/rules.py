@@ -69,6 +69,13 @@ def _depth(crop: tuple[int, ...]) -> Iterator[Choice]:
 
 def _scaling(found: Fingerprint) -> Iterator[Choice]:
     """Brightness by itself, or within the image: whichever tells the objects from their ground better."""
+    if 0 in found.foreground:
+        yield Choice(
+            "model.input_scaling",
+            "unit",
+            "no class is the ground of the others: an image's own mean and deviation depend on which of them it shows",
+        )
+        return
     # NaN in all channels or in none: an image without objects, or without ground.
     inside = np.array([case.inside.mean() for case in found.cases])
     outside = np.array([case.outside.mean() for case in found.cases])

@@ -91,7 +91,7 @@ def _themed(text: str, label: str) -> str:
     return text.replace("<svg ", '<svg role="img" ', 1)
 
 
-def _plain_numbers(axis) -> None:
+def plain_numbers(axis) -> None:
     """Of a logarithmic axis: matplotlib writes powers as formulas, which are not parsed here."""
     from matplotlib.ticker import LogLocator
 
@@ -131,7 +131,7 @@ def curves(lines: Sequence[Line], *, x: str, y: str = "", label: str, log: bool 
             )
         if log and values and min(values) > 0 and max(values) > 3 * min(values):
             axes.set_yscale("log", subs=[2, 5])
-            _plain_numbers(axes.yaxis)
+            plain_numbers(axes.yaxis)
         elif unit_range and values:
             low = min(values)
             axes.set_ylim(max(0.0, low - 0.05) if low > 0.2 else 0.0, 1.0 if max(values) <= 1.0 else None)
