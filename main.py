@@ -28,7 +28,7 @@ try:
     from configs.reading import help as document
     from configs.reading import loading as recipes
     from configs.reading import serialization as config_text
-    from configs.reading.folders import holds_volumes
+    from configs.reading.folders import holds_volumes, named_after
     from configs.reading.lines import wrapped
     from configs.reading.nearest import did_you_mean
     from configs.reading.settings import named_by_flags
@@ -571,6 +571,8 @@ def _default_workdir(recipe: Config, assignments: list[overrides.Assignment], va
     A finished run of the recipe would otherwise refuse every command with another learning rate.
     """
     config, _ = overrides.apply(recipe, assignments)
+    if values.mode == "plan":
+        return os.path.join("runs", named_after(config))  # a plan for each folder
     plain = os.path.join("runs", config.name)
     changed = {d.field: d.new for d in config_text.differences(recipe, config) if d.breaks}
     if not changed or values.force_config or values.extend:

@@ -10,7 +10,7 @@ from trainer.plan.choice import Choice
 from trainer.plan.fingerprint import Fingerprint
 
 # What comes before the last number of a name: "patient_07" of "patient_07_slice_12.png", if that is how they are named.
-_BEFORE_THE_NUMBER = r"(.+?)(?:[_\-. ]?[A-Za-z]*)[_\-. ]?\d+(?:\.\w+)?$"
+_BEFORE_THE_NUMBER = r"(.+?)(?:[_\-. ][A-Za-z]+)?[_\-. ]?\d+(?:\.\w+)?$"
 _FEWEST_GROUPS, _FEWEST_PAIRS, _SHARE = 5, 3, 0.9
 # A mean over fewer examples depends on which ones they are.
 _FEW = 50

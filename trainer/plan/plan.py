@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 import shlex
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from configs.reading import fields
+from configs.reading.folders import named_after
 from configs.reading.recipe import recipe_text
 from configs.schema import Config, Data
 from trainer.data.errors import DataError, listed
@@ -93,7 +93,8 @@ def plan(
     fixed = [
         Choice(f, fields.get(config, f), "as given") for f in given if not f.startswith(("data.", "plan.", "name"))
     ]
-    candidate = with_choices(dataclasses.replace(Config(), plan=config.plan, name=_name(config)), [*chosen, *fixed])
+    plain = dataclasses.replace(Config(), plan=config.plan, name=named_after(config))
+    candidate = with_choices(plain, [*chosen, *fixed])
     log("Taking some steps to see what they cost …")
     fitted = budget(candidate, found, measuring, fixed={choice.field for choice in fixed})
     final = {choice.field: choice for choice in [*chosen, *fitted.choices, *fixed]}
@@ -111,16 +112,6 @@ def _opened(data: Data) -> tuple[Splits, Data]:
         problems = [*splits.fatal, *splits.problems]
         raise DataError(f"The data have {len(problems)} problem(s) ({splits.title}):\n{listed(problems)}")
     return splits, section
-
-
-def _name(config: Config) -> str:
-    """The folder's name, where the config has none of its own."""
-    folder = os.path.basename(os.path.abspath(config.data.path)) if config.data.path else ""
-    return (
-        re.sub(r"[^\w.-]+", "_", folder)
-        if folder and config.name in ("own", "own_volumes", Config().name)
-        else config.name
-    )
 
 
 def command(path: str) -> str:
