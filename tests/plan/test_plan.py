@@ -153,6 +153,30 @@ def test_time_decides_on_width_batch_and_length(disc_folder):
     assert int(longer.train.length.split()[0]) > steps or takes(40.0)(longer).step > seconds
 
 
+def test_too_little_time_or_memory_is_said(disc_folder):
+    made, why = drawn(with_plan(disc_folder, minutes=0.5, memory_gib=0.4), takes(4000.0))
+    assert made.train.length == "50 steps" and "more than the 0.5 that were given" in why["train.length"]
+    assert "more than the 0.4 GiB given, and nothing smaller is left" in why["train.batch_size"]
+    assert made.optimizer.ema_decay == 0.0 and "too few steps" in why["optimizer.ema_decay"]
+
+
+def test_bfloat16_where_it_was_measured_to_be_faster(disc_folder):
+    def with_half(factor):
+        def measuring(config):
+            measured, half = takes(1.0)(config), config.precision == "mixed_bfloat16"
+            return dataclasses.replace(measured, step=measured.step * (factor if half else 1), bfloat16=not half)
+
+        return measuring
+
+    faster, why = drawn(disc_folder, with_half(0.5))
+    assert faster.precision == "mixed_bfloat16" and "in float32" in why["precision"]
+    slower, _ = drawn(disc_folder, with_half(0.95))
+    assert slower.precision == "auto"
+    assert int(faster.train.length.split()[0]) * faster.model.width >= int(slower.train.length.split()[0])
+    given, _ = drawn(disc_folder, with_half(0.5), given=("precision",))
+    assert given.precision == "auto"
+
+
 def test_memory_decides_on_micro_batches(disc_folder):
     made, why = drawn(with_plan(disc_folder, memory_gib=1.5), takes(0.01, memory=4.0))
     assert made.train.accumulate >= 4 and takes(0.01, 4.0)(made).memory <= 1.5

@@ -22,6 +22,8 @@ _LEAST_CROP = {2: 64, 3: 32}
 # Bytes that a step holds for each pixel of a crop and channel of the first level: what is far beyond the memory is not
 # tried. What is chosen has been measured.
 _BYTES = 130
+# A run of fewer is none, however short the time.
+_LEAST_STEPS = 50
 _MEASUREMENTS = 4
 # Another precision has to be worth it.
 _FASTER = 0.85
@@ -74,13 +76,17 @@ def budget(
     while measured.memory > memory and (smaller := _less_memory(fitted, fixed)) is not None:
         fitted, measured = smaller, measure(smaller)
     steps = _steps(measured, seconds)
-    out = [*([precision[0]] if precision else []), _width(fitted, measured, steps), _batch(fitted, found, measured)]
+    out = [
+        *([precision[0]] if precision else []),
+        _width(fitted, measured, steps),
+        _batch(fitted, found, measured, memory),
+    ]
     if fitted.augment.crop != config.augment.crop:
         out.append(
             Choice(
                 "augment.crop",
                 fitted.augment.crop,
-                f"{size(config.augment.crop)} was wanted (objects and what is around them) and leaves too few steps",
+                f"{size(config.augment.crop)} was wanted, and is more than time or memory allow",
             )
         )
     if fitted.model.depth != config.model.depth:
@@ -102,7 +108,7 @@ def budget(
 def _steps(measured: Measured, seconds: float) -> int:
     left = (seconds - measured.start) * (1 - _EVALUATIONS) - measured.evaluation
     steps = max(left, 0.0) / measured.step
-    return max(50, int(float(f"{steps:.2g}")))
+    return max(_LEAST_STEPS, int(float(f"{steps:.2g}")))
 
 
 def _precision(config: Config, measured: Measured, measure: Callable[[Config], Measured]):
@@ -210,12 +216,11 @@ def _width(config: Config, measured: Measured, steps: int) -> Choice:
     )
 
 
-def _batch(config: Config, found: Fingerprint, measured: Measured) -> Choice:
-    return Choice(
-        "train.batch_size",
-        config.train.batch_size,
-        f"{measured.memory:.1f} GiB at the most were measured; {found.examples} {found.images} to draw from",
-    )
+def _batch(config: Config, found: Fingerprint, measured: Measured, memory: float) -> Choice:
+    reason = f"{measured.memory:.1f} GiB at the most were measured; {found.examples} {found.images} to draw from"
+    if measured.memory > memory:
+        reason += f"; that is more than the {memory:g} GiB given, and nothing smaller is left to try"
+    return Choice("train.batch_size", config.train.batch_size, reason)
 
 
 def _normalization(config: Config, found: Fingerprint) -> list[Choice]:
@@ -240,11 +245,17 @@ def _length(config: Config, measured: Measured, steps: int) -> list[Choice]:
     allowed = _EVALUATIONS * 60 * minutes / max(measured.evaluation, 1e-3)
     times = int(np.clip(allowed, 1, 10))
     every = {1: "100%", 2: "50%", 3: "34%", 4: "25%"}.get(times, "20%" if times < 10 else "10%")
+    takes = (measured.start + measured.evaluation + steps * measured.step) / 60
+    reason = f"{minutes:g} minutes by what was measured on this machine"
+    if takes > 1.05 * minutes:
+        reason = f"a run of fewer is none; they take {takes:.2g} minutes, more than the {minutes:g} that were given"
+    elif steps < _FEWEST:
+        reason += f"; {_FEWEST} and more would be better: --config.plan.minutes={math.ceil(_FEWEST * takes / steps)}"
     # A twenty-fifth of the run: the rate has fallen by then.
     last = min(steps // 25, 1000)
     decay = round(1 - 1 / last, 4) if last >= 5 else 0.0
     return [
-        Choice("train.length", f"{steps} steps", f"{minutes:g} minutes by what was measured on this machine"),
+        Choice("train.length", f"{steps} steps", reason),
         Choice("evaluate.every", every, f"an evaluation takes some {measured.evaluation:.0f} s"),
         Choice(
             "optimizer.ema_decay",

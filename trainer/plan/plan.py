@@ -146,7 +146,7 @@ def write(made: Plan, path: str) -> None:
 
 def summary(made: Plan, path: str) -> str:
     """The plan for the terminal: the figures, the main values, and the command that trains it."""
-    found, config = made.fingerprint, made.config
+    found, config, reasons = made.fingerprint, made.config, {choice.field: choice.reason for choice in made.choices}
     lines = [
         f"{found.examples:,} {found.images} to train on, {found.validation:,} to score; {len(found.cases):,} were "
         "looked at",
@@ -160,7 +160,7 @@ def summary(made: Plan, path: str) -> str:
         f"{config.model.normalization} normalisation",
         f"step      {config.train.batch_size} crops of {size(config.augment.crop)}: "
         f"{made.measured.step:.2g} s, {made.measured.memory:.1f} GiB at the most",
-        f"length    {config.train.length}, {config.plan.minutes:g} minutes",
+        f"length    {config.train.length}: {reasons['train.length']}",
         "",
         f"The recipe, with the reason beside each value: {path}",
         f"  train it  {command(path)}",
