@@ -114,13 +114,18 @@ def test_axes_with_a_direction_are_not_mirrored():
     assert "more of 'liver' toward the front" in made["augment.flip_vertical"].reason
     assert not made["augment.quarter_turns"].value and made["evaluate.mirror"].value
     few, _ = chosen_for(found_of(cases[:4]))
-    assert not few["augment.flip_horizontal"].value and "too few" in few["augment.flip_horizontal"].reason
-    sides = dataclasses.replace(found_of(cases), classes=("background", "left kidney", "right kidney"))
-    section = section_of(sides)
-    cases = tuple(dataclasses.replace(c, counts=np.array([90, 5, 5, 0]), trend=np.zeros((3, 4))) for c in cases)
-    made = {c.field: c for c in volumes.choices(dataclasses.replace(sides, cases=cases), section)}
-    assert not made["augment.flip_horizontal"].value and made["augment.flip_depth"].value
-    assert "left kidney and right kidney" in made["augment.flip_horizontal"].reason
+    assert not few["augment.flip_depth"].value and "too few" in few["augment.flip_depth"].reason
+    even = tuple(dataclasses.replace(c, counts=np.array([90, 5, 5, 0]), trend=np.zeros((3, 4))) for c in cases)
+    for first, second, fixed in (
+        ("left kidney", "right kidney", "horizontal"),
+        ("anterior part", "posterior part", "vertical"),
+        ("lobe_upper", "lobe_lower", "depth"),
+    ):
+        sides = dataclasses.replace(found_of(even), classes=("background", first, second))
+        made = {c.field: c for c in volumes.choices(sides, section_of(sides))}
+        flips = {axis: made[f"augment.flip_{axis}"] for axis in ("depth", "vertical", "horizontal")}
+        assert {axis for axis, flip in flips.items() if not flip.value} == {fixed}
+        assert f"{first} and {second}" in flips[fixed].reason
 
 
 @pytest.fixture(scope="module")

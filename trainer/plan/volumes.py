@@ -26,7 +26,10 @@ _VOXELS, _DEEPEST = 128**3, 5
 _BELOW_WATER, _ABOVE_PADDING = -150.0, -3100.0
 # A trend is believed where its mean is so many standard errors from zero.
 _CERTAIN = 5.0
-_DIRECTIONS = (("flip_depth", "feet", "head"), ("flip_vertical", "back", "front"), ("flip_horizontal", "left", "right"))
+# Each axis: its flip, its ends, and words by which classes are told apart along it.
+_UP = (("superior", "inferior"), ("upper", "lower"), ("cranial", "caudal"), ("top", "bottom"))
+_FRONT = (("anterior", "posterior"), ("front", "rear"), ("front", "back"), ("ventral", "dorsal"))
+_DIRECTIONS = (("flip_depth", "feet", "head", _UP), ("flip_vertical", "back", "front", _FRONT))
 
 
 def preparation(found: Fingerprint, given: Data) -> list[Choice]:
@@ -140,29 +143,38 @@ def depth(config: Config) -> Choice:
 
 
 def _directions(found: Fingerprint, section: Data) -> Iterator[Choice]:
-    """Flips along the axes that have no direction; nobody mirrors what the data never are the other way round."""
-    pairs, scores, free = mirrored_pairs(section.classes), found.trend(), []
+    """Flips along axes without a direction. Bodies are nearly their own mirror image from left to right alone."""
+    scores, free = found.trend(), []
     what = ("brightness", *(repr(name) for name in found.classes))
-    for axis, (name, first, last) in enumerate(_DIRECTIONS):
+    for axis, (name, first, last, words) in enumerate(_DIRECTIONS):
         strongest = int(np.abs(scores[axis]).argmax())
-        score = float(scores[axis, strongest])
+        score, pairs = float(scores[axis, strongest]), mirrored_pairs(section.classes, words)
         errors = f"{abs(score):.1f} standard errors"
-        if name == "flip_horizontal" and pairs:
-            value, reason = False, f"the classes {', '.join(pairs)} would change places"
+        value = False
+        if pairs:
+            reason = _exchanged(pairs)
         elif len(found.cases) < FEWEST_CASES:
-            value, reason = False, f"{len(found.cases)} volumes are too few to see whether {first} and {last} differ"
+            reason = f"{len(found.cases)} volumes are too few to see whether {first} and {last} differ"
         elif abs(score) > _CERTAIN:
             toward = last if score > 0 else first
-            value, reason = False, f"there is more of {what[strongest]} toward the {toward} in most volumes ({errors})"
+            reason = f"there is more of {what[strongest]} toward the {toward} in most volumes ({errors})"
         else:
-            value, reason = True, f"neither brightness nor a class prefers the {first} or the {last} (at most {errors})"
+            value = True
+            reason = f"neither brightness nor a class prefers the {first} or the {last} (at most {errors})"
         free.append(value)
         yield Choice(f"augment.{name}", value, reason)
-    yield Choice(
-        "augment.quarter_turns", all(free), "no axis has a direction" if all(free) else "an axis has a direction"
-    )
+    pairs = mirrored_pairs(section.classes)
+    free.append(not pairs)
+    reason = _exchanged(pairs) if pairs else "bodies are nearly symmetric, and no class has a left and a right"
+    yield Choice("augment.flip_horizontal", not pairs, reason)
+    reason = "no axis has a direction" if all(free) else "an axis has a direction, or may have one"
+    yield Choice("augment.quarter_turns", all(free), reason)
     if any(free):
         yield Choice("evaluate.mirror", True, "windows are seen mirrored as in training, and probabilities averaged")
+
+
+def _exchanged(pairs: Sequence[str]) -> str:
+    return f"the classes {', '.join(pairs)} would change places in a mirrored volume"
 
 
 def _intensities(section: Data) -> Iterator[Choice]:
