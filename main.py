@@ -30,7 +30,7 @@ try:
     from configs.reading import help as document
     from configs.reading import loading as recipes
     from configs.reading import serialization as config_text
-    from configs.reading.folders import holds_volumes
+    from configs.reading.folders import holds_volumes, named_after
     from configs.reading.lines import wrapped
     from configs.reading.nearest import did_you_mean
     from configs.reading.settings import named_by_flags
@@ -630,6 +630,8 @@ def _default_workdir(recipe: Config, assignments: list[overrides.Assignment], va
     A finished run of the recipe would otherwise refuse every command with another learning rate.
     """
     config, _ = overrides.apply(recipe, assignments)
+    if values.mode == "plan":
+        return os.path.join("runs", named_after(config))  # a plan for each folder
     name = config.name
     if values.mode == "sweep":
         # Beside a run of the recipe, which it is not.
