@@ -97,7 +97,7 @@ def section(class_: type) -> type:
             problems.append(f"{class_.__name__}({values.shown(positional[0])}): fields are given by name, as {call}.")
         set_fields(self, **{name: value for name, value in given.items() if name in known})
         if _CHECKED.get():
-            problems += _check(self)
+            problems += check(self)
         if problems:
             raise ConfigError(problems)
 
@@ -213,7 +213,7 @@ def _numbers(value: Any) -> Iterator[float]:
         yield value
 
 
-def _check(made: Any) -> list[str]:
+def check(made: Any) -> list[str]:
     """Brings every value of a section to its field's exact type, and returns what is wrong with any of them."""
     found = []
     known = types(type(made))

@@ -575,9 +575,23 @@ class Run:
 
         return crossvalidate(self, stop)
 
-    def of_fold(self, fold: int, workdir: str | os.PathLike) -> Run:
-        """A run with the same config and parts that holds out another fold."""
-        config = dataclasses.replace(self.config, data=dataclasses.replace(self.config.data, fold=fold))
+    @_naming_settings()
+    def sweep(self, sweep, stop: Callable[[], bool] = lambda: False):
+        """Tries settings of the ranges that a sweep names, a run each; see `trainer.sweep.sweep`.
+
+        Args:
+          sweep: a `configs.sweep.Sweep`, or the path of a file with `get_sweep()`.
+          stop: as for `train`.
+
+        Returns:
+          A `SweepResult`: `.best.settings`, `.table()`, `.trials`.
+        """
+        from trainer.sweep.sweep import sweep as run_sweep
+
+        return run_sweep(self, sweep, stop)
+
+    def with_config(self, config: Config, workdir: str | os.PathLike) -> Run:
+        """A run with the same parts, another config and another workdir."""
         given = {field.name: getattr(self.parts, field.name) for field in dataclasses.fields(self.parts)}
         return Run(
             config, workdir=workdir, force=self.force, **{k: v for k, v in given.items() if v not in (None, (), {})}
