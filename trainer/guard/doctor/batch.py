@@ -18,7 +18,6 @@ from .pair import Pair
 from .program import Program
 from .trial import Trial
 
-
 # Their derivative is zero wherever there is one, and TensorFlow says so rather than None.
 _FLAT = frozenset({"Sign", "Floor", "Ceil", "Round", "Rint", "FloorDiv"})
 
