@@ -760,6 +760,11 @@ class Guard:
         within="[1, inf)",
         changes_run=False,
     )
+    derivatives: bool = knob(
+        False,
+        "--mode=check compares the gradient with finite differences of the loss, too: wrong custom gradients.",
+        changes_run=False,
+    )
     zero_steps: int = knob(
         200,
         "Steps in a row for which a variable's gradient may be exactly zero before a warning names it. 0 is off.",

@@ -111,6 +111,7 @@ _LEVELS = [
         "trainer.check",
         "trainer.crossvalidation",
         "trainer.plan",
+        "trainer.sweep",
         "trainer.result",
     ),
     ("main", "trainer.launch", "trainer.signals"),

@@ -190,6 +190,13 @@ def _augment(config: Config):
     low, high = config.augment.scale
     if low > high:
         yield ("augment.scale",), f"the smaller factor comes first. Write --config.augment.scale={high},{low}."
+    # A task of the user's may have no use for the configured model; what makes it for the task looks then.
+    if not config.task:
+        yield from crop_problems(config)
+
+
+def crop_problems(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Whether the configured model takes the training crop."""
     multiples, why = size_multiples(config)
     if any(side % multiple for side, multiple in zip(config.augment.crop, multiples, strict=True)):
         both = zip(config.augment.crop, multiples, strict=True)
@@ -280,7 +287,7 @@ def _evaluate(config: Config):
         elif len(evaluate.tile) != len(multiples):
             text = f"it has {len(evaluate.tile)} sides, and augment.crop {len(multiples)}. Write as many."
             yield ("evaluate.tile", "augment.crop"), text
-        elif any(side % multiple for side, multiple in zip(evaluate.tile, multiples, strict=True)):
+        elif not config.task and any(s % multiple for s, multiple in zip(evaluate.tile, multiples, strict=True)):
             better = ",".join(str(_up(side, multiple)) for side, multiple in zip(evaluate.tile, multiples, strict=True))
             text = f"the sides have to be multiples of {_of(multiples)}: {why}. Write --config.evaluate.tile={better}."
             yield ("evaluate.tile", "model.depth"), text

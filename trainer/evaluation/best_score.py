@@ -51,6 +51,13 @@ def check_metrics(metrics: Sequence[Metric], config: Config, task: Task, keys: S
         for name in metric.parameters
         if name not in known
     ]
+    if not isinstance(task, Segmentation):
+        unknown += [
+            f"the metric {metric.name} has one parameter, the confusion counts, which a task of your own has not: "
+            f"write def {metric.name}(label, prediction), of one example (label is None where there is none)."
+            for metric in metrics
+            if metric.of_confusion
+        ]
     if unknown:
         raise UserError(numbered(unknown))
     wanted, own = config.evaluate.metric, [metric.name for metric in metrics]
