@@ -61,13 +61,13 @@ def crossvalidate(run, stop: Callable[[], bool] = lambda: False) -> CrossValidat
     folds = run.config.data.folds
     if folds < 2:
         raise UserError("data.folds says how many runs there are to be: --config.data.folds=5.")
-    _check_parts(run)
+    check_parts(run)
     scored, rows = [], []
     for fold in range(folds):
         if stop():
             return _written(run, scored, rows, stopped=True)
-        run.log(f"\nFold {fold} of {folds}: {_workdir(run, fold)}")
-        child = run.of_fold(fold, _workdir(run, fold))
+        run.log(f"\nFold {fold} of {folds}: {fold_workdir(run, fold)}")
+        child = run.of_fold(fold, fold_workdir(run, fold))
         if child.train(stop).stopped:
             return _written(run, scored, rows, stopped=True)
         evaluation = child.evaluate()
@@ -79,11 +79,12 @@ def crossvalidate(run, stop: Callable[[], bool] = lambda: False) -> CrossValidat
     return found
 
 
-def _workdir(run, fold: int) -> str:
+def fold_workdir(run, fold: int) -> str:
+    """The workdir of a fold's run."""
     return os.path.join(run.workdir, f"fold_{fold}")
 
 
-def _check_parts(run) -> None:
+def check_parts(run) -> None:
     """Refuses what would come trained out of one fold and go into the next."""
     wrong = []
     for name, what, remedy in (

@@ -1,0 +1,37 @@
+"""Held-out examples with their labels and the probabilities of a network that was not trained on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.data import evaluation_batches
+from trainer.evaluation.metrics import probabilities
+from trainer.evaluation.windows import logits_function
+from trainer.reporting.memory import explaining_memory
+
+
+def judged(run) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Goes through a run's validation examples with its best checkpoint, one at a time.
+
+    Args:
+      run: of a segmentation.
+
+    Yields:
+      the example's place in `run.data.validation`; its label, int32 `[height, width]`; its probabilities, float32
+      `[height, width, classes]`.
+    """
+    config = run.config
+    logits_of = logits_function(run.task.model, config)
+    batches = evaluation_batches(run.data.validation, config, multiple=1)
+
+    @tf.function(input_signature=[batches.element_spec])
+    def probabilities_of(batch):
+        return probabilities(logits_of(batch))[0]
+
+    with run.weights("best"), explaining_memory(config, "evaluation"):
+        for batch in batches:
+            if batch["valid"][0] > 0:
+                yield int(batch["index"][0]), batch["label"][0].numpy(), probabilities_of(batch).numpy()
