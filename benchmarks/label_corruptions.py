@@ -6,8 +6,8 @@ seed.
   dropped    one to a third of the objects are not in the label
   invented   objects of other images, one to a third of the image's own count, lie where the label has background
   shifted    the whole label is displaced by 4 to 10 pixels, in any direction
-  swapped    two images of one size have each other's label; of data with several foreground classes (`exchanged`)
-             one to a third of the objects, at least, have another class
+  swapped    two images of one size have each other's label; of data with more than two classes one to a third of the
+             connected parts have another class
 """
 
 from __future__ import annotations
@@ -23,16 +23,23 @@ _EVERY_NEIGHBOUR = np.ones((3, 3), bool)
 
 
 def corrupted(
-    labels: Sequence[np.ndarray], seed: int, *, share: float = 0.1, classes: int = 2, kinds: Sequence[str] = KINDS
+    labels: Sequence[np.ndarray],
+    seed: int,
+    *,
+    share: float = 0.1,
+    classes: int = 2,
+    kinds: Sequence[str] = KINDS,
+    background: bool = True,
 ) -> tuple[list[np.ndarray], dict[int, str]]:
     """Copies of the labels, some of them wrong.
 
     Args:
-      labels: class ids `[height, width]` of each image; 0 is background, negative and 255 is void.
+      labels: class ids `[height, width]` of each image; 255 is void.
       seed: of everything that is drawn.
       share: of the images whose label is changed.
       classes: ids there are; with more than two, `swapped` changes objects' classes.
       kinds: of `KINDS`.
+      background: class 0 is no object.
 
     Returns:
       the labels, and the number of each image that is wrong -> its kind.
@@ -46,7 +53,7 @@ def corrupted(
         if list(wrong.values()).count(kind) >= wanted.count(kind):
             continue
         for index in [index for index in order if index not in wrong]:
-            changed = _changed(kind, index, labels, [o for o in order if o not in wrong], classes, random)
+            changed = _changed(kind, index, labels, [o for o in order if o not in wrong], classes, background, random)
             if changed:
                 break
         for number, label in changed.items():
@@ -55,10 +62,12 @@ def corrupted(
     return made, wrong
 
 
-def _changed(kind: str, index: int, labels, free: Sequence[int], classes: int, random) -> Mapping[int, np.ndarray]:
+def _changed(
+    kind: str, index: int, labels, free: Sequence[int], classes: int, background: bool, random
+) -> Mapping[int, np.ndarray]:
     """The image's new label, or two images' new ones; empty where nothing can be changed."""
     label = labels[index]
-    objects, count = _objects(label)
+    objects, count = _objects(label, int(background))
     some = max(1, round(random.uniform(0, 1 / 3) * count))
     if count == 0:
         return {}
@@ -73,17 +82,18 @@ def _changed(kind: str, index: int, labels, free: Sequence[int], classes: int, r
         return {index: ndimage.shift(label, by, order=0, mode="nearest")}
     if classes > 2:
         chosen = random.choice(np.arange(1, count + 1), some, replace=False)
-        new = 1 + (label.astype(int) - 1 + random.integers(1, classes - 1)) % (classes - 1)
+        first, there = int(background), classes - int(background)
+        new = first + (label.astype(int) - first + random.integers(1, there)) % there
         return {index: np.where(np.isin(objects, chosen), new, label).astype(label.dtype)}
     same = [n for n in free if n != index and labels[n].shape == label.shape]
     other = same[random.integers(len(same))] if same else None
     return {} if other is None else {index: labels[other].copy(), other: label.copy()}
 
 
-def _objects(label: np.ndarray) -> tuple[np.ndarray, int]:
-    """Connected parts of each foreground class, numbered from 1."""
+def _objects(label: np.ndarray, first: int = 1) -> tuple[np.ndarray, int]:
+    """Connected parts of each class from the first on, numbered from 1."""
     found, count = np.zeros(label.shape, int), 0
-    for class_id in np.unique(label[(label > 0) & (label < 255)]).tolist():
+    for class_id in np.unique(label[(label >= first) & (label < 255)]).tolist():
         parts, more = ndimage.label(label == class_id, _EVERY_NEIGHBOUR)
         found[parts > 0] = parts[parts > 0] + count
         count += more

@@ -129,7 +129,7 @@ def config(path, **data):
         model=Model(width=4, depth=1),
         augment=Augment(crop=(32, 32)),
         optimizer=Optimizer(learning_rate=0.02),
-        train=Train(length="40 steps", batch_size=4),
+        train=Train(length="30 steps", batch_size=4),
         evaluate=Evaluate(panels=0, every="100%"),
     )
 
@@ -156,7 +156,7 @@ def test_a_planted_error_comes_first(audited):
     first, second = found.images[:2]
     assert first.name.endswith(f"{WRONG:02d}.png") and first.score > second.score
     assert first.claims[0][0].kind == DROPPED
-    assert first.name in found.table() and "dropped object: labelled background, predicted foreground" in found.table()
+    assert first.name in found.table() and "dropped object at row" in found.table()
 
 
 def test_the_list_and_the_page_say_the_same(audited, folder):
@@ -177,6 +177,7 @@ def test_the_list_and_the_page_say_the_same(audited, folder):
     assert (workdir / content["pictures"][0]["file"]).is_file()
 
 
+@pytest.mark.slow
 def test_folds_are_not_trained_twice_and_may_be_stopped(audited, folder, tmp_path):
     workdir, found = audited
     before = (workdir / "fold_1" / "metrics.jsonl").stat().st_mtime_ns
@@ -190,7 +191,7 @@ def test_a_run_without_folds_judges_what_it_held_out(audited, folder, capsys):
     """A fold is such a run; the command takes its config from the workdir."""
     workdir, found = audited
     assert main.main(["main.py", "--mode=audit_labels", f"--workdir={workdir / 'fold_0'}"]) == 0
-    said = capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
     assert "Only the 6 validation images were judged" in said and "--config.data.folds=5" in said
     rows = list(csv.DictReader((workdir / "fold_0" / "audit.csv").open()))
     held = {image.name for image in found.images if image.fold == 0}
@@ -208,15 +209,16 @@ def test_the_command_takes_the_config_of_the_folds(audited):
 
 def test_what_is_not_judged_is_refused(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="there is no run in it.*--config.data.folds=5"):
+    with pytest.raises(UserError, match="(?s)there is no run in it.*--config.data.folds=5"):
         main.read(["--mode=audit_labels", "--workdir=nothing"])
-    with pytest.raises(UserError, match=r"no run was trained here.*Data\(folds=5\)"):
+    with pytest.raises(UserError, match=r"(?s)no run was trained here.*Data\(folds=5\)"):
         Run(config(folder), workdir="nothing").audit_labels()
     planes = np.stack([RIGHT, RIGHT], axis=-1).astype("uint8")
     several = dataclasses.replace(config(""), data=Data(folds=2, labels="multi", classes=("a", "b")))
-    several = dataclasses.replace(several, train=Train(length="1 steps", batch_size=4))
     with pytest.raises(UserError, match="these classes overlap"):
         Run(several, workdir="several", data=(IMAGES, planes)).audit_labels()
-    volumes = dataclasses.replace(config(folder, folds=2), augment=Augment(crop=(8, 32, 32)))
+    volumes = dataclasses.replace(
+        several, data=Data(source="volumes", path=str(folder), folds=2), augment=Augment(crop=(8, 32, 32))
+    )
     with pytest.raises(UserError, match="these are volumes"):
         Run(volumes, workdir="volumes").audit_labels()

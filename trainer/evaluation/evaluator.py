@@ -89,7 +89,7 @@ def make_evaluator(
     segments = isinstance(task, Segmentation)
     per_image = [metric for metric in metrics if not metric.of_confusion]
     with_probabilities = any("probabilities" in metric.parameters for metric in per_image)
-    whole = _pixels_taken_whole(task, config) if segments else None
+    whole = pixels_taken_whole(task, config) if segments else None
     scored = {}
 
     def score_images(batch):
@@ -162,7 +162,7 @@ def _of_replica(local: Mapping, replica: int) -> dict:
     return {part: {name: values[replica] for name, values in local[part].items()} for part in local}
 
 
-def _pixels_taken_whole(task: Segmentation, config: Config) -> int | None:
+def pixels_taken_whole(task: Segmentation, config: Config) -> int | None:
     """Above how many an image is cut; None where that does not depend on the image."""
     plan = getattr(logits_function(task.model, config), "plan", None)
     return plan.whole if plan is not None and plan.whole else None

@@ -81,15 +81,15 @@ class LabelAudit:
 
     def table(self) -> str:
         """The first images, each with its strongest claim."""
-        rows = [
-            [image.name, f"{image.score:.2f}", str(len(image.claims)), self.said(image.claims[0][0])]
-            for image in self.images[:_LINES]
-            if image.claims
-        ]
+        rows = []
+        for image in self.images[:_LINES]:
+            for claim, _ in image.claims[:1]:
+                where = claim.text or f"at row {claim.box[0]}, column {claim.box[1]}"
+                rows.append([image.name, f"{image.score:.2f}", str(len(image.claims)), f"{claim.kind} {where}"])
         return terminal.table(["image", "score", "claims", "the strongest"], rows) if rows else "  nothing was found"
 
     def said(self, claim: Claim) -> str:
-        """A claim in words: "dropped object: nucleus, 214 px at rows 31-48, columns 7-22"."""
+        """A claim in words: kind, classes, and where it is."""
         if claim.whole_label:
             return f"{claim.kind}: {claim.text}"
         a, b = self.classes[claim.labelled], self.classes[claim.predicted]
@@ -150,9 +150,9 @@ def audit_labels(run, stop: Callable[[], bool] = lambda: False) -> LabelAudit:
                 return LabelAudit((), (), folds, stopped=True)
             run.log(f"\nFold {fold} of {folds}: {fold_workdir(run, fold)}")
             child = run.of_fold(fold, fold_workdir(run, fold))
-            if child.train(stop).stopped:
-                return LabelAudit((), (), folds, stopped=True)
         source = _source(child)
+        if folds and child.train(stop).stopped:
+            return LabelAudit((), (), folds, stopped=True)
         classes, void_id = child.data.classes, child.data.void_id
         progress = Progress("judged", run.log)
         for done, (index, label, probabilities) in enumerate(judged(child), start=1):

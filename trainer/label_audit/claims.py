@@ -7,7 +7,7 @@ in thin seams and say nothing. A region counts as far as it is sure, deep, and t
 
   margin  mean of p(predicted class) - p(labelled class) over the region's core, the half of its radius that is inside
   radius  of the largest disc in it, in pixels
-  seam    the radius that one in twenty of the data's seams (regions with a share below one half) exceeds
+  seam    the radius that one in twenty of the data's seams (regions with a share below one half, and rings) exceeds
   share   of the labelled object, or of the predicted one, that the region is; the larger of the two
 
 Outlines count by how much more probable the label becomes if it is displaced as a whole, or made wider or narrower:
@@ -20,6 +20,7 @@ n is 1 of a displacement and 4 of a width, in which people differ.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,8 +32,8 @@ KINDS = (DROPPED, INVENTED, SWAPPED, SHIFTED, LOOSE)
 _NEIGHBOURS = np.ones((3, 3), bool)
 # Regions below so many pixels are not looked at.
 _FEWEST = 9
-# A region with a smaller share is a seam.
-_WHOLE = 0.5
+# A region with a smaller share is a seam; one with a larger share than the other number is no ring.
+_WHOLE, _NOT_A_RING = 0.5, 0.9
 # A probability is taken for at least this: no single pixel proves anything.
 _LEAST = 0.02
 # Displacements that are tried: up to one in so many of the shorter side, and so many pixels.
@@ -127,9 +128,13 @@ def _regions(label, predicted, wrong, probabilities, background) -> tuple[list[C
             core = depth >= max(1.0, radius / 2)
             margin = float((probabilities[box][core][:, b] - probabilities[box][core][:, a]).mean())
             touched = [np.unique(each[box][here]) for each in parts]
-            share = float(max(pixels / size[ids].sum() for ids, size in zip(touched, sizes, strict=True)))
-            kind = LOOSE if share < _WHOLE else DROPPED if a in background else INVENTED if b in background else SWAPPED
-            whole[box] |= here & (share >= _WHOLE)
+            areas = [size[ids].sum() for ids, size in zip(touched, sizes, strict=True)]
+            share = float(pixels / min(areas))
+            # A ring may be most of a small object: it is as thin as one.
+            ring = share < _NOT_A_RING and radius < math.sqrt(min(areas) / math.pi) / 2
+            seam = share < _WHOLE or ring
+            kind = LOOSE if seam else DROPPED if a in background else INVENTED if b in background else SWAPPED
+            whole[box] |= here & (not seam)
             corners = (box[0].start, box[1].start, box[0].stop, box[1].stop)
             found.append(Claim(kind, a, b, corners, pixels, margin, radius, share))
     return found, whole
