@@ -26,8 +26,8 @@ from trainer.errors import EXIT_FAILED, UserError
 from trainer.evaluation.details import LARGEST_LABELLED
 from trainer.label_audit.claims import KINDS, Claim, claims_of
 from trainer.label_audit.held_out import judged
-from trainer.label_audit.pictures import picture_of
-from trainer.label_audit.ranking import ranked
+from trainer.label_audit.pictures import ClaimsPicture, picture_of
+from trainer.label_audit.ranking import Ranked, ranked
 from trainer.reporting import terminal
 from trainer.reporting.evaluation_record import PICTURES, write_picture
 from trainer.reporting.page.label_audit import PAGE_FILE, write_page
@@ -141,7 +141,7 @@ def audit_labels(run, stop: Callable[[], bool] = lambda: False) -> LabelAudit:
     """
     plain = _trained(run.workdir)
     _check(run, plain)
-    images, sources, predictions, claims, notes, large = [], [], [], [], [], []
+    images, places, predictions, claims, notes, large = [], [], [], [], [], []
     folds = 0 if plain else run.config.data.folds
     for fold in range(folds) if folds else (-1,):
         child = run
@@ -161,7 +161,7 @@ def audit_labels(run, stop: Callable[[], bool] = lambda: False) -> LabelAudit:
                 large.append(source.names[index])
                 continue
             images.append((source.names[index], source.mask_file(index), fold))
-            sources.append((source, index))
+            places.append((fold, index))
             predictions.append(zlib.compress(np.argmax(probabilities, axis=-1).astype(np.uint16).tobytes(), 1))
             claims.append(claims_of(label, probabilities, background=background_ids(classes), void_id=void_id))
         notes += [f"{name} was left out: {reason}" for name, reason in source.skipped.items()]
@@ -183,15 +183,7 @@ def audit_labels(run, stop: Callable[[], bool] = lambda: False) -> LabelAudit:
     )
     _say(run, found)
     if run.devices.chief:
-        shown = [each for each in order[:_PICTURES] if each.claims]
-        panels = []
-        for each in shown:
-            source, index = sources[each.number]
-            prediction = np.frombuffer(zlib.decompress(predictions[each.number]), np.uint16)
-            panels.append(
-                picture_of(source.load(index), prediction, each.claims[:_MOST_CLAIMS], source.classes, source.void_id)
-            )
-        _write(run, found, panels)
+        _write(run, found, _pictures(run, order[:_PICTURES], places, predictions))
     return found
 
 
@@ -248,6 +240,23 @@ def _source(run) -> Source:
     return source
 
 
+def _pictures(run, first: Sequence[Ranked], places: Sequence, predictions: Sequence[bytes]) -> list[ClaimsPicture]:
+    """Of the first images; their data are opened anew, so that no fold's stay in memory while the next is trained."""
+    sources, found = {}, []
+    for each in first:
+        if not each.claims:
+            break
+        fold, index = places[each.number]
+        if fold not in sources:
+            child = run if fold < 0 else run.of_fold(fold, fold_workdir(run, fold))
+            sources[fold] = child.data.validation
+        source = sources[fold]
+        prediction = np.frombuffer(zlib.decompress(predictions[each.number]), np.uint16)
+        claims = each.claims[:_MOST_CLAIMS]
+        found.append(picture_of(source.load(index), prediction, claims, source.classes, source.void_id))
+    return found
+
+
 def _say(run, found: LabelAudit) -> None:
     how = (
         f"each judged by the one of {found.folds} networks that has not seen it" if found.folds else "validation alone"
@@ -259,7 +268,7 @@ def _say(run, found: LabelAudit) -> None:
         run.log(f"  note: {note}")
 
 
-def _write(run, found: LabelAudit, panels: Sequence) -> None:
+def _write(run, found: LabelAudit, pictures: Sequence[ClaimsPicture]) -> None:
     content: dict[str, Any] = {
         "workdir": run.workdir,
         "folds": found.folds,
@@ -282,18 +291,20 @@ def _write(run, found: LabelAudit, panels: Sequence) -> None:
     }
     rows, path = found.rows(), run.workdir
     try:
-        for rank, panel in enumerate(panels, start=1):
+        for rank, each in enumerate(pictures, start=1):
             file = f"{PICTURES}/audit-{rank}.webp"
             path = os.path.join(run.workdir, file)
-            write_picture(path, panel.picture)
-            content["pictures"].append({"file": file, "name": found.images[rank - 1].name, "legend": panel.legend})
+            write_picture(path, each.picture)
+            content["pictures"].append({"file": file, "name": found.images[rank - 1].name, "legend": each.legend})
         path = os.path.join(run.workdir, JSON_FILE)
         write_json(path, content)
+        path = os.path.join(run.workdir, CSV_FILE)
         if rows:
-            path = os.path.join(run.workdir, CSV_FILE)
             write_rows(path, rows)
-            run.log(f"Written to {path}, a row a claim; with pictures: {os.path.join(run.workdir, PAGE_FILE)}")
+        elif os.path.exists(path):
+            os.remove(path)  # of an audit before this one
         path = os.path.join(run.workdir, PAGE_FILE)
         write_page(run.workdir, content)
+        run.log(f"Written to {path}" + (f"; a row a claim: {os.path.join(run.workdir, CSV_FILE)}" if rows else ""))
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}.", exit_code=EXIT_FAILED) from error
