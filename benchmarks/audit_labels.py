@@ -27,7 +27,7 @@ from benchmarks.label_corruptions import KINDS, corrupted
 from configs.nuclei import get_config
 from configs.schema import Augment, Checkpoint, Config, Data, Evaluate, Model, Optimizer, Train
 from trainer import Run
-from trainer.crossvalidation import fold_workdir
+from trainer.crossvalidation import fold_run
 from trainer.data import open_data
 from trainer.label_audit.claims import claims_of
 from trainer.label_audit.held_out import judged
@@ -92,7 +92,7 @@ def judge(examples, labels, classes, seed: int, crop: int, workdir: str) -> tupl
     run = Run(recipe(seed, classes, crop), workdir=workdir, data=pairs)
     claims, theirs = [[] for _ in labels], np.zeros(len(labels))
     for fold in range(run.config.data.folds):
-        child = run.of_fold(fold, fold_workdir(run, fold))
+        child = fold_run(run, fold)
         child.train()
         for index, label, probabilities in judged(child):
             number = int(child.data.validation.names[index][5:-1])  # "data[12]"

@@ -112,6 +112,7 @@ _LEVELS = [
         "trainer.crossvalidation",
         "trainer.label_audit",
         "trainer.plan",
+        "trainer.sweep",
         "trainer.result",
     ),
     ("main", "trainer.launch", "trainer.signals"),

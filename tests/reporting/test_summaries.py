@@ -143,7 +143,7 @@ def test_settings_are_a_row_of_hparams_and_charts_join_curves(tmp_path):
     start = hparams_pb2.HParamsPluginData.FromString(metadata["_hparams_/session_start_info"].content)
     fields = start.session_start_info.hparams
     assert fields["optimizer.learning_rate"].number_value == 0.5 and fields["model.name"].string_value == "unet"
-    assert len(fields) == len(all_fields()) and start.session_start_info.group_name == "a"
+    assert len(fields) == len(all_fields()) and start.session_start_info.group_name == f"{tmp_path.name}/a"
     end = hparams_pb2.HParamsPluginData.FromString(metadata["_hparams_/session_end_info"].content)
     assert end.session_end_info.status == 1  # STATUS_SUCCESS
     layout = layout_pb2.Layout.FromString(
@@ -177,6 +177,8 @@ def test_an_evaluation_has_precision_recall_curves_and_a_confusion_matrix(tmp_pa
 def test_norms_of_variables_are_shown_by_layer(tmp_path):
     norms = by_layer(np.array([[3.0, 4.0, 1.0]] * 5, np.float32), ["a/conv/kernel", "a/conv/bias", "b/kernel"])
     assert list(norms) == ["a/conv", "b"] and norms["a/conv"].tolist() == [5.0] * 5
+    other = by_layer(np.array([[-1.0, -1], [-1, 2], [3, 2], [np.inf, 2]], np.float32), ["every_third/k", "every/k"])
+    assert {layer: values.tolist() for layer, values in other.items()} == {"every_third": [3.0], "every": [2.0] * 3}
     writer = Writer(str(tmp_path))
     writer.layer_norms(7, norms)
     writer.close()

@@ -20,7 +20,7 @@ import numpy as np
 from configs.reading.levels import rank_of
 from trainer.checkpoints import folder as checkpoints
 from trainer.checkpoints.resume import config_of
-from trainer.crossvalidation import check_parts, fold_workdir
+from trainer.crossvalidation import check_parts, fold_run, fold_workdir
 from trainer.data import Source
 from trainer.errors import EXIT_FAILED, UserError
 from trainer.evaluation.details import LARGEST_LABELLED
@@ -149,7 +149,7 @@ def audit_labels(run, stop: Callable[[], bool] = lambda: False) -> LabelAudit:
             if stop():
                 return LabelAudit((), (), folds, stopped=True)
             run.log(f"\nFold {fold} of {folds}: {fold_workdir(run, fold)}")
-            child = run.of_fold(fold, fold_workdir(run, fold))
+            child = fold_run(run, fold)
         source = _source(child)
         if folds and child.train(stop).stopped:
             return LabelAudit((), (), folds, stopped=True)
@@ -217,7 +217,7 @@ def _check(run, plain: bool) -> None:
                 "would judge. Take another workdir, or leave the setting out."
             )
     if not plain:
-        check_parts(run)
+        check_parts(run, "one fold")
 
 
 def _source(run) -> Source:
@@ -248,7 +248,7 @@ def _pictures(run, first: Sequence[Ranked], places: Sequence, predictions: Seque
             break
         fold, index = places[each.number]
         if fold not in sources:
-            child = run if fold < 0 else run.of_fold(fold, fold_workdir(run, fold))
+            child = run if fold < 0 else fold_run(run, fold)
             sources[fold] = child.data.validation
         source = sources[fold]
         prediction = np.frombuffer(zlib.decompress(predictions[each.number]), np.uint16)

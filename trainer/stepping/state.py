@@ -36,6 +36,11 @@ class Update:
         """For paths and tags; empty where there is one update."""
         return self.phase.name if self.phase is not None else ""
 
+    @property
+    def every(self) -> int:
+        """It is part of every so many steps."""
+        return self.phase.every if self.phase is not None else 1
+
     def penalties(self) -> list[tf.Tensor]:
         """Regularisers and other losses that its layers add."""
         return [loss for part in self.trained if isinstance(part, keras.Layer) for loss in part.losses]
@@ -62,7 +67,7 @@ class TrainState:
       offenders: `[variables]` int32, 1 for each trainable variable whose gradient was not finite at the last such step.
       zero_streak: `[variables]` int32, steps in a row with a gradient of exactly zero.
       norms: `[NORMS_KEPT, variables]`, the norm of each variable's gradient at the last steps, the newest last, -1
-        where there were fewer; None where config.train.histograms is off. Not saved.
+        where there were fewer, or its phase had no part; None where config.train.histograms is off. Not saved.
     """
 
     def __init__(
@@ -157,11 +162,11 @@ def build_updates(task: Task, optimizer_of) -> list[Update]:
 
 
 def task_variables(task: Task) -> dict[str, keras.Variable]:
-    """Every variable of a task's models, layers and own variables, by "model/<path>", in a fixed order.
+    """Every variable of a task's models, layers, own variables and seeds, by "model/<path>", in a fixed order.
 
     The path begins with the attribute's name where the task has more than one model.
     """
-    parts: Mapping = {**task.models(), **task.others()}
+    parts: Mapping = {**task.models(), **task.others(), **task.generators()}
     prefix = {name: f"model/{name}/" if len(parts) > 1 else "model/" for name in parts}
     named, seen = [], set()
     for name, part in parts.items():
@@ -196,6 +201,8 @@ def _all_variables(part) -> list[keras.Variable]:
     """A layer's variables with the states of its seed generators, which `weights` leaves out."""
     if isinstance(part, keras.Variable):
         return [part]
+    if isinstance(part, keras.random.SeedGenerator):
+        return [part.state]
     seen, found = set(), []
     for variable in [*part.trainable_variables, *part.non_trainable_variables, *part.variables]:
         if id(variable) not in seen:
