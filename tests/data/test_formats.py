@@ -382,7 +382,8 @@ MUTATIONS = {
     ("labelme", "case"): (shape_of_labelme(label="Cat"), "'Cat' and 'cat' are classes of their own"),
     ("labelme", "two points"): (shape_of_labelme(points=[[1, 2]]), ["pic 2", "shape 1", "three points"]),
     ("labelme", "no numbers"): (shape_of_labelme(points=[["a", "b"]] * 3), ["pic 2", "shape 1", "of numbers"]),
-    ("labelme", "a line"): (shape_of_labelme(shape_type="line"), ["pic 2", "shape 1", "a line, which has no area"]),
+    ("labelme", "a line"): (shape_of_labelme(shape_type="line"), "drawn 10 pixels wide"),
+    ("labelme", "a cube"): (shape_of_labelme(shape_type="cube"), ["pic 2", "shape 1", "'cube' is none"]),
     ("labelme", "outside"): (
         shape_of_labelme(points=outside(format_folders.outlines(2)[1][1], 99)),
         ["pic 2", "shape 1", "outside"],

@@ -37,7 +37,7 @@ from trainer.models.inputs import input_names
 from trainer.reporting.memory import is_out_of_memory, smaller_tile
 from trainer.reporting.progress import Progress
 from trainer.stepping.segmentation import Segmentation, predicted
-from trainer.stepping.task import Task
+from trainer.stepping.task import Examples, Task
 
 # Up to so many images each has a line of its own.
 _LINES = 100
@@ -226,7 +226,9 @@ def predict_arrays(task: Task, images, config: Config):
     logits_of = logits_function(task.model, dataclasses.replace(config, evaluate=mirroring)) if segments else None
     answer = predicted if wanted == "none" else probabilities_of
     compute = tf.function(
-        (lambda batch: answer(logits_of(batch), config.data.multi_label)) if segments else task.predict,
+        (lambda batch: answer(logits_of(batch), config.data.multi_label))
+        if segments
+        else (lambda batch: task.predict(Examples(batch))),
         reduce_retracing=True,
     )
     for i in range(count):
@@ -235,7 +237,10 @@ def predict_arrays(task: Task, images, config: Config):
         result = compute(batch)
         result = tf.nest.map_structure(lambda value: value[0].numpy(), result)
         results.append(result if wanted == "none" else result.astype(np.float16))
-    return np.stack(results) if stacked and segments else results
+    if not stacked:
+        return results
+    # Stacked as the images were; what a task gives may be a mapping of arrays.
+    return tf.nest.map_structure(lambda *values: np.stack(values), *results)
 
 
 def _through(network: Network, images, part: str) -> list[np.ndarray]:
