@@ -113,22 +113,26 @@ def copied_inputs(program: Program) -> Iterator[Suspicion]:
         different = len(np.unique(rows, axis=0))
         told = None
         if different < 0.2 * len(rows):
-            told = f"of {len(rows)} rows of x{path} looked at only {different} are different"
+            told = f"Of {len(rows)} rows of x{path} looked at only {_different(different)}"
         elif array.ndim == 2 and array.shape[1] >= 4:
             columns, of = len(np.unique(rows.T, axis=0)), array.shape[1]
-            told = f"of {of} columns of x{path} only {columns} are different" if columns <= of / 2 else None
+            told = f"Of {of} columns of x{path} only {_different(columns)}" if columns <= of / 2 else None
         if told:
             yield Suspicion(
                 Finding(
                     "duplicate_input",
                     "x",
-                    f"The inputs are copies of each other: {told}, and a copy tells nothing new.",
+                    f"{told}; a copy tells nothing new.",
                     "Look at how the inputs are gathered: a list that gets the same array in each turn of a loop "
                     "holds it "
                     "many times; append a copy:\n\n    rows.append(row.copy())",
                     depth="steps",
                 )
             )
+
+
+def _different(count: int) -> str:
+    return f"{count} {'is' if count == 1 else 'are'} different"
 
 
 def scale_of_inputs(program: Program) -> Iterator[Suspicion]:
