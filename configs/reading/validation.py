@@ -20,6 +20,7 @@ from configs.reading.nearest import did_you_mean
 from configs.reading.optimizers import option_problems
 from configs.reading.references import FORM, module_problem
 from configs.reading.validation_parts import is_model_file, loss_problems, mask_problems, model_problems
+from configs.reading.validation_volumes import SCORES as VOLUME_SCORES
 from configs.reading.validation_volumes import volume_problems
 from configs.reading.values import shown
 from configs.schema import Config
@@ -312,7 +313,7 @@ def _metric(config: Config, *, given: Collection[str] = (), task: bool = False):
     evaluate = config.evaluate
     names = [*(name.rpartition(":")[2] for name in evaluate.metrics), *given]
     twice = sorted({name for name in names if names.count(name) > 1})
-    built_in = fields.all_fields()["evaluate.metric"].knob.names
+    built_in = fields.all_fields()["evaluate.metric"].knob.names + (VOLUME_SCORES if rank_of(config) == 3 else ())
     taken = sorted({name for name in names if name in built_in})
     if twice or taken:
         text = f"{', '.join(twice or taken)} is the name of two metrics. Give each function a name of its own."

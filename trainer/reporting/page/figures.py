@@ -91,7 +91,7 @@ def _themed(text: str, label: str) -> str:
     return text.replace("<svg ", '<svg role="img" ', 1)
 
 
-def _plain_numbers(axis, subs: Sequence[int] = (1, 2, 5)) -> None:
+def plain_numbers(axis, subs: Sequence[int] = (1, 2, 5)) -> None:
     """Of a logarithmic axis: matplotlib writes powers as formulas, which are not parsed here."""
     from matplotlib.ticker import LogLocator
 
@@ -131,7 +131,7 @@ def curves(lines: Sequence[Line], *, x: str, y: str = "", label: str, log: bool 
             )
         if log and values and min(values) > 0 and max(values) > 3 * min(values):
             axes.set_yscale("log", subs=[2, 5])
-            _plain_numbers(axes.yaxis)
+            plain_numbers(axes.yaxis)
         elif unit_range and values:
             low = min(values)
             axes.set_ylim(max(0.0, low - 0.05) if low > 0.2 else 0.0, 1.0 if max(values) <= 1.0 else None)
@@ -284,7 +284,7 @@ def points(
             axes.scatter([x[marked]], [y[marked]], s=70, facecolors="none", edgecolors=_SERIES[1], linewidths=1.6)
         if log:
             axes.set_xscale("log")
-            _plain_numbers(axes.xaxis, (1, 2, 5) if max(x) < 100 * min(x) else (1,))
+            plain_numbers(axes.xaxis, (1, 2, 5) if max(x) < 100 * min(x) else (1,))
         axes.set_xlabel(names[0])
         axes.set_ylabel(names[1])
 
