@@ -18,6 +18,9 @@ from .pair import Pair
 from .program import Program
 from .trial import Trial
 
+# Their derivative is zero wherever there is one, and TensorFlow says so rather than None.
+_FLAT = frozenset({"Sign", "Floor", "Ceil", "Round", "Rint", "FloorDiv"})
+
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
@@ -168,7 +171,9 @@ def still_zero(program: Program, seen: Look, later: Look) -> Iterator[Suspicion]
     if not names or len(names) == len(later.weights):
         return
     report = _guard(program)
-    first = next((f for f in report.findings if f.kind == "zero" and f.op_type), None) if report is not None else None
+    first = next((f for f in report.findings if f.op_type in _FLAT), None) if report is not None else None
+    if first is None:
+        return  # dead units and their like, which have causes of their own
     layers = [layer.name for layer in layers_of(program.model)]
     behind = layers[layers.index(names[-1]) + 1 :] if names[-1] in layers else []
     weighted = {known.name for known in seen.weights}
@@ -178,13 +183,11 @@ def still_zero(program: Program, seen: Look, later: Look) -> Iterator[Suspicion]
             "zero_gradient",
             (*between[:1], *reversed(names)),
             f"The gradient of {', '.join(map(repr, names))} is exactly 0, at the start and after the training of a copy"
-            + (f": it ends at {first.op_type}." if first is not None else "."),
-            first.advice
-            if first is not None and first.advice
-            else "Rounding, thresholds and signs have a slope of 0: keep the values as they are up to the loss.",
+            f": it ends at {first.op_type}.",
+            first.advice,
             depth="steps",
-            file=first.file if first else None,
-            line=first.line if first else None,
+            file=first.file,
+            line=first.line,
         ),
         certain=True,
     )

@@ -95,9 +95,9 @@ def three_masks_turned_by_ten_degrees(mended):
 
 @fault(("too_few_units", "dead_units"), ("two", "mask"), says="two", depth="steps")
 def two_relu_channels_before_the_mask(mended):
-    x, y = discs(seed=19, classes=6, n=72)
+    x, y = discs(seed=19, classes=4, n=72, radius=(4.0, 6.0))
     two = layers.Conv2D(12 if mended else 1, 3, padding="same", activation="relu", name="two")
-    return run(net(two, mask("softmax", 6)), "sparse_categorical_crossentropy", x, y, epochs=30)
+    return run(net(two, mask("softmax", 4)), "sparse_categorical_crossentropy", x, y, epochs=60)
 
 
 @fault("softmax_axis", ("mask", "share"), says="runs over axis", depth="static")
