@@ -623,10 +623,11 @@ def _base_config(values: flags.FlagValues, assignments: list[overrides.Assignmen
         recipe, problems = recipes.load(os.path.join(home, name))
     workdir = values.workdir or _default_workdir(recipe, assignments, values)
     path = os.path.join(workdir, "config.json")
-    if values.mode == "audit_labels" and values.config is None:
-        # Of folds each has a config of its own.
+    if values.mode == "audit_labels":
+        # Of folds each has a config of its own. Whoever names the data says what is to be trained.
         paths = [path, os.path.join(workdir, "fold_0", "config.json")]
-        path = next(filter(os.path.isfile, paths), "")
+        named = any(a.path in ("data.path", "data.source") for a in assignments)
+        path = "" if named else next(filter(os.path.isfile, paths), "")
     if values.config is not None or not path or values.mode not in (*_READ_A_RUN, "audit_labels"):
         return recipe, workdir, problems
     try:

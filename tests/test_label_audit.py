@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import main
+from configs import own_volumes
 from configs.schema import Augment, Config, Data, Evaluate, Model, Optimizer, Train
 from tests.reporting.pages import Page, assert_offline
 from trainer import Run, UserError
@@ -187,6 +188,7 @@ def test_folds_are_not_trained_twice_and_may_be_stopped(audited, folder, tmp_pat
     assert Run(config(folder, folds=2), workdir=tmp_path / "a").audit_labels(stop=lambda: True).stopped
 
 
+@pytest.mark.slow
 def test_a_run_without_folds_judges_what_it_held_out(audited, folder, capsys):
     """A fold is such a run; the command takes its config from the workdir."""
     workdir, found = audited
@@ -217,8 +219,7 @@ def test_what_is_not_judged_is_refused(folder, tmp_path, monkeypatch):
     several = dataclasses.replace(config(""), data=Data(folds=2, labels="multi", classes=("a", "b")))
     with pytest.raises(UserError, match="these classes overlap"):
         Run(several, workdir="several", data=(IMAGES, planes)).audit_labels()
-    volumes = dataclasses.replace(
-        several, data=Data(source="volumes", path=str(folder), folds=2), augment=Augment(crop=(8, 32, 32))
-    )
+    volumes = own_volumes.get_config()
+    volumes = dataclasses.replace(volumes, data=dataclasses.replace(volumes.data, path=str(folder), folds=2))
     with pytest.raises(UserError, match="these are volumes"):
         Run(volumes, workdir="volumes").audit_labels()
