@@ -22,14 +22,15 @@ def variable(shape, value=0.0, path=""):
 class State:
     """The part of a run's state that is read here: two layers, and an average of the first."""
 
-    def __init__(self, value=0.0, averages=False):
+    def __init__(self, value=0.0, averages=False, statistics=False):
         self.trainable = [variable((2, 3), value, "a/kernel"), variable((3,), value, "b/bias")]
-        self.averages = [tf.Variable(v.numpy()) for v in self.trainable] if averages else []
+        self.followed = [*self.trainable, *([variable((3,), value, "b/moving_mean")] if statistics else ())]
+        self.averages = [tf.Variable(v.numpy()) for v in self.followed] if averages else []
         self.step = tf.Variable(0, dtype=tf.int64)
 
     def variables_by_path(self):
-        named = {f"model/{v.path}": v for v in self.trainable} | {"counter/step": self.step}
-        return named | {f"average/{v.path}": a for v, a in zip(self.trainable, self.averages, strict=False)}
+        named = {f"model/{v.path}": v for v in self.followed} | {"counter/step": self.step}
+        return named | {f"average/{v.path}": a for v, a in zip(self.followed, self.averages, strict=False)}
 
 
 def saved(**changes):
@@ -53,6 +54,16 @@ def test_everything_is_put_back():
     state = State()
     restore(state, saved())
     assert int(state.step) == 40 and (state.trainable[1].numpy() == 6.0).all()
+
+
+def test_averages_of_statistics_that_an_earlier_version_did_not_take_begin_at_the_statistics():
+    state = State(averages=True, statistics=True)
+    arrays = {"model__b__moving_mean": np.full((3,), 7.0, np.float32)}
+    arrays |= {
+        f"average__{name}": np.full(shape, 8.0, np.float32) for name, shape in (("a__kernel", (2, 3)), ("b__bias", 3))
+    }
+    restore(state, saved(**arrays))
+    assert [float(average.numpy().flat[0]) for average in state.averages] == [8.0, 8.0, 7.0]
 
 
 def test_what_does_not_fit_is_named_all_at_once_and_nothing_is_changed():

@@ -33,7 +33,7 @@ def restore(state: TrainState, saved: Saved) -> None:
       UserError: a variable is missing, of another shape, or has no place; all of them are named.
     """
     variables = state.variables_by_path()
-    arrays = _by_this_runs_names(saved.arrays, variables)
+    arrays = _with_averages(_by_this_runs_names(saved.arrays, variables), variables)
     problems = [f"{p}: not in the checkpoint" for p in variables if p not in arrays]
     problems += [f"{p}: in the checkpoint, but this run has no such variable" for p in arrays if p not in variables]
     for path, variable in variables.items():
@@ -94,7 +94,7 @@ def warm_start(state: TrainState, saved: Saved, pattern: str) -> WarmStart:
     for path in source:
         if path not in variables:
             reasons[path.removeprefix("model/")] = "extra in the checkpoint, no such variable here"
-    for variable, average in zip(state.trainable, state.averages, strict=False):
+    for variable, average in zip(state.followed, state.averages, strict=False):
         average.assign(variable.value)
     result = WarmStart(tuple(taken), reasons)
     if not taken:
@@ -126,6 +126,16 @@ def load_weights(task: Task, saved: Saved) -> None:
         )
     for path, variable in variables.items():
         variable.assign(arrays[path])
+
+
+def _with_averages(arrays: Mapping[str, np.ndarray], variables: Mapping) -> Mapping[str, np.ndarray]:
+    """With averages of the layers' statistics, which versions before 0.3 did not take: they begin at the statistics."""
+    if not any(path.startswith("average/") for path in arrays):
+        return arrays
+    own = {
+        f"average/{path.removeprefix('model/')}": array for path, array in arrays.items() if path.startswith("model/")
+    }
+    return {path: array for path, array in own.items() if path in variables} | dict(arrays)
 
 
 def _weights(saved: Saved) -> dict[str, np.ndarray]:

@@ -57,7 +57,9 @@ class TrainState:
       task: the models are its attributes.
       updates: the phases of a step in their order.
       trainable: the variables of all updates, each once.
-      averages: an exponential moving average of each trainable variable, or empty.
+      followed: what is averaged: the trainable variables, and the statistics of the layers between them (batch
+        normalisation's), which those of other weights would not fit.
+      averages: an exponential moving average of each variable that is followed, or empty.
       loss_scale: the float16 loss scale.
       rate_factor: what every learning rate is multiplied by; 1 until an action lowers it.
       step: steps done, int64: also the position in the data.
@@ -82,10 +84,11 @@ class TrainState:
         self.task, self.updates = task, tuple(updates)
         self.trainable = list({id(v): v for update in self.updates for v in update.variables}.values())
         count = len(self.trainable)
+        self.followed = [*self.trainable, *_statistics(self.updates)]
         self.averages = []
         if config.optimizer.ema_decay:
             self.averages = [
-                tf.Variable(v.value, trainable=False, dtype=v.dtype, name=f"average/{v.path}") for v in self.trainable
+                tf.Variable(v.value, trainable=False, dtype=v.dtype, name=f"average/{v.path}") for v in self.followed
             ]
         self.loss_scale = LossScale(scales_loss)
         self.rate_factor = rate_factor if rate_factor is not None else new_rate_factor()
@@ -117,7 +120,7 @@ class TrainState:
         for update in self.updates:
             prefix = f"optimizer/{update.name}/" if update.name else "optimizer/"
             named += [(prefix + v.path, v.value) for v in update.optimizer.variables]
-        named += [(f"average/{path_of[id(v)]}", a) for v, a in zip(self.trainable, self.averages, strict=False)]
+        named += [(f"average/{path_of[id(v)]}", a) for v, a in zip(self.followed, self.averages, strict=False)]
         named += [(v.name.split(":")[0], v) for v in self.loss_scale.variables]
         counters = {
             "step": self.step,
@@ -132,7 +135,7 @@ class TrainState:
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
         """The weights are their averages inside, where there are averages, and themselves again after it."""
-        pairs = list(zip(self.trainable, self.averages, strict=False))
+        pairs = list(zip(self.followed, self.averages, strict=False))
         # Kept before anything is changed: wherever an interruption comes, the trained weights are put back.
         kept = [tf.identity(variable.value) for variable, _ in pairs]
         try:
@@ -191,6 +194,13 @@ def unique(named: Iterable[tuple[str, object]]) -> dict:
 def new_rate_factor() -> tf.Variable:
     """1.0, to be multiplied into the learning rates."""
     return _counter(1.0, "rate_factor", tf.float32)
+
+
+def _statistics(updates: Iterable[Update]) -> list[keras.Variable]:
+    """The numbers that a forward pass writes into the layers that are trained: made as not trainable."""
+    layers = [part for update in updates for part in update.trained if isinstance(part, keras.Layer)]
+    found = {id(v): v for layer in layers for v in layer.non_trainable_variables}
+    return [v for v in found.values() if not v.value.trainable and "float" in v.dtype]
 
 
 def _trainable(part) -> list[keras.Variable]:

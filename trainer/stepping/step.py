@@ -292,7 +292,7 @@ def _put_back(strategy, variables, values) -> None:
 
 
 def _average(strategy, state: TrainState, decay: float) -> None:
-    for average, variable in zip(state.averages, state.trainable, strict=False):
+    for average, variable in zip(state.averages, state.followed, strict=False):
         strategy.extended.update(
             average, lambda a, w: a.assign_sub((a - w) * (1.0 - decay)), args=(variable.value,), group=False
         )
