@@ -53,6 +53,7 @@ MODES = (
     "check",
     "plan",
     "crossvalidate",
+    "audit_labels",
     "sweep",
     "convert",
     "report",
@@ -77,7 +78,7 @@ _READ_BY = {
     "runs": ("compare",),
     "formats": ("export",),
     "checkpoint": _READ_A_RUN,
-    "force_config": ("train", "crossvalidate"),
+    "force_config": ("train", "crossvalidate", "audit_labels"),
     "extend": ("train",),
     "sweep": ("sweep",),
     "trials": ("sweep",),
@@ -174,11 +175,11 @@ def define_flags() -> flags.FlagValues:
         define(kind, name, default, doc)
     doc = "What to do. describe: show what would be trained; check: look through all data for faults; "
     doc += "plan: look at the data and write a recipe for them; crossvalidate: train and score a run for each of "
+    doc += "config.data.folds; audit_labels: which labels are probably wrong; sweep: try settings from the ranges that "
     doc += (
-        "config.data.folds; sweep: try settings from the ranges that --sweep names; convert: write the data as images/ "
+        "--sweep names; convert: write the data as images/ and masks/; report: write the workdir's report.html anew; "
     )
-    doc += "and masks/; report: write the workdir's report.html "
-    doc += "anew; compare: what differs between runs, and whether one is better than another or had luck."
+    doc += "compare: what differs between runs, and whether one is better than another or had luck."
     define(flags.DEFINE_enum, "mode", "train", doc, enum_values=MODES)
     for name in _SHORTHANDS:
         field = fields.all_fields()[name]
@@ -232,6 +233,12 @@ def read(arguments: list[str]) -> Command:
         said = {assignment.path for assignment in assignments}
         found += [problem for problem in validation.unread(config) if problem.fields[0] in said]
         problems += [problem.text for problem in found if field_problems.keys().isdisjoint(problem.fields)]
+        if values.mode == "audit_labels" and not config.data.folds and not os.path.isdir(workdir):
+            problems.append(
+                f"--workdir={workdir}: there is no run in it, so there is nothing to judge the labels with. Folds "
+                "judge every image by a network that has not seen it: --config.data.folds=5 trains them, or goes on "
+                "with those that --mode=crossvalidate left."
+            )
         if "data.split" in said and values.mode != "evaluate":
             problems.append(f"data.split={config.data.split}: --mode={values.mode} does not read it; evaluate would.")
     sweep, sweep_problems = _sweep_of(values, config, assignments) if values.mode == "sweep" else (None, [])
@@ -389,6 +396,14 @@ def _crossvalidate(run, command: Command) -> int:
     return EXIT_RESUMABLE if found.stopped else EXIT_OK
 
 
+def _audit_labels(run, command: Command) -> int:
+    from trainer.signals import Interruption
+
+    with Interruption() as interrupted:
+        found = run.audit_labels(stop=lambda: bool(interrupted))
+    return EXIT_RESUMABLE if found.stopped else EXIT_OK
+
+
 def _other_settings(workdir: str, command: Command) -> dict:
     """Fields that bear on scores and differ from the config that the run left in its workdir: path -> value."""
     try:
@@ -504,6 +519,7 @@ _VERBS = {
     "check": _check,
     "plan": _plan,
     "crossvalidate": _crossvalidate,
+    "audit_labels": _audit_labels,
     "sweep": _sweep,
     "convert": _convert,
 }
@@ -606,9 +622,14 @@ def _base_config(values: flags.FlagValues, assignments: list[overrides.Assignmen
         name = OWN_VOLUMES_RECIPE if volumes else OWN_DATA_RECIPE if own else DEFAULT_RECIPE
         recipe, problems = recipes.load(os.path.join(home, name))
     workdir = values.workdir or _default_workdir(recipe, assignments, values)
-    if values.config is not None or values.mode not in _READ_A_RUN:
-        return recipe, workdir, problems
     path = os.path.join(workdir, "config.json")
+    if values.mode == "audit_labels":
+        # Of folds each has a config of its own. Whoever names the data says what is to be trained.
+        paths = [path, os.path.join(workdir, "fold_0", "config.json")]
+        named = any(a.path in ("data.path", "data.source") for a in assignments)
+        path = "" if named else next(filter(os.path.isfile, paths), "")
+    if values.config is not None or not path or values.mode not in (*_READ_A_RUN, "audit_labels"):
+        return recipe, workdir, problems
     try:
         with open(path, encoding="utf-8") as file:
             return config_text.from_json(file.read()), workdir, []

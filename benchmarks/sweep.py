@@ -131,7 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pool", type=int, default=30, help="settings drawn at random")
     parser.add_argument("--trials", type=int, default=18, help="of each sweep")
-    parser.add_argument("--seeds", type=int, default=5, help="sweeps with TPE")
+    parser.add_argument("--seeds", type=int, default=3, help="sweeps with TPE")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         compare(Trainings(folder), given.pool, given.trials, range(given.seeds))
@@ -143,26 +143,27 @@ def compare(trainings: Trainings, pool: int, count: int, seeds) -> None:
         drawn.append(halving.Trial(number, draw(at_random, drawn, True), RUNGS))
         scores = [trainings.score(drawn[-1].settings, rung) for rung in range(PAUSES + 1)]
         print(*(f"{value}" for value in drawn[-1].settings.values()), *(f"{value:.4f}" for value in scores), flush=True)
-    random, ends, searched = np.random.default_rng(0), [], []
-    for _ in range(2000):
-        order = random.permutation(pool)
-        ends.append(search(trainings.score, lambda trials, order=order: drawn[order[len(trials)]].settings, count))
-        # In the steps that halving took, rounded up to whole trials.
-        whole = min(pool, math.ceil(ends[-1][1] / STEPS))
-        searched.append((max(trainings.score(drawn[n].settings, PAUSES) for n in order[:whole]), whole * STEPS))
+    random = np.random.default_rng(0)
+    orders = [random.permutation(pool) for _ in range(2000)]
+
+    def searched(steps: float) -> list[tuple[float, int]]:
+        """Random search in so many steps, rounded up to whole trials, on each draw."""
+        count = min(pool, math.ceil(steps / STEPS))
+        return [(max(trainings.score(drawn[n].settings, PAUSES) for n in o[:count]), count * STEPS) for o in orders]
+
     print(f"\n{pool} settings on a processor with {', '.join(processor())}")
     print(f"{'':28}{'steps':>8}{'mean':>9}{'lowest tenth':>14}{'best':>9}")
-    _row("random search", searched)
+    ends = [search(trainings.score, lambda trials, o=o: drawn[o[len(trials)]].settings, count) for o in orders]
     _row("halving, random settings", ends)
-    better = np.mean([a[0] >= b[0] for a, b in zip(ends, searched, strict=True)])
-    print(f"  halving at least as good in {better:.1%} of the draws")
+    _row("  random search", searched(statistics.fmean(steps for _, steps in ends)))
     found = []
     for seed in seeds:
         spec = Sweep(ranges=RANGES, seed=seed)
         found.append(search(trainings.score, lambda trials, spec=spec: draw(spec, trials, True), count))
-        print(f"  TPE and halving, seed {seed}: {found[-1][0]:.4f} in {found[-1][1]} steps", flush=True)
+        print(f"  seed {seed}: {found[-1][0]:.4f} in {found[-1][1]} steps", flush=True)
     if found:
         _row("TPE and halving", found)
+        _row("  random search", searched(statistics.fmean(steps for _, steps in found)))
 
 
 def _row(name: str, found: list[tuple[float, int]]) -> None:

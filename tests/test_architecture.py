@@ -110,6 +110,7 @@ _LEVELS = [
         "trainer.own_loop",
         "trainer.check",
         "trainer.crossvalidation",
+        "trainer.label_audit",
         "trainer.plan",
         "trainer.sweep",
         "trainer.result",

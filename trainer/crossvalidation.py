@@ -67,9 +67,8 @@ def crossvalidate(run, stop: Callable[[], bool] = lambda: False) -> CrossValidat
     for fold in range(folds):
         if stop():
             return _written(run, scored, rows, stopped=True)
-        run.log(f"\nFold {fold} of {folds}: {_workdir(run, fold)}")
-        config = fields.replace(run.config, {"data.fold": fold})
-        child = run.with_config(config, _workdir(run, fold))
+        run.log(f"\nFold {fold} of {folds}: {fold_workdir(run, fold)}")
+        child = fold_run(run, fold)
         if child.train(stop).stopped:
             return _written(run, scored, rows, stopped=True)
         evaluation = child.evaluate()
@@ -81,8 +80,14 @@ def crossvalidate(run, stop: Callable[[], bool] = lambda: False) -> CrossValidat
     return found
 
 
-def _workdir(run, fold: int) -> str:
+def fold_workdir(run, fold: int) -> str:
+    """The workdir of a fold's run."""
     return os.path.join(run.workdir, f"fold_{fold}")
+
+
+def fold_run(run, fold: int):
+    """A run with the same config and parts that holds out a fold, in a workdir of its own."""
+    return run.with_config(fields.replace(run.config, {"data.fold": fold}), fold_workdir(run, fold))
 
 
 def check_parts(run, one: str) -> None:

@@ -576,6 +576,23 @@ class Run:
         return crossvalidate(self, stop)
 
     @_naming_settings()
+    def audit_labels(self, stop: Callable[[], bool] = lambda: False):
+        """Images, and regions in them, whose labels are probably wrong; writes audit.csv and audit.html.
+
+        With `Data(folds=5)` each image is judged by the fold's run that has not seen it; folds that are not there are
+        trained, as `crossvalidate` does it. In the workdir of a run without folds its validation images are judged.
+
+        Args:
+          stop: as for `train`, while folds are trained.
+
+        Returns:
+          A `trainer.label_audit.audit.LabelAudit`: `.images`, `.table()`, `.rows()`.
+        """
+        from trainer.label_audit.audit import audit_labels
+
+        return audit_labels(self, stop)
+
+    @_naming_settings()
     def sweep(self, sweep, stop: Callable[[], bool] = lambda: False):
         """Tries settings of the ranges that a sweep names, a run each; see `trainer.sweep.sweep`.
 

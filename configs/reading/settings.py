@@ -26,6 +26,8 @@ _VERBS = {
     "export": "run.export()",
     "check": "run.check()",
     "describe": "run.describe()",
+    "crossvalidate": "run.crossvalidate()",
+    "audit_labels": "run.audit_labels()",
 }
 _TRUE = {"--force_config": "force", "--extend": "extend"}
 _ARGUMENTS = {"--workdir": "Run(…, workdir={})", "--checkpoint": "checkpoint={}", "--output": "output={}"}

@@ -109,6 +109,12 @@ def read(*arguments):
     return main.read(["--mode=sweep", *arguments])
 
 
+def test_the_flags_are_in_the_help(capsys):
+    assert main.main(["main.py", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "--sweep=…" in said and "--trials=…" in said and "--minutes=…" in said
+
+
 def test_the_command_line(tmp_path):
     command = read("--sweep=configs/sweeps/nuclei.py", "--trials=7", "--minutes=1.5", "--config.train.length=9 steps")
     assert (command.sweep.trials, command.sweep.minutes, len(command.sweep.ranges)) == (7, 1.5, 4)

@@ -91,7 +91,7 @@ def make_evaluator(
     segments = isinstance(task, Segmentation)
     per_image = [metric for metric in metrics if not metric.of_confusion]
     with_probabilities = any("probabilities" in metric.parameters for metric in per_image)
-    whole = _pixels_taken_whole(task, config) if segments else None
+    whole = pixels_taken_whole(task, config) if segments else None
     scored = {}
 
     def score_images(batch):
@@ -175,7 +175,7 @@ def _pixels(images) -> int:
     return sum(int(np.prod(image["arrays"]["label"].shape)) for image in images if "label" in image["arrays"])
 
 
-def _pixels_taken_whole(task: Segmentation, config: Config) -> int | None:
+def pixels_taken_whole(task: Segmentation, config: Config) -> int | None:
     """Above how many an image is cut; None where that does not depend on the image."""
     plan = getattr(logits_function(task.model, config), "plan", None)
     return plan.whole if plan is not None and plan.whole else None

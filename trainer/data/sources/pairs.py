@@ -107,6 +107,10 @@ class FilePairs:
         pages = "planes" if data.mask_encoding == "planes" or asked else data.pages
         return decode_values(os.path.join(self.root, mask), self._data.max_pixels, pages=pages, page=page)
 
+    def mask_file(self, index: int) -> str:
+        """The path of the mask; of several, one an object or a class, the first."""
+        return os.path.join(self.root, self.pairs[index].mask)
+
     def __call__(self, index: int) -> Example:
         pair, data = self.pairs[index], self._data
         image_path, mask_path = os.path.join(self.root, pair.image), os.path.join(self.root, pair.mask)
