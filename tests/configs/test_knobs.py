@@ -31,7 +31,7 @@ from configs.schema import Augment, Config, Data, Evaluate, Guard, Loss, Model, 
         # Of another section, by its own name or by another framework's.
         (lambda: Config(batch_size=8), ["Config(batch_size=…): there is no such field. Train(batch_size=…) has it."]),
         (lambda: Train(lr=1e-3), ["Train(lr=…): there is no such field. Optimizer(learning_rate=…) has it."]),
-        (lambda: Train(seed=1), ["Train(seed=…): there is no such field. Config(seed=…) has it."]),
+        (lambda: Train(seed=1), ["Train(seed=…): there is no such field. Config(seed=…) and Sweep(seed=…) have it."]),
         (lambda: Train(epochs=2), ["Train(epochs=…): there is no such field. Did you mean length?"]),
         (lambda: Data(crop=2), ["Data(crop=…): there is no such field. Augment(crop=…) has it."]),
         (lambda: Train("2 epochs"), ["Train('2 epochs'): fields are given by name, as Train(length=…)."]),

@@ -192,6 +192,8 @@ class FlightRecorder(keras.callbacks.Callback):
         """What is wrong with a step, in a word and in words, and its norm."""
         whole = _whole(norms)
         broken = [path for path, norm in norms.items() if not np.isfinite(norm)]
+        if broken == [_TOLD]:
+            return "nonfinite", "the gradient's norm that the step reports is NaN or infinite", whole
         if broken:
             return "nonfinite", f"{_listed(broken)} of {len(norms)} variables: the gradient is NaN or infinite", whole
         usual = float(np.median(self._norms[-100:])) if len(self._norms) >= _SETTLED else 0.0

@@ -14,8 +14,8 @@ def carries_signal(x: Any, y: np.ndarray, pair: Pair) -> float | None:
     """How much better than guessing simple learners predict labels of rows left out, from nothing (0) to all (1).
 
     Least squares and nearest neighbours on the flattened inputs, and on means and deviations of images; two thirds of
-    """How much better than guessing simple learners predict labels of rows left out: from nothing (0) to all (1).
-    a column by itself goes with the labels far beyond chance, however little it explains; None where there is too
+    the rows are learned, the rest predicted. The largest share of them is given, above what shuffled labels reach; 1
+    where a column by itself goes with the labels far beyond chance, however little it explains; None where there is too
     little to tell.
     """
     arrays = [array for _, array in floats(x)]
