@@ -162,15 +162,19 @@ class _Choice:
         lines = [["as predicted"]]
         lines += [[f"threshold {value:g}"] for value in THRESHOLDS] if found.by_threshold else []
         lines += [["holes filled"], *([f"without parts below {s:g} {unit}"] for s in SIZES), ["the largest part alone"]]
+        means = []
         for name in found.changeable:
             by_part = scores(found.by_part, name)
             column = [by_part[:, 0, 0]]
             column += list(scores(found.by_threshold, name).T) if found.by_threshold else []
             column += [by_part[:, 1, 0], *by_part[:, 0, 1:].T]
-            for line, values in zip(lines, column, strict=True):
-                counted = values[~np.isnan(values)]
-                line.append(f"{counted.mean():.4f}" if len(counted) else "-")
-        return table(["candidate", *found.changeable], lines)
+            means.append(_means(np.stack(column, axis=-1)))
+            for line, mean in zip(lines, means[-1], strict=True):
+                line.append(f"{mean:.4f}")
+        # Sizes that leave less than half of every class are not worth a line.
+        hopeless = (np.stack(means) < 0.5 * np.stack(means)[:, :1]).all(axis=0)
+        shown = [line for line, drop in zip(lines, hopeless, strict=True) if not (drop and "parts below" in line[0])]
+        return table(["candidate", *found.changeable], shown)
 
     def _better(self, name: str, step: str, before: np.ndarray, after: np.ndarray) -> bool:
         """Notes a candidate's Dice `[images]` beside the one kept so far; whether it is kept."""
@@ -233,7 +237,11 @@ class _Choice:
 
 
 def _best(values: np.ndarray) -> int:
-    """The candidate of the highest mean of `[images, candidates]` over the images that count, the first of equals."""
+    """The candidate of the highest mean of `[images, candidates]`, the first of equals."""
+    return int(np.argmax(_means(values)))
+
+
+def _means(values: np.ndarray) -> np.ndarray:
+    """The mean of each column over the images that count for it; 0 of none."""
     counted = ~np.isnan(values)
-    means = np.where(counted, values, 0.0).sum(axis=0) / np.maximum(counted.sum(axis=0), 1)
-    return int(np.argmax(means))
+    return np.where(counted, values, 0.0).sum(axis=0) / np.maximum(counted.sum(axis=0), 1)
