@@ -69,6 +69,8 @@ def members_of(named: Sequence[str | os.PathLike], checkpoint: str) -> list[Memb
     if isinstance(named, (str, os.PathLike)):
         named = [named]
     found, problems = [], []
+    if checkpoint not in checkpoints.WORDS:
+        problems.append(one_for_all(checkpoint))
     for path in map(os.fspath, named):
         workdirs = folds_of(path) or [path]
         which = checkpoint
@@ -91,6 +93,14 @@ def members_of(named: Sequence[str | os.PathLike], checkpoint: str) -> list[Memb
     if problems:
         raise UserError(numbered(problems))
     return found
+
+
+def one_for_all(checkpoint: str) -> str:
+    """What is wrong where a checkpoint's folder is to be taken for several runs."""
+    return (
+        f"{checkpoint} is one checkpoint, and there are several networks: --checkpoint is one of "
+        f"{', '.join(checkpoints.WORDS)}, of each of them. Single checkpoints are members, too: --ensemble={checkpoint}"
+    )
 
 
 def check_alike(members: Sequence[Member]) -> None:

@@ -18,7 +18,9 @@ import numpy as np
 
 from configs.reading.folders import folds_of
 from configs.reading.levels import rank_of
+from trainer.checkpoints import folder as checkpoints
 from trainer.checkpoints.resume import config_of
+from trainer.ensemble import one_for_all
 from trainer.errors import UserError
 from trainer.evaluation.candidates import HALF, SIZES, THRESHOLDS, Candidates, scores
 from trainer.evaluation.evaluator import make_evaluator
@@ -43,6 +45,8 @@ def postprocess(run, checkpoint: str = "best") -> PostProcessing:
     if run.devices.workers > 1:
         raise UserError("Post-processing is chosen in one process: --strategy=one")
     runs = _runs(run)
+    if len(runs) > 1 and checkpoint not in checkpoints.WORDS:
+        raise UserError(one_for_all(checkpoint))
     for one in runs:
         if not isinstance(one.task, Segmentation):
             raise UserError("Post-processing is of masks, and this task is no segmentation.")

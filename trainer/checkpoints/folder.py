@@ -30,6 +30,8 @@ from trainer.reporting.records import jsonable, write_json
 FORMAT = 1
 _FOLDER = re.compile(r"step_(\d{8,})")
 _VARIABLES, _MANIFEST, _BEST, _AVERAGED = "variables.npz", "manifest.json", "best.json", "averaged"
+# What a checkpoint is called beside its folder.
+WORDS = ("best", "latest", "averaged")
 _FIELDS = ("step", "host", "variables", "sha256")
 # Endings of names that are no checkpoints: one being written or removed, and the former one of a step that is
 # written again, which is one until the new one has its name.

@@ -149,7 +149,7 @@ def export(
         if len(sizes.fixed) == 2:
             kind = "litert" if name.startswith("litert") else name
             _write_program(f"{kind}.py", os.path.join(output_dir, f"serve_{kind}.py"))
-    lines.append(_write_postprocessing(postprocessing, output_dir))
+    lines += _write_postprocessing(postprocessing, output_dir)
     if own:
         lines.append(f"{'the model':<14}  {in_words(own, own)}")
         records["model"] = dataclasses.asdict(own)
@@ -197,17 +197,19 @@ def _write_program(name: str, path: str) -> None:
     shutil.copyfile(os.path.join(os.path.dirname(os.path.abspath(serving.__file__)), name), path)
 
 
-def _write_postprocessing(made: PostProcessing | None, output_dir: str) -> str:
-    """Writes the steps and the program that carries them out, or removes those of an export before; a line for it."""
+def _write_postprocessing(made: PostProcessing | None, output_dir: str) -> list[str]:
+    """Writes the steps and the program that carries them out, or removes those of an export before; the lines for it."""
     paths = [os.path.join(output_dir, name) for name in (POSTPROCESSING_FILE, "postprocess.py")]
     if not made:
         for path in paths:
             with contextlib.suppress(FileNotFoundError):
                 os.remove(path)
-        return "There is no post-processing (--mode=postprocess chooses one)."
+        return []
     write_json(paths[0], made.to_dict())
     _write_program("postprocess.py", paths[1])
-    return f"Post-processing: {paths[0]} ({made}), which {paths[1]} and the programs carry out, and the models do not."
+    return [
+        f"Post-processing: {made}. It is in {paths[0]}; {paths[1]} and the programs carry it out, the models do not."
+    ]
 
 
 def _said(made: PostProcessing | None) -> str:
