@@ -198,7 +198,7 @@ def _write_program(name: str, path: str) -> None:
 
 
 def _write_postprocessing(made: PostProcessing | None, output_dir: str) -> list[str]:
-    """Writes the steps and the program that carries them out, or removes those of an export before; the lines for it."""
+    """Writes the steps and the program that carries them out, or removes those of before; the lines for it."""
     paths = [os.path.join(output_dir, name) for name in (POSTPROCESSING_FILE, "postprocess.py")]
     if not made:
         for path in paths:
