@@ -337,7 +337,7 @@ def _evaluate(run, command: Command) -> int:
             "on it would hold out; all of them: --input="
             f"{command.config.data.path}"
         )
-    if command.ensemble:
+    if command.ensemble != tuple(folds_of(run.workdir)):
         settings["ensemble"] = command.ensemble
     with (
         naming_lost_worker(run.devices.cluster, run.workdir),

@@ -15,13 +15,13 @@ LABELS = (random.uniform(size=(8, 16, 16)) > 0.5).astype("uint8")
 IMAGES = (random.normal(60, 5, (8, 16, 16)) + 80 * LABELS).astype("uint8")
 
 
-def run_in(workdir, steps=3) -> Run:
+def run_in(workdir) -> Run:
     config = Config(
         model=Model(width=2, depth=1, normalization="batch"),
         augment=Augment(crop=(16, 16)),
-        train=Train(length=f"{steps} steps", batch_size=4),
+        train=Train(length="6 steps", batch_size=4),
         evaluate=Evaluate(panels=0, every="100%"),
-        checkpoint=Checkpoint(every="1 steps", keep=3),
+        checkpoint=Checkpoint(every="2 steps", keep=3),
     )
     return Run(config, workdir=workdir, data=(IMAGES, LABELS))
 
@@ -34,11 +34,11 @@ def trained(tmp_path_factory):
 
 
 def test_the_mean_is_of_the_weights(trained):
-    steps = [1, 2, 3]
+    steps = [2, 4, 6]
     mean = averaging.mean_of(trained.workdir, steps)
     all_arrays = [weights_of(folder.read(folder.step_folder(trained.workdir, step))) for step in steps]
     assert mean.keys() == all_arrays[0].keys()
-    for path, array in mean.items():
+    for path, array in ((path, array) for path, array in mean.items() if array.dtype.kind == "f"):
         np.testing.assert_allclose(
             array, np.mean([arrays[path] for arrays in all_arrays], axis=0), rtol=1e-5, atol=1e-7
         )
@@ -64,7 +64,7 @@ def test_it_is_kept_only_where_it_is_better(trained, monkeypatch, capsys):
     found = trained.average()
     singles = max(score for steps, score in found.scores.items() if len(steps) == 1)
     means = max(score for steps, score in found.scores.items() if len(steps) > 1)
-    assert {(1,), (2,), (3,), (2, 3), (1, 2, 3)} <= found.scores.keys()
+    assert {(2,), (4,), (6,), (4, 6), (2, 4, 6)} <= found.scores.keys()
     assert bool(found.folder) == (means > singles)
     # As if a mean had been the best, and as if none had.
     scores = iter([0.1, 0.2, 0.3, *[0.9] * 9])
@@ -82,13 +82,13 @@ def test_it_is_kept_only_where_it_is_better(trained, monkeypatch, capsys):
 
     monkeypatch.setattr(averaging, "make_evaluator", evaluator)
     kept = trained.average()
-    assert kept.kept == (2, 3) and kept.folder.endswith("averaged") and "--mode" not in capsys.readouterr().out
+    assert kept.kept == (4, 6) and kept.folder.endswith("averaged") and "--mode" not in capsys.readouterr().out
     saved = folder.find(trained.workdir, "averaged")
-    assert saved.host["averaged"] == [2, 3] and all(path.startswith("model/") for path in saved.arrays)
+    assert saved.host["averaged"] == [4, 6] and all(path.startswith("model/") for path in saved.arrays)
     monkeypatch.undo()
     assert trained.evaluate("averaged").images == trained.evaluate("latest").images
     # A run that goes on does not see it.
-    assert folder.list_steps(trained.workdir) == [1, 2, 3]
+    assert folder.list_steps(trained.workdir) == [2, 4, 6]
     after = weights_of(folder.find(trained.workdir, "latest"))
     assert all((before[path] == after[path]).all() for path in before)
     scores = iter([0.9, 0.8, 0.8, *[0.1] * 9])
@@ -99,5 +99,5 @@ def test_it_is_kept_only_where_it_is_better(trained, monkeypatch, capsys):
 
 
 def test_one_checkpoint_is_none_to_average(tmp_path):
-    with pytest.raises(UserError, match=r"There are no checkpoints in .*Checkpoint\(keep=5, every="):
+    with pytest.raises(UserError, match=r"(?s)There are no checkpoints in .*Checkpoint\(keep=5, every="):
         run_in(tmp_path).average()
