@@ -153,7 +153,7 @@ def busy() -> Iterator:
         found.append(min(1.0, used))
         return
     command = [program, "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--id=0", "--loop-ms=200"]
-    watcher = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    watcher = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8")
     reader = threading.Thread(
         target=lambda: found.extend(float(line) for line in watcher.stdout if line.strip().isdigit())
     )
@@ -253,6 +253,7 @@ def process_table(setting: Setting, seconds: float, settings=PROCESSES) -> None:
             env={**os.environ, **variables},
             capture_output=True,
             text=True,
+            encoding="utf-8",
         )
         line = next((line for line in done.stdout.splitlines() if line.startswith('{"first"')), None)
         if line is None:

@@ -244,7 +244,7 @@ def compare_workers(workers: int, rounds: int | None) -> None:
     for _ in range(2):
         for count in found:
             launch = [sys.executable, "-m", "trainer.launch", f"--workers={count}", "--restarts=0", "--"]
-            done = subprocess.run([*launch, *command], capture_output=True, text=True, check=True)
+            done = subprocess.run([*launch, *command], capture_output=True, text=True, encoding="utf-8", check=True)
             line = next(line for line in done.stdout.splitlines() if line.startswith("[0] ["))
             found[count] += json.loads(line[4:])
     one, many = (statistics.median(found[count]) for count in found)

@@ -204,7 +204,9 @@ def memory(workdir: str, most: float) -> None:
             path = os.path.join(folder, "image.png")
             Image.fromarray(mosaic(height, width)).save(path, compress_level=1)
             command = [sys.executable, "-m", "benchmarks.predict", f"--one={path}", f"--workdir={workdir}"]
-            peak = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+            peak = int(
+                subprocess.run(command, check=True, capture_output=True, text=True, encoding="utf-8").stdout.split()[-1]
+            )
             print(
                 f"  {height:>5} x {width:<5} {peak / 2**20:,.0f} MiB, {height * width * 4 / 2**20:,.0f} of them",
                 flush=True,

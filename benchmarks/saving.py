@@ -122,7 +122,9 @@ def first_step(flags: list[str], workdir: str) -> float:
         "--config.train.log_every=1 steps",
     ]
     start = time.monotonic()
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, encoding="utf-8"
+    )
     try:
         for line in process.stdout:
             if line.startswith("step"):

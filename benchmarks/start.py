@@ -122,7 +122,9 @@ def _in_a_process(which: str, steps: int, changes: dict[str, str]) -> dict[str, 
     # What this process, or a launcher, has set is no part of how people start scripts.
     environment = {name: value for name, value in os.environ.items() if name not in wanted()}
     command = [sys.executable, "-m", "benchmarks.start", f"--as={which}", f"--steps={steps}"]
-    done = subprocess.run(command, env={**environment, **changes}, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, env={**environment, **changes}, capture_output=True, text=True, encoding="utf-8", check=True
+    )
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -210,7 +210,9 @@ def test_own_loop_in_a_process_of_its_own(tmp_path):
     environment = {**os.environ, "PYTHONPATH": ROOT, "CUDA_VISIBLE_DEVICES": "-1"}
     call = [sys.executable, os.path.join(FOLDER, "own_loop.py")]
     first, second = (
-        subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+        subprocess.run(
+            call, cwd=tmp_path, env=environment, capture_output=True, text=True, encoding="utf-8", check=True
+        ).stdout
         for _ in range(2)
     )
     assert number(first.splitlines(), r"step 60: .* mean Dice ([\d.]+)") > 0.9

@@ -34,6 +34,7 @@ def prepared(before="", **environment):
         env={**clean, **environment},
         capture_output=True,
         text=True,
+        encoding="utf-8",
         check=True,
     )
     return json.loads(done.stdout)

@@ -1,6 +1,8 @@
 """`Run` as a library: what a script or a notebook may rely on."""
 
+import dataclasses
 import io
+import itertools
 import json
 import logging
 import os
@@ -368,28 +370,94 @@ class Players(Task):
         }
 
 
+class Thrice(Players):
+    """The painter moves at every third step alone, and the critic with other terms of its own."""
+
+    phases = (Players.phases[0], dataclasses.replace(Players.phases[1], every=3))
+
+
 @pytest.mark.slow
 def test_phases_mean_the_same_on_two_replicas():
     data = runs.batches(4)
     changes = runs.tiny(train={"accumulate": 1})
-    one, two = (runs.make(changes, n, task=Players).run(data) for n in (1, 2))
+    one, two = (runs.make(changes, n, task=Thrice).run(data) for n in (1, 2))
     assert runs.distance(one.weights(), two.weights()) < 1e-5
-    start = runs.make(changes, task=Players).weights()
-    moved = {name for name, value in one.weights().items() if not np.array_equal(value, start[name])}
-    assert any("painter" in name for name in moved) and any("critic" in name for name in moved)
-    assert one.totals.read()["gradient_norm/critic"] > 0
+    found = one.totals.read()
+    assert found["loss"] == pytest.approx(found["loss/judge"] + found["loss/paint"])
+    assert found["gradient_norm/critic"] > 0 and found["gradient_norm/painter"] > 0
+    assert [int(update.optimizer.iterations.numpy()) for update in one.state.updates] == [4, 1]
+
+
+def test_a_phase_of_every_third_step_moves_there_alone(tmp_path):
+    reports = []
+
+    class Watched(Thrice):
+        def __init__(self):
+            super().__init__()
+            self.painter.layers[-1].bias.assign([0.5])
+
+    def watch(run, step):
+        weights = [w.numpy() for w in run.task.painter.trainable_variables]
+        reports.append((run.report, weights))
+
+    section = config(train={"length": "7 steps", "batch_size": 2, "log_every": "1 steps"})
+    data = (np.repeat(IMAGES[..., None], 3, axis=-1), LABELS)
+    run = Run(section, workdir=tmp_path, task=Watched, data=data, actions=[(1, watch)])
+    run.train()
+    moved = [
+        any(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+        for (_, before), (_, after) in itertools.pairwise(reports)
+    ]
+    assert moved == [False, True, False, False, True, False]  # steps 2 to 7: at 3 and 6
+    for step, (report, _) in enumerate(reports, 1):
+        assert ("loss/paint" in report) == (step % 3 == 0) == ("gradient_norm/painter" in report)
+        assert report["loss"] == pytest.approx(report["loss/judge"] + report.get("loss/paint", 0.0), rel=1e-5)
+    streak = run.state.zero_streak.numpy()
+    assert not streak.any()  # a step without a part in it is no gradient of zero
+    # The rate goes by the phase's own updates: three of them in seven steps, to the end of the schedule.
+    assert run.state.updates[1].optimizer.iterations.numpy() == 2
+
+
+def test_terms_that_two_phases_share_are_reported_once(tmp_path):
+    class Rates(Task):
+        """Encoder and decoder at rates of their own: both phases minimise the one term."""
+
+        phases = (
+            Phase(name="slow", models=("encoder",), optimizer=keras.optimizers.SGD(0.0)),
+            Phase(name="fast", models=("decoder",), optimizer=keras.optimizers.SGD(0.0)),
+        )
+
+        def __init__(self):
+            image = keras.Input((None, None, 1))
+            self.encoder = keras.Model(image, keras.layers.Conv2D(2, 1, activation="tanh")(image / 255))
+            features = keras.Input((None, None, 2))
+            output = keras.layers.Conv2D(1, 1, kernel_regularizer=keras.regularizers.L2(0.1))(features)
+            self.decoder = keras.Model(features, output)
+
+        def losses(self, batch, training):
+            found = self.decoder(self.encoder(batch["image"], training=training), training=training)
+            return {"level": tf.reduce_mean(tf.square(found - 1.0))}
+
+    run = Run(config(), workdir=tmp_path, task=Rates, data=(IMAGES, LABELS))
+    report = {name: float(value) for name, value in run.step({"image": np.ones((4, 16, 16, 1), np.float32)}).items()}
+    ones = np.ones((4, 16, 16, 1), np.float32)
+    level = float(run.task.losses({"image": ones}, False)["level"])
+    penalty = float(run.task.decoder.losses[0])
+    assert report["loss/level"] == pytest.approx(level, rel=1e-5)
+    assert report["loss/penalties/fast"] == pytest.approx(penalty, rel=1e-5)
+    assert report["loss"] == pytest.approx(level + penalty, rel=1e-5)
 
 
 def test_phases_with_wrong_names_are_named_before_the_first_step(tmp_path):
     class Wrong(Players):
-        phases = (Phase(name="a", models=("painer",)), Phase(name="a", models=("critic", "judge")))
+        phases = (Phase(name="a", models=("painer",)), Phase(name="a", models=("critic", "judge"), every=0))
 
     class WrongTerm(Players):
         phases = (Phase(name="a", terms=("judges",), models=("critic",)),)
 
     with pytest.raises(UserError) as raised:
         Run(config(), workdir=tmp_path, task=Wrong, data=(IMAGES, LABELS)).train()
-    for word in ("trains 'painer'", "trains 'judge'", "painter, critic", "two phases are called 'a'"):
+    for word in ("trains 'painer'", "trains 'judge'", "painter, critic", "two phases are called 'a'", "every=0"):
         assert word in str(raised.value)
     colour = np.repeat(IMAGES[..., None], 3, axis=-1)
     with pytest.raises(UserError, match="gave judge, paint, and the phase 'a' minimises judges"):

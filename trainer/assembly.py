@@ -180,11 +180,13 @@ def make_state(
     """What a step changes: weights, optimizers with their schedules, counters; made in the strategy's scope."""
     with seeded(config.seed), devices.strategy.scope(), fresh_names():
         factor = new_rate_factor()
-        schedule = build_schedule(
-            config.optimizer, parts.schedule, total_steps=intervals.total, warmup_steps=intervals.warmup
-        )
+
+        def schedule_of(every: int):
+            total, warmup = -(-intervals.total // every), intervals.warmup // every
+            return build_schedule(config.optimizer, parts.schedule, total_steps=total, warmup_steps=warmup)
 
         def optimizer_of(phase: Phase | None) -> keras.optimizers.Optimizer:
+            schedule = schedule_of(1 if phase is None else phase.every)
             own = phase.optimizer if phase is not None else None
             field = "optimizer" if own is None else f"the optimizer of the phase {phase.name!r}"
             part = parts.optimizer if own is None else own

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 FORMAT = 1
+# The name under which a config.json holds its format.
+KEY = "format"
 
 # Of every version's files: what lacks them was not written by any.
 _ALWAYS = ("name", "seed", "data", "augment", "model", "loss", "optimizer", "train")
@@ -32,7 +34,7 @@ def migrate(tree: dict[str, Any]) -> dict[str, Any]:
     if lacking:
         raise ValueError(f"Missing: {', '.join(lacking)}. No version writes a config without them.")
     tree = dict(tree)
-    found = tree.pop("format", 1)
+    found = tree.pop(KEY, 1)
     if type(found) is not int or found < 1:
         raise ValueError(f"format: {found!r} is no number of a format; this version reads 1 to {FORMAT}.")
     if found > FORMAT:

@@ -37,7 +37,7 @@ def to_json(config: Config, **besides: Mapping[str, Any]) -> str:
         besides: "objects" (the names of parts that were handed over as objects), "process" and "micro_batches" (step ->
             micro-batches from there on).
     """
-    content = {"format": migration.FORMAT} | dataclasses.asdict(config)
+    content = {migration.KEY: migration.FORMAT} | dataclasses.asdict(config)
     content |= {name: values for name, values in besides.items() if values}
     return json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 

@@ -43,6 +43,7 @@ def test_averages_that_lag_are_named_with_numbers(tmp_path, capsys):
     assert "in evaluation. On one and the same training batch" in text
     assert "the 2 layers of batch normalisation lag behind. Their momentum is 0.999, and after 40 steps" in text
     assert "keras.layers.BatchNormalization(momentum=0.9)" in text
+    assert "lag behind" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_nothing_is_said_where_they_are_warm(tmp_path, capsys):

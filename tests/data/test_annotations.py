@@ -145,7 +145,9 @@ def test_labelme_is_recognised_and_drawn_as_it_draws(tmp_path):
     ("change", "says"),
     [
         (lambda c: c["shapes"][0].update(points=[[1, 2]]), ["2.json: shape 0 ('dog')", "three points"]),
-        (lambda c: c["shapes"][1].update(shape_type="line"), ["2.json: shape 1 ('cat')", "a line, which has no area"]),
+        (lambda c: c["shapes"][1].update(shape_type="cube"), ["2.json: shape 1 ('cat')", "'cube' is none"]),
+        (lambda c: c["shapes"][1].update(shape_type="line", points=[[1, 2]]), ["2.json: shape 1", "two points"]),
+        (lambda c: c["shapes"][1].update(shape_type="point", points=[]), ["2.json: shape 1", "one point"]),
         (lambda c: c.update(imageWidth=9), ["2.png: is 56 x 40", "9 x 40"]),
         (lambda c: c.pop("shapes"), ["2.json: is not LabelMe's"]),
     ],
@@ -155,6 +157,23 @@ def test_a_fault_in_labelme_names_file_and_object(change, says, tmp_path):
         labels(config_for(labelme(tmp_path, change), classes=()))
     for words in says:
         assert words in str(caught.value), str(caught.value)
+
+
+def test_lines_and_points_are_drawn_as_labelme_draws_them(tmp_path):
+    def thin(content):
+        content["shapes"] = [
+            {"label": "cat", "shape_type": "linestrip", "points": [[2, 3], [20, 9], [30.4, 30]]},
+            {"label": "dog", "shape_type": "point", "points": [[40, 20.5]]},
+            {"label": "dog", "shape_type": "line", "points": [[0, 38], [12, 30]]},
+        ]
+
+    data, found = labels(config_for(labelme(tmp_path, thin), classes=()))
+    drawn = Image.new("L", SIZE[::-1])
+    ImageDraw.Draw(drawn).line([(2, 3), (20, 9), (30.4, 30)], fill=1, width=10)
+    ImageDraw.Draw(drawn).ellipse([(35, 15.5), (45, 25.5)], outline=2, fill=2)
+    ImageDraw.Draw(drawn).line([(0, 38), (12, 30)], fill=2, width=10)
+    np.testing.assert_array_equal(found["2.png"], np.asarray(drawn))
+    assert any("lines and points, which have no area (3), are drawn 10 pixels wide" in note for note in data.notes)
 
 
 def test_json_that_is_cut_off_names_the_line(tmp_path):

@@ -52,7 +52,13 @@ def test_the_process_ends(way, code):
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     root = pathlib.Path(__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, way], cwd=root, env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", PROGRAM, way],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
     )
     assert done.returncode == code, done.stderr[-2000:]
     assert ("train[30]['label']" in done.stdout) == (way == "bad example")

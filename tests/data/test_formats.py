@@ -382,7 +382,8 @@ MUTATIONS = {
     ("labelme", "case"): (shape_of_labelme(label="Cat"), "'Cat' and 'cat' are classes of their own"),
     ("labelme", "two points"): (shape_of_labelme(points=[[1, 2]]), ["pic 2", "shape 1", "three points"]),
     ("labelme", "no numbers"): (shape_of_labelme(points=[["a", "b"]] * 3), ["pic 2", "shape 1", "of numbers"]),
-    ("labelme", "a line"): (shape_of_labelme(shape_type="line"), ["pic 2", "shape 1", "a line, which has no area"]),
+    ("labelme", "a line"): (shape_of_labelme(shape_type="line"), "drawn 10 pixels wide"),
+    ("labelme", "a cube"): (shape_of_labelme(shape_type="cube"), ["pic 2", "shape 1", "'cube' is none"]),
     ("labelme", "outside"): (
         shape_of_labelme(points=outside(format_folders.outlines(2)[1][1], 99)),
         ["pic 2", "shape 1", "outside"],
@@ -673,3 +674,11 @@ def test_what_is_meant_can_be_said(made, tmp_path):
     assert any("2 images of a test split" in note for note in data.notes)
     with pytest.raises(DataError, match="has no SegmentationClass/"):
         read(made("coco")[0], source="voc")
+
+
+def test_void_of_several_values_is_named_once():
+    from trainer.data.sources.formats.maskfiles import void_note
+
+    note = void_note([((0, 0, 0), "Void"), ((9, 9, 9), "Void"), ((1, 2, 3), "road"), ((5, 5, 5), "ignore")])
+    assert note == ["void, which no loss or score counts: 'Void' ((0, 0, 0), (9, 9, 9)), 'ignore' ((5, 5, 5))"]
+    assert void_note([((1, 2, 3), "road")]) == []

@@ -102,6 +102,7 @@ def test_a_signal_is_handed_on_once(tmp_path):
         cwd=os.path.dirname(DOCS),
         stdout=subprocess.PIPE,
         text=True,
+        encoding="utf-8",
     )
     assert "listen on all network interfaces" in process.stdout.readline()
     seen = [process.stdout.readline(), process.stdout.readline()]
@@ -151,7 +152,9 @@ def test_the_commands_in_the_documentation_are_right(monkeypatch):
 
 
 def test_the_slurm_script_is_a_script():
-    done = subprocess.run(["bash", "-n", os.path.join(DOCS, "slurm.sh")], capture_output=True, text=True)
+    done = subprocess.run(
+        ["bash", "-n", os.path.join(DOCS, "slurm.sh")], capture_output=True, text=True, encoding="utf-8"
+    )
     assert done.returncode == 0, done.stderr
 
 

@@ -116,7 +116,9 @@ def test_an_address_in_use_is_said_in_words():
         "try:\n    strategy.choose(Config())\n"
         "except errors.UserError as error:\n    print(error)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, encoding="utf-8", timeout=120
+    )
     assert "worker 0 of 2 (TF_CONFIG): waiting for 127.0.0.1:1" in done.stdout
     assert "could not join the cluster as 127.0.0.1:" in done.stdout and "its port free" in done.stdout
 

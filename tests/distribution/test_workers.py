@@ -71,6 +71,7 @@ def launch(*command, restarts=0):
         env={**os.environ, "PYTHONPATH": ROOT},
         capture_output=True,
         text=True,
+        encoding="utf-8",
         timeout=500,
     )
 

@@ -44,7 +44,13 @@ def test_the_folder_runs_under_any_name(tmp_path):
     program = f"import runpy; [runpy.run_path(name, run_name='__main__') for name in {names}]"
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     run = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=300,
     )
     assert run.returncode == 0, run.stderr[-3000:]
     for words in (

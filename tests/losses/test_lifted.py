@@ -36,7 +36,9 @@ def test_a_copy_works_under_any_name_and_runs_the_readme(tmp_path):
     for name in ("my_losses", "gradline_losses"):
         shutil.copytree(FOLDER, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "program.py").write_text("\n".join([SAVED_AND_LOADED, *blocks]), "utf-8")
-    done = subprocess.run([sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, encoding="utf-8"
+    )
     assert done.returncode == 0, done.stderr[-3000:]
 
 
@@ -44,7 +46,7 @@ def test_the_list_of_losses_needs_no_tensorflow(tmp_path):
     shutil.copytree(FOLDER, tmp_path / "my_losses", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "tensorflow.py").write_text("raise SystemExit('TensorFlow was imported')")
     command = [sys.executable, "-m", "my_losses"]
-    listed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    listed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", check=True)
     assert "`focal_tversky`" in listed.stdout
-    wrong = subprocess.run([*command, "dyce"], cwd=tmp_path, capture_output=True, text=True)
+    wrong = subprocess.run([*command, "dyce"], cwd=tmp_path, capture_output=True, text=True, encoding="utf-8")
     assert wrong.returncode == 2 and "did you mean 'dice'" in wrong.stderr and "python -m my_losses" in wrong.stderr

@@ -11,7 +11,7 @@ _HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__
 
 def _run(*arguments, cwd=_HOME, options=()):
     command = [sys.executable, *options, os.path.join(_HOME, "main.py"), *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, encoding="utf-8", timeout=120, check=False)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--helpfull"], ["--mode=trian"], ["--config.optimizer.lr=1"]])
@@ -84,6 +84,7 @@ sys.meta_path.insert(0, Missing())
         cwd=tmp_path,
         capture_output=True,
         text=True,
+        encoding="utf-8",
         timeout=120,
         check=False,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},

@@ -46,7 +46,9 @@ def test_the_second_ctrl_c_ends_the_process_in_the_middle_of_a_call_that_does_no
         "    lock, take = ctypes.create_string_buffer(128), ctypes.CDLL(None).pthread_mutex_lock\n"
         "    take(lock)\n    take(lock)\nprint('not reached')"
     )
-    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, encoding="utf-8", timeout=60
+    )
     assert ended.returncode == 130 and ended.stderr == ""
     assert "SIGINT: finishing" in ended.stdout and "Stopped at once" in ended.stdout
     assert "not reached" not in ended.stdout

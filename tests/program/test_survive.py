@@ -224,7 +224,7 @@ def test_skipped_files_are_named_when_met_and_counted_at_the_end(tmp_path, capsy
 
 def benchmark(*flags):
     command = [sys.executable, os.path.join(ROOT, "benchmarks", "survive.py"), *flags]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "DIFFERENT" not in ended.stdout and ended.stdout.count("equal") == 5
     return ended.stdout

@@ -51,6 +51,7 @@ def test_errors_come_out_in_order_and_everything_does_with_an_exception(level):
         [sys.executable, "-c", _PROGRAM],
         capture_output=True,
         text=True,
+        encoding="utf-8",
         timeout=60,
         check=False,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": level},

@@ -123,6 +123,7 @@ def test_it_says_what_was_run_what_the_guard_said_and_where_the_time_went(folder
     assert "cells-1" in page.said and f"3: {', '.join(CLASSES)}" in page.said
     settings = {row[0]: row[1:] for rows in page.tables.values() for row in rows if len(row) == 3}
     assert settings["train.batch_size"] == ["4", "8"] and "model.width" not in settings
+    assert "format" not in settings
     assert "A warning of mine:" in page.said and "x = y < 3 # </pre><script>alert(1)</script>" in page.said
     parts = page.tables["time-parts"][1:]
     names = {row[0] for row in parts}

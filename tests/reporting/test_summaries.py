@@ -177,6 +177,8 @@ def test_an_evaluation_has_precision_recall_curves_and_a_confusion_matrix(tmp_pa
 def test_norms_of_variables_are_shown_by_layer(tmp_path):
     norms = by_layer(np.array([[3.0, 4.0, 1.0]] * 5, np.float32), ["a/conv/kernel", "a/conv/bias", "b/kernel"])
     assert list(norms) == ["a/conv", "b"] and norms["a/conv"].tolist() == [5.0] * 5
+    other = by_layer(np.array([[-1.0, -1], [-1, 2], [3, 2], [np.inf, 2]], np.float32), ["every_third/k", "every/k"])
+    assert {layer: values.tolist() for layer, values in other.items()} == {"every_third": [3.0], "every": [2.0] * 3}
     writer = Writer(str(tmp_path))
     writer.layer_norms(7, norms)
     writer.close()

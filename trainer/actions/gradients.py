@@ -10,16 +10,19 @@ def report_gradients(run, step: int) -> None:
     if run.journal is None or not run.devices.chief or run.state.norms is None:
         return
     norms = run.state.norms.numpy()
-    # -1 where there was no step yet; and a step that was skipped has no norm to show.
-    norms = norms[(norms >= 0).all(axis=1) & np.isfinite(norms).all(axis=1)]
-    if len(norms):
-        run.journal.writer.layer_norms(step, by_layer(norms, [variable.path for variable in run.state.trainable]))
+    layers = by_layer(norms, [variable.path for variable in run.state.trainable])
+    if layers:
+        run.journal.writer.layer_norms(step, layers)
 
 
 def by_layer(norms: np.ndarray, paths: list[str]) -> dict[str, np.ndarray]:
-    """Norms of variables `[steps, variables]` as norms of the layers that these belong to: layer -> `[steps]`."""
+    """Norms of variables `[steps, variables]` as norms of the layers that these belong to: layer -> `[its steps]`.
+
+    Left out are steps that there were not yet or had no part for the layer (-1), and those that were skipped.
+    """
     squares: dict[str, np.ndarray] = {}
     for path, column in zip(paths, norms.T.astype(np.float64), strict=True):
         layer = path.rpartition("/")[0] or path
-        squares[layer] = squares.get(layer, 0.0) + column**2
-    return {layer: np.sqrt(total) for layer, total in squares.items()}
+        squares[layer] = squares.get(layer, 0.0) + np.where(column >= 0, column, np.nan) ** 2
+    found = {layer: np.sqrt(total[np.isfinite(total)]) for layer, total in squares.items()}
+    return {layer: values for layer, values in found.items() if len(values)}

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from configs.reading.lines import wrapped
+from configs.reading.settings import named
 from trainer.data import training_batches
 from trainer.models.files import is_model_file
 from trainer.models.inputs import call_model
@@ -35,9 +36,8 @@ def lag_note(model: keras.Model, steps: int, name: str) -> str:
     if momentum <= 0.9 or momentum**steps <= _LEFT:  # runs of some ten steps are trials
         return ""
     return (
-        f"batch normalisation with momentum {momentum:g} still holds {momentum**steps:.0%} of the "
-        "zeros and ones that its "
-        f"averages begin with after {steps} steps, and evaluation uses them: {_remedy(name, momentum, steps)}"
+        f"batch normalisation with momentum {momentum:g} still holds {momentum**steps:.0%} of the zeros and ones that "
+        f"its averages begin with after {steps} steps, and evaluation uses them: {_remedy(name, momentum, steps)}"
     )
 
 
@@ -59,20 +59,18 @@ def explain_norm_gap(run, step: int) -> None:
     why = (
         f"after {step} steps they still hold {left:.0%} of the zeros and ones that they began with"
         if left > 0.01
-        else f"they are of some {1 / (1 - momentum):.0f} steps, in which the weights have changed, or "
-        "of crops that differ "
-        "from whole images"
+        else f"they are of some {1 / (1 - momentum):.0f} steps, in which the weights have changed, or of crops that "
+        "differ from whole images"
     )
-    run.log(
-        wrapped(
-            f"warning: Dice is {dice:.2f} in training and {score:.2f} in evaluation. On one and the "
-            "same training batch it "
-            f"is {own:.2f} with the batch's own statistics and {averages:.2f} with the moving averages that evaluation "
-            f"uses: the {len(layers)} layers of batch normalisation lag behind. Their momentum is "
-            f"{momentum:g}, and {why}. "
-            f"{_remedy(run.config.model.name, momentum, step)}"
-        )
+    text = (
+        f"Dice is {dice:.2f} in training and {score:.2f} in evaluation. On one and the same training batch it is "
+        f"{own:.2f} with the batch's own statistics and {averages:.2f} with the moving averages that evaluation uses: "
+        f"the {len(layers)} layers of batch normalisation lag behind. Their momentum is {momentum:g}, and {why}. "
+        f"{_remedy(run.config.model.name, momentum, step)}"
     )
+    run.log(wrapped(f"warning: {text}"))
+    if run.journal is not None:
+        run.journal.note(named(text), step)
 
 
 def _remedy(name: str, momentum: float, steps: int) -> str:

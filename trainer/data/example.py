@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from configs.schema import Data
+
 # Keys that batches have of themselves.
 RESERVED = ("index", "valid", "size")
 
@@ -76,6 +78,13 @@ def image_feature(channels: int) -> Feature:
 def label_feature(void_id: int, planes: int = 0) -> Feature:
     """How class ids travel, or 0 and 1 in a plane for each of classes that overlap: int32, void beyond the border."""
     return Feature("ids", np.dtype(np.int32), (planes,) if planes else (), void_id)
+
+
+def overlapping_features(data: Data) -> dict[str, Feature] | None:
+    """How image and label travel where classes overlap; None where they do not, whose way is the usual one."""
+    if not data.multi_label:
+        return None
+    return {"image": image_feature(data.channels), "label": label_feature(data.void_id, len(data.classes))}
 
 
 def extra_feature(value: np.ndarray, size: tuple[int, int]) -> Feature:

@@ -120,6 +120,7 @@ def _run_once(command: Sequence[str], workers: int, stop: _Stop) -> list[tuple[i
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            encoding="utf-8",
             errors="replace",
             start_new_session=True,
         )

@@ -36,6 +36,11 @@ class Update:
         """For paths and tags; empty where there is one update."""
         return self.phase.name if self.phase is not None else ""
 
+    @property
+    def every(self) -> int:
+        """It is part of every so many steps."""
+        return self.phase.every if self.phase is not None else 1
+
     def penalties(self) -> list[tf.Tensor]:
         """Regularisers and other losses that its layers add."""
         return [loss for part in self.trained if isinstance(part, keras.Layer) for loss in part.losses]
@@ -62,7 +67,7 @@ class TrainState:
       offenders: `[variables]` int32, 1 for each trainable variable whose gradient was not finite at the last such step.
       zero_streak: `[variables]` int32, steps in a row with a gradient of exactly zero.
       norms: `[NORMS_KEPT, variables]`, the norm of each variable's gradient at the last steps, the newest last, -1
-        where there were fewer; None where config.train.histograms is off. Not saved.
+        where there were fewer, or its phase had no part; None where config.train.histograms is off. Not saved.
     """
 
     def __init__(

@@ -33,7 +33,7 @@ class Steps:
 
     many: `many(iterator, count)`: up to `count` steps in one call on the device; it ends early when a non-finite
       gradient stops the run (`state.halted`). `count` is an int64 tensor, so that no number of steps traces again.
-    one: `one(batch)`: one step on a distributed global batch; returns its report, a vector of `Totals`.
+    one: `one(batch)`: one step on a distributed global batch; returns its report, a row of `Totals`.
     """
 
     many: tf.types.experimental.PolymorphicFunction
@@ -69,7 +69,8 @@ def make_train_steps(
         with guard.reads() as reads, tf.GradientTape() as tape, offered(all_reduce):
             outcome = task.outcome(part, training=True, phase=update.name)
             terms = terms_of(outcome, update.phase, task)
-            loss = _sum([*terms.values(), *update.penalties()])
+            penalties = update.penalties()
+            loss = _sum([*terms.values(), *penalties])
             share = loss / (n * m)
             if state.loss_scale.enabled:
                 # Against underflow in float16.
@@ -88,7 +89,7 @@ def make_train_steps(
                 allow_form=named("--config.guard.allow='{}'"),
             )
         gradients = [None if g is None else tf.convert_to_tensor(g) for g in gradients]
-        return gradients, totals.share(loss, terms, outcome.ratios)
+        return gradients, totals.share(loss, terms, outcome.ratios, update.name, penalties)
 
     def compiled_share(update: Update):
         function = functools.partial(share_of_loss, update)
@@ -150,15 +151,23 @@ def make_train_steps(
 
         tf.cond(finite & going_on, update_weights, skip)
         name = f"gradient_norm/{update.name}" if update.name else "gradient_norm"
-        return finite, squares, report + totals.vector({f"mean/{name}": norm})
+        return finite, squares, report + totals.row({f"mean/{name}": norm})
+
+    def one_update_if(due, update: Update, batch, going_on):
+        if update.every == 1:
+            return one_update(update, batch, going_on)
+        nothing = (tf.constant(True), tf.zeros(len(state.trainable)), totals.row({}))
+        return tf.cond(due, lambda: one_update(update, batch, going_on), lambda: nothing)
 
     def one_step(batch):
-        finite, squares, reports = tf.constant(True), 0.0, []
+        finite, squares, reports, took_part = tf.constant(True), 0.0, [], 0.0
         for update in state.updates:
-            good, of_update, report = one_update(update, batch, finite if stops else tf.constant(True))
+            due = _is_due(update, state)
+            good, of_update, report = one_update_if(due, update, batch, finite if stops else tf.constant(True))
             finite &= good
             reports.append((report, good))
             squares += of_update
+            took_part += tf.stack(_in_place(state, update, [tf.cast(due, tf.float32)] * len(update.variables)))
 
         def follow():
             _average(strategy, state, config.optimizer.ema_decay)
@@ -167,10 +176,10 @@ def make_train_steps(
 
         tf.cond(finite, follow, lambda: tf.constant(False))
         state.loss_scale.update(finite)
-        _count(state, finite, squares, stops=stops)
+        _count(state, finite, squares, took_part > 0, stops=stops)
         for report, good in reports:
             totals.add(report, good)
-        totals.add(totals.vector({"steps": 1.0}), finite)
+        totals.add(totals.row({"steps": 1.0}), finite)
         return tf.add_n([report for report, _ in reports])
 
     @tf.function
@@ -213,6 +222,11 @@ def _sum_over_replicas(gradients, report):
     *summed, report = sum_over_replicas([*present, report])
     summed = iter(summed)
     return [None if g is None else next(summed) for g in gradients], report
+
+
+def _is_due(update: Update, state: TrainState):
+    """Whether a phase is part of the step at hand: of every `every`-th, after as many of the others."""
+    return tf.equal((tf.convert_to_tensor(state.step) + 1) % update.every, 0)
 
 
 def _in_place(state: TrainState, update: Update, values):
@@ -262,13 +276,17 @@ def _average(strategy, state: TrainState, decay: float) -> None:
         )
 
 
-def _count(state: TrainState, finite, squares, *, stops: bool) -> None:
-    """The counters after a step. A stopped step is not counted: it is to be run again and looked at."""
+def _count(state: TrainState, finite, squares, took_part, *, stops: bool) -> None:
+    """The counters after a step. A stopped step is not counted: it is to be run again and looked at.
+
+    Variables of phases that were no part of the step have no gradient there, which is not one of zero.
+    """
     bad = tf.cast(~finite, tf.int64)
     state.offenders.assign(tf.where(finite, state.offenders, tf.cast(~tf.math.is_finite(squares), tf.int32)))
-    state.zero_streak.assign(tf.where(squares == 0.0, state.zero_streak + 1, tf.zeros_like(state.zero_streak)))
+    streak = tf.where(squares == 0.0, state.zero_streak + 1, tf.zeros_like(state.zero_streak))
+    state.zero_streak.assign(tf.where(took_part, streak, state.zero_streak))
     if state.norms is not None:
-        norms = tf.sqrt(squares) / tf.convert_to_tensor(state.loss_scale.scale)
+        norms = tf.where(took_part, tf.sqrt(squares) / tf.convert_to_tensor(state.loss_scale.scale), -1.0)
         state.norms.assign(tf.concat([tf.convert_to_tensor(state.norms)[1:], norms[None]], 0))
     if stops:
         state.halted.assign(tf.cast(bad, tf.int32))

@@ -26,12 +26,15 @@ class Phase:
       terms: names of the terms of `Task.losses` whose sum it minimises; empty takes all.
       models: names of the task's models that it trains; empty takes all.
       optimizer: a Keras optimizer, the name of one, or None for one as the config says. Each phase has its own.
+      every: it is part of each so many-th step alone: with 5 the generator moves once after five updates of its
+        critic. A rate that the config says goes by the phase's own updates and ends with the run.
     """
 
     name: str
     terms: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     optimizer: Any = None
+    every: int = 1
 
 
 class Outcome(NamedTuple):
@@ -165,6 +168,12 @@ def _check_phases(task: Task) -> None:
             for wanted in phase.models
             if wanted not in known
         ]
+        if type(phase.every) is not int or phase.every < 1:
+            problems.append(
+                f"the phase {phase.name!r} has every={phase.every!r}: write a whole number of steps, 1 or more"
+            )
+    if task.phases and all(type(phase.every) is int and phase.every > 1 for phase in task.phases):
+        problems.append("no phase is part of every step: write every=1 for one of them, and fewer steps")
     names = [phase.name for phase in task.phases]
     problems += [f"two phases are called {twice!r}" for twice in sorted({n for n in names if names.count(n) > 1})]
     if problems:

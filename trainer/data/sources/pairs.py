@@ -19,7 +19,7 @@ from trainer.data.decode import (
     read_image,
 )
 from trainer.data.errors import DataError, shown
-from trainer.data.example import Example, Feature, image_feature, label_feature
+from trainer.data.example import Example, Feature, overlapping_features
 from trainer.data.masks import decode_mask, foreground, label_type
 from trainer.data.sources.agreement import read_both
 
@@ -76,10 +76,7 @@ class FilePairs:
     @property
     def features(self) -> dict[str, Feature] | None:
         """How labels of classes that overlap travel; None of others, whose way is the usual one."""
-        if not self._data.multi_label:
-            return None
-        label = label_feature(self._data.void_id, len(self._data.classes))
-        return {"image": image_feature(self._data.channels), "label": label}
+        return overlapping_features(self._data)
 
     @property
     def kinds(self) -> tuple[str, ...]:

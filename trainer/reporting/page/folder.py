@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from configs.reading import fields
+from configs.reading.migration import KEY
 from configs.schema import Config
 from trainer.reporting.evaluation_record import CROPS_FILE, PICTURES
 from trainer.reporting.records import (
@@ -121,7 +122,7 @@ def leaves(tree: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in tree.items():
         if name in sections and isinstance(value, dict):
             found |= {f"{name}.{inner}": inner_value for inner, inner_value in value.items()}
-        elif not isinstance(value, dict):
+        elif not isinstance(value, dict) and name != KEY:
             found[name] = value
     return found
 

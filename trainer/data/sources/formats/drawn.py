@@ -13,7 +13,7 @@ import numpy as np
 from configs.schema import Data
 from trainer.data.decode import bands_of, deep_values, open_image, read_image
 from trainer.data.errors import DataError, shown
-from trainer.data.example import Example, Feature, image_feature, label_feature
+from trainer.data.example import Example, Feature, overlapping_features
 from trainer.data.masks import label_type
 from trainer.data.sources.formats.polygons import Shape, draw, has_pycocotools
 from trainer.data.sources.formats.splitting import split_examples
@@ -53,10 +53,7 @@ class DrawnReader:
     @property
     def features(self) -> dict[str, Feature] | None:
         """As `FilePairs.features`."""
-        if not self._data.multi_label:
-            return None
-        label = label_feature(self._data.void_id, len(self._data.classes))
-        return {"image": image_feature(self._data.channels), "label": label}
+        return overlapping_features(self._data)
 
     def reading(self, data: Data) -> DrawnReader:
         """The same drawings, read as another section says."""

@@ -11,12 +11,7 @@ from typing import Any
 from trainer.data.errors import DataError, shown
 
 
-def read_text(path: str) -> str:
-    """A text file in UTF-8, with or without a byte order mark, or in UTF-16 with one; line ends become \\n.
-
-    Raises:
-      DataError: it cannot be read, is empty, or is in another encoding.
-    """
+def _content(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
             content = file.read()
@@ -24,6 +19,16 @@ def read_text(path: str) -> str:
         raise DataError(f"{shown(path)}: cannot be read: {error.strerror or error}.") from error
     if not content.strip():
         raise DataError(f"{shown(path)}: is empty ({len(content)} bytes).")
+    return content
+
+
+def read_text(path: str) -> str:
+    """A text file in UTF-8, with or without a byte order mark, or in UTF-16 with one; line ends become \\n.
+
+    Raises:
+      DataError: it cannot be read, is empty, or is in another encoding.
+    """
+    content = _content(path)
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         return content.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
@@ -51,13 +56,7 @@ def read_xml(path: str) -> xml.etree.ElementTree.Element:
     Raises:
       DataError: it cannot be read, or is no XML; names the line.
     """
-    try:
-        with open(path, "rb") as file:
-            content = file.read()
-    except OSError as error:
-        raise DataError(f"{shown(path)}: cannot be read: {error.strerror or error}.") from error
-    if not content.strip():
-        raise DataError(f"{shown(path)}: is empty ({len(content)} bytes).")
+    content = _content(path)
     if b"<!ENTITY" in content:
         raise DataError(f"{shown(path)}: defines entities, which are not read.")
     try:

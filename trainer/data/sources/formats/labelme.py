@@ -1,6 +1,7 @@
 """LabelMe's annotations: one JSON file an image, with outlines and their labels; class names come from the labels.
 
-Polygons, rectangles, circles and masks are drawn as `labelme.utils.shapes_to_label` draws them. "__ignore__" is void.
+Every kind of shape is drawn as `labelme.utils.shapes_to_label` draws it, lines and points with its widths. "__ignore__"
+is void.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from trainer.data.decode import IMAGE_SUFFIXES
 from trainer.data.errors import DataError, shown
 from trainer.data.sources.formats.drawn import Drawing, Labels, collected, drawn_splits, size_of, without_annotation
 from trainer.data.sources.formats.files import read_json, stem_of
-from trainer.data.sources.formats.polygons import Shape, mask_of_png, points_of
+from trainer.data.sources.formats.polygons import LINE_WIDTH, Shape, mask_of_png, points_of
 from trainer.data.sources.formats.tree import Tree, read_tree
 from trainer.data.sources.splits import Splits
 
 TITLE = "LabelMe"
+
+# Shapes without an area, and the radius that a point is drawn with.
+_THIN, _POINT = ("line", "linestrip", "point", "points"), 5
 
 
 def recognise(tree: Tree) -> str:
@@ -55,8 +59,8 @@ def open_splits(data: Data) -> Splits:
     if not read:
         missing = f'{shown(tree.root)}: has no JSON file of LabelMe, with "shapes".'
         return Splits(title=shown(tree.root), fatal=(*problems, missing))
-    found = {str(s.get("label")) for c in read.values() for s in c["shapes"] if isinstance(s, Mapping)}
-    labels = Labels(sorted(found), data)
+    shapes = [shape for content in read.values() for shape in content["shapes"] if isinstance(shape, Mapping)]
+    labels = Labels(sorted({str(shape.get("label")) for shape in shapes}), data)
     drawings: list[Drawing] = []
     for file, content in read.items():
         try:
@@ -64,6 +68,10 @@ def open_splits(data: Data) -> Splits:
         except DataError as error:
             problems.append(str(error))
     notes = [f"recognised: {len(read)} files of LabelMe"]
+    if thin := sum(shape.get("shape_type") in _THIN for shape in shapes):
+        notes.append(
+            f"lines and points, which have no area ({thin}), are drawn {LINE_WIDTH} pixels wide, as LabelMe does"
+        )
     notes += without_annotation(tree, drawings, (os.path.dirname(drawing.image) for drawing in drawings))
     return drawn_splits(tree, drawings, labels, data, problems=problems, notes=notes)
 
@@ -108,6 +116,11 @@ def _shape(shape: Mapping, class_id: int, number: int, at: str) -> Shape:
     kind, points, name = shape.get("shape_type") or "polygon", shape.get("points"), f"shape {number}"
     if kind == "polygon":
         return Shape(class_id, (points_of(points, at),), drawn="polygon", name=name)
+    if kind in ("line", "linestrip"):
+        return Shape(class_id, (points_of(points, at, least=2),), drawn="line", name=name)
+    if kind in ("point", "points"):
+        boxes = (((x - _POINT, y - _POINT), (x + _POINT, y + _POINT)) for x, y in points_of(points, at, least=1))
+        return Shape(class_id, tuple(boxes), drawn="ellipse", name=name)
     if kind in ("rectangle", "circle", "mask"):
         corners = np.asarray(points_of(points, at, least=2))
         if len(corners) != 2:
@@ -121,4 +134,4 @@ def _shape(shape: Mapping, class_id: int, number: int, at: str) -> Shape:
             return Shape(class_id, (box,), drawn="ellipse", name=name)
         left, top = np.rint(corners[0]).astype(int).tolist()
         return Shape(class_id, bitmap=(mask_of_png(shape.get("mask") or "", at), left, top), name=name)
-    raise DataError(f"{at}: is a {kind}, which has no area; polygons, rectangles, circles and masks are drawn.")
+    raise DataError(f"{at}: its shape_type {kind!r} is none that LabelMe writes.")

@@ -171,8 +171,12 @@ def _classes(entries: Sequence[tuple[Any, str]], data: Data) -> tuple[tuple[str,
 
 def void_note(entries: Sequence[tuple[Any, str]]) -> list[str]:
     """What is said where a name means that pixels count nowhere."""
-    void = [f"{name!r} ({value})" for value, name in entries if name.lower() in VOID]
-    return [f"{', '.join(void)} is void: no loss or score counts it"] if void else []
+    values: dict[str, list[str]] = {}
+    for value, name in entries:
+        if name.lower() in VOID:
+            values.setdefault(name, []).append(str(value))
+    void = [f"{name!r} ({', '.join(found)})" for name, found in values.items()]
+    return [f"void, which no loss or score counts: {', '.join(void)}"] if void else []
 
 
 def most(paths: Sequence[str], count: int = 3) -> str:

@@ -32,8 +32,8 @@ class Shape:
     rle: instead, a run-length mask as COCO has it.
     bitmap: instead, bool `[h, w]` and where its corner (left, top) lies; or what gives them.
     holes: outlines that are cut out of it.
-    drawn: "coco" as pycocotools fills; "polygon", "rectangle", "ellipse" as Pillow does with an outline; "cv2" as
-      OpenCV's fillPoly does with whole numbers.
+    drawn: "coco" as pycocotools fills; "polygon", "rectangle", "ellipse" as Pillow does with an outline; "line" as
+      Pillow does, `LINE_WIDTH` pixels wide; "cv2" as OpenCV's fillPoly does with whole numbers.
     name: what the annotation file calls it, for messages.
     """
 
@@ -42,7 +42,7 @@ class Shape:
     rle: Any = None
     bitmap: tuple[np.ndarray, int, int] | Callable[[], tuple[np.ndarray, int, int]] | None = None
     holes: tuple[Points, ...] = ()
-    drawn: Literal["coco", "polygon", "rectangle", "ellipse", "cv2"] = "coco"
+    drawn: Literal["coco", "polygon", "rectangle", "ellipse", "line", "cv2"] = "coco"
     name: str = ""
 
 
@@ -86,7 +86,9 @@ def draw(shapes: Sequence[Shape], size: tuple[int, int], dtype: np.dtype, name: 
     return np.ascontiguousarray(label)
 
 
-_BY_PILLOW = ("polygon", "rectangle", "ellipse")
+_BY_PILLOW = ("polygon", "rectangle", "ellipse", "line")
+# Lines have no area of their own; this is how LabelMe draws them.
+LINE_WIDTH = 10
 
 
 def has_pycocotools() -> bool:
@@ -151,7 +153,10 @@ def _mask_by_pillow(shape: Shape, size: tuple[int, int]) -> np.ndarray:
 
 def _painted(brush: ImageDraw.ImageDraw, polygons: Sequence[Points], drawn: str, value: int) -> None:
     for polygon in polygons:
-        getattr(brush, drawn)(list(polygon), fill=value, outline=value)
+        if drawn == "line":
+            brush.line(list(polygon), fill=value, width=LINE_WIDTH)
+        else:
+            getattr(brush, drawn)(list(polygon), fill=value, outline=value)
 
 
 def _checked_rle(rle: Any, size: tuple[int, int], name: str) -> dict:
@@ -229,8 +234,8 @@ def points_of(values: Any, name: str, *, least: int = 3) -> Points:
     except (TypeError, ValueError):
         flat = np.empty(1)
     if flat.size < 2 * least or flat.size % 2 or not np.isfinite(flat).all():
-        what = {3: "three points", 2: "two points"}[least]
-        raise DataError(f"{name}: a polygon is {what} (x, y) or more, of numbers. Received: {str(values)[:60]}")
+        what = {3: "a polygon is three points", 2: "these are two points", 1: "this is one point"}[least]
+        raise DataError(f"{name}: {what} (x, y) or more, of numbers. Received: {str(values)[:60]}")
     if np.abs(flat).max() > _FARTHEST:
         raise DataError(f"{name}: a point lies {np.abs(flat).max():g} pixels from the image's corner.")
     return tuple(map(tuple, flat.reshape(-1, 2).tolist()))
