@@ -355,7 +355,10 @@ def _evaluate(run, command: Command) -> int:
         for reason in examples.validation.skipped.values():
             run.log(f"  skipped: {reason}")
         try:
-            settings |= {} if command.checkpoint == "best" else {"step": saved.step}
+            if command.checkpoint == "averaged":
+                settings["checkpoint"] = "averaged"
+            elif command.checkpoint != "best":
+                settings["step"] = saved.step
             name = _named_after(EVALUATION_FILE.removesuffix(".json"), settings)
             path = os.path.join(run.workdir, name + ".json")
             write_evaluation(run.workdir, saved.step, scores, run.pictures, name=name + ".json", settings=settings)

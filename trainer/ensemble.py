@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from configs.reading import fields
 from configs.reading.folders import FOLDS_FILE, folds_of
 from configs.reading.levels import rank_of
+from configs.reading.settings import by_flags
 from configs.schema import Config
 from trainer.checkpoints import folder as checkpoints
 from trainer.checkpoints.restore import load_weights
@@ -213,10 +214,11 @@ def check_unseen(run, members: Sequence[Member], examples) -> None:
     if examples.train is examples.validation:  # somebody has said what is to be scored
         run.log(f"warning: {said} The scores say nothing about other images.")
         return
+    others = "--input=FOLDER" if by_flags() else 'data="FOLDER"'
     raise UserError(
         f"{said} Scores on these say nothing about other images.\n"
         "  Of a cross-validation the scores of all images, each by the fold that had not seen it, are in "
-        f"{FOLDS_FILE}.\n  Score the ensemble on others: --input=FOLDER, or the test split, --config.data.split=test; "
+        f"{FOLDS_FILE}.\n  Score the ensemble on others: {others}, or the test split, --config.data.split=test; "
         "if you mean these: --config.data.split=all"
     )
 

@@ -26,9 +26,17 @@ _VERBS = {
     "export": "run.export()",
     "check": "run.check()",
     "describe": "run.describe()",
+    "crossvalidate": "run.crossvalidate()",
+    "postprocess": "run.postprocess()",
+    "average": "run.average()",
 }
 _TRUE = {"--force_config": "force", "--extend": "extend"}
-_ARGUMENTS = {"--workdir": "Run(…, workdir={})", "--checkpoint": "checkpoint={}", "--output": "output={}"}
+_ARGUMENTS = {
+    "--workdir": "Run(…, workdir={})",
+    "--checkpoint": "checkpoint={}",
+    "--output": "output={}",
+    "--ensemble": "ensemble=[{}]",
+}
 
 _by_flags = False
 

@@ -23,6 +23,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from configs.reading.folders import folds_of
 from trainer.checkpoints.arrays import file_digest, read_arrays, to_disk, write_arrays
 from trainer.errors import EXIT_FAILED, UserError
 from trainer.reporting.records import jsonable, write_json
@@ -189,6 +190,11 @@ def find(workdir: str, which: str) -> Saved:
         steps = list_steps(workdir)
     except OSError as error:
         raise unreadable(workdir, error) from error
+    if not steps and folds_of(workdir):
+        raise UserError(
+            f"There is no checkpoint in {folder_of(workdir)}: this is the workdir of a cross-validation.\n"
+            f"  All its folds together: --ensemble={workdir}; one of them: --workdir={folds_of(workdir)[0]}"
+        )
     if not steps:
         raise UserError(
             f"There is no checkpoint in {folder_of(workdir)}.\n  Train first, with --mode=train, or name another run: "
