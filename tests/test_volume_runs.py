@@ -265,6 +265,8 @@ def test_post_processing_is_by_mm3_and_goes_into_scores_and_files(finished, data
     scores = run.evaluate()
     assert scores.volumes["liver"].volume_ml == 0.0 and scores.dice["liver"] == 0.0
     assert scores.without_postprocessing["dice/liver"] == plain.dice["liver"]
+    everything = run.evaluate(data=data)
+    assert everything.images == 5 and everything.dice["liver"] == 0.0
     assert run.predict([f"{data}/imagesTr/case_03_0000.nii.gz"], str(tmp_path / "out")) == []
     mask = np.asarray(nibabel.load(tmp_path / "out" / "masks" / "case_03.nii.gz").dataobj)
     assert 1 not in mask
