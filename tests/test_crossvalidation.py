@@ -11,7 +11,7 @@ import pytest
 
 import main
 from configs.reading.validation import problems
-from configs.schema import Augment, Config, Data, Evaluate, Model, Train
+from configs.schema import Augment, Config, Data, Evaluate, Loss, Model, Train
 from trainer import Run, UserError
 from trainer.checkpoints import folder
 from trainer.data import DataError, open_data
@@ -190,7 +190,7 @@ def test_folds_are_an_ensemble(validated, tmp_path):
 def test_members_that_differ_are_refused_with_all_differences(validated, tmp_path):
     workdir, _ = validated
     other = config(classes=("ground", "thing"))
-    other = dataclasses.replace(other, model=Model(width=2, depth=1, outputs="sigmoid"))
+    other = dataclasses.replace(other, model=Model(width=2, depth=1, outputs="sigmoid"), loss=Loss(name="dice"))
     Run(other, workdir=tmp_path / "other", data=(IMAGES, LABELS)).train()
     run = Run(config(folds=2), workdir=workdir, data=(IMAGES, LABELS))
     with pytest.raises(UserError, match=r"(?s)1\. data\.classes: .*ground.*2\. model\.outputs: .*sigmoid"):
