@@ -17,6 +17,7 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Mapping
 
 from trainer.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_RESUMABLE, EXIT_USAGE, UserError, numbered
 from trainer.packages import missing_package
@@ -24,15 +25,18 @@ from trainer.packages import missing_package
 try:
     from absl import flags
 
-    from configs.reading import commandline, elsewhere, fields, overrides, validation
+    from configs import knobs
+    from configs.reading import commandline, elsewhere, fields, overrides, sweeps, validation
     from configs.reading import help as document
     from configs.reading import loading as recipes
     from configs.reading import serialization as config_text
-    from configs.reading.folders import folds_of, holds_volumes
+    from configs.reading.folders import folds_of, holds_volumes, named_after
     from configs.reading.lines import wrapped
     from configs.reading.nearest import did_you_mean
     from configs.reading.settings import named_by_flags
+    from configs.reading.values import from_text
     from configs.schema import Config
+    from configs.sweep import Sweep
 except ModuleNotFoundError as error:
     answer = missing_package(error, sys.argv)
     if not answer or __name__ != "__main__":
@@ -51,6 +55,8 @@ MODES = (
     "crossvalidate",
     "postprocess",
     "average",
+    "audit_labels",
+    "sweep",
     "convert",
     "report",
     "compare",
@@ -77,8 +83,11 @@ _READ_BY = {
     "formats": ("export",),
     "checkpoint": ("evaluate", "predict", "export", "postprocess"),
     "ensemble": _TAKE_ENSEMBLES,
-    "force_config": ("train", "crossvalidate"),
+    "force_config": ("train", "crossvalidate", "audit_labels"),
     "extend": ("train",),
+    "sweep": ("sweep",),
+    "trials": ("sweep",),
+    "minutes": ("sweep",),
     "layers": ("describe",),
 }
 # Sections of the config that say nothing about how a trained model is scored.
@@ -155,6 +164,14 @@ _FLAGS = (
         ["saved_model", "litert"],
         f"export: any of {', '.join(FORMATS)}; onnx where its packages are installed.",
     ),
+    (
+        "sweep",
+        flags.DEFINE_string,
+        "",
+        "sweep: the file that says what is tried (it is run), configs/sweeps/nuclei.py.",
+    ),
+    ("trials", flags.DEFINE_string, "", "sweep: settings that are tried, in place of the file's number."),
+    ("minutes", flags.DEFINE_string, "", "sweep: time of this call, in place of the file's; the next one goes on."),
     ("layers", flags.DEFINE_boolean, False, "describe: also list the model's layers, with shapes and parameters."),
     ("help", flags.DEFINE_boolean, False, "Show the flags."),
     ("helpfull", flags.DEFINE_boolean, False, "Show the flags and every field of the config."),
@@ -173,8 +190,9 @@ def define_flags() -> flags.FlagValues:
     doc = "What to do. describe: show what would be trained; check: look through all data for faults; "
     doc += "plan: look at the data and write a recipe for them; crossvalidate: train and score a run for each of "
     doc += "config.data.folds; postprocess: choose what is done to masks after the network; average: average the last "
-    doc += "checkpoints of a run; convert: write the data as images/ and masks/; report: write the workdir's "
-    doc += "report.html anew; compare: what differs between runs, and whether one is better than another or had luck."
+    doc += "checkpoints of a run; audit_labels: which labels are probably wrong; sweep: try settings from the ranges "
+    doc += "that --sweep names; convert: write the data as images/ and masks/; report: write the workdir's report.html "
+    doc += "anew; compare: what differs between runs, and whether one is better than another or had luck."
     define(flags.DEFINE_enum, "mode", "train", doc, enum_values=MODES)
     for name in _SHORTHANDS:
         field = fields.all_fields()[name]
@@ -200,6 +218,7 @@ class Command:
     layers: bool
     runs: tuple[str, ...]
     ensemble: tuple[str, ...]
+    sweep: Sweep | None
     # Fields that are set on the command line.
     given: tuple[str, ...]
 
@@ -228,8 +247,16 @@ def read(arguments: list[str]) -> Command:
         said = {assignment.path for assignment in assignments}
         found += [problem for problem in validation.unread(config) if problem.fields[0] in said]
         problems += [problem.text for problem in found if field_problems.keys().isdisjoint(problem.fields)]
+        if values.mode == "audit_labels" and not config.data.folds and not os.path.isdir(workdir):
+            problems.append(
+                f"--workdir={workdir}: there is no run in it, so there is nothing to judge the labels with. Folds "
+                "judge every image by a network that has not seen it: --config.data.folds=5 trains them, or goes on "
+                "with those that --mode=crossvalidate left."
+            )
         if "data.split" in said and values.mode != "evaluate":
             problems.append(f"data.split={config.data.split}: --mode={values.mode} does not read it; evaluate would.")
+    sweep, sweep_problems = _sweep_of(values, config, assignments) if values.mode == "sweep" else (None, [])
+    problems += sweep_problems
     if problems:
         raise UserError(_message(problems))
     return Command(
@@ -245,6 +272,7 @@ def read(arguments: list[str]) -> Command:
         layers=values.layers,
         runs=tuple(values.runs),
         ensemble=tuple(values.ensemble) or _folds(values, workdir),
+        sweep=sweep,
         given=tuple(assignment.path for assignment in assignments),
     )
 
@@ -375,11 +403,30 @@ def _evaluate(run, command: Command) -> int:
     return EXIT_OK
 
 
+def _sweep(run, command: Command) -> int:
+    from trainer.signals import Interruption
+
+    with Interruption() as interrupted:
+        found = run.sweep(command.sweep, stop=lambda: bool(interrupted))
+    if found.stopped:
+        return EXIT_RESUMABLE
+    failed = [trial for trial in found.trials if trial.failure]
+    return EXIT_FAILED if failed and len(failed) == len(found.trials) else EXIT_OK
+
+
 def _crossvalidate(run, command: Command) -> int:
     from trainer.signals import Interruption
 
     with Interruption() as interrupted:
         found = run.crossvalidate(stop=lambda: bool(interrupted))
+    return EXIT_RESUMABLE if found.stopped else EXIT_OK
+
+
+def _audit_labels(run, command: Command) -> int:
+    from trainer.signals import Interruption
+
+    with Interruption() as interrupted:
+        found = run.audit_labels(stop=lambda: bool(interrupted))
     return EXIT_RESUMABLE if found.stopped else EXIT_OK
 
 
@@ -517,6 +564,8 @@ _VERBS = {
     "crossvalidate": _crossvalidate,
     "postprocess": _postprocess,
     "average": _average,
+    "audit_labels": _audit_labels,
+    "sweep": _sweep,
     "convert": _convert,
 }
 
@@ -572,6 +621,30 @@ def _flag_problems(values: flags.FlagValues) -> list[str]:
     return found
 
 
+def _sweep_of(
+    values: flags.FlagValues, config: Config, assignments: list[overrides.Assignment]
+) -> tuple[Sweep, list[str]]:
+    """What --sweep, --trials and --minutes say, and what is wrong with it."""
+    if not values.sweep:
+        return Sweep(), ["--mode=sweep needs a file with ranges: write --sweep=configs/sweeps/nuclei.py."]
+    sweep, found = sweeps.load(values.sweep)
+    if found:
+        return sweep, found
+    for name, kind in (("trials", int), ("minutes", float)):
+        if text := values[name].value:
+            try:
+                with knobs.unchecked():
+                    sweep = dataclasses.replace(sweep, **{name: from_text(text, kind)})
+            except ValueError as error:
+                found.append(f"--{name}={text}: {error}")
+    found += [f"{values.sweep}: {text}" for text in sweeps.problems(sweep, config)]
+    ranges = sweep.ranges if isinstance(sweep.ranges, Mapping) else {}
+    found += [
+        f"{a.said}: {values.sweep} draws it for each trial. Leave it out." for a in assignments if a.path in ranges
+    ]
+    return sweep, found
+
+
 def _runs_problems(runs: list[str]) -> list[str]:
     here = sorted(os.path.dirname(found) for found in glob.glob(os.path.join("runs", "*", "evaluation.json")))
     hint = f" Here are {', '.join(here[:6])}{' …' if len(here) > 6 else ''}." if here else ""
@@ -595,11 +668,16 @@ def _base_config(values: flags.FlagValues, assignments: list[overrides.Assignmen
         name = OWN_VOLUMES_RECIPE if volumes else OWN_DATA_RECIPE if own else DEFAULT_RECIPE
         recipe, problems = recipes.load(os.path.join(home, name))
     workdir = values.workdir or _workdir_of_first(values) or _default_workdir(recipe, assignments, values)
-    if values.config is not None or values.mode not in _READ_A_RUN:
-        return recipe, workdir, problems
     # The config of an ensemble is its first member's.
     home = _workdir_of_first(values) or workdir
     path = os.path.join(next(iter(folds_of(home)), home), "config.json")
+    if values.mode == "audit_labels":
+        # Of folds each has a config of its own. Whoever names the data says what is to be trained.
+        paths = [os.path.join(workdir, "config.json"), os.path.join(workdir, "fold_0", "config.json")]
+        named = any(a.path in ("data.path", "data.source") for a in assignments)
+        path = "" if named else next(filter(os.path.isfile, paths), "")
+    if values.config is not None or not path or values.mode not in (*_READ_A_RUN, "audit_labels"):
+        return recipe, workdir, problems
     try:
         with open(path, encoding="utf-8") as file:
             return config_text.from_json(file.read()), workdir, []
@@ -636,11 +714,18 @@ def _default_workdir(recipe: Config, assignments: list[overrides.Assignment], va
     A finished run of the recipe would otherwise refuse every command with another learning rate.
     """
     config, _ = overrides.apply(recipe, assignments)
-    plain = os.path.join("runs", config.name)
+    if values.mode == "plan":
+        return os.path.join("runs", named_after(config))  # a plan for each folder
+    name = config.name
+    if values.mode == "sweep":
+        # Beside a run of the recipe, which it is not.
+        stem = os.path.basename(values.sweep).removesuffix(".py")
+        name += "-sweep" if stem in (name, "") else f"-sweep-{stem}"
+    plain = os.path.join("runs", name)
     changed = {d.field: d.new for d in config_text.differences(recipe, config) if d.breaks}
     if not changed or values.force_config or values.extend:
         return plain
-    own = os.path.join("runs", _named_after(config.name, changed))
+    own = os.path.join("runs", _named_after(name, changed))
     # What is evaluated in another way than it was trained is the run without these fields.
     return own if values.mode not in _READ_A_RUN or os.path.isfile(os.path.join(own, "config.json")) else plain
 

@@ -1,7 +1,9 @@
-"""What the guard costs: seconds to explain a cut loss, and the share that it adds to tracing a healthy step.
+"""What the guard costs: processor time to explain a cut loss, and the share that it adds to tracing a healthy step.
 
     python -m benchmarks.guard               # about four minutes on two cores
     python -m benchmarks.guard --rounds 4    # shorter
+
+Times are processor time, which another program on the machine does not lengthen, but where it says wall.
 
 Advice: over all cases of tests/guard/cases, and of a folder given by --more, the share of the findings with an op to
 blame that get a replacement, and the share of those that help where they are put: each is pasted into a copy of its
@@ -72,7 +74,11 @@ def advice(folders: list[pathlib.Path]) -> dict[str, int]:
         offered = [finding for finding in blaming if finding.replacement]
         counts["findings"] += len(blaming)
         counts["replacements"] += len(offered)
-        counts["helping"] += sum(_helps(path, finding, variables) for finding in offered)
+        for finding in offered:
+            helps = _helps(path, finding, variables)
+            counts["helping"] += helps
+            if not helps:
+                print(f"{path.stem}: does not help in its file:\n{finding.replacement.code}", flush=True)
         keras.mixed_precision.set_global_policy("float32")
     return counts
 
@@ -100,7 +106,8 @@ def _helps(path: pathlib.Path, finding, variables) -> bool:
         forward_loss, again = _loaded(copy).build()
         with tf.GradientTape() as tape:
             loss = forward_loss()
-        gradients = [tape.gradient(loss, list(again))[i] for i in mine]
+        every = tape.gradient(loss, list(again))
+    gradients = [every[i] for i in mine]
     if any(gradient is None for gradient in gradients):
         return False
     values = [tf.convert_to_tensor(gradient) for gradient in gradients]
@@ -129,7 +136,7 @@ def cut_loss(labels, probabilities):
 
 
 def seconds_of_model(name: str) -> dict[str, float]:
-    """Seconds to explain a model whose every variable is missing."""
+    """Processor time to explain a model whose every variable is missing."""
     import tensorflow as tf
 
     from trainer import guard
@@ -142,16 +149,16 @@ def seconds_of_model(name: str) -> dict[str, float]:
         with tf.GradientTape() as tape:
             loss = cut_loss(y, model(x, training=True))
         gradients = tape.gradient(loss, variables)
-        start = time.perf_counter()
+        start = time.process_time()
         report = guard.check_traced(loss, variables, gradients, missing="warn", warn=lambda report: None)
-        taken["after tracing"] = time.perf_counter() - start
+        taken["after tracing"] = time.process_time() - start
         _expect(report, len(variables))
         return loss
 
     step.get_concrete_function()
-    start = time.perf_counter()
+    start = time.process_time()
     report = guard.explain(lambda: cut_loss(y, model(x, training=True)), variables)
-    taken["explain()"] = time.perf_counter() - start
+    taken["explain()"] = time.process_time() - start
     _expect(report, len(variables))
     taken["variables"] = len(variables)
     return taken
@@ -163,7 +170,7 @@ def _expect(report, count: int) -> None:
 
 
 def tracing(name: str, rounds: int) -> tuple[list[float], list[float], list[float]]:
-    """Seconds to trace a healthy training step without and with the guard, in turn, and those inside the guard."""
+    """Processor time to trace a healthy step without and with the guard, in turn, and that inside the guard."""
     import keras
     import tensorflow as tf
 
@@ -178,9 +185,9 @@ def tracing(name: str, rounds: int) -> tuple[list[float], list[float], list[floa
             loss = loss_fn(y, model(x, training=True))
         gradients = tape.gradient(loss, variables)
         if guarded:
-            start = time.perf_counter()
+            start = time.process_time()
             guard.check_traced(loss, variables, gradients, watched=tape.watched_variables())
-            inside.append(time.perf_counter() - start)
+            inside.append(time.process_time() - start)
         for variable, gradient in zip(variables, gradients, strict=True):
             variable.assign_sub(0.01 * gradient)
         return loss
@@ -188,9 +195,9 @@ def tracing(name: str, rounds: int) -> tuple[list[float], list[float], list[floa
     def trace(guarded: bool) -> tuple[float, list[str]]:
         gc.collect()
         function = tf.function(lambda: step(guarded))
-        start = time.perf_counter()
+        start = time.process_time()
         graph = function.get_concrete_function().graph
-        return time.perf_counter() - start, [operation.type for operation in graph.get_operations()]
+        return time.process_time() - start, [operation.type for operation in graph.get_operations()]
 
     trace(False), trace(True)  # what is loaded once
     plain, guarded = [], []

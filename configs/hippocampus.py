@@ -5,9 +5,9 @@
 FOLDER is the unpacked Task04_Hippocampus.tar of http://medicaldecathlon.com (imagesTr/, labelsTr/, dataset.json),
 or images/ and labels/ with the same names, and train.txt and val.txt where the split is given.
 
-Measured with 52 volumes to train on and 16 to evaluate (seed 0): mean Dice 0.884 (front 0.887, rear 0.880), surface Dice
-within 1 mm 0.96, Hausdorff 95 1.7 mm. The whole command took 14:20 of processor time of a CPU with AVX-512; a recipe
-of 900 steps in place of 2400 has 0.878.
+Measured with 52 volumes to train on and 16 to evaluate (seed 0): mean Dice 0.884 (front 0.887, rear 0.880), surface
+Dice within 1 mm 0.96, Hausdorff 95 1.7 mm. The whole command took 14:20 of processor time of a CPU with AVX-512; a
+recipe of 900 steps in place of 2400 has 0.878.
 Published: nnU-Net 0.90 and 0.89 (Isensee et al. 2021), with four times as many volumes. Data: CC BY-SA 4.0.
 """
 

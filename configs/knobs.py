@@ -88,7 +88,7 @@ def section(class_: type) -> type:
     def __init__(self, *positional, **given):
         known = types(class_)
         problems = [
-            f"{class_.__name__}({name}=…): there is no such field.{did_you_mean(name, known)}"
+            f"{class_.__name__}({name}=…): there is no such field.{_meant(name, class_)}"
             for name in given
             if name not in known
         ]
@@ -97,12 +97,32 @@ def section(class_: type) -> type:
             problems.append(f"{class_.__name__}({values.shown(positional[0])}): fields are given by name, as {call}.")
         set_fields(self, **{name: value for name, value in given.items() if name in known})
         if _CHECKED.get():
-            problems += _check(self)
+            problems += check(self)
         if problems:
             raise ConfigError(problems)
 
     class_.__init__ = __init__
+    _SECTIONS.append(class_)
     return class_
+
+
+# In the order of the schema, whose last is the whole config.
+_SECTIONS: list[type] = []
+
+
+def _meant(name: str, class_: type) -> str:
+    """Which field a wrong one may be: of another section by the same name, of this one by one like it."""
+    others = [other.__name__ for other in _SECTIONS if other is not class_ and name in types(other)]
+    section, _, path = elsewhere.field(name).rpartition(".")
+    if others:
+        return f" {' and '.join(f'{other}({name}=…)' for other in others)} {'has' if len(others) == 1 else 'have'} it."
+    if path and section == class_.__name__.lower():
+        return f" Did you mean {path}?"
+    owner = next(
+        (other.__name__ for other in _SECTIONS if path and other.__name__.lower() == (section or "config")), ""
+    )
+    near = did_you_mean(name, types(class_))
+    return f" {owner}({path}=…) has it." if owner and (not near or class_ is _SECTIONS[-1]) else near
 
 
 def changed(made: Any, values: Mapping[str, Any]) -> Any:
@@ -193,7 +213,7 @@ def _numbers(value: Any) -> Iterator[float]:
         yield value
 
 
-def _check(made: Any) -> list[str]:
+def check(made: Any) -> list[str]:
     """Brings every value of a section to its field's exact type, and returns what is wrong with any of them."""
     found = []
     known = types(type(made))

@@ -643,14 +643,16 @@ class Evaluate:
     )
     metric: str = knob(
         "mean_dice",
-        "The score that picks the best checkpoint and stops early: mean_dice, mean_iou, pixel_accuracy, loss, or one "
-        "of `metrics`, by the name after its colon. Of a task of your own: loss (in place of the first three), one of "
+        "The score that picks the best checkpoint and stops early: mean_dice, mean_iou, pixel_accuracy, loss, of "
+        "volumes also surface_dice or hausdorff_95_mm (means over the scored classes), or one "
+        "of `metrics`, by the name after its colon. Of a task of your own: loss (in place of the others), one of "
         "its terms, or of `metrics`.",
         names=("mean_dice", "mean_iou", "pixel_accuracy", "loss"),
         part="metrics",
     )
     best: Literal["auto", "highest", "lowest"] = knob(
-        "auto", "Which value of `metric` is the best: auto is the lowest of a loss, the highest of everything else."
+        "auto",
+        "Which value of `metric` is the best: auto is the lowest of a loss or a distance, the highest of all else.",
     )
     metrics: tuple[str, ...] = knob(
         (), 'Scores of your own that are measured too, each "package.module:name".', form="name", part="metrics"
@@ -768,6 +770,11 @@ class Guard:
         20,
         "skip and float16: steps skipped in a row before the run ends. back: number of returns before the run ends.",
         within="[1, inf)",
+        changes_run=False,
+    )
+    derivatives: bool = knob(
+        False,
+        "--mode=check compares the gradient with finite differences of the loss, too: wrong custom gradients.",
         changes_run=False,
     )
     zero_steps: int = knob(

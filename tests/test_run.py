@@ -279,6 +279,12 @@ def test_a_loop_of_ones_own_without_data_goes_on_where_it_was(tmp_path):
         UserError, match=r"(?s)1\. image is \[4, 16, 16, 3\].*2\. label holds 6, 7; the classes are 0\.\.1"
     ):
         run.step(strange)
+    for label, said in (
+        (LABELS[:4, :8], r"label is \[4, 8, 16\] and image \[4, 16, 16, 1\]"),
+        (LABELS[:4] + 0.5, "label has fractions"),
+    ):
+        with pytest.raises(UserError, match=said):
+            run.step({"image": IMAGES[:4, ..., None], "label": label})
     with pytest.raises(UserError, match="label is missing: it has image"):
         run.step({"image": batches[0]["image"]})
     with pytest.raises(UserError, match='train.length="2 epochs".*the batches of run.step'):

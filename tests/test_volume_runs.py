@@ -79,6 +79,8 @@ def test_scores_are_at_the_images_own_spacing(finished):
     )
     assert "surface_dice/liver" in scores.scalars("") or np.isnan(scores.volumes["liver"].surface_dice)
     assert "HD95 mm" in scores.table()
+    surfaces = [scores.volumes[name].surface_dice for name in scores.scored]
+    assert scores.score("surface_dice") == pytest.approx(np.nanmean(surfaces))
     # As an own metric sees them.
     seen = []
 

@@ -144,6 +144,8 @@ def make_task(
     def model_of_a_task() -> keras.Model:
         """With a number a class, or a plane of the target; what comes out of it is the task's to know."""
         label = data.train.features.get("label")
+        for paths, text in validation.crop_problems(config) if parts.model is None else ():
+            raise UserError(f"config.{paths[0]}={config.augment.crop}: {text}")
         return form(len(data.classes) or (math.prod(label.shape) if label is not None else 1)).model
 
     with seeded(config.seed), devices.strategy.scope(), fresh_names():
@@ -151,6 +153,12 @@ def make_task(
         if given:
             task = build_task(resolve(given, "task"), config=config, data=data, model=model_of_a_task)
             return task, *fit_crop(config, task.models())
+        if not data.classes:
+            what = "labels that are pictures, not class ids" if "label" in data.train.features else "no label"
+            raise UserError(
+                f"The examples have {what}, and segmentation learns from class ids [height, width].\n  Give each a "
+                "label of whole numbers, data=(images, labels), or say what is learned of them by a task: task=MyTask."
+            )
         return _segmentation(form(), config, parts, data.classes, steps)
 
 

@@ -86,6 +86,7 @@ def _sections(run) -> Iterator[Section]:
     if run.parts.data is None:
         looks = {"Recipe": show_recipe, **looks}
     looks |= {"Gradients": check_gradients, "Terms": check_terms}
+    looks |= {"Derivatives": check_derivatives} if run.config.guard.derivatives else {}
     if segments and run.devices.replicas == 1 and input_names(run.task.model) == ("image",):
         looks["Doctor"] = check_model
     looks["Learning"] = check_learning
@@ -263,6 +264,20 @@ def check_gradients(run) -> Section:
         )
     lines = tuple(report.shown_on(sys.stdout).splitlines())
     return Section("Gradients", lines, (f"{len(report.findings)} finding(s), see above",))
+
+
+def check_derivatives(run) -> Section:
+    """Whether the gradient of a real batch is the derivative of the loss; only where config.guard.derivatives asks."""
+    batch = next(iter(training_batches(run.data.train, run.config, start_step=0, steps=1)))
+    try:
+        report = guard.check_derivatives(run.forward_loss(batch), run.state.trainable)
+    except ValueError as error:  # gradients that are missing or not finite have a section of their own
+        return Section("Derivatives", (str(error),), ("they could not be compared",))
+    if report.ok:
+        said = report.notes or ("the gradient is the derivative of the loss, along one direction",)
+        return Section("Derivatives", tuple(said))
+    lines = tuple(report.shown_on(sys.stdout).splitlines())
+    return Section("Derivatives", lines, (f"{len(report.findings)} wrong derivative(s), see above",))
 
 
 def check_terms(run) -> Section:

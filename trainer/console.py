@@ -9,9 +9,11 @@ the run goes on.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
+from collections.abc import Iterator
 
 from configs.reading.lines import wrapped
 
@@ -42,6 +44,18 @@ if not LOGGER.handlers:
 def log(text: str) -> None:
     """Logs a line at level INFO, or WARNING where it begins with "warning:"."""
     LOGGER.log(logging.WARNING if text.startswith("warning:") else logging.INFO, text)
+
+
+@contextlib.contextmanager
+def into(path: str) -> Iterator[None]:
+    """Inside, lines are added to a file."""
+    file = logging.FileHandler(path, encoding="utf-8")
+    before, LOGGER.handlers[:] = LOGGER.handlers[:], [file]
+    try:
+        yield
+    finally:
+        LOGGER.handlers[:] = before
+        file.close()
 
 
 def silent(text: str) -> None:

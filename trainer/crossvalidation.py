@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import keras
 
+from configs.reading import fields
 from configs.reading.folders import FOLDS_FILE
 from trainer.errors import UserError
 from trainer.reporting.records import write_json, write_rows
@@ -62,13 +63,13 @@ def crossvalidate(run, stop: Callable[[], bool] = lambda: False) -> CrossValidat
     folds = run.config.data.folds
     if folds < 2:
         raise UserError("data.folds says how many runs there are to be: --config.data.folds=5.")
-    _check_parts(run)
+    check_parts(run, "one fold")
     scored, rows = [], []
     for fold in range(folds):
         if stop():
             return _written(run, scored, rows, stopped=True)
-        run.log(f"\nFold {fold} of {folds}: {_workdir(run, fold)}")
-        child = run.of_fold(fold, _workdir(run, fold))
+        run.log(f"\nFold {fold} of {folds}: {fold_workdir(run, fold)}")
+        child = fold_run(run, fold)
         if child.train(stop).stopped:
             return _written(run, scored, rows, stopped=True)
         evaluation = child.evaluate()
@@ -80,12 +81,22 @@ def crossvalidate(run, stop: Callable[[], bool] = lambda: False) -> CrossValidat
     return found
 
 
-def _workdir(run, fold: int) -> str:
+def fold_workdir(run, fold: int) -> str:
+    """The workdir of a fold's run."""
     return os.path.join(run.workdir, f"fold_{fold}")
 
 
-def _check_parts(run) -> None:
-    """Refuses what would come trained out of one fold and go into the next."""
+def fold_run(run, fold: int):
+    """A run with the same config and parts that holds out a fold, in a workdir of its own."""
+    return run.with_config(fields.replace(run.config, {"data.fold": fold}), fold_workdir(run, fold))
+
+
+def check_parts(run, one: str) -> None:
+    """Refuses what would come trained out of one of several runs and go into the next; `one` is what they are called.
+
+    Raises:
+      UserError: there are such parts.
+    """
     wrong = []
     for name, what, remedy in (
         ("model", keras.Model, "a function that makes it"),
@@ -93,7 +104,7 @@ def _check_parts(run) -> None:
         ("task", Task, "its class"),
     ):
         if isinstance(getattr(run.parts, name), what):
-            wrong.append(f"{name}= is an object, which one fold would hand on, trained, to the next: write {remedy}.")
+            wrong.append(f"{name}= is an object, which {one} would hand on, trained, to the next: write {remedy}.")
     if wrong:
         raise UserError("\n".join(wrong))
 

@@ -142,7 +142,7 @@ def in_place(run, members: Sequence[Member]) -> Iterator[list[checkpoints.Saved]
     check_alike([Member("this run", "", run.config), *members])
     models, saved = [], []
     for member in members:
-        other = run.of_config(member.config, member.workdir)
+        other = run.with_config(member.config, member.workdir)
         # A task is built for classes and keys alone, which are the same in all.
         other.data, other.devices = run.data, run.devices
         found = checkpoints.find(member.workdir, member.checkpoint)
@@ -192,7 +192,7 @@ def seen_in_training(run, members: Sequence[Member], examples) -> dict[str, int]
     for member in members:
         if run.parts.data is None and not _same_place(member.config, examples.config or run.config):
             continue
-        other = run.of_config(member.config, member.workdir)
+        other = run.with_config(member.config, member.workdir)
         other.devices = run.devices
         seen = len(scored.intersection(other.data.train.names))
         if seen:

@@ -40,9 +40,8 @@ class OwnLoop:
 
     def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, tf.Tensor]:
         run = self._run
-        self._batch = batch = checked(batch, run.config.train.batch_size)
-        if not self._steps:
-            self._check_keys(batch)
+        batch = checked(batch, run.config.train.batch_size)
+        self._batch = batch = self._of_the_task(batch)
         try:
             row = self._step(self._distributed(batch))
         except Exception as error:
@@ -55,8 +54,8 @@ class OwnLoop:
             self._nonfinite.after_call(run.current_step, batch)
         return run.totals.named(row)
 
-    def _check_keys(self, batch: Mapping[str, np.ndarray]) -> None:
-        """Whether the first batch has what the built-in task reads, of the run's channels and classes.
+    def _of_the_task(self, batch: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """The batch, if it has what the built-in task reads, of the run's channels and classes.
 
         Raises:
           UserError: with all that it has not; what a task of the user's reads is the task's to know.
@@ -72,13 +71,24 @@ class OwnLoop:
             if missing:
                 problems.append(f"{', '.join(missing)} is missing: it has {', '.join(batch)}.")
             label, void = batch.get("label"), run.config.data.void_id
-            if label is not None and label.dtype.kind in "iu" and not run.config.data.multi_label:
-                strange = sorted({int(i) for i in np.unique(label)} - {*range(classes), void})
-                if strange:
-                    held = ", ".join(map(str, strange[:5]))
+            if label is not None and label.dtype.kind == "f" and np.array_equal(label, np.rint(label)):
+                # For a task of the user's it would be a picture.
+                label = label.astype(np.int32)
+                batch = {**batch, "label": label}
+            if label is not None and label.dtype.kind == "f":
+                problems.append("label has fractions, and segmentation takes class ids: whole numbers.")
+            elif label is not None and not run.config.data.multi_label:
+                strange = label[((label < 0) | (label >= classes)) & (label != void)]
+                if strange.size:
+                    held = ", ".join(map(str, np.unique(strange)[:5]))
                     problems.append(f"label holds {held}; the classes are 0..{classes - 1}, and {void} is void.")
+            sides = label.shape[1:-1] if label is not None and run.config.data.multi_label else np.shape(label)[1:]
+            if label is not None and "image" in batch and tuple(sides) != batch["image"].shape[1:-1]:
+                shapes = f"label is {list(label.shape)} and image {list(batch['image'].shape)}"
+                problems.append(f"{shapes}: each pixel has its class, [batch, height, width].")
         if problems:
             raise UserError("run.step, the batch:\n" + numbered(problems))
+        return batch
 
     def _distributed(self, batch: Mapping[str, np.ndarray]):
         """Consecutive slices of the global batch, one a replica; each worker takes its own."""

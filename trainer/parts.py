@@ -10,6 +10,7 @@ import difflib
 import functools
 import hashlib
 import importlib
+import inspect
 import os
 import sys
 import traceback
@@ -124,3 +125,14 @@ def _import_failed(field: str, path: str, error: Exception) -> UserError:
         f"{field}={path!r}: importing it failed in {frame.filename}:{frame.lineno}\n    "
         f"{frame.line}\n  {type(error).__name__}: {error}"
     )
+
+
+def takes(function: Any, count: int) -> bool:
+    """Whether a function can be called with so many arguments; of one that does not say, yes."""
+    try:
+        inspect.signature(function).bind(*[None] * count)
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True

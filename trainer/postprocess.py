@@ -68,7 +68,7 @@ def _runs(run) -> list:
             f"{run.workdir}: {len(folds) - len(missing)} of {of or len(folds)} folds have ended; out-of-fold "
             "predictions are of all. Go on with --mode=crossvalidate."
         )
-    made = [run.of_config(config, folder) for config, folder in zip(configs, folds, strict=True)]
+    made = [run.with_config(config, folder) for config, folder in zip(configs, folds, strict=True)]
     for one in made:
         one.devices = run.devices
     return made

@@ -142,6 +142,11 @@ def wanted() -> dict[str, str]:
     return values
 
 
+def usable_processors() -> int:
+    """Those that this process may run on: of the machine's, or of the container's quota."""
+    return min(_processors(), cpu_quota() or _processors())
+
+
 def cpu_quota(root: str = "/sys/fs/cgroup") -> int | None:
     """Processors that the container's quota grants, rounded up; None without a quota."""
     try:

@@ -532,6 +532,11 @@ class Run:
                 mirror = config.predict.mirror or config.evaluate.mirror
                 config = dataclasses.replace(config, evaluate=dataclasses.replace(config.evaluate, mirror=mirror))
             if prediction.are_paths(images):
+                if not isinstance(self.task, Segmentation):
+                    raise UserError(
+                        f"Of paths, masks of class ids are written, and {type(self.task).__name__} is no segmentation: "
+                        "read the images into arrays, run.predict(arrays), and write what its `predict` gives."
+                    )
                 output, paths = os.fspath(output) or os.path.join(self.workdir, "predictions"), list(images)
                 model = self.task.model
                 with explaining_memory(config, "prediction"):
@@ -554,10 +559,17 @@ class Run:
         *,
         ensemble: Sequence = (),
     ) -> list[str]:
-        """Writes the model in each format and compares it with the model; see `trainer.export`. Returns a line each."""
+        """Writes the model in each format and compares it with the model; see `trainer.export`. Returns a line each.
+
+        Of a task that is no segmentation what its `predict` computes of images is written; see `trainer.export.task`.
+        """
         from trainer.export.export import export
+        from trainer.export.task import export_task
 
         output = os.fspath(output) or os.path.join(self.workdir, "export")
+        if not isinstance(self.task, Segmentation):
+            with self.weights(checkpoint), explaining_memory(self.config, "export"):
+                return [named(line) for line in export_task(self.task, self.config, output, formats)]
         try:
             data = self.data
         except DataError as error:
@@ -607,13 +619,40 @@ class Run:
 
         return average(self)
 
-    def of_fold(self, fold: int, workdir: str | os.PathLike) -> Run:
-        """A run with the same config and parts that holds out another fold."""
-        config = dataclasses.replace(self.config, data=dataclasses.replace(self.config.data, fold=fold))
-        return self.of_config(config, workdir)
+    @_naming_settings()
+    def audit_labels(self, stop: Callable[[], bool] = lambda: False):
+        """Images, and regions in them, whose labels are probably wrong; writes audit.csv and audit.html.
 
-    def of_config(self, config: Config, workdir: str | os.PathLike) -> Run:
-        """A run with the same parts and another config."""
+        With `Data(folds=5)` each image is judged by the fold's run that has not seen it; folds that are not there are
+        trained, as `crossvalidate` does it. In the workdir of a run without folds its validation images are judged.
+
+        Args:
+          stop: as for `train`, while folds are trained.
+
+        Returns:
+          A `trainer.label_audit.audit.LabelAudit`: `.images`, `.table()`, `.rows()`.
+        """
+        from trainer.label_audit.audit import audit_labels
+
+        return audit_labels(self, stop)
+
+    @_naming_settings()
+    def sweep(self, sweep, stop: Callable[[], bool] = lambda: False):
+        """Tries settings of the ranges that a sweep names, a run each; see `trainer.sweep.sweep`.
+
+        Args:
+          sweep: a `configs.sweep.Sweep`, or the path of a file with `get_sweep()`.
+          stop: as for `train`.
+
+        Returns:
+          A `SweepResult`: `.best.settings`, `.table()`, `.trials`.
+        """
+        from trainer.sweep.sweep import sweep as run_sweep
+
+        return run_sweep(self, sweep, stop)
+
+    def with_config(self, config: Config, workdir: str | os.PathLike) -> Run:
+        """A run with the same parts, another config and another workdir."""
         given = {field.name: getattr(self.parts, field.name) for field in dataclasses.fields(self.parts)}
         return Run(
             config, workdir=workdir, force=self.force, **{k: v for k, v in given.items() if v not in (None, (), {})}

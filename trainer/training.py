@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import reprlib
 import shlex
 from collections.abc import Callable, Iterator
 
@@ -39,13 +41,14 @@ from trainer.checkpoints.resume import (
 from trainer.distribution.lost_worker import naming_lost_worker
 from trainer.errors import EXIT_FAILED, UserError
 from trainer.evaluation.evaluator import make_evaluator
-from trainer.reporting import terminal
+from trainer.reporting import tags, terminal
 from trainer.reporting.clock import Clock
 from trainer.reporting.failures import explain_failure, last_line
 from trainer.reporting.journal import Journal
 from trainer.reporting.memory import explaining_memory, is_out_of_memory
 from trainer.reporting.opening import opening_text
 from trainer.reporting.progress import Progress
+from trainer.reporting.records import METRICS_FILE, read_metrics
 from trainer.result import FINISHED, Result
 from trainer.stepping.batches import batches_from
 from trainer.stepping.batchwise import batchwise_remark
@@ -189,8 +192,15 @@ def _train(run, actions: list[Timed], stop: Callable[[], bool]) -> Result:
 
 
 def _result(run, step: int, reason: str, *, saved: bool, stopped: bool = False) -> Result:
-    scores = run.scores.scalars("") if run.scores is not None else {}
+    scores = run.scores.scalars("") if run.scores is not None else _recorded_scores(run)
     return Result(step, reason, scores, run.host.best_score, run.host.best_step, saved, stopped)
+
+
+def _recorded_scores(run) -> dict[str, float]:
+    """Of the last evaluation, where it was in an earlier session."""
+    rows = read_metrics(os.path.join(run.workdir, METRICS_FILE))
+    found = [row for row in rows if (row.get("kind"), row.get("step")) == (tags.EVALUATION, run.host.evaluated)]
+    return {name: value for name, value in (found[-1] if found else {}).items() if name not in ("step", "kind")}
 
 
 def _train_to(
@@ -287,27 +297,47 @@ def _due(
 
 
 def _try_evaluation(run, score) -> None:
-    """Evaluates a first image: a task that cannot be evaluated shows it before the first step, not hours later.
+    """Evaluates first images: a task that cannot be evaluated shows it before the first step, not hours later.
+
+    As many as it takes until one has another size than the first, at most eight.
 
     Raises:
       UserError: it cannot.
     """
-    asked = iter((False,))
+    tried = itertools.count()
     try:
-        score(lambda: next(asked, True))
+        score(lambda: run.devices.any_worker(next(tried) >= 8 or score.trace_count() > 1))
     except Exception as error:
         explained = explain_failure(error, run)
         if is_out_of_memory(error) or explained is None and not isinstance(error, tf.errors.OpError):
             raise
-        name, size = run.data.validation.names[0], run.config.augment.crop
+        if _fails_in_training(run):
+            raise (explained or error) from error
+        size, names = run.config.augment.crop, run.data.validation.names
+        which = f"This was the first validation image, {names[0]}"
+        if score.trace_count() > 1:
+            which = "This was the first validation image of another size than those before it"
         raise UserError(
             f"{explained or last_line(error)}\n"
-            f"  This was the first validation image, {name}, which was to be evaluated before the first step. A "
+            f"  {which}, which was to be evaluated before the first step. A "
             "task of your own is evaluated on whole images, of whatever size they have, where training sees "
             f"crops of {size[0]} x {size[1]}. Make `losses` work on such sizes, give it validation images of sizes "
             'that it takes, or evaluate nothing: --config.evaluate.every="0 steps"',
             exit_code=EXIT_FAILED,
         ) from error
+
+
+def _fails_in_training(run) -> bool:
+    """Whether the task cannot be traced on a training batch either: then images' sizes are not to blame."""
+    specs = {
+        key: tf.TensorSpec((1, *feature.batch_shape(*run.config.augment.crop)), tf.as_dtype(feature.dtype))
+        for key, feature in run.data.train.features.items()
+    }
+    try:
+        tf.function(run.task.evaluated).get_concrete_function({**specs, "index": tf.TensorSpec([1], tf.int64)})
+    except Exception:
+        return True
+    return False
 
 
 def _once(number: int, action: Timed, run) -> Callable[[int], str | None]:
@@ -318,6 +348,11 @@ def _once(number: int, action: Timed, run) -> Callable[[int], str | None]:
         if run.host.acted.get(key) == step:
             return None
         reason = action.function(run, step)
+        if reason is not None and not isinstance(reason, str):
+            raise UserError(
+                f"The action {action.name} returned {reprlib.repr(reason)}, of type {type(reason).__name__}, at step "
+                f"{step}. Return nothing to go on, or a text, the reason for which the run ends."
+            )
         run.host.acted[key] = step
         return reason
 

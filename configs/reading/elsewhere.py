@@ -28,6 +28,8 @@ _FIELDS = {
     "backbone": "model.encoder",
     "filters": "model.width",
     "arch": "model.name",
+    "lr": "optimizer.learning_rate",
+    "bs": "train.batch_size",
     "architecture": "model.name",
     "criterion": "loss.name",
     "scheduler": "optimizer.schedule",
@@ -127,6 +129,7 @@ _VALUES = {
         "audit": "check",
         "doctor": "check",
     },
+    "evaluate.best": {"min": "lowest", "max": "highest", "lower": "lowest", "higher": "highest"},
     "checkpoint": {
         "last": "latest",
         "newest": "latest",

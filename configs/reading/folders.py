@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import re
+
+from configs.schema import Config
 
 # What a cross-validation leaves in its workdir, beside fold_0, fold_1 …
 FOLDS_FILE = "crossvalidation.json"
 # Names that say a volume; TIFF files may be images or volumes, and are taken for images.
 VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 _MOST_SEEN = 2000
+# Of recipes for whatever a folder holds.
+_NAMELESS = ("own", "own_volumes", Config().name)
+
+
+def named_after(config: Config) -> str:
+    """The config's name, or that of its data's folder where it has none of its own."""
+    folder = os.path.basename(os.path.abspath(os.path.expanduser(config.data.path))) if config.data.path else ""
+    return re.sub(r"[^\w.-]+", "_", folder) if folder and config.name in _NAMELESS else config.name
 
 
 def holds_volumes(path: str) -> bool:

@@ -20,6 +20,7 @@ _TASKS = {
     "What to do": ("mode", "config", "workdir"),
     "Train": ("strategy", "precision", "seed", "deterministic", "logical_devices", "force_config", "extend"),
     "Evaluate, predict, export": ("checkpoint", "ensemble", "input", "output", "formats"),
+    "Sweep": ("sweep", "trials", "minutes"),
     "Compare": ("runs",),
     "Describe": ("layers",),
     "Help": ("help", "helpfull"),

@@ -1,6 +1,6 @@
-"""A recipe file -> its `Config`, with whatever is wrong with the file in words.
+"""A recipe file -> its `Config`, a sweep file -> its `Sweep`, with whatever is wrong with the file in words.
 
-A recipe is a Python file and is run: use only files you would run yourself.
+Both are Python files and are run: use only files you would run yourself.
 """
 
 from __future__ import annotations
@@ -17,11 +17,30 @@ from configs.reading.fields import sections
 from configs.reading.nearest import did_you_mean
 from configs.reading.overrides import check_types
 from configs.reading.values import shown
+from configs.sweep import Sweep
 
 # Relative names of recipes are looked up here too, so that the program can be started from any directory.
 _HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-_EXAMPLE = "def get_config() -> Config: return Config(…), with: from configs.schema import Config"
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A kind of file: its flag, what it is called, the function in it and what that returns, the folder of ours."""
+
+    flag: str
+    title: str
+    function: str
+    returns: type
+    folder: str
+
+    @property
+    def example(self) -> str:
+        name, module = self.returns.__name__, self.returns.__module__
+        return f"def {self.function}() -> {name}: return {name}(…), with: from {module} import {name}"
+
+
+RECIPE = Kind("config", "recipe", "get_config", schema.Config, "configs")
+SWEEP = Kind("sweep", "sweep file", "get_sweep", Sweep, os.path.join("configs", "sweeps"))
 
 
 def load(path: str) -> tuple[schema.Config, list[str]]:
@@ -32,70 +51,77 @@ def load(path: str) -> tuple[schema.Config, list[str]]:
         schema's default, so that the rest of the command line can still be checked against it.
     """
     try:
-        config = _run(path)
+        config = run(path, RECIPE)
     except RecipeError as error:
         return schema.Config(), [str(error)]
     return check_types(config, path)
 
 
 class RecipeError(ValueError):
-    """The file cannot be found, run, or does not return a Config."""
+    """The file cannot be found, run, or does not return what it is to return."""
 
 
-def find(path: str) -> str:
-    """The recipe's full path: relative to the current directory, or else to the program's.
+def find(path: str, kind: Kind = RECIPE) -> str:
+    """The file's full path: relative to the current directory, or else to the program's.
 
     Raises:
         RecipeError: There is no such file; the message names the nearest one.
     """
+    said = f"--{kind.flag}="
     for folder in ("", _HOME):
         candidate = os.path.join(folder, path)
         if os.path.isfile(candidate):
             return os.path.abspath(candidate)
     if os.path.isdir(path):
-        raise RecipeError(f"--config={path}: this is a folder. Write a recipe file in it: {_known(path)}.")
-    folder = os.path.dirname(path)
+        raise RecipeError(f"{said}{path}: this is a folder. Write a {kind.title} in it: {_known(path, kind)}.")
+    folder, ours = os.path.dirname(path), _known(kind.folder, kind)
     if folder and not any(os.path.isdir(os.path.join(home, folder)) for home in ("", _HOME)):
-        raise RecipeError(f"--config={path}: there is no folder {folder!r}. The program's own: {_known('configs')}.")
+        raise RecipeError(f"{said}{path}: there is no folder {folder!r}. The program's own: {ours}.")
     name = os.path.basename(path).removesuffix(".py") + ".py"
-    names = _recipes_in(folder or ".") + _recipes_in(os.path.join(_HOME, folder))
-    hint = did_you_mean(name, names, "--config=" + os.path.join(folder, "{}")) if names else ""
+    names = _files_in(folder or ".", kind) + _files_in(os.path.join(_HOME, folder), kind)
+    hint = did_you_mean(name, names, said + os.path.join(folder, "{}")) if names else ""
     if not hint:
-        hint = f" The program's recipes: {_known('configs')}."
-    raise RecipeError(f"--config={path}: there is no such file.{hint}")
+        hint = f" The program's own: {ours}."
+    raise RecipeError(f"{said}{path}: there is no such file.{hint}")
 
 
-def _run(path: str) -> schema.Config:
-    full = find(path)
-    where = f"--config={path}"
-    module_name = "gradline_recipe_" + re.sub(r"\W", "_", os.path.basename(full).removesuffix(".py"))
+def run(path: str, kind: Kind) -> schema.Config | Sweep:
+    """What the file's function returns, its values unchecked.
+
+    Raises:
+        RecipeError: See there.
+    """
+    full = find(path, kind)
+    where = f"--{kind.flag}={path}"
+    module_name = f"gradline_{kind.flag}_" + re.sub(r"\W", "_", os.path.basename(full).removesuffix(".py"))
     spec = importlib.util.spec_from_file_location(module_name, full)
     if not full.endswith(".py") or spec is None or spec.loader is None:
-        raise RecipeError(f"{where}: a recipe is a Python file whose name ends in .py, with {_EXAMPLE}.")
+        raise RecipeError(f"{where}: a {kind.title} is a Python file whose name ends in .py, with {kind.example}.")
     module = importlib.util.module_from_spec(spec)
-    # A dataclass defined in the recipe looks its module up here.
+    # A dataclass defined in the file looks its module up here.
     sys.modules[module_name] = module
     try:
         # Unchecked, so that the mistakes of all sections come together.
         with knobs.unchecked():
             spec.loader.exec_module(module)
-        get_config = getattr(module, "get_config", None)
-        if not callable(get_config):
+        function = getattr(module, kind.function, None)
+        if not callable(function):
             own = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module_name]
-            hint = did_you_mean("get_config", own, "to rename {}")
-            raise RecipeError(f"{where}: the file has no function get_config.{hint} Write {_EXAMPLE}.")
+            hint = did_you_mean(kind.function, own, "to rename {}")
+            raise RecipeError(f"{where}: the file has no function {kind.function}.{hint} Write {kind.example}.")
         with knobs.unchecked():
-            config = get_config()
+            found = function()
     except RecipeError:
         raise
-    # SystemExit and the like are mistakes of the recipe as well; only Ctrl-C goes on.
+    # SystemExit and the like are mistakes of the file as well; only Ctrl-C goes on.
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         raise RecipeError(f"{where}: {_failure(error, full)}") from error
-    if not isinstance(config, schema.Config):
-        raise RecipeError(f"{where}: get_config() returned {shown(config)}, not a Config. Write {_EXAMPLE}.")
-    return config
+    if not isinstance(found, kind.returns):
+        name = kind.returns.__name__
+        raise RecipeError(f"{where}: {kind.function}() returned {shown(found)}, not a {name}. Write {kind.example}.")
+    return found
 
 
 def _failure(error: BaseException, full: str) -> str:
@@ -128,18 +154,18 @@ def _hint(error: BaseException, text: str) -> str:
     return ""
 
 
-def _recipes_in(folder: str) -> list[str]:
-    """Files of a folder that define get_config."""
+def _files_in(folder: str, kind: Kind) -> list[str]:
+    """Files of a folder that define the kind's function."""
     found = []
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
         path = os.path.join(folder, name)
         if name.endswith(".py") and os.path.isfile(path) and os.access(path, os.R_OK):
             with open(path, encoding="utf-8", errors="replace") as file:
-                if re.search(r"^def get_config\(", file.read(), re.MULTILINE):
+                if re.search(rf"^def {kind.function}\(", file.read(), re.MULTILINE):
                     found.append(name)
     return found
 
 
-def _known(folder: str) -> str:
+def _known(folder: str, kind: Kind) -> str:
     home = folder if os.path.isdir(folder) else os.path.join(_HOME, folder)
-    return ", ".join(os.path.join(folder, name) for name in _recipes_in(home)) or "none here"
+    return ", ".join(os.path.join(folder, name) for name in _files_in(home, kind)) or "none here"

@@ -2,54 +2,49 @@
 
 from __future__ import annotations
 
-import dataclasses
+import pprint
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from configs.reading import fields
 from configs.schema import Config
 
-_WIDTH = 100
+_WIDTH = 110
 
 
-def recipe_text(config: Config) -> str:
-    """The source of a recipe whose `get_config()` equals `config`."""
-    default, used, lines = Config(), set(), []
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if value == getattr(default, field.name):
-            continue
-        if not dataclasses.is_dataclass(value):
-            lines.append(f"        {field.name}={_written(value, 8)},")
-            continue
-        used.add(type(value).__name__)
-        own = [
-            f"            {inner.name}={_written(getattr(value, inner.name), 12)},"
-            for inner in dataclasses.fields(value)
-            if getattr(value, inner.name) != getattr(type(value)(), inner.name)
-        ]
-        lines.append(f"        {field.name}={type(value).__name__}(")
-        lines += [*own, "        ),"]
-    imported = ", ".join(sorted({"Config", *used}))
-    body = "\n".join(lines)
-    return (
-        f"from configs.schema import {imported}\n\n\ndef get_config() -> Config:\n    return Config(\n{body}\n    )\n"
-        if lines
-        else "from configs.schema import Config\n\n\ndef get_config() -> Config:\n    return Config()\n"
-    )
+def recipe_text(config: Config, reasons: Mapping[str, str] | None = None, head: str = "") -> str:
+    """The source of a recipe whose `get_config()` equals `config`.
+
+    Args:
+      config: what the recipe says, as far as it differs from the schema's defaults.
+      reasons: field -> why it has its value, a comment above it; a field with a reason, or with an empty one, is
+        written even where its value is the default.
+      head: the text of the file's docstring.
+    """
+    reasons, default = reasons or {}, Config()
+    sections: dict[str, list[str]] = {}
+    for path in fields.all_fields():
+        value = fields.get(config, path)
+        if path in reasons or value != fields.get(default, path):
+            section, _, name = path.rpartition(".")
+            sections.setdefault(section, []).append(_entry(name, value, reasons.get(path, "")))
+    types = {name: type_.__name__ for name, type_ in fields.section_types().items()}
+    imports = ", ".join(sorted({"Config", *(types[name] for name in sections if name)}))
+    body = [textwrap.indent("\n".join(sections.pop("", [])), " " * 8)]
+    for name, entries in sections.items():
+        inside = textwrap.indent("\n".join(entries), " " * 12)
+        body.append(f"        {name}={types[name]}(\n{inside}\n        ),")
+    lines = "\n".join(part for part in body if part)
+    quoted = head.replace("\\", "\\\\").replace('"""', "'''")
+    docstring = f'"""{quoted}\n"""\n\n' if head else ""
+    call = f"Config(\n{lines}\n    )" if lines else "Config()"
+    return f"{docstring}from configs.schema import {imports}\n\n\ndef get_config() -> Config:\n    return {call}\n"
 
 
-def _written(value: Any, indent: int) -> str:
-    """A value as Python, over several lines where it is long."""
-    if isinstance(value, Mapping):
-        return repr({key: value[key] for key in value})
-    text = repr(value)
-    if len(text) + indent <= _WIDTH or not isinstance(value, tuple):
-        return text
-    rows, row = [], ""
-    for item in map(repr, value):
-        if row and len(row) + len(item) + indent > _WIDTH:
-            rows.append(row.rstrip())
-            row = ""
-        row += f"{item}, "
-    inside = "\n".join(" " * (indent + 4) + line for line in [*rows, row.rstrip()])
-    return f"(\n{inside}\n{' ' * indent})"
+def _entry(name: str, value: Any, reason: str) -> str:
+    """A field with its comment, over several lines where it is long."""
+    comment = textwrap.fill(reason, _WIDTH - 14, initial_indent="# ", subsequent_indent="# ") + "\n" if reason else ""
+    plain = dict(value) if isinstance(value, Mapping) else value
+    text = pprint.pformat(plain, width=_WIDTH - 20, sort_dicts=False, compact=True)
+    return f"{comment}{name}={textwrap.indent(text, ' ' * 4).lstrip()},"

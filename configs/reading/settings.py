@@ -29,6 +29,7 @@ _VERBS = {
     "crossvalidate": "run.crossvalidate()",
     "postprocess": "run.postprocess()",
     "average": "run.average()",
+    "audit_labels": "run.audit_labels()",
 }
 _TRUE = {"--force_config": "force", "--extend": "extend"}
 _ARGUMENTS = {

@@ -20,6 +20,7 @@ from configs.reading.nearest import did_you_mean
 from configs.reading.optimizers import option_problems
 from configs.reading.references import FORM, module_problem
 from configs.reading.validation_parts import is_model_file, loss_problems, mask_problems, model_problems
+from configs.reading.validation_volumes import SCORES as VOLUME_SCORES
 from configs.reading.validation_volumes import volume_problems
 from configs.reading.values import shown
 from configs.schema import Config
@@ -189,6 +190,13 @@ def _augment(config: Config):
     low, high = config.augment.scale
     if low > high:
         yield ("augment.scale",), f"the smaller factor comes first. Write --config.augment.scale={high},{low}."
+    # A task of the user's may have no use for the configured model; what makes it for the task looks then.
+    if not config.task:
+        yield from crop_problems(config)
+
+
+def crop_problems(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Whether the configured model takes the training crop."""
     multiples, why = size_multiples(config)
     if any(side % multiple for side, multiple in zip(config.augment.crop, multiples, strict=True)):
         both = zip(config.augment.crop, multiples, strict=True)
@@ -279,7 +287,7 @@ def _evaluate(config: Config):
         elif len(evaluate.tile) != len(multiples):
             text = f"it has {len(evaluate.tile)} sides, and augment.crop {len(multiples)}. Write as many."
             yield ("evaluate.tile", "augment.crop"), text
-        elif any(side % multiple for side, multiple in zip(evaluate.tile, multiples, strict=True)):
+        elif not config.task and any(s % multiple for s, multiple in zip(evaluate.tile, multiples, strict=True)):
             better = ",".join(str(_up(side, multiple)) for side, multiple in zip(evaluate.tile, multiples, strict=True))
             text = f"the sides have to be multiples of {_of(multiples)}: {why}. Write --config.evaluate.tile={better}."
             yield ("evaluate.tile", "model.depth"), text
@@ -305,7 +313,7 @@ def _metric(config: Config, *, given: Collection[str] = (), task: bool = False):
     evaluate = config.evaluate
     names = [*(name.rpartition(":")[2] for name in evaluate.metrics), *given]
     twice = sorted({name for name in names if names.count(name) > 1})
-    built_in = fields.all_fields()["evaluate.metric"].knob.names
+    built_in = fields.all_fields()["evaluate.metric"].knob.names + (VOLUME_SCORES if rank_of(config) == 3 else ())
     taken = sorted({name for name in names if name in built_in})
     if twice or taken:
         text = f"{', '.join(twice or taken)} is the name of two metrics. Give each function a name of its own."

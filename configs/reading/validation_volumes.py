@@ -9,6 +9,8 @@ from configs.reading.levels import levels, rank_of
 from configs.reading.nearest import did_you_mean
 from configs.schema import Config
 
+# Scores of volumes that evaluate.metric may name, beside those of images.
+SCORES = ("surface_dice", "hausdorff_95_mm")
 NORMALIZATIONS = ("auto", "z_score", "ct", "none")
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from configs.schema import Augment, Config, Evaluate, Optimizer, Train
-from trainer import Phase, Run, Task
+from trainer import Run, Task
 
 random = np.random.default_rng(0)
 labels = np.zeros((60, 48, 48), "uint8")
@@ -23,14 +23,14 @@ def network():
 
 
 class MeanTeacher(Task):
-    phases = (Phase(name="student", models=("student",)),)  # nothing trains the teacher
-
     def __init__(self):
         self.student, self.teacher = network(), network()
         self.teacher.set_weights(self.student.get_weights())
+        self.teacher.trainable = False
+        self.seeds = keras.random.SeedGenerator(0)  # saved too: a resumed run draws what it would have drawn
 
     def losses(self, batch, training):
-        noise = tf.random.normal(tf.shape(batch["image"]), stddev=20.0 if training else 0.0)
+        noise = 20.0 * training * keras.random.normal(tf.shape(batch["image"]), seed=self.seeds)
         logits = self.student(batch["image"] + noise, training=training)
         target = tf.nn.softmax(self.teacher(batch["image"], training=False))
         known = tf.cast(batch["label"] != 255, tf.int32)

@@ -84,3 +84,11 @@ def test_folders_of_volumes_are_told_by_names(tmp_path):
     for name in "bcd":
         (tmp_path / f"{name}.png").touch()
     assert not holds_volumes(str(tmp_path)) and not holds_volumes("") and not holds_volumes(str(tmp_path / "b.png"))
+
+
+@pytest.mark.parametrize("metric", ["surface_dice", "hausdorff_95_mm"])
+def test_surface_scores_decide_of_volumes_alone(metric):
+    evaluate = Evaluate(metric=metric)
+    assert not problems(data=VOLUMES, augment=Augment(crop=(32, 32, 32)), model=SMALL, evaluate=evaluate)
+    (text,) = problems(evaluate=evaluate)
+    assert "none of the scores measured" in text

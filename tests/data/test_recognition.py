@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from configs.schema import Data
 from tests.data.making import config_for, picture, save
 from trainer.data import DataError, audit, open_data
-from trainer.data.decode import decode_values
+from trainer.data.mask_values import decode_values
 from trainer.data.masks import label_from
 from trainer.data.recognition import recognise_masks
 

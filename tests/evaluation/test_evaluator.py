@@ -24,7 +24,8 @@ from trainer.evaluation.evaluator import make_evaluator
 from trainer.evaluation.own_metrics import build_metrics
 from trainer.evaluation.pictures import ranks
 from trainer.evaluation.predict import predict
-from trainer.evaluation.windows import logits_function, mirrored_index, tile_starts, tiled_logits
+from trainer.evaluation.tiling import mirrored_index, tile_starts, tiled_logits
+from trainer.evaluation.windows import logits_function
 from trainer.reporting.records import jsonable
 from trainer.stepping.objective import Objective
 from trainer.stepping.segmentation import Segmentation

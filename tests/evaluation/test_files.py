@@ -9,18 +9,20 @@ import pytest
 from PIL import Image
 
 from configs.schema import Config, Data, Evaluate, Model, Predict
-from trainer.data.rasters import GEO_TAGS, has_rasterio
+from trainer.data.rasters import GEO_TAGS, Raster, has_rasterio
 from trainer.evaluation import files, windows
 from trainer.evaluation.files import predict_files
 from trainer.evaluation.network import Network
 from trainer.evaluation.outputs import Outputs
 from trainer.evaluation.predict import predict, predict_arrays
-from trainer.evaluation.strips import strips
+from trainer.evaluation.strips import Strip, strips
 from trainer.models.footprint import footprint
 from trainer.reporting.panels import class_colors
 from trainer.stepping.segmentation import Segmentation
 
 CONFIG = Config(data=Data(classes=("background", "middle", "bright")), model=Model(depth=2))
+# Rows of an image of nine in two strips.
+PARTS = ((0, 5), (5, 9))
 
 
 @pytest.fixture(scope="module")
@@ -247,3 +249,20 @@ def test_a_world_file_is_a_coordinate_system_where_rasterio_is_installed(tmp_pat
     with rasterio.open(tmp_path / "out" / "masks" / "a.tif") as file:
         assert (file.transform.a, file.transform.c, file.transform.f) == (0.5, 400000.0, 5000000.0)
         assert (file.read(1) == expected(pixels)).mean() > 0.999
+
+
+def test_overlays_of_strips_and_of_sides_that_no_jpeg_has(tmp_path):
+    """Strips give the picture that the whole gives; of a longer side than JPEG's every second pixel is kept."""
+    outputs = Outputs(str(tmp_path), CONFIG.data, Predict())
+    for name, height, width, step in [("long", 9, 70_000, 2), ("small", 9, 21, 1)]:
+        ids = np.broadcast_to((np.arange(height) % 3).astype(np.uint8)[:, None], [height, width])
+        image = np.full([height, width, 3], 90, np.uint8)
+        raster = Raster(height, width, None, image)
+        whole = outputs.write(name, raster, [Strip(0, image, ids)])
+        cut = outputs.write(name + "_cut", raster, [Strip(top, image[top:end], ids[top:end]) for top, end in PARTS])
+        assert (whole.step, cut.step) == (step, step)
+        pictures = [np.asarray(Image.open(outputs.overlay(n))) for n in (name, name + "_cut")]
+        assert pictures[0].shape == (-(-height // step), -(-width // step), 3)
+        assert pictures[1].shape == pictures[0].shape
+        # At a strip's edge the outline does not know its neighbours; here every row is an outline.
+        assert np.abs(pictures[0][1:4].astype(int) - pictures[1][1:4]).mean() < 8

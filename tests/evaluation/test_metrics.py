@@ -15,6 +15,7 @@ from trainer.evaluation.metrics import (
     probabilities,
     scored_classes,
 )
+from trainer.evaluation.own_metrics import build_metrics
 from trainer.stepping.segmentation import class_ids
 
 VOID = 255
@@ -152,3 +153,22 @@ def test_class_ids_and_probabilities_agree(outputs):
 
 def test_a_logit_of_zero_is_the_first_class():
     assert class_ids(tf.zeros([1, 1, 1, 1])).numpy().item() == class_ids(tf.zeros([1, 1, 1, 2])).numpy().item() == 0
+
+
+@pytest.mark.parametrize(
+    ("function", "value"),
+    [
+        (lambda label, prediction: 10 * label + prediction, 12),
+        (lambda a, b: 10 * a + b, 12),
+        # By their names, wherever they stand.
+        (lambda prediction, label: 10 * label + prediction, 12),
+        (lambda y_pred, y_true, weight: 100 * y_true + 10 * y_pred + weight, 125),
+        (lambda prediction, weight: 10 * prediction + weight, 25),
+        (lambda label, found, *, weight: 100 * label + 10 * found + weight, 125),
+        (lambda a, b, /, weight: 100 * a + 10 * b + weight, 125),
+        (lambda prediction: prediction, 2),
+    ],
+)
+def test_what_a_metric_of_ones_own_is_called_with(function, value):
+    (metric,) = build_metrics({"own": function})
+    assert metric.of_image({"label": 1, "prediction": 2, "weight": 5}) == value

@@ -12,6 +12,7 @@ from trainer.evaluation import windows
 from trainer.evaluation.outputs import write_mask
 from trainer.evaluation.predict import Failure, find_images, output_names, predict, shares
 from trainer.models.footprint import footprint
+from trainer.reporting import panels
 from trainer.reporting.panels import class_colors
 
 CONFIG = Config(data=Data(classes=("background", "bright")), model=Model(outputs="sigmoid", depth=2))
@@ -37,7 +38,7 @@ def write_image(path, size=(21, 34), seed=0, mode="RGB", **options):
 
 
 def outputs(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*g"))
 
 
 def test_mask_and_overlay_have_the_size_of_the_image(tmp_path, model):
@@ -45,17 +46,19 @@ def test_mask_and_overlay_have_the_size_of_the_image(tmp_path, model):
     lines = []
     failures = predict(model, [str(tmp_path / "in")], str(tmp_path / "out"), CONFIG, report=lines.append)
     assert failures == []
-    assert outputs(tmp_path / "out") == ["masks/a.png", "overlays/a.png"]
+    assert outputs(tmp_path / "out") == ["masks/a.png", "overlays/a.jpg"]
     mask = Image.open(tmp_path / "out" / "masks" / "a.png")
     expected = (pixels.mean(axis=-1) > 128).astype(np.uint8)
     assert mask.mode == "P"
     assert (np.asarray(mask) == expected).mean() > 0.999
     assert (np.asarray(mask.convert("RGB")) == class_colors(CONFIG.data.classes)[np.asarray(mask)]).all()
-    overlay = np.asarray(Image.open(tmp_path / "out" / "overlays" / "a.png"))
-    assert overlay.shape == pixels.shape
+    overlay = np.asarray(Image.open(tmp_path / "out" / "overlays" / "a.jpg"), float)
+    painted = panels.overlay(pixels, np.asarray(mask), classes=CONFIG.data.classes)
     background = np.asarray(mask) == 0
-    assert (overlay[background] == pixels[background]).all()
-    assert (overlay[~background] != pixels[~background]).any(axis=-1).mean() > 0.9
+    assert (painted[background] == pixels[background]).all()
+    assert (painted[~background] != pixels[~background]).any(axis=-1).mean() > 0.9
+    # Of noise JPEG keeps less than of any picture.
+    assert overlay.shape == pixels.shape and np.abs(overlay - painted).mean() < 8
     assert lines[0].startswith(f"{tmp_path}/in/a.png -> a.png  ") and "background" in lines[0]
     assert lines[1].startswith("1 of 1 done")
 
@@ -109,7 +112,7 @@ def test_bad_files_are_named_and_the_others_done(tmp_path, model):
     assert all(failure.path in str(failure) for failure in failures)
     assert lines[1:] == [*(f"not predicted: {failure}" for failure in failures), lines[-1]]
     assert lines[-1].startswith("1 of 6 done")
-    assert outputs(tmp_path / "out") == ["masks/good.png", "overlays/good.png"]
+    assert outputs(tmp_path / "out") == ["masks/good.png", "overlays/good.jpg"]
 
 
 def test_the_same_stem_in_two_folders_stays_two_outputs(tmp_path, model):
@@ -132,7 +135,7 @@ def test_what_was_written_is_not_an_input_of_the_next_run(tmp_path, model):
     write_image(tmp_path / "a.png")
     for _ in range(2):
         assert predict(model, [str(tmp_path)], str(tmp_path / "predictions"), CONFIG) == []
-    assert outputs(tmp_path / "predictions") == ["masks/a.png", "overlays/a.png"]
+    assert outputs(tmp_path / "predictions") == ["masks/a.png", "overlays/a.jpg"]
 
 
 def test_inputs_are_found_once_in_order(tmp_path):

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from configs.schema import Config, Data, Evaluate, Model
 from trainer.evaluation import windows
-from trainer.evaluation.windows import fitted_tile, logits_function, plan, tile_starts
+from trainer.evaluation.tiling import fitted_tile, tile_starts
+from trainer.evaluation.windows import logits_function, plan
 from trainer.models import build_model
 from trainer.models.footprint import PATCH_BYTES, footprint
 

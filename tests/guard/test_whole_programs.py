@@ -183,6 +183,42 @@ def test_recorder_of_a_step_of_ones_own(tmp_path):
         guard.replay(event.folder, other)
 
 
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "tf.function"])
+def test_recorder_makes_the_steps_of_a_loop(tmp_path, compiled):
+    model, optimizer = net(), keras.optimizers.Adam(0.01)
+    model(np.zeros((2, 4), "float32"))
+
+    def step(batch):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(model(batch["x"], training=True) - batch["y"]))
+        optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+        return loss
+
+    train_step = tf.function(step) if compiled else step
+    recorder, (x, y) = guard.FlightRecorder(str(tmp_path / "flight")), data(np.inf)
+    for first in range(0, 48, 2):
+        rows = slice(first, first + 2)
+        recorder.step(train_step, {"x": x[rows], "y": y[rows]}, model, optimizer)
+        if recorder.event:
+            break
+    assert (recorder.event.what, recorder.event.step) == ("nonfinite", 21)
+    assert "replay(" in recorder.event.command
+    found = guard.replay(recorder.event.folder, model, optimizer, step=train_step)
+    assert found.same and not np.isfinite(found.norm)
+
+
+def test_recorder_believes_a_norm_that_the_step_reports(tmp_path):
+    """A loop that skips a step which is not finite, as `Run.step` may: no gradient reaches the optimizer."""
+    recorder, model = guard.FlightRecorder(str(tmp_path / "flight")), net()
+    model(np.zeros((2, 4), "float32"))
+    for norm in (1.0, 1.1, np.nan):
+        answer = recorder.step(lambda batch, norm=norm: {"gradient_norm": norm}, (np.ones(2),), model)
+        assert answer["gradient_norm"] is norm
+    assert (recorder.event.what, recorder.event.step) == ("nonfinite", 3)
+    found = guard.replay(recorder.event.folder, model, step=lambda batch: {"gradient_norm": float(np.sum(batch[0]))})
+    assert found.norm == 2.0 and not found.same
+
+
 def test_healthy_training_writes_nothing(tmp_path):
     model = net()
     model.compile("adam", "mse")

@@ -10,6 +10,7 @@ from PIL import Image
 
 import main
 from configs.schema import Config, Data, Plan
+from trainer.data.opening import open_splits
 from trainer.errors import UserError
 from trainer.plan import plan
 from trainer.plan.plan import write
@@ -104,6 +105,31 @@ def test_rare_objects_are_looked_for(tmp_path):
     assert common.augment.foreground == 0 and common.loss.name == "dice+cross_entropy"
 
 
+def test_slices_of_a_volume_stay_together(tmp_path):
+    shared = {}
+
+    def draw(number, random, size):
+        if number % 4 == 0:
+            shared["image"], shared["mask"] = discs(8)(number, random, size)
+            shared["image"] = shared["image"] // 2 + random.integers(0, 120, (8, 8, 1)).repeat(size // 8, 0).repeat(
+                size // 8, 1
+            ).astype("uint8")
+        return shared["image"] + random.integers(0, 2, (size, size, 3)).astype("uint8"), shared["mask"]
+
+    config = folder_of(tmp_path / "slices", 32, 64, draw)
+    alone, _ = drawn(config)
+    assert not alone.data.group  # a number says nothing of what belongs together
+    for kind in ("images", "masks"):
+        for number in range(32):
+            path = tmp_path / "slices" / kind / f"case_{number:03}.png"
+            path.rename(path.with_name(f"patient{number // 4}_slice_{number % 4}.png"))
+    made, why = drawn(config)
+    assert "8 patients" in why["data.group"] and "folds=5" in plan(config, measuring=FAST).text
+    splits, _ = open_splits(made.data)
+    sides = [{name.split("_")[0] for name in reader.names} for reader in (splits.train, splits.validation)]
+    assert sides[0].isdisjoint(sides[1]) and len(sides[0] | sides[1]) == 8
+
+
 @pytest.fixture(scope="module")
 def disc_folder(tmp_path_factory):
     return folder_of(tmp_path_factory.mktemp("data") / "discs", 20, 200, discs(20))
@@ -125,6 +151,30 @@ def test_time_decides_on_width_batch_and_length(disc_folder):
     longer, _ = drawn(with_plan(disc_folder, minutes=10), takes(40.0))
     # More time is spent on more steps, or on dearer ones.
     assert int(longer.train.length.split()[0]) > steps or takes(40.0)(longer).step > seconds
+
+
+def test_too_little_time_or_memory_is_said(disc_folder):
+    made, why = drawn(with_plan(disc_folder, minutes=0.5, memory_gib=0.4), takes(4000.0))
+    assert made.train.length == "50 steps" and "more than the 0.5 that were given" in why["train.length"]
+    assert "more than the 0.4 GiB given, and nothing smaller is left" in why["train.batch_size"]
+    assert made.optimizer.ema_decay == 0.0 and "too few steps" in why["optimizer.ema_decay"]
+
+
+def test_bfloat16_where_it_was_measured_to_be_faster(disc_folder):
+    def with_half(factor):
+        def measuring(config):
+            measured, half = takes(1.0)(config), config.precision == "mixed_bfloat16"
+            return dataclasses.replace(measured, step=measured.step * (factor if half else 1), bfloat16=not half)
+
+        return measuring
+
+    faster, why = drawn(disc_folder, with_half(0.5))
+    assert faster.precision == "mixed_bfloat16" and "in float32" in why["precision"]
+    slower, _ = drawn(disc_folder, with_half(0.95))
+    assert slower.precision == "auto"
+    assert int(faster.train.length.split()[0]) * faster.model.width >= int(slower.train.length.split()[0])
+    given, _ = drawn(disc_folder, with_half(0.5), given=("precision",))
+    assert given.precision == "auto"
 
 
 def test_memory_decides_on_micro_batches(disc_folder):
@@ -161,7 +211,8 @@ def test_the_command_plans_and_its_recipe_trains(disc_folder, tmp_path, monkeypa
     small = ["--config.model.width=2", "--config.augment.crop=32,32", "--config.plan.minutes=5"]
     assert main.main(["main.py", "--mode=plan", f"--config.data.path={disc_folder.data.path}", *small]) == 0
     said = capsys.readouterr().out
-    (path,) = pathlib.Path("runs").glob("*/plan.py")
+    path = pathlib.Path("runs/discs/plan.py")
+    assert path.exists()
     assert f"python main.py --config={path}" in said and "20 were looked at" not in said and "classes" in said
     made = runpy.run_path(str(path))["get_config"]()
     assert (made.model.width, made.augment.crop, made.name) == (2, (32, 32), "discs")

@@ -256,8 +256,9 @@ def test_check_finds_what_is_wrong_with_a_loss(users_losses, tmp_path, capsys, m
 @pytest.mark.slow
 def test_check_finds_nothing_in_a_long_healthy_run_and_leaves_no_trace(tmp_path, capsys):
     """Its first steps are all warm-up: a batch is learned at the full rate all the same."""
-    flags = [*SMALL, "--config.train.length=200000 steps"]
+    flags = [*SMALL, "--config.train.length=200000 steps", "--config.guard.derivatives=true"]
     assert run("--mode=check", f"--workdir={tmp_path}/run", *flags) == 0
     out = capsys.readouterr().out
     assert "Nothing wrong was found." in out and "loss on one batch, 30 steps" in out
+    assert "Along one direction the gradient says" in out
     assert sorted(os.listdir(tmp_path / "run")) == ["check.png", "recipe.py"]

@@ -143,7 +143,7 @@ def test_settings_are_a_row_of_hparams_and_charts_join_curves(tmp_path):
     start = hparams_pb2.HParamsPluginData.FromString(metadata["_hparams_/session_start_info"].content)
     fields = start.session_start_info.hparams
     assert fields["optimizer.learning_rate"].number_value == 0.5 and fields["model.name"].string_value == "unet"
-    assert len(fields) == len(all_fields()) and start.session_start_info.group_name == "a"
+    assert len(fields) == len(all_fields()) and start.session_start_info.group_name == f"{tmp_path.name}/a"
     end = hparams_pb2.HParamsPluginData.FromString(metadata["_hparams_/session_end_info"].content)
     assert end.session_end_info.status == 1  # STATUS_SUCCESS
     layout = layout_pb2.Layout.FromString(

@@ -132,3 +132,12 @@ def test_a_schedule_is_a_function_of_the_step_or_of_kerass():
 def test_an_optimizer_that_does_the_steps_work_is_refused(optimizer, words):
     with pytest.raises(UserError, match=words):
         build(Optimizer(), optimizer())
+
+
+def test_apply_gradients_of_ones_own_would_not_be_called():
+    class Noisy(keras.optimizers.SGD):
+        def apply_gradients(self, pairs, **options):
+            return super().apply_gradients([(0.0 * gradient, variable) for gradient, variable in pairs], **options)
+
+    with pytest.raises(UserError, match=r"Noisy.apply_gradients is called by nobody here. .*apply\(grads"):
+        build_optimizer(Optimizer(), lambda step: 0.1, new_rate_factor(), Noisy(1e-2))

@@ -21,7 +21,7 @@ class Evaluate:
     Args:
       score: of `trainer.evaluation.evaluator.make_evaluator`.
       stop: asked between two images, alike on all workers; when it says yes the evaluation is left, to be made when
-        the run goes on.
+        the run goes on. Asked once more after it, unless the run is at its end.
       then: actions called after each evaluation.
     """
 
@@ -47,7 +47,8 @@ class Evaluate:
         reasons = [action.function(run, step) for action in self._then]
         if better and run.config.checkpoint.keep_best:
             run.save(again=True)
-        return next((reason for reason in reasons if reason), None)
+        asked = step < run.intervals.total and self._stop()
+        return next((reason for reason in reasons if reason), STOPPED if asked else None)
 
     @staticmethod
     def _keep_score(run, step: int, score: float) -> bool:

@@ -54,11 +54,18 @@ class FittingSteps:
 
     def __init__(self, run, warn: Callable | None = None, *, config: Config | None = None, keep: bool = True):
         self._run, self._config, self._keep = run, config or run.config, keep
-        self._more = {} if warn is None else {"warn": warn}
+        self._more = {} if warn is None else {"warn": warn, "remark": self._remark}
+        self._remarks = {""}
         self._compiled: dict[int, Steps] = {}
         self._said: str = ""
         self.auto = self._config.train.accumulate == "auto"
         self._steps()  # what is wrong with model and config is said now
+
+    def _remark(self, text: str) -> None:
+        """Each replica, micro-batch and trace remarks the same."""
+        if text not in self._remarks:
+            self._remarks.add(text)
+            self._run.log(wrapped(f"warning: {text}"))
 
     def many(self, batches: Batches, count: tf.Tensor) -> None:
         """As `Steps.many`."""

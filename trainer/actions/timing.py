@@ -9,7 +9,7 @@ from typing import Any
 
 from configs.reading import actions as texts
 from trainer.errors import UserError, numbered
-from trainer.parts import name_of, resolve
+from trainer.parts import name_of, resolve, takes
 from trainer.stepping.intervals import Intervals
 
 
@@ -65,6 +65,8 @@ def paired(actions: Iterable[Any]) -> list[tuple[Any, Callable, str]]:
                 function = function()
             if not callable(function):
                 raise UserError(f"{where}: {name_of(function)} cannot be called; write def action(run, step).")
+            if not takes(function, 2):
+                raise UserError(f"{where}: {name_of(function)} is called as action(run, step): write it with both.")
             found.append((when, function, name_of(part)))
         except UserError as error:
             problems.append(str(error))

@@ -32,11 +32,16 @@ def take(workdir: str, *, loop: bool = False) -> WorkdirLock:
     return lock
 
 
+class InUse(UserError):
+    """Another process has the workdir."""
+
+
 class WorkdirLock:
     """Holds `workdir/.lock` until released or the process ends, however it ends: the kernel lets go of it.
 
     Raises:
-      UserError: another process holds it (exit code 1), or the workdir cannot be written.
+      InUse: another process holds it (exit code 1).
+      UserError: the workdir cannot be written.
     """
 
     def __init__(self, workdir: str):
@@ -53,7 +58,7 @@ class WorkdirLock:
             self._file.seek(0)
             owner = self._file.read(200).decode(errors="replace").strip() or "another process"
             self._file.close()
-            raise UserError(
+            raise InUse(
                 f"The workdir {workdir!r} is in use by {owner}.\n  Wait for it, stop it, or start this run elsewhere: "
                 "--workdir=…",
                 exit_code=EXIT_FAILED,

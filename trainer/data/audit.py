@@ -183,13 +183,13 @@ def _brightness_of(facts: list[_Facts]) -> tuple[float, float, float]:
     return float(np.median(means)), float(np.std(means)), float(np.median([fact.deviation for fact in facts]))
 
 
-def mirrored_pairs(classes: Sequence[str]) -> list[str]:
+def mirrored_pairs(classes: Sequence[str], sides: Sequence[tuple[str, str]] = _SIDES) -> list[str]:
     """Classes whose names differ in a side alone, "left kidney and right kidney": a mirrored image exchanges them."""
     names = {name.lower(): name for name in classes}
     pairs = []
     for name in classes:
         words = re.split(r"([_\-. ]+)", name.lower())
-        for one, other in _SIDES:
+        for one, other in sides:
             if one in words:
                 twin = "".join(other if word == one else word for word in words)
                 pairs += [f"{name} and {names[twin]}"] if twin in names else []

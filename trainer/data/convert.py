@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from configs.reading.levels import rank_of
-from trainer.data.decode import IMAGE_SUFFIXES
 from trainer.data.errors import DataError
+from trainer.data.image_files import IMAGE_SUFFIXES
 from trainer.data.source import DataSets, Source
 
 _FOLDERS = {"train": "train", "validation": "val"}

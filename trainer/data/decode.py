@@ -1,73 +1,21 @@
 """Image files to arrays, whatever they are called inside: every format, mode and depth that real data sets hold.
 
 Pillow reads them all: TensorFlow's decoders turn palette PNGs into colours, 16-bit ones into zeros, and refuse what is
-called by the wrong extension. Bytes decide what a file is, never its name.
+called by the wrong extension.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import io
 import os
-import struct
-import zlib
 from collections.abc import Sequence
-from typing import BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image
 
 from configs.schema import Data
-from trainer.data import room
-from trainer.data.errors import DataError, shown
-from trainer.data.tiff import TiffFacts, read_tiff, tiff_facts
-
-# What is tried. A closed list: other plug-ins of Pillow start programs (EPS starts Ghostscript).
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
-
-# In a folder files of these names are taken, whatever the case; bytes decide what is in them.
-IMAGE_SUFFIXES = tuple(".png .jpg .jpeg .jpe .jfif .bmp .dib .gif .tif .tiff .webp .ppm .pgm .pbm .pnm .apng".split())
-
-# Modes whose values are brightness in more than 8 bits.
-_SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
-
-_SIGNATURE_BYTES = 64
-
-# Pillow's own limit is global, lower than some aerial images and only warns; max_pixels is checked before decoding.
-Image.MAX_IMAGE_PIXELS = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Opened:
-    """A file whose header is read: size, mode and format are known, no pixel is decoded.
-
-    content: the file, or its first bytes where only the header was asked for.
-    stream: what the picture reads from.
-    tiff: what the header of a TIFF file says.
-    """
-
-    picture: Image.Image
-    content: bytes
-    name: str
-    stream: BinaryIO
-    tiff: TiffFacts | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class MaskValues:
-    """What a mask file says, before any table is applied.
-
-    values: integers `[height, width]` (palette files give indices, never colours; but a GIF of greys gives those, since
-      GIF has no other way to store them), or uint8 `[height, width, 3]`.
-    palette: uint8 `[entries, 3]` of a palette file, else None.
-    format: "PNG", "JPEG", …
-    alpha: uint8 `[height, width]`, opaque 255, where the file has it.
-    """
-
-    values: np.ndarray
-    palette: np.ndarray | None
-    format: str
-    alpha: np.ndarray | None = None
+from trainer.data.errors import DataError
+from trainer.data.image_files import SIXTEEN_BITS, deep_png, loaded, open_image, which_pages
+from trainer.data.tiff import TiffFacts, read_tiff
 
 
 def read_image(
@@ -123,11 +71,11 @@ def decode_image(
     opened = open_image(source, max_pixels, name=name)
     facts = opened.tiff
     if facts is None or (facts.plain and facts.pages == 1):
-        deep = opened.picture.mode in (*_SIXTEEN_BITS, "I", "F")
-        colors = _deep_png(opened)
+        deep = opened.picture.mode in (*SIXTEEN_BITS, "I", "F")
+        colors = deep_png(opened)
         if colors is not None:
             return _of_deep_png(colors, channels, value_range, bands, opened.name)
-        picture = _loaded(opened, upright)
+        picture = loaded(opened, upright)
         if bands:
             array = _named_bands(np.asarray(picture).reshape(picture.size[1], picture.size[0], -1), bands, opened.name)
             return (
@@ -137,7 +85,7 @@ def decode_image(
             return scaled_values(np.asarray(picture)[:, :, None], channels, value_range, opened.name)
         return _to_uint8(picture, channels, opened.name)
     if facts.pages > 1 and page is None and pages not in ("first", "channels"):
-        raise DataError(_which_pages(opened, "image", pages))
+        raise DataError(which_pages(opened, "image", pages))
     wanted = [page or 0] if page is not None or pages != "channels" else range(facts.pages)
     array = np.concatenate([read_tiff(opened.content, opened.name, number) for number in wanted], axis=2)
     return _banded(array, facts, channels, value_range, bands, opened.name)
@@ -176,20 +124,6 @@ def converted(part: np.ndarray, facts: TiffFacts, data: Data, name: str) -> np.n
     part = part[:, :, :bands]
     picture = Image.fromarray(part[:, :, 0] if bands == 1 else np.ascontiguousarray(part))
     return _to_uint8(picture, data.channels, name)
-
-
-def _deep_png(opened: Opened) -> np.ndarray | None:
-    """The pixels of a PNG of 16 bits with colours or alpha, of which Pillow keeps 8; None of any other file."""
-    if opened.picture.format != "PNG" or opened.content[24] != 16 or opened.content[25] == 0:
-        return None
-    import tensorflow as tf
-
-    try:
-        _check_png(opened.content)
-        array = tf.io.decode_png(opened.content, dtype=tf.uint16).numpy()
-    except Exception as error:  # A damaged file can make a decoder raise anything.
-        raise _undecodable(opened.name, error) from error
-    return array
 
 
 def _of_deep_png(
@@ -239,16 +173,16 @@ def deep_values(source: str | os.PathLike | bytes, data: Data, page: int | None 
     """The pixels `[height, width, bands]` of a file with more than 8 bits, as they are; None of any other."""
     opened = open_image(source, data.max_pixels)
     if opened.tiff is None or (opened.tiff.plain and opened.tiff.pages == 1):
-        colors = _deep_png(opened)
+        colors = deep_png(opened)
         if colors is not None:
             wanted = _named_bands(colors, data.bands, opened.name) if data.bands else colors
             alpha = not data.bands and wanted.shape[2] in (2, 4) and wanted.shape[2] != data.channels
             wanted = wanted[:, :, :-1] if alpha else wanted
             luma = data.channels == 1 and wanted.shape[2] == 3
             return wanted @ np.array([0.299, 0.587, 0.114])[:, None] if luma else wanted
-        if opened.picture.mode not in (*_SIXTEEN_BITS, "I", "F"):
+        if opened.picture.mode not in (*SIXTEEN_BITS, "I", "F"):
             return None
-        array = np.asarray(_loaded(opened, False))[:, :, None]
+        array = np.asarray(loaded(opened, False))[:, :, None]
         return _named_bands(array, data.bands, opened.name) if data.bands else array
     if opened.tiff.bits == 8:
         return None
@@ -266,182 +200,8 @@ def bands_of(source: str | os.PathLike | bytes, data: Data) -> int:
     return 3 if facts.plain and bands <= 4 else bands - (facts.alpha and bands == 4)
 
 
-def decode_values(
-    source: str | os.PathLike | bytes,
-    max_pixels: int,
-    *,
-    name: str = "",
-    upright: bool = True,
-    pages: str = "refuse",
-    page: int | None = None,
-) -> MaskValues:
-    """Decodes a mask file to what its pixels say.
-
-    Args:
-      source, max_pixels, name, upright: as in `decode_image`.
-      pages: what the pages of a TIFF file are: "objects", of which the later lie on top, "planes", side by side as
-        channels, "first", or "refuse".
-      page: one page of a TIFF file, from 0, whatever `pages` says.
-    Raises:
-      DataError: unreadable, too large, or without whole numbers; names the file.
-    """
-    opened = open_image(source, max_pixels, name=name)
-    if opened.tiff is not None and opened.tiff.pages > 1:
-        return _paged(opened, pages, page)
-    if opened.tiff is not None and not opened.tiff.plain:
-        return MaskValues(_whole_numbers(read_tiff(opened.content, opened.name), opened.name), None, "TIFF")
-    deep = _deep_png(opened)
-    if deep is not None and int(deep[:, :, :3].max(initial=0)) % 257:
-        # Of ids in 16 bits Pillow would keep the high byte, 0; what is 8 bits written as 16 it reads as it is.
-        plain = (deep[:, :, :3] == deep[:, :, :1]).all()
-        if not plain and deep.max(initial=0) > 255:
-            raise DataError(
-                f"{opened.name}: is a mask of 16-bit colours. Save it with 8 bits, or as one channel of ids."
-            )
-        values = deep[:, :, 0] if plain or deep.shape[2] == 2 else deep[:, :, :3].astype(np.uint8)
-        return MaskValues(values, None, "PNG")
-    picture = _loaded(opened, upright)
-    palette = None
-    alpha = np.asarray(picture.getchannel("A")) if "A" in picture.getbands() else None
-    if picture.mode == "P":
-        palette = np.array(picture.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
-    elif picture.mode in ("LA", "La", "PA"):
-        picture = picture.getchannel(0)
-    elif picture.mode not in ("1", "L", "I", "F", "RGB", *_SIXTEEN_BITS):
-        picture = picture.convert("RGB")
-    values = _whole_numbers(np.asarray(picture), opened.name)
-    if palette is not None and opened.picture.format == "GIF":
-        used = palette[np.unique(values[values < len(palette)])]
-        if (used == used[:, :1]).all():
-            # GIF has no grey pictures: one is stored as indices into the greys that occur.
-            values, palette = palette[values.clip(max=len(palette) - 1), 0], None
-    factor = _grey_factor(opened)
-    return MaskValues(values // factor if factor > 1 else values, palette, opened.picture.format, alpha)
-
-
-def _whole_numbers(values: np.ndarray, name: str) -> np.ndarray:
-    if values.dtype == np.bool_:
-        return values.astype(np.uint8)
-    return _whole(values, name) if values.dtype.kind == "f" else values
-
-
-def _paged(opened: Opened, pages: str, page: int | None) -> MaskValues:
-    """One page of a mask, or its pages in one."""
-    if page is not None:
-        values = _whole_numbers(read_tiff(opened.content, opened.name, page), opened.name)
-        return MaskValues(values[:, :, 0] if values.shape[2] == 1 else values, None, "TIFF")
-    if pages == "planes":
-        read = [read_tiff(opened.content, opened.name, page) for page in range(opened.tiff.pages)]
-        if len({one.shape for one in read}) > 1:
-            raise DataError(f"{opened.name}: its {len(read)} pages are of several sizes.")
-        return MaskValues(_whole_numbers(np.concatenate(read, axis=2), opened.name), None, "TIFF")
-    if pages not in ("objects", "first"):
-        raise DataError(_which_pages(opened, "mask", pages))
-    values = None
-    for page in range(opened.tiff.pages if pages == "objects" else 1):
-        one = read_tiff(opened.content, opened.name, page)
-        if one.shape[2] != 1 or one.dtype.kind not in "iub" or (values is not None and values.shape != one.shape[:2]):
-            raise DataError(f"{opened.name}: page {page} is not a mask of whole numbers of the first page's size.")
-        values = one[:, :, 0] if values is None else np.where(one[:, :, 0] != 0, one[:, :, 0], values)
-    return MaskValues(values.astype(np.uint8) if values.dtype == np.bool_ else values, None, "TIFF")
-
-
-def open_image(source: str | os.PathLike | bytes, max_pixels: int, *, name: str = "", header: bool = False) -> Opened:
-    """Reads a file and its header.
-
-    Args:
-      source, max_pixels, name: as in `decode_image`.
-      header: leave the rest of a file unread; the caller closes the stream.
-    Raises:
-      DataError: no such file, empty, not an image, or more than `max_pixels`.
-    """
-    name = name or ("an image" if isinstance(source, bytes) else shown(source))
-    try:
-        stream = _stream(source, header)
-        content = stream.read(_SIGNATURE_BYTES if header else -1)
-        length = stream.seek(0, os.SEEK_END)
-        stream.seek(0)
-    except OSError as error:
-        raise DataError(f"{name}: cannot be read: {error.strerror or error}.") from error
-    try:
-        facts = tiff_facts(stream) if content[:2] in (b"II", b"MM") else None
-        if facts is not None and not facts.plain and facts.width and facts.height:
-            _check_size((facts.width, facts.height), facts.bits * facts.bands, length, name, max_pixels)
-            return Opened(Image.new("L", (facts.width, facts.height)), content, name, stream, facts)
-        return Opened(_identified(stream, content, length, name, max_pixels), content, name, stream, facts)
-    except BaseException:
-        stream.close()
-        raise
-
-
-def _stream(source: str | os.PathLike | bytes, header: bool) -> BinaryIO:
-    if isinstance(source, bytes):
-        return io.BytesIO(source)
-    if header:
-        return open(source, "rb")
-    with open(source, "rb") as file:
-        return io.BytesIO(file.read())
-
-
-def _identified(stream: BinaryIO, content: bytes, length: int, name: str, max_pixels: int) -> Image.Image:
-    if not content:
-        raise DataError(f"{name}: is empty (0 bytes).")
-    try:
-        picture = Image.open(stream, formats=FORMATS)
-    except Image.UnidentifiedImageError as error:
-        raise DataError(
-            f"{name}: is not an image: {_looks_like(content)}. Formats read: {', '.join(FORMATS)}."
-        ) from error
-    except MemoryError:
-        raise  # the file is not to blame
-    except Exception as error:  # A damaged header can make a plug-in raise anything.
-        raise _undecodable(name, error) from error
-    # Bits a pixel in memory, not in the file: Pillow has a byte for each pixel of two colours.
-    deep = 4 if picture.mode[:1] in "IF" else 1
-    _check_size(picture.size, 8 * deep * len(picture.getbands()), length, name, max_pixels)
-    return picture
-
-
-def _check_size(size: tuple[int, int], depth: int, length: int, name: str, max_pixels: int) -> None:
-    width, height = size
-    wrong = room.trouble(width, height, depth, length, max_pixels)
-    if wrong:
-        raise DataError(f"{name}: {wrong}")
-    if not width * height:
-        raise DataError(f"{name}: has no pixels ({width} x {height}).")
-
-
-def exif_orientation(opened: Opened, *, whole: bool = False) -> int:
-    """1 is upright; 5 to 8 exchange width and height when they are applied.
-
-    Args:
-      opened: the file.
-      whole: also look behind a PNG's pixels, where the tag may stand; they are decoded for it.
-    """
-    if opened.picture.format == "PNG" and "exif" not in opened.picture.info and not whole:
-        return 1
-    try:
-        return opened.picture.getexif().get(ExifTags.Base.Orientation, 1)
-    except MemoryError:
-        raise  # the file is not to blame
-    except Exception as error:  # A damaged file can make a decoder raise anything.
-        raise _undecodable(opened.name, error) from error
-
-
-def _loaded(opened: Opened, upright: bool) -> Image.Image:
-    try:
-        if opened.picture.format == "PNG":
-            _check_png(opened.content)
-        opened.picture.load()
-        return ImageOps.exif_transpose(opened.picture) if upright else opened.picture
-    except MemoryError:
-        raise  # the file is not to blame
-    except Exception as error:  # A damaged file can make a decoder raise anything.
-        raise _undecodable(opened.name, error) from error
-
-
 def _to_uint8(picture: Image.Image, channels: int, name: str) -> np.ndarray:
-    if picture.mode in _SIXTEEN_BITS or picture.mode == "I":
+    if picture.mode in SIXTEEN_BITS or picture.mode == "I":
         values = np.asarray(picture).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
             raise DataError(
@@ -460,93 +220,3 @@ def _to_uint8(picture: Image.Image, channels: int, name: str) -> np.ndarray:
     if picture.mode != wanted:
         picture = picture.convert(wanted)
     return np.asarray(picture).reshape(picture.size[1], picture.size[0], channels)
-
-
-def _whole(values: np.ndarray, name: str) -> np.ndarray:
-    wrong = ~np.isfinite(values) | (values != np.rint(values)) | (np.abs(values) >= 2**31)
-    if wrong.any():
-        raise DataError(
-            f"{name}: the mask holds numbers that are no class ids: {values[wrong][0]:g} and others, {wrong.sum()} "
-            "pixels. A class id is a whole number; save the mask as an 8-bit PNG."
-        )
-    return values.astype(np.int32)
-
-
-def _grey_factor(opened: Opened) -> int:
-    """What Pillow multiplies a grey PNG of 2 or 4 bits with to fill 0..255; ids have to be divided by it again."""
-    if opened.picture.format != "PNG" or opened.picture.mode != "L":
-        return 1
-    depth, color_type = opened.content[24], opened.content[25]
-    return {2: 85, 4: 17}.get(depth, 1) if color_type == 0 else 1
-
-
-def _check_png(content: bytes) -> None:
-    """Compares each chunk's checksum: Pillow leaves out those of the pixel data, where a flipped bit went unseen."""
-    at = 8
-    while at + 12 <= len(content):
-        (length,) = struct.unpack(">I", content[at : at + 4])
-        end = at + 8 + length
-        if end + 4 > len(content):
-            raise ValueError(f"the file is truncated: {end + 4 - len(content)} bytes are missing")
-        if zlib.crc32(content[at + 4 : end]) != struct.unpack(">I", content[end : end + 4])[0]:
-            raise ValueError(f"the checksum of the {content[at + 4 : at + 8]!r} chunk at byte {at} is wrong: damaged")
-        if content[at + 4 : at + 8] == b"IEND":
-            return
-        at = end + 4
-    raise ValueError("the file is truncated: its end is missing")
-
-
-_SIGNATURES = (
-    (b"\x89PNG\r\n", "it begins as a PNG, and its header is damaged or cut off"),
-    (b"\xff\xd8\xff", "it begins as a JPEG, and its header is damaged or cut off"),
-    (b"GIF8", "it begins as a GIF, and its header is damaged or cut off"),
-    (b"RIFF", "it begins as a WEBP, and its header is damaged or cut off"),
-    (b"II*\0", "it begins as a TIFF, and its header is damaged or cut off"),
-    (b"MM\0*", "it begins as a TIFF, and its header is damaged or cut off"),
-    (b"BM", "it begins as a BMP, and its header is damaged or cut off"),
-    (b"%PDF", "it is a PDF"),
-    (b"PK\x03\x04", "it is a ZIP archive"),
-    (b"\x1f\x8b", "it is a gzip archive"),
-    (b"\x93NUMPY", "it is a NumPy array"),
-    (b"version https://git-lfs", "it is a Git LFS pointer; fetch the file itself: git lfs pull"),
-    (b"<svg", "it is an SVG drawing"),
-    (b"<?xml", "it is XML"),
-    (b"<!DOCTYPE", "it is a web page"),
-    (b"<html", "it is a web page"),
-)
-
-
-def _looks_like(content: bytes) -> str:
-    for signature, meaning in _SIGNATURES:
-        if content.lstrip().startswith(signature):
-            return meaning
-    if content[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif"):
-        return "it is HEIC or AVIF; convert it to PNG or JPEG"
-    if not content[:_SIGNATURE_BYTES].strip(b"\0"):
-        return "it starts with zero bytes only"
-    return f"it starts with the bytes {content[:8]!r}"
-
-
-def _undecodable(name: str, error: Exception) -> DataError:
-    reason = str(error).strip() or type(error).__name__
-    return DataError(f"{name}: does not decode: {reason}.")
-
-
-def _which_pages(opened: Opened, what: str, pages: str) -> str:
-    """What the pages of a file could be, with the flag for each."""
-    flag, masks = "--config.data.pages", what == "mask"
-    if pages == "slices":
-        return (
-            f"{opened.name}: has {opened.tiff.pages} pages, which are examples of their own "
-            "(data.pages=slices); here one "
-            "image is wanted: save the pages as files."
-        )
-    choices = {f"{flag}=slices": "each page is an image of its own, with the same page of its mask"}
-    if masks:
-        choices[f"{flag}=objects"] = "each is an object of the mask, and they are united"
-        choices["--config.data.mask_encoding=planes"] = "each is a class, and classes may overlap"
-    else:
-        choices[f"{flag}=channels"] = "they are the channels of one image"
-    choices[f"{flag}=first"] = "the first alone counts"
-    rows = "".join(f"\n    {written:<36} # {meaning}" for written, meaning in choices.items())
-    return f"{opened.name}: has {opened.tiff.pages} pages. Say what they are:{rows}"

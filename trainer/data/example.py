@@ -40,6 +40,11 @@ class Example:
         return self.image.shape[:-1]
 
     @property
+    def beside_image(self) -> dict[str, np.ndarray]:
+        """Everything but the image, by key."""
+        return dict(self.extras) if self.label is None else {"label": self.label, **self.extras}
+
+    @property
     def nbytes(self) -> int:
         arrays = [self.image, *([] if self.label is None else [self.label]), *self.extras.values()]
         return sum(array.nbytes for array in arrays)

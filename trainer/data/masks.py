@@ -9,8 +9,8 @@ import os
 import numpy as np
 
 from configs.schema import Data
-from trainer.data.decode import MaskValues, decode_values
 from trainer.data.errors import DataError, shown
+from trainer.data.mask_values import MaskValues, decode_values
 from trainer.data.recognition import recognise_masks
 
 # In a look-up table of int32: no class, no void.

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from configs.schema import Data
-from trainer.data.decode import MaskValues
 from trainer.data.errors import DataError
+from trainer.data.mask_values import MaskValues
 from trainer.data.masks import foreground
 from trainer.data.recognition import Recognised
 

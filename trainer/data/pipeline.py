@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 
 import numpy as np
 import tensorflow as tf
 
-from configs.reading.levels import rank_of
 from configs.schema import Config
 from trainer.data.augment.draws import order
 from trainer.data.augment.intensity import varies, vary
@@ -23,9 +22,9 @@ from trainer.data.augment.own import apply_own
 from trainer.data.augment.patches import draw_patch, place_image, positions_of
 from trainer.data.augment.placement import crop_image, crop_label, draw, draw_warp, over_foreground, recolor
 from trainer.data.augment.warp import Warp, warped
-from trainer.data.calls import ending
 from trainer.data.errors import DataError
 from trainer.data.example import Example, Feature
+from trainer.data.numpy_datasets import batcher, called, in_parallel, ordered, types_of
 from trainer.data.processes import Processes, fingerprint
 from trainer.data.source import Source
 
@@ -90,14 +89,14 @@ def training_batches(
 
     numbers = tf.data.Dataset.range(start_step * parts, (start_step + steps) * parts)
     at_a_time = pool.at_a_time if pool is not None else 0
-    return _in_parallel(numbers, _batcher(batch_of, source, shapes), config, _AHEAD * parts, at_a_time)
+    return in_parallel(numbers, batcher(batch_of, source, shapes), config, _AHEAD * parts, at_a_time)
 
 
 def _pool(source: Source, config: Config, shapes: Mapping[str, tuple]) -> Processes:
     """The source's, kept from one call to the next."""
     if source.pool is None:
         opening = dataclasses.replace(source.opening, config=config, examples=fingerprint(source))
-        source.pool = Processes(opening, shapes, dict(_types(source.features, shapes)), config.data.processes)
+        source.pool = Processes(opening, shapes, dict(types_of(source.features, shapes)), config.data.processes)
     return source.pool
 
 
@@ -122,10 +121,10 @@ def _streamed(source, config: Config, start_step: int, steps: int, mine: slice, 
     shapes_of_one = {key: shape[1:] for key, shape in shapes.items()}
 
     def element(number, value):
-        return _call(example_of, [number, *stream.flat(value)], features, shapes_of_one)
+        return called(example_of, [number, *stream.flat(value)], features, shapes_of_one)
 
     made = numbered.map(element, num_parallel_calls=config.data.workers or tf.data.AUTOTUNE)
-    return _ordered(made.batch(size, drop_remainder=True).prefetch(_AHEAD))
+    return ordered(made.batch(size, drop_remainder=True).prefetch(_AHEAD))
 
 
 def make_batch(
@@ -200,7 +199,7 @@ def _place_image(source: Source, config: Config, number: int, example: Example, 
     recolor(cropped, drawn, out["image"][0], example.span)
     if varies(augment):
         vary(out["image"][0], augment, config.seed, number)
-    values = _parts(example)
+    values = example.beside_image
     for key, feature in features.items():
         if key != "image":
             out[key][...] = _placed(values[key], feature, drawn.placement if warp is None else warp, crop)
@@ -215,15 +214,10 @@ def _place_volume(source: Source, config: Config, number: int, example: Example,
         positions = positions_of(label, void)
     warp = draw_patch(augment, seed, number, example.size, spacing, positions)
     place_image(example.image, warp, augment, seed, number, example.span, out["image"][0])
-    values = _parts(example)
+    values = example.beside_image
     for key, feature in source.features.items():
         if key != "image":
             out[key][...] = _placed(values[key], feature, warp, tuple(augment.crop))
-
-
-def _parts(example: Example) -> dict[str, np.ndarray]:
-    """Everything of an example but its image, by key."""
-    return dict(example.extras) if example.label is None else {"label": example.label, **example.extras}
 
 
 def _placed(value: np.ndarray, feature: Feature, placement, crop: tuple[int, ...]) -> np.ndarray:
@@ -239,162 +233,6 @@ def _placed(value: np.ndarray, feature: Feature, placement, crop: tuple[int, ...
         return crop_label(value, placement, crop, feature.outside, feature.dtype)
     planes = value.reshape(*value.shape[:2], -1)
     return crop_image(planes, placement, crop).reshape(*crop, *feature.shape)
-
-
-def evaluation_batches(
-    source: Source,
-    config: Config,
-    *,
-    multiple: int,
-    shard_index: int = 0,
-    shard_count: int = 1,
-    parts: int = 1,
-) -> tf.data.Dataset:
-    """Every image of a split once, at its own resolution, one a batch.
-
-    Args:
-      source: the split to evaluate.
-      config: workers, and what a bad file does.
-      multiple: sides are padded up to multiples of this, at the bottom and the right.
-      shard_index, shard_count, parts: as in `training_batches`; all shards and parts get equally many elements.
-    Returns:
-      elements of
-        "image": float32 `[1, h, w, channels]`, mirrored in the padding;
-        "label": int32 `[1, h, w]`, void in the padding (absent where examples have none; float32 where they hold
-          fractions);
-        "index": int64 `[1]`, the example's position, -1 in an element that only fills up;
-        "valid": float32 `[1]`, 1, or 0 where the element only fills up or the example was skipped;
-        "size": int32 `[1, 2]` (of volumes `[1, 3]`), the sides before padding;
-        the examples' extra keys: `[1, h, w, …]` where they go with the image, else `[1, …]`.
-    """
-    if not len(source):
-        raise DataError(f"The {source.split} split is empty.")
-    shards = shard_count * parts
-    rounds = -(-len(source) // shards)
-    rank = rank_of(config)
-    shapes = {key: (1, *feature.batch_shape(*(None,) * rank)) for key, feature in source.features.items()}
-    shapes |= {"index": (1,), "valid": (1,), "size": (1, rank)}
-
-    if source.stream is None:
-
-        def example_of(number):
-            turn, part = divmod(int(number), parts)
-            return _padded(source, config, turn * shards + shard_index * parts + part, multiple)
-
-        numbers = tf.data.Dataset.range(rounds * parts)
-        return _in_parallel(numbers, _batcher(example_of, source, shapes), config, 2 * parts)
-
-    def streamed(number, *values):
-        return _as_evaluated(source, int(number), source.stream.example(int(number), values), multiple)
-
-    def element(number, value):
-        return _call(streamed, [number, *source.stream.flat(value)], source.features, shapes)
-
-    numbered = source.stream.elements.take(len(source)).enumerate()
-    if shard_count > 1:
-        numbered = numbered.filter(lambda n, *_: n % shards // parts == shard_index)
-    mine = sum(n % shards // parts == shard_index for n in range(len(source)))
-    made = numbered.map(element, num_parallel_calls=config.data.workers or tf.data.AUTOTUNE)
-    filling = tf.data.Dataset.range(rounds * parts - mine).map(
-        _batcher(lambda _: _filler(source, -1, multiple, rank), source, shapes)
-    )
-    return _ordered(made.concatenate(filling).prefetch(2 * parts))
-
-
-def evaluation_example(source: Source, config: Config, index: int) -> dict[str, np.ndarray]:
-    """One element of `evaluation_batches`, unpadded, by the example's position; not of a stream."""
-    return _padded(source, config, index, 1)
-
-
-def _padded(source: Source, config: Config, index: int, multiple: int) -> dict[str, np.ndarray]:
-    rank = rank_of(config)
-    if index >= len(source):
-        return _filler(source, -1, multiple, rank)
-    try:
-        example = source.load_compact(index)
-    except DataError as error:
-        if config.data.bad_files != "skip":
-            raise
-        source.skipped[source.names[index]] = str(error)
-        return _filler(source, index, multiple, rank)
-    return _as_evaluated(source, index, example, multiple)
-
-
-def _filler(source: Source, position: int, multiple: int, rank: int) -> dict[str, np.ndarray]:
-    """An element that counts nowhere."""
-    made = {}
-    for key, feature in source.features.items():
-        shape = (1, *feature.batch_shape(*(multiple,) * rank))
-        made[key] = np.full(shape, "" if feature.dtype.kind == "O" else feature.outside, feature.dtype)
-    return made | {
-        "index": np.array([position], np.int64),
-        "valid": np.zeros(1, np.float32),
-        "size": np.full((1, rank), multiple, np.int32),
-    }
-
-
-def _as_evaluated(source: Source, index: int, example: Example, multiple: int) -> dict[str, np.ndarray]:
-    margin = tuple((0, -side % multiple) for side in example.size)
-    rank = len(margin)
-    made = {}
-    for key, value in {"image": example.image, **_parts(example)}.items():
-        feature = source.features[key]
-        if feature.spatial:
-            padding = (*margin, *((0, 0) for _ in value.shape[rank:]))
-            if feature.kind == "ids":
-                value = np.pad(value.astype(feature.dtype), padding, constant_values=feature.outside)
-            else:
-                value = np.pad(value, padding, mode="symmetric")
-                value = np.broadcast_to(value, (*value.shape[:rank], *feature.shape))
-        made[key] = np.asarray(value).astype(feature.dtype)[None]
-    return made | {
-        "index": np.array([index], np.int64),
-        "valid": np.ones(1, np.float32),
-        "size": np.array([example.size], np.int32),
-    }
-
-
-def _batcher(function: Callable[[int], Mapping[str, np.ndarray]], source: Source, shapes: Mapping) -> Callable:
-    return lambda number: _call(function, [number], source.features, shapes)
-
-
-_OWN_TYPES = {"index": np.int64, "valid": np.float32, "size": np.int32}
-
-
-def _call(function, arguments: list, features: Mapping[str, Feature], shapes: Mapping[str, tuple]):
-    """`function`, which gives a dict of arrays, in a graph: a dict of tensors with these shapes."""
-    keys, types = zip(*_types(features, shapes), strict=True)
-
-    def flat(*values):
-        made = function(*values)
-        return [np.asarray(made[key], dtype) for key, dtype in zip(keys, types, strict=True)]
-
-    # Stateless, as it is: what it gives depends on the number alone. A stateful function would be called by one thread
-    # at a time under --deterministic.
-    outputs = [tf.string if t.kind == "O" else tf.as_dtype(t) for t in types]
-    plain = tf.autograph.experimental.do_not_convert(ending(flat))
-    tensors = tf.numpy_function(plain, arguments, outputs, stateful=False)
-    for key, tensor in zip(keys, tensors, strict=True):
-        tensor.set_shape(shapes[key])
-    return dict(zip(keys, tensors, strict=True))
-
-
-def _types(features: Mapping[str, Feature], shapes: Mapping[str, tuple]) -> Iterator[tuple[str, np.dtype]]:
-    for key in shapes:
-        yield key, features[key].dtype if key in features else np.dtype(_OWN_TYPES[key])
-
-
-def _in_parallel(numbers: tf.data.Dataset, element, config: Config, ahead: int, at_a_time: int = 0) -> tf.data.Dataset:
-    workers = at_a_time or config.data.workers or tf.data.AUTOTUNE
-    return _ordered(numbers.map(element, num_parallel_calls=workers).prefetch(ahead))
-
-
-def _ordered(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    options = tf.data.Options()
-    options.deterministic = True
-    # Shards are cut above; TensorFlow must not cut again.
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return dataset.with_options(options)
 
 
 def _share(batch_size: int, shard_count: int, parts: int) -> int:

@@ -19,8 +19,9 @@ import numpy as np
 
 from configs.schema import Data
 from trainer.data import room
-from trainer.data.decode import converted, open_image, read_image
+from trainer.data.decode import converted, read_image
 from trainer.data.errors import DataError, shown
+from trainer.data.image_files import open_image
 from trainer.data.tiff import TiffFacts
 
 # Tags that place a picture on the earth: pixel scale, tie points, transformation, the keys and their values (GeoTIFF

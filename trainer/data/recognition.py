@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from configs.schema import Data
-from trainer.data.decode import MaskValues
 from trainer.data.errors import DataError
+from trainer.data.mask_values import MaskValues
 
 # Colours that a person has given meanings to; a photograph, or JPEG's smear, has more.
 _MOST_COLORS = 64

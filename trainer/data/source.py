@@ -129,6 +129,11 @@ class Source:
                 self._cache.offer(key, example)
         return example
 
+    def mask_file(self, index: int) -> str:
+        """The file that has the label of example `index` and no other; "" where there is none."""
+        find = getattr(self._read, "mask_file", None)
+        return find(index) if find is not None else ""
+
     def close(self) -> None:
         """Ends the processes that make batches, where there are some."""
         if self.pool is not None:

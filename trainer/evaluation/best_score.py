@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 from configs.reading.levels import rank_of
 from configs.reading.nearest import did_you_mean
+from configs.reading.validation_volumes import SCORES as VOLUME_SCORES
 from configs.schema import Config
 from trainer.errors import UserError, numbered
 from trainer.evaluation.own_metrics import Metric
 from trainer.stepping.segmentation import Segmentation
 from trainer.stepping.task import Task
 
+_HIGHEST = ("mean_dice", "mean_iou", "pixel_accuracy", "surface_dice")
 # The scores of a segmentation.
 SCORES = ("mean_dice", "mean_iou", "pixel_accuracy", "loss")
 
@@ -25,7 +27,7 @@ def best_score(config: Config, task: Task) -> str:
 def highest_is_best(config: Config, score: str, metrics: Sequence[Metric]) -> bool:
     if config.evaluate.best != "auto":
         return config.evaluate.best == "highest"
-    return score in {metric.name for metric in metrics} or score in SCORES and score != "loss"
+    return score in {metric.name for metric in metrics} or score in _HIGHEST
 
 
 def check_metrics(metrics: Sequence[Metric], config: Config, task: Task, keys: Sequence[str]) -> None:
@@ -49,11 +51,18 @@ def check_metrics(metrics: Sequence[Metric], config: Config, task: Task, keys: S
         for name in metric.parameters
         if name not in known
     ]
+    if not isinstance(task, Segmentation):
+        unknown += [
+            f"the metric {metric.name} has one parameter, the confusion counts, which a task of your own has not: "
+            f"write def {metric.name}(label, prediction), of one example (label is None where there is none)."
+            for metric in metrics
+            if metric.of_confusion
+        ]
     if unknown:
         raise UserError(numbered(unknown))
     wanted, own = config.evaluate.metric, [metric.name for metric in metrics]
-    if isinstance(task, Segmentation) and wanted not in (*SCORES, *own):
-        names = (*own, *SCORES)
+    names = (*own, *SCORES, *(VOLUME_SCORES if rank_of(config) == 3 else ()))
+    if isinstance(task, Segmentation) and wanted not in names:
         raise UserError(
             f"config.evaluate.metric={wanted!r}: there is no such score. It is one of {', '.join(names)}."
             f"{did_you_mean(wanted, names)}"

@@ -1,14 +1,15 @@
 """Evaluation: every validation example once, at its own size, over all replicas and workers; pictures of some of them.
 
-One trace serves all sizes, and another those that are cut into tiles. The device hands back a few numbers an image, and
-the image's arrays where a picture or a metric of the user's wants them; the host waits for them only some images later,
-and all ratios are taken once, at the end.
+One trace serves all sizes (of a task of the user's the first size has its own), and another those that are cut into
+tiles. The device hands back a few numbers an image, and the image's arrays where a picture or a metric of the user's
+wants them; the host waits for them only some images later, and all ratios are taken once, at the end.
 """
 
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -32,7 +33,8 @@ from trainer.evaluation.term_scores import TermScores
 from trainer.evaluation.volume_evaluator import make_volume_evaluator
 from trainer.evaluation.windows import logits_function
 from trainer.stepping.segmentation import Segmentation, predicted
-from trainer.stepping.task import Outcome, Task, terms_of
+from trainer.stepping.state import task_variables
+from trainer.stepping.task import Examples, Task, terms_of
 
 # Images whose numbers may still be on the device: enough to keep it busy, few enough to hold.
 _IN_FLIGHT = 16
@@ -94,7 +96,7 @@ def make_evaluator(
     segments = isinstance(task, Segmentation)
     per_image = [metric for metric in metrics if not metric.of_confusion]
     with_probabilities = any("probabilities" in metric.parameters for metric in per_image)
-    whole = _pixels_taken_whole(task, config) if segments else None
+    whole = pixels_taken_whole(task, config) if segments else None
     scored = {}
     post = postprocessing or PostProcessing(classes=tuple(datasets.classes))
 
@@ -115,10 +117,11 @@ def make_evaluator(
         )
         if large not in scored:
             options = (with_probabilities, large, post.cuts)
-            one = _segmentation(task, datasets, config, *options) if segments else _terms(task)
-            scored[large] = tf.function(
-                lambda batch: strategy.run(one, args=(batch,)), input_signature=[batches.element_spec]
-            )
+            one = _segmentation(task, datasets, config, *options) if segments else _terms(task, bool(per_image))
+            # A task of the user's may need the size while it is traced, as a dense layer does: where all images have
+            # one, it is known; the second of another makes a trace for all sizes.
+            kind = {"input_signature": [batches.element_spec]} if segments else {"reduce_retracing": True}
+            scored[large] = tf.function(lambda batch: strategy.run(one, args=(batch,)), **kind)
         return scored[large](batch)
 
     def evaluate(stop: Callable[[], bool] = lambda: False):
@@ -130,6 +133,10 @@ def make_evaluator(
             config.data.multi_label,
             postprocessed=bool(post),
         )
+        with _seeds_kept(task):
+            return evaluate_all(tally, stop)
+
+    def evaluate_all(tally: _Tally, stop: Callable[[], bool]):
         pictures = Pictures(datasets, config.evaluate.panels if segments else 0, workers)
         in_flight = collections.deque()
         iterator = iter(batches)
@@ -137,14 +144,8 @@ def make_evaluator(
             if stop():
                 return None
             found = score_images(next(iterator))
-            local = {
-                part: {name: strategy.experimental_local_results(value) for name, value in values.items()}
-                for part, values in found.items()
-            }
             for replica in range(replicas // workers):
-                image = _of_replica(local, replica)
-                if not per_image and not segments:
-                    image["arrays"] = {}
+                image = tf.nest.map_structure(lambda v, r=replica: strategy.experimental_local_results(v)[r], found)
                 in_flight.append(image)
             while len(in_flight) > _IN_FLIGHT or len(in_flight) > 1 and _pixels(in_flight) > _PIXELS_IN_FLIGHT:
                 image = finished(**in_flight.popleft())
@@ -178,15 +179,23 @@ def make_evaluator(
     return evaluate
 
 
+@contextlib.contextmanager
+def _seeds_kept(task: Task) -> Iterator[None]:
+    """What is drawn inside by Keras's generators is drawn again after it: training goes on as without evaluation."""
+    seeds = [variable for variable in task_variables(task).values() if variable.name == "seed_generator_state"]
+    kept = [np.array(variable.numpy()) for variable in seeds]
+    try:
+        yield
+    finally:
+        for variable, value in zip(seeds, kept, strict=True):
+            variable.assign(value)
+
+
 def _pixels(images) -> int:
     return sum(int(np.prod(image["arrays"]["label"].shape)) for image in images if "label" in image["arrays"])
 
 
-def _of_replica(local: Mapping, replica: int) -> dict:
-    return {part: {name: values[replica] for name, values in local[part].items()} for part in local}
-
-
-def _pixels_taken_whole(task: Segmentation, config: Config) -> int | None:
+def pixels_taken_whole(task: Segmentation, config: Config) -> int | None:
     """Above how many an image is cut; None where that does not depend on the image."""
     plan = getattr(logits_function(task.model, config), "plan", None)
     return plan.whole if plan is not None and plan.whole else None
@@ -221,15 +230,23 @@ def _segmentation(task: Segmentation, datasets, config: Config, with_probabiliti
     return score_image
 
 
-def _terms(task: Task):
+def _terms(task: Task, predicts: bool):
+    """Scores an image by the task's terms, and with `predicts` hands on what metrics of the user's look at."""
+
     def score_image(batch):
-        terms = terms_of(Outcome(task.losses(batch, training=False)), None, task)
+        outcome = task.evaluated(batch)
+        terms = terms_of(outcome, None, task)
         values = {name: tf.reduce_mean(tf.cast(term, tf.float32)) for name, term in terms.items()}
         numbers = {"index": batch["index"][0], "valid": batch["valid"][0] > 0, "loss": tf.add_n(list(values.values()))}
         numbers |= {f"term/{name}": value for name, value in values.items()}
+        numbers |= {f"watched/{name}": tf.cast(a / b, tf.float32) for name, (a, b) in outcome.ratios.items()}
         arrays = {key: value[0] for key, value in batch.items() if key not in ("index", "valid", "size")}
-        prediction = task.predict(batch)
-        arrays["prediction"] = prediction[0] if tf.is_tensor(prediction) else tf.zeros([])
+        if not predicts:
+            return {"numbers": numbers, "arrays": {}}
+        # One array, or a mapping or list of them, as the task has it.
+        arrays["prediction"] = tf.nest.map_structure(
+            lambda value: tf.convert_to_tensor(value)[0], task.predict(Examples(batch))
+        )
         return {"numbers": numbers, "arrays": arrays}
 
     return score_image
@@ -257,6 +274,7 @@ class _Tally:
         self.confusion = np.zeros([classes, 2, 2] if multi_label else [classes, classes], np.int64)
         self.losses = np.zeros([images], np.float64)
         self.own = np.zeros([images, len(per_image)], np.float64)
+        # Of a task: "term/<name>", and "watched/<name>" of what is reported alone.
         self.terms: dict[str, np.ndarray] = {}
 
     def add(self, *, numbers: Mapping, arrays: Mapping) -> None:
@@ -273,10 +291,10 @@ class _Tally:
                 self.before[position] = image_counts(np.asarray(numbers["before"]), self._multi_label)
             self.details.add(position, numbers, np.asarray(arrays["label"]), np.asarray(arrays["prediction"]))
         for name, value in numbers.items():
-            if name.startswith("term/"):
-                self.terms.setdefault(name[5:], np.zeros_like(self.losses))[position] = float(value)
+            if name.startswith(("term/", "watched/")):
+                self.terms.setdefault(name, np.zeros_like(self.losses))[position] = float(value)
         if self._per_image:
-            values = {key: np.asarray(value) for key, value in arrays.items()}
+            values = tf.nest.map_structure(np.asarray, dict(arrays))
             values |= {"classes": tuple(self._datasets.classes), "void_id": self._datasets.void_id}
             self.own[position] = [metric.of_image(values) for metric in self._per_image]
 
@@ -306,14 +324,19 @@ class _Tally:
         columns = zip(self._per_image, self.own[seen].T, strict=True)
         values = {metric.name: mean_of(column) for metric, column in columns}
         if not self._classes:
+            terms, watched = (
+                {name.removeprefix(kind): column for name, column in self.terms.items() if name.startswith(kind)}
+                for kind in ("term/", "watched/")
+            )
             return TermScores(
                 images=len(seen),
                 loss=mean_of(self.losses[seen]),
-                terms={name: mean_of(column[seen]) for name, column in self.terms.items()},
-                metrics=values,
+                terms={name: mean_of(column[seen]) for name, column in terms.items()},
+                metrics={name: mean_of(column[seen]) for name, column in watched.items()} | values,
                 rows=tuple(
                     {"name": names[i], "loss": self.losses[i]}
-                    | {f"loss/{name}": column[i] for name, column in self.terms.items()}
+                    | {f"loss/{name}": column[i] for name, column in terms.items()}
+                    | {name: column[i] for name, column in watched.items()}
                     | {m.name: value for m, value in zip(self._per_image, self.own[i], strict=True)}
                     for i in seen
                 ),

@@ -1,6 +1,6 @@
 """Where windows lie over an array of any number of axes, and how much each of their places counts: numbers alone.
 
-`trainer.evaluation.windows` has the same along an axis in graph ops, for sizes that are known only there.
+`trainer.evaluation.tiling` has the same along an axis in graph ops, for sizes that are known only there.
 """
 
 from __future__ import annotations

@@ -201,11 +201,17 @@ class Evaluation:
 
     def score(self, metric: str) -> float:
         """The score that `config.evaluate.metric` names. NaN when no image counts for any scored class."""
-        values = {**self.__dict__, **self.scalars(""), **self.metrics}
+        values = {**self.__dict__, **self.scalars(""), **self._surfaces(), **self.metrics}
         if not isinstance(values.get(metric), (int, float)):
             known = [name for name, value in values.items() if isinstance(value, (int, float))]
             raise UserError(f"There is no score {metric!r}. There are {', '.join(known)}.")
         return float(values[metric])
+
+    def _surfaces(self) -> dict[str, float]:
+        """Of volumes: the means of surface scores over the scored classes."""
+        found = [self.volumes[name] for name in self.scored if name in self.volumes]
+        names = ("surface_dice", "hausdorff_95_mm") if found else ()
+        return {name: _mean(getattr(scores, name) for scores in found) for name in names}
 
     def in_line(self) -> dict[str, float]:
         """What is shown of it in one line."""

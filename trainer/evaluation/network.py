@@ -14,6 +14,7 @@ from configs.schema import Config
 from trainer.evaluation import grid
 from trainer.evaluation.metrics import probabilities
 from trainer.evaluation.mirroring import mirrored
+from trainer.evaluation.tiling import whole_logits
 from trainer.evaluation.windows import (
     Plan,
     behind_standardization,
@@ -22,7 +23,6 @@ from trainer.evaluation.windows import (
     plan,
     sample_sides,
     sample_starts,
-    whole_logits,
 )
 from trainer.models.build import activation, logits_per_pixel, size_multiple
 from trainer.models.layers.group_normalization import given_statistics, pooled_statistics

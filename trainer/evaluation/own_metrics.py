@@ -27,12 +27,20 @@ from trainer.parts import name_of, resolve
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """Attributes: parameters: names after label and prediction; empty for one of confusion counts."""
+    """A metric and what it is called with.
+
+    Attributes:
+      parameters: what it takes beside label and prediction, by name; empty for one of confusion counts.
+      roles: which of its parameters get "label" and "prediction".
+      positional: those of both that are given by their position, in order.
+    """
 
     name: str
     function: Callable[..., float]
     of_confusion: bool
     parameters: tuple[str, ...] = ()
+    roles: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    positional: tuple[str, ...] = ()
 
     def of_image(self, values: Mapping[str, Any]) -> float:
         """The metric of one image; `values` has "prediction", what else there is, and "label" unless there is none."""
@@ -41,8 +49,11 @@ class Metric:
             raise UserError(
                 f"The metric {self.name} takes {', '.join(missing)}, and there is {', '.join(sorted(values))}."
             )
-        further = {key: values[key] for key in self.parameters}
-        return self._number(self.function(values.get("label"), values["prediction"], **further))
+        given = {key: values[key] for key in self.parameters}
+        given |= {key: values.get(role) for key, role in self.roles.items()}
+        # In the order of the signature, but for those that can be given by name alone.
+        positional = [given.pop(key) for key in self.positional]
+        return self._number(self.function(*positional, **given))
 
     def of_counts(self, confusion: np.ndarray) -> float:
         return self._number(self.function(confusion))
@@ -79,16 +90,35 @@ def _metric(name: str, function: Any) -> Metric:
         function = function()
     if not callable(function):
         raise UserError(f"The metric {name} is {name_of(function)}, which cannot be called.")
-    parameters = [
-        p.name
+    found = [
+        p
         for p in inspect.signature(function).parameters.values()
-        if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.KEYWORD_ONLY) and (p.default is p.empty)
+        if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and (p.default is p.empty)
     ]
+    parameters = [p.name for p in found]
     if not parameters:
         raise UserError(f"The metric {name} takes no argument: write def {name}(label, prediction), or (confusion).")
-    if len(parameters) == 1:
+    if len(parameters) == 1 and parameters[0] not in _ROLES:
         return Metric(name, function, of_confusion=True)
-    return Metric(name, function, of_confusion=False, parameters=tuple(parameters[2:]))
+    roles = _roles(parameters)
+    further = tuple(key for key in parameters if key not in roles)
+    return Metric(name, function, False, further, roles, tuple(p.name for p in found if p.kind != p.KEYWORD_ONLY))
+
+
+# What label and prediction are called, here and by Keras.
+_ROLES = {"label": "label", "y_true": "label", "prediction": "prediction", "y_pred": "prediction"}
+
+
+def _roles(parameters: Sequence[str]) -> dict[str, str]:
+    """Which parameters are the label and the prediction: those of such names, else the first two in this order."""
+    roles = {key: _ROLES[key] for key in parameters if key in _ROLES}
+    for key, role in zip(parameters, ("label", "prediction"), strict=False):
+        # Where one of the two is named elsewhere, what stands in its place is a key of the example.
+        if key not in roles and role not in roles.values() and len(roles) < 2:
+            first_named = next((p for p in parameters[:2] if p in _ROLES), None)
+            if first_named is None or _ROLES[first_named] == ("label", "prediction")[parameters.index(first_named)]:
+                roles[key] = role
+    return roles
 
 
 def mean_of(values: np.ndarray) -> float:

@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 
-_GREY, _RGB, _PALETTE = 0, 2, 3
+_GREY, _PALETTE = 0, 3
 # Each row is stored as it is, or as its difference from the row above.
 _AS_IT_IS, _UP = 0, 2
 
@@ -19,19 +19,16 @@ class PngWriter:
     Args:
       path: of the file; its folder is made if need be.
       height, width: of the picture, in pixels.
-      bands: 1 for grey or a palette, 3 for RGB.
       bits: 8 or 16 a value.
       palette: uint8 `[entries, 3]`: values are indices into it.
       level: zlib's, 1 fast to 9 small.
     """
 
-    def __init__(
-        self, path: str, height: int, width: int, *, bands: int = 1, bits: int = 8, palette=None, level: int = 6
-    ):
-        kind = _PALETTE if palette is not None else {1: _GREY, 3: _RGB}[bands]
+    def __init__(self, path: str, height: int, width: int, *, bits: int = 8, palette=None, level: int = 6):
+        kind = _PALETTE if palette is not None else _GREY
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         self._path, self._beside = path, beside(path)
-        self._above = np.zeros([width * bands * bits // 8], np.uint8)
+        self._above = np.zeros([width * bits // 8], np.uint8)
         self._filter = _AS_IT_IS if palette is not None else _UP
         self._type = np.dtype(np.uint8 if bits == 8 else ">u2")
         self._file = open(self._beside, "wb")
@@ -44,7 +41,7 @@ class PngWriter:
         self._packer = zlib.compressobj(level, zlib.DEFLATED, zlib.MAX_WBITS, 9, strategy)
 
     def write(self, rows: np.ndarray) -> None:
-        """Appends rows `[n, width]`, or `[n, width, 3]`."""
+        """Appends rows `[n, width]`."""
         raw = np.ascontiguousarray(rows, self._type).view(np.uint8).reshape(len(rows), -1)
         lines = np.empty([len(rows), raw.shape[1] + 1], np.uint8)
         lines[:, 0] = self._filter

@@ -2,7 +2,7 @@
 
     <output>/masks/<name>.png      palette PNG: a pixel's value is its class id, the palette makes it visible; of
                                    classes that overlap in the form in which they were read, see `overlapping`
-    <output>/overlays/<name>.png   the image with the classes' colours over it
+    <output>/overlays/<name>.jpg   the image with the classes' colours over it
 
 and what else `trainer.evaluation.outputs` has. `<name>` is the image's path below the folder it was found in, without
 its extension, so that masks/ can be used as the masks of a data set of your own. Where two images would have the same
@@ -38,7 +38,7 @@ from trainer.models.inputs import input_names
 from trainer.reporting.memory import is_out_of_memory, smaller_tile
 from trainer.reporting.progress import Progress
 from trainer.stepping.segmentation import Segmentation, predicted
-from trainer.stepping.task import Task
+from trainer.stepping.task import Examples, Task
 
 # Up to so many images each has a line of its own.
 _LINES = 100
@@ -236,7 +236,7 @@ def predict_arrays(task: Task, images, config: Config, postprocessing: PostProce
 
     def answer(batch):
         if not segments:
-            return task.predict(batch)
+            return task.predict(Examples(batch))
         logits = logits_of(batch)
         return predicted(logits, multi_label, post.cuts) if wanted == "none" else probabilities_of(logits, multi_label)
 
@@ -249,7 +249,10 @@ def predict_arrays(task: Task, images, config: Config, postprocessing: PostProce
         if wanted != "none":
             result = result.astype(np.float16)
         results.append(post(result) if segments and wanted == "none" else result)
-    return np.stack(results) if stacked and segments else results
+    if not stacked:
+        return results
+    # Stacked as the images were; what a task gives may be a mapping of arrays.
+    return tf.nest.map_structure(lambda *values: np.stack(values), *results)
 
 
 def _through(network: Network, images, part: str) -> list[np.ndarray]:

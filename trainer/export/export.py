@@ -41,7 +41,8 @@ from trainer.errors import EXIT_FAILED, UserError, numbered
 from trainer.evaluation.metrics import probabilities
 from trainer.evaluation.postprocessing import FILE as POSTPROCESSING_FILE
 from trainer.evaluation.postprocessing import PostProcessing
-from trainer.evaluation.windows import main_logits, mirrored_index, rounded_up
+from trainer.evaluation.tiling import mirrored_index, rounded_up
+from trainer.evaluation.windows import main_logits
 from trainer.export import serving
 from trainer.export.proof import Proof, chosen, in_tiles, in_words, prove, whole
 from trainer.models.build import size_multiples
@@ -62,7 +63,7 @@ FORMATS = {
 _CALIBRATION = 64
 _ONNX_PACKAGES = ("tf2onnx", "onnx", "onnxruntime")
 # Largest difference of a probability: rounding in another order of operations, by the model's arithmetic.
-_TOLERANCE = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 5e-2}
+TOLERANCE = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 5e-2}
 
 Predictor = Callable[[np.ndarray], dict[str, np.ndarray]]
 
@@ -103,11 +104,11 @@ def export(
       ExportError: the model cannot be converted to a format, or differs from the model when it is loaded again. The
         other formats are done.
     """
-    _check_formats(formats)
+    check_formats(formats)
     os.makedirs(output_dir, exist_ok=True)
     sizes = _Sizes.of(model, config)
     dtypes = {"float32", *(layer.compute_dtype for layer in model.layers)}
-    tolerance = max(_TOLERANCE.get(dtype, 1e-4) for dtype in dtypes)
+    tolerance = max(TOLERANCE.get(dtype, 1e-4) for dtype in dtypes)
     own = _proof_of_the_model(model, config, sizes, data, postprocessing)
     lines, problems, records = [], [], {}
     for name in dict.fromkeys(formats):
@@ -124,7 +125,7 @@ def export(
                     if loss is not None and data is not None and len(sizes.fixed) == 2:
                         # Noise drives activations to where no image does, and half precision shows it.
                         pictures = _calibration(data, sizes.fixed)
-                    within = tolerance if loss is None else max(tolerance, _TOLERANCE["float16"])
+                    within = tolerance if loss is None else max(tolerance, TOLERANCE["float16"])
                     worst = _compare(name, predictor, model, config, pictures, sizes, within)
                 proof = own and prove(
                     whole(predictor) if any_size else in_tiles(predictor, sizes.fixed),
@@ -140,10 +141,10 @@ def export(
             except ExportError as error:
                 problems.append(str(error))
                 continue
-            _move(beside, place)
+            move(beside, place)
         equal = "" if math.isnan(worst) else f", equal to the model within {worst:.0e}"
-        lines.append(f"{name:<14}  {place}  {_size(place)}{equal}" + (f"; {in_words(proof, own)}" if proof else ""))
-        records[name] = {"file": file, "bytes": _bytes(place)}
+        lines.append(f"{name:<14}  {place}  {size_of(place)}{equal}" + (f"; {in_words(proof, own)}" if proof else ""))
+        records[name] = {"file": file, "bytes": bytes_of(place)}
         records[name] |= {} if math.isnan(worst) else {"largest_difference": worst}
         records[name] |= dataclasses.asdict(proof) if proof else {}
         if len(sizes.fixed) == 2:
@@ -219,7 +220,7 @@ def _said(made: PostProcessing | None) -> str:
     return f"{made}. It is in {POSTPROCESSING_FILE} and postprocess.py, and not in the models; scores are with it."
 
 
-def _check_formats(formats: Sequence[str]) -> None:
+def check_formats(formats: Sequence[str]) -> None:
     unknown = [name for name in formats if name not in FORMATS]
     problems = [f"There is no export format {name!r}; there are {', '.join(FORMATS)}." for name in unknown]
     missing = [name for name in _ONNX_PACKAGES if importlib.util.find_spec(name) is None]
@@ -321,9 +322,11 @@ def _serving(model, config: Config, sizes: _Sizes):
     return serve
 
 
-def _archive(model, serve, spec: tf.TensorSpec, path: str) -> None:
+def write_saved_model(parts: Sequence, serve, spec: tf.TensorSpec, path: str) -> None:
+    """A SavedModel with the endpoint `serve` of one tensor; `parts` are the models and variables that it uses."""
     archive = keras.export.ExportArchive()
-    archive.track(model)
+    for part in parts:
+        archive.track(part)
     archive.add_endpoint("serve", serve, input_signature=[spec])
     with without_chatter():
         archive.write_out(path, verbose=False)
@@ -337,7 +340,7 @@ def _saved_model(model, config: Config, path: str, sizes: _Sizes) -> Predictor:
         # Signatures of a SavedModel do not look at ranks: an image without a batch would fail somewhere inside.
         return serve(tf.ensure_shape(image, spec.shape, name="image_is_batch_height_width_channels"))
 
-    _archive(model, checked, spec, path)
+    write_saved_model([model], checked, spec, path)
     loaded = tf.saved_model.load(path)
     return lambda image: {name: value.numpy() for name, value in loaded.serve(tf.constant(image)).items()}
 
@@ -351,23 +354,37 @@ def _litert(
     def serve(image):
         return _outputs(tf.cast(main_logits(model(tf.cast(image, tf.float32), training=False)), tf.float32), config)
 
+    pictures = _calibration(data, sizes.fixed) if name == "litert_int8" else ()
     with tempfile.TemporaryDirectory() as folder:
-        _archive(model, serve, spec, folder)
-        try:
-            with without_chatter():
-                converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-                if name != "litert":
-                    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-                if name == "litert_float16":
-                    converter.target_spec.supported_types = [tf.float16]
-                if name == "litert_int8":
-                    pictures = _calibration(data, sizes.fixed)
-                    converter.representative_dataset = lambda: ({"image": picture} for picture in pictures)
-                content = converter.convert()
-        except (UserError, MemoryError, tf.errors.ResourceExhaustedError):
-            raise
-        except Exception as error:  # its class cannot be imported by a public name
-            raise _not_converted(name, model, error) from error
+        write_saved_model([model], serve, spec, folder)
+        return write_litert(folder, path, model.layers, name, pictures)
+
+
+def write_litert(saved_model: str, path: str, layers: Sequence, name: str = "litert", pictures=()) -> Callable:
+    """Converts a SavedModel of one endpoint and gives the function that the file is, loaded again.
+
+    Args:
+      layers: of the models, whose arithmetic an error names.
+      name: of the format.
+      pictures: for litert_int8, from which the ranges of whole numbers are taken.
+
+    Raises:
+      ExportError: it cannot be converted.
+    """
+    try:
+        with without_chatter():
+            converter = tf.lite.TFLiteConverter.from_saved_model(saved_model)
+            if name != "litert":
+                converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            if name == "litert_float16":
+                converter.target_spec.supported_types = [tf.float16]
+            if name == "litert_int8":
+                converter.representative_dataset = lambda: ({"image": picture} for picture in pictures)
+            content = converter.convert()
+    except (UserError, MemoryError, tf.errors.ResourceExhaustedError):
+        raise
+    except Exception as error:  # its class cannot be imported by a public name
+        raise not_converted(name, layers, error) from error
     with open(path, "wb") as file:
         file.write(content)
     with warnings.catch_warnings():
@@ -403,18 +420,23 @@ def _calibration(data: DataSets | None, fixed: tuple[int, ...]) -> list[np.ndarr
 
 
 def _onnx(model, config: Config, path: str, sizes: _Sizes) -> Predictor:
+    spec = tf.TensorSpec([None, *sizes.free, config.data.channels], sizes.dtype, name="image")
+    return write_onnx(_serving(model, config, sizes), spec, path, model.layers)
+
+
+def write_onnx(serve: Callable, spec: tf.TensorSpec, path: str, layers: Sequence) -> Predictor:
+    """Converts a function of one tensor and gives what the file is, loaded again; see `write_litert`."""
     import onnxruntime
     import tf2onnx
 
-    spec = tf.TensorSpec([None, *sizes.free, config.data.channels], sizes.dtype, name="image")
-    serve = tf.function(_serving(model, config, sizes), input_signature=[spec])
+    serve = tf.function(serve, input_signature=[spec])
     try:
         with without_chatter():
             tf2onnx.convert.from_function(serve, input_signature=[spec], opset=17, output_path=path)
     except (MemoryError, tf.errors.ResourceExhaustedError):
         raise
     except Exception as error:  # it raises whatever its parts raise
-        raise _not_converted("onnx", model, error) from error
+        raise not_converted("onnx", layers, error) from error
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return lambda image: dict(zip(names, session.run(names, {session.get_inputs()[0].name: image}), strict=True))
@@ -450,29 +472,30 @@ def _compare(name, predictor: Predictor, model, config: Config, pictures, sizes:
         wanted = expected["probabilities"].numpy()
         ids, decision = expected[_decision(config)].numpy(), _decision(config)
         if got["probabilities"].shape != wanted.shape or got[decision].shape != ids.shape:
-            raise _differs(name, f"shapes {got['probabilities'].shape} instead of {wanted.shape}")
+            raise differs(name, f"shapes {got['probabilities'].shape} instead of {wanted.shape}")
         difference = float(np.max(np.abs(got["probabilities"] - wanted)))
         if not difference <= tolerance:
-            raise _differs(name, f"a probability by {difference:.2e}, more than {tolerance:.0e}")
+            raise differs(name, f"a probability by {difference:.2e}, more than {tolerance:.0e}")
         best = np.sort(wanted, axis=-1)
         near = np.abs(wanted - 0.5) * 2 if config.data.multi_label else best[..., -1] - best[..., -2]
         clear = near > 2 * tolerance
         wrong = np.count_nonzero((got[decision] != ids) & clear)
         if wrong:
-            raise _differs(name, f"the class of {wrong} of {clear.size} pixels")
+            raise differs(name, f"the class of {wrong} of {clear.size} pixels")
         worst = max(worst, difference)
     return worst
 
 
-def _differs(name: str, what: str) -> ExportError:
+def differs(name: str, what: str) -> ExportError:
     return ExportError(
         f"The exported {name} is not the model: loaded again, it differs in {what}. It was not kept.\n"
         "  Layers that behave otherwise outside training, or custom operations, are the usual reason."
     )
 
 
-def _not_converted(name: str, model, error: Exception) -> ExportError:
-    half = sorted({layer.compute_dtype for layer in model.layers} - {"float32"})
+def not_converted(name: str, layers: Sequence, error: Exception) -> ExportError:
+    """In words why a model has no form in a format."""
+    half = sorted({layer.compute_dtype for layer in layers} - {"float32"})
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = next((line for line in lines if "ops:" in line), lines[0] if lines else type(error).__name__)
     advice = (
@@ -484,17 +507,17 @@ def _not_converted(name: str, model, error: Exception) -> ExportError:
     return ExportError(f"The model cannot be converted to {name}: {reason[:300]}\n  {advice}")
 
 
-def _move(beside: str, place: str) -> None:
+def move(beside: str, place: str) -> None:
     if os.path.isdir(place):
         shutil.rmtree(place)
     os.replace(beside, place)
 
 
-def _bytes(path: str) -> int:
+def bytes_of(path: str) -> int:
     files = [path] if os.path.isfile(path) else [os.path.join(p, f) for p, _, fs in os.walk(path) for f in fs]
     return sum(os.path.getsize(file) for file in files)
 
 
-def _size(path: str) -> str:
-    size = _bytes(path)
+def size_of(path: str) -> str:
+    size = bytes_of(path)
     return f"{size / 2**20:.1f} MiB" if size >= 2**20 else f"{size / 2**10:.0f} KiB"

@@ -1,4 +1,4 @@
-"""A flight recorder for `fit`: the first step whose gradient is zero, NaN or explodes, kept to be run again.
+"""A flight recorder for `fit` and loops of one's own: the first step whose gradient is zero, NaN or explodes, kept.
 
 At that step it writes a folder with the batch, the model's weights and the optimizer's as they were before it, what was
 seen, and the command that plays it again (`replay`).
@@ -13,7 +13,7 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -25,6 +25,7 @@ from .keras_model import explain_model
 from .words.finding import Report, path_of
 
 _RECORD, _ARRAYS, _MODEL = "flight.json", "flight.npz", "model.keras"
+_TOLD = "gradient_norm"  # what a step may call the norm of its gradient
 _SETTLED = 10  # steps before a norm can be called unusual
 
 
@@ -55,7 +56,12 @@ class FlightRecorder(keras.callbacks.Callback):
         model.fit(images, masks, callbacks=[FlightRecorder("flight")])
 
     Costs a copy of the batch and of the weights a step, and one read of a few numbers. A `train_step` of the model's
-    own is watched as well: at each `optimizer.apply` that it calls.
+    own is watched as well: at each `optimizer.apply` that it calls. In a loop of your own it makes the steps:
+
+        for batch in batches:
+            recorder.step(train_step, batch, model, optimizer)
+            if recorder.event:
+                break
 
     Args:
       folder: where the step is written; made when there is something to write.
@@ -83,6 +89,7 @@ class FlightRecorder(keras.callbacks.Callback):
         self._builder = model
         self.event: Event | None = None
         self._box: _Box | None = None
+        self._begin()
 
     def set_model(self, model: keras.Model) -> None:
         """Stands between `fit` and the model's `train_step`, to see batches and gradients."""
@@ -112,26 +119,67 @@ class FlightRecorder(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Starts counting."""
-        self._norms, self._streaks, self._step = [], {}, 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._norms: list[float] = []
+        self._streaks: dict[str, int] = {}
+        self._step = 0
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         """Keeps the weights as they are before the step."""
         if self.event is None:
-            self._before = {name: tf.identity(value) for name, value in _state(self.model).items()}
+            self._before = _state(_variables(self.model))
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Looks at the step's gradients, and writes the step where they are not as they should be."""
         if self.event is not None:
             return
-        self._step += 1
-        norms = {path: float(norm) for path, norm in self._box.norms().items()}
-        if not norms:
-            return
-        found = self._judged(norms)
+        found = self._looked(self._box.norms())
         if found is not None:
-            self._write(*found)
+            self._write(self.model, *found)
             if self._stop:
                 self.model.stop_training = True
+
+    def step(self, function: Callable[[Any], Any], batch: Any, model: keras.Model, optimizer: Any = None) -> Any:
+        """Makes a step of a loop of your own, and keeps it where its gradient is not as it should be.
+
+            for batch in batches:
+                losses = recorder.step(train_step, batch, model, optimizer)
+
+            for batch in batches:                           # and with Run
+                report = recorder.step(run.step, batch, run.task.model, run.state.optimizer)
+
+        The gradients are those that reach an `optimizer.apply` of Keras; where the step answers a mapping with
+        "gradient_norm", as `Run.step` does, that number counts as well. `recorder.event` says when there was one; the
+        loop goes on or ends as you write it. `replay(folder, model, optimizer, step=function)` makes the step again.
+
+        Args:
+          function: makes one step: `function(batch)`; a `tf.function` too, first called here.
+          batch: arrays or tensors, or a tuple, list or dict of them.
+          model: whose weights are kept, as they are before the step.
+          optimizer: whose state is kept with them; None takes the one that the model was compiled with.
+
+        Returns:
+          What the function returns.
+        """
+        if self.event is not None:
+            return function(batch)
+        self._box = self._box or _Box()
+        if optimizer is not None and model.built and not optimizer.built:
+            optimizer.build(model.trainable_variables)
+        self._before = _state(_variables(model, optimizer))
+        with self._box.at_apply():
+            answer = function(batch)
+        found = self._looked({**self._box.norms(), **_told(answer)})
+        if found is not None:
+            self._box.hold(batch)
+            self._write(model, *found, own=True)
+        return answer
+
+    def _looked(self, norms: dict[str, Any]) -> tuple[str, str, float] | None:
+        self._step += 1
+        return self._judged({path: float(norm) for path, norm in norms.items()}) if norms else None
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Gives the model its own step back."""
@@ -142,8 +190,10 @@ class FlightRecorder(keras.callbacks.Callback):
 
     def _judged(self, norms: dict[str, float]) -> tuple[str, str, float] | None:
         """What is wrong with a step, in a word and in words, and its norm."""
-        whole = float(np.sqrt(sum(norm**2 for norm in norms.values())))
+        whole = _whole(norms)
         broken = [path for path, norm in norms.items() if not np.isfinite(norm)]
+        if broken == [_TOLD]:
+            return "nonfinite", "the gradient's norm that the step reports is NaN or infinite", whole
         if broken:
             return "nonfinite", f"{_listed(broken)} of {len(norms)} variables: the gradient is NaN or infinite", whole
         usual = float(np.median(self._norms[-100:])) if len(self._norms) >= _SETTLED else 0.0
@@ -161,17 +211,19 @@ class FlightRecorder(keras.callbacks.Callback):
             return "zero", f"{_listed(dead)}: the gradient was exactly zero for {self._zero_steps} steps", whole
         return None
 
-    def _write(self, what: str, words: str, norm: float) -> None:
+    def _write(self, model: keras.Model, what: str, words: str, norm: float, own: bool = False) -> None:
         os.makedirs(self._folder, exist_ok=True)
         arrays = {f"state/{name}": value.numpy() for name, value in self._before.items()}
         structure, parts = self._box.batch()
         arrays |= {f"batch/{index}": part for index, part in enumerate(parts)}
         np.savez_compressed(os.path.join(self._folder, _ARRAYS), **arrays)
-        alone = _saved_alone(self.model, os.path.join(self._folder, _MODEL))
-        builder = self._builder or (None if alone else "your_module:build_model")
-        module = f"{__package__}.flight"
-        command = f"{os.path.basename(sys.executable)} -m {module} {self._folder}"
-        command += f" --model={builder}" if builder else ""
+        if own:
+            builder, command = None, f"{__package__}.replay({self._folder!r}, model, optimizer, step=train_step)"
+        else:
+            alone = _saved_alone(model, os.path.join(self._folder, _MODEL))
+            builder = self._builder or (None if alone else "your_module:build_model")
+            command = f"{os.path.basename(sys.executable)} -m {__package__}.flight {self._folder}"
+            command += f" --model={builder}" if builder else ""
         content = {"step": self._step, "what": what, "words": words, "norm": norm, "command": command}
         with open(os.path.join(self._folder, _RECORD), "w", encoding="utf-8") as file:
             json.dump({**content, "structure": structure, "model": builder}, file, indent=2)
@@ -200,12 +252,15 @@ class Replayed:
     report: Report
 
 
-def replay(folder: str, model: keras.Model | None = None) -> Replayed:
+def replay(
+    folder: str, model: keras.Model | None = None, optimizer: Any = None, step: Callable[[Any], Any] | None = None
+) -> Replayed:
     """Runs a recorded step again: same weights, same batch, and the guard looking.
 
     Args:
       folder: what a `FlightRecorder` has written.
       model: the model, compiled, with weights of any value; None loads the `model.keras` of the folder.
+      optimizer, step: of a loop of your own: what `FlightRecorder.step` had. A `tf.function` is run eagerly.
 
     Raises:
       FileNotFoundError: the folder holds no recorded step.
@@ -218,17 +273,17 @@ def replay(folder: str, model: keras.Model | None = None) -> Replayed:
         state = {name[6:]: arrays[name] for name in arrays.files if name.startswith("state/")}
         parts = [arrays[f"batch/{i}"] for i in range(sum(name.startswith("batch/") for name in arrays.files))]
     data = _packed(record["structure"], iter(parts))
-    _restore(model, state)
-    box, step = _Box(), type(model).train_step
+    _restore(model, optimizer, state)
+    box = _Box()
     with box.at_apply():
-        step(model, data)
-    norms = {path: float(norm) for path, norm in box.norms().items()}
-    _restore(model, state)
-    whole = float(np.sqrt(sum(norm**2 for norm in norms.values())))
+        answer = type(model).train_step(model, data) if step is None else getattr(step, "python_function", step)(data)
+    norms = {path: float(norm) for path, norm in {**box.norms(), **_told(answer)}.items()}
+    _restore(model, optimizer, state)
+    whole = _whole(norms)
     both = np.isfinite(whole), np.isfinite(record["norm"])
     same = not any(both) or all(both) and abs(whole - record["norm"]) <= 1e-3 * max(abs(record["norm"]), 1e-12)
-    x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
     try:
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
         report = explain_model(model, None, x, y, sample_weight=weight)
     except ValueError as error:  # a step of its own, without a loss that compile knows
         report = Report((), len(norms), notes=(str(error),))
@@ -255,6 +310,12 @@ class _Box:
             self._structure = _structure_of(data)
         for variable, part in zip(self._parts, flat, strict=True):
             variable.assign(part)
+
+    def hold(self, data) -> None:
+        """Keeps a batch of arrays or tensors that is at hand."""
+        flat = [np.asarray(part) for part in tf.nest.flatten(data)]
+        self._parts = [tf.Variable(part, trainable=False) for part in flat]
+        self._structure = _structure_of(tf.nest.map_structure(tf.convert_to_tensor, data))
 
     @contextlib.contextmanager
     def at_apply(self) -> Iterator[None]:
@@ -290,20 +351,32 @@ def _norm(gradient) -> tf.Tensor:
     return tf.norm(tf.cast(values, tf.float32))
 
 
-def _state(model: keras.Model) -> dict[str, tf.Tensor]:
-    """All variables of a model, in order, so that equal paths do not meet."""
-    return {f"{index}:{variable.path}": variable.value for index, variable in enumerate(_variables(model))}
+def _whole(norms: dict[str, float]) -> float:
+    """The norm over all variables; the one that the step itself tells, where no gradient was seen."""
+    seen = [norm for path, norm in norms.items() if path != _TOLD]
+    return float(np.sqrt(sum(norm**2 for norm in seen))) if seen else float(norms.get(_TOLD, 0.0))
 
 
-def _variables(model: keras.Model) -> list:
-    optimizer = getattr(model, "optimizer", None)
+def _told(answer: Any) -> dict[str, Any]:
+    """The norm that a step reports of itself; it is there where a gradient that is not finite was never applied."""
+    return {_TOLD: answer[_TOLD]} if isinstance(answer, Mapping) and answer.get(_TOLD) is not None else {}
+
+
+def _state(variables: list) -> dict[str, tf.Tensor]:
+    """Copies of variables, in order, so that equal paths do not meet."""
+    return {f"{index}:{path_of(variable)}": tf.identity(variable) for index, variable in enumerate(variables)}
+
+
+def _variables(model: keras.Model, optimizer: Any = None) -> list:
+    optimizer = optimizer if optimizer is not None else getattr(model, "optimizer", None)
     return [*model.variables, *(optimizer.variables if optimizer is not None else ())]
 
 
-def _restore(model: keras.Model, state: dict[str, np.ndarray]) -> None:
-    if getattr(model, "optimizer", None) is not None and not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
-    variables = _variables(model)
+def _restore(model: keras.Model, optimizer: Any, state: dict[str, np.ndarray]) -> None:
+    own = optimizer if optimizer is not None else getattr(model, "optimizer", None)
+    if own is not None and not own.built:
+        own.build(model.trainable_variables)
+    variables = _variables(model, optimizer)
     shapes = [tuple(variable.shape) for variable in variables]
     wanted = [tuple(value.shape) for value in state.values()]
     if shapes != wanted:

@@ -83,19 +83,20 @@ def said_by(error: BaseException) -> str:
     return last if last.startswith(type(error).__name__) else f"{type(error).__name__}: {last}"
 
 
-def users_line(error: BaseException) -> tuple[str, str]:
-    """Where in code that is neither installed nor ours an exception was raised: "file:line" and the line; or empty."""
+def is_users(file: str) -> bool:
+    """Whether a file is neither installed nor ours."""
     ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     installed = (ours + os.sep, sys.prefix + os.sep, os.path.dirname(os.__file__) + os.sep)
+    return os.path.isfile(file) and not file.startswith(installed) and "site-packages" not in file
+
+
+def users_line(error: BaseException) -> tuple[str, str]:
+    """Where in code that is neither installed nor ours an exception was raised: "file:line" and the line; or empty."""
     frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
     # TensorFlow keeps the original lines behind its generated code on the exception, without a public accessor.
     kept = getattr(getattr(error, "ag_error_metadata", None), "translated_stack", ())
     frames += [(frame.filename, frame.lineno) for frame in reversed(kept)]
-    users = [
-        (name, line)
-        for name, line in frames
-        if os.path.isfile(name) and not name.startswith(installed) and "site-packages" not in name
-    ]
+    users = [(name, line) for name, line in frames if is_users(name)]
     if not users:
         return "", ""
     name, line = users[-1]

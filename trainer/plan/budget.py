@@ -10,14 +10,23 @@ import numpy as np
 
 from configs.reading import fields
 from configs.schema import Config
+from trainer.plan import volumes
+from trainer.plan.choice import Choice, size, with_choices
 from trainer.plan.fingerprint import Fingerprint
 from trainer.plan.probe import Measured
-from trainer.plan.rules import Choice
 
 # Fewer steps than the first are too few to come down from the highest rate; only beyond the second is width added.
 _FEWEST, _MANY = 600, 2000
-_LEAST_CROP = 64
+# By the number of axes.
+_LEAST_CROP = {2: 64, 3: 32}
+# Bytes that a step holds for each pixel of a crop and channel of the first level: what is far beyond the memory is not
+# tried. What is chosen has been measured.
+_BYTES = 130
+# A run of fewer is none, however short the time.
+_LEAST_STEPS = 50
 _MEASUREMENTS = 4
+# Another precision has to be worth it.
+_FASTER = 0.85
 _WIDEST = 32
 # Of the time beside the steps: what evaluations may take.
 _EVALUATIONS = 0.1
@@ -40,18 +49,25 @@ def budget(
     Args:
       config: what follows from the data.
       found: the fingerprint.
-      measure: takes some steps of a config; called one to four times, and more where memory is short.
+      measure: takes some steps of a config; called one to five times, and more where memory is short.
       fixed: fields that stay as they are.
     """
     seconds, memory = 60 * config.plan.minutes, config.plan.memory_gib
-    rungs = _ladder(config, fixed)
-    seen: dict[int, Measured] = {}
-    at = next(number for number, rung in enumerate(rungs) if rung == config)
-    for _ in range(_MEASUREMENTS):
-        seen[at] = measure(rungs[at])
-        at = _rung(rungs, seen, seconds, wider=rungs.index(config))
+    ladder = _ladder(config, fixed)
+    # What one image alone would take is not tried.
+    kept = [number for number, rung in enumerate(ladder) if _held(rung) <= memory * 2**30] or [len(ladder) - 1]
+    rungs, wider = [ladder[number] for number in kept], sum(number < ladder.index(config) for number in kept)
+    at = min(wider, len(rungs) - 1)
+    seen = {at: measure(rungs[at])}
+    precision = _precision(rungs[at], seen[at], measure) if "precision" not in fixed else None
+    if precision is not None:
+        choice, seen[at] = precision
+        rungs = [with_choices(rung, [choice]) for rung in rungs]
+    for _ in range(_MEASUREMENTS - 1):
+        at = _rung(rungs, seen, seconds, wider=wider)
         if at in seen:
             break
+        seen[at] = measure(rungs[at])
     else:
         # The last word is a measurement's: of those taken, the largest that leaves enough steps, or the fastest.
         enough = [number for number, each in seen.items() if _steps(each, seconds) >= _FEWEST]
@@ -60,18 +76,23 @@ def budget(
     while measured.memory > memory and (smaller := _less_memory(fitted, fixed)) is not None:
         fitted, measured = smaller, measure(smaller)
     steps = _steps(measured, seconds)
-    out = [_width(fitted, measured, steps), _batch(fitted, found, measured)]
+    out = [
+        *([precision[0]] if precision else []),
+        _width(fitted, measured, steps),
+        _batch(fitted, found, measured, memory),
+    ]
     if fitted.augment.crop != config.augment.crop:
         out.append(
             Choice(
                 "augment.crop",
                 fitted.augment.crop,
-                f"{_size(config.augment.crop)} was wanted (objects and what is around them) and leaves too few steps",
+                f"{size(config.augment.crop)} was wanted, and is more than time or memory allow",
             )
         )
     if fitted.model.depth != config.model.depth:
-        sides = _size([side // 2**fitted.model.depth for side in fitted.augment.crop])
-        out.append(Choice("model.depth", fitted.model.depth, f"{sides} pixels are left of a crop at the bottom"))
+        sides = size(side // 2**fitted.model.depth for side in fitted.augment.crop)
+        flat = Choice("model.depth", fitted.model.depth, f"{sides} pixels are left of a crop at the bottom")
+        out.append(flat if found.rank == 2 else volumes.depth(fitted))
     if fitted.train.micro_batches > 1:
         out.append(
             Choice(
@@ -80,14 +101,25 @@ def budget(
                 f"{measured.memory:.1f} GiB at the most with so many micro-batches; {memory:g} GiB were given",
             )
         )
-    out += [*_normalization(fitted, found), *_length(config, measured, steps)]
+    out += [*(_normalization(fitted, found) if found.rank == 2 else ()), *_length(config, measured, steps)]
     return Budget(tuple(out), measured, steps)
 
 
 def _steps(measured: Measured, seconds: float) -> int:
     left = (seconds - measured.start) * (1 - _EVALUATIONS) - measured.evaluation
     steps = max(left, 0.0) / measured.step
-    return max(50, int(float(f"{steps:.2g}")))
+    return max(_LEAST_STEPS, int(float(f"{steps:.2g}")))
+
+
+def _precision(config: Config, measured: Measured, measure: Callable[[Config], Measured]):
+    """(the choice, what was measured) where bfloat16 makes a step faster by a good part; else None."""
+    if not measured.bfloat16 or config.precision != "auto":
+        return None
+    half = measure(fields.replace(config, {"precision": "mixed_bfloat16"}))
+    if half.step > _FASTER * measured.step:
+        return None
+    reason = f"a step takes {half.step:.2g} s so, and {measured.step:.2g} s in float32"
+    return Choice("precision", "mixed_bfloat16", reason), half
 
 
 def _ladder(config: Config, fixed: Set[str]) -> list[Config]:
@@ -133,27 +165,40 @@ def _work(config: Config) -> float:
 def _less_work(config: Config, fixed: Set[str]) -> Config | None:
     """The next smaller config: what costs the least in quality first. None: there is none."""
     crop, width, batch = config.augment.crop, config.model.width, config.train.batch_size
+    deep = len(crop) == 3
     for field, value, enough in (
         ("train.batch_size", 4, batch > 4),
+        ("model.width", 16, width > 16),
+        ("augment.crop", _smaller(crop), deep and math.prod(crop) > 64**3),
         ("model.width", 8, width > 8),
-        ("augment.crop", _smaller(crop), min(crop) > _LEAST_CROP),
+        ("augment.crop", _smaller(crop), _smaller(crop) != tuple(crop)),
         ("train.batch_size", 2, batch > 2),
     ):
         if enough and field not in fixed:
             smaller = fields.replace(config, {field: value})
-            # The bottom of the network keeps eight pixels a side.
-            deepest = max(1, int(math.log2(min(smaller.augment.crop) / 8)))
-            return (
-                smaller
-                if "model.depth" in fixed
-                else fields.replace(smaller, {"model.depth": min(config.model.depth, deepest)})
-            )
+            return smaller if "model.depth" in fixed else with_choices(smaller, [_depth(smaller)])
     return None
 
 
+def _depth(config: Config) -> Choice:
+    if len(config.augment.crop) == 3:
+        return volumes.depth(config)
+    # The bottom of the network keeps eight pixels a side.
+    deepest = max(1, int(math.log2(min(config.augment.crop) / 8)))
+    return Choice("model.depth", min(config.model.depth, deepest), "")
+
+
 def _smaller(crop: Sequence[int]) -> tuple[int, ...]:
-    """Three quarters of each side, in steps of 16, and not below the least crop where it was not."""
-    return tuple(max(min(side, _LEAST_CROP), int(side * 0.75) // 16 * 16) for side in crop)
+    """Three quarters of each side that can be halved, and not below the least where it was not."""
+    least = _LEAST_CROP[len(crop)]
+    if len(crop) == 2:
+        return tuple(max(min(side, least), int(side * 0.75) // 16 * 16) for side in crop)
+    return tuple(side if side <= least else max(least, int(side * 0.75) // 16 * 16) for side in crop)
+
+
+def _held(config: Config) -> float:
+    """Bytes of a step with one image at a time."""
+    return _BYTES * math.prod(config.augment.crop) * config.model.width
 
 
 def _less_memory(config: Config, fixed: Set[str]) -> Config | None:
@@ -171,12 +216,11 @@ def _width(config: Config, measured: Measured, steps: int) -> Choice:
     )
 
 
-def _batch(config: Config, found: Fingerprint, measured: Measured) -> Choice:
-    return Choice(
-        "train.batch_size",
-        config.train.batch_size,
-        f"{measured.memory:.1f} GiB at the most were measured; {found.examples} images to draw from",
-    )
+def _batch(config: Config, found: Fingerprint, measured: Measured, memory: float) -> Choice:
+    reason = f"{measured.memory:.1f} GiB at the most were measured; {found.examples} {found.images} to draw from"
+    if measured.memory > memory:
+        reason += f"; that is more than the {memory:g} GiB given, and nothing smaller is left to try"
+    return Choice("train.batch_size", config.train.batch_size, reason)
 
 
 def _normalization(config: Config, found: Fingerprint) -> list[Choice]:
@@ -186,8 +230,11 @@ def _normalization(config: Config, found: Fingerprint) -> list[Choice]:
         return [
             Choice("model.normalization", "group", f"statistics of {micro} images would be too uncertain for batch")
         ]
+    reason = f"a crop holds the whole of {whole:.0%} of the images, so that training and evaluation see the same"
     if whole > 0.85 and micro <= 4:
-        reason = f"a crop holds the whole of {whole:.0%} of the images, so that training and evaluation see the same"
+        return [Choice("model.normalization", "group", reason)]
+    if whole > 0.5 and config.model.input_scaling == "standardize":
+        reason += "; images that differ as these do would disturb each other's batch statistics"
         return [Choice("model.normalization", "group", reason)]
     reason = f"{micro} images at a time; it does not depend on the share of an image that a crop or tile shows"
     return [Choice("model.normalization", "batch", reason)]
@@ -198,13 +245,21 @@ def _length(config: Config, measured: Measured, steps: int) -> list[Choice]:
     allowed = _EVALUATIONS * 60 * minutes / max(measured.evaluation, 1e-3)
     times = int(np.clip(allowed, 1, 10))
     every = {1: "100%", 2: "50%", 3: "34%", 4: "25%"}.get(times, "20%" if times < 10 else "10%")
-    decay = 0.99 if steps < 3000 else 0.999
+    takes = (measured.start + measured.evaluation + steps * measured.step) / 60
+    reason = f"{minutes:g} minutes by what was measured on this machine"
+    if takes > 1.05 * minutes:
+        reason = f"a run of fewer is none; they take {takes:.2g} minutes, more than the {minutes:g} that were given"
+    elif steps < _FEWEST:
+        reason += f"; {_FEWEST} and more would be better: --config.plan.minutes={math.ceil(_FEWEST * takes / steps)}"
+    # A twenty-fifth of the run: the rate has fallen by then.
+    last = min(steps // 25, 1000)
+    decay = round(1 - 1 / last, 4) if last >= 5 else 0.0
     return [
-        Choice("train.length", f"{steps} steps", f"{minutes:g} minutes by what was measured on this machine"),
+        Choice("train.length", f"{steps} steps", reason),
         Choice("evaluate.every", every, f"an evaluation takes some {measured.evaluation:.0f} s"),
-        Choice("optimizer.ema_decay", decay, f"averages the last {round(1 / (1 - decay))} steps; scored and exported"),
+        Choice(
+            "optimizer.ema_decay",
+            decay,
+            f"averages the last {last} steps or so; scored and exported" if decay else "too few steps to average over",
+        ),
     ]
-
-
-def _size(sides: Sequence[int]) -> str:
-    return " x ".join(map(str, sides))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,14 +13,27 @@ import scipy.ndimage
 from trainer.data.audit import alike, perceptual_hash
 from trainer.data.errors import DataError
 from trainer.data.example import Example
+from trainer.data.volumes.cases import read_image, read_label
+from trainer.data.volumes.intensities import filled_box
+from trainer.data.volumes.source import Cases, VolumeExample
 
 # Examples beyond this many are represented by this many, spread evenly over the list; the plan says so.
 _MOST = 400
+# Volumes take seconds each.
+_MOST_VOLUMES = 100
 _THREADS = 4
 # Cells along each axis of the grid in which the places of the foreground are kept.
 GRID = 32
+# Class 0 is the ground where it has a larger share, whatever it is called.
+_GROUND = 0.8
+# Of fewer cases no trend is believed.
+FEWEST_CASES = 8
 # Pixels of an image from which its intensities are taken.
 _PIXELS = 20_000
+# Of those the ones that are kept for histograms, of foreground and background each.
+_VALUES = 500
+# Voxels of a label that are looked at for its parts.
+_VOXELS = 10_000_000
 _PERCENTILES = (0.5, 5, 50, 95, 99.5)
 
 
@@ -31,11 +45,13 @@ class Case:
     counts: int64 `[classes + 1]`: pixels of each class, void last.
     levels: float `[channels, 5]`: percentiles 0.5, 5, 50, 95, 99.5 of the values, by channel.
     inside, outside: float `[channels]`: median of the values over foreground and background; NaN where there is none.
-    parts: class id -> sizes in pixels of its connected parts.
+    values: float32 `[some pixels, channels]` of the foreground, and of the background.
+    parts: class id -> sizes of its connected parts, in pixels; of volumes in cubic millimetres.
     places: bool `[GRID, …]`: where foreground lies, on a grid laid over the example.
-    trend: along the first spatial axis, last third minus first third: of brightness as a share of the example's own
-      spread, then of each class's share; NaN where an axis is too short.
-    hash: as `perceptual_hash`; None of volumes.
+    trend: float `[rank, 1 + classes]`: along each axis, last third minus first third: of brightness as a share of the
+      example's own spread, then of each class's share; NaN where an axis is too short.
+    hash: as `perceptual_hash`, of the middle slice of a volume.
+    spacing: millimetres of a voxel along each axis; empty of images.
     """
 
     name: str
@@ -44,10 +60,12 @@ class Case:
     levels: np.ndarray
     inside: np.ndarray
     outside: np.ndarray
+    values: tuple[np.ndarray, np.ndarray]
     parts: dict[int, np.ndarray]
     places: np.ndarray
     trend: np.ndarray
-    hash: np.ndarray | None
+    hash: np.ndarray
+    spacing: tuple[float, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,8 +89,22 @@ class Fingerprint:
 
     @property
     def sizes(self) -> np.ndarray:
-        """int `[cases, rank]`."""
+        """int `[cases, rank]`, in the pixels or voxels of the files."""
         return np.array([case.size for case in self.cases])
+
+    @property
+    def spacings(self) -> np.ndarray:
+        """float `[cases, rank]`, millimetres of a voxel; of volumes alone."""
+        return np.array([case.spacing for case in self.cases])
+
+    @property
+    def images(self) -> str:
+        """What an example is called."""
+        return "images" if self.rank == 2 else "volumes"
+
+    @property
+    def pixels(self) -> str:
+        return "pixels" if self.rank == 2 else "voxels"
 
     @property
     def median_size(self) -> tuple[int, ...]:
@@ -94,6 +126,7 @@ class Fingerprint:
         """Ids of the classes that are objects: all but the first of two, all but a background of more."""
         first = self.classes[0].lower() if self.classes else ""
         ground = len(self.classes) == 2 or first in ("background", "bg", "void", "none", "unlabeled", "unlabelled")
+        ground = ground or bool(self.classes) and float(self.shares[0]) > _GROUND
         return tuple(range(1 if ground else 0, len(self.classes)))
 
     @property
@@ -101,7 +134,7 @@ class Fingerprint:
         return float(self.shares[list(self.foreground)].sum())
 
     def diameters(self, class_id: int) -> np.ndarray:
-        """Equivalent diameters of the class's parts, in pixels: of the circle or ball of the same size."""
+        """Equivalent diameters of the class's parts, in pixels or mm: of the circle or ball of the same size."""
         sizes = np.concatenate([case.parts.get(class_id, np.empty(0)) for case in self.cases])
         return 2 * np.sqrt(sizes / np.pi) if self.rank == 2 else 2 * np.cbrt(3 * sizes / (4 * np.pi))
 
@@ -119,19 +152,18 @@ class Fingerprint:
         return float(np.mean(empty))
 
     def trend(self) -> np.ndarray:
-        """For brightness and each class: mean over the cases of `Case.trend`, in standard errors of that mean."""
+        """`[rank, 1 + classes]`: the mean over the cases of `Case.trend`, in standard errors of it; 0 of few cases."""
         values = np.array([case.trend for case in self.cases])
-        count = np.isfinite(values).sum(axis=0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = np.nanmean(values, axis=0) if len(values) else np.zeros(0)
-            error = np.nanstd(values, axis=0, ddof=1) / np.sqrt(count)
-            scores = np.where(count >= 8, mean / np.maximum(error, 1e-12), 0.0)
-        return np.nan_to_num(scores)
+        known = np.isfinite(values)
+        count = known.sum(axis=0)
+        mean = np.where(known, values, 0.0).sum(axis=0) / np.maximum(count, 1)
+        squares = np.where(known, (values - mean) ** 2, 0.0).sum(axis=0)
+        error = np.sqrt(squares / np.maximum(count - 1, 1) / np.maximum(count, 1))
+        return np.where(count >= FEWEST_CASES, mean / np.maximum(error, 1e-12), 0.0)
 
     def alike(self) -> list[str]:
         """Pairs of training examples that look nearly the same, such as slices of one volume."""
-        hashes = [case.hash for case in self.cases]
-        return [] if any(h is None for h in hashes) else alike([case.name for case in self.cases], np.stack(hashes))
+        return alike([case.name for case in self.cases], np.stack([case.hash for case in self.cases]))
 
     def unusual(self, count: int = 6) -> list[tuple[str, str]]:
         """(name, why) of the examples farthest from the others in brightness, contrast, size or foreground."""
@@ -139,10 +171,11 @@ class Fingerprint:
             "brightness": np.array([case.levels[:, 2].mean() for case in self.cases]),
             "contrast": np.array([(case.levels[:, 3] - case.levels[:, 1]).mean() for case in self.cases]),
             "size": np.array([np.log(np.prod(case.size)) for case in self.cases]),
-            "foreground": np.array(
-                [case.counts[list(self.foreground)].sum() / max(case.counts.sum(), 1) for case in self.cases]
-            ),
         }
+        if 0 not in self.foreground:
+            figures["foreground"] = np.array(
+                [case.counts[list(self.foreground)].sum() / max(case.counts.sum(), 1) for case in self.cases]
+            )
         found = []
         for what, values in figures.items():
             # Spread by the median, which the unusual ones do not move.
@@ -157,9 +190,20 @@ class Fingerprint:
                 out.append((name, f"{what} {'above' if signed > 0 else 'below'} the others"))
         return out
 
+    def usual(self, count: int = 2) -> list[str]:
+        """Names of the examples nearest to the medians of brightness, contrast and size."""
+        rows = np.array(
+            [
+                (case.levels[:, 2].mean(), (case.levels[:, 3] - case.levels[:, 1]).mean(), np.log(np.prod(case.size)))
+                for case in self.cases
+            ]
+        )
+        ranks = np.abs(np.argsort(np.argsort(rows, axis=0), axis=0) - (len(rows) - 1) / 2).sum(axis=1)
+        return [self.cases[number].name for number in np.argsort(ranks, kind="stable")[:count]]
+
 
 def fingerprint(
-    splits, section, *, progress: Callable[[int, int], None] = lambda done, total: None, most: int = _MOST
+    splits, section, *, progress: Callable[[int, int], None] = lambda done, total: None, most: int = 0
 ) -> Fingerprint:
     """Measures a training split.
 
@@ -167,7 +211,7 @@ def fingerprint(
       splits: as `open_splits` gives them.
       section: the data section with what the data say written into it.
       progress: called with the number of examples read and of all to be read.
-      most: examples looked at; of more, so many are taken at even distances.
+      most: examples looked at; of more, so many are taken at even distances. 0: 400 images, or 100 volumes.
 
     Raises:
       DataError: no example can be read, or there are no labels.
@@ -178,17 +222,18 @@ def fingerprint(
             "configs/own.py is a recipe to begin with."
         )
     reader = splits.train
-    length = len(reader.names)
+    length, volumes = len(reader.names), isinstance(reader, Cases)
+    most = most or (_MOST_VOLUMES if volumes else _MOST)
     indices = range(length) if length <= most else np.unique(np.linspace(0, length - 1, most).astype(int)).tolist()
 
     def look(index: int) -> Case | str:
         try:
-            return case_of(reader(index), len(section.classes), section.void_id)
+            return case_of(example_of(reader, index, section), len(section.classes), section.void_id)
         except DataError as error:
             return str(error)
 
     cases, unread = [], []
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with ThreadPoolExecutor(1 if volumes else _THREADS) as pool:
         for done, found in enumerate(pool.map(look, indices), 1):
             (unread if isinstance(found, str) else cases).append(found)
             progress(done, len(indices))
@@ -196,6 +241,16 @@ def fingerprint(
         raise DataError(f"No example could be read, so there is nothing to plan from. The first: {unread[0]}")
     validation = 0 if splits.validation is None else len(splits.validation.names)
     return Fingerprint(length, validation, section.classes, cases[0].levels.shape[0], tuple(cases), tuple(unread))
+
+
+def example_of(reader, index: int, section) -> Example:
+    """An example; of volumes as their files have it, since spacing and intensities are still to be decided on."""
+    if not isinstance(reader, Cases):
+        return reader(index)
+    files = reader.files[index]
+    image, header, orientation = read_image(files)
+    label, box = read_label(files, header, section), filled_box(image)
+    return VolumeExample(image[box], label[box], reader.names[index], spacing=orientation.spacing)
 
 
 def case_of(example: Example, classes: int, void_id: int) -> Case:
@@ -216,11 +271,16 @@ def case_of(example: Example, classes: int, void_id: int) -> Case:
     medians = [
         np.median(pixels[mask], axis=0) if mask.any() else np.full(pixels.shape[1], np.nan) for mask in (inner, ground)
     ]
-    parts = {}
-    for class_id in np.unique(valid).tolist():
-        if class_id < classes and (class_id > 0 or classes > 2):
-            numbered, number = scipy.ndimage.label(label == class_id)
-            parts[class_id] = np.bincount(numbered.ravel(), minlength=number + 1)[1:].astype(np.float64)
+    spacing = tuple(getattr(example, "spacing", ())) or ((1.0,) * 3 if label.ndim == 3 else ())
+    # Of a large volume every second or third voxel.
+    step = max(1, round((label.size / _VOXELS) ** (1 / label.ndim)))
+    small = label[(slice(None, None, step),) * label.ndim]
+    unit, parts = math.prod(spacing) * step**label.ndim, {}
+    for class_id in np.flatnonzero(counts[:-1]).tolist():
+        if class_id > 0 or classes > 2:
+            numbered, number = scipy.ndimage.label(small == class_id)
+            if number:
+                parts[class_id] = unit * np.bincount(numbered.ravel())[1:].astype(np.float64)
     return Case(
         name=example.name,
         size=tuple(label.shape),
@@ -228,11 +288,18 @@ def case_of(example: Example, classes: int, void_id: int) -> Case:
         levels=np.percentile(pixels, _PERCENTILES, axis=0).T,
         inside=medians[0],
         outside=medians[1],
+        values=tuple(_some(pixels[mask]) for mask in (inner, ground)),
         parts=parts,
-        places=_places(objects),
-        trend=_trend(image, label, classes),
-        hash=perceptual_hash(image) if label.ndim == 2 else None,
+        places=_places((small > 0) & (small != void_id)),
+        trend=_trend(image[thin], label[thin], classes),
+        hash=perceptual_hash(image),
+        spacing=spacing,
     )
+
+
+def _some(values: np.ndarray) -> np.ndarray:
+    """At most `_VALUES` rows, evenly spread."""
+    return values[:: max(1, -(-len(values) // _VALUES))]
 
 
 def _places(objects: np.ndarray) -> np.ndarray:
@@ -244,11 +311,16 @@ def _places(objects: np.ndarray) -> np.ndarray:
 
 
 def _trend(image: np.ndarray, label: np.ndarray, classes: int) -> np.ndarray:
-    third = label.shape[0] // 3
-    if third == 0:
-        return np.full(classes + 1, np.nan)
     grey = image.astype(np.float32).mean(axis=-1)
-    spread = float(grey.std())
-    brightness = (grey[-third:].mean() - grey[:third].mean()) / spread if spread > 0 else 0.0
-    shares = [(label[-third:] == c).mean() - (label[:third] == c).mean() for c in range(classes)]
-    return np.array([brightness, *shares])
+    spread, rows = float(grey.std()), []
+    for axis, side in enumerate(label.shape):
+        third = side // 3
+        if third == 0:
+            rows.append([np.nan] * (1 + classes))
+            continue
+        first, last = ([slice(None)] * label.ndim for _ in range(2))
+        first[axis], last[axis] = slice(third), slice(side - third, None)
+        first, last = tuple(first), tuple(last)
+        brightness = float(grey[last].mean() - grey[first].mean()) / spread if spread > 0 else 0.0
+        rows.append([brightness, *((label[last] == c).mean() - (label[first] == c).mean() for c in range(classes))])
+    return np.array(rows)

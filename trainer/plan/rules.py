@@ -5,15 +5,15 @@ They are rules of thumb for U-Nets on little data, meant to be read, and overrul
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from configs.schema import Data
 from trainer.data.audit import mirrored_pairs
+from trainer.plan import volumes
+from trainer.plan.choice import Choice, size
 from trainer.plan.fingerprint import Fingerprint
 
 # A crop is to show an object with as much around it again.
@@ -27,17 +27,10 @@ _RARE = 0.02
 _CERTAIN = 5.0
 
 
-@dataclasses.dataclass(frozen=True)
-class Choice:
-    """A field of the config, its value, and why: the figure that it follows from."""
-
-    field: str
-    value: Any
-    reason: str
-
-
 def choices(found: Fingerprint, section: Data) -> list[Choice]:
     """All that follows from the data alone; time and memory come after that, in `budget`."""
+    if found.rank == 3:
+        return [*volumes.choices(found, section), *_zoom(found)]
     crop = _crop(found)
     out = [crop, *_depth(crop.value)]
     out += [Choice("model.width", 16, "the start for time and memory, below")]
@@ -48,14 +41,10 @@ def choices(found: Fingerprint, section: Data) -> list[Choice]:
 
 
 def _crop(found: Fingerprint) -> Choice:
-    sizes, median = found.sizes, found.median_size
-    names = " x ".join(map(str, median))
+    median = found.median_size
+    names = size(median)
     if max(median) <= _WHOLE:
-        largest = np.percentile(sizes, 90, axis=0)
-        crop = tuple(_multiple(min(side, _WHOLE)) for side in largest)
-        return Choice(
-            "augment.crop", crop, f"whole images: their median is {names}, nine of ten are not larger than this"
-        )
+        return Choice("augment.crop", tuple(map(_multiple, median)), f"whole images: their median is {names}")
     diameters = np.concatenate([found.diameters(c) for c in found.foreground] or [np.empty(0)])
     large = float(np.percentile(diameters, 90)) if len(diameters) else 0.0
     side = max(_SMALLEST_CROP, _AROUND * large)
@@ -74,14 +63,22 @@ def _multiple(side: float, of: int = 16) -> int:
 
 def _depth(crop: tuple[int, ...]) -> Iterator[Choice]:
     depth = int(np.clip(math.log2(min(crop) / _BOTTOM), 2, 5))
-    at_the_bottom = " x ".join(str(side // 2**depth) for side in crop)
+    at_the_bottom = size(side // 2**depth for side in crop)
     yield Choice("model.depth", depth, f"{at_the_bottom} pixels are left of a crop at the bottom")
 
 
 def _scaling(found: Fingerprint) -> Iterator[Choice]:
     """Brightness by itself, or within the image: whichever tells the objects from their ground better."""
-    inside = np.array([np.nanmean(case.inside) for case in found.cases])
-    outside = np.array([np.nanmean(case.outside) for case in found.cases])
+    if 0 in found.foreground:
+        yield Choice(
+            "model.input_scaling",
+            "unit",
+            "no class is the ground of the others: an image's own mean and deviation depend on which of them it shows",
+        )
+        return
+    # NaN in all channels or in none: an image without objects, or without ground.
+    inside = np.array([case.inside.mean() for case in found.cases])
+    outside = np.array([case.outside.mean() for case in found.cases])
     spread = np.array([max(float((case.levels[:, 3] - case.levels[:, 1]).mean()), 1e-6) for case in found.cases])
     centre = np.array([float(case.levels[:, 2].mean()) for case in found.cases])
     both = np.isfinite(inside) & np.isfinite(outside)
@@ -119,11 +116,11 @@ def _orientation(found: Fingerprint, section: Data) -> Iterator[Choice]:
             Choice(f"augment.{n}", False, reason) for n in ("flip_horizontal", "flip_vertical", "quarter_turns")
         )
         return
-    scores = found.trend()
+    scores = found.trend()[0]
     names = ("brightness", *(f"the share of {name!r}" for name in found.classes))
-    strongest = int(np.abs(scores).argmax()) if len(scores) else 0
-    upright = len(scores) > 0 and abs(scores[strongest]) > _CERTAIN
-    errors = f"{abs(scores[strongest]):.1f} standard errors" if len(scores) else "no image to measure"
+    strongest = int(np.abs(scores).argmax())
+    upright = abs(scores[strongest]) > _CERTAIN
+    errors = f"{abs(scores[strongest]):.1f} standard errors"
     figure = f"{names[strongest]} changes from top to bottom alike in most images ({errors})"
     free = f"neither brightness nor a class prefers the top or the bottom (at most {errors})"
     yield Choice("augment.flip_horizontal", True, "no class has a left and a right")
@@ -142,12 +139,14 @@ def _zoom(found: Fingerprint) -> Iterator[Choice]:
         yield Choice("augment.scale", (0.8, 1.25), "too few images with objects to measure how their sizes differ")
         return
     low, middle, high = np.percentile(np.array(typical) ** (1 / found.rank), (10, 50, 90))
-    # The square root of what the data span by themselves: it fills gaps and does not double the range.
+    # The square root of what the data span by themselves: it fills gaps and does not double the range. Volumes are few.
+    least, most = (0.95, 1.05) if found.rank == 2 else (0.85, 1.2)
     down, up = (
         round(float(np.clip(math.sqrt(r), *limits)), 2)
-        for r, limits in ((low / middle, (0.7, 0.95)), (high / middle, (1.05, 1.4)))
+        for r, limits in ((low / middle, (0.7, least)), (high / middle, (most, 1.4)))
     )
-    reason = f"an image's objects measure from {low:.0f} to {high:.0f} pixels across (10 to 90 % of the images)"
+    unit = "pixels" if found.rank == 2 else "mm"
+    reason = f"an image's objects measure from {low:.0f} to {high:.0f} {unit} across (10 to 90 % of the images)"
     yield Choice("augment.scale", (down, up), reason)
 
 

@@ -113,7 +113,9 @@ def _users_own(error: Exception) -> UserError | None:
 
 def last_line(error: BaseException) -> str:
     """What an exception says in the end, without the names that TensorFlow gives to what nobody named."""
-    lines = [line for line in str(error).splitlines() if line.strip() and not line.strip().startswith("[[")]
+    # Keras lists the arguments after what it has to say.
+    text = re.split(r"\n\s*Arguments received by ", _COLORS.sub("", str(error)))[0]
+    lines = [line for line in text.splitlines() if line.strip() and not line.strip().startswith("[[")]
     return _NODES.sub("", lines[-1]).strip() if lines else ""
 
 
@@ -124,6 +126,7 @@ def _made_at(error: BaseException) -> list[tuple[str, int]]:
     return frames[ours[0] :] if ours else []
 
 
+_COLORS = re.compile(r"\x1b\[[0-9;]*m")
 _MADE_AT = re.compile(r'^\s*File "([^"]+)", line (\d+), in ', re.MULTILINE)
 _NODES = re.compile(r" for '\{\{node [^}]*\}\} = [^']*'|\{\{function_node .*?\}\} ?")  # names that nobody wrote
 _HINTS = {
@@ -163,6 +166,8 @@ def _is_user_code(filename: str) -> bool:
     path = os.path.abspath(filename)
     libraries = [*site.getsitepackages(), os.path.dirname(os.__file__), sys.prefix]
     inside = any(path.startswith(os.path.abspath(folder) + os.sep) for folder in libraries)
+    # Of another environment that this one looks into, or of the user's home.
+    inside = inside or not {"site-packages", "dist-packages"}.isdisjoint(path.split(os.sep))
     ours = any(path.startswith(os.path.join(_OURS, part) + os.sep) for part in ("trainer", "losses", "configs"))
     return (
         not inside and not ours and "__autograph_generated_file" not in path and path != os.path.join(_OURS, "main.py")

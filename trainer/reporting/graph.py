@@ -30,7 +30,9 @@ def _of_layers(model: keras.Model):
     if not isinstance(model, (keras.Sequential,)) and not hasattr(model, "operations"):
         return None
     try:
-        graph = keras_util.keras_model_to_graph_def(json.loads(model.to_json()))
+        # A mixed policy is no dtype: TensorBoard would print a line for each layer. What the layer computes in is one.
+        text = re.sub(r'"mixed_(b?float16)"', r'"\1"', model.to_json())
+        graph = keras_util.keras_model_to_graph_def(json.loads(text))
     except Exception:  # a layer of the user's that cannot say its configuration: whatever its code raises
         return None
     if len(graph.node) < 2:

@@ -29,7 +29,9 @@ def hparams(config, workdir: str):
     for path in fields.all_fields():
         value = fields.get(config, path)
         values[path] = value if isinstance(value, (bool, int, float, str)) else json.dumps(value)
-    return summary_v2.hparams_pb(values, trial_id=os.path.basename(os.path.abspath(workdir)))
+    # With the folder around it: runs of one name, trial_00000 of two sweeps, would be one row.
+    name = os.sep.join(os.path.abspath(workdir).split(os.sep)[-2:])
+    return summary_v2.hparams_pb(values, trial_id=name)
 
 
 def hparams_end(succeeded: bool):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from trainer.stepping.global_sums import offered
+
 # Rounding in another order of additions stays below this.
 _SAME = 1e-4
 
@@ -27,7 +29,17 @@ def batchwise_remark(run) -> str:
     if run.config.data.multi_label:
         labels = (labels[..., None] <= np.arange(classes)).astype("int32")
     logits = (random.normal(size=(4, 16, 16, outputs)) * 2).astype("float32")
+    called: list[tf.Tensor] = []
+
+    def summed(values: tf.Tensor) -> tf.Tensor:
+        called.append(values)
+        return values
+
     try:
+        with offered(summed):
+            objective(tf.constant(labels), tf.constant(logits))
+        if called:
+            return ""  # it passes its sums through global_sum
         whole, first, second = (
             sum(float(term) for term in objective(tf.constant(labels[part]), tf.constant(logits[part])).values())
             for part in (slice(0, 4), slice(0, 2), slice(2, 4))

@@ -145,10 +145,14 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
             ) from error
     if not callable(loss):
         raise UserError(f"{field}={name!r} is of type {type(loss).__name__}; a loss is called as loss(y_true, y_pred).")
-    try:
-        further = list(inspect.signature(loss).parameters)[2:]
-    except (TypeError, ValueError):
-        further = []
+    further, needed = _parameters(loss, name, field)
+    kind = loss.__name__ if inspect.isfunction(loss) else type(loss).__name__
+    if kind in _OF_IDS and config.loss.labels != "ids":
+        raise UserError(
+            f"{field}={name!r} takes class ids, and a loss of your own gets one-hot labels unless it asks for ids.\n"
+            "  Write --config.loss.labels=ids, and leave out void pixels, which are among them; or name the built-in "
+            "cross_entropy, which does."
+        )
     if getattr(loss, "from_logits", None) is False and config.loss.from_logits and not activation:
         kind = type(loss).__name__
         raise UserError(
@@ -180,6 +184,13 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
             given[mask] = tf.cast(valid, tf.float32)
         if "all_reduce" in further:
             given["all_reduce"] = all_reduce
+        missing = [key for key in needed if key not in given]
+        if missing:
+            there = ", ".join(["mask", "sample_weight", "all_reduce", *(key for key in batch if key != "index")])
+            raise UserError(
+                f"{field}={name!r} also takes {', '.join(missing)}, and beside y_true and y_pred there is {there}.\n"
+                "  Give the examples such a key, or the parameter a default."
+            )
         # The result's form is the user's: a scalar, or a value an image or a pixel, of which the mean is taken here,
         # once, so that it means the same on any number of replicas.
         value = loss(y_true, y_pred, **given)
@@ -196,6 +207,29 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
 
     batchwide = "all_reduce" in further
     return Objective(name, function, batchwide, loss)
+
+
+# Losses of Keras that compare class ids.
+_OF_IDS = ("SparseCategoricalCrossentropy", "sparse_categorical_crossentropy")
+
+
+def _parameters(loss: Any, name: str, field: str) -> tuple[list[str], list[str]]:
+    """The parameters of a loss after y_true and y_pred, and those of them that have no default.
+
+    Raises:
+      UserError: it does not take two.
+    """
+    try:
+        signature = inspect.signature(loss)
+    except (TypeError, ValueError):
+        return [], []
+    further = [p for p in list(signature.parameters.values())[2:] if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    try:
+        signature.bind(None, None, **{p.name: None for p in further})
+    except TypeError:
+        names = ", ".join(signature.parameters)
+        raise UserError(f"{field}={name!r} takes ({names}), and a loss is called as loss(y_true, y_pred).") from None
+    return [p.name for p in further], [p.name for p in further if p.default is p.empty]
 
 
 def _is_scalar(value) -> bool:

@@ -74,6 +74,12 @@ def build_optimizer(
             "  Hand in an object (keras.optimizers.Lion(1e-4)), a class, or a function that takes learning_rate."
         )
     _check(made, field)
+    by = next(base for base in type(made).__mro__ if "apply_gradients" in vars(base))
+    if not by.__module__.startswith("keras."):
+        raise UserError(
+            f"{field}={name_of(part)}: {by.__name__}.apply_gradients is called by nobody here. Put what it does into "
+            "apply(grads, trainable_variables), or into update_step(gradient, variable, learning_rate)."
+        )
     made.learning_rate = Scaled(_rate_of(made), factor)
     if tf.distribute.get_strategy().num_replicas_in_sync > 1:
         # Keras sums gradients over the replicas before it applies them, and those of the step are summed. It has no

@@ -102,11 +102,12 @@ def _hardware() -> Hardware:
     return Hardware(
         tuple(detail.get("compute_capability") for detail in details),
         bool(tf.config.list_logical_devices("TPU")),
-        _cpu_has_bfloat16(),
+        cpu_has_bfloat16(),
     )
 
 
-def _cpu_has_bfloat16() -> bool:
+def cpu_has_bfloat16() -> bool:
+    """Whether the processor has instructions for bfloat16."""
     info = pathlib.Path("/proc/cpuinfo")
     flags = info.read_text() if info.exists() else ""
     return "avx512_bf16" in flags or "amx_bf16" in flags

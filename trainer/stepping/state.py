@@ -162,11 +162,11 @@ def build_updates(task: Task, optimizer_of) -> list[Update]:
 
 
 def task_variables(task: Task) -> dict[str, keras.Variable]:
-    """Every variable of a task's models, layers and own variables, by "model/<path>", in a fixed order.
+    """Every variable of a task's models, layers, own variables and seeds, by "model/<path>", in a fixed order.
 
     The path begins with the attribute's name where the task has more than one model.
     """
-    parts: Mapping = {**task.models(), **task.others()}
+    parts: Mapping = {**task.models(), **task.others(), **task.generators()}
     prefix = {name: f"model/{name}/" if len(parts) > 1 else "model/" for name in parts}
     named, seen = [], set()
     for name, part in parts.items():
@@ -201,6 +201,8 @@ def _all_variables(part) -> list[keras.Variable]:
     """A layer's variables with the states of its seed generators, which `weights` leaves out."""
     if isinstance(part, keras.Variable):
         return [part]
+    if isinstance(part, keras.random.SeedGenerator):
+        return [part.state]
     seen, found = set(), []
     for variable in [*part.trainable_variables, *part.non_trainable_variables, *part.variables]:
         if id(variable) not in seen:

@@ -13,6 +13,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 
+import keras
 import tensorflow as tf
 
 from configs.reading.settings import named
@@ -20,9 +21,10 @@ from configs.schema import Config
 from trainer import guard
 from trainer.distribution.all_reduce import sum_over_replicas
 from trainer.models.check import check_compiled, check_model
+from trainer.stepping.draws import unsaved_draws
 from trainer.stepping.global_sums import GlobalSums, offered
 from trainer.stepping.state import TrainState, Update, task_variables
-from trainer.stepping.task import terms_of
+from trainer.stepping.task import Task, is_named, terms_of
 from trainer.stepping.totals import Totals
 from trainer.stepping.waiting import Waiting
 
@@ -47,11 +49,13 @@ def make_train_steps(
     config: Config,
     warn: Callable[[guard.Report], None] = guard.Report.print,
     waiting: Waiting | None = None,
+    remark: Callable[[str], None] = lambda text: None,
 ) -> Steps:
     """Builds the step.
 
     `warn` is called with what the guard finds where `config.guard.missing` is "warn", once a trace of a replica's
-    micro-batch. `waiting` adds up the time that `many` waits for batches.
+    micro-batch. `waiting` adds up the time that `many` waits for batches. `remark` is called while tracing with
+    what is to be known, empty where nothing is, several times.
 
     Raises (at once, or while tracing, before the first step):
       UserError: the models or the config cannot be trained so; see `trainer.models.check`.
@@ -60,14 +64,17 @@ def make_train_steps(
     """
     task, n, m = state.task, strategy.num_replicas_in_sync, config.train.micro_batches
     for model in state.models.values():
-        check_model(model, strategy, trained=any(model in update.trained for update in state.updates))
+        check_model(model, strategy, trained=any(_is_to_learn(model, update, task) for update in state.updates))
     check_compiled(config, state.models.values(), bool(task.batchwide), n)
     stops, clip = not _skips_nonfinite(config, state), config.optimizer.clip_norm
 
     def share_of_loss(update: Update, part: Mapping[str, tf.Tensor], all_reduce):
         """One micro-batch of one replica: its share of the global loss's gradients, still scaled, and its report."""
+        graph = tf.compat.v1.get_default_graph()
+        before = len(graph.get_operations())
         with guard.reads() as reads, tf.GradientTape() as tape, offered(all_reduce):
             outcome = task.outcome(part, training=True, phase=update.name)
+            _remark_draws(remark, graph.get_operations()[before:])
             terms = terms_of(outcome, update.phase, task)
             penalties = update.penalties()
             loss = _sum([*terms.values(), *penalties])
@@ -194,6 +201,21 @@ def make_train_steps(
         return one_step(batch)
 
     return Steps(many, one)
+
+
+@tf.autograph.experimental.do_not_convert
+def _remark_draws(remark: Callable[[str], None], operations: list[tf.Operation]) -> None:
+    remark(unsaved_draws(operations))
+
+
+def _is_to_learn(model: keras.Model, update: Update, task: Task) -> bool:
+    """Whether something of a model has to be trainable: it is named by a phase, or nothing else in the update is.
+
+    A frozen teacher beside its student is an attribute like any other.
+    """
+    names = update.phase.models if update.phase is not None else ()
+    by_name = any(part is model and is_named(name, names) for name, part in task.models().items())
+    return model in update.trained and (not update.variables or by_name)
 
 
 def _skips_nonfinite(config: Config, state: TrainState) -> bool:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
+from configs.reading.nearest import did_you_mean
 from trainer.errors import UserError
+from trainer.parts import takes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,12 @@ class Phase:
     optimizer: Any = None
     every: int = 1
 
+    def __post_init__(self):
+        for name in ("terms", "models"):
+            # One name by itself means a tuple of it.
+            value = getattr(self, name)
+            object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
+
 
 class Outcome(NamedTuple):
     """What a share of the batch gives.
@@ -47,6 +55,23 @@ class Outcome(NamedTuple):
 
     terms: Mapping[str, tf.Tensor]
     ratios: Mapping[str, tuple[tf.Tensor, tf.Tensor]] = {}
+
+
+class NoSuchKey(UserError, KeyError):
+    """A batch has no such key."""
+
+    __str__ = UserError.__str__
+
+
+class Examples(dict):
+    """A batch, which answers a key that it has not with those that it has."""
+
+    def __missing__(self, key):
+        known = [name for name in self if name != "index"]
+        raise NoSuchKey(
+            f"The batch has no {key!r}: it has {', '.join(known)}, and index.{did_you_mean(str(key), known)}\n"
+            "  Further keys are those of the examples: data={'image': …, 'label': …, " + repr(key) + ": …}."
+        )
 
 
 class Task:
@@ -84,13 +109,26 @@ class Task:
         Returns:
           Name -> scalar: the mean over the share's examples of what is minimised. A tensor of more values is averaged.
           A method that also takes `phase` is called with the name of the phase at hand and may leave out what that does
-          not need.
+          not need. A pair of two such mappings: the second is reported and scored, and not minimised.
         """
         raise NotImplementedError(f"{type(self).__name__} has no losses(self, batch, training).")
 
     def predict(self, batch: Mapping[str, tf.Tensor]) -> Any:
-        """What evaluation and prediction take for the result of a batch; by default the first model's output."""
-        return next(iter(self.models().values()))(batch["image"], training=False)
+        """What `Run.predict` gives and metrics take; by default the first model's output on the images.
+
+        Returns:
+          A tensor `[batch, …]`, or a mapping or list of such.
+        """
+        name, model = next(iter(self.models().items()), ("", None))
+        try:
+            return model(batch["image"], training=False)
+        except (TypeError, ValueError) as error:
+            task, shape = type(self).__name__, [None if side is None else int(side) for side in batch["image"].shape]
+            what = f"its first model, {name}, takes no images of shape {shape}" if name else "it has no keras.Model"
+            raise UserError(
+                f"Metrics and run.predict need the predict of the task {task}, which has none of its own, and {what}.\n"
+                "  Write what a batch's result is: def predict(self, batch): return …"
+            ) from error
 
     def after_update(self) -> None:
         """Called once a step, after the weights have moved, outside of the replicas: `assign` to what follows them."""
@@ -99,20 +137,51 @@ class Task:
     def outcome(self, batch: Mapping[str, tf.Tensor], training: bool, phase: str = "") -> Outcome:
         """`losses` with what is reported besides; the step calls this."""
         extra = {"phase": phase} if "phase" in inspect.signature(self.losses).parameters else {}
-        return Outcome(self.losses(batch, training, **extra))
+        found = self.losses(Examples(batch), training, **extra)
+        if not (isinstance(found, tuple) and len(found) == 2 and all(isinstance(part, Mapping) for part in found)):
+            return Outcome(found)
+        terms, watched = found
+        where = f"{type(self).__name__}.losses, what is reported: "
+        return Outcome(terms, {name: (_scalar(value, f"{where}{name!r}"), 1.0) for name, value in watched.items()})
+
+    def evaluated(self, batch: Mapping[str, tf.Tensor]) -> Outcome:
+        """The terms of all phases in evaluation: of a `losses` that takes `phase` what it gives for each of them."""
+        if not self.phases or "phase" not in inspect.signature(self.losses).parameters:
+            return self.outcome(batch, training=False)
+        terms: dict[str, tf.Tensor] = {}
+        ratios: dict[str, tuple] = {}
+        for phase in self.phases:
+            found = self.outcome(batch, training=False, phase=phase.name)
+            terms |= found.terms if isinstance(found.terms, Mapping) else {phase.name: found.terms}
+            ratios |= found.ratios
+        return Outcome(terms, ratios)
 
     def models(self) -> dict[str, keras.Model]:
-        """The models by attribute name, in the order in which they were set."""
-        return {name: value for name, value in vars(self).items() if isinstance(value, keras.Model)}
+        """The models by attribute name, in the order in which they were set; of a list "heads/0", "heads/1" …"""
+        return {name: value for name, value in self._attributes() if isinstance(value, keras.Model)}
 
     def others(self) -> dict[str, keras.Layer | keras.Variable]:
         """Layers and Keras variables that are attributes by themselves, by attribute name."""
         kinds = (keras.Layer, keras.Variable)
         return {
             name: value
-            for name, value in vars(self).items()
+            for name, value in self._attributes()
             if isinstance(value, kinds) and not isinstance(value, keras.Model)
         }
+
+    def generators(self) -> dict[str, keras.random.SeedGenerator]:
+        """Keras's generators of seeds, by attribute name: after a restart they go on as if there had been none."""
+        return {name: value for name, value in self._attributes() if isinstance(value, keras.random.SeedGenerator)}
+
+    def _attributes(self) -> Iterator[tuple[str, Any]]:
+        """What is an attribute, or in a list, tuple or mapping that is one."""
+        for name, value in vars(self).items():
+            if isinstance(value, (list, tuple)):
+                yield from ((f"{name}/{number}", item) for number, item in enumerate(value))
+            elif isinstance(value, Mapping):
+                yield from ((f"{name}/{key}", item) for key, item in value.items())
+            else:
+                yield name, value
 
 
 def build_task(task: Any, *, config, data, model: Any) -> Task:
@@ -151,22 +220,36 @@ def build_task(task: Any, *, config, data, model: Any) -> Task:
 
 def _check_phases(task: Task) -> None:
     name, models = type(task).__name__, task.models()
+    if isinstance(task.phases, Phase) or not all(isinstance(phase, Phase) for phase in task.phases):
+        raise UserError(f"The task {name}: phases is a tuple of Phase(name=…, terms=…, models=…): phases = (Phase(…),)")
     if not models and not task.others():
         raise UserError(
             f"The task {name} has no model: none of its attributes ({', '.join(vars(task)) or 'it has none'}) is a "
             "keras.Model or keras.Layer.\n  Set it in __init__: self.model = …"
         )
-    strange = [key for key, value in vars(task).items() if isinstance(value, tf.Variable)]
     problems = [
         f"self.{key} is a tf.Variable, which nothing trains or saves: write self.{key} = keras.Variable(…)"
-        for key in strange
+        for key, value in task._attributes()
+        if isinstance(value, tf.Variable)
     ]
+    problems += [
+        f"self.{key} is a tf.random.Generator, which nothing saves: write self.{key} = "
+        f"keras.random.SeedGenerator(0), and draw with keras.random.normal(shape, seed=self.{key})"
+        for key, value in task._attributes()
+        if isinstance(value, tf.random.Generator)
+    ]
+    if type(task).losses is Task.losses:
+        problems.append("it has no losses(self, batch, training), which gives the terms to be minimised")
+    elif not takes(task.losses, 2) and "phase" not in inspect.signature(task.losses).parameters:
+        problems.append(f"losses{inspect.signature(task.losses)} is called as losses(batch, training)")
+    if not takes(task.predict, 1):
+        problems.append(f"predict{inspect.signature(task.predict)} is called as predict(batch)")
     known = {**models, **task.others()}
     for phase in task.phases:
         problems += [
             f"the phase {phase.name!r} trains {wanted!r}, and the task has {', '.join(known)}"
             for wanted in phase.models
-            if wanted not in known
+            if not any(is_named(name, (wanted,)) for name in known)
         ]
         if type(phase.every) is not int or phase.every < 1:
             problems.append(
@@ -184,7 +267,12 @@ def trained_by(phase: Phase | None, task: Task) -> list[keras.Layer | keras.Vari
     """The models, layers and variables that a phase trains, in the task's order; None is the one phase of all."""
     known: Mapping[str, Any] = {**task.models(), **task.others()}
     wanted: Iterable[str] = phase.models if phase is not None and phase.models else known
-    return [known[name] for name in wanted]
+    return [part for name, part in known.items() if is_named(name, wanted)]
+
+
+def is_named(name: str, wanted: Iterable[str]) -> bool:
+    """Whether a model is one of those that a phase names, by itself or by the list that it is in."""
+    return any(name == one or name.startswith(f"{one}/") for one in wanted)
 
 
 def terms_of(outcome: Outcome, phase: Phase | None, task: Task) -> dict[str, Any]:
@@ -207,9 +295,9 @@ def terms_of(outcome: Outcome, phase: Phase | None, task: Task) -> dict[str, Any
 
 
 def _scalar(value: Any, what: str) -> Any:
-    # A number that is no tensor is handed on as it is: the guard says what is wrong with it.
     if not tf.is_tensor(value):
         if isinstance(value, (str, bytes, list, tuple, dict, type(None))):
             raise UserError(f"{what} is {value!r}, of type {type(value).__name__}, and a loss is a tensor.")
-        return value
+        # Of a constant that is all of the loss the guard says so.
+        value = tf.convert_to_tensor(value, tf.float32)
     return value if value.shape.rank == 0 else tf.reduce_mean(value)

@@ -28,7 +28,7 @@ def build():
 
 def run(diagnose, x, y):
     optimizer = keras.optimizers.Adam(learning_rate=0.02)
-    return diagnose(build(), "binary_crossentropy", optimizer, x, y, batch_size=32, epochs=15)
+    return diagnose(build(), "binary_crossentropy", optimizer, x, y, batch_size=32, epochs=15, seconds=60)
 """
 
 

@@ -15,8 +15,8 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 
 from configs.schema import Data
-from trainer.data.decode import IMAGE_SUFFIXES
 from trainer.data.errors import shown
+from trainer.data.image_files import IMAGE_SUFFIXES
 from trainer.data.sources import lists, names, slices
 from trainer.data.sources.class_files import by_class
 from trainer.data.sources.formats import geotiff

@@ -26,6 +26,11 @@ class Chosen:
         reader, place = self._places[self._chosen[index]]
         return reader(place)
 
+    def mask_file(self, index: int) -> str:
+        reader, place = self._places[self._chosen[index]]
+        find = getattr(reader, "mask_file", None)
+        return find(place) if find is not None else ""
+
 
 def fold_of(names: Sequence[str], data: Data) -> list[int]:
     """The fold in which each example is held out, from its name, or from the group that data.group finds in it.

@@ -9,17 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from configs.schema import Data
-from trainer.data.decode import (
-    MaskValues,
-    bands_of,
-    decode_values,
-    deep_values,
-    exif_orientation,
-    open_image,
-    read_image,
-)
+from trainer.data.decode import bands_of, deep_values, read_image
 from trainer.data.errors import DataError, shown
 from trainer.data.example import Example, Feature, overlapping_features
+from trainer.data.image_files import exif_orientation, open_image
+from trainer.data.mask_values import MaskValues, decode_values
 from trainer.data.masks import decode_mask, foreground, label_type
 from trainer.data.sources.agreement import read_both
 
@@ -112,6 +106,10 @@ class FilePairs:
         asked = data.multi_label and (data.mask_encoding, data.pages) == ("auto", "refuse")
         pages = "planes" if data.mask_encoding == "planes" or asked else data.pages
         return decode_values(os.path.join(self.root, mask), self._data.max_pixels, pages=pages, page=page)
+
+    def mask_file(self, index: int) -> str:
+        """The path of the mask; of several, one an object or a class, the first."""
+        return os.path.join(self.root, self.pairs[index].mask)
 
     def __call__(self, index: int) -> Example:
         pair, data = self.pairs[index], self._data

@@ -7,8 +7,8 @@ import os
 from collections.abc import Sequence
 
 from configs.schema import Data
-from trainer.data.decode import open_image
 from trainer.data.errors import DataError, shown
+from trainer.data.image_files import open_image
 from trainer.data.sources.pairs import Listing, Pair
 
 

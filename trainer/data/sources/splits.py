@@ -13,7 +13,8 @@ class Reader(Protocol):
     """The examples of one split, by index, from any thread.
 
     Optional attributes: `features`, key -> how it travels; `stream`, for what can only be read in its own order;
-    `length`, where it is not that of the names; `cached`, False where examples are in memory already.
+    `length`, where it is not that of the names; `cached`, False where examples are in memory already; `mask_file(i)`,
+    the path of the file that has an example's label.
     """
 
     names: Sequence[str]

@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from configs.schema import Data
-from trainer.data.decode import MaskValues, decode_image, decode_values
+from trainer.data.decode import decode_image
 from trainer.data.errors import DataError, shown
 from trainer.data.example import Example
+from trainer.data.mask_values import MaskValues, decode_values
 from trainer.data.masks import decode_mask, label_from
 from trainer.data.sources.agreement import read_both
 

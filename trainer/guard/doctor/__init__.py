@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ..words.base import Replacement
 from .callback import Doctor
 from .examination import diagnose
-from .finding import Diagnosis, DoesNotLearnError, Finding, Replacement
+from .finding import Diagnosis, DoesNotLearnError, Finding
 
 __all__ = ["Diagnosis", "Doctor", "DoesNotLearnError", "Finding", "Replacement", "diagnose"]

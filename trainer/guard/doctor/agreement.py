@@ -9,7 +9,7 @@ import numpy as np
 
 from .change import Suspicion
 from .finding import Finding
-from .pairing import Pair
+from .pair import Pair
 
 
 def broadcasts(pair: Pair) -> Iterator[Suspicion]:

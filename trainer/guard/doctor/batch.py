@@ -14,9 +14,12 @@ from .activation import SATURATING, activation_of
 from .change import Change, Suspicion
 from .finding import Finding
 from .output import DROPOUTS, RECURRENT, layers_of
-from .pairing import Pair
+from .pair import Pair
 from .program import Program
 from .trial import Trial
+
+# Their derivative is zero wherever there is one, and TensorFlow says so rather than None.
+_FLAT = frozenset({"Sign", "Floor", "Ceil", "Round", "Rint", "FloorDiv"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,6 +155,39 @@ def _cut(program: Program, seen: Look) -> Iterator[Suspicion]:
             depth="batch",
             file=first.file if first else None,
             line=first.line if first else None,
+        ),
+        certain=True,
+    )
+
+
+def still_zero(program: Program, seen: Look, later: Look) -> Iterator[Suspicion]:
+    """Weights whose gradient is exactly zero before and after steps, with the op at which the guard sees it end."""
+    start = {known.name for known in seen.weights if known.gradient is not None and not known.gradient.any()}
+    names = tuple(
+        known.name
+        for known in later.weights
+        if known.name in start and known.gradient is not None and not known.gradient.any()
+    )
+    if not names or len(names) == len(later.weights):
+        return
+    report = _guard(program)
+    first = next((f for f in report.findings if f.op_type in _FLAT), None) if report is not None else None
+    if first is None:
+        return  # dead units and their like, which have causes of their own
+    layers = [layer.name for layer in layers_of(program.model)]
+    behind = layers[layers.index(names[-1]) + 1 :] if names[-1] in layers else []
+    weighted = {known.name for known in seen.weights}
+    between = [name for name in behind[: next((i for i, n in enumerate(behind) if n in weighted), 0)]]
+    yield Suspicion(
+        Finding(
+            "zero_gradient",
+            (*between[:1], *reversed(names)),
+            f"The gradient of {', '.join(map(repr, names))} is exactly 0, at the start and after the training of a copy"
+            f": it ends at {first.op_type}.",
+            first.advice,
+            depth="steps",
+            file=first.file,
+            line=first.line,
         ),
         certain=True,
     )

@@ -21,6 +21,7 @@ class Change:
       loss: another loss.
       optimizer: arguments that the optimizer is to be made with instead.
       batch_size, epochs: other ones.
+      shuffled: whether the rows come in another order in every epoch.
       scale_x, scale_y: whether inputs or targets are brought to mean 0 and deviation 1.
       balanced: whether rows or pixels of the rare class count as much in sum as those of the others.
     """
@@ -31,6 +32,7 @@ class Change:
     optimizer: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     batch_size: int | None = None
     epochs: int | None = None
+    shuffled: bool = False
     scale_x: bool = False
     scale_y: bool = False
     balanced: bool = False
@@ -47,6 +49,7 @@ class Change:
             {**self.optimizer, **other.optimizer},
             other.batch_size or self.batch_size,
             other.epochs or self.epochs,
+            self.shuffled or other.shuffled,
             self.scale_x or other.scale_x,
             self.scale_y or other.scale_y,
             self.balanced or other.balanced,
@@ -70,3 +73,10 @@ class Suspicion:
     certain: bool = False
     strong: bool = True
     pair: Any = None
+
+
+def suspect(
+    kind: str, where: str | tuple[str, ...], evidence: str, remedy: str, change: Change, strong: bool = True
+) -> Suspicion:
+    """A suspicion that steps on a copy are to settle."""
+    return Suspicion(Finding(kind, where, evidence, remedy, depth="steps"), change, strong=strong)

@@ -13,18 +13,24 @@ import tensorflow as tf
 from .agreement import broadcasts
 from .batch import Look, look, of_batch
 from .change import Suspicion
-from .data import not_finite, turned_masks, validation_against_training
+from .data import constant_inputs, not_finite
 from .finding import DEPTHS, Diagnosis, Finding
 from .labels import labels_of
+from .loss_probe import losses_of_masks
+from .masks import turned_masks
 from .objective import CROSS_ENTROPIES, objective_of
 from .output import Output, layers_of, outputs_of
-from .pairing import Pair, softmaxes_over_one, suspicions
+from .pair import Pair
+from .pairing import softmaxes_over_one, suspicions
 from .place import line_of, source_of
 from .program import Program, program_of
 from .replacement import replacement_of
 from .steps import Clock, helps, settle
 from .suspects import strong_suspects
+from .traced_output import traced_outputs
+from .training_suspects import of_other_variables
 from .trial import Trial, untouched
+from .validation import shared_rows, validation_against_training
 
 
 def diagnose(
@@ -39,6 +45,7 @@ def diagnose(
     validation: Any = None,
     metrics: Any = None,
     sample_weight: Any = None,
+    shuffle: bool = True,
     depth: str = "steps",
     seconds: float = 12.0,
 ) -> Diagnosis:
@@ -61,7 +68,7 @@ def diagnose(
       epochs: as for `fit`; if not said, nothing is concluded from the number of steps, and one epoch is tried.
       validation: (x, y) or a data set of batches.
       metrics: what `compile` takes.
-      sample_weight: as for `fit`.
+      sample_weight, shuffle: as for `fit`.
       depth: "static", "batch" or "steps": how far to look.
       seconds: about how long the steps on copies may take, from the start.
 
@@ -74,7 +81,7 @@ def diagnose(
     if depth not in DEPTHS:
         raise ValueError(f"depth is one of {', '.join(map(repr, DEPTHS))}. Received: depth={depth!r}")
     clock = Clock(seconds)
-    program = program_of(model, loss, optimizer, x, y, batch_size, epochs, validation, metrics, sample_weight)
+    program = program_of(model, loss, optimizer, x, y, batch_size, epochs, validation, metrics, sample_weight, shuffle)
     with untouched(model, optimizer):
         found, notes, reached = _examined(program, depth, clock)
         findings = _written_out(_in_order(found), program, depth, clock)
@@ -104,6 +111,7 @@ def _written_out(found: list[Suspicion], program: Program, depth: str, clock: Cl
 def _examined(program: Program, depth: str, clock: Clock) -> tuple[list[Suspicion], list[str], str]:
     model = program.model
     found: list[Suspicion] = [*softmaxes_over_one(model), *validation_against_training(program)]
+    found += [*shared_rows(program), *constant_inputs(program), *of_other_variables(program)]
     trial = None
     if depth != "static":
         trial = Trial(program, None)
@@ -113,6 +121,7 @@ def _examined(program: Program, depth: str, clock: Clock) -> tuple[list[Suspicio
         found += suspicions(pair)
         found += broadcasts(pair)
         found += turned_masks(program, pair)
+        found += losses_of_masks(pair)
     one = pairs[0] if len(pairs) == 1 else None
     if trial is None:
         found += not_finite(program, lambda rows: False)
@@ -137,6 +146,8 @@ def pairs_of(program: Program, predictions: Any, trial: Trial | None) -> list[Pa
     """Each output of the model with its loss and its labels; those without one of the three are left out."""
     model = trial.model if trial is not None else program.model
     outputs = outputs_of(model)
+    if trial is not None and not (outputs and all(output.known for output in outputs)):
+        outputs = _better_known(outputs, traced_outputs(model, program.batch(2)[0]))
     labels = _by_output(program.y, model)
     losses = _by_output(program.loss, model)
     answers = keras.tree.flatten(predictions) if predictions is not None else []
@@ -164,6 +175,13 @@ def pairs_of(program: Program, predictions: Any, trial: Trial | None) -> list[Pa
             )
         )
     return pairs
+
+
+def _better_known(outputs: list[Output], traced: list[Output]) -> list[Output]:
+    """The outputs as the graph of layers has them; those that it does not tell, as the ops of the model do."""
+    if len(outputs) != len(traced):
+        return outputs or [output for output in traced if output.known or len(traced) > 1]
+    return [own if own.known or not other.known else other for own, other in zip(outputs, traced, strict=True)]
 
 
 def _by_output(structure: Any, model: keras.Model) -> list[tuple[str, Any]]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import linecache
-import os
-import sys
 from typing import Any
+
+from ..words.base import BaseFinding, Shown
 
 DEPTHS = ("static", "batch", "steps")
 
@@ -20,7 +19,7 @@ KINDS = {
     "categorical_loss_on_one_unit": "A categorical cross-entropy over one unit is constant",
     "relu_output": "A ReLU stands before a cross-entropy",
     "output_range": "The output cannot reach what the loss compares it with",
-    "wrong_loss": "The loss is one for another task",
+    "wrong_loss": "The loss does not measure what is to be learned",
     "label_range": "The labels lie outside of what output and loss take",
     "label_encoding": "The labels are encoded otherwise than the loss reads them",
     "constant_labels": "All labels are the same",
@@ -28,10 +27,13 @@ KINDS = {
     "nonfinite_data": "The data holds NaN or infinity",
     "unscaled_input": "The inputs are far from unit scale",
     "constant_input": "The inputs are all the same",
+    "duplicate_input": "The inputs are copies of each other",
+    "unshuffled_data": "The batches come in the order of the labels",
     "unscaled_target": "The targets are far from unit scale",
     "shape_broadcast": "Labels and predictions broadcast against each other",
     "labels_not_aligned": "The labels do not belong to the inputs",
     "train_validation_mismatch": "Validation data is prepared otherwise than training data",
+    "validation_leak": "Validation data is also in the training data",
     "weight_initialization": "The initial weights keep the layer from learning",
     "symmetric_units": "The units of a layer are copies of each other and stay so",
     "dead_units": "A layer never fires",
@@ -59,23 +61,7 @@ KINDS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Replacement:
-    """Whole lines to put in the place of others, which were tried and help.
-
-    Attributes:
-      file: the file.
-      first_line, last_line: the lines that go, 1-based and inclusive.
-      code: what comes instead, indented as it stands there, without the last line break.
-    """
-
-    file: str
-    first_line: int
-    last_line: int
-    code: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Finding:
+class Finding(BaseFinding):
     """One fault.
 
     Attributes:
@@ -85,20 +71,13 @@ class Finding:
       evidence: what was seen, in numbers.
       remedy: what to do, in words and, indented by four spaces, code.
       depth: how far the doctor had to look: "static", "batch" or "steps".
-      file, line: the user's own line, 1-based, where it can be found.
-      code: that line's text.
-      replacement: lines that were tried and help, or None.
+      file, line, code, replacement: the user's own line, where it can be found; see `BaseFinding`.
     """
 
-    kind: str
     where: str | tuple[str, ...]
     evidence: str
     remedy: str
     depth: str = "static"
-    file: str | None = None
-    line: int | None = None
-    code: str | None = None
-    replacement: Replacement | None = None
 
     def __post_init__(self):
         if self.kind not in KINDS or self.depth not in DEPTHS:
@@ -106,8 +85,7 @@ class Finding:
                 f"A finding's kind is one of {', '.join(KINDS)} and its depth one of {', '.join(DEPTHS)}. "
                 f"Received: kind={self.kind!r}, depth={self.depth!r}"
             )
-        if self.code is None and self.file and self.line:
-            object.__setattr__(self, "code", linecache.getline(self.file, self.line).strip() or None)
+        super().__post_init__()
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -120,7 +98,7 @@ class Finding:
 
 
 @dataclasses.dataclass(frozen=True)
-class Diagnosis:
+class Diagnosis(Shown):
     """Why a program does not learn; nothing, if `ok`.
 
     Attributes:
@@ -135,18 +113,11 @@ class Diagnosis:
     depth: str = "static"
     seconds: float = 0.0
 
-    @property
-    def ok(self) -> bool:
-        return not self.findings
-
     def render(self, color: bool = False, width: int = 110) -> str:
         """The diagnosis as text: plain for a log file, with ANSI colours for a terminal."""
         from .text import as_text
 
         return as_text(self, color=color, width=width)
-
-    def __str__(self) -> str:
-        return self.render()
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain lists, strings and numbers, ready for `json.dumps`."""
@@ -157,12 +128,6 @@ class Diagnosis:
             "depth": self.depth,
             "seconds": round(self.seconds, 3),
         }
-
-    def print(self, stream=None) -> None:
-        """Writes the diagnosis, to standard error if nothing else is said; in colour on a terminal."""
-        stream = stream or sys.stderr
-        color = bool(getattr(stream, "isatty", lambda: False)()) and not os.environ.get("NO_COLOR")
-        print(self.render(color=color), file=stream)
 
 
 class DoesNotLearnError(ValueError):

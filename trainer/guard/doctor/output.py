@@ -120,7 +120,7 @@ def _functional() -> tuple[type, ...]:
 def _output(tensor: Any) -> Output:
     shape = tuple(tensor.shape)
     found: dict[str, Any] = {"shape": shape, "channels": shape[-1] if shape else None}
-    after, dropout = [], []
+    after, dropout, turns = [], [], []
     activation, holder, axis = None, None, -1
     for operation, output in _backwards(tensor):
         kind = type(operation).__name__
@@ -131,6 +131,7 @@ def _output(tensor: Any) -> Output:
         if read is None and kind in _PASSING:
             if activation is None:
                 after.append(operation.name)
+                turns += _turn(operation)
             continue
         if read is not None and read.name != "linear" and activation is None:
             activation, holder = read, operation.name
@@ -139,6 +140,8 @@ def _output(tensor: Any) -> Output:
             size = tuple(output.shape)
             axis = axis - len(size) if axis >= 0 else axis
             found["channels"] = size[axis] if -axis <= len(size) else None
+            for turn in reversed(turns):
+                axis = turn.index(axis % len(turn)) - len(turn)
         if activation is None and kind.endswith("Normalization"):
             activation, holder = LINEAR, operation.name  # whatever came before, its values may now be any
         if _has_weights(operation):
@@ -160,6 +163,14 @@ def _output(tensor: Any) -> Output:
     return Output(
         **found, activation=activation or LINEAR, layer=holder, axis=axis, after=tuple(after), dropout=tuple(dropout)
     )
+
+
+def _turn(operation: Any) -> list[list[int]]:
+    """The order in which a layer or operation puts its axes, the batch's included; empty if it leaves them."""
+    if type(operation).__name__ == "Permute":
+        return [[0, *operation.dims]]
+    axes = getattr(operation, "axes", None) if type(operation).__name__ == "Transpose" else None
+    return [list(axes)] if axes is not None else []
 
 
 def _backwards(tensor: Any) -> Iterator[tuple[Any, Any]]:

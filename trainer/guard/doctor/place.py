@@ -282,8 +282,8 @@ def _same_part(call: Call, key: str, known: Any, kind: type) -> bool:
             return isinstance(known, dict) and _made_alike(_call(written), known)
         try:
             usual = ast.literal_eval(written)
-        except ValueError:  # a variable: it may hold anything
-            return True
+        except ValueError:  # a variable: it may hold anything, but hardly nothing
+            return known is not None
     if usual is None or known is None:
         return usual is known
     try:

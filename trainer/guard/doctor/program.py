@@ -24,7 +24,7 @@ class Program:
       batch_size, epochs: as for `fit`; epochs None if not said.
       validation: (x, y) or None.
       sample_weight: one a row, or None.
-      from_dataset: whether x came as a data set, which `fit` does not shuffle.
+      shuffled: whether `fit` shuffles the rows; those of a data set come as they are.
     """
 
     model: keras.Model
@@ -38,7 +38,7 @@ class Program:
     validation: tuple[Any, Any] | None
     metrics: Any = None
     sample_weight: Any = None
-    from_dataset: bool = False
+    shuffled: bool = True
 
     @property
     def held(self) -> int:
@@ -62,7 +62,17 @@ class Program:
 
 
 def program_of(
-    model, loss, optimizer, x, y, batch_size=None, epochs=None, validation=None, metrics=None, sample_weight=None
+    model,
+    loss,
+    optimizer,
+    x,
+    y,
+    batch_size=None,
+    epochs=None,
+    validation=None,
+    metrics=None,
+    sample_weight=None,
+    shuffle=True,
 ) -> Program:
     """Brings what `compile` and `fit` take into one form.
 
@@ -108,7 +118,7 @@ def program_of(
         validation,
         metrics,
         None if sample_weight is None else _arrays(sample_weight),
-        from_dataset,
+        bool(shuffle) and not from_dataset,
     )
 
 

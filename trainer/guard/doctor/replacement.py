@@ -11,8 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from ..words.base import Replacement
 from .change import Change
-from .finding import Replacement
 from .output import layers_of
 from .place import Source, node_of
 from .program import Program

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .objective import CROSS_ENTROPIES
-from .pairing import Pair
+from .pair import Pair
 
 
 def skill(pair: Pair, labels: np.ndarray, predictions: np.ndarray) -> float:

@@ -11,11 +11,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from .batch import Look
+from .batch import Look, look, still_zero
 from .change import Change, Suspicion
-from .data import carries_signal, mask_fit
+from .data import copied_inputs
 from .finding import Finding
-from .pairing import Pair
+from .masks import mask_fit
+from .pair import Pair
+from .predictability import carries_signal
 from .program import Program, taken, tensors
 from .skill import decisions, recall, skill
 from .suspects import strong_suspects, weak_suspects
@@ -56,6 +58,7 @@ def settle(
       clock: how long this may take.
     """
     base = trial.run(until=clock.share(0.35))
+    later = look(program, trial)
     trial.reset()  # the batch that was looked at had the first weights
     notes = []
     if not base.finished:
@@ -66,9 +69,13 @@ def settle(
     judge = _Judge(program, pair, base, clock)
     if base.finite and judge.skill(base) >= _LEARNED and not _behind(base):
         return [], notes
+    if base.finite and (still := list(still_zero(program, seen, later))):
+        return still, notes
     offered = list(offered)
     strong = [*(s for s in offered if s.strong), *strong_suspects(program, pair, seen)]
     found = judge.mended_by(strong)
+    if not found and judge.skill(base) < 0.6:
+        found = list(copied_inputs(program))
     if not found:
         found = judge.apart(trial)
     if not found:
@@ -218,7 +225,7 @@ class _Judge:
         if simple is None or simple > 0.03 or self.clock.left < self.slowest:
             return []
         held_out = self._held_out(trial)
-        if held_out is None or held_out > 0.08:
+        if held_out is None or held_out > max(0.08, 1.5 * self._luck(labels)):
             return []
         known = max(self.base.skill, 0.0)
         return [
@@ -237,6 +244,14 @@ class _Judge:
                 )
             )
         ]
+
+    def _luck(self, labels: np.ndarray) -> float:
+        """A deviation of the skill that guessing has by chance, for the third of the rows that is left out."""
+        if not self.pair.labels.classes or labels.ndim > 2:
+            return 0.0
+        decided = labels.argmax(-1) if self.pair.labels.one_hot_axis == -1 else labels.ravel()
+        share = np.unique(decided, return_counts=True)[1].max() / decided.size
+        return float(np.sqrt(share * (1 - share) / (decided.size / 3)) / max(1 - share, 1e-6))
 
     def _held_out(self, trial: Trial) -> float | None:
         count = self.program.held

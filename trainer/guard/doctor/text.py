@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import linecache
-import re
 import textwrap
 
+from ..words.block import advice, painter, place, wrap
 from .finding import KINDS, Diagnosis, Finding
 
-_STYLES = {"bad": "1;31", "mark": "31", "strong": "1", "faint": "2", "good": "32", "code": "36"}
 _LOOKED = {
     "static": "Looked at: the model, the loss, the labels and the data as they are.",
     "batch": "Looked at: the model, the loss, the labels and the data as they are, and a batch.",
@@ -18,14 +16,11 @@ _LOOKED = {
 
 def as_text(diagnosis: Diagnosis, color: bool = False, width: int = 110) -> str:
     """The count, then a block a fault with its place, its numbers and what to write; ANSI colours if `color`."""
-
-    def paint(text: str, style: str) -> str:
-        return f"\033[{_STYLES[style]}m{text}\033[0m" if color and text else text
-
-    blocks = [paint(_wrap(headline(diagnosis), width), "good" if diagnosis.ok else "bad")]
+    paint = painter(color)
+    blocks = [paint(wrap(headline(diagnosis), width), "good" if diagnosis.ok else "bad")]
     blocks += [_block(finding, number, paint, width) for number, finding in enumerate(diagnosis.findings, 1)]
-    blocks += [_wrap(note, width) for note in diagnosis.notes]
-    blocks.append(paint(_wrap(f"{_LOOKED[diagnosis.depth]} It took {diagnosis.seconds:.1f} s.", width), "faint"))
+    blocks += [wrap(note, width) for note in diagnosis.notes]
+    blocks.append(paint(wrap(f"{_LOOKED[diagnosis.depth]} It took {diagnosis.seconds:.1f} s.", width), "faint"))
     return "\n\n".join(blocks)
 
 
@@ -39,42 +34,14 @@ def headline(diagnosis: Diagnosis) -> str:
 
 def _block(finding: Finding, number: int, paint, width: int) -> str:
     title = f"{number}. {KINDS[finding.kind]} — {', '.join(finding.places)}"
-    lines = [paint(_wrap(title, width, hanging=3), "strong"), "", _wrap(finding.evidence, width, indent=3)]
-    if finding.file and finding.line:
-        lines += ["", f"   {paint(f'{finding.file}:{finding.line}', 'strong')}", ""]
-        lines += [f"   {paint(text, style)}" for text, style in _window(finding.file, finding.line)]
-    for part in re.split(r"\n\s*\n", finding.remedy.strip("\n")):
-        if part.startswith("    "):
-            lines += ["", *(paint(f"     {line}", "code") for line in textwrap.dedent(part).splitlines())]
-        else:
-            lines += ["", _wrap(" ".join(part.split()), width, indent=3)]
+    lines = [paint(wrap(title, width, hanging=3), "strong"), "", wrap(finding.evidence, width, indent=3)]
+    lines += place(finding, None, paint)
+    lines += advice(finding.remedy, paint, width)
     if finding.replacement:
         new = finding.replacement
         span = (
             f"line {new.first_line}" if new.first_line == new.last_line else f"lines {new.first_line}-{new.last_line}"
         )
-        lines += ["", _wrap(f"Tried on a copy, and it helps; {span}:", width, indent=3)]
+        lines += ["", wrap(f"Tried on a copy, and it helps; {span}:", width, indent=3)]
         lines += [paint(f"     {line}", "code") for line in textwrap.dedent(new.code).splitlines()]
     return "\n".join(lines)
-
-
-def _window(file: str, line: int) -> list[tuple[str, str]]:
-    """The numbered lines around the user's line, common indentation taken off."""
-    numbers = [n for n in range(max(1, line - 1), line + 2) if linecache.getline(file, n).strip()]
-    texts = textwrap.dedent("".join(linecache.getline(file, n).expandtabs(4) for n in numbers)).splitlines()
-    digits = len(str(numbers[-1])) if numbers else 1
-    return [
-        (f"{'>' if n == line else ' '} {n:{digits}} | {text}".rstrip(), "strong" if n == line else "faint")
-        for n, text in zip(numbers, texts, strict=True)
-    ]
-
-
-def _wrap(text: str, width: int, indent: int = 0, hanging: int = 0) -> str:
-    return textwrap.fill(
-        text,
-        width,
-        initial_indent=" " * indent,
-        subsequent_indent=" " * (indent + hanging),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )

@@ -17,7 +17,7 @@ import tensorflow as tf
 from ..capture import private
 from .change import Change
 from .output import layers_of
-from .pairing import Pair
+from .pair import Pair
 from .program import Program, tensors
 from .skill import skill
 
@@ -183,7 +183,8 @@ class Trial:
         draw, count = np.random.default_rng(0), self.program.held
         losses, finished = [], True
         for _ in range(epochs):
-            order = np.arange(count) if self.program.from_dataset else draw.permutation(count)
+            shuffled = self.program.shuffled or self.change.shuffled
+            order = draw.permutation(count) if shuffled else np.arange(count)
             for first in range(0, count, size):
                 rows = tf.constant(order[first : first + size], tf.int32)
                 losses.append(self._compiled("step", self._step, x, y, weight, rows))

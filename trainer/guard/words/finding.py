@@ -9,10 +9,10 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-import shutil
-import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+from .base import BaseFinding, Shown
 
 KINDS = ("missing", "untracked", "zero", "nonfinite", "wrong")
 CAUSES = (
@@ -50,22 +50,7 @@ class Link:
 
 
 @dataclasses.dataclass(frozen=True)
-class Replacement:
-    """Whole lines to put in the place of others; they were run before they are offered.
-
-    Attributes:
-      file, first_line, last_line: what they replace, 1-based and both ends included.
-      code: the new lines, with their indentation.
-    """
-
-    file: str
-    first_line: int
-    last_line: int
-    code: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Finding:
+class Finding(BaseFinding):
     """One cause, and all the variables it keeps from learning.
 
     Attributes:
@@ -74,28 +59,21 @@ class Finding:
       variables: paths of the variables (`encoder/kernel`), as `variable.path` or, for a `tf.Variable`, its name.
       op_type: the op to blame, in TensorFlow's own words (`ArgMax`), where an op is to blame.
       op_name: that op's name in the graph.
-      file, line: the user's own line, 1-based.
-      code: that line's text without its indentation; looked up in `file` when left out.
+      file, line, code: the user's own line; see `BaseFinding`, as for `replacement`.
       chain: the ops from the cut to the loss, in the order of the forward pass; `Link`s, or plain strings.
       advice: what to write instead, in words and code; looked up in `remedies.py` when left empty.
       detail: what is particular to this case ("the list holds variables of 'unet', the loss reads those of 'unet_1'").
-      replacement: lines that were tried in the place of the user's, and helped; None where nothing was tried or helped.
       columns: (first, one after the last) column of the expression in the line, 0-based, where the engine knows them.
     """
 
-    kind: str
     cause: str
     variables: tuple[str, ...] = ()
     op_type: str | None = None
     op_name: str | None = None
-    file: str | None = None
-    line: int | None = None
-    code: str | None = None
     chain: tuple[Link | str, ...] = ()
     advice: str = ""
     detail: str = ""
     columns: tuple[int, int] | None = None
-    replacement: Replacement | None = None
 
     def __post_init__(self):
         if self.kind not in KINDS or self.cause not in CAUSES:
@@ -106,10 +84,7 @@ class Finding:
         set_once = object.__setattr__  # the class is frozen for its users, not for its own construction
         set_once(self, "variables", tuple(self.variables))
         set_once(self, "chain", tuple(self.chain))
-        if self.code is None and self.file and self.line:
-            from .source import line_at
-
-            set_once(self, "code", line_at(self.file, self.line).strip() or None)
+        super().__post_init__()
         if not self.advice:
             from .remedies import advise
 
@@ -126,7 +101,7 @@ class Finding:
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
+class Report(Shown):
     """What is wrong between a loss and the variables that should learn from it; nothing, if `ok`.
 
     Attributes:
@@ -148,10 +123,6 @@ class Report:
     def __post_init__(self):
         for name in ("findings", "allowed", "notes", "listed"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-
-    @property
-    def ok(self) -> bool:
-        return not self.findings
 
     def allowing(self, patterns: Sequence[str]) -> Report:
         """The same report without the variables whose whole path one of the regular expressions matches.
@@ -183,9 +154,6 @@ class Report:
 
         return as_text(self, color=color, width=width)
 
-    def __str__(self) -> str:
-        return self.render(color=False)
-
     def to_markdown(self) -> str:
         """The report for TensorBoard's text plugin: `tf.summary.text("guard", report.to_markdown(), step=0)`."""
         from .text import as_markdown
@@ -201,17 +169,6 @@ class Report:
             "allowed": list(self.allowed),
             "notes": list(self.notes),
         }
-
-    def shown_on(self, stream) -> str:
-        """The text for a stream: on a terminal in its width, and in colour where NO_COLOR is not set."""
-        terminal = bool(getattr(stream, "isatty", lambda: False)())
-        width = min(max(shutil.get_terminal_size((110, 24)).columns, 40), 110) if terminal else 110
-        return self.render(color=terminal and not os.environ.get("NO_COLOR"), width=width)
-
-    def print(self, stream=None) -> None:
-        """Writes the report, to standard error if nothing else is said."""
-        stream = stream or sys.stderr
-        print(self.shown_on(stream), file=stream)
 
 
 class MissingGradientError(ValueError):

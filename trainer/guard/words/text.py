@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Sequence
 
+from .block import advice, fenced, painter, paragraphs, place, window, wrap
 from .finding import Finding, Report
 from .sentences import explain_cause
-from .source import expression_columns, line_at, lines_around
+from .source import expression_columns
 
 MOST_LAYERS = 8  # longer lists of layers are cut short in text; to_dict() has them all
 MOST_LINKS = 8
 _MOST_PATTERNS = 6
 
-_STYLES = {"bad": "1;31", "mark": "31", "strong": "1", "faint": "2", "good": "32", "code": "36"}
-
 
 def as_text(report: Report, color: bool = False, width: int = 110) -> str:
     """The count, then a block a cause; with ANSI colours if `color`."""
-
-    def paint(text, style):
-        return f"\033[{_STYLES[style]}m{text}\033[0m" if color and text else text
-
-    blocks = [paint(_wrap(headline(report), width), "good" if report.ok else "bad")]
+    paint = painter(color)
+    blocks = [paint(wrap(headline(report), width), "good" if report.ok else "bad")]
     for number, finding in enumerate(report.findings, 1):
         blocks.append(_block(finding, number, report, paint, width))
     if report.allowed:
-        blocks.append(_wrap(f"Allowed to have no gradient: {_grouped(report.allowed, '; ')}", width))
-    blocks += [_wrap(note, width) for note in report.notes]
+        blocks.append(wrap(f"Allowed to have no gradient: {_grouped(report.allowed, '; ')}", width))
+    blocks += [wrap(note, width) for note in report.notes]
     return "\n\n".join(blocks)
 
 
@@ -43,11 +38,11 @@ def as_markdown(report: Report) -> str:
             parts.append(finding.detail)
         if finding.file and finding.line:
             parts.append(f"`{finding.file}:{finding.line}`")
-            parts.append(_fenced([line for line, _ in _window(finding)]))
+            parts.append(fenced([line for line, _ in window(finding, _columns(finding))]))
         if finding.chain:
             parts.append(f"From there to the loss: {_chain(finding)}")
-        for text, is_code in _paragraphs(finding.advice):
-            parts.append(_fenced(text.splitlines()) if is_code else text)
+        for text, is_code in paragraphs(finding.advice):
+            parts.append(fenced(text.splitlines()) if is_code else text)
         hint = allow_hint(finding, report)
         if hint:
             parts.append(f"If these are meant to have no gradient: `{hint}`")
@@ -160,45 +155,22 @@ def _escaped(path: str) -> str:
 def _block(finding: Finding, number: int, report: Report, paint, width: int) -> str:
     count = len(finding.variables)
     title = explain_cause(finding) + (f" — {count} {_plural('variable', count)}:" if count else "")
-    lines = [paint(_wrap(f"{number}. {title}", width, hanging=3), "strong")]
+    lines = [paint(wrap(f"{number}. {title}", width, hanging=3), "strong")]
     lines += [f"     {line}" for line in grouped_by_layer(finding.variables)]
     if finding.detail:
-        lines += ["", _wrap(finding.detail, width, indent=3)]
-    if finding.file and finding.line:
-        lines += ["", f"   {paint(f'{finding.file}:{finding.line}', 'strong')}", ""]
-        lines += [f"   {paint(text, style)}" if style else f"   {text}" for text, style in _window(finding)]
+        lines += ["", wrap(finding.detail, width, indent=3)]
+    lines += place(finding, _columns(finding) if finding.file and finding.line else None, paint)
     if finding.chain:
-        lines += ["", _wrap(f"From there to the loss: {_chain(finding)}", width, indent=3)]
-    for text, is_code in _paragraphs(finding.advice):
-        lines += (
-            ["", *(paint(f"     {line}", "code") if line else "" for line in text.splitlines())]
-            if is_code
-            else ["", _wrap(text, width, indent=3)]
-        )
+        lines += ["", wrap(f"From there to the loss: {_chain(finding)}", width, indent=3)]
+    lines += advice(finding.advice, paint, width)
     hint = allow_hint(finding, report)
     if hint:
-        lines += ["", _wrap("If these are meant to have no gradient, say so:", width, indent=3), f"     {hint}"]
+        lines += ["", wrap("If these are meant to have no gradient, say so:", width, indent=3), f"     {hint}"]
     return "\n".join(lines)
 
 
-def _window(finding: Finding) -> list[tuple[str, str | None]]:
-    """The numbered lines around the user's line, each with its style, and the mark under the expression."""
-    window = lines_around(finding.file, finding.line)
-    if not window:
-        return [(f"> {finding.line} | {finding.code}", "mark")] if finding.code else []
-    digits = len(str(window[-1][0]))
-    raw = line_at(finding.file, finding.line)
-    columns = finding.columns or expression_columns(finding.file, finding.line, finding.op_type)
-    lines: list[tuple[str, str | None]] = []
-    for number, text in window:
-        here = number == finding.line
-        lines.append((f"{'>' if here else ' '} {number:{digits}} | {text}".rstrip(), "strong" if here else "faint"))
-        if here and columns:
-            taken_off = len(raw.expandtabs(4)) - len(text)
-            first = len(raw[: columns[0]].expandtabs(4)) - taken_off
-            last = len(raw[: columns[1]].expandtabs(4)) - taken_off
-            lines.append((f"  {' ' * digits} | {' ' * first}{'^' * max(1, last - first)}", "mark"))
-    return lines
+def _columns(finding: Finding) -> tuple[int, int] | None:
+    return finding.columns or expression_columns(finding.file, finding.line, finding.op_type)
 
 
 def _chain(finding: Finding) -> str:
@@ -214,36 +186,8 @@ def _chain(finding: Finding) -> str:
     return " -> ".join([*shown, "loss"])
 
 
-def _paragraphs(advice: str) -> list[tuple[str, bool]]:
-    """Advice in paragraphs of words and, indented by four spaces, of code."""
-    parts = []
-    for part in re.split(r"\n\s*\n", advice.strip("\n")):
-        if part.strip():
-            is_code = part.startswith("    ")
-            if is_code and parts and parts[-1][1]:  # a blank line inside of code
-                parts[-1] = (f"{parts[-1][0]}\n\n{textwrap.dedent(part)}", True)
-                continue
-            parts.append((textwrap.dedent(part), is_code) if is_code else (" ".join(part.split()), False))
-    return parts
-
-
-def _fenced(lines: Sequence[str]) -> str:
-    return "\n".join(["```python", *lines, "```"])
-
-
 def _grouped(paths: Sequence[str], between: str) -> str:
     return between.join(grouped_by_layer(paths))
-
-
-def _wrap(text: str, width: int, indent: int = 0, hanging: int = 0) -> str:
-    return textwrap.fill(
-        text,
-        width,
-        initial_indent=" " * indent,
-        subsequent_indent=" " * (indent + hanging),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
 
 
 def _plural(noun: str, count: int) -> str:

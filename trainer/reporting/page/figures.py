@@ -91,11 +91,11 @@ def _themed(text: str, label: str) -> str:
     return text.replace("<svg ", '<svg role="img" ', 1)
 
 
-def _plain_numbers(axis) -> None:
+def plain_numbers(axis, subs: Sequence[int] = (1, 2, 5)) -> None:
     """Of a logarithmic axis: matplotlib writes powers as formulas, which are not parsed here."""
     from matplotlib.ticker import LogLocator
 
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
+    axis.set_major_locator(LogLocator(subs=subs, numticks=6))
     axis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.set_minor_formatter(lambda value, _: "")
 
@@ -131,7 +131,7 @@ def curves(lines: Sequence[Line], *, x: str, y: str = "", label: str, log: bool 
             )
         if log and values and min(values) > 0 and max(values) > 3 * min(values):
             axes.set_yscale("log", subs=[2, 5])
-            _plain_numbers(axes.yaxis)
+            plain_numbers(axes.yaxis)
         elif unit_range and values:
             low = min(values)
             axes.set_ylim(max(0.0, low - 0.05) if low > 0.2 else 0.0, 1.0 if max(values) <= 1.0 else None)
@@ -214,13 +214,13 @@ def objects_by_size(classes: dict[str, Sequence[dict]], *, label: str) -> str:
     return svg(draw, label)
 
 
-def shares(parts: Sequence[tuple[str, float]], *, label: str) -> str:
-    """Seconds as bars, the longest on top."""
+def shares(parts: Sequence[tuple[str, float]], *, label: str, x: str = "seconds") -> str:
+    """Numbers as bars, the first on top; `x` is what they are."""
 
     def draw(axes):
         names, seconds = [name for name, _ in parts][::-1], [value for _, value in parts][::-1]
         axes.barh(names, seconds, color=_SERIES[0], height=0.6)
-        axes.set_xlabel("seconds")
+        axes.set_xlabel(x)
         axes.grid(False, axis="y")
 
     return svg(draw, label, size=(_SIZE[0], 0.7 + 0.3 * max(2, len(parts))))
@@ -244,3 +244,83 @@ def intervals(rows: Sequence[tuple[str, float, float, float]], *, x: str, label:
         axes.set_xlabel(x)
 
     return svg(draw, label, size=(_SIZE[0], 0.8 + 0.32 * max(2, len(rows))))
+
+
+def many_curves(named: Sequence[Line], others: Sequence[Line], *, x: str, y: str, label: str) -> str:
+    """Curves of which some have a name and a colour, over all others, which are faint."""
+
+    def draw(axes):
+        for line in others:
+            axes.plot(
+                line.x, line.y, color=_FAINT, linewidth=0.9, marker="o" if len(line.x) == 1 else None, markersize=3
+            )
+        for line in named:
+            axes.plot(line.x, line.y, label=_shown(line.name), marker="o", markersize=3)
+        axes.set_xlabel(x)
+        axes.set_ylabel(y)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        if named:
+            axes.legend(ncols=2, loc="best")
+
+    return svg(draw, label)
+
+
+def points(
+    x: Sequence[float | str], y: Sequence[float], *, marked: int | None, names: tuple[str, str], log: bool, label: str
+) -> str:
+    """A point a trial.
+
+    Args:
+      x, y: of the points; texts are places beside each other.
+      marked: which one is drawn larger.
+      names: of the axes.
+      log: the horizontal axis is logarithmic.
+      label: what it shows.
+    """
+
+    def draw(axes):
+        axes.scatter(x, y, s=18, color=_SERIES[0], alpha=0.75, linewidths=0)
+        if marked is not None:
+            axes.scatter([x[marked]], [y[marked]], s=70, facecolors="none", edgecolors=_SERIES[1], linewidths=1.6)
+        if log:
+            axes.set_xscale("log")
+            plain_numbers(axes.xaxis, (1, 2, 5) if max(x) < 100 * min(x) else (1,))
+        axes.set_xlabel(names[0])
+        axes.set_ylabel(names[1])
+
+    return svg(draw, label)
+
+
+def parallel(
+    columns: Sequence[tuple[str, Sequence[float], str, str]], bright: Sequence[bool], *, marked: int | None, label: str
+) -> str:
+    """A line a trial through an axis a setting.
+
+    Args:
+      columns: name, where each trial lies in 0..1, and what 0 and 1 are.
+      bright: which trials have a colour; the others are faint.
+      marked: the trial whose line is thick.
+      label: what it shows.
+    """
+
+    def draw(axes):
+        places = range(len(columns))
+        for trial in sorted(range(len(bright)), key=lambda n: (bright[n], n == marked)):
+            axes.plot(
+                places,
+                [column[1][trial] for column in columns],
+                color=_SERIES[1] if trial == marked else _SERIES[0] if bright[trial] else _FAINT,
+                linewidth=2.4 if trial == marked else 1.4 if bright[trial] else 0.9,
+            )
+        for place, (_, _, low, high) in enumerate(columns):
+            axes.axvline(place, color=_FAINT, linewidth=0.8)
+            axes.annotate(low, (place, 0), (0, -4), textcoords="offset points", ha="center", va="top", fontsize=7)
+            axes.annotate(high, (place, 1), (0, 4), textcoords="offset points", ha="center", va="bottom", fontsize=7)
+        axes.set_xticks(list(places), [column[0] for column in columns], rotation=20, ha="right")
+        axes.tick_params(axis="x", pad=12, length=0)
+        axes.set_yticks([])
+        axes.set_ylim(-0.05, 1.05)
+        axes.grid(False)
+        axes.spines[["left", "bottom"]].set_visible(False)
+
+    return svg(draw, label, size=(max(_SIZE[0], 1.1 * len(columns) + 0.8), 3.0))

@@ -9,7 +9,7 @@ from typing import Any
 
 from trainer.errors import EXIT_FAILED, UserError
 from trainer.reporting import clock, tags, terminal
-from trainer.reporting.page import curves, figures, scores
+from trainer.reporting.page import curves, figures, scores, sweep
 from trainer.reporting.page.folder import Folder, read_folder
 from trainer.reporting.page.rendering import MOST_BYTES, exact, render
 from trainer.reporting.records import write_whole
@@ -28,17 +28,20 @@ _PARTS = {
 
 
 def write_report(workdir: str) -> str:
-    """Writes report.html in a run's folder; returns its path.
+    """Writes report.html in the folder of a run, or of a sweep; returns its path.
 
     Raises:
-      UserError: there is no run in the folder.
+      UserError: there is neither in the folder.
       OSError: it cannot be written.
     """
+    path = os.path.join(workdir, REPORT_FILE)
+    if os.path.exists(os.path.join(workdir, sweep.SWEEP_FILE)):
+        write_whole(path, sweep.page(workdir).encode())
+        return path
     folder = read_folder(workdir)
     if not (folder.config or folder.train or folder.evaluation):
         said = "".join(f"\n  {problem}" for problem in folder.problems)
         raise UserError(f"{workdir}: there is no run in this folder (no config.json).{said}", exit_code=EXIT_FAILED)
-    path = os.path.join(workdir, REPORT_FILE)
     write_whole(path, page(folder).encode())
     return path
 

@@ -2,7 +2,16 @@
 
 import importlib
 
-GROUPS = ("outputs", "labels_and_data", "layers_and_weights", "optimisation", "segmentation", "sound")
+GROUPS = (
+    "outputs",
+    "labels_and_data",
+    "layers_and_weights",
+    "optimisation",
+    "segmentation",
+    "questions",
+    "masks",
+    "sound",
+)
 
 
 def all_programs():

@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from configs.schema import Data
-from trainer.data.decode import bands_of, deep_values, open_image, read_image
+from trainer.data.decode import bands_of, deep_values, read_image
 from trainer.data.errors import DataError, shown
 from trainer.data.example import Example, Feature, overlapping_features
+from trainer.data.image_files import open_image
 from trainer.data.masks import label_type
 from trainer.data.sources.formats.polygons import Shape, draw, has_pycocotools
 from trainer.data.sources.formats.splitting import split_examples

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from configs.schema import Data
-from trainer.data.decode import decode_values
 from trainer.data.errors import DataError
+from trainer.data.mask_values import decode_values
 from trainer.data.sources.formats.class_tables import ClassTable
 from trainer.data.sources.formats.maskfiles import Placed, by_colors, by_values, says_masks, void_note
 from trainer.data.sources.formats.tree import Tree

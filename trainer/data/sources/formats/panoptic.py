@@ -17,9 +17,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from configs.schema import Data
-from trainer.data.decode import bands_of, decode_values, deep_values, read_image
+from trainer.data.decode import bands_of, deep_values, read_image
 from trainer.data.errors import DataError, shown
 from trainer.data.example import Example
+from trainer.data.mask_values import decode_values
 from trainer.data.masks import label_type
 from trainer.data.sources.agreement import read_both
 from trainer.data.sources.formats.coco import (

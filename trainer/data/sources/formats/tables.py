@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from configs.schema import Data
-from trainer.data.decode import MaskValues, bands_of, decode_values, deep_values, read_image
+from trainer.data.decode import bands_of, deep_values, read_image
 from trainer.data.errors import DataError, shown
 from trainer.data.example import Example
+from trainer.data.mask_values import MaskValues, decode_values
 from trainer.data.masks import label_from
 from trainer.data.sources.agreement import read_both
 from trainer.data.sources.formats.class_tables import above, find_table, id2label

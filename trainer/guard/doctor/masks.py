@@ -1,0 +1,151 @@
+"""Images and masks that part company: turned, mirrored or sorted apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import keras
+import numpy as np
+
+from .change import Suspicion
+from .finding import Finding
+from .pair import Pair
+from .program import Program
+
+
+def turned_masks(program: Program, pair: Pair) -> Iterator[Suspicion]:
+    """Masks that fit the images better when turned or mirrored, or other images better than their own."""
+    images, masks = program.x, program.y
+    if keras.tree.is_nested(images) or keras.tree.is_nested(masks):
+        return
+    images, masks = np.asarray(images), np.asarray(masks)
+    if images.ndim != 4 or masks.shape[:3] != images.shape[:3] or not pair.labels.classes or len(images) < 12:
+        return
+    if pair.labels.constant or not np.isfinite(images).all() or pair.copies_input:
+        return
+    rows = np.linspace(0, len(images) - 1, min(len(images), 96)).astype(int)
+    shades = images[rows].astype("float64")
+    ids = masks[rows] if masks.ndim == 3 else masks[rows].argmax(-1) if masks.shape[-1] > 1 else masks[rows][..., 0]
+    shades = shades - shades.mean((1, 2), keepdims=True)
+    own = _fit(shades, ids)
+    ways = _ways(shades.shape[1] == shades.shape[2])
+    fits = {name: _fit(shades, way(ids)) for name, way in ways.items()}
+    draw = np.random.default_rng(0)
+    chance = [_fit(shades, ids[draw.permutation(len(ids))]) for _ in range(12)]
+    best = max(fits, key=fits.get)
+    if fits[best] > max(0.15, 3 * own) and fits[best] > max(chance) + 0.1:
+        yield Suspicion(
+            Finding(
+                "labels_not_aligned",
+                "y",
+                f"The classes of {pair.name} explain {own:.0%} of how bright the pixels of their images are, and "
+                f"{fits[best]:.0%} when the masks are {best}.",
+                "Turn, mirror and crop image and mask by the same call, with the same random numbers.",
+            ),
+            certain=True,
+        )
+    elif some := _some_turned(shades, ids, [ids[draw.permutation(len(ids))] for _ in range(3)]):
+        how, share, fit = some
+        yield Suspicion(
+            Finding(
+                "labels_not_aligned",
+                "y",
+                f"{share:.0%} of the masks fit their image better {how}, and the others as they are: the classes "
+                f"explain "
+                f"{own:.0%} of how bright the pixels are now, and {fit:.0%} with each mask the way that fits it.",
+                "Turn, mirror and crop image and mask by the same call, with the same random numbers.",
+            ),
+            certain=True,
+        )
+    elif own < 0.03 and own <= max(chance) + 1e-3 and (shift := _shift(shades, ids)) and shift[1] > max(chance) + 0.12:
+        yield Suspicion(
+            Finding(
+                "labels_not_aligned",
+                "y",
+                f"The classes of {pair.name} explain {own:.1%} of how bright the pixels of their images are, no more "
+                f"than those of "
+                f"other images do ({max(chance):.1%}), and {shift[1]:.0%} of those of the image {shift[0]} rows on.",
+                "Sort both lists of files by name before they are put together.",
+            ),
+            certain=True,
+        )
+
+
+def _ways(square: bool) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """What may have been done to the masks alone; quarter turns only where they keep the shape."""
+    found = {
+        "turned by 180°": lambda m: np.rot90(m, 2, (1, 2)),
+        "mirrored left to right": lambda m: m[:, :, ::-1],
+        "mirrored top to bottom": lambda m: m[:, ::-1],
+    }
+    if square:
+        found |= {
+            "turned by 90°": lambda m: np.rot90(m, 1, (1, 2)),
+            "turned by 270°": lambda m: np.rot90(m, 3, (1, 2)),
+            "transposed": lambda m: m.swapaxes(1, 2),
+        }
+    return found
+
+
+def _some_turned(shades: np.ndarray, ids: np.ndarray, others: list[np.ndarray]) -> tuple[str, float, float] | None:
+    """(how, share, fit) where a part of the masks fits its image turned and the rest as it is; else None."""
+    plain = _fit_of_each(shades, ids)
+    best, found = 0.0, None
+    for name, way in _ways(shades.shape[1] == shades.shape[2]).items():
+        turned = _fit_of_each(shades, way(ids))
+        either = float(np.maximum(plain, turned).mean())
+        chance = max(
+            float(np.maximum(_fit_of_each(shades, other), _fit_of_each(shades, way(other))).mean()) for other in others
+        )
+        share = float(np.mean(turned > plain + 0.1))
+        if either > plain.mean() + 0.15 and either > chance + 0.15 and 0.15 < share < 0.85 and either > best:
+            best, found = either, (name, share, either)
+    return found
+
+
+def _fit_of_each(shades: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Per image: the largest share of a channel's variance that its classes explain."""
+    best = np.zeros(len(shades))
+    classes = np.unique(ids)
+    for channel in range(min(shades.shape[-1], 4)):
+        values = shades[..., channel]
+        whole = (values**2).sum((1, 2))
+        explained = np.zeros(len(values))
+        for k in classes:
+            here = ids == k
+            count = here.sum((1, 2))
+            explained += np.where(count > 0, (values * here).sum((1, 2)) ** 2 / np.maximum(count, 1), 0.0)
+        best = np.maximum(best, explained / np.maximum(whole, 1e-12))
+    return best
+
+
+def mask_fit(images: np.ndarray, masks: np.ndarray, pair: Pair) -> float | None:
+    """How much of the pixels' brightness the masks explain, above what those of other images do; None if no images."""
+    if images.ndim != 4 or masks.shape[:3] != images.shape[:3] or not pair.labels.classes or len(images) < 12:
+        return None
+    rows = np.linspace(0, len(images) - 1, min(len(images), 96)).astype(int)
+    ids = masks[rows] if masks.ndim == 3 else masks[rows].argmax(-1) if masks.shape[-1] > 1 else masks[rows][..., 0]
+    shades = images[rows].astype("float64")
+    shades = shades - shades.mean((1, 2), keepdims=True)
+    draw = np.random.default_rng(0)
+    return _fit(shades, ids) - max(_fit(shades, ids[draw.permutation(len(ids))]) for _ in range(8))
+
+
+def _shift(shades: np.ndarray, ids: np.ndarray) -> tuple[int, float]:
+    fits = {by: _fit(shades, np.roll(ids, by, 0)) for by in (1, -1, 2, -2)}
+    fits[0] = _fit(shades, ids[::-1])
+    best = max(fits, key=fits.get)
+    return best, fits[best]
+
+
+def _fit(shades: np.ndarray, ids: np.ndarray) -> float:
+    """The largest share of a channel's variance that the classes explain within the images."""
+    best = 0.0
+    for channel in range(min(shades.shape[-1], 4)):
+        values = shades[..., channel]
+        whole = float((values**2).sum())
+        if not whole:
+            continue
+        explained = sum(float(values[ids == k].mean()) ** 2 * int((ids == k).sum()) for k in np.unique(ids))
+        best = max(best, explained / whole)
+    return best

@@ -1,0 +1,44 @@
+"""Held-out examples with their labels and the probabilities of a network that was not trained on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.data import evaluation_batches
+from trainer.evaluation.evaluator import pixels_taken_whole
+from trainer.evaluation.metrics import probabilities
+from trainer.evaluation.windows import logits_function
+from trainer.reporting.memory import explaining_memory
+
+
+def judged(run) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Goes through a run's validation examples with its best checkpoint, one at a time.
+
+    Args:
+      run: of a segmentation.
+
+    Yields:
+      the example's place in `run.data.validation`; its label, int32 `[height, width]`; its probabilities, float32
+      `[height, width, classes]`.
+    """
+    config, functions = run.config, {}
+    batches = evaluation_batches(run.data.validation, config, multiple=1)
+    whole = pixels_taken_whole(run.task, config)
+
+    def probabilities_of(batch):
+        # What cuts large images is traced when the first of them comes.
+        large = whole is not None and batch["image"].shape[1] * batch["image"].shape[2] > whole
+        if large not in functions:
+            logits_of = logits_function(run.task.model, config, large=large)
+            functions[large] = tf.function(
+                lambda batch: probabilities(logits_of(batch))[0], input_signature=[batches.element_spec]
+            )
+        return functions[large](batch).numpy()
+
+    with run.weights("best"), explaining_memory(config, "evaluation"):
+        for batch in batches:
+            if batch["valid"][0] > 0:
+                yield int(batch["index"][0]), batch["label"][0].numpy(), probabilities_of(batch)
