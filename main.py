@@ -30,7 +30,7 @@ try:
     from configs.reading import help as document
     from configs.reading import loading as recipes
     from configs.reading import serialization as config_text
-    from configs.reading.folders import holds_volumes, named_after
+    from configs.reading.folders import folds_of, holds_volumes, named_after
     from configs.reading.lines import wrapped
     from configs.reading.nearest import did_you_mean
     from configs.reading.settings import named_by_flags
@@ -53,6 +53,8 @@ MODES = (
     "check",
     "plan",
     "crossvalidate",
+    "postprocess",
+    "average",
     "audit_labels",
     "sweep",
     "convert",
@@ -66,7 +68,9 @@ OWN_DATA_RECIPE = "configs/own.py"
 OWN_VOLUMES_RECIPE = "configs/own_volumes.py"
 
 # These take up a trained model: without --config they read the config that its run left in the workdir.
-_READ_A_RUN = ("evaluate", "predict", "export")
+_READ_A_RUN = ("evaluate", "predict", "export", "postprocess", "average")
+# These take several networks as one.
+_TAKE_ENSEMBLES = ("evaluate", "predict", "export")
 # These read the files of runs and nothing else: no data, no model, no TensorFlow.
 _READ_FILES = ("report", "compare")
 # Fields of the config that have a flag of their own.
@@ -77,7 +81,8 @@ _READ_BY = {
     "output": ("predict", "export", "convert", "plan", "compare"),
     "runs": ("compare",),
     "formats": ("export",),
-    "checkpoint": _READ_A_RUN,
+    "checkpoint": ("evaluate", "predict", "export", "postprocess"),
+    "ensemble": _TAKE_ENSEMBLES,
     "force_config": ("train", "crossvalidate", "audit_labels"),
     "extend": ("train",),
     "sweep": ("sweep",),
@@ -95,8 +100,8 @@ _FLAGS = (
         flags.DEFINE_string,
         None,
         f"Recipe file (it is run). Default: {DEFAULT_RECIPE}, or {OWN_DATA_RECIPE} with --config.data.path "
-        f"({OWN_VOLUMES_RECIPE} where it holds volumes); evaluate, "
-        "predict and export take the config of the run in the workdir.",
+        f"({OWN_VOLUMES_RECIPE} where it holds volumes); {', '.join(_READ_A_RUN[:-1])} and {_READ_A_RUN[-1]} take the "
+        "config of the run in the workdir.",
     ),
     (
         "workdir",
@@ -122,7 +127,16 @@ _FLAGS = (
         "checkpoint",
         flags.DEFINE_string,
         "best",
-        'evaluate, predict, export: "best", "latest" or the folder of a checkpoint.',
+        'evaluate, predict, export, postprocess: "best", "latest", "averaged" (see --mode=average) or the folder of a '
+        "checkpoint.",
+    ),
+    (
+        "ensemble",
+        flags.DEFINE_multi_string,
+        [],
+        "evaluate, predict, export: the workdir of a run or of a cross-validation, or the folder of a checkpoint; "
+        "given several times, the mean of their probabilities. A --workdir of a cross-validation is an ensemble of its "
+        "folds.",
     ),
     (
         "input",
@@ -175,11 +189,10 @@ def define_flags() -> flags.FlagValues:
         define(kind, name, default, doc)
     doc = "What to do. describe: show what would be trained; check: look through all data for faults; "
     doc += "plan: look at the data and write a recipe for them; crossvalidate: train and score a run for each of "
-    doc += "config.data.folds; audit_labels: which labels are probably wrong; sweep: try settings from the ranges that "
-    doc += (
-        "--sweep names; convert: write the data as images/ and masks/; report: write the workdir's report.html anew; "
-    )
-    doc += "compare: what differs between runs, and whether one is better than another or had luck."
+    doc += "config.data.folds; postprocess: choose what is done to masks after the network; average: average the last "
+    doc += "checkpoints of a run; audit_labels: which labels are probably wrong; sweep: try settings from the ranges "
+    doc += "that --sweep names; convert: write the data as images/ and masks/; report: write the workdir's report.html "
+    doc += "anew; compare: what differs between runs, and whether one is better than another or had luck."
     define(flags.DEFINE_enum, "mode", "train", doc, enum_values=MODES)
     for name in _SHORTHANDS:
         field = fields.all_fields()[name]
@@ -204,6 +217,7 @@ class Command:
     extend: bool
     layers: bool
     runs: tuple[str, ...]
+    ensemble: tuple[str, ...]
     sweep: Sweep | None
     # Fields that are set on the command line.
     given: tuple[str, ...]
@@ -257,6 +271,7 @@ def read(arguments: list[str]) -> Command:
         extend=values.extend,
         layers=values.layers,
         runs=tuple(values.runs),
+        ensemble=tuple(values.ensemble) or _folds(values, workdir),
         sweep=sweep,
         given=tuple(assignment.path for assignment in assignments),
     )
@@ -350,17 +365,28 @@ def _evaluate(run, command: Command) -> int:
             "on it would hold out; all of them: --input="
             f"{command.config.data.path}"
         )
-    with naming_lost_worker(run.devices.cluster, run.workdir), run.weights(command.checkpoint) as saved:
+    if command.ensemble != tuple(folds_of(run.workdir)):
+        settings["ensemble"] = command.ensemble
+    with (
+        naming_lost_worker(run.devices.cluster, run.workdir),
+        run.weights(command.checkpoint, command.ensemble, scored=examples) as saved,
+    ):
         scores = run.evaluate(checkpoint=None, data=examples)
+    if getattr(scores, "without_postprocessing", None):
+        settings["postprocessing"] = "on"
     if run.devices.chief:
         left_out = len(examples.validation) - scores.images
         without = f", without {left_out} that cannot be used" if left_out else ""
         kind = "" if command.inputs or command.config.data.split not in ("auto", "validation") else " validation"
-        run.log(f"{saved.folder} on {scores.images}{kind} images{without}:\n{scores.table()}")
+        which = f"An ensemble of {len(run.members)}" if command.ensemble else saved.folder
+        run.log(f"{which} on {scores.images}{kind} images{without}:\n{scores.table()}")
         for reason in examples.validation.skipped.values():
             run.log(f"  skipped: {reason}")
         try:
-            settings |= {} if command.checkpoint == "best" else {"step": saved.step}
+            if command.checkpoint == "averaged":
+                settings["checkpoint"] = "averaged"
+            elif command.checkpoint != "best":
+                settings["step"] = saved.step
             name = _named_after(EVALUATION_FILE.removesuffix(".json"), settings)
             path = os.path.join(run.workdir, name + ".json")
             write_evaluation(run.workdir, saved.step, scores, run.pictures, name=name + ".json", settings=settings)
@@ -432,16 +458,33 @@ def _named_after(name: str, values: dict) -> str:
 
 def _predict(run, command: Command) -> int:
     output = command.output or os.path.join(run.workdir, "predictions")
-    with run.weights(command.checkpoint) as saved:
-        run.log(f"Predicting with {saved.folder} into {output}")
+    with run.weights(command.checkpoint, command.ensemble) as saved:
+        run.log(f"Predicting with {_named(run, saved)} into {output}")
         failures = run.predict(list(command.inputs), output, checkpoint=None)
     return EXIT_FAILED if failures else EXIT_OK
 
 
+def _named(run, saved) -> str:
+    """The checkpoint that is used, or those of an ensemble."""
+    if not run.members:
+        return saved.folder
+    return "the mean of " + ", ".join(member.folder for member in run.members)
+
+
+def _postprocess(run, command: Command) -> int:
+    run.postprocess(command.checkpoint)
+    return EXIT_OK
+
+
+def _average(run, command: Command) -> int:
+    run.average()
+    return EXIT_OK
+
+
 def _export(run, command: Command) -> int:
     output = command.output or os.path.join(run.workdir, "export")
-    with run.weights(command.checkpoint) as saved:
-        run.log(f"Exporting {saved.folder} to {output}")
+    with run.weights(command.checkpoint, command.ensemble) as saved:
+        run.log(f"Exporting {_named(run, saved)} to {output}")
         for line in run.export(output, command.formats, checkpoint=None):
             run.log(f"  {line}")
     return EXIT_OK
@@ -519,6 +562,8 @@ _VERBS = {
     "check": _check,
     "plan": _plan,
     "crossvalidate": _crossvalidate,
+    "postprocess": _postprocess,
+    "average": _average,
     "audit_labels": _audit_labels,
     "sweep": _sweep,
     "convert": _convert,
@@ -547,12 +592,13 @@ def _flag_problems(values: flags.FlagValues) -> list[str]:
         if values[name].present and not path:
             found.append(f"--{name} is empty: write a directory, or leave the flag out.")
     checkpoint = values.checkpoint
-    if values.mode in _READ_A_RUN and checkpoint not in ("best", "latest") and not os.path.isdir(checkpoint):
+    known = ("best", "latest", "averaged")
+    if values.mode in _READ_A_RUN and checkpoint not in known and not os.path.isdir(checkpoint):
         form = "--checkpoint={}"
-        hint = elsewhere.value("checkpoint", checkpoint, form) or did_you_mean(checkpoint, ("best", "latest"), form)
+        hint = elsewhere.value("checkpoint", checkpoint, form) or did_you_mean(checkpoint, known, form)
         found.append(
-            f"--checkpoint={checkpoint}: there is no such folder.{hint} It is best, latest or a checkpoint's folder: "
-            "WORKDIR/checkpoints/step_…"
+            f"--checkpoint={checkpoint}: there is no such folder.{hint} It is best, latest, averaged or a checkpoint's "
+            "folder: WORKDIR/checkpoints/step_…"
         )
     if values.mode in _READ_FILES and values["config"].present:
         found.append(f"--config: --mode={values.mode} does not read it; it takes the config that a run left.")
@@ -621,11 +667,13 @@ def _base_config(values: flags.FlagValues, assignments: list[overrides.Assignmen
         home = os.path.dirname(os.path.abspath(__file__))
         name = OWN_VOLUMES_RECIPE if volumes else OWN_DATA_RECIPE if own else DEFAULT_RECIPE
         recipe, problems = recipes.load(os.path.join(home, name))
-    workdir = values.workdir or _default_workdir(recipe, assignments, values)
-    path = os.path.join(workdir, "config.json")
+    workdir = values.workdir or _workdir_of_first(values) or _default_workdir(recipe, assignments, values)
+    # The config of an ensemble is its first member's.
+    home = _workdir_of_first(values) or workdir
+    path = os.path.join(next(iter(folds_of(home)), home), "config.json")
     if values.mode == "audit_labels":
         # Of folds each has a config of its own. Whoever names the data says what is to be trained.
-        paths = [path, os.path.join(workdir, "fold_0", "config.json")]
+        paths = [os.path.join(workdir, "config.json"), os.path.join(workdir, "fold_0", "config.json")]
         named = any(a.path in ("data.path", "data.source") for a in assignments)
         path = "" if named else next(filter(os.path.isfile, paths), "")
     if values.config is not None or not path or values.mode not in (*_READ_A_RUN, "audit_labels"):
@@ -643,6 +691,21 @@ def _base_config(values: flags.FlagValues, assignments: list[overrides.Assignmen
     except (OSError, ValueError) as error:
         problem = f"{path} cannot be read as a config: {error}\nName the recipe instead: --config=…"
     return Config(), workdir, [problem]
+
+
+def _workdir_of_first(values: flags.FlagValues) -> str:
+    """The workdir of the first member of an ensemble; "" where none is named."""
+    if not values.ensemble:
+        return ""
+    first = os.path.normpath(values.ensemble[0])
+    return os.path.dirname(os.path.dirname(first)) if os.path.isfile(os.path.join(first, "manifest.json")) else first
+
+
+def _folds(values: flags.FlagValues, workdir: str) -> tuple[str, ...]:
+    """The folds of a cross-validation in the workdir, where the mode takes an ensemble."""
+    if values.mode not in _TAKE_ENSEMBLES or os.path.exists(os.path.join(workdir, "config.json")):
+        return ()
+    return tuple(folds_of(workdir))
 
 
 def _default_workdir(recipe: Config, assignments: list[overrides.Assignment], values: flags.FlagValues) -> str:

@@ -628,6 +628,12 @@ class Evaluate:
         "augmentation mirrors: 2 to the number of axes times.",
         changes_run="evaluate.patience",
     )
+    postprocessing: bool = knob(
+        True,
+        "--mode=evaluate: score the masks after the post-processing that --mode=postprocess left in the workdir, and "
+        "those before it beside them. Evaluations during training have none.",
+        changes_run=False,
+    )
     surface_tolerance: float = knob(
         1.0,
         "volumes: distance up to which a surface counts as found in the surface Dice.",
@@ -670,6 +676,12 @@ class Predict:
         False,
         "Test-time mirroring: each image is also seen mirrored along its axes, all combinations, and the probabilities "
         "are averaged. 4 times the work.",
+        changes_run=False,
+    )
+    postprocessing: bool = knob(
+        True,
+        "Carry out the post-processing that --mode=postprocess left in the workdir. Off: masks as the network gives "
+        "them.",
         changes_run=False,
     )
     probabilities: Literal["none", "float16", "png"] = knob(

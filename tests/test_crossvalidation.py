@@ -11,11 +11,13 @@ import pytest
 
 import main
 from configs.reading.validation import problems
-from configs.schema import Augment, Config, Data, Evaluate, Model, Train
+from configs.schema import Augment, Config, Data, Evaluate, Loss, Model, Train
 from trainer import Run, UserError
 from trainer.checkpoints import folder
 from trainer.data import DataError, open_data
 from trainer.data.sources.folds import fold_of
+from trainer.evaluation import postprocessing
+from trainer.evaluation.postprocessing import PostProcessing
 
 random = np.random.default_rng(0)
 LABELS = (random.uniform(size=(10, 16, 16)) > 0.5).astype("uint8")
@@ -161,3 +163,63 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert main.main([*command, "--workdir=cv", "--config.train.batch_size=2"]) == 0
     assert "2 folds, 8 examples" in capsys.readouterr().out
     assert pathlib.Path("cv/crossvalidation.json").is_file() and pathlib.Path("cv/fold_1/config.json").is_file()
+
+
+def test_folds_are_an_ensemble(validated, tmp_path):
+    workdir, _ = validated
+    run = Run(config(folds=2), workdir=workdir, data=(IMAGES, LABELS))
+    alone = [
+        Run(config(folds=2, fold=fold), workdir=workdir / f"fold_{fold}", data=(IMAGES, LABELS)) for fold in (0, 1)
+    ]
+    shares = [one.predict(IMAGES[:2], probabilities="float16").astype("float32") for one in alone]
+    together = run.predict(IMAGES[:2], ensemble=workdir, probabilities="float16")
+    np.testing.assert_allclose(together, np.mean(shares, axis=0), atol=2e-3)
+    assert run.members == []
+    with pytest.raises(
+        UserError, match=r"(?s)Of the 5 images .* trained on some: .*fold_1 5\. .*crossvalidation\.json"
+    ):
+        run.evaluate(ensemble=[workdir])
+    # What somebody names is scored; the warning is said.
+    scores = run.evaluate(ensemble=[workdir], data=(IMAGES, LABELS))
+    assert scores.images == 10 and not scores.without_postprocessing
+    step = folder.step_folder(str(workdir / "fold_0"), 3)
+    with pytest.raises(UserError, match="(?s)1. nowhere: there is no run in it.*2. .*fold_0 is named twice"):
+        run.predict(IMAGES, ensemble=["nowhere", step, step])
+
+
+def test_members_that_differ_are_refused_with_all_differences(validated, tmp_path):
+    workdir, _ = validated
+    other = config(classes=("ground", "thing"))
+    other = dataclasses.replace(other, model=Model(width=2, depth=1, outputs="sigmoid"), loss=Loss(name="dice"))
+    Run(other, workdir=tmp_path / "other", data=(IMAGES, LABELS)).train()
+    run = Run(config(folds=2), workdir=workdir, data=(IMAGES, LABELS))
+    with pytest.raises(UserError, match=r"(?s)1\. data\.classes: .*ground.*2\. model\.outputs: .*sigmoid"):
+        run.predict(IMAGES, ensemble=[workdir, tmp_path / "other"])
+
+
+def test_post_processing_is_chosen_out_of_fold_and_used_from_then_on(validated, capsys):
+    workdir, _ = validated
+    run = Run(config(folds=2), workdir=workdir, data=(IMAGES, LABELS))
+    made = run.postprocess()
+    said = capsys.readouterr().out
+    assert "Dice on 10 images, each predicted by the fold of 2 that had not seen it" in said
+    assert "note: 10 images are few" in said and "holes filled" in said
+    path = workdir / "postprocessing.json"
+    assert path.is_file() == bool(made)
+    # Whatever helps these networks of three steps: with it written, it is in what is predicted and scored.
+    content = PostProcessing(classes=("class_0", "class_1"), thresholds={"class_1": 0.999})
+    postprocessing.save(str(workdir), content)
+    assert (
+        run.predict(IMAGES, ensemble=workdir).sum()
+        == 0
+        < run.predict(IMAGES, ensemble=workdir, postprocessing=False).sum() + 1
+    )
+    scores = run.evaluate(ensemble=workdir, data=(IMAGES, LABELS))
+    assert scores.score("mean_dice") == 0.0 and "mean_dice" in scores.to_dict()["without_postprocessing"]
+    assert "Of the masks before post-processing: mean Dice" in scores.table()
+    # It is of the folds together, and not of others.
+    capsys.readouterr()
+    run.predict(IMAGES[:1], ensemble=[workdir / "fold_0", workdir / "fold_1" / "checkpoints" / "step_00000003"])
+    run.predict(IMAGES[:1], ensemble=[workdir / "fold_0", workdir / "fold_0" / "checkpoints" / "step_00000003"])
+    assert "was chosen with other networks than this ensemble" in capsys.readouterr().out
+    path.unlink()

@@ -44,7 +44,7 @@ def test_the_commands_of_a_page_are_read(page, tmp_path, monkeypatch):
     for arguments in commands(page):
         for argument in arguments:
             name, _, value = argument.partition("=")
-            if name in ("--workdir", "--runs"):
+            if name in ("--workdir", "--runs", "--ensemble"):
                 pathlib.Path(value).mkdir(parents=True, exist_ok=True)
                 pathlib.Path(value, "config.json").write_text(serialization.to_json(Config()), encoding="utf-8")
             elif name in ("--input", "--config.data.path", "--config.checkpoint.warm_start", "--checkpoint"):

@@ -17,6 +17,8 @@ from tests.stepping.test_replicas import KeepsGradients
 from trainer import Run
 from trainer.checkpoints import folder as checkpoints
 from trainer.errors import UserError
+from trainer.evaluation import postprocessing
+from trainer.evaluation.postprocessing import Parts, PostProcessing
 from trainer.models import build_model
 
 nibabel = pytest.importorskip("nibabel")
@@ -253,3 +255,24 @@ def test_the_check_looks_through_volumes(data):
 
     found = audit(config_of(data))
     assert found.ok and "train: 3 volumes, 10 … 10 voxels wide, 14 … 14 high and 16 … 16 deep" in found.text()
+
+
+def test_post_processing_is_by_mm3_and_goes_into_scores_and_files(finished, data, tmp_path, capsys):
+    workdir = tmp_path / "a"
+    shutil.copytree(finished.workdir, workdir)
+    run = Run(finished.config, workdir=str(workdir))
+    plain = run.evaluate()
+    made = PostProcessing(classes=tuple(run.config.data.classes), rank=3, parts={"liver": Parts(smallest=1e6)})
+    postprocessing.save(str(workdir), made)
+    scores = run.evaluate()
+    assert scores.volumes["liver"].volume_ml == 0.0 and scores.dice["liver"] == 0.0
+    assert scores.without_postprocessing["dice/liver"] == plain.dice["liver"]
+    everything = run.evaluate(data=data)
+    assert everything.images == 5 and everything.dice["liver"] == 0.0
+    assert run.predict([f"{data}/imagesTr/case_03_0000.nii.gz"], str(tmp_path / "out")) == []
+    mask = np.asarray(nibabel.load(tmp_path / "out" / "masks" / "case_03.nii.gz").dataobj)
+    assert 1 not in mask
+    capsys.readouterr()
+    run.postprocess()
+    said = capsys.readouterr().out
+    assert "Dice on 2 validation volumes" in said and "without parts below 4 mm³" in said and "threshold" not in said

@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 import keras
 
 from configs.reading import fields
+from configs.reading.folders import FOLDS_FILE
 from trainer.errors import UserError
 from trainer.reporting.records import write_json, write_rows
 from trainer.stepping.task import Task
 
-FILE, ROWS = "crossvalidation.json", "crossvalidation.csv"
+FILE, ROWS = FOLDS_FILE, "crossvalidation.csv"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from configs.knobs import changed
+from configs.reading.folders import folds_of
 from configs.reading.levels import rank_of
 from configs.reading.settings import named
 from configs.schema import Config
@@ -37,6 +38,7 @@ from trainer.distribution import strategy as distribution
 from trainer.errors import UserError
 from trainer.evaluation.best_score import best_score, check_metrics, highest_is_best
 from trainer.evaluation.own_metrics import build_metrics
+from trainer.evaluation.postprocessing import PostProcessing
 from trainer.reporting.clock import SAVING, Clock
 from trainer.reporting.memory import explaining_memory
 from trainer.result import Result
@@ -86,6 +88,7 @@ class Run:
     Attributes:
       config: with the classes and channels that the data have, once these are open.
       pictures: of the last `evaluate`, a list of `trainer.evaluation.pictures.Picture`.
+      members: checkpoints of an ensemble, while it is in the place of the run's network; see `weights`.
       current_step, report, report_step, scores, scores_step, memory, rate_factor: for actions; see there.
     """
 
@@ -116,6 +119,7 @@ class Run:
         self.hinted = False  # that the step waits for its data
         self._start: checkpoints.Saved | None = None  # what `resume` found before the data were known
         self.notes: list[str] = []
+        self.members: list[checkpoints.Saved] = []
 
     # --- what a run is made of, made when it is first needed
 
@@ -445,29 +449,37 @@ class Run:
         return opened
 
     @_naming_settings()
-    def evaluate(self, checkpoint: str | None = "best", data: Any = None):
+    def evaluate(self, checkpoint: str | None = "best", data: Any = None, *, ensemble: Sequence = ()):
         """Scores examples: those held out for validation, or others.
 
         Args:
-          checkpoint: "best", "latest" or a checkpoint's folder; None takes the weights as they are.
+          checkpoint: "best", "latest", "averaged" (see `average`) or a checkpoint's folder; None takes the weights as
+            they are.
           data: what is scored in place of the validation examples: a folder with images and masks, or a list of such
             files; an object as `Run` takes it as data; or what `examples_to_score` gave.
+          ensemble: workdirs of runs or of cross-validations, or checkpoints' folders, whose mean probabilities are
+            scored in place of this run's; see `trainer.ensemble`.
 
         Returns:
-          An `Evaluation` (or `TermScores`): `.score("mean_dice")`, `.table()`, `.to_dict()`.
+          An `Evaluation` (or `TermScores`): `.score("mean_dice")`, `.table()`, `.to_dict()`. Where `postprocess` has
+          left something in the workdir, of the masks after it, with `without_postprocessing`.
+
+        Raises:
+          UserError: members of the ensemble do not go together, or were trained on what is to be scored.
         """
         from trainer.evaluation.evaluator import make_evaluator
         from trainer.reporting.progress import Progress
 
         examples = data if isinstance(data, DataSets) else self.examples_to_score(data)
         config = dataclasses.replace(self.config, data=examples.config.data) if examples.config else self.config
-        with self.weights(checkpoint):
+        with self.weights(checkpoint, ensemble, scored=examples):
             evaluate = make_evaluator(
                 self.task,
                 examples,
                 config,
                 self.strategy,
                 metrics=self.metrics,
+                postprocessing=self.postprocessing() if config.evaluate.postprocessing else None,
                 progress=Progress("evaluated", self.log),
             )
             with explaining_memory(self.config, "evaluation"):
@@ -481,16 +493,24 @@ class Run:
         return write_report(self.workdir)
 
     @_naming_settings()
-    def predict(self, images, output: str | os.PathLike = "", checkpoint: str | None = "best", **options):
+    def predict(
+        self,
+        images,
+        output: str | os.PathLike = "",
+        checkpoint: str | None = "best",
+        *,
+        ensemble: Sequence = (),
+        **options,
+    ):
         """Predicts images of any size.
 
         Args:
           images: an array `[batch, height, width, channels]` or a list of arrays `[height, width, channels]`; or paths
             of files, folders and patterns, whose masks and overlays are written to `output`.
           output: a directory, for paths; default <workdir>/predictions.
-          checkpoint: as for `evaluate`.
-          **options: fields of config.predict, in place of the config's: mirror, probabilities, overlays,
-            skip_existing; see docs/predict.md.
+          checkpoint, ensemble: as for `evaluate`.
+          **options: fields of config.predict, in place of the config's: mirror, postprocessing, probabilities,
+            overlays, skip_existing; see docs/predict.md.
 
         Returns:
           Of arrays: int32 class ids `[height, width]` each, stacked where an array came in (or what the task's
@@ -503,8 +523,9 @@ class Run:
         from trainer.evaluation import predict as prediction
         from trainer.evaluation.volume_predict import predict_volume_arrays, predict_volumes
 
-        with self.weights(checkpoint):
+        with self.weights(checkpoint, ensemble):
             config = dataclasses.replace(self.config, predict=changed(self.config.predict, options))
+            post = self.postprocessing() if config.predict.postprocessing else None
             volumes = rank_of(self.config) == 3 and isinstance(self.task, Segmentation)
             if volumes:
                 # A field for each verb of pictures; volumes read one.
@@ -520,13 +541,14 @@ class Run:
                 model = self.task.model
                 with explaining_memory(config, "prediction"):
                     if volumes:
-                        return predict_volumes(model, paths, output, config, report=self.log)
-                    return prediction.predict(model, paths, output, config, devices=self.devices, report=self.log)
+                        return predict_volumes(model, paths, output, config, postprocessing=post, report=self.log)
+                    how = {"devices": self.devices, "postprocessing": post, "report": self.log}
+                    return prediction.predict(model, paths, output, config, **how)
             with explaining_memory(config, "prediction"):
                 if volumes:
-                    found = predict_volume_arrays(self.task.model, images, config)
+                    found = predict_volume_arrays(self.task.model, images, config, post)
                     return np.stack(found) if hasattr(images, "shape") and found else found
-                return prediction.predict_arrays(self.task, images, config)
+                return prediction.predict_arrays(self.task, images, config, post)
 
     @_naming_settings()
     def export(
@@ -534,6 +556,8 @@ class Run:
         output: str | os.PathLike = "",
         formats: Sequence[str] = ("saved_model", "litert"),
         checkpoint: str | None = "best",
+        *,
+        ensemble: Sequence = (),
     ) -> list[str]:
         """Writes the model in each format and compares it with the model; see `trainer.export`. Returns a line each.
 
@@ -552,9 +576,11 @@ class Run:
             # A model is exported where its data are not: it is compared then, and not scored.
             self.log(f"  note: nothing can be scored: {str(error).splitlines()[0]}")
             data = None
-        with self.weights(checkpoint):
+        with self.weights(checkpoint, ensemble):
+            post = self.postprocessing()
             with explaining_memory(self.config, "export"):
-                return [named(line) for line in export(self.task.model, self.config, output, formats, data=data)]
+                lines = export(self.task.model, self.config, output, formats, data=data, postprocessing=post)
+                return [named(line) for line in lines]
 
     @_naming_settings()
     def check(self):
@@ -574,6 +600,24 @@ class Run:
         from trainer.crossvalidation import crossvalidate
 
         return crossvalidate(self, stop)
+
+    @_naming_settings()
+    def postprocess(self, checkpoint: str = "best"):
+        """Chooses what is done to masks after the network, and leaves it in the workdir; see `trainer.postprocess`.
+
+        Args:
+          checkpoint: as for `evaluate`; of a cross-validation of each fold.
+        """
+        from trainer.postprocess import postprocess
+
+        return postprocess(self, checkpoint)
+
+    @_naming_settings()
+    def average(self):
+        """Averages the weights of the last checkpoints, and keeps that if it scores better; see `trainer.averaging`."""
+        from trainer.averaging import average
+
+        return average(self)
 
     @_naming_settings()
     def audit_labels(self, stop: Callable[[], bool] = lambda: False):
@@ -644,13 +688,52 @@ class Run:
         memory = "\n".join(["Memory, estimated:", *(f"  {line}" for line in described(self))])
         return named("\n\n".join([opening_text(self), *(layer_tables(self) if layers else ()), memory]))
 
+    def postprocessing(self) -> PostProcessing | None:
+        """What `postprocess` has left in the workdir; None where there is nothing, or it is of other networks."""
+        from trainer.evaluation.postprocessing import FILE, load
+
+        data = self.config.data
+        if not isinstance(self.task, Segmentation):
+            return None
+        found = load(self.workdir, data.classes, multi_label=data.multi_label, rank=rank_of(self.config))
+        if found is None:
+            return None
+        path = os.path.join(self.workdir, FILE)
+        own = {os.path.realpath(folder) for folder in folds_of(self.workdir)}
+        used = {os.path.realpath(saved.folder).rpartition(f"{os.sep}checkpoints{os.sep}")[0] for saved in self.members}
+        if self.members and used != own:
+            self.log(f"  note: {path} was chosen with other networks than this ensemble, and is not used.")
+            return None
+        self.log(f"Post-processing ({path}): {found}")
+        return found
+
     @contextlib.contextmanager
-    def weights(self, checkpoint: str | None) -> Iterator[checkpoints.Saved | None]:
+    def weights(
+        self, checkpoint: str | None, ensemble: Sequence = (), *, scored: DataSets | None = None
+    ) -> Iterator[checkpoints.Saved | None]:
         """The weights of a checkpoint inside, and those that the models had again after it.
 
         Args:
-          checkpoint: "best", "latest" or a folder; None takes the weights as they are, averaged where they are.
+          checkpoint: "best", "latest", "averaged" or a folder; None takes the weights as they are, averaged where they
+            are, or the ensemble that is in place already.
+          ensemble: the members that take the place of the network; gives the first one's checkpoint.
+          scored: examples that members must not have been trained on.
         """
+        if ensemble:
+            from trainer.ensemble import check_unseen, in_place, members_of
+
+            members = members_of(ensemble, checkpoint or "best")
+            with _naming_settings(), in_place(self, members) as self.members:
+                try:
+                    if scored is not None:
+                        check_unseen(self, members, scored)
+                    yield self.members[0]
+                finally:
+                    self.members = []
+            return
+        if self.members:
+            yield self.members[0]
+            return
         if checkpoint is None:
             with self.averaged():
                 yield None

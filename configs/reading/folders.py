@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 
 from configs.schema import Config
 
+# What a cross-validation leaves in its workdir, beside fold_0, fold_1 …
+FOLDS_FILE = "crossvalidation.json"
 # Names that say a volume; TIFF files may be images or volumes, and are taken for images.
 VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 _MOST_SEEN = 2000
@@ -34,3 +37,13 @@ def holds_volumes(path: str) -> bool:
         if seen > _MOST_SEEN:
             break
     return volumes > 0.5 * seen > 0
+
+
+def folds_of(workdir: str) -> list[str]:
+    """The workdirs of the folds that a cross-validation has ended; empty of another folder."""
+    try:
+        with open(os.path.join(workdir, FOLDS_FILE), encoding="utf-8") as file:
+            done = len(json.load(file)["folds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [os.path.join(workdir, f"fold_{fold}") for fold in range(done)]

@@ -19,7 +19,7 @@ from losses import names as losses
 _TASKS = {
     "What to do": ("mode", "config", "workdir"),
     "Train": ("strategy", "precision", "seed", "deterministic", "logical_devices", "force_config", "extend"),
-    "Evaluate, predict, export": ("checkpoint", "input", "output", "formats"),
+    "Evaluate, predict, export": ("checkpoint", "ensemble", "input", "output", "formats"),
     "Sweep": ("sweep", "trials", "minutes"),
     "Compare": ("runs",),
     "Describe": ("layers",),

@@ -27,10 +27,17 @@ _VERBS = {
     "check": "run.check()",
     "describe": "run.describe()",
     "crossvalidate": "run.crossvalidate()",
+    "postprocess": "run.postprocess()",
+    "average": "run.average()",
     "audit_labels": "run.audit_labels()",
 }
 _TRUE = {"--force_config": "force", "--extend": "extend"}
-_ARGUMENTS = {"--workdir": "Run(…, workdir={})", "--checkpoint": "checkpoint={}", "--output": "output={}"}
+_ARGUMENTS = {
+    "--workdir": "Run(…, workdir={})",
+    "--checkpoint": "checkpoint={}",
+    "--output": "output={}",
+    "--ensemble": "ensemble=[{}]",
+}
 
 _by_flags = False
 

@@ -11,6 +11,8 @@ from PIL import Image
 
 from configs.schema import Augment, Config, Data, Model, Optimizer, Train
 from trainer import Run
+from trainer.evaluation import postprocessing
+from trainer.evaluation.postprocessing import Parts, PostProcessing
 from trainer.export import export as export_module
 from trainer.export.export import ExportError, export
 from trainer.export.proof import in_tiles
@@ -38,6 +40,9 @@ def exported(tmp_path_factory):
     )
     run = Run(config, workdir=workdir / "run", data=(IMAGES, LABELS))
     run.train()
+    parts = {"thing": Parts(largest=True)}
+    made = PostProcessing(classes=("ground", "thing"), thresholds={"thing": 0.4}, parts=parts)
+    postprocessing.save(run.workdir, made)
     formats = ("saved_model", "litert", "litert_float16", "litert_int8")
     lines = run.export(workdir / "out", formats)
     return run, workdir / "out", lines
@@ -50,8 +55,17 @@ def test_the_score_is_that_of_the_evaluation(exported):
     assert found["model"]["mean_dice"] == pytest.approx(evaluated.mean_dice, abs=2e-4)
     assert found["saved_model"]["mean_dice"] == pytest.approx(evaluated.mean_dice, abs=2e-4)
     assert found["model"]["images"] == evaluated.images == len(run.data.validation)
-    assert evaluated.mean_dice > 0.8
+    assert evaluated.mean_dice > 0.8 and evaluated.without_postprocessing
     assert lines[0].startswith("saved_model") and "mean Dice" in lines[0] and "ms an image" in lines[0]
+
+
+def test_post_processing_goes_out_beside_the_models(exported, tmp_path):
+    run, folder, lines = exported
+    description = json.loads((folder / "model.json").read_text())
+    assert "threshold 0.4 of thing; the largest part of thing alone" in description["postprocessing"]
+    assert json.loads((folder / "postprocessing.json").read_text())["neighbours"] == 8
+    assert any(line.startswith("Post-processing: threshold 0.4") for line in lines)
+    assert (folder / "postprocess.py").is_file()
 
 
 def test_smaller_formats_are_smaller_and_nearly_as_good(exported):
@@ -92,6 +106,7 @@ def test_its_program_writes_the_mask_that_the_run_predicts(exported, tmp_path, k
     Image.fromarray(image).save(tmp_path / "photo.png")
     monkeypatch.setattr(sys, "argv", [f"serve_{kind}.py", str(folder / model), "photo.png", "mask.png"])
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(folder)  # as of a program that is run by its path
     runpy.run_path(str(folder / f"serve_{kind}.py"), run_name="__main__")
     mask = np.asarray(Image.open(tmp_path / "mask.png"))
     assert mask.shape == image.shape[:2] and (mask == run.predict(image[None])[0]).mean() > 0.97
@@ -117,7 +132,7 @@ def test_the_programs_name_what_they_need_and_nothing_of_ours():
     folder = pathlib.Path(export_module.serving.__file__).parent
     for path in folder.glob("[a-z]*.py"):
         text = path.read_text()
-        assert "pip install" in text and f"serve_{path.stem}.py" in text
+        assert "pip install" in text and (f"serve_{path.stem}.py" in text or path.stem == "postprocess")
         assert not {"import trainer", "from trainer", "import configs", "from configs", "import losses"} & {
             *text.split("\n")
         }

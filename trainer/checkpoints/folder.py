@@ -2,6 +2,7 @@
 
     workdir/checkpoints/step_00000500/variables.npz    one array a variable, no pickle
                                       manifest.json    step, shapes, what the host knows, and the digests of both files
+    workdir/checkpoints/averaged/      the same of weights alone, the mean of several steps
     workdir/checkpoints/best.json                      which step had the best score
 
 A folder is written beside under another name, flushed to the disk, and renamed; so a kill at any moment leaves the
@@ -22,13 +23,16 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from configs.reading.folders import folds_of
 from trainer.checkpoints.arrays import file_digest, read_arrays, to_disk, write_arrays
 from trainer.errors import EXIT_FAILED, UserError
 from trainer.reporting.records import jsonable, write_json
 
 FORMAT = 1
 _FOLDER = re.compile(r"step_(\d{8,})")
-_VARIABLES, _MANIFEST, _BEST = "variables.npz", "manifest.json", "best.json"
+_VARIABLES, _MANIFEST, _BEST, _AVERAGED = "variables.npz", "manifest.json", "best.json", "averaged"
+# What a checkpoint is called beside its folder.
+WORDS = ("best", "latest", "averaged")
 _FIELDS = ("step", "host", "variables", "sha256")
 # Endings of names that are no checkpoints: one being written or removed, and the former one of a step that is
 # written again, which is one until the new one has its name.
@@ -59,13 +63,21 @@ def step_folder(workdir: str, step: int) -> str:
     return os.path.join(folder_of(workdir), f"step_{step:08d}")
 
 
-def write(workdir: str, step: int, arrays: Mapping[str, np.ndarray], host: Mapping) -> str:
+def averaged_folder(workdir: str) -> str:
+    """Of the one averaged checkpoint, which no run goes on from."""
+    return os.path.join(folder_of(workdir), _AVERAGED)
+
+
+def write(workdir: str, step: int, arrays: Mapping[str, np.ndarray], host: Mapping, *, averaged: bool = False) -> str:
     """Writes and commits one checkpoint, in the place of an earlier one of that step; returns its folder.
+
+    Args:
+      averaged: it is the averaged one; `step` is that of the last averaged.
 
     Raises:
       OSError: the disk is full or not writable; nothing of the new checkpoint is left, the older ones are whole.
     """
-    final = step_folder(workdir, step)
+    final = averaged_folder(workdir) if averaged else step_folder(workdir, step)
     beside = f"{final}{_PARTIAL}{os.getpid()}"
     os.makedirs(folder_of(workdir), exist_ok=True)
     tidy(workdir)
@@ -163,17 +175,26 @@ def read_newest(workdir: str) -> tuple[Saved | None, list[str]]:
 
 
 def find(workdir: str, which: str) -> Saved:
-    """The checkpoint that "best", "latest" or a folder's path names.
+    """The checkpoint that "best", "latest", "averaged" or a folder's path names.
 
     Raises:
       UserError: there is none, or what is named is damaged; what else could be taken is said.
     """
+    if which == "averaged" and not os.path.isdir(averaged_folder(workdir)):
+        raise UserError(
+            f"There is no averaged checkpoint in {folder_of(workdir)}: --mode=average makes one, where it is better."
+        )
     if which not in ("best", "latest"):
-        return read(which)
+        return read(averaged_folder(workdir) if which == "averaged" else which)
     try:
         steps = list_steps(workdir)
     except OSError as error:
         raise unreadable(workdir, error) from error
+    if not steps and folds_of(workdir):
+        raise UserError(
+            f"There is no checkpoint in {folder_of(workdir)}: this is the workdir of a cross-validation.\n"
+            f"  All its folds together: --ensemble={workdir}; one of them: --workdir={folds_of(workdir)[0]}"
+        )
     if not steps:
         raise UserError(
             f"There is no checkpoint in {folder_of(workdir)}.\n  Train first, with --mode=train, or name another run: "

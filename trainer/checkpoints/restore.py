@@ -79,7 +79,7 @@ def warm_start(state: TrainState, saved: Saved, pattern: str) -> WarmStart:
     """
     taken, reasons = [], {}
     variables = {p: v for p, v in state.variables_by_path().items() if p.startswith("model/")}
-    source = _by_this_runs_names(_weights(saved), variables)
+    source = _by_this_runs_names(weights_of(saved), variables)
     for path, variable in variables.items():
         name = path.removeprefix("model/")
         if not re.search(pattern, name):
@@ -109,7 +109,7 @@ def load_weights(task: Task, saved: Saved) -> None:
       UserError: the task has a variable that the checkpoint lacks, or of another shape.
     """
     variables = task_variables(task)
-    arrays, problems = _by_this_runs_names(_weights(saved), variables), []
+    arrays, problems = _by_this_runs_names(weights_of(saved), variables), []
     for path, variable in variables.items():
         array, name = arrays.get(path), path.removeprefix("model/")
         if array is None:
@@ -129,7 +129,7 @@ def load_weights(task: Task, saved: Saved) -> None:
 
 
 def _with_averages(arrays: Mapping[str, np.ndarray], variables: Mapping) -> Mapping[str, np.ndarray]:
-    """With averages of the layers' statistics, which versions before 0.3 did not take: they begin at the statistics."""
+    """With averages of the layers' statistics, which earlier versions did not take: they begin at the statistics."""
     if not any(path.startswith("average/") for path in arrays):
         return arrays
     own = {
@@ -138,7 +138,7 @@ def _with_averages(arrays: Mapping[str, np.ndarray], variables: Mapping) -> Mapp
     return {path: array for path, array in own.items() if path in variables} | dict(arrays)
 
 
-def _weights(saved: Saved) -> dict[str, np.ndarray]:
+def weights_of(saved: Saved) -> dict[str, np.ndarray]:
     """The models' arrays by path. A run that averaged its weights is known by the averages: they were evaluated."""
     arrays = {p: a for p, a in saved.arrays.items() if p.startswith("model/")}
     averages = {p.removeprefix("average/"): a for p, a in saved.arrays.items() if p.startswith("average/")}

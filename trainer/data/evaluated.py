@@ -14,9 +14,9 @@ import numpy as np
 
 from configs.schema import Config, Data
 from trainer.data.errors import DataError, listed
-from trainer.data.opening import completed, opened_splits
+from trainer.data.opening import completed, opened_splits, source_of
 from trainer.data.recognition import recognise_masks
-from trainer.data.source import DataSets, MemoryCache, Source
+from trainer.data.source import DataSets, MemoryCache
 from trainer.data.sources.joined import JoinedReader, RenumberedReader
 from trainer.data.sources.splits import Splits
 
@@ -57,7 +57,10 @@ def open_evaluated(config: Config, data: Any = None) -> DataSets:
     if splits.fatal and not readers:
         raise DataError(f"{splits.title}:\n{listed([*splits.fatal, *splits.problems])}")
     chosen, note = _chosen(readers, splits, wanted if data is None else "all")
-    reader = JoinedReader(chosen) if len(chosen) > 1 else chosen[0]
+    if len(chosen) > 1 and hasattr(chosen[0], "chosen"):  # volumes know how
+        reader = chosen[0].chosen(chosen, range(sum(len(one.names) for one in chosen)))
+    else:
+        reader = JoinedReader(chosen) if len(chosen) > 1 else chosen[0]
     if section.channels and asked.channels != section.channels:
         raise DataError(
             f"{splits.title}: images have {asked.channels} channels, and the model takes {section.channels}."
@@ -71,18 +74,7 @@ def open_evaluated(config: Config, data: Any = None) -> DataSets:
         raise DataError(f"{one.title}: {len(problems)} problem(s):\n{listed(problems)}{advice}")
     asked, different = _thresholded(one.train, asked)
     reader = one.train.reading(asked) if different and hasattr(one.train, "reading") else one.train
-    source = Source(
-        "validation",
-        reader.names,
-        reader,
-        classes=asked.classes,
-        void_id=asked.void_id,
-        channels=asked.channels,
-        cache=MemoryCache(0),
-        features=getattr(reader, "features", None),
-        stream=getattr(reader, "stream", None),
-        length=getattr(reader, "length", len(reader.names)),
-    )
+    source = source_of("validation", reader, asked, MemoryCache(0))
     if "label" not in source.features:
         raise DataError(f"{one.title}: the examples have no labels, so that nothing can be scored; --mode=predict.")
     return DataSets(

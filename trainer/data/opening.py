@@ -54,13 +54,13 @@ def open_data(config: Config, data: Any = None, augment: Sequence[Callable | str
         raise DataError(f"The data have {count} ({splits.title}):\n{listed(problems)}{advice}")
     _check_lengths(config, splits)
     cache = MemoryCache(section.cache_mib)
-    train = _source("train", splits.train, section, cache, functions)
+    train = source_of("train", splits.train, section, cache, functions)
     train.opening = Opening(config, data, tuple(augment) if isinstance(augment, (list, tuple)) else augment)
     validation = None
     if splits.validation is not None:
         if getattr(splits.validation, "stream", None) is not None:
             splits.validation.count()
-        validation = _source("validation", splits.validation, section, cache)
+        validation = source_of("validation", splits.validation, section, cache)
         if "label" in train.features and "label" not in validation.features:
             raise DataError("Training examples have labels and validation examples none: nothing could be scored.")
     return DataSets(
@@ -271,10 +271,10 @@ def _check_lengths(config: Config, splits: Splits) -> None:
         )
 
 
-def _source(split: str, reader, section: Data, cache: MemoryCache, functions: Sequence[Callable] = ()) -> Source:
+def source_of(split: str, reader, section: Data, cache: MemoryCache, functions: Sequence[Callable] = ()) -> Source:
     stream = getattr(reader, "stream", None)
     features: Mapping | None = getattr(reader, "features", None)
-    if hasattr(reader, "source"):
+    if hasattr(type(reader), "source"):  # not what a reader around it passes on
         about = dict(channels=section.channels, cache=cache, functions=functions)
         return reader.source(split, classes=section.classes, void_id=section.void_id, **about)
     return Source(

@@ -20,6 +20,7 @@ from trainer.data import evaluation_batches, evaluation_example
 from trainer.evaluation.details import Details, probability_counts
 from trainer.evaluation.metrics import (
     confusion_matrices,
+    confusion_of,
     evaluation_of,
     image_counts,
     overlapping_counts,
@@ -27,6 +28,7 @@ from trainer.evaluation.metrics import (
 )
 from trainer.evaluation.own_metrics import Metric, mean_of
 from trainer.evaluation.pictures import Picture, Pictures
+from trainer.evaluation.postprocessing import PostProcessing
 from trainer.evaluation.term_scores import TermScores
 from trainer.evaluation.volume_evaluator import make_volume_evaluator
 from trainer.evaluation.windows import logits_function
@@ -49,6 +51,7 @@ def make_evaluator(
     strategy=None,
     *,
     metrics: Sequence[Metric] = (),
+    postprocessing: PostProcessing | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluate:
     """Compiles the evaluation of a task once, to be called as often as wanted.
@@ -59,6 +62,7 @@ def make_evaluator(
       config: `data` and `evaluate` are read.
       strategy: a `tf.distribute` strategy; None is the current one.
       metrics: the user's.
+      postprocessing: of the masks that are scored; those before it are scored beside them. Training has none.
       progress: called with the images done and all there are, after each round.
 
     Returns:
@@ -70,7 +74,8 @@ def make_evaluator(
     strategy = strategy or tf.distribute.get_strategy()
     source = datasets.validation
     if rank_of(config) == 3 and isinstance(task, Segmentation):
-        return make_volume_evaluator(task, datasets, config, strategy, metrics=metrics, progress=progress)
+        more = {"metrics": metrics, "postprocessing": postprocessing, "progress": progress}
+        return make_volume_evaluator(task, datasets, config, strategy, **more)
     contexts = []
 
     def local_batches(context):
@@ -93,6 +98,17 @@ def make_evaluator(
     with_probabilities = any("probabilities" in metric.parameters for metric in per_image)
     whole = pixels_taken_whole(task, config) if segments else None
     scored = {}
+    post = postprocessing or PostProcessing(classes=tuple(datasets.classes))
+
+    def finished(numbers: Mapping, arrays: Mapping):
+        """An image's numbers and arrays, on the host, after post-processing."""
+        if not post or not numbers["valid"]:
+            return {"numbers": numbers, "arrays": arrays}
+        label, before = arrays["label"].numpy(), arrays["prediction"].numpy()
+        prediction = post(before, name=source.names[int(numbers["index"])])
+        about = (len(datasets.classes), datasets.void_id, config.data.multi_label)
+        changed = {"before": numbers["confusion"], "confusion": confusion_of(label, prediction, *about)}
+        return {"numbers": {**numbers, **changed}, "arrays": {**arrays, "prediction": prediction}}
 
     def score_images(batch):
         # What cuts large images is traced when the first of them comes.
@@ -100,11 +116,8 @@ def make_evaluator(
             image.shape[1] * image.shape[2] > whole for image in strategy.experimental_local_results(batch["image"])
         )
         if large not in scored:
-            one = (
-                _segmentation(task, datasets, config, with_probabilities, large)
-                if segments
-                else _terms(task, bool(per_image))
-            )
+            options = (with_probabilities, large, post.cuts)
+            one = _segmentation(task, datasets, config, *options) if segments else _terms(task, bool(per_image))
             # A task of the user's may need the size while it is traced, as a dense layer does: where all images have
             # one, it is known; the second of another makes a trace for all sizes.
             kind = {"input_signature": [batches.element_spec]} if segments else {"reduce_retracing": True}
@@ -113,7 +126,12 @@ def make_evaluator(
 
     def evaluate(stop: Callable[[], bool] = lambda: False):
         tally = _Tally(
-            len(source), len(datasets.classes) if segments else 0, per_image, datasets, config.data.multi_label
+            len(source),
+            len(datasets.classes) if segments else 0,
+            per_image,
+            datasets,
+            config.data.multi_label,
+            postprocessed=bool(post),
         )
         with _seeds_kept(task):
             return evaluate_all(tally, stop)
@@ -130,11 +148,12 @@ def make_evaluator(
                 image = tf.nest.map_structure(lambda v, r=replica: strategy.experimental_local_results(v)[r], found)
                 in_flight.append(image)
             while len(in_flight) > _IN_FLIGHT or len(in_flight) > 1 and _pixels(in_flight) > _PIXELS_IN_FLIGHT:
-                image = in_flight.popleft()
+                image = finished(**in_flight.popleft())
                 tally.add(**image)
                 pictures.keep(**image)
             progress(min((done + 1) * replicas, len(source)), len(source))
         for image in in_flight:
+            image = finished(**image)
             tally.add(**image)
             pictures.keep(**image)
         if workers > 1:
@@ -153,7 +172,8 @@ def make_evaluator(
                 for key, value in example.items()
             }
         arrays = score_images(batch)["arrays"]
-        return {name: strategy.experimental_local_results(arrays[name])[0] for name in arrays}
+        arrays = {name: strategy.experimental_local_results(arrays[name])[0] for name in arrays}
+        return arrays | ({"prediction": post(arrays["prediction"].numpy())} if post else {})
 
     evaluate.trace_count = lambda: sum(function.experimental_get_tracing_count() for function in scored.values())
     return evaluate
@@ -181,7 +201,7 @@ def pixels_taken_whole(task: Segmentation, config: Config) -> int | None:
     return plan.whole if plan is not None and plan.whole else None
 
 
-def _segmentation(task: Segmentation, datasets, config: Config, with_probabilities: bool, large: bool):
+def _segmentation(task: Segmentation, datasets, config: Config, with_probabilities: bool, large: bool, cuts: Sequence):
     classes, multi_label = len(datasets.classes), config.data.multi_label
     logits_of = logits_function(task.model, config, large=large)
 
@@ -202,7 +222,7 @@ def _segmentation(task: Segmentation, datasets, config: Config, with_probabiliti
             **probability_counts(label, logits, classes, datasets.void_id, multi_label),
         }
         arrays = {key: value[0] for key, value in batch.items() if key not in ("index", "valid", "size")}
-        arrays["prediction"] = prediction[0]
+        arrays["prediction"] = (predicted(logits, multi_label, cuts) if cuts else prediction)[0]
         if with_probabilities:
             arrays["probabilities"] = probabilities(logits, multi_label)[0]
         return {"numbers": numbers, "arrays": arrays}
@@ -235,12 +255,22 @@ def _terms(task: Task, predicts: bool):
 class _Tally:
     """What this process has counted, by the image's index; `classes` is 0 for a task that is no segmentation."""
 
-    def __init__(self, images: int, classes: int, per_image: Sequence[Metric], datasets, multi_label: bool = False):
+    def __init__(
+        self,
+        images: int,
+        classes: int,
+        per_image: Sequence[Metric],
+        datasets,
+        multi_label: bool = False,
+        postprocessed: bool = False,
+    ):
         self._per_image, self._classes, self._datasets = per_image, classes, datasets
         self._multi_label = multi_label
         self.details = Details(images, datasets.classes, datasets.void_id, multi_label) if classes else None
         self.seen = np.zeros([images], np.int64)
         self.counts = np.zeros([images, classes, 3], np.int64)
+        # The same before post-processing.
+        self.before = np.zeros([images if postprocessed else 0, classes, 3], np.int64)
         self.confusion = np.zeros([classes, 2, 2] if multi_label else [classes, classes], np.int64)
         self.losses = np.zeros([images], np.float64)
         self.own = np.zeros([images, len(per_image)], np.float64)
@@ -254,15 +284,17 @@ class _Tally:
         self.seen[position] += 1
         self.losses[position] = float(numbers["loss"])
         if self._classes:
-            confusion = numbers["confusion"].numpy()
+            confusion = np.asarray(numbers["confusion"])
             self.counts[position] = image_counts(confusion, self._multi_label)
             self.confusion += confusion
-            self.details.add(position, numbers, arrays["label"].numpy(), arrays["prediction"].numpy())
+            if len(self.before):
+                self.before[position] = image_counts(np.asarray(numbers["before"]), self._multi_label)
+            self.details.add(position, numbers, np.asarray(arrays["label"]), np.asarray(arrays["prediction"]))
         for name, value in numbers.items():
             if name.startswith(("term/", "watched/")):
                 self.terms.setdefault(name, np.zeros_like(self.losses))[position] = float(value)
         if self._per_image:
-            values = tf.nest.map_structure(lambda value: value.numpy(), arrays)
+            values = tf.nest.map_structure(np.asarray, dict(arrays))
             values |= {"classes": tuple(self._datasets.classes), "void_id": self._datasets.void_id}
             self.own[position] = [metric.of_image(values) for metric in self._per_image]
 
@@ -278,7 +310,7 @@ class _Tally:
             spread = strategy.experimental_distribute_values_from_function(first_replica_only)
             return strategy.reduce(tf.distribute.ReduceOp.SUM, spread, axis=None).numpy()
 
-        for name in ("seen", "counts", "confusion", "losses", "own"):
+        for name in ("seen", "counts", "before", "confusion", "losses", "own"):
             setattr(self, name, total(getattr(self, name)))
         for name in Details.SUMMED if self.details is not None else ():
             setattr(self.details, name, total(getattr(self.details, name)))
@@ -319,5 +351,6 @@ class _Tally:
             losses=self.losses[seen],
             metrics={metric.name: values[metric.name] for metric in metrics},
             metrics_by_image={m.name: column for m, column in zip(self._per_image, self.own[seen].T, strict=True)},
+            plain=self.before[seen] if len(self.before) else None,
             more={"labels": self.details.labels[seen], **self.details.to_dict()},
         )

@@ -21,7 +21,8 @@ from trainer.data.rasters import Header, Raster, header, open_raster
 from trainer.errors import UserError
 from trainer.evaluation.network import Network
 from trainer.evaluation.outputs import Outputs, Written
-from trainer.evaluation.strips import Strip, strips
+from trainer.evaluation.postprocessing import PostProcessing
+from trainer.evaluation.strips import Strip, changed_whole, strips
 from trainer.reporting.memory import is_out_of_memory
 
 # Headers that are read ahead of what is decoded; threads that decode, and as many that write.
@@ -65,6 +66,7 @@ def predict_files(
     outputs: Outputs,
     config: Config,
     *,
+    postprocessing: PostProcessing | None = None,
     done: Callable[[Done], None],
     moved: Callable[[int, int], None] = lambda pixels, expected: None,
 ) -> None:
@@ -75,6 +77,7 @@ def predict_files(
       items: path and name of the outputs, without extension, of each image.
       outputs: what is written, and where.
       config: `data` and `predict.ahead_mib` are read.
+      postprocessing: of the masks; an image that is too large for it is none that is done.
       done: called with each image, in the order of `items`, when its outputs are written.
       moved: called now and then with the pixels done and those expected in all, by the headers read so far.
 
@@ -83,7 +86,7 @@ def predict_files(
     """
     with contextlib.ExitStack() as stack:
         pools = [stack.enter_context(_pool()) for _ in range(2)]
-        _Flow(network, items, outputs, config, *pools, done, moved).run()
+        _Flow(network, items, outputs, config, postprocessing, *pools, done, moved).run()
 
 
 @contextlib.contextmanager
@@ -96,8 +99,9 @@ def _pool() -> Iterator[futures.ThreadPoolExecutor]:
 
 
 class _Flow:
-    def __init__(self, network, items, outputs, config, decoders, writers, done, moved):
+    def __init__(self, network, items, outputs, config, postprocessing, decoders, writers, done, moved):
         self._network, self._outputs, self._data = network, outputs, config.data
+        self._postprocessing = postprocessing or PostProcessing(classes=tuple(config.data.classes))
         self._decoders, self._writers, self._done, self._moved = decoders, writers, done, moved
         self._limit = config.predict.ahead_mib * 2**20
         self._todo = collections.deque(_Item(number, *item) for number, item in enumerate(items))
@@ -242,7 +246,8 @@ class _Flow:
         written = []
         for number, item in enumerate(items):
             one = {name: values[number] for name, values in made.items()}
-            strip = Strip(0, item.raster.array, one["ids"], one.get("probabilities"))
+            ids = self._postprocessing(one["ids"])
+            strip = Strip(0, item.raster.array, ids, one.get("probabilities"))
             written.append(self._outputs.write(item.name, item.raster, [strip], tiff=item.found.geo))
         return written
 
@@ -251,12 +256,16 @@ class _Flow:
         line: queue.Queue = queue.Queue(_STRIPS)
         writing = None
         try:
+            self._postprocessing.check_size(item.found.pixels)
             with contextlib.ExitStack() as stack:
                 raster = item.raster or stack.enter_context(open_raster(item.found, self._data, self._limit))
                 tiff = item.found.geo or raster.array is None
                 writing = self._writers.submit(self._write_strips, item.name, raster, line, tiff)
                 size = (raster.height, raster.width)
-                for strip in strips(self._network, raster.read, *size, lambda pixels: self._tell(item, pixels)):
+                parts = strips(self._network, raster.read, *size, lambda pixels: self._tell(item, pixels))
+                if self._postprocessing.of_whole_masks:
+                    parts = changed_whole(parts, self._postprocessing, raster.read, raster.width)
+                for strip in parts:
                     if not _put(line, strip, writing):
                         break
                 _put(line, None, writing)

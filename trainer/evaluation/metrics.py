@@ -106,6 +106,27 @@ def overlapping_counts(labels, predictions, void_id: int):
     return tf.stack([tf.stack([count(mask) for mask in row], axis=-1) for row in cells], axis=-2)
 
 
+def confusion_of(label: np.ndarray, prediction: np.ndarray, classes: int, void_id: int, multi_label: bool = False):
+    """The same of one image or volume, on the host: void, and what is no class, is not counted.
+
+    Args:
+      label, prediction: class ids `[…]`; of classes that overlap 0 and 1, `[…, classes]`.
+
+    Returns:
+      int64 NumPy `[classes, classes]`; row = label, column = prediction; `[classes, 2, 2]` of classes that overlap.
+    """
+    if multi_label:
+        planes = range(classes)
+        return np.stack([confusion_of(label[..., c], prediction[..., c], 2, void_id) for c in planes])
+    counts = np.zeros(classes * classes, np.int64)
+    # Row by row, or slice by slice: pairs of a whole volume would take eight bytes a voxel.
+    for labels, predictions in zip(label, prediction, strict=True):
+        valid = (labels != void_id) & (labels >= 0) & (labels < classes)
+        pairs = labels[valid].astype(np.int64) * classes + predictions[valid]
+        counts += np.bincount(pairs, minlength=classes * classes)
+    return counts.reshape(classes, classes)
+
+
 def image_counts(confusions, multi_label: bool = False):
     """What the scores are made of: int64 `[..., classes, classes]` (or `[..., classes, 2, 2]`) -> `[..., classes, 3]`.
 
@@ -175,6 +196,8 @@ class Evaluation:
     rows: tuple[Mapping[str, float | str], ...] = ()
     # Of volumes: surfaces and millilitres of each scored class and region.
     volumes: Mapping[str, VolumeScores] = dataclasses.field(default_factory=dict)
+    # "mean_dice", and "dice/<class>" of each class, of the masks before post-processing, where there is some.
+    without_postprocessing: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def score(self, metric: str) -> float:
         """The score that `config.evaluate.metric` names. NaN when no image counts for any scored class."""
@@ -212,6 +235,8 @@ class Evaluation:
             values["volumes"] = {name: dataclasses.asdict(scores) for name, scores in self.volumes.items()}
         else:
             del values["volumes"]
+        if not self.without_postprocessing:
+            del values["without_postprocessing"]
         return values | {"worst": [{"name": name, "dice": dice} for name, dice in self.worst]}
 
     def table(self) -> str:
@@ -230,6 +255,7 @@ def evaluation_of(
     metrics: Mapping[str, float] | None = None,
     metrics_by_image: Mapping[str, Sequence[float]] | None = None,
     volumes: Mapping[str, VolumeScores] | None = None,
+    plain: np.ndarray | None = None,
     more: Mapping[str, Any] | None = None,
 ) -> Evaluation:
     """Scores from each image's counts.
@@ -244,6 +270,7 @@ def evaluation_of(
       metrics: the user's, by name.
       metrics_by_image: those of them that are measured image by image: name -> a value an image.
       volumes: of volumes, by class and region.
+      plain: as `counts`, of the masks before post-processing, where there is some.
       more: further fields of an `Evaluation`; "labels", a column by image.
     """
     classes = tuple(classes)
@@ -256,6 +283,11 @@ def evaluation_of(
     if names:
         pairs = [(name, _mean(row[positions])) for name, row in zip(names, dice, strict=True)]
         worst = sorted((pair for pair in pairs if not math.isnan(pair[1])), key=lambda pair: (pair[1], pair[0]))
+    without = {}
+    if plain is not None:
+        before = {name: _mean(column) for name, column in zip(classes, dice_and_iou(plain)[0].T, strict=True)}
+        without = {"mean_dice": _mean(before[name] for name in scored)}
+        without |= {f"dice/{name}": value for name, value in before.items()}
     dice_pooled, iou_pooled = dice_and_iou(image_counts(confusion, multi_label))
     rows = []
     for image, name in enumerate(names):
@@ -291,6 +323,7 @@ def evaluation_of(
         metrics=dict(metrics or {}),
         rows=tuple(rows),
         volumes=dict(volumes or {}),
+        without_postprocessing=without,
         by_image=_columns(rows, classes) | ({} if labels is None else {"label": [int(value) for value in labels]}),
         **more,
     )

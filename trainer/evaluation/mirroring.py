@@ -5,6 +5,7 @@ nnU-Net does it by default (Isensee et al. 2021, Nature Methods 18, 203), MONAI 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ def mirrored(apply: Callable, *, sigmoid: bool, axes: Sequence[int] = (1, 2)) ->
       apply: from a tensor `[batch, height, width, channels]`, or a mapping of tensors, to logits
         `[batch, height, width, outputs]`. Of a mapping what has as many axes as an image is mirrored.
       sigmoid: each logit is of a probability of its own; else they are a softmax's.
-      axes: which are mirrored: (1, 2) of images, (1, 2, 3) of volumes.
+      axes: which are mirrored: (1, 2) of images, any of (1, 2, 3) of volumes.
 
     Returns:
       A function to float32 logits whose sigmoid, or softmax, is the average: log p, or log p - log (1 - p).
@@ -28,26 +29,42 @@ def mirrored(apply: Callable, *, sigmoid: bool, axes: Sequence[int] = (1, 2)) ->
     subsets = [subset for n in range(len(axes) + 1) for subset in itertools.combinations(axes, n)]
 
     def turned(value, subset):
-        spatial = value.shape.rank == len(axes) + 2
+        spatial = value.shape.rank >= max(axes) + 2
         return tf.reverse(value, subset) if subset and spatial else tf.identity(value)
 
-    def averaged(inputs):
-        total, rest, after = None, None, []
-        for subset in subsets:
-            # Without it all mirror images would be computed side by side, in as many times the memory.
-            with tf.control_dependencies(after):
-                seen = tf.nest.map_structure(lambda value, subset=subset: turned(value, subset), inputs)
-            logits = turned(tf.cast(apply(seen), tf.float32), subset)
-            if sigmoid:
-                rest = _log_add(rest, tf.math.log_sigmoid(-logits))
-                logs = tf.math.log_sigmoid(logits)
-            else:
-                logs = tf.nn.log_softmax(logits)
-            total = _log_add(total, logs)
-            after = [total]
-        return total - rest if sigmoid else total - math.log(len(subsets))
+    def answer(inputs, subset):
+        seen = tf.nest.map_structure(lambda value: turned(value, subset), inputs)
+        return turned(tf.cast(apply(seen), tf.float32), subset)
 
-    return averaged
+    return lambda inputs: mean_answer(
+        [functools.partial(answer, inputs, subset) for subset in subsets], sigmoid=sigmoid
+    )
+
+
+def mean_answer(answers: Sequence[Callable], *, sigmoid: bool):
+    """Logits whose probabilities are the mean of several answers' probabilities.
+
+    Args:
+      answers: functions without arguments that give logits `[…, outputs]`; one is computed after the other, so that
+        the memory of one is needed at a time.
+      sigmoid: each logit is of a probability of its own; else they are a softmax's.
+
+    Returns:
+      float32 of their shape: log p - log (1 - p), or log p.
+    """
+    total, rest, after = None, None, []
+    for answer in answers:
+        # Without it all would be computed side by side, in as many times the memory.
+        with tf.control_dependencies(after):
+            logits = tf.cast(answer(), tf.float32)
+        if sigmoid:
+            rest = _log_add(rest, tf.math.log_sigmoid(-logits))
+            logs = tf.math.log_sigmoid(logits)
+        else:
+            logs = tf.nn.log_softmax(logits)
+        total = _log_add(total, logs)
+        after = [total]
+    return total - rest if sigmoid else total - math.log(len(answers))
 
 
 def _log_add(a, b):

@@ -60,6 +60,7 @@ class Network:
       strategy: whose replicas on this machine share the work; None: the model as it is.
       mirror: see `trainer.evaluation.mirroring`.
       with_probabilities: whole images also give their probabilities.
+      cuts: see `trainer.stepping.segmentation.predicted`.
 
     Attributes:
       plan: what is taken whole, and what tiles are like.
@@ -68,7 +69,16 @@ class Network:
       batch_pixels: of all images of a batch together, at most, unless one alone has more.
     """
 
-    def __init__(self, model, config: Config, strategy=None, *, mirror: bool = False, with_probabilities: bool = False):
+    def __init__(
+        self,
+        model,
+        config: Config,
+        strategy=None,
+        *,
+        mirror: bool = False,
+        with_probabilities: bool = False,
+        cuts: Sequence[float] = (),
+    ):
         self.plan: Plan = plan(model, config)
         self.outputs, self._multiple = logits_per_pixel(config), size_multiple(config)
         self._channels, self._dtype = config.data.channels, np.uint8 if len(config.data.classes) <= 256 else np.uint16
@@ -86,7 +96,7 @@ class Network:
         self._maybe_mirrored = (
             functools.partial(mirrored, sigmoid=activation(config) == "sigmoid") if mirror else _as_is
         )
-        self._with_probabilities = with_probabilities
+        self._with_probabilities, self._cuts = with_probabilities, tuple(cuts)
         sides = (None, None) if self.plan.fitted else self.plan.tile
         self._image = [None, *sides, self._channels]
         numbers = tf.TensorSpec([], tf.float32)
@@ -124,7 +134,7 @@ class Network:
 
     def answers(self, logits) -> dict[str, tf.Tensor]:
         """What is made of logits `[…, height, width, outputs]`."""
-        made = {"ids": tf.cast(predicted(logits, self._multi_label), self._dtype)}
+        made = {"ids": tf.cast(predicted(logits, self._multi_label, self._cuts), self._dtype)}
         if self._with_probabilities:
             made["probabilities"] = probabilities(logits, self._multi_label)
         return made

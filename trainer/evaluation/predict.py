@@ -31,6 +31,7 @@ from trainer.evaluation.files import Done, predict_files
 from trainer.evaluation.metrics import probabilities as probabilities_of
 from trainer.evaluation.network import Network
 from trainer.evaluation.outputs import Outputs
+from trainer.evaluation.postprocessing import PostProcessing
 from trainer.evaluation.strips import strips
 from trainer.evaluation.windows import logits_function
 from trainer.models.inputs import input_names
@@ -62,6 +63,7 @@ def predict(
     *,
     devices: Devices | None = None,
     network: Network | None = None,
+    postprocessing: PostProcessing | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> list[Failure]:
     """Predicts every image that can be read.
@@ -74,6 +76,7 @@ def predict(
       config: `data`, `model`, `predict` and `evaluate.tile` are read.
       devices: whose replicas and workers share the files; each worker has to call this, and sees the same files.
       network: the model compiled before, with the same options; None compiles it.
+      postprocessing: of the masks.
       report: is given a line for each image that is done, or now and then where there are many, and at the end one for
         each failure.
 
@@ -102,6 +105,7 @@ def predict(
         devices.strategy if devices is not None and devices.local_replicas > 1 else None,
         mirror=config.predict.mirror,
         with_probabilities=config.predict.probabilities != "none",
+        cuts=postprocessing.cuts if postprocessing is not None else (),
     )
     start, done, pixels, progress = time.monotonic(), 0, 0, Progress("predicted", report)
     own: list[Failure] = []
@@ -123,7 +127,7 @@ def predict(
 
     trouble = None
     try:
-        predict_files(network, items, outputs, config, done=finished, moved=moved)
+        predict_files(network, items, outputs, config, postprocessing=postprocessing, done=finished, moved=moved)
     except OSError as error:
         if workers == 1:
             raise
@@ -192,14 +196,14 @@ def are_paths(images) -> bool:
     return not hasattr(images, "shape") and len(images) > 0 and all(isinstance(i, (str, os.PathLike)) for i in images)
 
 
-def predict_arrays(task: Task, images, config: Config):
+def predict_arrays(task: Task, images, config: Config, postprocessing: PostProcessing | None = None):
     """Predicts images that are arrays.
 
     Args:
       task: with its weights.
       images: `[batch, height, width, channels]`, or a list of `[height, width, channels]`, values as in training; or a
         mapping of such arrays by the names of the model's inputs.
-      config: as for `predict`.
+      config, postprocessing: as for `predict`.
 
     Returns:
       int32 class ids `[height, width]` for each, in a list, or stacked where an array came in; of classes that overlap
@@ -212,31 +216,39 @@ def predict_arrays(task: Task, images, config: Config):
     if wanted == "png":
         raise UserError("predict.probabilities=png is a kind of file; of arrays: probabilities='float16'.")
     batches["image"] = with_channels(batches["image"], config.data.channels)
+    post = postprocessing or PostProcessing(classes=tuple(config.data.classes))
     count = len(next(iter(batches.values())))
     stacked = hasattr(next(iter(batches.values())), "shape") and count > 0
     if isinstance(task, Segmentation) and len(input_names(task.model)) <= 1:
         probabilities = wanted != "none"
-        network = Network(task.model, config, mirror=config.predict.mirror, with_probabilities=probabilities)
+        network = Network(
+            task.model, config, mirror=config.predict.mirror, with_probabilities=probabilities, cuts=post.cuts
+        )
         results = _through(network, batches["image"], "probabilities" if probabilities else "ids")
+        results = results if probabilities else [post(ids) for ids in results]
         return np.stack(results) if stacked else results
     segments, results = isinstance(task, Segmentation), []
     if wanted != "none" and not segments:
         raise UserError("predict.probabilities: this task is no segmentation, and gives what its `predict` gives.")
     mirroring = dataclasses.replace(config.evaluate, mirror=config.predict.mirror)
     logits_of = logits_function(task.model, dataclasses.replace(config, evaluate=mirroring)) if segments else None
-    answer = predicted if wanted == "none" else probabilities_of
-    compute = tf.function(
-        (lambda batch: answer(logits_of(batch), config.data.multi_label))
-        if segments
-        else (lambda batch: task.predict(Examples(batch))),
-        reduce_retracing=True,
-    )
+    multi_label = config.data.multi_label
+
+    def answer(batch):
+        if not segments:
+            return task.predict(Examples(batch))
+        logits = logits_of(batch)
+        return predicted(logits, multi_label, post.cuts) if wanted == "none" else probabilities_of(logits, multi_label)
+
+    compute = tf.function(answer, reduce_retracing=True)
     for i in range(count):
         batch = {key: tf.convert_to_tensor(np.asarray(values[i])[None]) for key, values in batches.items()}
         batch["image"] = tf.cast(batch["image"], tf.float32)
         result = compute(batch)
         result = tf.nest.map_structure(lambda value: value[0].numpy(), result)
-        results.append(result if wanted == "none" else result.astype(np.float16))
+        if wanted != "none":
+            result = result.astype(np.float16)
+        results.append(post(result) if segments and wanted == "none" else result)
     if not stacked:
         return results
     # Stacked as the images were; what a task gives may be a mapping of arrays.
@@ -286,25 +298,47 @@ def find_images(inputs: Sequence[str], output_dir: str = "") -> tuple[dict[str, 
     Returns:
       (path -> its path below the folder that was searched, in order and each once; the inputs that led nowhere).
     """
+    found, failures = expanded(
+        inputs,
+        lambda folder: _images_below(folder, output_dir),
+        f"no image in it; looked for {', '.join(IMAGE_SUFFIXES)}",
+    )
+    return found, failures
+
+
+def expanded(
+    inputs: Sequence[str], below: Callable[[str], Sequence[str]], nothing: str, is_one=lambda path: False
+) -> tuple[dict[str, str], list[Failure]]:
+    """Files, folders and patterns as paths.
+
+    Args:
+      inputs: as they were given.
+      below: what lies in a folder.
+      nothing: the reason of a folder in which there is nothing.
+      is_one: whether a folder is an input by itself, as a DICOM series.
+
+    Returns:
+      As `find_images`.
+    """
     found: dict[str, str] = {}
     failures = []
     for given in inputs:
         text = os.path.expanduser(given)
         # A file may be called "a[1].png": what exists as it is written is no pattern.
         matches = [text] if os.path.lexists(text) else sorted(glob.glob(text, recursive=True))
-        before = len(found)
+        held = 0
         for match in matches:
-            if os.path.isdir(match):
-                for path in _images_below(match, output_dir):
-                    found.setdefault(path, os.path.relpath(path, match))
-            else:
-                found.setdefault(os.path.normpath(match), os.path.basename(match))
+            is_folder = os.path.isdir(match) and not is_one(match)
+            paths = [(path, os.path.relpath(path, match)) for path in below(match)] if is_folder else []
+            paths = paths if is_folder else [(os.path.normpath(match), os.path.basename(match))]
+            held += len(paths)
+            for path, name in paths:
+                found.setdefault(path, name)
         if not matches:
             what = "no file matches this pattern" if glob.has_magic(text) else "there is no such file or folder"
             failures.append(Failure(given, what))
-        elif len(found) == before and all(os.path.isdir(match) for match in matches):
-            if not any(_images_below(match, output_dir) for match in matches):
-                failures.append(Failure(given, f"no image in it; looked for {', '.join(IMAGE_SUFFIXES)}"))
+        elif not held:
+            failures.append(Failure(given, nothing))
     return found, failures
 
 

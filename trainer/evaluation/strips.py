@@ -80,6 +80,24 @@ def strips(
             )
 
 
+def changed_whole(
+    parts: Iterator[Strip], change: Callable[[np.ndarray], np.ndarray], read: Read, width: int
+) -> Iterator[Strip]:
+    """Strips whose ids are changed as a whole, from top to bottom: those are held, and the image is read again.
+
+    Args:
+      parts: the strips.
+      change: from the ids of the whole image to others.
+      read: gives parts of the image.
+      width: of the image.
+    """
+    held = [(strip.top, strip.ids, strip.probabilities) for strip in parts]
+    ids = change(np.concatenate([ids for _, ids, _ in held]))
+    for top, before, probabilities in held:
+        bottom = top + len(before)
+        yield Strip(top, read(top, bottom, 0, width), ids[top:bottom], probabilities)
+
+
 def _band(read: Read, band, moved: int, top: int, down: grid.Axis, across: grid.Axis, size) -> np.ndarray:
     """The rows of a row of tiles, `[side, extended width, channels]`; what the one before has of them is not read."""
     columns = (0, across.extended)

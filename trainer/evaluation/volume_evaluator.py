@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -9,9 +10,10 @@ import tensorflow as tf
 
 from configs.schema import Config
 from trainer.data.errors import DataError
-from trainer.evaluation.metrics import evaluation_of, image_counts, scored_classes
+from trainer.evaluation.metrics import confusion_of, evaluation_of, image_counts, scored_classes
 from trainer.evaluation.own_metrics import Metric, mean_of
 from trainer.evaluation.pictures import Pictures
+from trainer.evaluation.postprocessing import PostProcessing
 from trainer.evaluation.volume_scores import MEASURES, measured, united
 from trainer.evaluation.volume_windows import VolumeNetwork
 from trainer.reporting.volume_panels import volume_planes
@@ -28,18 +30,21 @@ def make_volume_evaluator(
     strategy: tf.distribute.Strategy,
     *,
     metrics: Sequence[Metric] = (),
+    postprocessing: PostProcessing | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ):
     """As `make_evaluator`, of volumes. The loss is that of a whole volume, of those that are small enough to hold.
 
     Labels and predictions are compared on the grid of the image's file. A metric of the user's is given them as
-    int32 `[depth, height, width]`, and by name "spacing" (mm), "classes", "void_id", and "image" where the network sees
-    that very grid.
+    int32 `[depth, height, width]`, and by name "spacing" (mm), "classes", "void_id", "probabilities"
+    `[depth, height, width, classes]`, and "image" where the network sees that very grid.
     """
     source, classes = datasets.validation, tuple(datasets.classes)
-    network = VolumeNetwork(task.model, config)
+    post = postprocessing or PostProcessing(classes=classes, rank=3)
+    network = VolumeNetwork(task.model, config, post.cuts)
     worker, workers, local = _place(strategy)
     per_image = [metric for metric in metrics if not metric.of_confusion]
+    with_probabilities = any("probabilities" in metric.parameters for metric in per_image)
     scored = scored_classes(classes, config.evaluate.classes)
     regions = {name: (classes.index(name),) for name in scored} | dict(getattr(source, "regions", {}))
     outputs = network.outputs
@@ -50,11 +55,15 @@ def make_volume_evaluator(
     def loss_of(label, logits):
         return tf.add_n([tf.cast(term, tf.float32) for term in task.objective(label, logits).values()])
 
+    def case_of(index: int, example) -> _Case:
+        wanted = with_probabilities or bool(post.cuts)
+        return _case(network, source, index, example, loss_of, post, with_probabilities=wanted)
+
     def evaluate(stop: Callable[[], bool] = lambda: False):
         cases = len(source)
         seen = np.zeros([cases], np.int64)
         counts, losses = np.zeros([cases, len(classes), 3], np.int64), np.zeros([cases], np.float64)
-        confusion = np.zeros([len(classes)] * 2, np.int64)
+        confusion, plain = np.zeros([len(classes)] * 2, np.int64), np.zeros_like(counts)
         own = np.zeros([cases, len(per_image)], np.float64)
         found = np.zeros([cases, len(regions), len(MEASURES)], np.float64)
         pictures = VolumePictures(datasets, config.evaluate.panels, workers)
@@ -63,8 +72,12 @@ def make_volume_evaluator(
                 return None
             index = first + worker
             if index < cases and (example := _loaded(source, index, config)) is not None:
-                prediction, label, spacing, losses[index] = _case(network, source, index, example, loss_of)
-                matrix = _confusion(label, prediction, len(classes), datasets.void_id)
+                case = case_of(index, example)
+                label, prediction, spacing, losses[index] = case.label, case.prediction, case.spacing, case.loss
+                if post:
+                    before = confusion_of(label, case.before, len(classes), datasets.void_id)
+                    plain[index] = image_counts(before)
+                matrix = confusion_of(label, prediction, len(classes), datasets.void_id)
                 seen[index], counts[index] = 1, image_counts(matrix)
                 confusion += matrix
                 valid = label != datasets.void_id
@@ -74,14 +87,15 @@ def make_volume_evaluator(
                 values = {"label": label.astype(np.int32), "prediction": prediction.astype(np.int32)}
                 values |= {"spacing": spacing, "classes": classes, "void_id": datasets.void_id}
                 values |= {"image": example.image} if example.image.shape[:3] == label.shape else {}
+                values |= {"probabilities": case.probabilities} if with_probabilities else {}
                 own[index] = [metric.of_image(values) for metric in per_image]
                 pictures.keep(
                     numbers={"valid": True, "index": index}, arrays=shown(example, label, prediction, spacing)
                 )
             progress(min(first + workers, cases), cases)
         if workers > 1:
-            arrays = (seen, counts, confusion, losses, own, np.nan_to_num(found, nan=_NAN, posinf=_INFINITE))
-            seen, counts, confusion, losses, own, found = (_summed(array, strategy, local) for array in arrays)
+            arrays = (seen, counts, plain, confusion, losses, own, np.nan_to_num(found, nan=_NAN, posinf=_INFINITE))
+            seen, counts, plain, confusion, losses, own, found = (_summed(a, strategy, local) for a in arrays)
             found[found == _NAN], found[found == _INFINITE] = np.nan, np.inf
         kept = np.flatnonzero(seen)
         values = {metric.name: mean_of(column) for metric, column in zip(per_image, own[kept].T, strict=True)}
@@ -96,6 +110,7 @@ def make_volume_evaluator(
             metrics={metric.name: values[metric.name] for metric in metrics},
             metrics_by_image={m.name: column for m, column in zip(per_image, own[kept].T, strict=True)},
             volumes=united({name: found[kept, row] for row, name in enumerate(regions)}),
+            plain=plain[kept] if post else None,
         )
         return scores, pictures.chosen(scores, again)
 
@@ -107,8 +122,8 @@ def make_volume_evaluator(
     def again(index: int) -> dict:
         """The same of one case, once more."""
         example = source.load_compact(index)
-        prediction, label, spacing, _ = _case(network, source, index, example, loss_of)
-        return shown(example, label, prediction, spacing)
+        case = case_of(index, example)
+        return shown(example, case.label, case.prediction, case.spacing)
 
     evaluate.trace_count = lambda: 1
     return evaluate
@@ -161,30 +176,43 @@ def _loaded(source, index: int, config: Config):
         return None
 
 
-def _case(network: VolumeNetwork, source, index: int, example, loss_of):
-    """(prediction, label, both on the grid of the file; its spacing; the loss on the network's grid)."""
+@dataclasses.dataclass(frozen=True)
+class _Case:
+    """A case on the grid of its file: class ids after and before post-processing, `[depth, height, width]`.
+
+    spacing: of its voxels, mm.
+    loss: on the network's grid, NaN where it is too large to be held.
+    probabilities: `[depth, height, width, classes]`, where they are wanted.
+    """
+
+    label: np.ndarray
+    prediction: np.ndarray
+    before: np.ndarray
+    spacing: tuple[float, ...]
+    loss: float
+    probabilities: np.ndarray | None
+
+
+def _case(
+    network: VolumeNetwork, source, index: int, example, loss_of, post: PostProcessing, *, with_probabilities: bool
+) -> _Case:
     place = getattr(example, "place", None)
     space = example.image.shape[:3]
     box_shape = space if place is None else place.box_shape
     kept = [] if np.prod(space) * network.outputs <= _MOST_LOGITS and example.label is not None else None
-    prediction = network.class_ids(example.image, box_shape, kept)
+    probabilities = np.empty([*box_shape, max(network.outputs, 2)], np.float32) if with_probabilities else None
+    prediction = network.class_ids(example.image, box_shape, kept, probabilities)
     loss = float("nan")
     if kept is not None:
         label = tf.convert_to_tensor(np.asarray(example.label, np.int32)[None])
         loss = float(loss_of(label, tf.convert_to_tensor(np.stack(kept)[None])))
-    if place is None:
-        return prediction, example.label, tuple(getattr(example, "spacing", (1.0,) * 3)), loss
-    whole = np.zeros(place.shape, prediction.dtype)
-    whole[place.box] = prediction
-    return whole, source.reader.label(index, place), place.spacing, loss
-
-
-def _confusion(label: np.ndarray, prediction: np.ndarray, classes: int, void_id: int) -> np.ndarray:
-    """int64 `[classes, classes]` voxels by (label, prediction); void, and what is no class, is not counted."""
-    counts = np.zeros(classes * classes, np.int64)
-    # Slice by slice: pairs of a whole volume would take eight bytes a voxel.
-    for labels, predictions in zip(label, prediction, strict=True):
-        valid = (labels != void_id) & (labels >= 0) & (labels < classes)
-        pairs = labels[valid].astype(np.int64) * classes + predictions[valid]
-        counts += np.bincount(pairs, minlength=classes * classes)
-    return counts.reshape(classes, classes)
+    label, spacing = example.label, tuple(getattr(example, "spacing", (1.0,) * 3))
+    if place is not None:
+        prediction, label, spacing = place.whole(prediction), source.reader.label(index, place), place.spacing
+        if probabilities is not None:
+            inside, probabilities = probabilities, np.zeros([*place.shape, probabilities.shape[-1]], np.float32)
+            probabilities[..., 0] = 1.0
+            probabilities[place.box] = inside
+    before = probabilities.argmax(axis=-1) if post.cuts else prediction
+    prediction = post(prediction, spacing, name=source.names[index])
+    return _Case(label, prediction, before, spacing, loss, probabilities)

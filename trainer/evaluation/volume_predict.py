@@ -10,7 +10,7 @@ CASE_0000.nii.gz.
 from __future__ import annotations
 
 import collections
-import glob
+import math
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -23,7 +23,8 @@ from configs.schema import Config
 from trainer.data.volumes import cases
 from trainer.data.volumes.files import SUFFIXES, is_series, suffix_of, write_like, written_suffix
 from trainer.errors import UserError
-from trainer.evaluation.predict import Failure, output_names
+from trainer.evaluation.postprocessing import PostProcessing
+from trainer.evaluation.predict import Failure, expanded, output_names
 from trainer.evaluation.volume_windows import VolumeNetwork
 from trainer.reporting.memory import is_out_of_memory
 from trainer.reporting.volume_panels import volume_overlay
@@ -32,17 +33,26 @@ _CHANNEL = re.compile(r"(.+)_(\d{4})")
 
 
 def predict_volumes(
-    model, inputs: Sequence[str], output_dir: str, config: Config, *, report: Callable[[str], None] = lambda line: None
+    model,
+    inputs: Sequence[str],
+    output_dir: str,
+    config: Config,
+    *,
+    postprocessing: PostProcessing | None = None,
+    report: Callable[[str], None] = lambda line: None,
 ) -> list[Failure]:
     """Predicts every volume that can be read; arguments, result and errors are those of `predict`."""
     base = os.path.normpath(output_dir)
     base = os.path.dirname(base) if os.path.basename(base) == "masks" else base
     found, failures = find_cases(inputs, config.data.channels, base)
-    network, done = VolumeNetwork(model, config), 0
+    post = postprocessing or PostProcessing(classes=tuple(config.data.classes), rank=3)
+    network, done = VolumeNetwork(model, config, post.cuts), 0
     for files in found:
         try:
             prepared = cases.prepare(files, config.data)
-            mask = _mask(network, prepared)
+            place = prepared.place
+            post.check_size(math.prod(place.shape))
+            mask = post(place.whole(network.class_ids(prepared.image, place.box_shape)), place.spacing)
         except (UserError, OSError) as error:
             failures.append(Failure(files.images[0], str(error)))
             continue
@@ -55,7 +65,6 @@ def predict_volumes(
             )
             failures.append(Failure(files.images[0], text))
             continue
-        place = prepared.place
         path = os.path.join(base, "masks", files.name + written_suffix(place.header))
         write_like(path, np.ascontiguousarray(place.orientation.back(mask)), place.header)
         about = dict(spacing=place.spacing, box=place.box, classes=config.data.classes)
@@ -71,14 +80,6 @@ def predict_volumes(
     return failures
 
 
-def _mask(network: VolumeNetwork, prepared: cases.Prepared) -> np.ndarray:
-    """Class ids `[depth, height, width]` of the whole volume; what is empty is class 0."""
-    inside = network.class_ids(prepared.image, prepared.place.box_shape)
-    whole = np.zeros(prepared.place.shape, inside.dtype)
-    whole[prepared.place.box] = inside
-    return whole
-
-
 def _amounts(mask: np.ndarray, place: cases.Place, classes: Sequence[str]) -> str:
     """Millilitres of the classes, of the first its share: "liver 1520 ml, background 98.1 %"."""
     # Class by class: bincount would take eight bytes a voxel.
@@ -90,24 +91,9 @@ def _amounts(mask: np.ndarray, place: cases.Place, classes: Sequence[str]) -> st
 
 def find_cases(inputs: Sequence[str], channels: int, output_dir: str = "") -> tuple[list[cases.Files], list[Failure]]:
     """Files, folders, DICOM series and patterns as cases, a case's channels together; and what failed."""
-    found: dict[str, str] = {}
-    failures = []
     output = os.path.realpath(output_dir) if output_dir else None
-    for given in inputs:
-        text = os.path.expanduser(given)
-        matches = [text] if os.path.lexists(text) else sorted(glob.glob(text, recursive=True))
-        before = len(found)
-        for match in matches:
-            if os.path.isdir(match) and not is_series(match):
-                for path in _below(match, output):
-                    found.setdefault(path, os.path.relpath(path, match))
-            else:
-                found.setdefault(os.path.normpath(match), os.path.basename(match))
-        if not matches:
-            what = "no file matches this pattern" if glob.has_magic(text) else "there is no such file or folder"
-            failures.append(Failure(given, what))
-        elif len(found) == before and all(os.path.isdir(match) for match in matches):
-            failures.append(Failure(given, f"no volume in it; looked for {', '.join(SUFFIXES)} and DICOM series"))
+    nothing = f"no volume in it; looked for {', '.join(SUFFIXES)} and DICOM series"
+    found, failures = expanded(inputs, lambda folder: _below(folder, output), nothing, is_series)
     grouped: dict[tuple[str, str], dict[int, str]] = collections.defaultdict(dict)
     for path, wish in found.items():
         stem = wish[: -len(suffix_of(wish))] if suffix_of(wish) else wish
@@ -164,8 +150,13 @@ def _below(folder: str, output: str | None) -> list[str]:
     return paths
 
 
-def predict_volume_arrays(model, volumes, config: Config) -> list[np.ndarray]:
-    """Class ids `[depth, height, width]` of volumes `[depth, height, width, channels]`, values as in training."""
+def predict_volume_arrays(
+    model, volumes, config: Config, postprocessing: PostProcessing | None = None
+) -> list[np.ndarray]:
+    """Class ids `[depth, height, width]` of volumes `[depth, height, width, channels]`, values as in training.
+
+    Their voxels have the sides of data.spacing.
+    """
     shaped = [np.asarray(volume) for volume in volumes]
     shaped = [volume[..., None] if volume.ndim == 3 and config.data.channels == 1 else volume for volume in shaped]
     wrong = [f"images[{i}] is {list(v.shape)}" for i, v in enumerate(shaped) if v.shape[3:] != (config.data.channels,)]
@@ -174,5 +165,12 @@ def predict_volume_arrays(model, volumes, config: Config) -> list[np.ndarray]:
             f"{', '.join(wrong[:3])}: a volume is [depth, height, width, {config.data.channels}], with as many "
             "channels as those of the training."
         )
-    network = VolumeNetwork(model, config)
-    return [network.class_ids(np.asarray(v, np.float32), v.shape[:3]).astype(np.int32) for v in shaped]
+    post = postprocessing or PostProcessing(classes=tuple(config.data.classes), rank=3)
+    network, spacing = VolumeNetwork(model, config, post.cuts), config.data.spacing
+    if any(parts.smallest for parts in post.parts.values()) and spacing and not all(spacing):
+        raise UserError(
+            f"Post-processing removes parts by their mm³ ({post}), and how large the voxels of these arrays are is not "
+            f"known: data.spacing is {spacing}.\n  Predict files, or without it: --config.predict.postprocessing=false"
+        )
+    masks = (network.class_ids(np.asarray(v, np.float32), v.shape[:3]).astype(np.int32) for v in shaped)
+    return [post(mask, spacing) for mask in masks]

@@ -18,8 +18,10 @@ import tensorflow as tf
 
 from configs.schema import Config
 from trainer.data.volumes.resampling import matrix, places
+from trainer.evaluation.metrics import probabilities
+from trainer.evaluation.mirroring import mirrored
 from trainer.evaluation.windows import main_logits
-from trainer.models.build import logits_per_pixel
+from trainer.models.build import activation, logits_per_pixel
 from trainer.models.inputs import fixed_size
 
 # Of a window's side: the deviation of the Gaussian, nnU-Net's.
@@ -58,31 +60,25 @@ class VolumeNetwork:
     Args:
       model: float32 `[batch, depth, height, width, channels]` to logits.
       config: evaluate.tile, window_overlap and mirror; which axes augmentation mirrors.
+      cuts: see `trainer.stepping.segmentation.predicted`.
     """
 
-    def __init__(self, model: keras.Model, config: Config):
+    def __init__(self, model: keras.Model, config: Config, cuts: Sequence[float] = ()):
         self.window = window_of(model, config)
         self.outputs = logits_per_pixel(config)
         self.overlap = config.evaluate.window_overlap
         augment = config.augment
-        mirrored = (augment.flip_depth, augment.flip_vertical, augment.flip_horizontal)
-        axes = [axis for axis, on in enumerate(mirrored, start=1) if on and config.evaluate.mirror]
-        self._mirrors = [mirror for n in range(len(axes) + 1) for mirror in itertools.combinations(axes, n)]
-        signature = tf.TensorSpec([1, *self.window, config.data.channels], tf.float32)
-        self._apply = tf.function(
-            lambda image: tf.cast(main_logits(model(image, training=False)), tf.float32), input_signature=[signature]
-        )
-        self._weights = gaussian(self.window)[..., None]
+        flips = (augment.flip_depth, augment.flip_vertical, augment.flip_horizontal)
+        axes = [axis for axis, on in enumerate(flips, start=1) if on and config.evaluate.mirror]
 
-    def _logits(self, part: np.ndarray) -> np.ndarray:
-        """`[*window, channels]` to `[*window, outputs]`, the mean over the mirrored ones."""
-        total = None
-        for mirror in self._mirrors:
-            turned = np.flip(part[None], mirror) if mirror else part[None]
-            logits = self._apply(tf.convert_to_tensor(np.ascontiguousarray(turned, np.float32))).numpy()
-            logits = np.flip(logits, mirror)[0] if mirror else logits[0]
-            total = logits if total is None else total + logits
-        return total / len(self._mirrors) if len(self._mirrors) > 1 else total
+        def apply(image):
+            return tf.cast(main_logits(model(image, training=False)), tf.float32)
+
+        seen = mirrored(apply, sigmoid=activation(config) == "sigmoid", axes=axes) if axes else apply
+        signature = tf.TensorSpec([1, *self.window, config.data.channels], tf.float32)
+        self._apply = tf.function(seen, input_signature=[signature])
+        self._cut = float(cuts[0]) if cuts else 0.0
+        self._weights = gaussian(self.window)[..., None]
 
     def slices(self, image: np.ndarray, progress: Callable[[], None] = lambda: None) -> Iterator[np.ndarray]:
         """Logits of a volume `[depth, height, width, channels]`, slice by slice: float32 `[height, width, outputs]`.
@@ -103,7 +99,8 @@ class VolumeNetwork:
             for row, column in itertools.product(rows, columns):
                 part = image[down : down + depth, row : row + height, column : column + width]
                 place = (slice(None), slice(row, row + height), slice(column, column + width))
-                total[place] += self._logits(part) * self._weights
+                logits = self._apply(tf.convert_to_tensor(np.ascontiguousarray(part[None], np.float32)))
+                total[place] += logits.numpy()[0] * self._weights
                 weight[place] += self._weights
                 progress()
             done = following - down
@@ -121,16 +118,31 @@ class VolumeNetwork:
         counts = [len(starts(s, w, self.overlap)) for s, w in zip(sides, self.window, strict=True)]
         return math.prod(counts)
 
-    def class_ids(self, image: np.ndarray, shape: Sequence[int], kept: list[np.ndarray] | None = None) -> np.ndarray:
+    def class_ids(
+        self,
+        image: np.ndarray,
+        shape: Sequence[int],
+        kept: list[np.ndarray] | None = None,
+        shares: np.ndarray | None = None,
+    ) -> np.ndarray:
         """The class of each voxel on a grid of `shape` that covers the same box: uint8, or int32 of many classes.
 
-        `kept` gets the logits of each slice of the network's own grid, for those who can hold them.
+        Args:
+          image: `[depth, height, width, channels]`.
+          shape: of the grid.
+          kept: gets the logits of each slice of the network's own grid, for those who can hold them.
+          shares: `[*shape, classes]`, gets the probabilities.
         """
         kind = np.uint8 if self.outputs <= 256 else np.int32
         ids = np.empty(tuple(shape), kind)
         slices = self.slices(image) if kept is None else _keeping(self.slices(image), kept)
         for number, logits in enumerate(on_grid(slices, image.shape[:3], shape)):
-            ids[number] = logits[..., 0] > 0 if self.outputs == 1 else np.argmax(logits, axis=-1)
+            if self.outputs <= 2:  # the second class is the one that is decided upon
+                ids[number] = (logits[..., 0] if self.outputs == 1 else logits[..., 1] - logits[..., 0]) > self._cut
+            else:
+                ids[number] = np.argmax(logits, axis=-1)
+            if shares is not None:
+                shares[number] = probabilities(logits).numpy()
         return ids
 
 

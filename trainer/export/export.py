@@ -8,6 +8,8 @@
                             ranges are taken from training images; the latter only where it scores as the model does
     <output>/model.onnx     ONNX: as the SavedModel; needs tf2onnx, onnx and onnxruntime
     <output>/serve_….py     a program for each: an image file in, a mask file out; it needs nothing of ours
+    <output>/postprocessing.json, postprocess.py
+                            what is done to masks after the network, where it was chosen, and what does it
     <output>/model.json     classes, channels and sizes, for whoever writes the other side
 
 Volumes go in as float32, at the spacing and the scale of intensities that model.json names.
@@ -18,6 +20,7 @@ where these are at hand, and only then moved there: a failed export leaves an ea
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import math
@@ -36,6 +39,8 @@ from trainer.data.errors import DataError
 from trainer.data.source import DataSets
 from trainer.errors import EXIT_FAILED, UserError, numbered
 from trainer.evaluation.metrics import probabilities
+from trainer.evaluation.postprocessing import FILE as POSTPROCESSING_FILE
+from trainer.evaluation.postprocessing import PostProcessing
 from trainer.evaluation.tiling import mirrored_index, rounded_up
 from trainer.evaluation.windows import main_logits
 from trainer.export import serving
@@ -77,6 +82,7 @@ def export(
     *,
     examples: Sequence[np.ndarray] = (),
     data: DataSets | None = None,
+    postprocessing: PostProcessing | None = None,
 ) -> list[str]:
     """Writes a model in each format, compares it with the model, and scores both.
 
@@ -88,6 +94,7 @@ def export(
       examples: uint8 images `[height, width, channels]` to compare on, beside generated ones.
       data: its validation split is what the formats are scored on, its training split what litert_int8 is calibrated
         by; without it nothing is scored.
+      postprocessing: goes out beside the model, and is in the scores.
 
     Returns:
       A line for each format: where it is, its size, the largest difference found, its score and its time an image.
@@ -102,7 +109,7 @@ def export(
     sizes = _Sizes.of(model, config)
     dtypes = {"float32", *(layer.compute_dtype for layer in model.layers)}
     tolerance = max(TOLERANCE.get(dtype, 1e-4) for dtype in dtypes)
-    own = _proof_of_the_model(model, config, sizes, data)
+    own = _proof_of_the_model(model, config, sizes, data, postprocessing)
     lines, problems, records = [], [], {}
     for name in dict.fromkeys(formats):
         file, loss = FORMATS[name]
@@ -121,7 +128,10 @@ def export(
                     within = tolerance if loss is None else max(tolerance, TOLERANCE["float16"])
                     worst = _compare(name, predictor, model, config, pictures, sizes, within)
                 proof = own and prove(
-                    whole(predictor) if any_size else in_tiles(predictor, sizes.fixed), data.validation, config
+                    whole(predictor) if any_size else in_tiles(predictor, sizes.fixed),
+                    data.validation,
+                    config,
+                    postprocessing,
                 )
                 if proof and loss is not None and not own.mean_dice - proof.mean_dice <= loss:
                     raise ExportError(
@@ -138,7 +148,9 @@ def export(
         records[name] |= {} if math.isnan(worst) else {"largest_difference": worst}
         records[name] |= dataclasses.asdict(proof) if proof else {}
         if len(sizes.fixed) == 2:
-            _write_program(name, output_dir)
+            kind = "litert" if name.startswith("litert") else name
+            _write_program(f"{kind}.py", os.path.join(output_dir, f"serve_{kind}.py"))
+    lines += _write_postprocessing(postprocessing, output_dir)
     if own:
         lines.append(f"{'the model':<14}  {in_words(own, own)}")
         records["model"] = dataclasses.asdict(own)
@@ -148,13 +160,16 @@ def export(
         lines.append(f"Images have to be {sizes.fixed[0]} pixels high and {sizes.fixed[1]} wide: {sizes.why}.")
     elif not sizes.any:
         lines.append(f"Volumes have to be {' x '.join(map(str, sizes.fixed))} voxels: {sizes.why}.")
-    write_json(os.path.join(output_dir, "model.json"), _description(config, sizes) | {"exported": records})
+    description = _description(config, sizes) | {"postprocessing": _said(postprocessing), "exported": records}
+    write_json(os.path.join(output_dir, "model.json"), description)
     if problems:
         raise ExportError("\n".join([numbered(problems), *(f"Exported: {line}" for line in lines)]))
     return lines
 
 
-def _proof_of_the_model(model, config: Config, sizes: _Sizes, data: DataSets | None) -> Proof | None:
+def _proof_of_the_model(
+    model, config: Config, sizes: _Sizes, data: DataSets | None, postprocessing: PostProcessing | None
+) -> Proof | None:
     """What the model itself scores, whole images at a time; None where nothing can be scored."""
     if data is None or data.validation is None or len(sizes.fixed) != 2:
         return None
@@ -165,7 +180,7 @@ def _proof_of_the_model(model, config: Config, sizes: _Sizes, data: DataSets | N
 
     try:
         predict = whole(predictor) if sizes.any else in_tiles(predictor, sizes.fixed)
-        return prove(predict, data.validation, config)
+        return prove(predict, data.validation, config, postprocessing)
     except DataError:
         return None
 
@@ -178,11 +193,31 @@ def _write(name: str, model, config: Config, path: str, sizes: _Sizes, data: Dat
     return _litert(model, config, path, sizes, name, data)
 
 
-def _write_program(name: str, output_dir: str) -> None:
-    """Puts the program that serves a format beside it."""
-    kind = "litert" if name.startswith("litert") else name
-    source = os.path.join(os.path.dirname(os.path.abspath(serving.__file__)), f"{kind}.py")
-    shutil.copyfile(source, os.path.join(output_dir, f"serve_{kind}.py"))
+def _write_program(name: str, path: str) -> None:
+    """Puts one of the programs that need nothing of ours beside the models."""
+    shutil.copyfile(os.path.join(os.path.dirname(os.path.abspath(serving.__file__)), name), path)
+
+
+def _write_postprocessing(made: PostProcessing | None, output_dir: str) -> list[str]:
+    """Writes the steps and the program that carries them out, or removes those of before; the lines for it."""
+    paths = [os.path.join(output_dir, name) for name in (POSTPROCESSING_FILE, "postprocess.py")]
+    if not made:
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(path)
+        return []
+    write_json(paths[0], made.to_dict())
+    _write_program("postprocess.py", paths[1])
+    return [
+        f"Post-processing: {made}. It is in {paths[0]}; {paths[1]} and the programs carry it out, the models do not."
+    ]
+
+
+def _said(made: PostProcessing | None) -> str:
+    """What model.json says of it."""
+    if not made:
+        return "none"
+    return f"{made}. It is in {POSTPROCESSING_FILE} and postprocess.py, and not in the models; scores are with it."
 
 
 def check_formats(formats: Sequence[str]) -> None:

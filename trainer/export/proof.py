@@ -13,8 +13,10 @@ import numpy as np
 from configs.schema import Config
 from trainer.data.errors import DataError
 from trainer.data.source import Source
-from trainer.evaluation.metrics import evaluation_of, image_counts
+from trainer.evaluation.metrics import confusion_of, evaluation_of, image_counts
+from trainer.evaluation.postprocessing import PostProcessing
 from trainer.export.serving.litert import predict as predict_in_tiles
+from trainer.export.serving.postprocess import decided
 
 # Images scored; of more, so many at even distances.
 _MOST = 100
@@ -47,12 +49,16 @@ def in_tiles(predictor, fixed: tuple[int, int]) -> Probabilities:
     return lambda image: predict_in_tiles(lambda image: predictor(image), image, *fixed)
 
 
-def prove(predict: Probabilities, source: Source, config: Config) -> Proof:
-    """Scores predictions on a split's examples, at their own size.
+def prove(
+    predict: Probabilities, source: Source, config: Config, postprocessing: PostProcessing | None = None
+) -> Proof:
+    """Scores predictions on a split's examples, at their own size, after post-processing.
 
     Raises:
       DataError: no example can be read.
     """
+    post = postprocessing or PostProcessing(classes=tuple(config.data.classes), multi_label=config.data.multi_label)
+    classes, void_id, multi_label = len(config.data.classes), config.data.void_id, config.data.multi_label
     names, counts, times, total = [], [], [], 0
     for index in chosen(len(source)):
         try:
@@ -64,8 +70,9 @@ def prove(predict: Probabilities, source: Source, config: Config) -> Proof:
         started = time.perf_counter()
         probabilities = predict(example.image)
         times.append(time.perf_counter() - started)
-        confusion = _confusion(example.label, probabilities, config)
-        counts.append(image_counts(confusion, config.data.multi_label))
+        mask = post(decided(probabilities, post.steps()), name=example.name)
+        confusion = confusion_of(example.label, mask, classes, void_id, multi_label)
+        counts.append(image_counts(confusion, multi_label))
         total = total + confusion
         names.append(example.name)
     if not names:
@@ -73,22 +80,6 @@ def prove(predict: Probabilities, source: Source, config: Config) -> Proof:
     scores = evaluation_of(np.stack(counts), total, config.data.classes, chosen=config.evaluate.classes, names=names)
     # The first call traces or allocates.
     return Proof(scores.mean_dice, statistics.median(times[1:] or times), len(names))
-
-
-def _confusion(label: np.ndarray, probabilities: np.ndarray, config: Config) -> np.ndarray:
-    """int64 `[classes, classes]`, rows the label; `[classes, 2, 2]` of classes that overlap."""
-    classes, void = len(config.data.classes), config.data.void_id
-    if config.data.multi_label:
-        predicted, valid = probabilities > 0.5, label != void
-        pairs = [
-            np.bincount(2 * label[..., c][valid[..., c]] + predicted[..., c][valid[..., c]], minlength=4).reshape(2, 2)
-            for c in range(classes)
-        ]
-        return np.stack(pairs).astype(np.int64)
-    valid = (label != void) & (label >= 0) & (label < classes)
-    predicted = probabilities.argmax(axis=-1)
-    both = label[valid].astype(np.int64) * classes + predicted[valid]
-    return np.bincount(both, minlength=classes * classes).reshape(classes, classes)
 
 
 def chosen(length: int, most: int = _MOST) -> Sequence[int]:

@@ -224,6 +224,9 @@ def evaluation_table(evaluation) -> str:
     if set(evaluation.scored) != set(evaluation.classes):
         notes.append("* not in the mean.")
     notes += [f"{name} {_score(value)}" for name, value in evaluation.metrics.items()]
+    if before := evaluation.without_postprocessing:
+        by_class = ", ".join(f"{name} {_score(before[f'dice/{name}'])}" for name in evaluation.scored)
+        notes.append(f"Of the masks before post-processing: mean Dice {_score(before['mean_dice'])} ({by_class}).")
     return text + "".join(f"\n  {note}" for note in notes)
 
 

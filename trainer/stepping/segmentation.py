@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,6 +36,12 @@ class Segmentation(Task):
         self._void, self._classes, self._scored = config.data.void_id, tuple(classes), tuple(scored)
         self._multi_label = config.data.multi_label
 
+    def with_model(self, model: keras.Model) -> Segmentation:
+        """The same task of another model, to be evaluated."""
+        other = copy.copy(self)
+        other.model = model
+        return other
+
     @property
     def batchwide(self) -> bool:
         # A function of the user's may call `global_sum` without a word in its signature.
@@ -63,16 +70,27 @@ class Segmentation(Task):
         return ratios
 
 
-def predicted(logits, multi_label: bool) -> tf.Tensor:
-    """What logits `[..., outputs]` decide: class ids, int32 `[...]`; of classes that overlap 0 and 1 for each."""
-    return tf.cast(logits > 0.0, tf.int32) if multi_label else class_ids(logits)
+def predicted(logits, multi_label: bool, cuts: Sequence[float] = ()) -> tf.Tensor:
+    """What logits `[..., outputs]` decide: class ids, int32 `[...]`; of classes that overlap 0 and 1 for each.
+
+    Args:
+      logits: one output for two classes or one a class.
+      multi_label: whether classes overlap.
+      cuts: logits above which a class is there: one for each class that overlaps; of two classes one, for the second.
+        Empty: 0, a probability of one half. More classes are decided by the largest.
+    """
+    if multi_label:
+        return tf.cast(logits > (tf.constant(cuts, logits.dtype) if len(cuts) else 0.0), tf.int32)
+    return class_ids(logits, *cuts)
 
 
-def class_ids(logits) -> tf.Tensor:
+def class_ids(logits, cut: float = 0.0) -> tf.Tensor:
     """The class of each pixel, int32 without the last axis: of the largest logit, the first of equal ones."""
     outputs = logits.shape[-1]
     if outputs == 1:
-        return tf.cast(logits[..., 0] > 0.0, tf.int32)
+        return tf.cast(logits[..., 0] > cut, tf.int32)
+    if outputs == 2 and cut:
+        return tf.cast(logits[..., 1] - logits[..., 0] > cut, tf.int32)
     if outputs > _FEW:
         return tf.argmax(logits, axis=-1, output_type=tf.int32)
     # On a CPU, argmax over a short last axis takes ten times as long as this, one percent of a U-Net's step.

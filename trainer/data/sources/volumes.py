@@ -43,7 +43,8 @@ def open_splits(data: Data) -> Splits:
                 kept.append((files, header, channels))
         good[split] = kept
     notes = list(listing.notes)
-    if not good["train"] or not good["validation"]:
+    # Of data that are to be scored as a whole nothing is held out.
+    if not good["train"] or not (good["validation"] or data.split == "all"):
         side = "train" if not good["train"] else "evaluate"
         return Splits(title=shown(data.path), fatal=(*problems, f"{shown(root)}: no case is left to {side} on."))
     try:

@@ -51,6 +51,12 @@ class Place:
     def box_shape(self) -> tuple[int, int, int]:
         return tuple(len(range(*part.indices(side))) for part, side in zip(self.box, self.shape, strict=True))
 
+    def whole(self, inside: np.ndarray) -> np.ndarray:
+        """Class ids of the box as those of the whole volume: what is empty is class 0."""
+        made = np.zeros(self.shape, inside.dtype)
+        made[self.box] = inside
+        return made
+
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:

@@ -3,10 +3,13 @@
     pip install ai-edge-litert numpy pillow
     python serve_litert.py model.tflite photo.jpg mask.png
 
-The mask holds class ids; model.json beside the model has their names. Images are of 8 bits; what is not grey or colour
+The mask holds class ids; model.json beside the model has their names. Post-processing, where there is some, is in
+postprocessing.json and postprocess.py beside them, and needs scipy. Images are of 8 bits; what is not grey or colour
 comes as a NumPy file, uint8 [height, width, channels].
 """
 
+import json
+import os
 import sys
 
 import numpy as np
@@ -55,13 +58,25 @@ def read(path, channels):
     return np.asarray(picture, np.uint8).reshape(picture.height, picture.width, channels)
 
 
+def finished(probabilities, folder):
+    """Class ids [h, w]: after the steps of postprocessing.json, where it lies beside the model."""
+    path = os.path.join(folder, "postprocessing.json")
+    if not os.path.isfile(path):
+        return probabilities.argmax(-1)
+    from postprocess import decided, processed  # beside this program; it needs scipy
+
+    with open(path, encoding="utf-8") as file:
+        steps = json.load(file)
+    return processed(decided(probabilities, steps), steps)
+
+
 def main(model, source, target):
     interpreter = Interpreter(model_path=model)
     interpreter.allocate_tensors()
     _, height, width, channels = interpreter.get_input_details()[0]["shape"].tolist()
     run = interpreter.get_signature_runner("serving_default")
     image = read(source, channels)
-    mask = predict(run, image, height, width).argmax(-1)
+    mask = finished(predict(run, image, height, width), os.path.dirname(os.path.abspath(model)))
     Image.fromarray(mask.astype(np.uint8)).save(target)
 
 

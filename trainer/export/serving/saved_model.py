@@ -3,10 +3,13 @@
     pip install tensorflow pillow
     python serve_saved_model.py saved_model photo.jpg mask.png
 
-The mask holds class ids; model.json beside the model has their names. Images are of 8 bits; what is not grey or colour
+The mask holds class ids; model.json beside the model has their names. Post-processing, where there is some, is in
+postprocessing.json and postprocess.py beside them, and needs scipy. Images are of 8 bits; what is not grey or colour
 comes as a NumPy file, uint8 [height, width, channels].
 """
 
+import json
+import os
 import sys
 
 import numpy as np
@@ -22,11 +25,24 @@ def read(path, channels):
     return np.asarray(picture, np.uint8).reshape(picture.height, picture.width, channels)
 
 
+def finished(probabilities, folder):
+    """Class ids [h, w]: after the steps of postprocessing.json, where it lies beside the model."""
+    path = os.path.join(folder, "postprocessing.json")
+    if not os.path.isfile(path):
+        return probabilities.argmax(-1)
+    from postprocess import decided, processed  # beside this program; it needs scipy
+
+    with open(path, encoding="utf-8") as file:
+        steps = json.load(file)
+    return processed(decided(probabilities, steps), steps)
+
+
 def main(model, source, target):
     serve = tf.saved_model.load(model).signatures["serving_default"]
     channels = serve.structured_input_signature[1]["image"].shape[-1]
     image = read(source, channels)[None]
-    mask = serve(image=tf.constant(image))["class_ids"].numpy()[0]
+    probabilities = serve(image=tf.constant(image))["probabilities"].numpy()[0]
+    mask = finished(probabilities, os.path.dirname(os.path.abspath(model)))
     Image.fromarray(mask.astype(np.uint8)).save(target)
 
 

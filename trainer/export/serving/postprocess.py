@@ -1,0 +1,68 @@
+"""Post-processing of a mask, as postprocessing.json says it: thresholds, holes, small parts, all but the largest part.
+
+    pip install numpy scipy
+
+    steps = json.load(open("postprocessing.json"))
+    mask = processed(decided(probabilities, steps), steps)
+
+Parts hang together across corners, too: 8 neighbours in an image, 26 in a volume. A hole is background that a class
+encloses so that no way leads out of it across sides: 4 neighbours, or 6.
+"""
+
+import numpy as np
+from scipy import ndimage
+
+
+def decided(probabilities, steps):
+    """Class ids [...] of probabilities [..., classes]; of classes that overlap 0 and 1 for each, [..., classes]."""
+    classes, thresholds = steps["classes"], steps["thresholds"]
+    if steps["overlapping"]:
+        return (probabilities > [thresholds.get(name, 0.5) for name in classes]).astype(np.uint8)
+    if len(classes) == 2:
+        return (probabilities[..., 1] > thresholds.get(classes[1], 0.5)).astype(np.uint8)
+    return probabilities.argmax(axis=-1)
+
+
+def processed(mask, steps, spacing=()):
+    """A mask of the same form after the steps of each class, in the order of the classes.
+
+    mask: class ids [height, width] or [depth, height, width], or 0 and 1 [..., classes] of classes that overlap.
+    spacing: of a volume, the sides of a voxel in millimetres.
+    """
+    mask, voxel = mask.copy(), float(np.prod(spacing)) if len(spacing) else 1.0
+    for name in steps["classes"]:
+        if name not in steps["parts"]:
+            continue
+        number = steps["classes"].index(name)
+        if steps["overlapping"]:
+            found = mask[..., number] == 1
+            mask[..., number] = changed(found, ~found, steps["parts"][name], voxel)
+            continue
+        found, free = mask == number, mask == steps["background"]
+        left = changed(found, free, steps["parts"][name], voxel)
+        mask[found & ~left] = steps["background"]
+        mask[left] = number
+    return mask
+
+
+def changed(found, free, step, voxel=1.0):
+    """Where a class is after its step: {"fill_holes": bool, "smallest": size, "largest": bool}.
+
+    found: where it is before, bool.
+    free: what holes may be filled of, bool.
+    voxel: what a pixel counts.
+    """
+    if step["fill_holes"]:
+        found = found | ndimage.binary_fill_holes(found) & free
+    if not step["smallest"] and not step["largest"]:
+        return found
+    parts, count = ndimage.label(found, np.ones([3] * found.ndim))
+    if not count:
+        return found
+    sizes = np.bincount(parts.ravel(), minlength=count + 1) * voxel
+    sizes[0] = 0
+    kept = sizes >= step["smallest"]
+    if step["largest"]:
+        kept &= np.arange(count + 1) == sizes.argmax()
+    kept[0] = False
+    return kept[parts]
