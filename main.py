@@ -4,39 +4,28 @@
     python main.py --config=configs/oxford_pets.py    # another recipe; any field: --config.<section>.<field>=value
     python main.py --helpfull                         # every flag and every field
 
-This is the only file that reads flags, sets signals and knows exit codes. It answers a wrong command line before
-TensorFlow is imported, and hands a valid `Config` to a verb of `trainer.Run`.
+This is the only file that sets signals and knows exit codes. What the command line asks for is read and judged by
+`configs.reading.command`, before TensorFlow is imported; a valid `Config` is handed to a verb of `trainer.Run`.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import glob
-import hashlib
 import os
-import re
 import sys
 import traceback
-from collections.abc import Mapping
 
 from trainer.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_RESUMABLE, EXIT_USAGE, UserError, numbered
 from trainer.packages import missing_package
 
 try:
-    from absl import flags
-
-    from configs import knobs
-    from configs.reading import commandline, elsewhere, fields, overrides, sweeps, validation
+    from configs.reading import command as commands
+    from configs.reading import commandline
     from configs.reading import help as document
-    from configs.reading import loading as recipes
     from configs.reading import serialization as config_text
-    from configs.reading.folders import folds_of, holds_volumes, named_after
+    from configs.reading.command import Command
+    from configs.reading.folders import folds_of, named_with
     from configs.reading.lines import wrapped
-    from configs.reading.nearest import did_you_mean
     from configs.reading.settings import named_by_flags
-    from configs.reading.values import from_text
-    from configs.schema import Config
-    from configs.sweep import Sweep
 except ModuleNotFoundError as error:
     answer = missing_package(error, sys.argv)
     if not answer or __name__ != "__main__":
@@ -44,183 +33,8 @@ except ModuleNotFoundError as error:
     print(answer, file=sys.stderr)
     sys.exit(EXIT_USAGE)
 
-MODES = (
-    "train",
-    "evaluate",
-    "predict",
-    "export",
-    "describe",
-    "check",
-    "plan",
-    "crossvalidate",
-    "postprocess",
-    "average",
-    "audit_labels",
-    "sweep",
-    "convert",
-    "report",
-    "compare",
-)
-FORMATS = ("saved_model", "litert", "litert_float16", "litert_int8", "onnx")
-DEFAULT_RECIPE = "configs/nuclei.py"
-# Where the command line names a folder and no recipe.
-OWN_DATA_RECIPE = "configs/own.py"
-OWN_VOLUMES_RECIPE = "configs/own_volumes.py"
-
-# These take up a trained model: without --config they read the config that its run left in the workdir.
-_READ_A_RUN = ("evaluate", "predict", "export", "postprocess", "average")
-# These take several networks as one.
-_TAKE_ENSEMBLES = ("evaluate", "predict", "export")
-# These read the files of runs and nothing else: no data, no model, no TensorFlow.
-_READ_FILES = ("report", "compare")
-# Fields of the config that have a flag of their own.
-_SHORTHANDS = ("strategy", "precision", "seed", "deterministic", "logical_devices")
-# Flags that only some modes read: to give one to another mode is a mistake.
-_READ_BY = {
-    "input": ("predict", "evaluate"),
-    "output": ("predict", "export", "convert", "plan", "compare"),
-    "runs": ("compare",),
-    "formats": ("export",),
-    "checkpoint": ("evaluate", "predict", "export", "postprocess"),
-    "ensemble": _TAKE_ENSEMBLES,
-    "force_config": ("train", "crossvalidate", "audit_labels"),
-    "extend": ("train",),
-    "sweep": ("sweep",),
-    "trials": ("sweep",),
-    "minutes": ("sweep",),
-    "layers": ("describe",),
-}
 # Sections of the config that say nothing about how a trained model is scored.
 _OF_TRAINING = ("augment", "optimizer", "train", "predict", "checkpoint", "guard", "plan")
-
-
-_FLAGS = (
-    (
-        "config",
-        flags.DEFINE_string,
-        None,
-        f"Recipe file (it is run). Default: {DEFAULT_RECIPE}, or {OWN_DATA_RECIPE} with --config.data.path "
-        f"({OWN_VOLUMES_RECIPE} where it holds volumes); {', '.join(_READ_A_RUN[:-1])} and {_READ_A_RUN[-1]} take the "
-        "config of the run in the workdir.",
-    ),
-    (
-        "workdir",
-        flags.DEFINE_string,
-        None,
-        "Directory of the run: checkpoints, records, TensorBoard. Training goes on where a run in it stopped. "
-        "Default: runs/<name of the config>, with what makes it another run than the recipe's behind the name.",
-    ),
-    (
-        "force_config",
-        flags.DEFINE_boolean,
-        False,
-        "train: go on in the workdir although fields of the config changed that make it another run.",
-    ),
-    (
-        "extend",
-        flags.DEFINE_boolean,
-        False,
-        "train: go on in the workdir with more examples, classes added at the end, or a longer train.length; what was "
-        "learned of the classes there were is kept.",
-    ),
-    (
-        "checkpoint",
-        flags.DEFINE_string,
-        "best",
-        'evaluate, predict, export, postprocess: "best", "latest", "averaged" (see --mode=average) or the folder of a '
-        "checkpoint.",
-    ),
-    (
-        "ensemble",
-        flags.DEFINE_multi_string,
-        [],
-        "evaluate, predict, export: the workdir of a run or of a cross-validation, or the folder of a checkpoint; "
-        "given several times, the mean of their probabilities. A --workdir of a cross-validation is an ensemble of its "
-        "folds.",
-    ),
-    (
-        "input",
-        flags.DEFINE_multi_string,
-        [],
-        "predict: an image, a folder or a quoted glob pattern; may be given several times. evaluate: a folder with "
-        "images and masks, or a list of such files, that is scored in place of the validation examples.",
-    ),
-    (
-        "output",
-        flags.DEFINE_string,
-        "",
-        "predict, export, plan, convert, compare: directory to write to. Default: in the workdir; convert needs one; "
-        "compare writes compare.html here.",
-    ),
-    (
-        "runs",
-        flags.DEFINE_multi_string,
-        [],
-        "compare: the workdir of a run, given twice or more; the first is what the others are compared with.",
-    ),
-    (
-        "formats",
-        flags.DEFINE_list,
-        ["saved_model", "litert"],
-        f"export: any of {', '.join(FORMATS)}; onnx where its packages are installed.",
-    ),
-    (
-        "sweep",
-        flags.DEFINE_string,
-        "",
-        "sweep: the file that says what is tried (it is run), configs/sweeps/nuclei.py.",
-    ),
-    ("trials", flags.DEFINE_string, "", "sweep: settings that are tried, in place of the file's number."),
-    ("minutes", flags.DEFINE_string, "", "sweep: time of this call, in place of the file's; the next one goes on."),
-    ("layers", flags.DEFINE_boolean, False, "describe: also list the model's layers, with shapes and parameters."),
-    ("help", flags.DEFINE_boolean, False, "Show the flags."),
-    ("helpfull", flags.DEFINE_boolean, False, "Show the flags and every field of the config."),
-)
-
-
-def define_flags() -> flags.FlagValues:
-    """The program's flags, apart from absl's global ones so that `main` can be called many times in one process."""
-    values = flags.FlagValues()
-
-    def define(kind, name, default, doc, **choices):
-        kind(name=name, default=default, help=doc, flag_values=values, **choices)
-
-    for name, kind, default, doc in _FLAGS:
-        define(kind, name, default, doc)
-    doc = "What to do. describe: show what would be trained; check: look through all data for faults; "
-    doc += "plan: look at the data and write a recipe for them; crossvalidate: train and score a run for each of "
-    doc += "config.data.folds; postprocess: choose what is done to masks after the network; average: average the last "
-    doc += "checkpoints of a run; audit_labels: which labels are probably wrong; sweep: try settings from the ranges "
-    doc += "that --sweep names; convert: write the data as images/ and masks/; report: write the workdir's report.html "
-    doc += "anew; compare: what differs between runs, and whether one is better than another or had luck."
-    define(flags.DEFINE_enum, "mode", "train", doc, enum_values=MODES)
-    for name in _SHORTHANDS:
-        field = fields.all_fields()[name]
-        # Text here: the field's own type checks it, as it does for --config.<name>.
-        kind = flags.DEFINE_boolean if field.type is bool else flags.DEFINE_string
-        define(kind, name, None, f"Short for --config.{name}. {field.doc}")
-    return values
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Command:
-    """A command line: what to do, with which config, and where to read and write."""
-
-    mode: str
-    config: Config
-    workdir: str
-    inputs: tuple[str, ...]
-    output: str
-    formats: tuple[str, ...]
-    checkpoint: str
-    force_config: bool
-    extend: bool
-    layers: bool
-    runs: tuple[str, ...]
-    ensemble: tuple[str, ...]
-    sweep: Sweep | None
-    # Fields that are set on the command line.
-    given: tuple[str, ...]
 
 
 def read(arguments: list[str]) -> Command:
@@ -229,52 +43,10 @@ def read(arguments: list[str]) -> Command:
     Raises:
         UserError: Something is wrong; the message lists everything that is.
     """
-    values = define_flags()
-    assignments, mistakes = commandline.split(arguments, values)
-    assignments += _shorthands(values)
-    problems = [mistake.text for mistake in mistakes] + commandline.contradictions(assignments)
-    if not any(mistake.flag == "mode" for mistake in mistakes):
-        problems += _flag_problems(values)
-    if values.mode in _READ_FILES:
-        problems += [f"--config.{a.path}: --mode={values.mode} reads no fields of the config." for a in assignments]
-    config, workdir, recipe_problems = _base_config(values, assignments)
-    config, field_problems = overrides.apply(config, assignments)
-    problems += [*recipe_problems, *field_problems.values()]
-    if not recipe_problems:
-        # A field whose text was wrong still has its old value, about which nothing need be said.
-        found = validation.problems(config, files=values.mode not in (*_READ_A_RUN, *_READ_FILES))
-        # What a recipe sets for another part may stay in it; on the command line it is a mistake.
-        said = {assignment.path for assignment in assignments}
-        found += [problem for problem in validation.unread(config) if problem.fields[0] in said]
-        problems += [problem.text for problem in found if field_problems.keys().isdisjoint(problem.fields)]
-        if values.mode == "audit_labels" and not config.data.folds and not os.path.isdir(workdir):
-            problems.append(
-                f"--workdir={workdir}: there is no run in it, so there is nothing to judge the labels with. Folds "
-                "judge every image by a network that has not seen it: --config.data.folds=5 trains them, or goes on "
-                "with those that --mode=crossvalidate left."
-            )
-        if "data.split" in said and values.mode != "evaluate":
-            problems.append(f"data.split={config.data.split}: --mode={values.mode} does not read it; evaluate would.")
-    sweep, sweep_problems = _sweep_of(values, config, assignments) if values.mode == "sweep" else (None, [])
-    problems += sweep_problems
+    command, problems = commands.read(arguments)
     if problems:
         raise UserError(_message(problems))
-    return Command(
-        mode=values.mode,
-        config=config,
-        workdir=workdir,
-        inputs=tuple(values.input),
-        output=values.output,
-        formats=tuple(values.formats),
-        checkpoint=values.checkpoint,
-        force_config=values.force_config,
-        extend=values.extend,
-        layers=values.layers,
-        runs=tuple(values.runs),
-        ensemble=tuple(values.ensemble) or _folds(values, workdir),
-        sweep=sweep,
-        given=tuple(assignment.path for assignment in assignments),
-    )
+    return command
 
 
 def main(argv: list[str]) -> int:
@@ -282,13 +54,16 @@ def main(argv: list[str]) -> int:
     help_flags = commandline.HELP_FLAGS.intersection(argument.partition("=")[0] for argument in argv[1:])
     if help_flags:
         try:
-            print(document.help_text(define_flags(), full=any("helpfull" in flag for flag in help_flags)), flush=True)
+            print(
+                document.help_text(commands.define_flags(), full=any("helpfull" in flag for flag in help_flags)),
+                flush=True,
+            )
         except BrokenPipeError:  # main.py --help | head
             sys.stdout = open(os.devnull, "w", encoding="utf-8")
         return EXIT_OK
     try:
         command = read(argv[1:])
-        if command.mode in _READ_FILES:
+        if command.mode in commands.READ_FILES:
             return _OF_FILES[command.mode](command)
         _prepare_environment()
         try:
@@ -387,7 +162,7 @@ def _evaluate(run, command: Command) -> int:
                 settings["checkpoint"] = "averaged"
             elif command.checkpoint != "best":
                 settings["step"] = saved.step
-            name = _named_after(EVALUATION_FILE.removesuffix(".json"), settings)
+            name = named_with(EVALUATION_FILE.removesuffix(".json"), settings)
             path = os.path.join(run.workdir, name + ".json")
             write_evaluation(run.workdir, saved.step, scores, run.pictures, name=name + ".json", settings=settings)
             run.log(f"Written to {path}" + (", named after what is not as in the run" if settings else ""))
@@ -439,21 +214,6 @@ def _other_settings(workdir: str, command: Command) -> dict:
         return {}
     changed = config_text.differences(before, command.config)
     return {d.field: d.new for d in changed if d.field.partition(".")[0] not in _OF_TRAINING}
-
-
-def _named_after(name: str, values: dict) -> str:
-    """A file's name with values behind it: "evaluation-tile=64x64"; of many a digest."""
-    if not values:
-        return name
-
-    def text(value):
-        return "x".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-
-    said = ",".join(f"{path.rpartition('.')[2]}={text(value)}" for path, value in values.items())
-    said = re.sub(r"[^\w.=,+-]+", "_", said)
-    if len(said) > 60:
-        said = hashlib.sha256(repr(sorted(values.items())).encode()).hexdigest()[:8]
-    return f"{name}-{said}"
 
 
 def _predict(run, command: Command) -> int:
@@ -568,166 +328,6 @@ _VERBS = {
     "sweep": _sweep,
     "convert": _convert,
 }
-
-
-def _shorthands(values: flags.FlagValues) -> list[overrides.Assignment]:
-    said = {name: values[name].value for name in _SHORTHANDS if values[name].value is not None}
-    return [overrides.Assignment(name, str(value), f"--{name}={value}", short=True) for name, value in said.items()]
-
-
-def _flag_problems(values: flags.FlagValues) -> list[str]:
-    """What is wrong with the flags that are not fields of the config."""
-    found = []
-    for name, modes in _READ_BY.items():
-        if values[name].present and values.mode not in modes:
-            found.append(f"--{name}: --mode={values.mode} does not read it; {', '.join(modes)} would.")
-    for name in values.formats:
-        if name not in FORMATS:
-            hint = did_you_mean(name, FORMATS)
-            found.append(f"--formats: {name!r} is not a format: write any of {','.join(FORMATS)}.{hint}")
-    for name in ("workdir", "output"):
-        path = values[name].value
-        if path and os.path.exists(path) and not os.path.isdir(path):
-            found.append(f"--{name}={path}: this is a file; a directory is needed.")
-        if values[name].present and not path:
-            found.append(f"--{name} is empty: write a directory, or leave the flag out.")
-    checkpoint = values.checkpoint
-    known = ("best", "latest", "averaged")
-    if values.mode in _READ_A_RUN and checkpoint not in known and not os.path.isdir(checkpoint):
-        form = "--checkpoint={}"
-        hint = elsewhere.value("checkpoint", checkpoint, form) or did_you_mean(checkpoint, known, form)
-        found.append(
-            f"--checkpoint={checkpoint}: there is no such folder.{hint} It is best, latest, averaged or a checkpoint's "
-            "folder: WORKDIR/checkpoints/step_…"
-        )
-    if values.mode in _READ_FILES and values["config"].present:
-        found.append(f"--config: --mode={values.mode} does not read it; it takes the config that a run left.")
-    if values.mode == "compare":
-        found += _runs_problems(values.runs)
-        if values["workdir"].present:
-            found.append("--workdir: --mode=compare does not read it; write --runs=… for each run.")
-    if values.mode == "convert" and not values.output:
-        found.append("--mode=convert needs a directory to write to: write --output=FOLDER.")
-    if values.mode == "evaluate" and values.input:
-        if len(values.input) > 1:
-            found.append("--input: --mode=evaluate scores one folder or list at a time; several stand in one list.")
-        elif not os.path.exists(values.input[0]):
-            found.append(f"--input={values.input[0]}: there is no such folder or list of files.")
-    if values.mode == "predict":
-        if not values.input:
-            found.append("--mode=predict needs images: write --input=FOLDER, --input=FILE or --input='*.png'.")
-        elif not any(os.path.exists(name) or glob.glob(name, recursive=True) for name in values.input):
-            found.append(f"--input={', '.join(values.input)}: there is no such file or folder.")
-    return found
-
-
-def _sweep_of(
-    values: flags.FlagValues, config: Config, assignments: list[overrides.Assignment]
-) -> tuple[Sweep, list[str]]:
-    """What --sweep, --trials and --minutes say, and what is wrong with it."""
-    if not values.sweep:
-        return Sweep(), ["--mode=sweep needs a file with ranges: write --sweep=configs/sweeps/nuclei.py."]
-    sweep, found = sweeps.load(values.sweep)
-    if found:
-        return sweep, found
-    for name, kind in (("trials", int), ("minutes", float)):
-        if text := values[name].value:
-            try:
-                with knobs.unchecked():
-                    sweep = dataclasses.replace(sweep, **{name: from_text(text, kind)})
-            except ValueError as error:
-                found.append(f"--{name}={text}: {error}")
-    found += [f"{values.sweep}: {text}" for text in sweeps.problems(sweep, config)]
-    ranges = sweep.ranges if isinstance(sweep.ranges, Mapping) else {}
-    found += [
-        f"{a.said}: {values.sweep} draws it for each trial. Leave it out." for a in assignments if a.path in ranges
-    ]
-    return sweep, found
-
-
-def _runs_problems(runs: list[str]) -> list[str]:
-    here = sorted(os.path.dirname(found) for found in glob.glob(os.path.join("runs", "*", "evaluation.json")))
-    hint = f" Here are {', '.join(here[:6])}{' …' if len(here) > 6 else ''}." if here else ""
-    found = [f"--runs={run}: there is no such folder.{hint}" for run in runs if not os.path.isdir(run)]
-    if len(runs) < 2:
-        found.append(f"--mode=compare needs two runs or more: write --runs=A --runs=B.{hint}")
-    if len({os.path.realpath(run) for run in runs}) < len(runs):
-        found.append("--runs: one of them is given twice; it cannot differ from itself.")
-    return found
-
-
-def _base_config(values: flags.FlagValues, assignments: list[overrides.Assignment]) -> tuple[Config, str, list[str]]:
-    """The recipe, or the config that a run left in its workdir; the workdir; and what is wrong with the former."""
-    if values.config is not None:
-        recipe, problems = recipes.load(values.config)
-    else:
-        own = any(a.path == "data.path" or (a.path, a.text) == ("data.source", "folder") for a in assignments)
-        said = {a.path: a.text for a in assignments}
-        volumes = said.get("data.source", "volumes" if holds_volumes(said.get("data.path", "")) else "") == "volumes"
-        home = os.path.dirname(os.path.abspath(__file__))
-        name = OWN_VOLUMES_RECIPE if volumes else OWN_DATA_RECIPE if own else DEFAULT_RECIPE
-        recipe, problems = recipes.load(os.path.join(home, name))
-    workdir = values.workdir or _workdir_of_first(values) or _default_workdir(recipe, assignments, values)
-    # The config of an ensemble is its first member's.
-    home = _workdir_of_first(values) or workdir
-    path = os.path.join(next(iter(folds_of(home)), home), "config.json")
-    if values.mode == "audit_labels":
-        # Of folds each has a config of its own. Whoever names the data says what is to be trained.
-        paths = [os.path.join(workdir, "config.json"), os.path.join(workdir, "fold_0", "config.json")]
-        named = any(a.path in ("data.path", "data.source") for a in assignments)
-        path = "" if named else next(filter(os.path.isfile, paths), "")
-    if values.config is not None or not path or values.mode not in (*_READ_A_RUN, "audit_labels"):
-        return recipe, workdir, problems
-    try:
-        with open(path, encoding="utf-8") as file:
-            return config_text.from_json(file.read()), workdir, []
-    except FileNotFoundError:
-        runs = sorted(os.path.dirname(found) for found in glob.glob(os.path.join("runs", "*", "config.json")))
-        here = f" Here are {', '.join(runs[:6])}{' …' if len(runs) > 6 else ''}." if runs else ""
-        problem = (
-            f"--workdir={workdir}: there is no run in it (no config.json).{here} Name a run's directory, or train "
-            f"one: python main.py --workdir={workdir}"
-        )
-    except (OSError, ValueError) as error:
-        problem = f"{path} cannot be read as a config: {error}\nName the recipe instead: --config=…"
-    return Config(), workdir, [problem]
-
-
-def _workdir_of_first(values: flags.FlagValues) -> str:
-    """The workdir of the first member of an ensemble; "" where none is named."""
-    if not values.ensemble:
-        return ""
-    first = os.path.normpath(values.ensemble[0])
-    return os.path.dirname(os.path.dirname(first)) if os.path.isfile(os.path.join(first, "manifest.json")) else first
-
-
-def _folds(values: flags.FlagValues, workdir: str) -> tuple[str, ...]:
-    """The folds of a cross-validation in the workdir, where the mode takes an ensemble."""
-    if values.mode not in _TAKE_ENSEMBLES or os.path.exists(os.path.join(workdir, "config.json")):
-        return ()
-    return tuple(folds_of(workdir))
-
-
-def _default_workdir(recipe: Config, assignments: list[overrides.Assignment], values: flags.FlagValues) -> str:
-    """runs/<name>, or, where fields make it another run than the recipe's, a directory of that run's own.
-
-    A finished run of the recipe would otherwise refuse every command with another learning rate.
-    """
-    config, _ = overrides.apply(recipe, assignments)
-    if values.mode == "plan":
-        return os.path.join("runs", named_after(config))  # a plan for each folder
-    name = config.name
-    if values.mode == "sweep":
-        # Beside a run of the recipe, which it is not.
-        stem = os.path.basename(values.sweep).removesuffix(".py")
-        name += "-sweep" if stem in (name, "") else f"-sweep-{stem}"
-    plain = os.path.join("runs", name)
-    changed = {d.field: d.new for d in config_text.differences(recipe, config) if d.breaks}
-    if not changed or values.force_config or values.extend:
-        return plain
-    own = os.path.join("runs", _named_after(name, changed))
-    # What is evaluated in another way than it was trained is the run without these fields.
-    return own if values.mode not in _READ_A_RUN or os.path.isfile(os.path.join(own, "config.json")) else plain
 
 
 def _message(problems: list[str]) -> str:

@@ -155,9 +155,9 @@ def test_top_level_imports_have_no_circle():
         below = {name: needed for name, needed in below.items() if name not in leaves}
 
 
-def test_only_main_and_the_command_line_know_absl_flags():
+def test_only_the_reading_of_the_command_line_knows_absl_flags():
     importers = {path for path in _SHIPPED if re.search(r"^\s*(from|import) absl\b", _files(*_PACKAGES)[path], re.M)}
-    assert importers == {"main.py", "configs/reading/commandline.py", "configs/reading/help.py"}
+    assert importers == {f"configs/reading/{name}.py" for name in ("command", "commandline", "help")}
 
 
 def test_the_step_has_the_only_gradient_tape_outside_the_guard():

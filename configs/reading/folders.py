@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -21,6 +22,21 @@ def named_after(config: Config) -> str:
     """The config's name, or that of its data's folder where it has none of its own."""
     folder = os.path.basename(os.path.abspath(os.path.expanduser(config.data.path))) if config.data.path else ""
     return re.sub(r"[^\w.-]+", "_", folder) if folder and config.name in _NAMELESS else config.name
+
+
+def named_with(name: str, values: dict) -> str:
+    """A file's name with values behind it: "evaluation-tile=64x64"; of many a digest."""
+    if not values:
+        return name
+
+    def text(value):
+        return "x".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+    said = ",".join(f"{path.rpartition('.')[2]}={text(value)}" for path, value in values.items())
+    said = re.sub(r"[^\w.=,+-]+", "_", said)
+    if len(said) > 60:
+        said = hashlib.sha256(repr(sorted(values.items())).encode()).hexdigest()[:8]
+    return f"{name}-{said}"
 
 
 def holds_volumes(path: str) -> bool:

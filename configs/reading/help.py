@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import typing
 from typing import Any
 
@@ -113,7 +114,7 @@ def _signature(flag: flags.Flag) -> str:
     field = fields.all_fields().get(flag.name)
     if choices is None and field is not None and typing.get_origin(field.type) is typing.Literal:
         choices = typing.get_args(field.type)
-    if choices:
+    if choices and "\n" not in flag.help:
         return f"--{flag.name}={'|'.join(choices)}"
     return f"--{flag.name}" if flag.boolean else f"--{flag.name}=…"
 
@@ -124,7 +125,12 @@ def _doc(flag: flags.Flag) -> str:
 
 
 def _entry(head: str, doc: str) -> list[str]:
-    return [f"  {head}", *broken(doc, columns(), first=" " * 6, then=" " * 6)]
+    """A flag and its text; lines of the text in columns stay so, each broken under its second column."""
+    found = [f"  {head}"]
+    for line in doc.split("\n"):
+        lead = match[0] if (match := re.match(r"\S+ {2,}", line)) else ""
+        found += broken(line[len(lead) :], columns(), first=" " * 6 + lead, then=" " * (6 + len(lead)))
+    return found
 
 
 def _default(value: Any) -> str:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import main
 from configs.reading import help as document
 from configs.reading import lines
+from configs.reading.command import define_flags
 from trainer import console
 
 
@@ -62,7 +62,7 @@ def test_no_word_is_broken_or_lost_or_moved(text, width):
 def test_help_keeps_to_the_width(monkeypatch, width):
     monkeypatch.setenv("COLUMNS", str(width))
 
-    long = [line for line in document.help_text(main.define_flags(), full=True).splitlines() if len(line) > width]
+    long = [line for line in document.help_text(define_flags(), full=True).splitlines() if len(line) > width]
 
     # Only what cannot be broken: the names of flags with their choices.
     assert all(len(line.split()) == 1 for line in long)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import configs
 import main
 from configs.reading import fields
+from configs.reading.command import MODES, define_flags
 from tests.program.wrong_command_lines import FILES, WRONG
 from trainer.errors import EXIT_OK, EXIT_USAGE, UserError
 
@@ -246,7 +247,7 @@ def test_help_shows_every_flag_and_starts_nothing(folder, capsys, arguments):
     assert main.main(["main.py", *arguments]) == EXIT_OK
 
     out = capsys.readouterr().out
-    for name in main.define_flags():
+    for name in define_flags():
         assert f"--{name}" in out
     assert "--config.optimizer.momentum" not in out
 
@@ -293,7 +294,7 @@ _TEXT = st.one_of(
 
 @st.composite
 def _argument(draw):
-    name = draw(st.one_of(st.sampled_from([f"config.{path}" for path in _PATHS] + list(main.define_flags())), _ANY))
+    name = draw(st.one_of(st.sampled_from([f"config.{path}" for path in _PATHS] + list(define_flags())), _ANY))
     if draw(st.booleans()) and name:
         at = draw(st.integers(0, len(name) - 1))
         name = name[:at] + draw(st.sampled_from(string.ascii_lowercase + "._")) + name[at + draw(st.integers(0, 1)) :]
@@ -322,5 +323,5 @@ def test_any_command_line_is_either_valid_or_answered_in_words(folder, arguments
         assert "--help" in str(error)
         assert "Traceback" not in str(error)
     else:
-        assert command.mode in main.MODES and command.workdir and command.config.name
+        assert command.mode in MODES and command.workdir and command.config.name
     assert _content(folder) == before

@@ -28,7 +28,8 @@ def test_help_is_on_stdout_and_exits_0():
 
     assert result.returncode == 0
     assert result.stderr == ""
-    assert "--mode=train|evaluate|predict|export|describe|check" in result.stdout
+    for mode in ("train", "evaluate", "predict", "export", "describe", "check", "sweep"):
+        assert f"\n      {mode} " in result.stdout
 
 
 def test_mistakes_are_on_stderr_and_exit_2(tmp_path):

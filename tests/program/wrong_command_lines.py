@@ -56,10 +56,10 @@ FILES = {
 WRONG = [
     # Flags.
     (["--mod=train"], ["--mod", "no such flag", "--mode"]),
-    (["--mode=trian"], ["trian", "train, evaluate", "Did you mean --mode=train"]),
+    (["--mode=trian"], ["trian", "train, check, describe", "Did you mean --mode=train"]),
     (["--mode"], ["--mode has no value"]),
     (["--mode", "--seed=1"], ["--mode has no value"]),
-    (["--mode="], ["--mode=", "train, evaluate"]),
+    (["--mode="], ["--mode=", "train, check, describe"]),
     (["train"], ["'train' stands alone"]),
     (["--mode=train", "mode=predict"], ["mode=predict", "two dashes"]),
     (["-"], ["'-' stands alone"]),
