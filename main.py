@@ -137,8 +137,7 @@ def _evaluate(run, command: Command) -> int:
     if "data.path" in settings and not command.inputs and command.config.data.split == "auto":
         run.log(
             f"  note: of {command.config.data.path} the {len(examples.validation)} examples are scored that training "
-            "on it would hold out; all of them: --input="
-            f"{command.config.data.path}"
+            f"on it would hold out; all of them: --input={command.config.data.path}"
         )
     if command.ensemble != tuple(folds_of(run.workdir)):
         settings["ensemble"] = command.ensemble

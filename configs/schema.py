@@ -139,9 +139,8 @@ class Data:
     )
     color_tolerance: int = knob(
         0,
-        "colors: how far a pixel's red, green and blue may be from those of a row of the table, of "
-        "which the nearest is "
-        "taken: for masks that were saved as JPEG. 0 takes the colours as they are; 255 the nearest, however far.",
+        "colors: how far a pixel's red, green and blue may be from those of a row of the table, of which the nearest "
+        "is taken: for masks that were saved as JPEG. 0 takes the colours as they are; 255 the nearest, however far.",
         within="[0, 255]",
     )
     void_id: int = knob(
@@ -204,8 +203,8 @@ class Data:
     )
     cache_path: str = knob(
         "",
-        "the folder for prepared volumes beyond cache_mib, which are read from there piece by piece. "
-        "Empty: gradline-volumes in the system's folder for temporary files.",
+        "the folder for prepared volumes beyond cache_mib, which are read from there piece by piece. Empty: "
+        "gradline-volumes in the system's folder for temporary files.",
         read_by={"source": ("volumes",)},
         changes_run=False,
     )
@@ -644,9 +643,9 @@ class Evaluate:
     metric: str = knob(
         "mean_dice",
         "The score that picks the best checkpoint and stops early: mean_dice, mean_iou, pixel_accuracy, loss, of "
-        "volumes also surface_dice or hausdorff_95_mm (means over the scored classes), or one "
-        "of `metrics`, by the name after its colon. Of a task of your own: loss (in place of the others), one of "
-        "its terms, or of `metrics`.",
+        "volumes also surface_dice or hausdorff_95_mm (means over the scored classes), or one of `metrics`, by the "
+        "name after its colon. Of a task of your own: loss (in place of the others), one of its terms, or of "
+        "`metrics`.",
         names=("mean_dice", "mean_iou", "pixel_accuracy", "loss"),
         part="metrics",
     )

@@ -65,8 +65,8 @@ def soft_skeleton(values, iterations=3):
     """The soft skeleton of `values` in [0, 1], `[batch, *space, channels]`, two or three axes of space."""
     if values.shape.rank not in (4, 5):
         raise ValueError(
-            "soft_skeleton takes [batch, *space, channels] with two or three axes of space. "
-            f"Received: values of shape {values.shape}"
+            "soft_skeleton takes [batch, *space, channels] with two or three axes of space. Received: values of shape "
+            f"{values.shape}"
         )
     if iterations < 0 or int(iterations) != iterations:
         raise ValueError(

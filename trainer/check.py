@@ -208,9 +208,8 @@ def _judged(run, cases) -> Section:
     perfect, wrong = values.get("perfect prediction", math.nan), values.get("wrong prediction", math.nan)
     if perfect >= wrong:
         problems.append(
-            f"the loss of a perfect prediction ({perfect:.4f}) is not lower than that of a wrong one "
-            f"({wrong:.4f}): a loss is "
-            "minimised; a score needs a minus, `1 - score`"
+            f"the loss of a perfect prediction ({perfect:.4f}) is not lower than that of a wrong one ({wrong:.4f}): a "
+            "loss is minimised; a score needs a minus, `1 - score`"
         )
     half = values.get(_HALF, perfect)
     if abs(half - perfect) > 1e-2 * max(1.0, abs(perfect)):

@@ -40,8 +40,8 @@ class Duration:
         """
         if not isinstance(steps_per_epoch, (int, Fraction)):
             raise TypeError(
-                "`steps_per_epoch` has to be exact: write Fraction(examples, batch_size). "
-                f"Received: steps_per_epoch={steps_per_epoch!r}"
+                "`steps_per_epoch` has to be exact: write Fraction(examples, batch_size). Received: "
+                f"steps_per_epoch={steps_per_epoch!r}"
             )
         if self.unit == "steps":
             return math.ceil(self.amount)

@@ -62,8 +62,8 @@ _GOES_ON = (
     "nothing has to be said: training goes on by itself where the run in --workdir stopped. Give the same command again"
 )
 _GPUS = (
-    "devices are chosen by --strategy: auto, the default, takes every GPU that it sees. "
-    "Fewer: CUDA_VISIBLE_DEVICES=0,1 python main.py"
+    "devices are chosen by --strategy: auto, the default, takes every GPU that it sees. Fewer: "
+    "CUDA_VISIBLE_DEVICES=0,1 python main.py"
 )
 # Flags of others that no field or flag here stands for alone: what to do instead.
 _FLAGS = {
@@ -98,8 +98,8 @@ _FLAGS = {
 }
 
 _OWN_MODEL = (
-    "build it in a file of your own (keras_hub has it, for one), "
-    "--config.model.name=my_models:build, or take --config.model.name=encoder_unet"
+    "build it in a file of your own (keras_hub has it, for one), --config.model.name=my_models:build, or take "
+    "--config.model.name=encoder_unet"
 )
 # Values, by the field or flag that they were given to: another value, or a sentence.
 _VALUES = {

@@ -268,8 +268,7 @@ def _train(config: Config):
                 ("train.batch_size", "logical_devices", "train.accumulate"),
                 (
                     f"{config.logical_devices} logical devices cannot share it in {train.micro_batches} "
-                    "micro-batch(es). "
-                    f"Write --config.train.batch_size={_up(train.batch_size, parts)}."
+                    f"micro-batch(es). Write --config.train.batch_size={_up(train.batch_size, parts)}."
                 ),
             )
 

@@ -26,8 +26,8 @@ def distance_transform(mask, spacing=None, dtype=tf.float32):
     mask = tf.convert_to_tensor(mask)
     if mask.dtype != tf.bool:
         raise TypeError(
-            "distance_transform takes a bool mask; give for instance `mask > 0.5`. "
-            f"Received: mask.dtype={mask.dtype.name}"
+            "distance_transform takes a bool mask; give for instance `mask > 0.5`. Received: "
+            f"mask.dtype={mask.dtype.name}"
         )
     rank = mask.shape.rank
     if rank is None or not 3 <= rank <= 5:

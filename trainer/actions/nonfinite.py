@@ -72,10 +72,9 @@ class Nonfinite:
             )
             text = (
                 f"{in_row} steps in a row were skipped, since {self._offenders()}: more than "
-                "config.guard.max_skips="
-                f"{limit}, so nothing is learned any more.{scale}\n  Lower --config.optimizer.learning_rate (now "
-                f"{self._run.config.optimizer.learning_rate:g}), or use --precision=mixed_bfloat16 or float32; "
-                "--config.guard.nonfinite=stop names the line."
+                f"config.guard.max_skips={limit}, so nothing is learned any more.{scale}\n"
+                f"  Lower --config.optimizer.learning_rate (now {self._run.config.optimizer.learning_rate:g}), or use "
+                "--precision=mixed_bfloat16 or float32; --config.guard.nonfinite=stop names the line."
             )
             raise UserError(text, exit_code=EXIT_FAILED, markdown=text)
         return None
@@ -188,6 +187,6 @@ class Nonfinite:
             self._report(
                 self._run.current_step,
                 f"warning: the gradient has been exactly zero for {limit} steps, so these do not learn: {shown}\n"
-                "  A dead ReLU, a saturated activation or a mask that is always 0 does this; "
-                "--mode=check names the line.",
+                "  A dead ReLU, a saturated activation or a mask that is always 0 does this; --mode=check names the "
+                "line.",
             )

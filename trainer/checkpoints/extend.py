@@ -69,10 +69,9 @@ def grown(saved: Saved, shapes: Mapping[str, Sequence[int]], old: int, new: int)
         if len(differing) > 1 or wanted[axis] - array.shape[axis] != new - old or array.shape[axis] != old:
             if array.shape[axis] == 1 and old == 2:
                 raise UserError(
-                    "--extend: the run has one output for its two classes (model.outputs=sigmoid), "
-                    "and no third can be "
-                    f"added to {path.removeprefix('model/')}. Start anew: --workdir=… --config.model.outputs=softmax "
-                    f"--config.checkpoint.warm_start={saved.folder}"
+                    "--extend: the run has one output for its two classes (model.outputs=sigmoid), and no third can "
+                    f"be added to {path.removeprefix('model/')}. Start anew: --workdir=… "
+                    f"--config.model.outputs=softmax --config.checkpoint.warm_start={saved.folder}"
                 )
             continue
         below = array.min() - _BELOW if array.ndim == 1 and path.endswith("bias") and _is_weight(path) else 0.0

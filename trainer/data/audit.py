@@ -163,16 +163,14 @@ def _lost_brightness(facts: list[_Facts], section: Data, config: Config) -> list
     count = f"{len(groups[1])} of {len(facts)} training images hold no class but the first"
     if deviation >= 2 * empty_deviation:
         return [
-            f"{count}, and vary by {empty_deviation:.0f} (deviation of the pixels, of 255), the "
-            f"others by {deviation:.0f}: "
-            "model.input_scaling=standardize stretches both to 1, so that the noise of the former looks like what is "
-            f"bright in the latter. {remedy}"
+            f"{count}, and vary by {empty_deviation:.0f} (deviation of the pixels, of 255), the others by "
+            f"{deviation:.0f}: model.input_scaling=standardize stretches both to 1, so that the noise of the former "
+            f"looks like what is bright in the latter. {remedy}"
         ]
     if abs(mean - empty_mean) >= 2 * max(spread, empty_spread, 1.0):
         return [
             f"{count}, and their mean is {empty_mean:.0f} of 255, that of the others' background {mean:.0f}: the "
-            "brightness tells them "
-            f"apart, and model.input_scaling=standardize takes it away. {remedy}"
+            f"brightness tells them apart, and model.input_scaling=standardize takes it away. {remedy}"
         ]
     return []
 

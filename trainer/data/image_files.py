@@ -179,9 +179,8 @@ def which_pages(opened: Opened, what: str, pages: str) -> str:
     flag, masks = "--config.data.pages", what == "mask"
     if pages == "slices":
         return (
-            f"{opened.name}: has {opened.tiff.pages} pages, which are examples of their own "
-            "(data.pages=slices); here one "
-            "image is wanted: save the pages as files."
+            f"{opened.name}: has {opened.tiff.pages} pages, which are examples of their own (data.pages=slices); here "
+            "one image is wanted: save the pages as files."
         )
     choices = {f"{flag}=slices": "each page is an image of its own, with the same page of its mask"}
     if masks:

@@ -157,8 +157,8 @@ def _depth(splits: Splits, section: Data) -> tuple[Data, tuple[str, ...]]:
     rows = tuple((low, high if high > low else low + 1.0) for low, high in rows)
     shown = ", ".join(f"{low:g} to {high:g}" for low, high in rows[:4]) + (", …" if rows[4:] else "")
     notes.append(
-        f"the images have more than 8 bits: {shown} (0.1 to 99.9 % of the values) become 0 to 255, "
-        "as data.value_range says from now on"
+        f"the images have more than 8 bits: {shown} (0.1 to 99.9 % of the values) become 0 to 255, as data.value_range "
+        "says from now on"
     )
     return dataclasses.replace(section, value_range=rows), tuple(notes)
 

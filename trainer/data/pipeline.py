@@ -240,7 +240,7 @@ def _share(batch_size: int, shard_count: int, parts: int) -> int:
     if rest or not size:
         raise ValueError(
             f"The global batch cannot be cut into equal parts: batch_size={batch_size} over {shard_count} workers of "
-            f"{parts} parts each. Make it a multiple of {shard_count * parts}. "
-            f"Received: batch_size={batch_size}, shard_count={shard_count}, parts={parts}"
+            f"{parts} parts each. Make it a multiple of {shard_count * parts}. Received: batch_size={batch_size}, "
+            f"shard_count={shard_count}, parts={parts}"
         )
     return size

@@ -258,8 +258,8 @@ def _check_windows(page, found: Header) -> None:
     if rows >= page.imagelength and page.compression != 1 and memory is not None and 2 * piece > memory:
         raise DataError(
             f"{where}: {found.width} x {found.height} pixels are compressed in one piece of {piece / 2**30:.1f} GiB, "
-            f"and {memory / 2**30:.1f} GiB of memory are free. Save it in tiles, as "
-            "`gdal_translate -co TILED=YES -co COMPRESS=DEFLATE` does."
+            f"and {memory / 2**30:.1f} GiB of memory are free. Save it in tiles, as `gdal_translate -co TILED=YES -co "
+            "COMPRESS=DEFLATE` does."
         )
     end = max((at + count for at, count in zip(page.dataoffsets, page.databytecounts, strict=True)), default=0)
     length = page.parent.filehandle.size

@@ -167,11 +167,9 @@ def _without_noise(
             + ",".join("background" if not any(c) else f"color_{_hex(c)[1:]}" for c in ordered)
         )
         raise DataError(
-            f"The masks have {len(counts):,} colours: {len(painted)} that were painted "
-            f"({_shares(painted)}), and mixtures "
-            f"of them in {between / total:.2%} of the pixels, as JPEG and smooth resizing make them. "
-            "Save masks as PNG, "
-            f"resized to the nearest pixel; or take the nearest of the painted colours everywhere:\n"
+            f"The masks have {len(counts):,} colours: {len(painted)} that were painted ({_shares(painted)}), and "
+            f"mixtures of them in {between / total:.2%} of the pixels, as JPEG and smooth resizing make them. Save "
+            "masks as PNG, resized to the nearest pixel; or take the nearest of the painted colours everywhere:\n"
             f"    --config.data.mask_encoding=colors --config.data.color_tolerance=255{named} "
             f"--config.data.mask_colors='({rows})'"
         )

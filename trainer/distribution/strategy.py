@@ -192,8 +192,7 @@ def check_batch(config: Config, replicas: int) -> None:
         micro_batches = config.train.micro_batches
         micro = f" x {micro_batches} micro-batches" if micro_batches > 1 else ""
         raise UserError(
-            f"config.train.batch_size={batch} is the global batch and cannot be cut into {replicas} "
-            f"replicas{micro} = {parts} equal "
-            "parts; unequal parts would weigh images differently.\n  Take "
-            f"--config.train.batch_size={sizes.split(' ')[0]}" + (f" (or {high})." if low else ".")
+            f"config.train.batch_size={batch} is the global batch and cannot be cut into {replicas} replicas{micro} = "
+            f"{parts} equal parts; unequal parts would weigh images differently.\n"
+            f"  Take --config.train.batch_size={sizes.split(' ')[0]}" + (f" (or {high})." if low else ".")
         )

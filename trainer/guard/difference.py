@@ -72,8 +72,8 @@ def check_derivatives(forward_loss: Callable, variables: Iterable, *, seed: int 
         raise answer.error
     if any(gradient is None or not is_finite(gradient) for gradient in answer.gradients):
         raise ValueError(
-            "check_derivatives() compares gradients that exist and are finite; some do not. "
-            "Ask explain(forward_loss, variables) first."
+            "check_derivatives() compares gradients that exist and are finite; some do not. Ask explain(forward_loss, "
+            "variables) first."
         )
     gradients = [tf.convert_to_tensor(gradient) for gradient in answer.gradients]
     directions = _directions(entries, gradients, seed)

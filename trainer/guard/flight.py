@@ -103,8 +103,8 @@ class FlightRecorder(keras.callbacks.Callback):
             )
         if getattr(model, "steps_per_execution", 1) != 1:
             raise ValueError(
-                "A FlightRecorder looks at every step: compile(steps_per_execution=1). "
-                f"Received: steps_per_execution={model.steps_per_execution}"
+                "A FlightRecorder looks at every step: compile(steps_per_execution=1). Received: "
+                f"steps_per_execution={model.steps_per_execution}"
             )
         self._box, step = _Box(), model.train_step
         self._jit, model.jit_compile = model.jit_compile, False  # XLA has no place for a batch of any shape

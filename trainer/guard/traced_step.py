@@ -92,8 +92,8 @@ def lineage_findings(trace: Trace, entries: Sequence[Entry], lacking: Sequence[E
         (
             "outside_tape",
             unwatched,
-            "The loss is computed from them where the tape did not record: before it was "
-            "opened, or inside tape.stop_recording().",
+            "The loss is computed from them where the tape did not record: before it was opened, or inside "
+            "tape.stop_recording().",
             outside,
         ),
     ):

@@ -145,8 +145,8 @@ def _check_channels(model: keras.Model, name: str, channels: int) -> None:
 def _checked(model, name: str, config: Config, outputs: int, free: bool) -> Form:
     if not isinstance(model, keras.Model):
         raise UserError(
-            f"{name} returned {type(model).__name__}, not a keras.Model. Return the model itself: "
-            "`return keras.Model(inputs, logits)`."
+            f"{name} returned {type(model).__name__}, not a keras.Model. Return the model itself: `return "
+            "keras.Model(inputs, logits)`."
         )
     _check_channels(model, name, config.data.channels)
     space = fixed_size(model) or tuple(config.augment.crop)

@@ -120,8 +120,8 @@ def _functional(model: keras.Model, position: int, count: int, outputs: int, not
         tensor = before
     elif activation:
         notes += (
-            f"the model ends in {activation}, which is no softmax, sigmoid or nothing: what it gives "
-            "is taken for logits",
+            f"the model ends in {activation}, which is no softmax, sigmoid or nothing: what it gives is taken for "
+            "logits",
         )
     if before is None and count == 1:
         return Form(model, outputs, "", notes)

@@ -23,8 +23,8 @@ def fit_sizes(config: Config, model: keras.Model) -> tuple[Config, list[str]]:
         if crop != fixed:
             new["augment.crop"] = fixed
             notes.append(
-                f"the model takes images of {_by(fixed)} pixels alone: augment.crop is set to it "
-                f"(was {','.join(map(str, crop))})"
+                f"the model takes images of {_by(fixed)} pixels alone: augment.crop is set to it (was "
+                f"{','.join(map(str, crop))})"
             )
         if tile != fixed:
             new["evaluate.tile"] = fixed

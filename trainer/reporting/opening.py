@@ -130,9 +130,8 @@ def _notes(config: Config, devices: Devices) -> list[tuple[str, str]]:
         notes.append(
             (
                 "note",
-                "batch normalisation takes its statistics from each micro-batch, so that accumulation "
-                "equals the one big batch "
-                "but for them; --config.model.normalization=group has none.",
+                "batch normalisation takes its statistics from each micro-batch, so that accumulation equals the one "
+                "big batch but for them; --config.model.normalization=group has none.",
             )
         )
     if config.deterministic:

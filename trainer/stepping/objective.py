@@ -140,8 +140,8 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
             loss = loss(**({"from_logits": config.loss.from_logits and not activation} if takes else {}))
         except Exception as error:
             raise UserError(
-                f"{field}={name!r} is a class, and {loss.__name__}() raised "
-                f"{type(error).__name__}: {error}.\n  Name a function, or a class whose arguments all have defaults."
+                f"{field}={name!r} is a class, and {loss.__name__}() raised {type(error).__name__}: {error}.\n"
+                "  Name a function, or a class whose arguments all have defaults."
             ) from error
     if not callable(loss):
         raise UserError(f"{field}={name!r} is of type {type(loss).__name__}; a loss is called as loss(y_true, y_pred).")
@@ -199,9 +199,9 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
             return {"loss": value.total}
         if not isinstance(value, (tf.Tensor, tf.Variable, np.ndarray, numbers.Number)):
             raise UserError(
-                f"{field}={name!r} returned {reprlib.repr(value)}, of type "
-                f"{type(value).__name__}, and a loss is a tensor.\n  Return the value itself: a scalar, or one for "
-                "each image or pixel."
+                f"{field}={name!r} returned {reprlib.repr(value)}, of type {type(value).__name__}, and a loss is a "
+                "tensor.\n"
+                "  Return the value itself: a scalar, or one for each image or pixel."
             )
         return {"loss": value if _is_scalar(value) else tf.reduce_mean(value)}
 

@@ -64,8 +64,7 @@ def kind_of_labels(labels: Sequence[tuple[str, np.ndarray]], data: Data) -> tupl
         if label.ndim != first.ndim or label.shape[2:] != first.shape[2:]:
             raise DataError(
                 f"{name}['label'] has the shape {list(label.shape)}, and {first_name}['label'] {list(first.shape)}: "
-                "all "
-                "labels have to be of one kind, e.g. class ids [height, width]."
+                "all labels have to be of one kind, e.g. class ids [height, width]."
             )
     if first.ndim == 3:
         return _of_planes(labels, data)
@@ -99,9 +98,8 @@ def _of_planes(labels: Sequence[tuple[str, np.ndarray]], data: Data) -> tuple[La
     sums = label.astype(np.int64).sum(axis=2)
     raise DataError(
         f"{name}['label'] has the shape {list(label.shape)}, and is not one-hot: {int((sums != 1).sum())} pixels have "
-        "no 1 or several. A label is one class id a pixel, [height, width]; colours have to become "
-        "ids first. Of classes "
-        "that overlap a label is planes of 0 and 1, whole numbers, and data.labels='multi'."
+        "no 1 or several. A label is one class id a pixel, [height, width]; colours have to become ids first. Of "
+        "classes that overlap a label is planes of 0 and 1, whole numbers, and data.labels='multi'."
     )
 
 
@@ -162,9 +160,8 @@ def class_ids(label: np.ndarray, kind: LabelKind, data: Data, classes: int, name
         strange = _strange(label, kind.high, data)
         if strange.any():
             raise DataError(
-                f"{name}['label'] holds {counted(label[strange])}; a plane of a class that overlaps "
-                "with others holds 0, "
-                f"{kind.high}, or {data.void_id} for void."
+                f"{name}['label'] holds {counted(label[strange])}; a plane of a class that overlaps with others holds "
+                f"0, {kind.high}, or {data.void_id} for void."
             )
         void = (label == data.void_id) & (kind.high != data.void_id)
         made = np.where(void, data.void_id, label == kind.high)
@@ -227,8 +224,7 @@ def infer_classes(counts: dict[int, int], data: Data, looked_at: str) -> tuple[t
     if len(ids) > _MOST_IDS:
         raise DataError(
             f"{what} hold {len(ids):,} different ids up to {ids[-1]:,}: these are numbers of objects or intensities, "
-            "not "
-            "classes. Make one id of each class, e.g. (label > 0).astype('uint8')."
+            "not classes. Make one id of each class, e.g. (label > 0).astype('uint8')."
         )
     if len(ids) < 2:
         held = f"the id {ids[0]} alone" if ids else "void alone"

@@ -47,8 +47,7 @@ class Layout:
         if image.shape[2] != self.channels:
             raise DataError(
                 f"{name}['image'] has {image.shape[2]} channels, and the others have {self.channels}: all images need "
-                "the "
-                "same number."
+                "the same number."
             )
         if (image.dtype == np.uint8) != self.eight_bits:
             here, there = ("uint8", "numbers of more bits") if self.eight_bits is False else (image.dtype, "uint8")
@@ -58,8 +57,7 @@ class Layout:
             is_, others = ("a label", "none") if "label" in arrays else ("no label", "one")
             raise DataError(
                 f"{name} has {is_}, and the others have {others}. Where some examples have no label, give them one "
-                "full "
-                f"of void: numpy.full((height, width), {self.data.void_id}, 'uint8')."
+                f"full of void: numpy.full((height, width), {self.data.void_id}, 'uint8')."
             )
         if self.label.kind != "none":
             label = class_ids(arrays["label"], self.label, self.data, len(self.data.classes), name)
@@ -81,8 +79,7 @@ class Layout:
             height, width = arrays["image"].shape[:2]
             raise DataError(
                 f"{name}[{key!r}] has the shape {list(value.shape)}, and its image is {height} x {width} (height x "
-                "width): "
-                f"in the other examples {key!r} has its image's size, and goes with it."
+                f"width): in the other examples {key!r} has its image's size, and goes with it."
             )
         have = found or _values(value)
         if (have.shape, have.dtype) != (wanted.shape, wanted.dtype):
@@ -118,9 +115,8 @@ def arrays_of(item: Any, name: str) -> dict[str, np.ndarray]:
         label = made["label"] = squeezed(made["label"])
         if label.ndim not in (2, 3) or label.dtype.kind not in "iuf":
             raise DataError(
-                f"{name}['label'] is {_described(label.shape, label.dtype)}; a label is whole numbers [height, "
-                "width], one "
-                "class id a pixel."
+                f"{name}['label'] is {_described(label.shape, label.dtype)}; a label is whole numbers [height, width], "
+                "one class id a pixel."
             )
         if label.shape[:2] != image.shape[:2]:
             raise DataError(
@@ -167,8 +163,7 @@ def _array(value: Any, name: str, key: str) -> np.ndarray:
     if made.dtype.kind not in "biufSUO" or (made.dtype == object and not _is_text(made)):
         raise DataError(
             f"{name}[{key!r}] is {type(value).__name__} of {made.dtype}; a value is numbers or text, of one shape in "
-            "all "
-            "examples."
+            "all examples."
         )
     return made.astype(object) if made.dtype.kind in "SU" else made
 
@@ -203,8 +198,8 @@ def _check_finite(array: np.ndarray, name: str, key: str) -> None:
         nan = int(np.isnan(array).sum())
         kinds = f"{nan} NaN" + (f" and {int(wrong.sum()) - nan} infinite" if wrong.sum() > nan else "")
         raise DataError(
-            f"{name}[{key!r}] holds {kinds if nan else f'{int(wrong.sum())} infinite'} values; "
-            "put numbers there, or give those pixels a void label."
+            f"{name}[{key!r}] holds {kinds if nan else f'{int(wrong.sum())} infinite'} values; put numbers there, or "
+            "give those pixels a void label."
         )
 
 

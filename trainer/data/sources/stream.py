@@ -125,8 +125,7 @@ class StreamReader:
         if not self.repeats:
             raise DataError(
                 f"{self._prefix}: this tf.data.Dataset never ends, so that its evaluation would not: take a part of "
-                "it, "
-                ".take(NUMBER)."
+                "it, .take(NUMBER)."
             )
         if self.length is None:
             self.length = sum(1 for _ in self.elements)

@@ -146,8 +146,8 @@ def whole_numbers(volume: Volume) -> np.ndarray:
         if not np.isfinite(label).all() or np.abs(label - rounded).max(initial=0) > 1e-4:
             first = label[~(np.abs(label - rounded) <= 1e-4)].flat[0]
             raise DataError(
-                f"{path}: holds fractions, such as {first:g}: a label has a class id at each "
-                "voxel. Was it resampled smoothly? Take the nearest voxel."
+                f"{path}: holds fractions, such as {first:g}: a label has a class id at each voxel. Was it resampled "
+                "smoothly? Take the nearest voxel."
             )
         label = rounded.astype(np.int32)
     if label.dtype.kind not in "iub":

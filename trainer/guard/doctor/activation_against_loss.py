@@ -39,8 +39,7 @@ def of_activation(pair: Pair, spoilt: set[str]) -> Iterator[Suspicion]:
                 "softmax_axis",
                 layer,
                 f"The softmax of {layer!r} runs over axis {output.axis} of {shape_text(output.shape)}, and the loss "
-                f"reads "
-                "classes along the last axis.",
+                "reads classes along the last axis.",
                 "Let the softmax run over the last axis, and keep the classes there.",
             )
         elif act.name == "sigmoid" and family in ("categorical", "sparse") and output.channels > 1:
@@ -61,9 +60,8 @@ def of_activation(pair: Pair, spoilt: set[str]) -> Iterator[Suspicion]:
                 yield certain(
                     "output_range",
                     layer,
-                    f"The softmax of {layer!r} sums to 1, and rows of {pair.name} sum to {few(sums)}: two classes "
-                    f"at once "
-                    "are out of its reach.",
+                    f"The softmax of {layer!r} sums to 1, and rows of {pair.name} sum to {few(sums)}: two classes at "
+                    "once are out of its reach.",
                     f"Labels that do not exclude each other take a sigmoid:\n\n    "
                     f"{made(output.units_layer, 'sigmoid')}",
                     Change({layer: {"activation": "sigmoid"}}),
@@ -127,9 +125,8 @@ def _of_logits(pair: Pair) -> Iterator[Suspicion]:
         yield certain(
             "activation_with_from_logits",
             "loss",
-            f"{layer!r} ends in {act.name}{behind}, and the loss has from_logits=True: it applies {squash} once "
-            f"more, to values "
-            "between 0 and 1, and no prediction gets beyond "
+            f"{layer!r} ends in {act.name}{behind}, and the loss has from_logits=True: it applies {squash} once more, "
+            "to values between 0 and 1, and no prediction gets beyond "
             + (
                 "sigmoid(1) = 0.73 or below sigmoid(0) = 0.5."
                 if squash == "sigmoid"
@@ -145,8 +142,7 @@ def _of_logits(pair: Pair) -> Iterator[Suspicion]:
             Finding(
                 kind,
                 layer,
-                f"{layer!r} ends in {act.name}, {span(act)}, and the loss has from_logits=True: a score has to be "
-                f"able "
+                f"{layer!r} ends in {act.name}, {span(act)}, and the loss has from_logits=True: a score has to be able "
                 "to take any value.",
                 f"Leave the activation of {layer!r} out.",
             ),
@@ -210,9 +206,8 @@ def _of_range(pair: Pair) -> Iterator[Suspicion]:
     yield certain(
         kind,
         where,
-        f"{output.layer!r} ends in {act.name}, {span(act)}, and {pair.name} holds {labels.span()}: {share:.0%} of "
-        f"the targets are out "
-        "of its reach.",
+        f"{output.layer!r} ends in {act.name}, {span(act)}, and {pair.name} holds {labels.span()}: {share:.0%} of the "
+        "targets are out of its reach.",
         onto_zero_one(labels, pair.name)
         if kind == "label_range"
         else f"An output for targets of any size has no activation:\n\n    {made(output.units_layer, None)}\n\n"

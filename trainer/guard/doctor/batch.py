@@ -223,9 +223,9 @@ def _copies(seen: Look) -> Iterator[Suspicion]:
             Finding(
                 "symmetric_units",
                 names if len(names) > 1 else names[0],
-                f"All {units} units of {known.name!r} start with the same weights ({known.kernel.flat[0]:.4g}) and "
-                f"get the "
-                "same gradient, so that they stay equal after any number of steps: the layer is as good as one unit.",
+                f"All {units} units of {known.name!r} start with the same weights ({known.kernel.flat[0]:.4g}) and get "
+                "the same gradient, so that they stay equal after any number of steps: the layer is as good as one "
+                "unit.",
                 f"Start from random weights:\n\n    kernel_initializer='{_usual(known.layer)}'",
                 depth="batch",
             ),
@@ -270,12 +270,10 @@ def _silent(seen: Look, pair: Pair | None) -> Iterator[Suspicion]:
                 Finding(
                     "dead_units",
                     name,
-                    f"{name!r} answers 0 for each of {len(answer)} rows with each of its {answer.shape[-1]} units, "
-                    f"and the model "
-                    "predicts the same for all of them: no gradient passes where a ReLU is at 0.",
+                    f"{name!r} answers 0 for each of {len(answer)} rows with each of its {answer.shape[-1]} units, and "
+                    "the model predicts the same for all of them: no gradient passes where a ReLU is at 0.",
                     "Start from Keras's own initial weights and a bias of zeros, scale the inputs, or take an "
-                    "activation "
-                    "that never dies: leaky_relu, gelu.",
+                    "activation that never dies: leaky_relu, gelu.",
                     depth="batch",
                 ),
                 Change(fresh=tuple(known.name for known in seen.weights)),

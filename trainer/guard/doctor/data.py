@@ -74,8 +74,8 @@ def not_finite(program: Program, tolerated) -> Iterator[Suspicion]:
                     "nonfinite_data",
                     name,
                     f"{int(bad.sum())} of {bad.size} values of {name}{path} are NaN or infinite, in {len(rows)} of "
-                    f"{len(bad)} rows "
-                    f"(the first: {rows[0]}){inside}: one of them makes the loss NaN, and the weights with it.",
+                    f"{len(bad)} rows (the first: {rows[0]}){inside}: one of them makes the loss NaN, and the weights "
+                    "with it.",
                     f"Leave those rows out, or fill them in before training:\n\n    keep = "
                     f"np.isfinite({name}).all(axis=…)"
                     f"\n    {name} = np.nan_to_num({name})",
@@ -94,9 +94,8 @@ def constant_inputs(program: Program) -> Iterator[Suspicion]:
                     "constant_input",
                     "x",
                     f"All {len(array)} rows of x{path} looked at are the same ({held}).",
-                    "Look at how the inputs are read: whole numbers cut off what lies between 0 and 1, and an "
-                    "array that "
-                    "is filled in a loop may be one and the same.",
+                    "Look at how the inputs are read: whole numbers cut off what lies between 0 and 1, and an array "
+                    "that is filled in a loop may be one and the same.",
                 ),
                 certain=True,
             )
@@ -181,8 +180,7 @@ def scale_of_inputs(program: Program) -> Iterator[Suspicion]:
                     "unscaled_input",
                     "x",
                     f"{name} of shape {array.shape}: {', '.join(told)}; the initial weights are made for inputs of "
-                    f"mean 0 and "
-                    "deviation 1, and the model has no normalisation.",
+                    "mean 0 and deviation 1, and the model has no normalisation.",
                     "Images of 0…255:\n\n    x = x / 255.0"
                     if image
                     else "Bring each column to mean 0 and deviation 1, with the numbers of the training data for all "

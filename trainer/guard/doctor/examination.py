@@ -269,8 +269,7 @@ def _does_not_run(program: Program, seen: Look) -> Suspicion:
             "does_not_run",
             "loss",
             f"{type(seen.error).__name__}: {text[:300]} Labels have shape {', '.join(map(str, shapes))}, predictions "
-            f"of a batch "
-            f"{', '.join(map(str, answers))}.",
+            f"of a batch {', '.join(map(str, answers))}.",
             "Give labels and predictions one shape, and the loss what it reads.",
             depth="batch",
         ),

@@ -21,8 +21,7 @@ def of_labels(pair: Pair) -> Iterator[Suspicion]:
             "constant_labels",
             name,
             f"All {len(labels.values)} rows of {name} looked at are the same ({labels.span()}): a constant answer is "
-            f"right, "
-            "and nothing else is learned.",
+            "right, and nothing else is learned.",
             "Look at how the labels are read: a wrong column, folder or threshold, or a slice of a sorted file.",
         )
         return
@@ -47,9 +46,8 @@ def of_labels(pair: Pair) -> Iterator[Suspicion]:
             yield certain(
                 "label_range",
                 name,
-                f"{name} holds {labels.span()}, and {called(objective)} reads 0 and 1: {share:.0%} of the values "
-                f"lie outside, "
-                "where the loss has no minimum.",
+                f"{name} holds {labels.span()}, and {called(objective)} reads 0 and 1: {share:.0%} of the values lie "
+                "outside, where the loss has no minimum.",
                 onto_zero_one(labels, name),
             )
     elif (
@@ -112,8 +110,7 @@ def _of_class_numbers(pair: Pair) -> Iterator[Suspicion]:
             "label_encoding",
             name,
             f"{called(objective)} reads class numbers, and {fractions:.0%} of the values of {name} are fractions "
-            f"({labels.span()}), "
-            "which are cut off to the whole number below.",
+            f"({labels.span()}), which are cut off to the whole number below.",
             "Do not divide class numbers by 255 nor interpolate them: resize masks with the nearest neighbour "
             "(method='nearest'), and map each value to its class.",
         )
@@ -152,8 +149,7 @@ def _of_memberships(pair: Pair) -> Iterator[Suspicion]:
             yield certain(
                 "label_encoding",
                 name,
-                f"{called(objective)} reads a row of memberships that sum to 1 along the last axis; in {name} the "
-                f"sums "
+                f"{called(objective)} reads a row of memberships that sum to 1 along the last axis; in {name} the sums "
                 f"are {few(sums)}, and the values {labels.span()}."
                 + (f" They sum to 1 along axis {axis + values.ndim}." if axis not in (None, -1) else ""),
                 "Several classes at once take a sigmoid and the binary loss:\n\n    loss='binary_crossentropy'"
@@ -170,8 +166,7 @@ def _of_memberships(pair: Pair) -> Iterator[Suspicion]:
             "label_encoding",
             name,
             f"{name} holds class numbers ({labels.span()}), of shape {shape_text(labels.shape)}, and "
-            f"{called(objective)} reads "
-            f"one-hot rows of {channels}.",
+            f"{called(objective)} reads one-hot rows of {channels}.",
             "Take the loss for class numbers:\n\n    loss='sparse_categorical_crossentropy'",
             Change(loss="sparse_categorical_crossentropy"),
         )

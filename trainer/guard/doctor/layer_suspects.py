@@ -147,9 +147,8 @@ def initial_weights(seen: Look) -> Iterator[Suspicion]:
     yield suspect(
         "weight_initialization",
         tuple(ordered) if len(ordered) > 1 else ordered[0],
-        f"Root mean square of the weights times the root of their number of inputs, which the usual initialisers "
-        f"keep at "
-        f"about 1: {', '.join(parts[:5])}.",
+        "Root mean square of the weights times the root of their number of inputs, which the usual initialisers keep "
+        f"at about 1: {', '.join(parts[:5])}.",
         "Leave the initialiser out, or take kernel_initializer='glorot_uniform' ('he_normal' before a ReLU) and a bias "
         "of zeros.",
         Change(fresh=tuple(ordered)),
@@ -177,8 +176,7 @@ def linear_layers(program: Program) -> Iterator[Suspicion]:
         "missing_nonlinearity",
         names if len(names) > 1 else names[0],
         f"{', '.join(map(repr, names))} {'have' if len(names) > 1 else 'has'} no activation, and so no layer before "
-        f"the "
-        "output has: together they compute what a single linear layer can.",
+        "the output has: together they compute what a single linear layer can.",
         f"Give the hidden layers an activation:\n\n    keras.layers.{type(linear[0]).__name__}(…, activation='relu')",
         Change({name: {"activation": "relu"} for name in names}),
     )
@@ -212,8 +210,7 @@ def saturating_layers(seen: Look) -> Iterator[Suspicion]:
             "saturated_units",
             full,
             f"{wide[full]:.0%} of the answers of {full!r} lie at the ends of its {activation_name(hidden[0].layer)}, "
-            f"where "
-            "it is flat.",
+            "where it is flat.",
             "Scale the inputs, start from smaller weights, or take relu.",
             Change({name: {"activation": "relu"} for name in names}, fresh=names),
         )

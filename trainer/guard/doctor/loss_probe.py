@@ -36,8 +36,8 @@ def losses_of_masks(pair: Pair) -> Iterator[Suspicion]:
     if right > half > wrong and room > 0.02 * max(abs(right), abs(half), 1e-6):
         yield _found(
             f"{name} is {right:.3g} for predictions that equal the labels, {half:.3g} for 0.5 everywhere and "
-            f"{wrong:.3g} "
-            "for the contrary of the labels: training makes it small, and predictions as wrong as they can be.",
+            f"{wrong:.3g} for the contrary of the labels: training makes it small, and predictions as wrong as they "
+            "can be.",
             f"Return what gets smaller with better predictions:\n\n    loss=lambda y_true, y_pred: 1 - {name}(y_true, "
             "y_pred)",
         )
@@ -50,19 +50,17 @@ def losses_of_masks(pair: Pair) -> Iterator[Suspicion]:
     within, across = coupled
     if across and not within:
         yield _found(
-            f"{name} compares a pixel with the same pixel of the other examples of the batch ({labels.shape[1]}x"
-            f"{labels.shape[2]} sums over axis 0), and not with the other pixels of its own example: where no "
-            f"example of "
-            "a batch has foreground, no gradient pulls the prediction down.",
+            f"{name} compares a pixel with the same pixel of the other examples of the batch "
+            f"({labels.shape[1]}x{labels.shape[2]} sums over axis 0), and not with the other pixels of its own "
+            "example: where no example of a batch has foreground, no gradient pulls the prediction down.",
             _REMEDY,
         )
         return
     everywhere = _value(pair, labels, np.full_like(labels, 1 - 1e-3))
     if not within and not across and labels.shape[-1] == 1 and abs(everywhere - right) < 0.02 * (half - right):
         yield _found(
-            f"{name} is taken pixel by pixel, and is {everywhere:.3g} where everything is predicted as foreground, "
-            f"as for "
-            f"predictions that equal the labels ({right:.3g}): a pixel of the background has no gradient, since an "
+            f"{name} is taken pixel by pixel, and is {everywhere:.3g} where everything is predicted as foreground, as "
+            f"for predictions that equal the labels ({right:.3g}): a pixel of the background has no gradient, since an "
             "overlap of one pixel with nothing is 0 whatever is predicted.",
             _REMEDY,
         )

@@ -51,8 +51,8 @@ def turned_masks(program: Program, pair: Pair) -> Iterator[Suspicion]:
                 "labels_not_aligned",
                 "y",
                 f"{share:.0%} of the masks fit their image better {how}, and the others as they are: the classes "
-                f"explain "
-                f"{own:.0%} of how bright the pixels are now, and {fit:.0%} with each mask the way that fits it.",
+                f"explain {own:.0%} of how bright the pixels are now, and {fit:.0%} with each mask the way that fits "
+                "it.",
                 "Turn, mirror and crop image and mask by the same call, with the same random numbers.",
             ),
             certain=True,
@@ -63,8 +63,8 @@ def turned_masks(program: Program, pair: Pair) -> Iterator[Suspicion]:
                 "labels_not_aligned",
                 "y",
                 f"The classes of {pair.name} explain {own:.1%} of how bright the pixels of their images are, no more "
-                f"than those of "
-                f"other images do ({max(chance):.1%}), and {shift[1]:.0%} of those of the image {shift[0]} rows on.",
+                f"than those of other images do ({max(chance):.1%}), and {shift[1]:.0%} of those of the image "
+                f"{shift[0]} rows on.",
                 "Sort both lists of files by name before they are put together.",
             ),
             certain=True,

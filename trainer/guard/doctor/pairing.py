@@ -30,10 +30,8 @@ def softmaxes_over_one(model: keras.Model) -> Iterator[Suspicion]:
             yield certain(
                 "softmax_over_one_unit",
                 layer.name,
-                f"The softmax of {layer.name!r} runs over an axis of size 1 (its output is {shape_text(shape)}), "
-                f"and one "
-                f"number "
-                "divided by itself is 1, whatever comes in.",
+                f"The softmax of {layer.name!r} runs over an axis of size 1 (its output is {shape_text(shape)}), and "
+                "one number divided by itself is 1, whatever comes in.",
                 f"For two classes let one unit pass through a sigmoid:\n\n    {made(layer, 'sigmoid')}\n\n"
                 "For more, give the layer as many units as there are classes.",
                 Change({layer.name: {"activation": "sigmoid"}}) if hasattr(layer, "activation") else None,
@@ -60,8 +58,7 @@ def _of_one_unit(pair: Pair) -> Iterator[Suspicion]:
             "wrong_loss",
             "loss",
             f"{called(pair.objective)} compares directions along the last axis, and the output has one unit: the "
-            f"cosine "
-            "between two single numbers is 1 or -1, with a gradient of 0.",
+            "cosine between two single numbers is 1 or -1, with a gradient of 0.",
             "Single numbers take a loss of their distance:\n\n    loss='mean_squared_error'",
             Change(loss="mean_squared_error"),
         )
@@ -73,8 +70,7 @@ def _of_one_unit(pair: Pair) -> Iterator[Suspicion]:
     yield certain(
         "categorical_loss_on_one_unit",
         "loss",
-        f"{called(pair.objective)} compares classes with each other, and the output has one unit: the loss is the "
-        f"same "
+        f"{called(pair.objective)} compares classes with each other, and the output has one unit: the loss is the same "
         "whatever it predicts.",
         "For two classes with one sigmoid unit:\n\n    loss='binary_crossentropy'",
         Change(loss="binary_crossentropy"),
@@ -129,9 +125,8 @@ def _of_dropout(pair: Pair) -> Iterator[Suspicion]:
             yield certain(
                 "dropout_on_output",
                 name,
-                f"{name!r} comes after the last weights and sets {rate:.0%} of the output itself to zero at each "
-                f"step: of what "
-                "the loss compares with the labels only the rest is the model's.",
+                f"{name!r} comes after the last weights and sets {rate:.0%} of the output itself to zero at each step: "
+                "of what the loss compares with the labels only the rest is the model's.",
                 "Dropout belongs between the layers before the output: leave this one out.",
                 Change({name: {"rate": 0.0}}),
             )

@@ -203,8 +203,7 @@ class _Judge:
             "class_imbalance",
             "y",
             f"Class {at} is {shares.min():.1%} of {self.pair.name}. After the training {own:.0%} of it is found, "
-            f"beside an "
-            f"accuracy of {np.mean(true == guessed):.1%}, which guessing the most frequent class has, too "
+            f"beside an accuracy of {np.mean(true == guessed):.1%}, which guessing the most frequent class has, too "
             f"({shares.max():.1%}); with the classes weighted alike {then:.0%} is found.",
             "Weight the classes, or take a loss that does (focal, Dice), and a metric that shows the rare one "
             "(recall, IoU):"
@@ -234,10 +233,8 @@ class _Judge:
                     "labels_not_aligned",
                     "y",
                     f"Nothing in x foretells {self.pair.name}: least squares and nearest neighbours predict rows that "
-                    f"they have not seen "
-                    f"no better than shuffled labels would let them, and this model explains {max(held_out, 0):.0%} of "
-                    f"such rows "
-                    f"({known:.0%} of those that it has seen).",
+                    "they have not seen no better than shuffled labels would let them, and this model explains "
+                    f"{max(held_out, 0):.0%} of such rows ({known:.0%} of those that it has seen).",
                     "Shuffle, sort and split x and y by the same order:\n\n"
                     "    order = np.random.default_rng(0).permutation(len(x))\n    x, y = x[order], y[order]",
                     depth="steps",
@@ -311,8 +308,7 @@ class _Judge:
         shown = f"{max(before, 0):.0%}" if self.base.finite else "nothing (its loss becomes NaN)"
         more = (
             f" As it is, a copy learns {shown} of what a constant answer leaves to learn in {len(self.base.losses)} "
-            f"steps. "
-            f"{tried} it learns {after:.0%}."
+            f"steps. {tried} it learns {after:.0%}."
         )
         finding = dataclasses.replace(suspicion.finding, evidence=suspicion.finding.evidence + more, depth="steps")
         return dataclasses.replace(suspicion, finding=finding)

@@ -64,8 +64,8 @@ def order_of_rows(program: Program, pair: Pair | None) -> Iterator[Suspicion]:
         "unshuffled_data",
         "x",
         f"The rows come sorted by their labels, and are not shuffled: the most frequent class of a batch of {size} "
-        f"makes up "
-        f"{alone:.0%} of it, and {usual:.0%} of all rows. Each batch teaches its class and unlearns the others.",
+        f"makes up {alone:.0%} of it, and {usual:.0%} of all rows. Each batch teaches its class and unlearns the "
+        "others.",
         "Shuffle before batching, over all rows:\n\n    dataset = dataset.shuffle(len(x)).batch(…)",
         Change(shuffled=True),
     )
@@ -199,8 +199,8 @@ def few_updates(program: Program) -> Iterator[Suspicion]:
     rows, size = program.rows or program.held, program.batch_size
     told = (
         f"{rows} rows in batches of {size} are {program.steps_per_epoch} "
-        f"{'step' if program.steps_per_epoch == 1 else 'steps'} an epoch; "
-        f"{program.epochs} {'epoch' if program.epochs == 1 else 'epochs'} make {updates} in all."
+        f"{'step' if program.steps_per_epoch == 1 else 'steps'} an epoch; {program.epochs} "
+        f"{'epoch' if program.epochs == 1 else 'epochs'} make {updates} in all."
     )
     if program.steps_per_epoch <= 4 and size > 32:
         smaller = max(8, min(32, rows // 12))

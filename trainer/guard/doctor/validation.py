@@ -67,10 +67,9 @@ def shared_rows(program: Program) -> Iterator[Suspicion]:
                     "validation_leak",
                     "validation",
                     f"{len(twins)} of {len(other)} rows of the validation data ({len(twins) / len(other):.0%}; the "
-                    f"first: "
-                    f"{twins[0]}) are also in the training data, value for value{f' (x{path})' if path else ''}: "
-                    f"what is "
-                    "measured there is memory, and says nothing of new data.",
+                    f"first: {twins[0]}) are also in the training data, value for "
+                    f"value{f' (x{path})' if path else ''}: what is measured there is memory, and says nothing of new "
+                    "data.",
                     "Split first, and multiply, cut into tiles or augment afterwards, the training part alone:\n\n"
                     "    order = np.random.default_rng(0).permutation(len(x))\n"
                     "    train, held_out = order[: 4 * len(x) // 5], order[4 * len(x) // 5 :]",
@@ -175,8 +174,7 @@ def _unseen_classes(train: np.ndarray, other: np.ndarray) -> str | None:
         if share ** len(other) < 1e-6:
             return (
                 f"all {len(other)} validation rows are of class {other.ravel()[0]:g}, which {share:.0%} of the "
-                f"training "
-                "rows are"
+                "training rows are"
             )
     return None
 
