@@ -207,7 +207,8 @@ def test_post_processing_is_chosen_out_of_fold_and_used_from_then_on(validated, 
     path = workdir / "postprocessing.json"
     assert path.is_file() == bool(made)
     # Whatever helps these networks of three steps: with it written, it is in what is predicted and scored.
-    content = PostProcessing(classes=("class_0", "class_1"), thresholds={"class_1": 0.999})
+    steps = {"checkpoints": ["elsewhere/checkpoints/step_00000001", "elsewhere/checkpoints/step_00000003"]}
+    content = PostProcessing(classes=("class_0", "class_1"), thresholds={"class_1": 0.999}, chosen=steps)
     postprocessing.save(str(workdir), content)
     assert (
         run.predict(IMAGES, ensemble=workdir).sum()
@@ -217,6 +218,7 @@ def test_post_processing_is_chosen_out_of_fold_and_used_from_then_on(validated, 
     scores = run.evaluate(ensemble=workdir, data=(IMAGES, LABELS))
     assert scores.score("mean_dice") == 0.0 and "mean_dice" in scores.to_dict()["without_postprocessing"]
     assert "Of the masks before post-processing: mean Dice" in scores.table()
+    assert "it was chosen with step_00000001, step_00000003, and this is step_" in capsys.readouterr().out
     # It is of the folds together, and not of others.
     capsys.readouterr()
     run.predict(IMAGES[:1], ensemble=[workdir / "fold_0", workdir / "fold_1" / "checkpoints" / "step_00000003"])

@@ -120,6 +120,7 @@ class Run:
         self._start: checkpoints.Saved | None = None  # what `resume` found before the data were known
         self.notes: list[str] = []
         self.members: list[checkpoints.Saved] = []
+        self._taken: checkpoints.Saved | None = None  # the checkpoint whose weights are in place
 
     # --- what a run is made of, made when it is first needed
 
@@ -705,6 +706,13 @@ class Run:
             self.log(f"  note: {path} was chosen with other networks than this ensemble, and is not used.")
             return None
         self.log(f"Post-processing ({path}): {found}")
+        taken = [os.path.basename(saved.folder) for saved in self.members or filter(None, [self._taken])]
+        before = [os.path.basename(folder) for folder in found.chosen.get("checkpoints", ())]
+        if taken and sorted(taken) != sorted(before):
+            self.log(
+                f"  note: it was chosen with {', '.join(before)}, and this is {', '.join(taken)}. Choose it anew: "
+                f"--mode=postprocess --workdir={self.workdir}"
+            )
         return found
 
     @contextlib.contextmanager
@@ -745,8 +753,10 @@ class Run:
         try:
             with explaining_memory(self.config, "saving or loading a checkpoint"):
                 load_weights(task, saved)
+            self._taken = saved
             yield saved
         finally:
+            self._taken = None
             for variable, value in before:
                 variable.assign(value)
 

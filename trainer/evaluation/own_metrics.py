@@ -24,6 +24,8 @@ import numpy as np
 from trainer.errors import UserError
 from trainer.parts import name_of, resolve
 
+_BOTH = ("label", "prediction")
+
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
@@ -39,8 +41,8 @@ class Metric:
     function: Callable[..., float]
     of_confusion: bool
     parameters: tuple[str, ...] = ()
-    roles: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    positional: tuple[str, ...] = ()
+    roles: Mapping[str, str] = dataclasses.field(default_factory=lambda: {role: role for role in _BOTH})
+    positional: tuple[str, ...] = _BOTH
 
     def of_image(self, values: Mapping[str, Any]) -> float:
         """The metric of one image; `values` has "prediction", what else there is, and "label" unless there is none."""
@@ -112,11 +114,11 @@ _ROLES = {"label": "label", "y_true": "label", "prediction": "prediction", "y_pr
 def _roles(parameters: Sequence[str]) -> dict[str, str]:
     """Which parameters are the label and the prediction: those of such names, else the first two in this order."""
     roles = {key: _ROLES[key] for key in parameters if key in _ROLES}
-    for key, role in zip(parameters, ("label", "prediction"), strict=False):
+    for key, role in zip(parameters, _BOTH, strict=False):
         # Where one of the two is named elsewhere, what stands in its place is a key of the example.
         if key not in roles and role not in roles.values() and len(roles) < 2:
             first_named = next((p for p in parameters[:2] if p in _ROLES), None)
-            if first_named is None or _ROLES[first_named] == ("label", "prediction")[parameters.index(first_named)]:
+            if first_named is None or _ROLES[first_named] == _BOTH[parameters.index(first_named)]:
                 roles[key] = role
     return roles
 
