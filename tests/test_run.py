@@ -171,7 +171,7 @@ def test_an_interruption_leaves_the_trained_weights_and_not_their_averages(tmp_p
 
     def interrupts(label, prediction):
         averages = [v.numpy() for v in run.state.averages]
-        kept["scored"] = alike(averages, [v.numpy() for v in run.state.trainable])
+        kept["scored"] = alike(averages, [v.numpy() for v in run.state.followed])
         raise kind("in the middle of an evaluation")
 
     run = Run(
