@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 
+@tf.autograph.experimental.do_not_convert
 def sum_over_replicas(values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     """Adds up each tensor over the replicas in one message; no gradient passes. Call in replica context.
 

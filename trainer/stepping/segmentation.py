@@ -57,6 +57,7 @@ class Segmentation(Task):
     def predict(self, batch) -> Any:
         return call_model(self.model, batch, training=False)
 
+    @tf.autograph.experimental.do_not_convert
     def _dice(self, labels, outputs) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
         logits = tf.stop_gradient(outputs[0] if isinstance(outputs, (list, tuple)) else outputs)
         decided, valid, ratios = predicted(logits, self._multi_label), labels != self._void, {}
@@ -70,6 +71,7 @@ class Segmentation(Task):
         return ratios
 
 
+@tf.autograph.experimental.do_not_convert
 def predicted(logits, multi_label: bool, cuts: Sequence[float] = ()) -> tf.Tensor:
     """What logits `[..., outputs]` decide: class ids, int32 `[...]`; of classes that overlap 0 and 1 for each.
 

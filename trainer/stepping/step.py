@@ -5,6 +5,9 @@ forward -> loss -> differentiate -> (micro-batches) -> sum over replicas -> fini
 One meaning on any number of replicas and micro-batches: each of the N x M shares of the global batch contributes its
 loss divided by N x M; gradients are summed first, and only then unscaled, tested, clipped and applied, so every
 decision is taken once and alike everywhere. Nothing here waits for the host.
+
+AutoGraph serves the user's code that is called from here. What holds none of it says `do_not_convert`: converting all
+of it takes some seconds of processor time at each start.
 """
 
 from __future__ import annotations
@@ -238,6 +241,7 @@ def _first(strategy, value):
     return None if value is None else strategy.experimental_local_results(value)[0]
 
 
+@tf.autograph.experimental.do_not_convert
 def _sum_over_replicas(gradients, report):
     """One message for all gradients and the report; a gradient that is None stays one."""
     present = [g for g in gradients if g is not None]
@@ -251,12 +255,14 @@ def _is_due(update: Update, state: TrainState):
     return tf.equal((tf.convert_to_tensor(state.step) + 1) % update.every, 0)
 
 
+@tf.autograph.experimental.do_not_convert
 def _in_place(state: TrainState, update: Update, values):
     """Values of an update's variables among those of all; 0 for the variables of other updates."""
     by_variable = {id(v): value for v, value in zip(update.variables, values, strict=True)}
     return [by_variable.get(id(v), 0.0) for v in state.trainable]
 
 
+@tf.autograph.experimental.do_not_convert
 def _strange(watched, state: TrainState, update: Update):
     """Of the variables that the tape watched those that the guard has to judge.
 
@@ -273,12 +279,14 @@ def _handles(variable) -> set[int]:
     return {id(copy.handle) for copy in copies if hasattr(copy, "handle")}
 
 
+@tf.autograph.experimental.do_not_convert
 def _written(state: TrainState, *, floats: bool = False):
     """Variables that a forward pass writes: made as not trainable, which a frozen kernel was not."""
     found = [v for v in task_variables(state.task).values() if not v.value.trainable]
     return [v for v in found if "float" in v.dtype] if floats else found
 
 
+@tf.autograph.experimental.do_not_convert
 def _own_and_other(variables, update: Update):
     """Those of what the update trains, and those of the task's other models."""
     mine = {id(v) for part in update.trained for v in getattr(part, "variables", (part,))}
@@ -286,11 +294,13 @@ def _own_and_other(variables, update: Update):
     return [v for v in variables if id(v) in mine], [v for v in variables if id(v) not in mine]
 
 
+@tf.autograph.experimental.do_not_convert
 def _put_back(strategy, variables, values) -> None:
     for variable, value in zip(variables, values, strict=True):
         strategy.extended.update(variable.value, lambda v, old: v.assign(old), args=(value,))
 
 
+@tf.autograph.experimental.do_not_convert
 def _average(strategy, state: TrainState, decay: float) -> None:
     for average, variable in zip(state.averages, state.followed, strict=False):
         strategy.extended.update(
@@ -298,6 +308,7 @@ def _average(strategy, state: TrainState, decay: float) -> None:
         )
 
 
+@tf.autograph.experimental.do_not_convert
 def _count(state: TrainState, finite, squares, took_part, *, stops: bool) -> None:
     """The counters after a step. A stopped step is not counted: it is to be run again and looked at.
 

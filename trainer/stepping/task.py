@@ -275,6 +275,7 @@ def is_named(name: str, wanted: Iterable[str]) -> bool:
     return any(name == one or name.startswith(f"{one}/") for one in wanted)
 
 
+@tf.autograph.experimental.do_not_convert
 def terms_of(outcome: Outcome, phase: Phase | None, task: Task) -> dict[str, Any]:
     """The terms that a phase minimises, each a scalar.
 
