@@ -33,7 +33,7 @@ class Life:
 
     def __init__(self, words: list[str], workdir: str, log: str, *, evaluate_every: int, forked: bool):
         self.workdir, self._evaluate_every = workdir, evaluate_every
-        with open(log, "w"):
+        with open(log, "w", encoding="utf-8"):
             pass
         self._log = open(log, encoding="utf-8", errors="replace")
         self._lines: list[str] = []
@@ -42,7 +42,7 @@ class Life:
             self._process.start()
             self._wait, self._code = self._process.join, lambda: self._process.exitcode
         else:
-            with open(log, "w") as file:
+            with open(log, "w", encoding="utf-8") as file:
                 self._process = subprocess.Popen(
                     words, cwd=ROOT, env=_environment(), stdout=file, stderr=subprocess.STDOUT
                 )
@@ -102,7 +102,7 @@ class Life:
 
     def children(self) -> list[int]:
         """Its child processes, in the order in which they were started."""
-        with open(f"/proc/{self.pid}/task/{self.pid}/children") as file:
+        with open(f"/proc/{self.pid}/task/{self.pid}/children", encoding="utf-8") as file:
             return [int(word) for word in file.read().split()]
 
 

@@ -131,7 +131,7 @@ def measure_peak(row, shape):
     step = step_of(row)
     side = [min(size, 256) for size in shape[1:-1]]
     step(*inputs((1, *side, shape[-1])))
-    with open("/proc/self/statm") as statm:
+    with open("/proc/self/statm", encoding="utf-8") as statm:
         before = int(statm.read().split()[1]) * resource.getpagesize()
     value, gradient = step(ids, logits)
     assert np.isfinite(float(value)) and gradient.shape == logits.shape

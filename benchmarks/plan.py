@@ -89,7 +89,7 @@ def _run(kind: str, config: Config, seconds: float, workdir: str) -> dict:
     command = [sys.executable, os.path.join(home, "main.py"), f"--config={recipe}", f"--workdir={workdir}"]
     with open(os.path.join(workdir, "log"), "w", encoding="utf-8") as log:
         subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
-    with open(os.path.join(workdir, "seconds"), "w") as file:
+    with open(os.path.join(workdir, "seconds"), "w", encoding="utf-8") as file:
         file.write(str((_children() - before) / usable_processors()))
     return _kept(workdir)
 
@@ -102,7 +102,7 @@ def _children() -> float:
 def _kept(workdir: str) -> dict | None:
     """What a run that is over left: its last evaluation, its steps and the time it took."""
     try:
-        with open(os.path.join(workdir, "seconds")) as file:
+        with open(os.path.join(workdir, "seconds"), encoding="utf-8") as file:
             seconds = float(file.read())
         with open(os.path.join(workdir, "evaluation.json"), encoding="utf-8") as file:
             return json.load(file) | {"seconds": seconds}

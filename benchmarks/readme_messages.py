@@ -71,7 +71,7 @@ def message(folder: str, name: str, code: str) -> str:
     from trainer.guard import explain_model
 
     path = os.path.join(folder, f"{name}.py")
-    pathlib.Path(path).write_text(code)
+    pathlib.Path(path).write_text(code, encoding="utf-8")
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

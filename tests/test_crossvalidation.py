@@ -157,7 +157,8 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     np.save("unused.npy", IMAGES)
     pathlib.Path("pairs.py").write_text(
         "import numpy as np\n\n\ndef data(section):\n    images = np.arange(8 * 256).reshape(8, 16, 16) % 200\n"
-        "    return images.astype('uint8'), (images > 100).astype('uint8')\n"
+        "    return images.astype('uint8'), (images > 100).astype('uint8')\n",
+        encoding="utf-8",
     )
     command = ["main.py", "--mode=crossvalidate", "--config.data.source=pairs:data", "--config.data.folds=2", *small]
     assert main.main([*command, "--workdir=cv", "--config.train.batch_size=2"]) == 0

@@ -52,7 +52,9 @@ def test_the_commands_of_a_page_are_read(page, tmp_path, monkeypatch):
                     pathlib.Path(value).mkdir(parents=True, exist_ok=True)
             elif name == "--config" and not (ROOT / value).is_file():
                 pathlib.Path(value).parent.mkdir(parents=True, exist_ok=True)
-                pathlib.Path(value).write_text((ROOT / "configs" / "nuclei.py").read_text(encoding="utf-8"))
+                pathlib.Path(value).write_text(
+                    (ROOT / "configs" / "nuclei.py").read_text(encoding="utf-8"), encoding="utf-8"
+                )
             elif name == "--config":
                 arguments = [f"--config={ROOT / value}" if a == argument else a for a in arguments]
         main.read(arguments)

@@ -80,7 +80,7 @@ def test_arrays(example, tmp_path):
     assert values["result"].scores["mean_dice"] > 0.9 and values["result"].step == 40
     assert number(lines, r"([\d.]+)% of the pixels right") > 95
     assert (tmp_path / "exported" / "saved_model" / "saved_model.pb").exists()
-    with open("runs/discs/config.json") as file:
+    with open("runs/discs/config.json", encoding="utf-8") as file:
         assert json.load(file)["objects"] == {"model": "keras.src.models.sequential:Sequential", "data": "tuple"}
     # What can be done next is said in Python: the program cannot make these objects.
     assert any("run.predict(images)" in line for line in lines) and not any("main.py" in line for line in lines)
@@ -103,7 +103,7 @@ def test_metric(example):
     assert "boundary_f1 has not risen for 3 evaluations" in result.reason and result.step < 100
     assert result.step == result.best_step + 30
     assert run.evaluate("best").score("boundary_f1") == pytest.approx(result.best_score, abs=1e-9)
-    with open("runs/metric/evaluation.json") as file:
+    with open("runs/metric/evaluation.json", encoding="utf-8") as file:
         last = json.load(file)
     assert last["metrics"]["boundary_f1"] < result.best_score and 0.9 < last["metrics"]["specificity"] <= 1
     assert sum("boundary_f1" in line for line in lines if line.startswith("eval")) >= 4

@@ -130,7 +130,7 @@ def test_lines_go_where_the_logger_sends_them(finished, capsys):
 
 
 def test_config_json_says_what_came_as_objects(finished):
-    with open(os.path.join(finished["run"].workdir, "config.json")) as file:
+    with open(os.path.join(finished["run"].workdir, "config.json"), encoding="utf-8") as file:
         kept = json.load(file)
     assert kept["objects"] == {
         "model": "tests.test_run:small",

@@ -28,7 +28,7 @@ nibabel = pytest.importorskip("nibabel")
 def data(tmp_path_factory):
     root = nnunet(tmp_path_factory.mktemp("volumes"), cases=5)
     for name, numbers in (("train", (0, 1, 2)), ("val", (3, 4))):
-        with open(f"{root}/{name}.txt", "w") as file:
+        with open(f"{root}/{name}.txt", "w", encoding="utf-8") as file:
             file.writelines(f"case_{number:02}\n" for number in numbers)
     return root
 
@@ -55,7 +55,7 @@ def finished(data, tmp_path_factory):
 
 def ending(workdir):
     saved = checkpoints.find(str(workdir), "latest")
-    with open(os.path.join(workdir, "evaluation.json")) as file:
+    with open(os.path.join(workdir, "evaluation.json"), encoding="utf-8") as file:
         return saved.step, {name: array.tobytes() for name, array in saved.arrays.items()}, json.load(file)
 
 
@@ -142,7 +142,7 @@ def test_panels_show_three_planes_through_the_largest_structure(finished):
 def test_export_takes_volumes_of_any_size_and_says_what_they_are(finished, tmp_path):
     lines = finished.export(str(tmp_path), ("saved_model",))
     assert "equal to the model" in lines[0]
-    with open(tmp_path / "model.json") as file:
+    with open(tmp_path / "model.json", encoding="utf-8") as file:
         about = json.load(file)
     assert about["input"] == {"name": "image", "dtype": "float32", "shape": ["batch", "depth", "height", "width", 1]}
     assert about["volumes"]["spacing_mm"] == [1.5, 1.0, 2.0] and about["volumes"]["normalize"] == ["z_score"]

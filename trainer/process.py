@@ -150,14 +150,14 @@ def usable_processors() -> int:
 def cpu_quota(root: str = "/sys/fs/cgroup") -> int | None:
     """Processors that the container's quota grants, rounded up; None without a quota."""
     try:
-        with open(os.path.join(root, "cpu.max")) as file:
+        with open(os.path.join(root, "cpu.max"), encoding="utf-8") as file:
             granted, period = file.read().split()
     except (OSError, ValueError):
         try:
             # cgroup version 1.
-            with open(os.path.join(root, "cpu/cpu.cfs_quota_us")) as file:
+            with open(os.path.join(root, "cpu/cpu.cfs_quota_us"), encoding="utf-8") as file:
                 granted = file.read().strip()
-            with open(os.path.join(root, "cpu/cpu.cfs_period_us")) as file:
+            with open(os.path.join(root, "cpu/cpu.cfs_period_us"), encoding="utf-8") as file:
                 period = file.read().strip()
         except OSError:
             return None
@@ -175,7 +175,7 @@ def memory_limit(root: str = "/sys/fs/cgroup") -> int | None:
         pass
     for path in (*_own_cgroups(root), os.path.join(root, "memory/memory.limit_in_bytes")):
         try:
-            with open(path) as file:
+            with open(path, encoding="utf-8") as file:
                 text = file.read().strip()
         except OSError:
             continue
@@ -188,7 +188,7 @@ def memory_limit(root: str = "/sys/fs/cgroup") -> int | None:
 def _own_cgroups(root: str) -> list[str]:
     """memory.max of this process's cgroup and those above it: the lowest counts."""
     try:
-        with open("/proc/self/cgroup") as file:
+        with open("/proc/self/cgroup", encoding="utf-8") as file:
             own = next((line.split(":", 2)[2].strip() for line in file if line.startswith("0::")), "/")
     except OSError:
         own = "/"
@@ -199,7 +199,7 @@ def _own_cgroups(root: str) -> list[str]:
 def processor() -> tuple[str, ...]:
     """Which of the instruction sets that choose kernels this processor has; empty where it cannot be read."""
     try:
-        with open("/proc/cpuinfo") as file:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
             flags = next((line for line in file if line.startswith(("flags", "Features"))), "")
     except OSError:
         return ()

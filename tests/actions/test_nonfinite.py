@@ -28,7 +28,7 @@ def flags(tmp_path_factory):
     folder, mine = make_folder(tmp_path_factory.mktemp("data"), 10), tmp_path_factory.mktemp("mine")
     save(os.path.join(folder, "masks", "003.png"), np.full((24, 32), 255, np.uint8))
     for name, numbers in (("train", range(8)), ("val", (8, 9))):
-        with open(os.path.join(folder, f"{name}.txt"), "w") as file:
+        with open(os.path.join(folder, f"{name}.txt"), "w", encoding="utf-8") as file:
             file.writelines(f"{number:03}\n" for number in numbers)
     (mine / "loss_of_a_test.py").write_text(LOSS)
     with pytest.MonkeyPatch.context() as patch:

@@ -55,9 +55,9 @@ def edit_manifest(folder, text=None, **changes):
     """Writes the manifest anew, as a hand would: its own digest stays the old one."""
     path = os.path.join(folder, "manifest.json")
     if text is None:
-        with open(path) as file:
+        with open(path, encoding="utf-8") as file:
             text = json.dumps(json.load(file) | changes)
-    with open(path, "w", errors="surrogateescape") as file:
+    with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(text)
 
 
@@ -78,7 +78,7 @@ def turn_into_link(folder, target):
 
 def turn_into_file(folder):
     shutil.rmtree(folder)
-    with open(folder, "w") as file:
+    with open(folder, "w", encoding="utf-8") as file:
         file.write("no folder")
 
 
@@ -160,7 +160,7 @@ def test_damaged_twice_is_kept_twice(workdir):
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"step": "2"}', '{"step": 77}', "[" * 100_000])
 def test_a_damaged_mark_of_the_best_costs_the_mark_alone(workdir, content):
-    with open(os.path.join(checkpoint.folder_of(workdir), "best.json"), "w") as file:
+    with open(os.path.join(checkpoint.folder_of(workdir), "best.json"), "w", encoding="utf-8") as file:
         file.write(content)
     assert checkpoint.best_step(workdir) is None
     assert checkpoint.find(workdir, "best").step == 2

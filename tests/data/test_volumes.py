@@ -109,7 +109,7 @@ def test_nnunet_and_the_decathlon_give_the_same_data(tmp_path):
         save(f"{tmp_path}/b/labelsTr/case_{number:02}.nii.gz", label)
     listed = [{"image": f"./imagesTr/case_{n:02}.nii.gz", "label": f"./labelsTr/case_{n:02}.nii.gz"} for n in range(6)]
     about = {"modality": {"0": "T1", "1": "T2"}, "labels": {"0": "background", "1": "liver"}, "training": listed}
-    with open(tmp_path / "b" / "dataset.json", "w") as file:
+    with open(tmp_path / "b" / "dataset.json", "w", encoding="utf-8") as file:
         json.dump(about, file)
     both = [open_data(config_of(tmp_path / "a")), open_data(config_of(tmp_path / "b", data={"void_id": 2}))]
     for data in both:
@@ -133,7 +133,7 @@ def test_what_is_wrong_with_files_is_said_by_name_before_anything_is_decoded(tmp
     with open(f"{root}/imagesTr/case_04_0000.nii.gz", "wb") as file:
         file.write(b"no volume")
     for name, numbers in (("train", (1, 2, 3, 4, 5)), ("val", (0, 6))):
-        with open(f"{root}/{name}.txt", "w") as file:
+        with open(f"{root}/{name}.txt", "w", encoding="utf-8") as file:
             file.writelines(f"case_{number:02}\n" for number in numbers)
     with pytest.raises(DataError) as raised:
         open_data(config_of(root))
@@ -163,7 +163,7 @@ def test_what_is_wrong_with_files_is_said_by_name_before_anything_is_decoded(tmp
 )
 def test_what_is_wrong_with_voxels_stops_before_the_first_step_or_is_skipped(tmp_path, spoil, words):
     root = nnunet(tmp_path, cases=3)
-    with open(tmp_path / "train.txt", "w") as file:
+    with open(tmp_path / "train.txt", "w", encoding="utf-8") as file:
         file.write("case_00\ncase_02\n")
     image, label = spoil(*case(2))
     save(f"{root}/imagesTr/case_02_0000.nii.gz", image.astype(np.float32)[..., 0])

@@ -46,6 +46,6 @@ def nnunet(root, cases: int = 6, channels: int = 1, **description) -> str:
         "numTraining": cases,
         "file_ending": ".nii.gz",
     }
-    with open(os.path.join(root, "dataset.json"), "w") as file:
+    with open(os.path.join(root, "dataset.json"), "w", encoding="utf-8") as file:
         json.dump(about | description, file)
     return root

@@ -105,7 +105,10 @@ def test_two_workers_train_what_one_process_trains(folder, unbroken, tmp_path):
     assert "[1] worker 1 of 2 (TF_CONFIG): waiting for 127.0.0.1:" in out
     # The chief alone logs and writes; every image is counted once.
     assert len(re.findall(r"\[1\] step ", out)) == 0
-    with open(os.path.join(workdir, "evaluation.json")) as file, open(tmp_path / "evaluation.json") as other:
+    with (
+        open(os.path.join(workdir, "evaluation.json"), encoding="utf-8") as file,
+        open(tmp_path / "evaluation.json", encoding="utf-8") as other,
+    ):
         together, alone = json.load(file), json.load(other)
     assert together["images"] == alone["images"]
     assert together["mean_dice"] == pytest.approx(alone["mean_dice"], abs=1e-4)

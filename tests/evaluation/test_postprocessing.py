@@ -139,7 +139,7 @@ def test_it_is_read_as_it_was_written(tmp_path):
     assert str(post) == "threshold 0.35 of cell; holes of cell filled; cell below 8 pixels removed"
     with pytest.raises(UserError, match="is of another model: it has the classes background, cell"):
         postprocessing.load(str(tmp_path), ("background", "nucleus"), multi_label=False, rank=2)
-    with open(path, "w") as file:
+    with open(path, "w", encoding="utf-8") as file:
         file.write("{}")
     with pytest.raises(UserError, match="is no post-processing"):
         postprocessing.load(str(tmp_path), post.classes, multi_label=False, rank=2)

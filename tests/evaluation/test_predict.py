@@ -150,7 +150,7 @@ def test_inputs_are_found_once_in_order(tmp_path):
 
 def test_a_name_with_pattern_characters_is_a_file(tmp_path):
     path = str(tmp_path / "scan[1] *.png")
-    open(path, "w").close()
+    open(path, "w", encoding="utf-8").close()
     assert list(find_images([path])[0]) == [path]
 
 

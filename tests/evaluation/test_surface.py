@@ -13,7 +13,7 @@ from trainer.evaluation.volume_scores import measured, united
 
 # Made by surface-distance 0.1 (github.com/google-deepmind/surface-distance, Apache License 2.0): Hausdorff distances of
 # 50, 95 and 100 %, surface Dice, both areas, and both sums of distance times area; null is infinite or none.
-with open(os.path.join(os.path.dirname(__file__), "surface_goldens.json")) as _file:
+with open(os.path.join(os.path.dirname(__file__), "surface_goldens.json"), encoding="utf-8") as _file:
     GOLDENS = json.load(_file)
 
 

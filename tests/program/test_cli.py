@@ -208,7 +208,7 @@ def test_evaluate_finds_the_run_of_the_same_flags_and_else_the_recipes(folder):
     for flags in ([], ["--seed=3"]):
         command = _read(*flags)
         os.makedirs(command.workdir, exist_ok=True)
-        with open(os.path.join(command.workdir, "config.json"), "w") as file:
+        with open(os.path.join(command.workdir, "config.json"), "w", encoding="utf-8") as file:
             file.write(to_json(command.config))
 
     assert _read("--mode=evaluate", "--seed=3").workdir == os.path.join("runs", "nuclei-seed=3")

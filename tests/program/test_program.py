@@ -95,13 +95,13 @@ def users_losses(tmp_path_factory):
 
 
 def test_a_run_leaves_what_scripts_and_tensorboard_read(trained):
-    with open(os.path.join(trained, "config.json")) as file:
+    with open(os.path.join(trained, "config.json"), encoding="utf-8") as file:
         assert json.load(file)["model"]["width"] == 4
-    with open(os.path.join(trained, "metrics.jsonl")) as file:
+    with open(os.path.join(trained, "metrics.jsonl"), encoding="utf-8") as file:
         lines = [json.loads(line) for line in file]
     assert [line["step"] for line in lines if line["kind"] == "train"] == [2, 4, 6, 8]
     assert all(np.isfinite(line["loss"]) for line in lines if line["kind"] == "train")
-    with open(os.path.join(trained, "evaluation.json")) as file:
+    with open(os.path.join(trained, "evaluation.json"), encoding="utf-8") as file:
         evaluation = json.load(file)
     assert 1 < evaluation["images"] < 9 and 0 < evaluation["mean_dice"] < 1
     assert set(evaluation["iou"]) == {"background", "disc"}
@@ -136,21 +136,21 @@ def test_a_changed_config_is_refused_by_name(trained, flags, capsys):
 
 
 def test_evaluation_repeats_the_score_of_the_checkpoint(trained):
-    with open(os.path.join(trained, "metrics.jsonl")) as file:
+    with open(os.path.join(trained, "metrics.jsonl"), encoding="utf-8") as file:
         last = [json.loads(line) for line in file if '"eval"' in line][-1]
     assert run("--mode=evaluate", f"--workdir={trained}", "--checkpoint=latest") == 0
-    with open(os.path.join(trained, "evaluation-step=8.json")) as file:
+    with open(os.path.join(trained, "evaluation-step=8.json"), encoding="utf-8") as file:
         assert json.load(file)["mean_dice"] == pytest.approx(last["mean_dice"], abs=1e-9)
 
 
 def test_an_evaluation_with_other_settings_has_a_file_of_its_own(trained, capsys):
     path = os.path.join(trained, "evaluation.json")
-    with open(path) as file:
+    with open(path, encoding="utf-8") as file:
         before = file.read()
     assert run("--mode=evaluate", f"--workdir={trained}", "--config.evaluate.tile=64,64") == 0
-    with open(path) as file:
+    with open(path, encoding="utf-8") as file:
         assert file.read() == before
-    with open(os.path.join(trained, "evaluation-tile=64x64.json")) as file:
+    with open(os.path.join(trained, "evaluation-tile=64x64.json"), encoding="utf-8") as file:
         assert json.load(file)["settings"] == {"evaluate.tile": [64, 64]}
     assert "evaluation-tile=64x64.json, named after what is not as in the run" in capsys.readouterr().out
 
@@ -174,7 +174,7 @@ def test_dice_as_pytorch_users_write_it_trains_on_the_embedded_images(users_loss
     flags = ["--config.loss.name=losses_of_mine:as_in_pytorch", "--config.model.outputs=sigmoid"]
     flags += ["--config.train.length=2 steps", "--config.evaluate.every=100%"]
     assert run(f"--workdir={tmp_path}/run", *flags, *SMALL) == 0
-    with open(tmp_path / "run" / "evaluation.json") as file:
+    with open(tmp_path / "run" / "evaluation.json", encoding="utf-8") as file:
         evaluation = json.load(file)
     assert evaluation["images"] == 40 and set(evaluation["iou"]) == {"background", "nucleus"}
 

@@ -56,7 +56,7 @@ def ending(workdir):
     host = {name: value for name, value in saved.host.items() if name not in ("trained", "seconds")}
     host["last_report"] = _of_the_run(host["last_report"])
     lines = [_of_the_run(line) for line in read_metrics(os.path.join(workdir, "metrics.jsonl"))]
-    with open(os.path.join(workdir, "evaluation.json")) as file:
+    with open(os.path.join(workdir, "evaluation.json"), encoding="utf-8") as file:
         return weights, host, lines, json.load(file), checkpoint.best_step(str(workdir))
 
 
@@ -206,7 +206,7 @@ def test_skipped_files_are_named_when_met_and_counted_at_the_end(tmp_path, capsy
     assert run(tmp_path / "run", *flags, "--config.data.bad_files=skip") == 0
     told = capsys.readouterr().out
     assert "left out, as data.bad_files=skip says:" in told and "000.png: an image without a mask" in told
-    with open(tmp_path / "run" / "bad_files.json") as file:
+    with open(tmp_path / "run" / "bad_files.json", encoding="utf-8") as file:
         kept = json.load(file)
     found = kept["train"] | kept["validation"]
     assert sorted(found) == ["images/001.png", "images/002.png"] and len(kept["before_the_first_step"]) == 1

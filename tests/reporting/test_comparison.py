@@ -71,7 +71,7 @@ def write_run(folder, dice, *, names=None, labels=None, settings=None, scored=("
     content = {"step": 5, "images": len(dice), "scored": list(scored), "dice": {"background": 0.9, "cell": 0.5}}
     content |= {"mean_dice": float(np.mean(dice)), "loss": 1.0, "by_image": columns} | more
     write_json(os.path.join(folder, "evaluation.json"), content)
-    with open(os.path.join(folder, "config.json"), "w") as file:
+    with open(os.path.join(folder, "config.json"), "w", encoding="utf-8") as file:
         json.dump({"name": "x", "seed": 0, "optimizer": {"learning_rate": 0.1}} | (settings or {}), file)
     log = MetricsLog(os.path.join(folder, "metrics.jsonl"))
     for step in (1, 2):

@@ -31,7 +31,7 @@ def test_a_line_a_report(path):
     log = MetricsLog(path)
     log.append(50, "train", {"train/loss": np.float32(0.5), "train/images_per_second": 31.5})
     log.append(100, "eval", {"eval/mean_dice": math.nan})
-    with open(path) as file:
+    with open(path, encoding="utf-8") as file:
         lines = [json.loads(line) for line in file]
     assert lines == [
         {"step": 50, "kind": "train", "train/loss": 0.5, "train/images_per_second": 31.5},
@@ -102,7 +102,7 @@ def test_json_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_json(path, {"mean_dice": 0.9})
-    assert json.loads(open(path).read()) == {"mean_dice": 0.5}
+    assert json.loads(open(path, encoding="utf-8").read()) == {"mean_dice": 0.5}
     assert os.listdir(tmp_path) == ["evaluation.json"]
 
 

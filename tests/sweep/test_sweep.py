@@ -149,7 +149,7 @@ def test_the_page_has_the_trials_and_the_commands(done):
     assert f"python main.py --workdir={best} --mode=export" in text and f"--config={best}/recipe.py" in text
     (done / "report.html").unlink()
     assert main.main(["main.py", "--mode=report", "--workdir=done"]) == 0
-    assert (done / "report.html").read_text() == text == pathlib.Path(write_report("done")).read_text()
+    assert (done / "report.html").read_text() == text == pathlib.Path(write_report("done")).read_text(encoding="utf-8")
 
 
 def test_tensorboard_has_a_row_a_trial(done):

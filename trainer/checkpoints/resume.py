@@ -229,7 +229,7 @@ def check_shared_workdir(workdir: str, devices: Devices) -> None:
     mark = os.path.join(workdir, f".chief-{number}")
     if devices.chief:
         try:
-            with open(mark, "w"):
+            with open(mark, "w", encoding="utf-8"):
                 pass
         except OSError as error:
             raise UserError(f"The workdir {workdir!r} cannot be written: {error.strerror}.") from error

@@ -44,13 +44,17 @@ def trouble(width: int, height: int, depth: int, length: int, max_pixels: int, *
 def available_memory() -> int | None:
     """Bytes that this process could still take, of the machine or of its container; None where that is not known."""
     found = []
-    with contextlib.suppress(OSError, ValueError, StopIteration), open("/proc/meminfo") as file:
+    with contextlib.suppress(OSError, ValueError, StopIteration), open("/proc/meminfo", encoding="utf-8") as file:
         found.append(1024 * int(next(line for line in file if line.startswith("MemAvailable")).split()[1]))
     for limit, used in (
         ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
         ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
     ):
-        with contextlib.suppress(OSError, ValueError), open(limit) as most, open(used) as now:
+        with (
+            contextlib.suppress(OSError, ValueError),
+            open(limit, encoding="utf-8") as most,
+            open(used, encoding="utf-8") as now,
+        ):
             found.append(max(0, int(most.read()) - int(now.read())))
     if not found and hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
         found.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))

@@ -165,7 +165,7 @@ def _evaluated(run) -> int:
 def resident() -> int:
     """Bytes of memory that this process holds; 0 where the system does not say."""
     try:
-        with open("/proc/self/statm") as file:
+        with open("/proc/self/statm", encoding="utf-8") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError):
         return 0

@@ -109,7 +109,7 @@ def _hardware() -> Hardware:
 def cpu_has_bfloat16() -> bool:
     """Whether the processor has instructions for bfloat16."""
     info = pathlib.Path("/proc/cpuinfo")
-    flags = info.read_text() if info.exists() else ""
+    flags = info.read_text(encoding="utf-8") if info.exists() else ""
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 

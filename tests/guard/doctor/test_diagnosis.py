@@ -41,7 +41,7 @@ def loaded(path, source):
 
 
 def exchanged(replacement):
-    lines = pathlib.Path(replacement.file).read_text().splitlines()
+    lines = pathlib.Path(replacement.file).read_text(encoding="utf-8").splitlines()
     lines[replacement.first_line - 1 : replacement.last_line] = replacement.code.splitlines()
     return "\n".join(lines)
 
