@@ -99,7 +99,7 @@ class RowGroups:
 def _pyarrow(path: str):
     try:
         import pyarrow
-        import pyarrow.parquet
+        import pyarrow.parquet  # noqa: F401 - an attribute of pyarrow from then on
     except ImportError as error:
         raise DataError(f"{shown(path)}: parquet and Arrow files are read by pyarrow: pip install pyarrow") from error
     return pyarrow
