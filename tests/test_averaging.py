@@ -19,9 +19,9 @@ def run_in(workdir) -> Run:
     config = Config(
         model=Model(width=2, depth=1, normalization="batch"),
         augment=Augment(crop=(16, 16)),
-        train=Train(length="6 steps", batch_size=4),
+        train=Train(length="9 steps", batch_size=4),
         evaluate=Evaluate(panels=0, every="100%"),
-        checkpoint=Checkpoint(every="2 steps", keep=3),
+        checkpoint=Checkpoint(every="3 steps", keep=3),
     )
     return Run(config, workdir=workdir, data=(IMAGES, LABELS))
 
@@ -34,7 +34,7 @@ def trained(tmp_path_factory):
 
 
 def test_the_mean_is_of_the_weights(trained):
-    steps = [2, 4, 6]
+    steps = [3, 6, 9]
     mean = averaging.mean_of(trained.workdir, steps)
     all_arrays = [weights_of(folder.read(folder.step_folder(trained.workdir, step))) for step in steps]
     assert mean.keys() == all_arrays[0].keys()
@@ -64,7 +64,7 @@ def test_it_is_kept_only_where_it_is_better(trained, monkeypatch, capsys):
     found = trained.average()
     singles = max(score for steps, score in found.scores.items() if len(steps) == 1)
     means = max(score for steps, score in found.scores.items() if len(steps) > 1)
-    assert {(2,), (4,), (6,), (4, 6), (2, 4, 6)} <= found.scores.keys()
+    assert {(3,), (6,), (9,), (6, 9), (3, 6, 9)} <= found.scores.keys()
     assert bool(found.folder) == (means > singles)
     # As if a mean had been the best, and as if none had.
     scores = iter([0.1, 0.2, 0.3, *[0.9] * 9])
@@ -82,13 +82,13 @@ def test_it_is_kept_only_where_it_is_better(trained, monkeypatch, capsys):
 
     monkeypatch.setattr(averaging, "make_evaluator", evaluator)
     kept = trained.average()
-    assert kept.kept == (4, 6) and kept.folder.endswith("averaged") and "--mode" not in capsys.readouterr().out
+    assert kept.kept == (6, 9) and kept.folder.endswith("averaged") and "--mode" not in capsys.readouterr().out
     saved = folder.find(trained.workdir, "averaged")
-    assert saved.host["averaged"] == [4, 6] and all(path.startswith("model/") for path in saved.arrays)
+    assert saved.host["averaged"] == [6, 9] and all(path.startswith("model/") for path in saved.arrays)
     monkeypatch.undo()
     assert trained.evaluate("averaged").images == trained.evaluate("latest").images
     # A run that goes on does not see it.
-    assert folder.list_steps(trained.workdir) == [2, 4, 6]
+    assert folder.list_steps(trained.workdir) == [3, 6, 9]
     after = weights_of(folder.find(trained.workdir, "latest"))
     assert all((before[path] == after[path]).all() for path in before)
     scores = iter([0.9, 0.8, 0.8, *[0.1] * 9])
