@@ -106,13 +106,13 @@ def section(class_: type) -> type:
     return class_
 
 
-# In the order of the schema, whose last is the whole config.
+# In the order in which they are made, which is that of imports.
 _SECTIONS: list[type] = []
 
 
 def _meant(name: str, class_: type) -> str:
     """Which field a wrong one may be: of another section by the same name, of this one by one like it."""
-    others = [other.__name__ for other in _SECTIONS if other is not class_ and name in types(other)]
+    others = sorted(other.__name__ for other in _SECTIONS if other is not class_ and name in types(other))
     section, _, path = elsewhere.field(name).rpartition(".")
     if others:
         return f" {' and '.join(f'{other}({name}=…)' for other in others)} {'has' if len(others) == 1 else 'have'} it."
@@ -122,7 +122,7 @@ def _meant(name: str, class_: type) -> str:
         (other.__name__ for other in _SECTIONS if path and other.__name__.lower() == (section or "config")), ""
     )
     near = did_you_mean(name, types(class_))
-    return f" {owner}({path}=…) has it." if owner and (not near or class_ is _SECTIONS[-1]) else near
+    return f" {owner}({path}=…) has it." if owner and (not near or class_.__name__ == "Config") else near
 
 
 def changed(made: Any, values: Mapping[str, Any]) -> Any:

@@ -8,6 +8,7 @@ import pickle
 import numpy as np
 import pytest
 
+import configs.sweep  # noqa: F401 - a section more, as in the program
 from configs import knobs, schema
 from configs.knobs import ConfigError
 from configs.reading.interval import Interval
