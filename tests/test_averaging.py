@@ -101,3 +101,9 @@ def test_it_is_kept_only_where_it_is_better(trained, monkeypatch, capsys):
 def test_one_checkpoint_is_none_to_average(tmp_path):
     with pytest.raises(UserError, match=r"(?s)There are no checkpoints in .*Checkpoint\(keep=5, every="):
         run_in(tmp_path).average()
+
+
+def test_the_workdir_of_folds_is_said_to_be_one(tmp_path):
+    (tmp_path / "crossvalidation.json").write_text('{"folds": [{}, {}]}', encoding="utf-8")
+    with pytest.raises(UserError, match=r"(?s)this is the workdir of a cross-validation.*fold_0"):
+        run_in(tmp_path).average()

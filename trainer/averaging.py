@@ -17,6 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from configs.reading.folders import folds_of
 from trainer.actions.norm_gap import norm_layers
 from trainer.checkpoints import folder as checkpoints
 from trainer.checkpoints.restore import load_weights, weights_of
@@ -55,6 +56,8 @@ def average(run) -> Averaged:
       UserError: there are fewer than two checkpoints, no validation images, or batch normalisation on several replicas.
     """
     steps = checkpoints.list_steps(run.workdir)
+    if folds_of(run.workdir):
+        raise checkpoints.none_there(run.workdir)
     if len(steps) < 2:
         raise UserError(
             f"There {'is one checkpoint' if steps else 'are no checkpoints'} in {checkpoints.folder_of(run.workdir)}, "

@@ -174,6 +174,19 @@ def read_newest(workdir: str) -> tuple[Saved | None, list[str]]:
     return None, damage
 
 
+def none_there(workdir: str) -> UserError:
+    """There is no checkpoint in a workdir: what it is instead, and where there are some."""
+    if folds := folds_of(workdir):
+        return UserError(
+            f"There is no checkpoint in {folder_of(workdir)}: this is the workdir of a cross-validation.\n"
+            f"  All its folds together: --ensemble={workdir}; one of them: --workdir={folds[0]}"
+        )
+    return UserError(
+        f"There is no checkpoint in {folder_of(workdir)}.\n  Train first, with --mode=train, or name another run: "
+        "--workdir=…, or a checkpoint's folder: --checkpoint=…"
+    )
+
+
 def find(workdir: str, which: str) -> Saved:
     """The checkpoint that "best", "latest", "averaged" or a folder's path names.
 
@@ -190,16 +203,8 @@ def find(workdir: str, which: str) -> Saved:
         steps = list_steps(workdir)
     except OSError as error:
         raise unreadable(workdir, error) from error
-    if not steps and folds_of(workdir):
-        raise UserError(
-            f"There is no checkpoint in {folder_of(workdir)}: this is the workdir of a cross-validation.\n"
-            f"  All its folds together: --ensemble={workdir}; one of them: --workdir={folds_of(workdir)[0]}"
-        )
     if not steps:
-        raise UserError(
-            f"There is no checkpoint in {folder_of(workdir)}.\n  Train first, with --mode=train, or name another run: "
-            "--workdir=…, or a checkpoint's folder: --checkpoint=…"
-        )
+        raise none_there(workdir)
     best = best_step(workdir) if which == "best" else None
     if best is not None:
         try:
