@@ -112,6 +112,22 @@ def test_its_program_writes_the_mask_that_the_run_predicts(exported, tmp_path, k
     assert mask.shape == image.shape[:2] and (mask == run.predict(image[None])[0]).mean() > 0.97
 
 
+@pytest.mark.parametrize("kind", ["litert", "saved_model"])
+def test_its_program_writes_a_mask_for_each_of_classes_that_overlap(exported, tmp_path, kind):
+    _, folder, _ = exported
+    program = runpy.run_path(str(folder / f"serve_{kind}.py"))
+    probabilities = random.uniform(size=(5, 6, 3)).astype(np.float32)
+    description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    assert list(description["outputs"]) == ["class_ids", "probabilities"]
+    assert (program["finished"](probabilities, str(folder)) == probabilities.argmax(-1)).all()
+    description["outputs"]["labels"] = description["outputs"].pop("class_ids")
+    (tmp_path / "model.json").write_text(json.dumps(description), encoding="utf-8")
+    program["write"](program["finished"](probabilities, str(tmp_path)), str(tmp_path / "mask.png"))
+    for number in range(3):
+        mask = np.asarray(Image.open(tmp_path / f"mask_{number}.png"))
+        np.testing.assert_array_equal(mask, np.where(probabilities[..., number] > 0.5, 255, 0))
+
+
 def test_tiles_cover_every_pixel_and_agree_with_the_whole():
     for length, side in ((7, 7), (8, 7), (100, 32), (33, 32)):
         begins = starts(length, side)

@@ -3,7 +3,8 @@
     pip install onnxruntime numpy pillow
     python serve_onnx.py model.onnx photo.jpg mask.png
 
-The mask holds class ids; model.json beside the model has their names. Post-processing, where there is some, is in
+The mask holds class ids; model.json beside the model, which has to lie there, has their names. Of classes that overlap
+there is a mask for each. Post-processing, where there is some, is in
 postprocessing.json and postprocess.py beside them, and needs scipy. Images are of 8 bits; what is not grey or colour
 comes as a NumPy file, uint8 [height, width, channels].
 """
@@ -26,15 +27,27 @@ def read(path, channels):
 
 
 def finished(probabilities, folder):
-    """Class ids [h, w]: after the steps of postprocessing.json, where it lies beside the model."""
+    """Class ids [h, w], of classes that overlap 0 and 1 for each [h, w, classes]; after postprocessing.json's steps."""
     path = os.path.join(folder, "postprocessing.json")
     if not os.path.isfile(path):
-        return probabilities.argmax(-1)
+        with open(os.path.join(folder, "model.json"), encoding="utf-8") as file:
+            overlapping = "labels" in json.load(file)["outputs"]
+        return probabilities > 0.5 if overlapping else probabilities.argmax(-1)
     from postprocess import decided, processed  # beside this program; it needs scipy
 
     with open(path, encoding="utf-8") as file:
         steps = json.load(file)
     return processed(decided(probabilities, steps), steps)
+
+
+def write(mask, target):
+    """One file of class ids; of classes that overlap one for each, 255 where it is: mask_0.png, mask_1.png …"""
+    if mask.ndim == 2:
+        Image.fromarray(mask.astype(np.uint8)).save(target)
+        return
+    stem, suffix = os.path.splitext(target)
+    for number in range(mask.shape[-1]):
+        Image.fromarray(np.where(mask[..., number], 255, 0).astype(np.uint8)).save(f"{stem}_{number}{suffix}")
 
 
 def main(model, source, target):
@@ -44,7 +57,7 @@ def main(model, source, target):
     image = read(source, channels)[None]
     probabilities = session.run(["probabilities"], {entry.name: image})[0][0]
     mask = finished(probabilities, os.path.dirname(os.path.abspath(model)))
-    Image.fromarray(mask.astype(np.uint8)).save(target)
+    write(mask, target)
 
 
 if __name__ == "__main__":
