@@ -138,19 +138,16 @@ def learning_rate(program: Program, strong: bool, losses: np.ndarray | None = No
                 Change(optimizer={"learning_rate": rate}),
             )
     if strong:
-        if rate > high:
-            yield _too_high(
-                rate, good, f"{name} with a learning rate of {rate:g}; usual are {low:g} to {high:g}.", True
-            )
-        elif rate < low:
-            yield _too_low(rate, good, f"{name} with a learning rate of {rate:g}; usual are {low:g} to {high:g}.", True)
+        if not low <= rate <= high:
+            evidence = f"{name} with a learning rate of {rate:g}; usual are {low:g} to {high:g}."
+            yield _wrong_rate(rate, good, evidence, True)
         return
     if rate > good:
-        yield _too_high(rate, max(good / 3, rate / 30), _course(name, rate, losses), False)
+        yield _wrong_rate(rate, max(good / 3, rate / 30), _course(name, rate, losses), False)
     if rate < high / 3:
-        yield _too_low(rate, min(high / 2, rate * 10) if rate >= good else good, _course(name, rate, losses), False)
+        yield _wrong_rate(rate, min(high / 2, rate * 10) if rate >= good else good, _course(name, rate, losses), False)
     if rate <= good and losses is not None and len(losses) > 8 and _wild(losses):
-        yield _too_high(rate, rate / 10, _course(name, rate, losses), False)
+        yield _wrong_rate(rate, rate / 10, _course(name, rate, losses), False)
 
 
 def _course(name: str, rate: float, losses: np.ndarray | None) -> str:
@@ -167,25 +164,14 @@ def _wild(losses: np.ndarray) -> bool:
     return not np.isfinite(losses).all() or losses[-part:].mean() > losses[:part].mean() or losses.max() > 5 * losses[0]
 
 
-def _too_high(rate: float, better: float, evidence: str, strong: bool) -> Suspicion:
-    better = float(f"{better:.1g}")
+def _wrong_rate(rate: float, better: float, evidence: str, strong: bool) -> Suspicion:
+    """A learning rate that is too high or too low, by what would be better."""
+    high, better = better < rate, float(f"{better:.1g}")
     return suspect(
-        "learning_rate_too_high",
+        "learning_rate_too_high" if high else "learning_rate_too_low",
         "optimizer.learning_rate",
         evidence,
-        f"Take a lower one:\n\n    learning_rate={better:g}",
-        Change(optimizer={"learning_rate": better}),
-        strong,
-    )
-
-
-def _too_low(rate: float, better: float, evidence: str, strong: bool) -> Suspicion:
-    better = float(f"{better:.1g}")
-    return suspect(
-        "learning_rate_too_low",
-        "optimizer.learning_rate",
-        evidence,
-        f"Take a higher one:\n\n    learning_rate={better:g}",
+        f"Take a {'lower' if high else 'higher'} one:\n\n    learning_rate={better:g}",
         Change(optimizer={"learning_rate": better}),
         strong,
     )
