@@ -252,6 +252,8 @@ def _sum_over_replicas(gradients, report):
 
 def _is_due(update: Update, state: TrainState):
     """Whether a phase is part of the step at hand: of every `every`-th, after as many of the others."""
+    if update.every == 1:
+        return tf.constant(True)
     return tf.equal((tf.convert_to_tensor(state.step) + 1) % update.every, 0)
 
 
