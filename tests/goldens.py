@@ -64,7 +64,7 @@ class Outcome(typing.NamedTuple):
 def check_folder(folder, modes=None):
     """Yields an `Outcome` for every case of the folder in every mode; `modes` are the names of those wanted."""
     folder = pathlib.Path(folder)
-    index = json.loads((folder / "index.json").read_text())
+    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     cases, generated = index.get("cases", []), index.get("generated", [])
     # Without stored cases there need be no arrays.
     arrays = dict(np.load(folder / "inputs.npz")) if cases else {}

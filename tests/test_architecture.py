@@ -211,6 +211,23 @@ def test_a_private_api_is_explained_where_it_is_used():
     assert not [name for name, reason in explained.items() if not reason], "which public API is missing?"
 
 
+def test_a_text_file_is_opened_with_its_encoding():
+    """A locale's encoding may be ASCII; the linter's own rule sees only what it can prove to be a path or a file."""
+    found = []
+    for path, text in _files(*_PACKAGES, "tests", "benchmarks").items():
+        for node in ast.walk(ast.parse(text)):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            name, given = node.func.attr, {keyword.arg for keyword in node.keywords}
+            # Of read_text the first argument is the encoding, of write_text the second.
+            is_text = len(node.args) < {"read_text": 1, "write_text": 2}.get(name, 0)
+            is_text |= name in ("run", "Popen", "check_output") and bool({"text", "universal_newlines"} & given)
+            is_text |= name == "open" and not node.args and not given
+            if is_text and "encoding" not in given:
+                found.append(f"{path}:{node.lineno}: {ast.unparse(node)[:80]}")
+    assert not found, "\n".join(found)
+
+
 def test_every_module_says_what_it_is_for():
     assert not [path for path in _SHIPPED if _tree(path).body and not ast.get_docstring(_tree(path))]
 

@@ -100,13 +100,13 @@ def validated(tmp_path_factory):
 
 def test_all_examples_are_scored_by_the_run_that_held_them_out(validated):
     workdir, found = validated
-    rows = list(csv.DictReader((workdir / "crossvalidation.csv").open()))
+    rows = list(csv.DictReader((workdir / "crossvalidation.csv").open(encoding="utf-8")))
     assert sorted(row["name"] for row in rows) == sorted(f"data[{n}]" for n in range(10))
     for fold in range(2):
         held = {row["name"] for row in rows if row["fold"] == str(fold)}
         data = open_data(config(folds=2, fold=fold), (IMAGES, LABELS))
         assert held == names_of(data.validation)
-    content = json.loads((workdir / "crossvalidation.json").read_text())
+    content = json.loads((workdir / "crossvalidation.json").read_text(encoding="utf-8"))
     assert len(content["folds"]) == 2
     dice = np.mean([float(row["dice/class_1"]) for row in rows])
     assert content["scores"]["mean_dice"] == pytest.approx(dice) == pytest.approx(found.scores["mean_dice"])

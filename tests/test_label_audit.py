@@ -162,16 +162,16 @@ def test_a_planted_error_comes_first(audited):
 
 def test_the_list_and_the_page_say_the_same(audited, folder):
     workdir, found = audited
-    rows = list(csv.DictReader((workdir / "audit.csv").open()))
+    rows = list(csv.DictReader((workdir / "audit.csv").open(encoding="utf-8")))
     assert rows[0]["mask_file"] == str(folder / "masks" / f"{WRONG:02d}.png")
     assert (rows[0]["claim"], rows[0]["labelled"], rows[0]["predicted"]) == (DROPPED, "background", "foreground")
     top, left, bottom, right = (int(rows[0][side]) for side in ("top", "left", "bottom", "right"))
     there = RIGHT[WRONG][top:bottom, left:right].sum()
     assert there > 0.8 * int(rows[0]["pixels"])
     assert [float(row["image_score"]) for row in rows] == sorted((float(r["image_score"]) for r in rows), reverse=True)
-    content = json.loads((workdir / "audit.json").read_text())
+    content = json.loads((workdir / "audit.json").read_text(encoding="utf-8"))
     assert [image["name"] for image in content["images"]] == [image.name for image in found.images]
-    text = (workdir / "audit.html").read_text()
+    text = (workdir / "audit.html").read_text(encoding="utf-8")
     assert_offline(text)
     table = Page(text).tables["claims"]
     assert table[1][0] == found.images[0].name and table[1][1] == found.images[0].score
@@ -195,7 +195,7 @@ def test_a_run_without_folds_judges_what_it_held_out(audited, folder, capsys):
     assert main.main(["main.py", "--mode=audit_labels", f"--workdir={workdir / 'fold_0'}"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "Only the 6 validation images were judged" in said and "--config.data.folds=5" in said
-    rows = list(csv.DictReader((workdir / "fold_0" / "audit.csv").open()))
+    rows = list(csv.DictReader((workdir / "fold_0" / "audit.csv").open(encoding="utf-8")))
     held = {image.name for image in found.images if image.fold == 0}
     assert {row["image"] for row in rows} <= held and {row["fold"] for row in rows} <= {""}
     other = dataclasses.replace(config(folder, folds=3), name="other")

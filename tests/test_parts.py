@@ -24,7 +24,7 @@ def test_a_wrong_name_lists_what_there_is():
 
 @pytest.mark.parametrize("module", ["losses", "trainer", "configs"])
 def test_a_file_in_the_current_directory_is_not_shadowed_by_a_package_of_ours(tmp_path, monkeypatch, module):
-    (tmp_path / f"{module}.py").write_text("def mine():\n    return 'the user\\'s'\n")
+    (tmp_path / f"{module}.py").write_text("def mine():\n    return 'the user\\'s'\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     assert resolve(f"{module}:mine", "loss")() == "the user's"
     import losses
@@ -34,9 +34,10 @@ def test_a_file_in_the_current_directory_is_not_shadowed_by_a_package_of_ours(tm
 
 def test_a_folder_in_the_current_directory_is_the_users_with_what_it_imports(tmp_path, monkeypatch):
     (tmp_path / "losses").mkdir()
-    (tmp_path / "losses" / "dice.py").write_text("def overlap():\n    return 'mine'\n")
+    (tmp_path / "losses" / "dice.py").write_text("def overlap():\n    return 'mine'\n", encoding="utf-8")
     (tmp_path / "losses" / "sums.py").write_text(
-        "from .dice import overlap\n\n\nclass Sum:\n    @staticmethod\n    def of():\n        return overlap()\n"
+        "from .dice import overlap\n\n\nclass Sum:\n    @staticmethod\n    def of():\n        return overlap()\n",
+        encoding="utf-8",
     )
     monkeypatch.chdir(tmp_path)
     assert resolve("losses.sums:Sum.of", "loss")() == "mine"

@@ -97,7 +97,7 @@ def test_after_the_import_of_tensorflow_what_is_too_late_is_named():
 def test_a_containers_quota_counts_processors(tmp_path, files, granted):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_text(text, encoding="utf-8")
     assert process.cpu_quota(str(tmp_path)) == granted
 
 

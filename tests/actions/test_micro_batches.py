@@ -96,7 +96,7 @@ def test_the_result_is_that_of_the_number_asked_for_outright(tmp_path, capsys):
         "Step 1 in 1 micro-batch of 8 images did not fit in memory: no room for a tensor [16777216, 16777216]" in said
     )
     assert "from here on steps are computed in 4 micro-batches of 2 (train.accumulate=auto)" in said
-    assert json.loads((tmp_path / "auto" / "config.json").read_text())["micro_batches"] == {"0": 4}
+    assert json.loads((tmp_path / "auto" / "config.json").read_text(encoding="utf-8"))["micro_batches"] == {"0": 4}
 
 
 def test_a_step_that_fails_later_and_a_run_that_goes_on(tmp_path, monkeypatch):

@@ -30,7 +30,7 @@ def flags(tmp_path_factory):
     for name, numbers in (("train", range(8)), ("val", (8, 9))):
         with open(os.path.join(folder, f"{name}.txt"), "w", encoding="utf-8") as file:
             file.writelines(f"{number:03}\n" for number in numbers)
-    (mine / "loss_of_a_test.py").write_text(LOSS)
+    (mine / "loss_of_a_test.py").write_text(LOSS, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(mine)
         yield [

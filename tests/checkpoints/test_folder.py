@@ -167,7 +167,7 @@ def test_a_damaged_mark_of_the_best_costs_the_mark_alone(workdir, content):
 
 
 def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
-    (tmp_path / "checkpoints").write_text("")
+    (tmp_path / "checkpoints").write_text("", encoding="utf-8")
     with pytest.raises(UserError, match=r"checkpoints: Not a directory") as caught:
         checkpoint.find(str(tmp_path), "latest")
     assert caught.value.exit_code == 1

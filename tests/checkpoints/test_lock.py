@@ -18,7 +18,7 @@ HOLDER = (
 
 def test_the_second_is_told_who_has_it_and_goes_on_after_a_kill(tmp_path):
     holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLDER, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True, encoding="utf-8"
     )
     try:
         assert holder.stdout.readline() == "held\n"
@@ -38,7 +38,7 @@ def test_released_is_free_and_made_where_missing(tmp_path):
 
 
 def test_a_workdir_that_cannot_be_made_is_named(tmp_path):
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(UserError, match=r"file/run' cannot be written: Not a directory") as caught:
         WorkdirLock(str(tmp_path / "file" / "run"))
     assert caught.value.exit_code == 2

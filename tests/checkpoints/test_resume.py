@@ -120,10 +120,10 @@ def test_when_none_is_whole_no_new_run_is_begun_over_them(tmp_path, workers):
 
 
 def test_a_file_in_the_place_of_the_checkpoints_is_named_and_left(tmp_path):
-    (tmp_path / "checkpoints").write_text("mine")
+    (tmp_path / "checkpoints").write_text("mine", encoding="utf-8")
     first, second = on_all(2, lambda devices: find_start(str(tmp_path), devices, print))
     assert "checkpoints: Not a directory" in str(first) and "the chief" in str(second).lower()
-    assert (tmp_path / "checkpoints").read_text() == "mine"
+    assert (tmp_path / "checkpoints").read_text(encoding="utf-8") == "mine"
 
 
 def test_a_folder_that_only_the_chief_sees_is_said_on_all_workers(tmp_path):

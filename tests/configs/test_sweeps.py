@@ -137,6 +137,8 @@ def test_the_command_line(tmp_path):
     assert "--config.optimizer.learning_rate=1: configs/sweeps/nuclei.py draws it for each trial." in said
     with pytest.raises(UserError, match="--trials: --mode=train does not read it; sweep would"):
         main.read(["--trials=3"])
-    (tmp_path / "wrong.py").write_text("from configs.sweep import Sweep, between\n\ndef get_sweep():\n    return 1\n")
+    (tmp_path / "wrong.py").write_text(
+        "from configs.sweep import Sweep, between\n\ndef get_sweep():\n    return 1\n", encoding="utf-8"
+    )
     with pytest.raises(UserError, match="get_sweep\\(\\) returned 1, not a Sweep"):
         read(f"--sweep={tmp_path / 'wrong.py'}")

@@ -104,7 +104,7 @@ def test_who_reads_a_field_is_a_built_in_name():
 def test_a_module_of_the_current_directory_is_found_and_not_imported(tmp_path, monkeypatch, file):
     path = tmp_path / file
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("raise SystemExit('imported')\n")
+    path.write_text("raise SystemExit('imported')\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
 
     assert module_problem(file.removesuffix(".py").replace("/", ".") + ":dice") == ""

@@ -126,7 +126,7 @@ def labelme(root, change=lambda content: None, suffix=".png"):
         }
         if number == 2:
             change(content)
-        (root / f"{number}.json").write_text(json.dumps(content))
+        (root / f"{number}.json").write_text(json.dumps(content), encoding="utf-8")
     return root
 
 
@@ -178,6 +178,6 @@ def test_lines_and_points_are_drawn_as_labelme_draws_them(tmp_path):
 
 def test_json_that_is_cut_off_names_the_line(tmp_path):
     path = labelme(tmp_path) / "4.json"
-    path.write_text(path.read_text()[:100])
+    path.write_text(path.read_text(encoding="utf-8")[:100], encoding="utf-8")
     with pytest.raises(DataError, match=r"4.json: is not JSON: line 1"):
         labels(config_for(tmp_path, classes=()))

@@ -27,7 +27,7 @@ def test_coco_and_objects_become_images_and_masks(tmp_path):
         seen = []
         written = convert(data, str(tmp_path / name), progress=lambda *counts, seen=seen: seen.append(counts))
         assert seen[-1] == (written, written) and written == len(data.train) + len(data.validation)
-        assert (tmp_path / name / "classes.txt").read_text().split("\n")[:-1] == list(data.classes)
+        assert (tmp_path / name / "classes.txt").read_text(encoding="utf-8").split("\n")[:-1] == list(data.classes)
         fields = {"classes": data.classes, "mask_encoding": "ids", "value_range": ((0.0, 255.0),), "channels": 0}
         same(data, open_data(config_for(tmp_path / name, **fields)))
 

@@ -65,14 +65,14 @@ def test_splits_are_found_or_asked_about(tmp_path, config):
 def test_lists_of_files(tmp_path, config):
     make_folder(tmp_path, 5, place="some where")
     pairs = [f"some where/images/{n:03}.png,some where/masks/{n:03}.png" for n in range(5)]
-    (tmp_path / "held.csv").write_text("image,mask\n" + "\n".join(pairs[:3]) + "\n")
+    (tmp_path / "held.csv").write_text("image,mask\n" + "\n".join(pairs[:3]) + "\n", encoding="utf-8")
     assert len(opened(config, tmp_path / "held.csv").validation) == 3
-    (tmp_path / "some where" / "test.txt").write_text("000\n004\n")
+    (tmp_path / "some where" / "test.txt").write_text("000\n004\n", encoding="utf-8")
     found = opened(config, tmp_path / "some where")
     assert [name[-7:] for name in found.validation.names] == ["000.png", "004.png"]
     # Training leaves them out, with or without lists of its own.
     assert len(open_data(changed(config, path=str(tmp_path / "some where"))).train) == 2
-    (tmp_path / "held.csv").write_text("image,mask\nnowhere.png,some where/masks/000.png\n")
+    (tmp_path / "held.csv").write_text("image,mask\nnowhere.png,some where/masks/000.png\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"held.csv:2: the image 'nowhere.png' does not exist"):
         opened(config, tmp_path / "held.csv")
 
@@ -102,12 +102,12 @@ def test_classes_go_by_their_names(tmp_path, config):
                 {"id": n, "image_id": n, "category_id": names.index("dog") + 1, "segmentation": box} for n in range(2)
             ],
         }
-        (tmp_path / folder / "annotations.json").write_text(json.dumps(content))
+        (tmp_path / folder / "annotations.json").write_text(json.dumps(content), encoding="utf-8")
     run = open_data(config_for(tmp_path / "one", source="coco", classes=())).config
     label = opened(run, tmp_path / "two").validation.load(0).label
     assert run.data.classes == ("background", "cat", "dog") and set(np.unique(label)) == {0, 2}
     content["categories"][0]["name"] = "cow"
-    (tmp_path / "two" / "annotations.json").write_text(json.dumps(content))
+    (tmp_path / "two" / "annotations.json").write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(DataError, match="'cow' is none of the classes: background, cat, dog"):
         opened(run, tmp_path / "two")
 

@@ -96,7 +96,7 @@ def test_folders_named_train_and_val_are_the_splits(tmp_path, validation):
 def test_a_line_of_a_list_may_be_written_in_many_ways(tmp_path, line):
     make_folder(tmp_path, 4)
     for file, numbers in (("train.txt", (2, 0)), ("val.txt", (3,))):
-        (tmp_path / file).write_text("\n".join(line.format(n=n) for n in numbers))
+        (tmp_path / file).write_text("\n".join(line.format(n=n) for n in numbers), encoding="utf-8")
     assert names(config_for(tmp_path)) == (["images/002.png", "images/000.png"], ["images/003.png"])
     assert "1 pair stands in neither train.txt nor val.txt" in open_data(config_for(tmp_path)).notes[0]
 
@@ -113,8 +113,8 @@ def test_pairs_with_paths_need_no_folder_of_a_certain_name(tmp_path):
         image, mask = picture(number)
         save(tmp_path / "raw data" / f"{number}.png", image)
         save(tmp_path / "truth" / f"{number}_label.png", mask)
-    (tmp_path / "train.txt").write_text("raw data/0.png\ttruth/0_label.png\n")
-    (tmp_path / "val.txt").write_text("raw data/1.png\ttruth/1_label.png\n")
+    (tmp_path / "train.txt").write_text("raw data/0.png\ttruth/0_label.png\n", encoding="utf-8")
+    (tmp_path / "val.txt").write_text("raw data/1.png\ttruth/1_label.png\n", encoding="utf-8")
     assert names(config_for(tmp_path)) == (["raw data/0.png"], ["raw data/1.png"])
 
 
@@ -122,8 +122,8 @@ def test_files_on_no_list_may_be_broken(tmp_path):
     make_folder(tmp_path, 3)
     (tmp_path / "images" / "002.png").write_bytes(b"")
     save(tmp_path / "images" / "alone.png", picture(1)[0])
-    (tmp_path / "train.txt").write_text("000\n")
-    (tmp_path / "val.txt").write_text("001\n")
+    (tmp_path / "train.txt").write_text("000\n", encoding="utf-8")
+    (tmp_path / "val.txt").write_text("001\n", encoding="utf-8")
     assert names(config_for(tmp_path)) == (["images/000.png"], ["images/001.png"])
 
 
@@ -178,7 +178,7 @@ def test_the_embedded_nuclei_are_whole_and_small():
     assert data.classes == ("background", "nucleus") and data.void_id == 255 and data.channels == 3
     files = [path for path in pathlib.Path(NUCLEI).rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 8 * 10**6
-    assert "CC0" in (pathlib.Path(NUCLEI) / "README.md").read_text()
+    assert "CC0" in (pathlib.Path(NUCLEI) / "README.md").read_text(encoding="utf-8")
     shares = [
         sum(source.load(i).label.sum() for i in range(len(source)))
         / sum(source.load(i).label.size for i in range(len(source)))

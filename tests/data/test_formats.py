@@ -90,7 +90,7 @@ def cut(path):
 
 
 def text_instead(path):
-    path.write_text("no picture, and no annotation\n")
+    path.write_text("no picture, and no annotation\n", encoding="utf-8")
 
 
 def other_size(path):
@@ -162,7 +162,7 @@ def test_what_does_not_matter_changes_nothing(name, made, tmp_path):
             path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
     for stray in (".DS_Store", "README.md", "Thumbs.db", "__MACOSX/._x.png", "notes/license.txt"):
         (root / stray).parent.mkdir(exist_ok=True)
-        (root / stray).write_text("this is no data\n")
+        (root / stray).write_text("this is no data\n", encoding="utf-8")
     data, labels = read(tmp_path)
     assert data.classes[:3] == made(name)[1][0]
     for number, label in labels.items():
@@ -240,7 +240,9 @@ def value(**fields):
 
 
 def line_of_yolo(text):
-    return lambda root: (root / f"train/labels/{STEMS[2]}.txt").write_text(f"0 .1 .1 .9 .1 .9 .9\n{text}\n")
+    return lambda root: (root / f"train/labels/{STEMS[2]}.txt").write_text(
+        f"0 .1 .1 .9 .1 .9 .9\n{text}\n", encoding="utf-8"
+    )
 
 
 def segment(**fields):
@@ -476,7 +478,8 @@ MUTATIONS = {
     ("yolo", "not finite"): (line_of_yolo("0 .1 .1 nan .2 .3 .1"), ["pic 2_ä.txt:2", "Received: nan"]),
     ("yolo", "names by number"): (
         lambda root: (root / "data.yaml").write_text(
-            f"path: .\ntrain: train/images\nval: valid/images\nnames:\n  0: {NAMES[1]}\n  1: {NAMES[2]}\n"
+            f"path: .\ntrain: train/images\nval: valid/images\nnames:\n  0: {NAMES[1]}\n  1: {NAMES[2]}\n",
+            encoding="utf-8",
         ),
         "right",
     ),
@@ -510,7 +513,8 @@ MUTATIONS = {
     ),
     ("nnunet", "folds"): (
         lambda root: (root / "splits_final.json").write_text(
-            json.dumps([{"train": [f"case_{n:03}" for n in range(4)], "val": ["case_004", "case_009"]}])
+            json.dumps([{"train": [f"case_{n:03}" for n in range(4)], "val": ["case_004", "case_009"]}]),
+            encoding="utf-8",
         ),
         ["splits_final.json", "case_009"],
     ),

@@ -44,7 +44,8 @@ def test_pixels_without_data_are_void(bands, tmp_path):
     make(tmp_path, bands)
     (tmp_path / "masks/0.tif.aux.xml").write_text(
         "<PAMDataset><PAMRasterBand band='1'><CategoryNames><Category>field</Category><Category>lake</Category>"
-        "</CategoryNames></PAMRasterBand></PAMDataset>"
+        "</CategoryNames></PAMRasterBand></PAMDataset>",
+        encoding="utf-8",
     )
     data = open_data(config_for(tmp_path, classes=(), channels=0))
     number = 0 if data.train.names[0].endswith("0.tif") else int(data.train.names[0][-5])

@@ -136,7 +136,7 @@ def test_lists_in_any_form(name, tmp_path):
     make(tmp_path, (folder + "pics/{i}.png", folder + "annot/{i}.png"))
     for split, numbers in (("train", range(6)), ("val", (6, 7))):
         text = header + "".join(line.format(i=i, d=folder, r=tmp_path) + "\n" for i in numbers)
-        (tmp_path / f"{split}{suffix}").write_text(text, newline="")
+        (tmp_path / f"{split}{suffix}").write_text(text, newline="", encoding="utf-8")
     data = open_data(config_for(tmp_path))
     assert belongs(data) == COUNT and len(data.validation) == 2
 
@@ -144,7 +144,7 @@ def test_lists_in_any_form(name, tmp_path):
 def test_one_file_under_two_names_is_found(tmp_path):
     make(tmp_path, ("pics/{i}.png", "annot/{i}.png"))
     os.symlink("pics", tmp_path / "alias")
-    (tmp_path / "train.txt").write_text("".join(f"pics/{i}.png annot/{i}.png\n" for i in range(6)))
-    (tmp_path / "val.txt").write_text("alias/0.png annot/0.png\npics/7.png annot/7.png\n")
+    (tmp_path / "train.txt").write_text("".join(f"pics/{i}.png annot/{i}.png\n" for i in range(6)), encoding="utf-8")
+    (tmp_path / "val.txt").write_text("alias/0.png annot/0.png\npics/7.png annot/7.png\n", encoding="utf-8")
     with pytest.raises(DataError, match="alias/0.png stands in train.txt:1 already; what is trained on cannot be held"):
         open_data(config_for(tmp_path))

@@ -165,7 +165,12 @@ def test_another_process_makes_the_same_batches(config):
     root = pathlib.Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONHASHSEED": "123", "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
-        [sys.executable, "-c", program, config.data.path], cwd=root, env=environment, capture_output=True, text=True
+        [sys.executable, "-c", program, config.data.path],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
     )
     assert done.stdout.strip() == digest(open_data(config).train, config), done.stderr[-2000:]
 

@@ -25,7 +25,8 @@ def worker(tmp_path, body):
         "index, cluster = config['task']['index'], config['cluster']['worker']\n"
         f"counter = pathlib.Path({str(tmp_path)!r}) / f'attempts_{{index}}'\n"
         "attempt = int(counter.read_text()) + 1 if counter.exists() else 1\n"
-        "counter.write_text(str(attempt))\n" + body
+        "counter.write_text(str(attempt))\n" + body,
+        encoding="utf-8",
     )
     return [sys.executable, str(path)]
 
@@ -64,7 +65,7 @@ def test_all_start_again_together_when_one_is_killed(tmp_path, capfd):
     out = capfd.readouterr().out
     assert "worker 1 ended with signal SIGKILL, then worker 0 ended with signal SIGTERM" in out
     assert "starting all again, 1 of 3" in out
-    assert [(tmp_path / f"attempts_{i}").read_text() for i in (0, 1)] == ["2", "2"]
+    assert [(tmp_path / f"attempts_{i}").read_text(encoding="utf-8") for i in (0, 1)] == ["2", "2"]
 
 
 def test_a_worker_that_ignores_sigterm_is_killed(tmp_path, capfd):
@@ -81,14 +82,14 @@ def test_a_worker_that_ignores_sigterm_is_killed(tmp_path, capfd):
 def test_the_exit_code_is_that_of_the_first_to_fail(tmp_path):
     command = worker(tmp_path, "time.sleep(0 if index == 1 else 0.6); sys.exit(3 + index)")
     assert launch.launch(command, workers=2, restarts=1) == 4
-    assert (tmp_path / "attempts_0").read_text() == "2"
+    assert (tmp_path / "attempts_0").read_text(encoding="utf-8") == "2"
 
 
 @pytest.mark.parametrize("code", [2, 75])
 def test_a_usage_error_and_a_stop_are_not_tried_again(tmp_path, code):
     command = worker(tmp_path, f"sys.exit({code})")
     assert launch.launch(command, workers=2, restarts=3) == code
-    assert (tmp_path / "attempts_0").read_text() == "1"
+    assert (tmp_path / "attempts_0").read_text(encoding="utf-8") == "1"
 
 
 def test_a_signal_is_handed_on_once(tmp_path):

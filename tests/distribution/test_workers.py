@@ -117,7 +117,7 @@ def test_two_workers_train_what_one_process_trains(folder, unbroken, tmp_path):
 @pytest.mark.slow
 def test_a_killed_worker_is_named_and_the_restarted_run_ends_with_the_same_weights(folder, unbroken, tmp_path):
     program = tmp_path / "killed.py"
-    program.write_text(KILLED)
+    program.write_text(KILLED, encoding="utf-8")
     workdir = str(tmp_path / "run")
     done = launch(str(program), str(tmp_path / "was_killed"), *flags(folder, workdir), restarts=1)
     out = done.stdout

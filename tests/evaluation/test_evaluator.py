@@ -290,7 +290,7 @@ def test_workers_count_every_image_once_and_agree_and_share_what_is_predicted(im
     (tmp_path / "in").mkdir()
     for name, pixels in pictures.items():
         PIL.Image.fromarray(pixels).save(tmp_path / "in" / name)
-    (tmp_path / "in" / "3x.png").write_text("no image")
+    (tmp_path / "in" / "3x.png").write_text("no image", encoding="utf-8")
     alone, _ = evaluator_of(pointwise_model(), images, config_with())()
     expected = json.loads(json.dumps(jsonable(alone.to_dict())))
     sockets = [socket.socket() for _ in range(2)]

@@ -60,7 +60,7 @@ def mask_of(path):
 def test_equal_sizes_go_together_and_reports_come_in_order(tmp_path, model, monkeypatch):
     sizes = [(20, 30), (20, 30), (31, 17), (20, 30), (200, 300), (31, 17), (20, 30)]
     pixels = write(tmp_path / "in", sizes)
-    (tmp_path / "in" / "03x.png").write_text("no image")
+    (tmp_path / "in" / "03x.png").write_text("no image", encoding="utf-8")
     monkeypatch.setattr(windows, "_MEMORY", footprint(model, 3).activations * 100 * 100)
     seen = []
     whole = Network.whole
@@ -197,7 +197,7 @@ def test_a_mosaic_scores_what_its_images_score_apart(monkeypatch):
 def test_what_cannot_be_written_is_an_error_and_leaves_nothing_half_done(tmp_path, model):
     write(tmp_path / "in", [(20, 30)])
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "overlays").write_text("a file in the way")
+    (tmp_path / "out" / "overlays").write_text("a file in the way", encoding="utf-8")
     with pytest.raises(OSError):
         predict(model, [str(tmp_path / "in")], str(tmp_path / "out"), CONFIG)
     assert not list(tmp_path.rglob("*.writing-*"))
@@ -244,7 +244,7 @@ def test_a_world_file_is_a_coordinate_system_where_rasterio_is_installed(tmp_pat
 
     pixels = np.random.default_rng(0).integers(0, 256, (90, 80, 3)).astype(np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", pixels, metadata=None)
-    (tmp_path / "a.tfw").write_text("0.5\n0\n0\n-0.5\n400000.25\n4999999.75\n")
+    (tmp_path / "a.tfw").write_text("0.5\n0\n0\n-0.5\n400000.25\n4999999.75\n", encoding="utf-8")
     assert predict(model, [str(tmp_path / "a.tif")], str(tmp_path / "out"), CONFIG) == []
     with rasterio.open(tmp_path / "out" / "masks" / "a.tif") as file:
         assert (file.transform.a, file.transform.c, file.transform.f) == (0.5, 400000.0, 5000000.0)

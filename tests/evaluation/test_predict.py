@@ -96,7 +96,7 @@ def test_a_large_image_is_cut_by_itself_and_that_is_said(tmp_path, model, monkey
 def test_bad_files_are_named_and_the_others_done(tmp_path, model):
     write_image(tmp_path / "in" / "good.png")
     (tmp_path / "in" / "empty.png").write_bytes(b"")
-    (tmp_path / "in" / "text.jpg").write_text("not a picture")
+    (tmp_path / "in" / "text.jpg").write_text("not a picture", encoding="utf-8")
     whole = (tmp_path / "in" / "good.png").read_bytes()
     (tmp_path / "in" / "cut.png").write_bytes(whole[: len(whole) // 2])
     inputs = [str(tmp_path / "in"), str(tmp_path / "absent.png"), str(tmp_path / "*.tif")]

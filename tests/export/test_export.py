@@ -92,7 +92,7 @@ def test_the_report_and_the_description(exported):
     assert [line.split()[0] for line in lines[:-1]] == ["saved_model", "litert"]
     assert all("equal to the model within" in line for line in lines[:-1])
     assert lines[-1].startswith("Nothing was scored")
-    description = json.loads((folder / "model.json").read_text())
+    description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     assert description["classes"] == ["a", "b", "c"]
     assert description["litert"]["shape"] == [1, 16, 24, 3]
     assert sorted(path.name for path in folder.iterdir()) == [

@@ -51,7 +51,7 @@ def exported(tmp_path_factory):
 def test_the_score_is_that_of_the_evaluation(exported):
     run, folder, lines = exported
     evaluated = run.evaluate()
-    found = json.loads((folder / "model.json").read_text())["exported"]
+    found = json.loads((folder / "model.json").read_text(encoding="utf-8"))["exported"]
     assert found["model"]["mean_dice"] == pytest.approx(evaluated.mean_dice, abs=2e-4)
     assert found["saved_model"]["mean_dice"] == pytest.approx(evaluated.mean_dice, abs=2e-4)
     assert found["model"]["images"] == evaluated.images == len(run.data.validation)
@@ -61,16 +61,16 @@ def test_the_score_is_that_of_the_evaluation(exported):
 
 def test_post_processing_goes_out_beside_the_models(exported, tmp_path):
     run, folder, lines = exported
-    description = json.loads((folder / "model.json").read_text())
+    description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     assert "threshold 0.4 of thing; the largest part of thing alone" in description["postprocessing"]
-    assert json.loads((folder / "postprocessing.json").read_text())["neighbours"] == 8
+    assert json.loads((folder / "postprocessing.json").read_text(encoding="utf-8"))["neighbours"] == 8
     assert any(line.startswith("Post-processing: threshold 0.4") for line in lines)
     assert (folder / "postprocess.py").is_file()
 
 
 def test_smaller_formats_are_smaller_and_nearly_as_good(exported):
     _, folder, lines = exported
-    found = json.loads((folder / "model.json").read_text())["exported"]
+    found = json.loads((folder / "model.json").read_text(encoding="utf-8"))["exported"]
     for name in ("litert_float16", "litert_int8"):
         assert found[name]["bytes"] < found["litert"]["bytes"]
         assert found[name]["mean_dice"] > found["model"]["mean_dice"] - 0.01
@@ -148,7 +148,7 @@ def test_tiles_cover_every_pixel_and_agree_with_the_whole():
 def test_the_programs_name_what_they_need_and_nothing_of_ours():
     folder = pathlib.Path(export_module.serving.__file__).parent
     for path in folder.glob("[a-z]*.py"):
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         assert "pip install" in text and (f"serve_{path.stem}.py" in text or path.stem == "postprocess")
         assert not {"import trainer", "from trainer", "import configs", "from configs", "import losses"} & {
             *text.split("\n")

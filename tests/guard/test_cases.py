@@ -139,7 +139,7 @@ def test_healthy_model_is_met_with_silence(path):
 
 
 def places(path, markers):
-    lines = enumerate(path.read_text().splitlines(), 1)
+    lines = enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
     return {(str(path), number) for number, line in lines if re.search(rf"# ({'|'.join(markers)})$", line)}
 
 

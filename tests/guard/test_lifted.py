@@ -33,11 +33,11 @@ def test_the_folder_runs_under_any_name(tmp_path):
     for name in ("gradline_guard", "house/third_party/watch_9"):
         shutil.copytree(GUARD, tmp_path / name, ignore=ignored)
     for name in ("house", "house/third_party"):
-        (tmp_path / name / "__init__.py").write_text("")
+        (tmp_path / name / "__init__.py").write_text("", encoding="utf-8")
     readme = re.findall(r"```python\n(.*?)```", (GUARD / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     assert len(readme) == 4
-    (tmp_path / "readme.py").write_text("\n\n".join(readme))
-    (tmp_path / "renamed.py").write_text(SCRIPT)
+    (tmp_path / "readme.py").write_text("\n\n".join(readme), encoding="utf-8")
+    (tmp_path / "renamed.py").write_text(SCRIPT, encoding="utf-8")
     shutil.copy(GUARD / "examples" / "cut_gradient.py", tmp_path / "cut_gradient.py")
 
     names = ("readme.py", "renamed.py", "cut_gradient.py")

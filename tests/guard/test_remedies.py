@@ -13,7 +13,7 @@ from trainer.guard.words.sentences import explain_cause
 
 def advice(cause, op_type, statement, tmp_path, kind="missing", line=1):
     file = tmp_path / "code.py"
-    file.write_text(statement + "\n")
+    file.write_text(statement + "\n", encoding="utf-8")
     return Finding(kind, cause, ["a/kernel"], op_type=op_type, file=str(file), line=line).advice
 
 

@@ -37,16 +37,16 @@ def case(tmp_path, body, activation="linear", name="mistake"):
     """The module with this body of a loss, and its path."""
     path = tmp_path / f"{name}.py"
     lines = "".join(f"        {line}\n" for line in body.split("\n"))
-    path.write_text(HEAD.replace("MORE", activation) + lines + TAIL)
+    path.write_text(HEAD.replace("MORE", activation) + lines + TAIL, encoding="utf-8")
     return loaded(path), path
 
 
 def replaced(tmp_path, path, replacement):
     """The module with the offered lines in place of its own, from another file."""
-    lines = path.read_text().splitlines()
+    lines = path.read_text(encoding="utf-8").splitlines()
     new = lines[: replacement.first_line - 1] + replacement.code.splitlines() + lines[replacement.last_line :]
     other = tmp_path / "mended.py"
-    other.write_text("\n".join(new))
+    other.write_text("\n".join(new), encoding="utf-8")
     return loaded(other)
 
 
@@ -88,7 +88,10 @@ def test_what_is_offered_helps_where_it_is_put(name, tmp_path):
     report = explain(forward_loss, variables)
     replacement = next((finding.replacement for finding in report.findings if finding.replacement), None)
     assert replacement is not None and wanted in replacement.code, f"{replacement}\n{report}"
-    assert replacement.file == str(path) and path.read_text().splitlines()[replacement.first_line - 1].strip()
+    assert (
+        replacement.file == str(path)
+        and path.read_text(encoding="utf-8").splitlines()[replacement.first_line - 1].strip()
+    )
     assert "Tried on this batch" in str(report)
     mended = replaced(tmp_path, path, replacement)
     states = {state_of(gradient) for gradient in gradients_of(*mended.build())}

@@ -18,7 +18,7 @@ SOURCE = """def dice_loss(y_true, y_pred):
 @pytest.fixture
 def source(tmp_path):
     file = tmp_path / "dice.py"
-    file.write_text(SOURCE)
+    file.write_text(SOURCE, encoding="utf-8")
     return str(file)
 
 
@@ -130,7 +130,7 @@ def test_the_engines_columns_go_before_a_guess(source):
 
 def test_mark_is_right_under_tabs_and_wide_letters(tmp_path):
     file = tmp_path / "odd.py"
-    file.write_text("def f(p):\n\tgrün = p > 0.5; über = tf.round(p)\n\treturn über\n")
+    file.write_text("def f(p):\n\tgrün = p > 0.5; über = tf.round(p)\n\treturn über\n", encoding="utf-8")
     lines = str(Report((threshold(str(file), op_type="Round", line=2),), 4)).splitlines()
     here = next(number for number, line in enumerate(lines) if "> 2 |" in line)
     line, mark = lines[here], lines[here + 1]

@@ -200,7 +200,7 @@ def main():
     np.savez_compressed(FOLDER / "inputs.npz", **arrays)
     np.savez_compressed(FOLDER / "expected.npz", **expected)
     index = {"format": 1, "layout": "channels_last", "cases": cases, "generated": []}
-    (FOLDER / "index.json").write_text(json.dumps(index, indent=0) + "\n")
+    (FOLDER / "index.json").write_text(json.dumps(index, indent=0) + "\n", encoding="utf-8")
     print(f"{len(cases)} cases of {len({case['formula'] for case in cases})} formulas written to {FOLDER}")
 
 

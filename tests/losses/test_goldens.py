@@ -10,7 +10,7 @@ from tests import goldens
 
 OURS = pathlib.Path(__file__).parent / "goldens"
 SHARED = pathlib.Path(__file__).parents[3] / "shared" / "loss_goldens"
-FORMULAS = sorted({case["formula"] for case in json.loads((OURS / "index.json").read_text())["cases"]})
+FORMULAS = sorted({case["formula"] for case in json.loads((OURS / "index.json").read_text(encoding="utf-8"))["cases"]})
 
 # Formulas that are sums or other readings of losses which have a formula of their own.
 MADE_OF_OTHERS = {"dicebce", "dicece", "dicefocal", "gdfocal", "keras_dice", "keras_tversky", "nn_dcce", "nnunet_dice"}
@@ -72,14 +72,16 @@ def generated_case(logit, pattern="full"):
 def written(folder, cases, generated=(), **changes):
     """A folder of these cases, with our arrays."""
     index = {"format": 1, "cases": [case | changes for case in cases], "generated": list(generated)}
-    (folder / "index.json").write_text(json.dumps(index))
+    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
     for name in ("inputs.npz", "expected.npz"):
         (folder / name).write_bytes((OURS / name).read_bytes())
     return folder
 
 
 def one_case(formula="dice"):
-    return next(c for c in json.loads((OURS / "index.json").read_text())["cases"] if c["formula"] == formula)
+    return next(
+        c for c in json.loads((OURS / "index.json").read_text(encoding="utf-8"))["cases"] if c["formula"] == formula
+    )
 
 
 def lines_of(folder, modes=("float64",)):

@@ -44,7 +44,7 @@ def test_a_copy_works_under_any_name_and_runs_the_readme(tmp_path):
 
 def test_the_list_of_losses_needs_no_tensorflow(tmp_path):
     shutil.copytree(FOLDER, tmp_path / "my_losses", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "tensorflow.py").write_text("raise SystemExit('TensorFlow was imported')")
+    (tmp_path / "tensorflow.py").write_text("raise SystemExit('TensorFlow was imported')", encoding="utf-8")
     command = [sys.executable, "-m", "my_losses"]
     listed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", check=True)
     assert "`focal_tversky`" in listed.stdout

@@ -177,7 +177,7 @@ def at_import(input_channels, outputs):
 def users(tmp_path_factory):
     """`users(name)`: a config whose model is that function of the module above; imported outside of any scope."""
     folder = tmp_path_factory.mktemp("users")
-    (folder / "users_models.py").write_text(MODULE)
+    (folder / "users_models.py").write_text(MODULE, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
         yield lambda name, **options: Config(model=Model(name=f"users_models:{name}", options=options), data=TWO)

@@ -200,7 +200,7 @@ def test_the_file_says_the_config_and_why(disc_folder, tmp_path):
         if choice.reason:
             assert " ".join(choice.reason.split()) in " ".join(made.text.replace("#", " ").split())
     write(made, str(path))  # the same once more is no harm
-    path.write_text(made.text + "# mine\n")
+    path.write_text(made.text + "# mine\n", encoding="utf-8")
     with pytest.raises(UserError, match="may have been edited"):
         write(made, str(path))
 

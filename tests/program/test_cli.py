@@ -223,7 +223,7 @@ def test_predict_takes_the_config_of_the_run_and_changes_on_top(folder):
         "--seed=5", "--config.optimizer.learning_rate=0.25", "--config.data.source=tfds", "--config.data.name=x"
     ).config
     (folder / "trained").mkdir()
-    (folder / "trained" / "config.json").write_text(to_json(config))
+    (folder / "trained" / "config.json").write_text(to_json(config), encoding="utf-8")
 
     found = _read("--mode=predict", "--workdir=trained", "--input=photos", "--config.evaluate.tile=64,64").config
 

@@ -57,7 +57,7 @@ def test_bytes_that_are_not_utf8_are_answered_too(tmp_path):
 
 
 def test_the_users_module_is_found_in_the_current_directory(tmp_path):
-    (tmp_path / "my_losses.py").write_text("def dice_loss(y_true, y_pred):\n    return 0\n")
+    (tmp_path / "my_losses.py").write_text("def dice_loss(y_true, y_pred):\n    return 0\n", encoding="utf-8")
 
     result = _run("--config.loss.name=my_losses:dice_loss", "--config.model.name=no_such_module:net", cwd=tmp_path)
 
@@ -68,7 +68,8 @@ def test_the_users_module_is_found_in_the_current_directory(tmp_path):
 
 @pytest.mark.parametrize("package", ["absl", "tensorflow"])
 def test_a_package_that_is_missing_is_answered_in_words(tmp_path, package):
-    (tmp_path / "sitecustomize.py").write_text(f"""
+    (tmp_path / "sitecustomize.py").write_text(
+        f"""
 import sys
 
 class Missing:
@@ -77,7 +78,9 @@ class Missing:
             raise ModuleNotFoundError("No module named " + repr(name), name=name)
 
 sys.meta_path.insert(0, Missing())
-""")
+""",
+        encoding="utf-8",
+    )
     command = [sys.executable, os.path.join(_HOME, "main.py"), "--seed=3"]
 
     result = subprocess.run(

@@ -88,7 +88,7 @@ def trained(tmp_path_factory, flags):
 @pytest.fixture(scope="module")
 def users_losses(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mine")
-    (folder / "losses_of_mine.py").write_text(LOSSES)
+    (folder / "losses_of_mine.py").write_text(LOSSES, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
         yield str(folder / "losses_of_mine.py")
@@ -239,7 +239,8 @@ def guard_notes(workdir):
 def test_check_finds_what_is_wrong_with_a_loss(users_losses, tmp_path, capsys, monkeypatch):
     (tmp_path / "scores_of_mine.py").write_text(
         "import tensorflow as tf\n\n\ndef dice(y_true, y_pred):\n    p = tf.nn.softmax(tf.cast(y_pred, tf.float32))\n"
-        "    return 2.0 * tf.reduce_sum(p * y_true) / tf.reduce_sum(p + y_true)\n"
+        "    return 2.0 * tf.reduce_sum(p * y_true) / tf.reduce_sum(p + y_true)\n",
+        encoding="utf-8",
     )
     monkeypatch.syspath_prepend(tmp_path)
     assert run("--mode=check", f"--workdir={tmp_path}/run", "--config.loss.name=scores_of_mine:dice", *SMALL) == 1

@@ -55,13 +55,13 @@ def test_what_does_not_fit_is_said_with_what_to_change():
 
 def test_the_limit_of_the_container_counts(tmp_path):
     whole = process.memory_limit(str(tmp_path))
-    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.max").write_text("max\n", encoding="utf-8")
     assert process.memory_limit(str(tmp_path)) == whole
-    (tmp_path / "memory.max").write_text("104857600\n")
+    (tmp_path / "memory.max").write_text("104857600\n", encoding="utf-8")
     assert process.memory_limit(str(tmp_path)) == 104857600
     (tmp_path / "memory.max").unlink()
     (tmp_path / "memory").mkdir()
-    (tmp_path / "memory" / "memory.limit_in_bytes").write_text("9223372036854771712\n")
+    (tmp_path / "memory" / "memory.limit_in_bytes").write_text("9223372036854771712\n", encoding="utf-8")
     assert process.memory_limit(str(tmp_path)) == whole
-    (tmp_path / "memory" / "memory.limit_in_bytes").write_text("52428800\n")
+    (tmp_path / "memory" / "memory.limit_in_bytes").write_text("52428800\n", encoding="utf-8")
     assert process.memory_limit(str(tmp_path)) == 52428800

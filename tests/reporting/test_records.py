@@ -108,7 +108,7 @@ def test_json_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
 
 def test_a_config_can_be_written(tmp_path):
     write_json(str(tmp_path / "config.json"), Config(seed=7))
-    saved = json.loads((tmp_path / "config.json").read_text())
+    saved = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
     assert saved["seed"] == 7
     assert saved["augment"]["crop"] == [128, 128]
 

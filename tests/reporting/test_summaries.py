@@ -103,7 +103,7 @@ def test_a_new_run_in_the_same_place_starts_anew(tmp_path):
     first = Writer(str(tmp_path))
     first.scalars(10, {"train/loss": 1.0})
     first.close()
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
     Writer(str(tmp_path)).close()
     assert "train/loss" not in read(tmp_path).Tags()["tensors"]
     assert (tmp_path / "config.json").exists()

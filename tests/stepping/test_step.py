@@ -41,7 +41,7 @@ def gradients_of(made, batch):
 )
 def test_a_loss_that_gives_no_tensor_is_named(tmp_path, monkeypatch, body, words):
     name = f"losses_{abs(hash(body))}"
-    (tmp_path / f"{name}.py").write_text(body)
+    (tmp_path / f"{name}.py").write_text(body, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     labels, logits = tf.zeros((1, 4, 4), tf.int32), tf.zeros((1, 4, 4, 2))
     with pytest.raises(UserError) as caught:

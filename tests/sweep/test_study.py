@@ -85,7 +85,8 @@ def test_processes_share_the_file_and_what_a_killed_one_held_is_free(tmp_path):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([ROOT, *sys.path])}
     command = [sys.executable, "-c", _CHILD, str(tmp_path)]
     children = [
-        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(2)
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=environment, encoding="utf-8")
+        for _ in range(2)
     ]
     try:
         held = []

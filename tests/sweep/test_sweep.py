@@ -67,7 +67,7 @@ def home(tmp_path_factory):
     """A folder with a recipe, data and ranges, in which the commands are given."""
     folder = tmp_path_factory.mktemp("home")
     for name, text in (("squares_source.py", _SOURCE), ("squares.py", _RECIPE), ("ranges.py", _SWEEP)):
-        (folder / name).write_text(text)
+        (folder / name).write_text(text, encoding="utf-8")
     before = os.getcwd()
     os.chdir(folder)
     yield folder
@@ -99,7 +99,7 @@ def done(home, asked):
 
 
 def trials_of(workdir):
-    content = json.loads((pathlib.Path(workdir) / "sweep.json").read_text())
+    content = json.loads((pathlib.Path(workdir) / "sweep.json").read_text(encoding="utf-8"))
     return {trial["number"]: trial for trial in content["trials"]}, content
 
 
@@ -108,7 +108,7 @@ def test_asked_to_stop_it_ends_with_75(asked, done):
     code, said = asked
     assert code == 75 and "Stopped: asked to stop. The same command goes on from here." in said
     assert re.search(r"trial 1 is stopped at step 4; the same command goes on from there", said)
-    assert "Resuming at step 4" in (done / "trial_00001" / "log.txt").read_text()
+    assert "Resuming at step 4" in (done / "trial_00001" / "log.txt").read_text(encoding="utf-8")
 
 
 def test_the_better_are_trained_to_their_end(done):
@@ -128,7 +128,7 @@ def test_the_better_are_trained_to_their_end(done):
 def test_a_trial_that_was_paused_is_bit_for_bit_the_run_that_never_was(done):
     trials, content = trials_of(done)
     best = done / trials[content["best"]]["folder"]
-    assert "Resuming at step 4" in (best / "log.txt").read_text()
+    assert "Resuming at step 4" in (best / "log.txt").read_text(encoding="utf-8")
     assert main.main(["main.py", f"--config={best}/recipe.py", "--workdir=alone"]) == 0
     paused, whole = (checkpoint.find(str(place), "latest").arrays for place in (best, "alone"))
     assert paused.keys() == whole.keys() and len(paused) > 10
@@ -139,7 +139,7 @@ def test_a_trial_that_was_paused_is_bit_for_bit_the_run_that_never_was(done):
 
 def test_the_page_has_the_trials_and_the_commands(done):
     trials, content = trials_of(done)
-    text = (done / "report.html").read_text()
+    text = (done / "report.html").read_text(encoding="utf-8")
     for trial in trials.values():
         assert f'<a href="{trial["folder"]}/report.html">{trial["number"]}</a>' in text
         score = trial["scores"].get("1", trial["scores"]["0"])
@@ -149,7 +149,11 @@ def test_the_page_has_the_trials_and_the_commands(done):
     assert f"python main.py --workdir={best} --mode=export" in text and f"--config={best}/recipe.py" in text
     (done / "report.html").unlink()
     assert main.main(["main.py", "--mode=report", "--workdir=done"]) == 0
-    assert (done / "report.html").read_text() == text == pathlib.Path(write_report("done")).read_text(encoding="utf-8")
+    assert (
+        (done / "report.html").read_text(encoding="utf-8")
+        == text
+        == pathlib.Path(write_report("done")).read_text(encoding="utf-8")
+    )
 
 
 def test_tensorboard_has_a_row_a_trial(done):
@@ -179,7 +183,9 @@ def test_what_is_done_is_not_done_again(done, capsys):
 
 
 def test_another_sweep_in_the_same_workdir_is_refused(done, home, capsys):
-    (home / "other.py").write_text(_SWEEP.replace("1e-1", "2e-1").replace("reduction=2", "reduction=3, seed=1"))
+    (home / "other.py").write_text(
+        _SWEEP.replace("1e-1", "2e-1").replace("reduction=2", "reduction=3, seed=1"), encoding="utf-8"
+    )
     command = ["main.py", *COMMAND[:2], "--sweep=other.py", "--workdir=done", "--config.model.width=4"]
     assert main.main([*command, "--config.evaluate.mirror"]) == 2
     said = capsys.readouterr().err
@@ -201,7 +207,9 @@ def test_a_workdir_with_a_run_in_it_is_refused(done, capsys):
 def started(workdir):
     command = [sys.executable, os.path.join(ROOT, "main.py"), *COMMAND, f"--workdir={workdir}"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, encoding="utf-8"
+    )
 
 
 def in_training(workdir, trial):
@@ -256,7 +264,9 @@ def test_a_trial_that_fails_is_said_and_the_others_go_on(tmp_path, capsys):
         == {path: found.config.optimizer.learning_rate for path in ranges}
     )
     assert "warning: trial 0 failed: " in capsys.readouterr().out
-    assert "failed" in found.table() and "Trial 0 failed" in (tmp_path / "some" / "report.html").read_text()
+    assert "failed" in found.table() and "Trial 0 failed" in (tmp_path / "some" / "report.html").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_when_all_fail_it_is_not_for_their_settings(tmp_path):

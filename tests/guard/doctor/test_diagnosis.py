@@ -33,7 +33,7 @@ def run(diagnose, x, y):
 
 
 def loaded(path, source):
-    path.write_text(source)
+    path.write_text(source, encoding="utf-8")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
