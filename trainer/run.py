@@ -555,18 +555,20 @@ class Run:
     def export(
         self,
         output: str | os.PathLike = "",
-        formats: Sequence[str] = ("saved_model", "litert"),
+        formats: Sequence[str] = (),
         checkpoint: str | None = "best",
         *,
         ensemble: Sequence = (),
     ) -> list[str]:
         """Writes the model in each format and compares it with the model; see `trainer.export`. Returns a line each.
 
+        Without formats these are "saved_model" and, of images, "litert", which does not hold a U-Net of volumes.
         Of a task that is no segmentation what its `predict` computes of images is written; see `trainer.export.task`.
         """
-        from trainer.export.export import export
+        from trainer.export.export import export, usual_formats
         from trainer.export.task import export_task
 
+        formats = formats or usual_formats(self.config)
         output = os.fspath(output) or os.path.join(self.workdir, "export")
         if not isinstance(self.task, Segmentation):
             with self.weights(checkpoint), explaining_memory(self.config, "export"):

@@ -137,8 +137,9 @@ _FLAGS = (
     (
         "formats",
         flags.DEFINE_list,
-        ["saved_model", "litert"],
-        f"export: any of {', '.join(FORMATS)}; onnx where its packages are installed.",
+        [],
+        f"export: any of {', '.join(FORMATS)}; onnx where its packages are installed. "
+        "Left out: saved_model, and litert of images.",
     ),
     (
         "sweep",

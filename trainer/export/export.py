@@ -62,6 +62,7 @@ FORMATS = {
 # Training images from which the ranges of whole numbers are taken, and on which half precision is compared.
 _CALIBRATION = 64
 _ONNX_PACKAGES = ("tf2onnx", "onnx", "onnxruntime")
+_POOLING_OF_VOLUMES = (keras.layers.MaxPooling3D, keras.layers.AveragePooling3D)
 # Largest difference of a probability: rounding in another order of operations, by the model's arithmetic.
 TOLERANCE = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 5e-2}
 
@@ -220,6 +221,11 @@ def _said(made: PostProcessing | None) -> str:
     return f"{made}. It is in {POSTPROCESSING_FILE} and postprocess.py, and not in the models; scores are with it."
 
 
+def usual_formats(config: Config) -> tuple[str, ...]:
+    """What is written where nobody says which."""
+    return ("saved_model",) if len(config.augment.crop) == 3 else ("saved_model", "litert")
+
+
 def check_formats(formats: Sequence[str]) -> None:
     unknown = [name for name in formats if name not in FORMATS]
     problems = [f"There is no export format {name!r}; there are {', '.join(FORMATS)}." for name in unknown]
@@ -348,6 +354,7 @@ def _saved_model(model, config: Config, path: str, sizes: _Sizes) -> Predictor:
 def _litert(
     model, config: Config, path: str, sizes: _Sizes, name: str = "litert", data: DataSets | None = None
 ) -> Predictor:
+    check_litert(name, model.layers)
     # The converter wants static sizes: with free ones, the U-Net's concatenations lose the number of channels.
     spec = tf.TensorSpec([1, *sizes.fixed, config.data.channels], sizes.dtype, name="image")
 
@@ -358,6 +365,20 @@ def _litert(
     with tempfile.TemporaryDirectory() as folder:
         write_saved_model([model], serve, spec, folder)
         return write_litert(folder, path, model.layers, name, pictures)
+
+
+def check_litert(name: str, layers: Sequence) -> None:
+    """Says what the converter would need pages for.
+
+    Raises:
+      ExportError: a layer pools along three axes, for which LiteRT has no operation.
+    """
+    pooling = [layer.name for layer in layers if isinstance(layer, _POOLING_OF_VOLUMES)]
+    if pooling:
+        raise ExportError(
+            f"The model cannot be converted to {name}: LiteRT has no pooling along three axes, which the model does in "
+            f"{', '.join(pooling)}.\n  saved_model and onnx take volumes."
+        )
 
 
 def write_litert(saved_model: str, path: str, layers: Sequence, name: str = "litert", pictures=()) -> Callable:
@@ -399,7 +420,9 @@ def write_litert(saved_model: str, path: str, layers: Sequence, name: str = "lit
 
 def _calibration(data: DataSets | None, fixed: tuple[int, ...]) -> list[np.ndarray]:
     """Parts of training images, uint8 `[1, *fixed, channels]`."""
-    if data is None or len(fixed) != 2:
+    if len(fixed) != 2:
+        raise ExportError("Smaller numbers are tried on training images of 8 bits, and these are volumes.")
+    if data is None:
         raise ExportError(
             "litert_int8 takes the ranges of its numbers from training images, and there are none at hand."
         )

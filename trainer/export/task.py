@@ -28,6 +28,7 @@ from trainer.export.export import (
     ExportError,
     bytes_of,
     check_formats,
+    check_litert,
     differs,
     move,
     size_of,
@@ -152,6 +153,7 @@ def _write(name, serve, parts, layers, path, sides, fixed, channels) -> Callable
         write_saved_model(parts, serve, _spec(sides, channels), path)
         loaded = tf.saved_model.load(path)
         return lambda image: loaded.serve(tf.constant(image))
+    check_litert(name, layers)
     with tempfile.TemporaryDirectory() as folder:
         # The converter wants static sizes.
         write_saved_model(parts, serve, _spec(fixed, channels, batch=1), folder)
