@@ -79,6 +79,20 @@ def test_brightness_is_kept_where_it_tells_something(tmp_path):
     assert "deviations apart" in why["model.input_scaling"]
 
 
+def test_what_tells_classes_apart_is_no_difference_to_be_added(tmp_path):
+    def halves(number, random, size):
+        # Mostly water, or mostly sand: images differ in brightness, their classes do not.
+        mask = np.zeros((size, size), "uint8")
+        mask[: size * (1 + number % 3) // 4] = 1
+        mask[:, -4:] = 2
+        image = np.array([30, 200, 120])[mask][..., None] + random.normal(0, 5, (size, size, 3))
+        return image.clip(0, 255).astype("uint8"), mask
+
+    made, why = drawn(folder_of(tmp_path, 12, 64, halves, ("water", "sand", "road")))
+    assert made.augment.brightness < 0.02, why["augment.brightness"]
+    assert "a class's brightness differs from image to image by" in why["augment.brightness"]
+
+
 def test_a_picture_with_an_up_and_a_down_is_not_turned(tmp_path):
     def sky(number, random, size):
         image, mask = discs(8)(number, random, size)

@@ -37,6 +37,7 @@ def case_of(size, spacing, lowest=0.0, trend=0.0, name="a"):
         levels=np.array([[lowest, lowest, 50.0, 90.0, 100.0]]),
         inside=np.array([80.0]),
         outside=np.array([20.0]),
+        medians=np.array([[20.0], [80.0]]),
         values=(np.ones((4, 1), np.float32), np.zeros((4, 1), np.float32)),
         parts={1: np.array([500.0])},
         places=places,

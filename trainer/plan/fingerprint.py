@@ -30,6 +30,8 @@ _GROUND = 0.8
 FEWEST_CASES = 8
 # Pixels of an image from which its intensities are taken.
 _PIXELS = 20_000
+# Pixels of a class among them from which its median is believed.
+_ENOUGH = 20
 # Of those the ones that are kept for histograms, of foreground and background each.
 _VALUES = 500
 # Voxels of a label that are looked at for its parts.
@@ -45,6 +47,7 @@ class Case:
     counts: int64 `[classes + 1]`: pixels of each class, void last.
     levels: float `[channels, 5]`: percentiles 0.5, 5, 50, 95, 99.5 of the values, by channel.
     inside, outside: float `[channels]`: median of the values over foreground and background; NaN where there is none.
+    medians: float `[classes, channels]`: median of the values over each class; NaN where there is little of it.
     values: float32 `[some pixels, channels]` of the foreground, and of the background.
     parts: class id -> sizes of its connected parts, in pixels; of volumes in cubic millimetres.
     places: bool `[GRID, …]`: where foreground lies, on a grid laid over the example.
@@ -60,6 +63,7 @@ class Case:
     levels: np.ndarray
     inside: np.ndarray
     outside: np.ndarray
+    medians: np.ndarray
     values: tuple[np.ndarray, np.ndarray]
     parts: dict[int, np.ndarray]
     places: np.ndarray
@@ -271,6 +275,10 @@ def case_of(example: Example, classes: int, void_id: int) -> Case:
     medians = [
         np.median(pixels[mask], axis=0) if mask.any() else np.full(pixels.shape[1], np.nan) for mask in (inner, ground)
     ]
+    seen = label[thin].ravel()
+    of_classes = np.full((classes, pixels.shape[1]), np.nan)
+    for class_id in np.flatnonzero(np.bincount(seen[~void[thin].ravel()], minlength=classes)[:classes] >= _ENOUGH):
+        of_classes[class_id] = np.median(pixels[seen == class_id], axis=0)
     spacing = tuple(getattr(example, "spacing", ())) or ((1.0,) * 3 if label.ndim == 3 else ())
     # Of a large volume every second or third voxel.
     step = max(1, round((label.size / _VOXELS) ** (1 / label.ndim)))
@@ -288,6 +296,7 @@ def case_of(example: Example, classes: int, void_id: int) -> Case:
         levels=np.percentile(pixels, _PERCENTILES, axis=0).T,
         inside=medians[0],
         outside=medians[1],
+        medians=of_classes,
         values=tuple(_some(pixels[mask]) for mask in (inner, ground)),
         parts=parts,
         places=_places((small > 0) & (small != void_id)),

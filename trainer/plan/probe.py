@@ -27,6 +27,8 @@ from trainer.process import usable_processors
 Clock = Literal["wall", "processor"]
 
 _STEPS = 6
+# Images that an evaluation is timed on; of volumes one window is enough.
+_IMAGES = 4
 _MARKS = _MEASURED, _FAILED = "measured: ", "failed: "
 
 
@@ -35,8 +37,9 @@ class Measured:
     """What some steps took.
 
     step: seconds of a step, the median, with reading and augmentation beside it.
-    start: seconds from the beginning of the process to the end of the first step.
-    evaluation: seconds that all validation images take, from the time of one.
+    start: seconds from the beginning of the process to the end of the first step; and what the first evaluation takes
+      beyond the later ones.
+    evaluation: seconds that all validation images take, with their pictures, from the time of some.
     memory: GiB at the most: of the process, or of the device's memory where that is a GPU.
     bfloat16: whether the processor has instructions for it that were not used.
     """
@@ -121,42 +124,62 @@ def _taken(path: str, clock: Clock) -> Measured:
                 start = now() - began
             times.append(now() - started)
         memory = _peak(tf)
-        one = _a_volume if len(config.augment.crop) == 3 else _an_image
-        source = run.data.validation
-        evaluation = one(run, now) * len(source) if source is not None and source.names else 0.0
+        first = evaluation = 0.0
+        if run.data.validation is not None and run.data.validation.names:
+            evaluated = _volumes if len(config.augment.crop) == 3 else _images
+            first, evaluation = evaluated(run, now)
     unused = run.precision.policy == "float32" and cpu_has_bfloat16() and not tf.config.list_physical_devices("GPU")
-    return Measured(statistics.median(times[2:]), start, evaluation, memory, unused)
+    return Measured(statistics.median(times[2:]), start + first, evaluation, memory, unused)
 
 
-def _an_image(run, now: Callable[[], float]) -> float:
-    """Seconds of the forward pass of a validation image."""
-    import tensorflow as tf
+def _images(run, now: Callable[[], float]) -> tuple[float, float]:
+    """Seconds of tracing, and of an evaluation of all images: reading, forward pass, scores, and the pictures of it."""
+    from trainer.data.source import Source
+    from trainer.evaluation.evaluator import make_evaluator
+    from trainer.reporting.evaluation_record import write_evaluation
+    from trainer.reporting.summaries import Writer
 
-    example = run.data.validation.load(0)
-    side = 2**run.config.model.depth
-    padded = [-(-length // side) * side for length in example.size]
-    image = tf.zeros((1, *padded, run.data.channels))
-    forward = tf.function(lambda x: run.task.model(x, training=False))
-    seconds = _second(lambda: tf.nest.map_structure(lambda t: t.numpy(), forward(image)), now)
-    return seconds * (4 if run.config.evaluate.mirror else 1)
+    source = run.data.validation
+    chosen = np.unique(np.linspace(0, len(source) - 1, min(_IMAGES, len(source))).astype(int)).tolist()
+    some = Source(
+        source.split,
+        [source.names[index] for index in chosen],
+        lambda number: source.load_compact(chosen[number]),
+        classes=source.classes,
+        void_id=source.void_id,
+        channels=source.channels,
+        features=source.features,
+    )
+    evaluate = make_evaluator(
+        run.task, dataclasses.replace(run.data, validation=some), run.config, run.strategy, metrics=run.metrics
+    )
+    times = []
+    for _ in range(2):
+        started = now()
+        scores, pictures = evaluate()
+        times.append(now() - started)
+    started = now()
+    write_evaluation(run.workdir, 0, scores, pictures)
+    Writer(run.workdir).evaluation(0, scores, pictures)
+    written = now() - started
+    # Of more images than were tried more are shown.
+    shown = min(len(source), run.config.evaluate.panels + 4) / max(len(pictures), 1)
+    return max(times[0] - times[1], 0.0), times[1] * len(source) / len(chosen) + written * shown
 
 
-def _a_volume(run, now: Callable[[], float]) -> float:
-    """Seconds of a validation volume, from those of one window."""
+def _volumes(run, now: Callable[[], float]) -> tuple[float, float]:
+    """Seconds of tracing, and of the windows of all validation volumes, from those of one window."""
     from trainer.evaluation.volume_windows import VolumeNetwork
 
     network = VolumeNetwork(run.task.model, run.config)
     window = np.zeros((*network.window, run.data.channels), np.float32)
-    example = run.data.validation.load_compact(0)
-    return _second(lambda: network.class_ids(window, network.window), now) * network.windows(example.image.shape[:3])
-
-
-def _second(call: Callable[[], object], now: Callable[[], float]) -> float:
-    """Seconds of the second call; the first traces."""
-    call()
-    started = now()
-    call()
-    return now() - started
+    example, times = run.data.validation.load_compact(0), []
+    for _ in range(2):
+        started = now()
+        network.class_ids(window, network.window)
+        times.append(now() - started)
+    of_all = network.windows(example.image.shape[:3]) * len(run.data.validation)
+    return max(times[0] - times[1], 0.0), times[1] * of_all
 
 
 def _peak(tf) -> float:

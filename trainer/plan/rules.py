@@ -151,22 +151,40 @@ def _zoom(found: Fingerprint) -> Iterator[Choice]:
 
 
 def _colour(found: Fingerprint) -> Iterator[Choice]:
-    levels = np.array([case.levels[:, 2] for case in found.cases])  # [cases, channels]
-    deviation = float(levels.mean(axis=1).std()) / 255
-    amount = round(float(np.clip(deviation, 0.0, 0.2)), 2)
-    reason = f"the brightness of an image differs from the others' by {deviation:.0%} of the range (one deviation)"
-    yield Choice("augment.brightness", amount, reason)
+    # Of each class by itself: an image of water is darker than one of sand, and that is what tells them apart.
+    medians = np.array([case.medians for case in found.cases])  # [cases, classes, channels]
+    deviation = float(np.clip(_between_images(found, medians.mean(axis=2, keepdims=True)), 0.0, 0.4))
+    yield Choice(
+        "augment.brightness",
+        round(deviation / 2, 2),
+        f"a class's brightness differs from image to image by {deviation:.0%} of the range (one deviation); half of "
+        "that is added",
+    )
     spreads = np.array([float((case.levels[:, 3] - case.levels[:, 1]).mean()) for case in found.cases])
     relative = float(np.clip(spreads.std() / max(spreads.mean(), 1e-6), 0.0, 0.3))
     yield Choice(
-        "augment.contrast", round(relative / 2, 2), f"their contrast by {relative:.0%} of itself; half of that is added"
+        "augment.contrast",
+        round(relative / 2, 2),
+        f"an image's contrast by {relative:.0%} of itself; half of that is added",
     )
     if found.channels == 3:
-        tint = levels - levels.mean(axis=1, keepdims=True)
-        colour = float(np.clip(tint.std(axis=0).mean() / 255, 0.0, 0.2))
+        tint = medians - medians.mean(axis=2, keepdims=True)
+        colour = float(np.clip(_between_images(found, tint), 0.0, 0.2))
         yield Choice(
-            "augment.color", round(colour / 2, 2), f"their tint by {colour:.0%} of the range; half of that is added"
+            "augment.color", round(colour / 2, 2), f"its tint by {colour:.0%} of the range; half of that is added"
         )
+
+
+def _between_images(found: Fingerprint, values: np.ndarray) -> float:
+    """How much `[cases, classes, channels]` differ between images, as a share of the range: the mean over channels and
+    over the classes, by their shares of the pixels."""
+    known = np.isfinite(values[:, :, 0])
+    several = known.sum(axis=0) > 1
+    if not several.any():
+        return 0.0
+    deviations = np.array([values[known[:, c], c].std(axis=0).mean() if s else 0.0 for c, s in enumerate(several)])
+    shares = np.where(several, found.shares[: len(several)], 0.0)
+    return float((deviations * shares).sum() / max(shares.sum(), 1e-12)) / 255
 
 
 def _loss(found: Fingerprint, crop: tuple[int, ...]) -> Iterator[Choice]:
