@@ -35,6 +35,7 @@ class Data:
             "folder",
             "pairs",
             "ade20k",
+            "ade20k_full",
             "camvid",
             "cityscapes",
             "coco",

@@ -254,6 +254,7 @@ def outside(polygon, by):
     return [[x + by, y + by] for x, y in polygon]
 
 
+_ADE = "images/ADE/training/urban/street/ADE_train_00000002.json"
 _IDS = "leftImg8bit/train/aachen/aachen_000002_000019_leftImg8bit.png"
 # Format and what is done to it -> words of the message; "right" where the masks stay as they were; or part of a note.
 MUTATIONS = {
@@ -318,6 +319,39 @@ MUTATIONS = {
     ),
     ("ade20k", "no number"): (in_text("objectInfo150.txt", "2\t0.1", "two\t0.1"), ["objectInfo150.txt:3"]),
     ("ade20k", "nested"): (lambda root: nested(root, "ADEChallengeData2016"), "right"),
+    ("ade20k_full", "class without a name"): (
+        in_mask(format_folders.ANNOTATION["ade20k_full"], (20, 0, 9)),
+        ["ADE_train_00000002_seg.png: 1 pixels", "512 (1 pixels)", "ADE_train_00000002.json for"],
+    ),
+    ("ade20k_full", "no description"): (lambda root: os.remove(root / _ADE), "1 pictures have no description"),
+    ("ade20k_full", "no JSON"): (in_text(_ADE, "{", ""), ["ADE_train_00000002.json: is not JSON: line 1"]),
+    ("ade20k_full", "no objects"): (in_text(_ADE, '"object"', '"objects"'), ["ADE_train_00000002.json", '"object"']),
+    ("ade20k_full", "no number"): (in_text(_ADE, "312", '"a"'), ["ADE_train_00000002.json: object 1", "'a'"]),
+    ("ade20k_full", "one object"): (
+        in_json(_ADE, lambda c: c["annotation"].update(object=c["annotation"]["object"][0])),
+        "right",
+    ),
+    ("ade20k_full", "two names"): (in_text(_ADE, "true cat", "Katze"), "class 568 is 'cat, true cat' in"),
+    ("ade20k_full", "latin-1"): (
+        lambda root: (root / _ADE).write_bytes((root / _ADE).read_text(encoding="utf-8").encode("latin-1")),
+        "right",
+    ),
+    ("ade20k_full", "grey mask"): (
+        lambda root: save(root / format_folders.ANNOTATION["ade20k_full"], mask(2)),
+        ["ADE_train_00000002_seg.png", "no colour image"],
+    ),
+    ("ade20k_full", "directly in the split"): (
+        lambda root: (root / "images/ADE/training/urban/street").rename(root / "training"),
+        "right",
+    ),
+    ("ade20k_counted", "no number"): (
+        in_text(_ADE.replace(".json", "_atr.txt"), "002 #", "two #"),
+        ["ADE_train_00000002_atr.txt:2"],
+    ),
+    ("ade20k_counted", "a hidden object"): (
+        in_text(_ADE.replace("2.json", "0_atr.txt"), "003 # 0", "009 # 0 # 0 # zebra # zebra # \n003 # 0"),
+        "_atr.txt has 4 objects, and its mask 3",
+    ),
     ("coco", "unknown category"): (annotation(category_id=9), ["annotation 4", "category 9 is none"]),
     ("coco", "category as text"): (annotation(category_id="1"), "right"),
     ("coco", "ids as fractions"): (annotation(category_id=1.0, image_id=2.0), "right"),

@@ -89,6 +89,7 @@ def pair_splits(
     fields: Mapping[str, Any],
     problems: Sequence[str] = (),
     notes: Sequence[str] = (),
+    reader: type[FilePairs] = FilePairs,
 ) -> Splits:
     """The splits of pairs, whose masks are read as `fields` say, or as the config says where it says something."""
     divided = split_examples(pairs, data, shown(tree.root))
@@ -98,9 +99,9 @@ def pair_splits(
     )
     problems = [*problems, *check_headers(tree.root, [*train, *validation], data)]
     return Splits(
-        FilePairs(tree.root, train, data),
-        FilePairs(tree.root, validation, data),
-        test=FilePairs(tree.root, test, data) if test else None,
+        reader(tree.root, train, data),
+        reader(tree.root, validation, data),
+        test=reader(tree.root, test, data) if test else None,
         named=divided.named,
         classes=fields.get("classes", ()),
         title=shown(data.path),
