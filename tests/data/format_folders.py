@@ -430,6 +430,14 @@ def nnunet(root, apart=False):
     return NAMES, True
 
 
+def nnunet_regions(root):
+    """Labels 1 and 2 united as "whole", 2 alone as "core", in an order of their own; 3 is ignored."""
+    nnunet(root)
+    content = json.loads((root / "dataset.json").read_text(encoding="utf-8"))
+    content |= {"labels": {"background": 0, "core": 2, "whole": [1, 2], "ignore": 3}, "regions_class_order": [2, 1]}
+    write(root / "dataset.json", content)
+
+
 def nnunet_channels(root):
     return nnunet(root, apart=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -524,9 +525,17 @@ MUTATIONS = {
     ),
     ("nnunet", "value no class"): (in_mask(format_folders.ANNOTATION["nnunet"], 9), ["case_002", "9 (1 pixels)"]),
     ("nnunet", "another ending"): (in_text("dataset.json", '".png"', '".tif"'), ["case_000", "file_ending"]),
-    ("nnunet", "regions"): (
-        in_json("dataset.json", lambda c: c["labels"].update(whole=[1, 2])),
-        ["regions that overlap (whole [1, 2])"],
+    ("nnunet", "no region"): (
+        in_json("dataset.json", lambda c: c["labels"].update(whole=[])),
+        ["dataset.json: labels: 'whole'", "an id, or several"],
+    ),
+    ("nnunet", "regions in no order"): (
+        in_json("dataset.json", lambda c: c.update(labels={"whole": [1, 2], "core": 2}, regions_class_order=[1])),
+        ["dataset.json: regions_class_order", "each of whole, core", "[1]"],
+    ),
+    ("nnunet", "regions without an id"): (
+        in_json("dataset.json", lambda c: c.update(labels={"whole": [1, 9], "core": 1, "ignore": 3})),
+        ["case_00", "values of no class: 2 ("],
     ),
     ("nnunet", "an id twice"): (
         in_json("dataset.json", lambda c: c["labels"].update(more=1)),
@@ -657,6 +666,40 @@ def test_shapes_that_overlap_are_planes(made):
         flat = [number for point in points for number in point]
         alone = masks.decode(masks.frPyObjects([flat], *SIZE))[:, :, 0]
         np.testing.assert_array_equal(labels[2][:, :, class_id - 1], alone)
+
+
+def test_regions_of_nnunet_are_classes_that_overlap(tmp_path):
+    format_folders.nnunet_regions(tmp_path)
+    data, labels = read(tmp_path)
+    assert data.classes == ("core", "whole") and data.config.data.multi_label
+    for number, label in labels.items():
+        ids = mask(number)
+        planes = np.stack([ids == 2, (ids == 1) | (ids == 2)], axis=2).astype(np.uint8)
+        planes[ids == 255] = 255
+        np.testing.assert_array_equal(label, planes)
+    assert any("core 2, whole 1" in note for note in data.notes)
+    again = open_data(data.config)
+    assert again.classes == data.classes
+    # Predictions are written as nnU-Net writes them: the last in the order lies on top.
+    from trainer.evaluation.overlapping import write_overlapping
+
+    planes = np.array([[[0, 0], [1, 1], [0, 1], [1, 0]]], np.uint8)
+    for order, expected_ids in (((2, 1), [0, 1, 1, 2]), ((), None)):
+        section = dataclasses.replace(data.config.data, region_values=order)
+        paths = write_overlapping(str(tmp_path / f"out{len(order)}"), "a", planes, section)
+        assert len(paths) == (1 if order else 2)
+        if order:
+            np.testing.assert_array_equal(np.array(Image.open(paths[0])), [expected_ids])
+    with pytest.raises(DataError, match=r"regions that overlap \(whole \[1, 2\]\): leave data.labels=exclusive out"):
+        read(tmp_path, labels="exclusive")
+    # The same of any masks of ids: the config says what they unite.
+    for n, stem in enumerate(STEMS):
+        save(tmp_path / f"plain/images/{stem}.jpg", image(n))
+        save(tmp_path / f"plain/masks/{stem}.png", mask(n))
+    table = ((1, 0), (2, 0), (2, 1), (255, 255))
+    data, labels = read(tmp_path / "plain", mask_encoding="regions", mask_ids=table)
+    assert data.classes == ("class_0", "class_1") and set(np.unique(labels[2])) == {0, 1, 255}
+    np.testing.assert_array_equal(labels[2][:, :, 1] == 1, mask(2) == 2)
 
 
 def test_folders_as_they_are_exported(made, tmp_path):

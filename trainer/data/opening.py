@@ -167,7 +167,7 @@ def _recognised(splits: Splits, section: Data) -> tuple[Data, tuple[str, ...]]:
     """The section with what mask files were found to hold, and notes on it."""
     reader = splits.train
     kinds = getattr(reader, "kinds", ())
-    overlap = section.multi_label or kinds or section.mask_encoding in ("bits", "planes", "files")
+    overlap = section.multi_label or kinds or section.mask_encoding in ("bits", "planes", "files", "regions")
     decided = section.mask_encoding not in ("auto", "binary") or (
         section.mask_encoding == "binary" and section.mask_threshold
     )

@@ -152,6 +152,11 @@ def by_colors(entries: Sequence[tuple[tuple[int, int, int], str]], data: Data) -
 
 def _classes(entries: Sequence[tuple[Any, str]], data: Data) -> tuple[tuple[str, ...], list[int]]:
     """Class names, and the class id of each entry."""
+    if data.multi_label:
+        raise DataError(
+            "data.labels=multi: in these masks a pixel has one class; leave it out. Classes that unite several of their "
+            "values, and may overlap then: data.mask_encoding=regions, with data.mask_ids and data.classes."
+        )
     names = list(dict.fromkeys(name for _, name in entries if name.lower() not in VOID))
     if not names:
         raise DataError("The data name no class but void.")
