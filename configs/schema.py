@@ -137,7 +137,7 @@ class Data:
     )
     region_values: tuple[int, ...] = knob(
         (),
-        "regions: what predictions are written as, one value for each class, in one file: of the classes of a pixel the "
+        "regions: what predictions are written as, a value for each class, in one file: of the classes of a pixel the "
         "last in their order counts, as by nnU-Net's regions_class_order. Empty: a file for each class.",
         within="[0, 65535]",
     )

@@ -101,12 +101,8 @@ def mask_problems(config: Config):
         rows = getattr(data, table)
         path = f"data.{table}"
         if rows and data.mask_encoding not in (*encodings, "auto"):
-            yield (
-                (path, "data.mask_encoding"),
-                (
-                    f"mask_encoding={data.mask_encoding} does not read it. Write --config.data.mask_encoding={encodings[0]}."
-                ),
-            )
+            write = f"Write --config.data.mask_encoding={encodings[0]}."
+            yield (path, "data.mask_encoding"), f"mask_encoding={data.mask_encoding} does not read it. {write}"
         elif rows:
             yield from _table_problems(path, rows, config)
     if data.mask_encoding == "colors":

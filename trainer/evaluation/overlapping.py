@@ -25,7 +25,8 @@ def write_overlapping(folder: str, name: str, planes: np.ndarray, data: Data) ->
       folder: it and those below it are made.
       name: of the image, without suffix; may have folders in it.
       planes: the classes of each pixel.
-      data: `mask_encoding`, `region_values` and `classes` are read. More than 16 classes in bits are written as a file for each.
+      data: `mask_encoding`, `region_values` and `classes` are read. More than 16 classes in bits are written as a file
+        for each.
 
     Raises:
       OSError: a file cannot be written.

@@ -154,8 +154,8 @@ def _classes(entries: Sequence[tuple[Any, str]], data: Data) -> tuple[tuple[str,
     """Class names, and the class id of each entry."""
     if data.multi_label:
         raise DataError(
-            "data.labels=multi: in these masks a pixel has one class; leave it out. Classes that unite several of their "
-            "values, and may overlap then: data.mask_encoding=regions, with data.mask_ids and data.classes."
+            "data.labels=multi: in these masks a pixel has one class; leave it out. Classes that unite several of "
+            "their values, and may overlap then: data.mask_encoding=regions, with data.mask_ids and data.classes."
         )
     names = list(dict.fromkeys(name for _, name in entries if name.lower() not in VOID))
     if not names:

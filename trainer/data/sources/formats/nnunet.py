@@ -3,8 +3,8 @@
     path/dataset.json   path/imagesTr/CASE_0000.png (CASE_0001.png …)   path/labelsTr/CASE.png   path/splits_final.json
 
 Images of natural colours may hold their channels in one file. The label called "ignore" is void. Labels that are
-regions, {"whole": [1, 2], "core": [2]}, are classes that overlap. Where nnU-Net's splits_final.json lies there, its first
-fold is the split.
+regions, {"whole": [1, 2], "core": [2]}, are classes that overlap. Where nnU-Net's splits_final.json lies there, its
+first fold is the split.
 """
 
 from __future__ import annotations
