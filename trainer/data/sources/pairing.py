@@ -1,4 +1,4 @@
-"""Which image belongs to which mask: folders of both at any depth below a root, and the names that their files share."""
+"""Which image belongs to which mask: folders of both below a root, at any depth, and names that their files share."""
 
 from __future__ import annotations
 
