@@ -227,7 +227,7 @@ def _colors(mask: MaskValues, data: Data, name: str) -> np.ndarray:
             if values.max(initial=0) > 255:
                 raise DataError(f"{name}: has values up to {values.max()}, not colours: mask_encoding='ids'?")
             values = np.repeat(values.astype(np.uint8)[:, :, None], 3, axis=2)
-        label = lookup[_packed(values)]
+        label = lookup.take(_packed(values))
         if data.color_tolerance:
             label = _nearest_colors(label, values, data)
         colors = values[label == _UNKNOWN]
@@ -252,12 +252,11 @@ def _nearest_colors(label: np.ndarray, values: np.ndarray, data: Data) -> np.nda
 
 
 def _packed(colors: np.ndarray) -> np.ndarray:
-    red, green, blue = (colors[..., channel].astype(np.int32) for channel in range(3))
-    red <<= 8
-    red |= green
-    red <<= 8
-    red |= blue
-    return red
+    """One number for each of uint8 `[…, 3]`: red, green and blue, a byte each."""
+    flat = np.empty(colors.size + 1, np.uint8)
+    flat[:-1] = colors.reshape(-1)
+    # Four bytes are read from where each colour begins; the last of them is the next one's.
+    return (np.ndarray(colors.size // 3, ">u4", flat.data, 0, (3,)) >> 8).reshape(colors.shape[:-1])
 
 
 @functools.lru_cache(maxsize=2)

@@ -11,6 +11,7 @@ and the masks of single objects in folders called as their picture are not read.
 from __future__ import annotations
 
 import collections
+import functools
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from configs.schema import Data
 from trainer.data.errors import DataError, shown
 from trainer.data.image_files import IMAGE_SUFFIXES
 from trainer.data.mask_values import MaskValues, decode_values
-from trainer.data.masks import label_from
+from trainer.data.masks import label_from, label_type
 from trainer.data.sources.formats.ade20k import short_names, split_by_name
 from trainer.data.sources.formats.files import read_json, read_text
 from trainer.data.sources.formats.maskfiles import Placed, by_values, lonely, match, pair_splits, says_masks
@@ -34,6 +35,8 @@ from trainer.data.sources.splits import Splits
 
 TITLE = "ADE20K's full release"
 _SEG, _PART = "_seg.png", re.compile(r"(?i)_parts_\d+$")
+# In a look-up table: no class, no void.
+_UNKNOWN = -(2**31)
 # Descriptions that are looked into before a folder is taken for something else.
 _MOST_LOOKED_AT = 20
 
@@ -73,34 +76,52 @@ class ClassNumbers(FilePairs):
         return MaskValues(self._numbers(self.pairs[index]), None, "PNG")
 
     def _numbers(self, pair: Pair) -> np.ndarray:
-        return _classes_and_objects(os.path.join(self.root, pair.mask), self._data)[0]
+        return _number_of(_values(os.path.join(self.root, pair.mask), self._data))
 
     def _label(self, pair: Pair) -> np.ndarray:
-        path, numbers = os.path.join(self.root, pair.mask), self._numbers(pair)
-        known = np.zeros(26 * 256, bool)
-        known[[value for value, _ in self._data.mask_ids if 0 <= value < len(known)]] = True
-        unknown = numbers[~known[numbers]] if self._data.mask_ids else numbers[:0]
-        if unknown.size:
-            found, counts = np.unique(unknown, return_counts=True)
+        path, data = os.path.join(self.root, pair.mask), self._data
+        values = _values(path, data)
+        if not data.mask_ids or data.mask_encoding != "ids":
+            return label_from(MaskValues(_number_of(values), None, "PNG"), data, shown(path))
+        keys = values[:, :, 0].astype(np.uint16)
+        keys <<= 8
+        keys |= values[:, :, 1]
+        label = _class_of_colors(data.mask_ids, data.void_values, data.void_id)[keys]
+        if label.min() == _UNKNOWN:
+            found, counts = np.unique(_number_of(values)[label == _UNKNOWN], return_counts=True)
             first = ", ".join(f"{n} ({c} pixels)" for n, c in list(zip(found, counts, strict=True))[:8])
             raise DataError(
-                f"{shown(path)}: {unknown.size} pixels are of classes that no description names: {first}. A line of "
+                f"{shown(path)}: {counts.sum()} pixels are of classes that no description names: {first}. A line of "
                 f"{_description_of(path)} for an object of it would, or a row of mask_ids: (value, class id)."
             )
-        return label_from(MaskValues(numbers, None, "PNG"), self._data, shown(path))
+        return label.astype(label_type(data), copy=False)
+
+
+@functools.lru_cache(maxsize=4)
+def _class_of_colors(table: tuple, void_values: tuple[int, ...], void_id: int) -> np.ndarray:
+    """Class id by red * 256 + green."""
+    of_number = np.full(26 * 256, _UNKNOWN, np.int32)
+    for value, class_id in (*table, *((value, void_id) for value in void_values)):
+        if 0 <= value < len(of_number):
+            of_number[value] = class_id
+    red, green = np.divmod(np.arange(2**16), 256)
+    return of_number[red // 10 * 256 + green]
+
+
+def _values(path: str, data: Data) -> np.ndarray:
+    values = decode_values(path, data.max_pixels).values
+    if values.ndim != 3:
+        raise DataError(f"{shown(path)}: is no colour image, and red and green have the number of the class.")
+    return values
+
+
+def _number_of(values: np.ndarray) -> np.ndarray:
+    return values[:, :, 0].astype(np.int32) // 10 * 256 + values[:, :, 1]
 
 
 def _description_of(mask: str) -> str:
     stem = mask.removesuffix(_SEG)
     return shown(os.path.basename(next((f for f in (stem + ".json", stem + "_atr.txt") if os.path.isfile(f)), stem)))
-
-
-def _classes_and_objects(path: str, data: Data) -> tuple[np.ndarray, np.ndarray]:
-    """Of each pixel the number of its class, and what tells its object from others."""
-    values = decode_values(path, data.max_pixels).values
-    if values.ndim != 3:
-        raise DataError(f"{shown(path)}: is no colour image, and red and green have the number of the class.")
-    return values[:, :, 0].astype(np.int32) // 10 * 256 + values[:, :, 1], values[:, :, 2]
 
 
 def open_splits(data: Data) -> Splits:
@@ -208,8 +229,9 @@ class _Names:
                 objects[int(cells[0])] = cells[3]
         if set(objects.values()) <= set(self.names.values()):
             return
-        classes, instances = _classes_and_objects(mask, data)
-        values, first = np.unique(instances, return_index=True)
+        picture = _values(mask, data)
+        classes = _number_of(picture)
+        values, first = np.unique(picture[:, :, 2], return_index=True)
         values, first = values[values > 0], first[values > 0]
         if len(values) != len(objects):
             # One is hidden by others, and nothing says which.
