@@ -240,7 +240,7 @@ class Panel:
             colors = class_colors(self.classes)
         found = [(self.classes[c], tuple(int(v) for v in colors[c % 256])) for c in present]
         difference = self.difference()
-        # Sorting the colours of every pixel took a sixth of what an evaluation costs beside the network.
+        # Three comparisons, where sorting the colours of every pixel took 0.5 s an evaluation.
         return found + [(text, c) for text, c in DIFFERENCES.items() if (difference == c).all(axis=-1).any()]
 
     def titled(self, title: str, *, width: int = CARD_WIDTH) -> np.ndarray:
