@@ -702,6 +702,20 @@ def test_regions_of_nnunet_are_classes_that_overlap(tmp_path):
     np.testing.assert_array_equal(labels[2][:, :, 1] == 1, mask(2) == 2)
 
 
+def test_the_255th_of_many_classes_is_not_void(tmp_path):
+    format_folders.ade20k_full(tmp_path)
+    many = [{"name": f"thing {n}", "name_ndx": 1000 + n, "parts": {"part_level": 0}} for n in range(300)]
+    in_json(_ADE, lambda content: content["annotation"]["object"].extend(many))(tmp_path)
+    # Class 255 of 303: background, cat, and 253 things before it.
+    in_mask(format_folders.ANNOTATION["ade20k_full"], (40, 1253 - 1024, 9), where=(8, 8))(tmp_path)
+    data, labels = read(tmp_path)
+    assert (data.classes[255], data.void_id, data.config.data.void_id) == ("thing 253", 65535, 65535)
+    assert labels[2][8, 8] == 255 and (labels[2][:3, :4] == 65535).all()
+    assert any("255 is the id of 'thing 253'" in note for note in data.notes)
+    with pytest.raises(DataError, match="data.void_id=7 is the id of 'thing 5'"):
+        read(tmp_path, void_id=7)
+
+
 def test_folders_as_they_are_exported(made, tmp_path):
     # Roboflow heads its categories with one of the project's name.
     root = shutil.copytree(made("coco")[0], tmp_path / "roboflow")

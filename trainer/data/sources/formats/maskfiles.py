@@ -169,7 +169,7 @@ def _classes(entries: Sequence[tuple[Any, str]], data: Data) -> tuple[tuple[str,
     if strangers:
         raise DataError(
             f"The data have {len(names)} classes, and data.classes does not name {', '.join(strangers[:8])}. Leave "
-            f"data.classes out, or name all: --config.data.classes={','.join(names)}"
+            f"data.classes out, or name all: --config.data.classes={','.join(names[:99])}{',…' if names[99:] else ''}"
         )
     ids = [data.void_id if name.lower() in VOID else classes.index(renamed[name]) for _, name in entries]
     return classes, ids

@@ -66,8 +66,10 @@ def read_description(folder: str) -> Description:
     given = content.get("labels")
     if not isinstance(given, Mapping) or not given:
         raise DataError(f'{at}: has no "labels", as {{"background": 0, "cell": 1}}. Received: {str(given)[:60]}')
+    # As nnU-Net has it: lists of one id each are plain labels.
+    united = any(isinstance(value, list) and len(value) > 1 for value in given.values())
     for key, value in given.items():
-        if isinstance(value, list) and len(value) == 1:
+        if isinstance(value, list) and len(value) == 1 and (not united or key.lower() == "ignore" or value == [0]):
             value = value[0]
         name, number = (str(value), key) if str(key).isdigit() and isinstance(value, str) else (str(key), value)
         if isinstance(number, (list, tuple)):
