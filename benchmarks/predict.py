@@ -114,6 +114,17 @@ def mosaic(height: int, width: int, seed: int = 0) -> np.ndarray:
     return made
 
 
+def one_picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """A real picture, enlarged, with a camera's noise: uint8 `[height, width, 3]`, without seams."""
+    known, random = pictures(), np.random.default_rng(seed)
+    picture = Image.fromarray(known[random.integers(len(known))]).resize((width, height), Image.Resampling.BICUBIC)
+    made = np.asarray(picture).astype(np.int16)
+    for top in range(0, height, 256):
+        rows = made[top : top + 256]
+        rows += random.integers(-2, 3, rows.shape, np.int16)
+    return np.clip(made, 0, 255, out=made).astype(np.uint8)
+
+
 def timed(function: Callable[[], None]) -> tuple[float, float]:
     """Seconds of wall and of processor time."""
     wall, used = time.perf_counter(), time.process_time()
@@ -126,7 +137,7 @@ def files(model, config, count: int, rounds: int) -> None:
     alone = Network(model, config)
     with tempfile.TemporaryDirectory() as folder:
         shapes = [(256, 256), (320, 256), (360, 360), (512, 512), (768, 1024)]
-        images = [mosaic(*shapes[number % len(shapes)], seed=number) for number in range(count)]
+        images = [one_picture(*shapes[number % len(shapes)], seed=number) for number in range(count)]
         for number, image in enumerate(images):
             Image.fromarray(image).save(os.path.join(folder, f"{number:03d}.png"))
         groups = collections.defaultdict(list)
@@ -303,7 +314,7 @@ def memory(workdir: str, most: float) -> None:
             if height * width / 1e6 > most:
                 continue
             path = os.path.join(folder, "image.png")
-            Image.fromarray(mosaic(height, width)).save(path, compress_level=1)
+            Image.fromarray(one_picture(height, width)).save(path, compress_level=1)
             command = [sys.executable, "-m", "benchmarks.predict", f"--one={path}", f"--workdir={workdir}"]
             peak = int(
                 subprocess.run(command, check=True, capture_output=True, text=True, encoding="utf-8").stdout.split()[-1]

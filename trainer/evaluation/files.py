@@ -231,7 +231,7 @@ class _Flow:
 
     def _compute_whole(self, groups: list[list[_Item]]) -> None:
         try:
-            made = self._network.whole([np.stack([item.raster.array for item in items]) for items in groups])
+            made = self._network.whole([_stacked([item.raster.array for item in items]) for items in groups])
         except (tf.errors.OpError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -319,6 +319,11 @@ class _Flow:
         item.counted = pixels
         expected = self._known * self._count // max(self._seen, 1)
         self._moved(self._pixels, max(expected, self._pixels))
+
+
+def _stacked(images: list[np.ndarray]) -> np.ndarray:
+    """As np.stack, without a copy of the one."""
+    return images[0][None] if len(images) == 1 else np.stack(images)
 
 
 def _put(line: queue.Queue, value, writing: futures.Future) -> bool:

@@ -166,15 +166,15 @@ def _seams(jumps: np.ndarray, least: int) -> dict[int, float]:
     if length < 2 * least:
         return {}
     ratio = _ratio(jumps.mean(axis=0, keepdims=True))[0]
+    clear = np.flatnonzero(ratio[least - 1 : length - least] >= _STANDS_OUT) + least - 1
+    if not len(clear):
+        return {}
     everywhere = (_ratio(jumps) > 1).mean(axis=0) >= _NEARLY_ALL if len(jumps) > 1 else np.ones(length - 1, bool)
     chosen: dict[int, float] = {}
-    for number in np.argsort(-ratio, kind="stable"):
-        line, much = int(number) + 1, float(ratio[number])
-        if much < _STANDS_OUT:
-            break
-        apart = all(abs(line - other) >= least for other in chosen)
-        if everywhere[number] and least <= line <= length - least and apart:
-            chosen[line] = much
+    for number in clear[np.argsort(-ratio[clear], kind="stable")]:
+        line = int(number) + 1
+        if everywhere[number] and all(abs(line - other) >= least for other in chosen):
+            chosen[line] = float(ratio[number])
     return chosen
 
 
