@@ -103,10 +103,17 @@ def places(found: list[Part], height: int, width: int) -> np.ndarray:
 
 def _grey(image: np.ndarray) -> np.ndarray:
     """`[height, width]`, of uint8 where the values allow it: the seams are the same however an image comes."""
-    if image.dtype != np.uint8 and np.array_equal(bytes_ := image.astype(np.uint8), image):
-        image = bytes_
+    if image.dtype != np.uint8:
+        with np.errstate(invalid="ignore"):
+            whole = image.astype(np.uint8)
+        image = whole if np.array_equal(whole, image) else image
     if image.dtype == np.uint8 and image.shape[2] == 3:
-        return np.asarray(Image.fromarray(np.ascontiguousarray(image)).convert("L"))
+        made = np.empty(image.shape[:2], np.uint8)
+        # Pillow holds four bytes for each pixel: not of all rows at once.
+        for top in range(0, len(made), 16 * _ROWS):
+            rows = np.ascontiguousarray(image[top : top + 16 * _ROWS])
+            made[top : top + 16 * _ROWS] = Image.fromarray(rows).convert("L")
+        return made
     if image.shape[2] == 1:
         return image[:, :, 0]
     return image.mean(axis=2, dtype=np.float32)
