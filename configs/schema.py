@@ -622,6 +622,13 @@ class Evaluate:
         within="[0, inf)",
         changes_run="evaluate.patience",
     )
+    seams: bool = knob(
+        True,
+        "An image put together of several pictures, of four training crops and more, is taken apart at its seams, and "
+        "each picture is seen by itself, where the network takes statistics of its image (model.input_scaling="
+        "standardize, group or instance normalisation). Prediction does the same.",
+        changes_run="evaluate.patience",
+    )
     window_overlap: float = knob(
         0.5,
         "volumes: the share of a window that the next one has in common with it; predictions are averaged, weighted by "
