@@ -146,13 +146,13 @@ def _evaluate(run, command: Command) -> int:
         run.weights(command.checkpoint, command.ensemble, scored=examples) as saved,
     ):
         scores = run.evaluate(checkpoint=None, data=examples)
+        which = f"An ensemble of {len(run.members)}" if command.ensemble else saved.folder
     if getattr(scores, "without_postprocessing", None):
         settings["postprocessing"] = "on"
     if run.devices.chief:
         left_out = len(examples.validation) - scores.images
         without = f", without {left_out} that cannot be used" if left_out else ""
         kind = "" if command.inputs or command.config.data.split not in ("auto", "validation") else " validation"
-        which = f"An ensemble of {len(run.members)}" if command.ensemble else saved.folder
         run.log(f"{which} on {scores.images}{kind} images{without}:\n{scores.table()}")
         for reason in examples.validation.skipped.values():
             run.log(f"  skipped: {reason}")

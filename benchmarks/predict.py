@@ -1,7 +1,7 @@
 """What prediction reaches: of many files against the network alone, at every size, and in how much memory.
 
-    python -m benchmarks.predict                       # all three, some ten minutes on two cores
-    python -m benchmarks.predict --only=files          # files | sizes | memory
+    python -m benchmarks.predict                       # all, some ten minutes on two cores
+    python -m benchmarks.predict --only=files          # files | sizes | memory | mosaics
     python -m benchmarks.predict --workdir=runs/nuclei # a trained network; default: the default recipe's, untrained
 
 files: a folder of images of several sizes goes through `predict`, and the same images, decoded beforehand and in the
@@ -9,6 +9,8 @@ same batches, through the network and nothing else; rounds take turns, and the r
 alone, and with overlays. Of processor time there is a second ratio, which other processes touch less.
 sizes: pixels a second of processor time at each size, as a share of those of 1024 x 1024.
 memory: the largest resident set of a process of its own that predicts one image from a file.
+mosaics: mean Dice of validation images, turned and mirrored, each alone and as they are found in one picture of many,
+taken apart at its seams and not; needs --workdir, of a run on the nuclei.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ from configs.schema import Predict  # noqa: E402
 from trainer.data.sources import nuclei  # noqa: E402
 from trainer.evaluation.network import Network  # noqa: E402
 from trainer.evaluation.predict import predict  # noqa: E402
-from trainer.evaluation.strips import strips  # noqa: E402
+from trainer.evaluation.strips import strips, strips_of_pictures  # noqa: E402
 from trainer.models import build_model  # noqa: E402
 
 SIZES = (
@@ -58,7 +60,7 @@ MEMORY = ((1024, 1024), (2000, 3000), (10000, 10000))
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--only", choices=("files", "sizes", "memory"))
+    parser.add_argument("--only", choices=("files", "sizes", "memory", "mosaics"))
     parser.add_argument("--workdir", default="", help="of a trained run")
     parser.add_argument("--images", type=int, default=48, help="in the folder (default 48)")
     parser.add_argument("--rounds", type=int, default=5)
@@ -75,6 +77,8 @@ def main(argv: list[str] | None = None) -> int:
         sizes(model, config, options.rounds, options.most)
     if options.only in (None, "memory"):
         memory(options.workdir, options.most)
+    if options.only == "mosaics" or options.only is None and options.workdir:
+        mosaics(model, config, options.most)
     return 0
 
 
@@ -110,6 +114,17 @@ def mosaic(height: int, width: int, seed: int = 0) -> np.ndarray:
     return made
 
 
+def one_picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """A real picture, enlarged, with a camera's noise: uint8 `[height, width, 3]`, without seams."""
+    known, random = pictures(), np.random.default_rng(seed)
+    picture = Image.fromarray(known[random.integers(len(known))]).resize((width, height), Image.Resampling.BICUBIC)
+    made = np.asarray(picture).astype(np.int16)
+    for top in range(0, height, 256):
+        rows = made[top : top + 256]
+        rows += random.integers(-2, 3, rows.shape, np.int16)
+    return np.clip(made, 0, 255, out=made).astype(np.uint8)
+
+
 def timed(function: Callable[[], None]) -> tuple[float, float]:
     """Seconds of wall and of processor time."""
     wall, used = time.perf_counter(), time.process_time()
@@ -122,7 +137,7 @@ def files(model, config, count: int, rounds: int) -> None:
     alone = Network(model, config)
     with tempfile.TemporaryDirectory() as folder:
         shapes = [(256, 256), (320, 256), (360, 360), (512, 512), (768, 1024)]
-        images = [mosaic(*shapes[number % len(shapes)], seed=number) for number in range(count)]
+        images = [one_picture(*shapes[number % len(shapes)], seed=number) for number in range(count)]
         for number, image in enumerate(images):
             Image.fromarray(image).save(os.path.join(folder, f"{number:03d}.png"))
         groups = collections.defaultdict(list)
@@ -194,6 +209,103 @@ def sizes(model, config, rounds: int, most: float) -> None:
         )
 
 
+def validation() -> list[tuple[np.ndarray, np.ndarray]]:
+    """Images, and where nuclei are in them."""
+    with open(os.path.join(nuclei.NUCLEI, "val.txt"), encoding="utf-8") as file:
+        names = [os.path.splitext(line)[0] for line in file.read().split()]
+    found = []
+    for name in names:
+        image, mask = (Image.open(os.path.join(nuclei.NUCLEI, kind, name + ".png")) for kind in ("images", "masks"))
+        found.append((np.asarray(image.convert("RGB")), np.asarray(mask.convert("L")) > 0))
+    return found
+
+
+def laid_out(known, side: int, shift: tuple[int, int], random: np.random.Generator):
+    """Known images in rows, in any order, turned and mirrored: rows as high as one image, each filled from the left.
+
+    Returns:
+      uint8 `[side, side, 3]`, and (rows, columns, image, label) of each image that is whole in it.
+    """
+    made, placed, top = np.zeros([side, side, 3], np.uint8), [], -shift[0]
+    heights = sorted({image.shape[0] for image, _ in known})
+    while top < side:
+        height, left = heights[random.integers(len(heights))], -shift[1]
+        row = [pair for pair in known if pair[0].shape[0] == height]
+        order: list[int] = []
+        while left < side:
+            order = order or random.permutation(len(row)).tolist()
+            image, label = row[order.pop()]
+            steps = [2 * int(random.integers(2)), *random.integers(2, size=2).tolist()]
+            image, label = (turned(part, *steps) for part in (image, label))
+            bottom, right = top + image.shape[0], left + image.shape[1]
+            rows, columns = slice(max(top, 0), min(bottom, side)), slice(max(left, 0), min(right, side))
+            part = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
+            made[rows, columns] = image[part]
+            if top >= 0 and left >= 0 and bottom <= side and right <= side:
+                placed.append((rows, columns, image, label))
+            left = right
+        top = bottom
+    return made, placed
+
+
+def turned(part: np.ndarray, quarters: int, across: int, down: int) -> np.ndarray:
+    part = np.rot90(part, quarters)
+    return np.ascontiguousarray(part[:: -1 if down else 1, :: -1 if across else 1])
+
+
+def mosaics(model, config, most: float) -> None:
+    """Known images alone and in one picture."""
+    kinds = {"taken apart": True, "as one picture": False}
+    networks = {
+        kind: Network(model, dataclasses.replace(config, evaluate=dataclasses.replace(config.evaluate, seams=seams)))
+        for kind, seams in kinds.items()
+    }
+    known = validation()
+    square = [(image, label) for image, label in known if image.shape[:2] == (256, 256)]
+    layouts = {
+        "1024 x 1024, of 256 x 256": (square, 1024, (0, 0)),
+        "4096 x 4096, of 256 x 256": (square, 4096, (0, 0)),
+        "4096 x 4096, of 256 x 256, the first cut to 156 x 196": (square, 4096, (100, 60)),
+        "4096 x 4096, of three sizes": (known, 4096, (0, 0)),
+    }
+    print("\nMean Dice of known images alone, and in one picture")
+    for layout, (images, side, shift) in layouts.items():
+        if side**2 / 1e6 > most:
+            continue
+        picture, placed = laid_out(images, side, shift, np.random.default_rng(0))
+        alone = [dice(through(networks["as one picture"], image), label) for *_, image, label in placed]
+        print(f"  {layout}: {len(placed)} images, alone {np.mean(alone):.4f}")
+        for kind, network in networks.items():
+            start = time.process_time()
+            pictures = network.pictures(picture)
+            looked = time.process_time() - start
+            ids = through(network, picture)
+            used = time.process_time() - start
+            scores = [dice(ids[rows, columns], label) for rows, columns, _, label in placed]
+            print(
+                f"    {kind:<15} {np.mean(scores):.4f} ({np.mean(scores) - np.mean(alone):+.4f}), {len(pictures)} "
+                f"pictures, {used:.1f} s of processor time, of them {looked:.2f} in search of seams",
+                flush=True,
+            )
+
+
+def through(network: Network, image: np.ndarray) -> np.ndarray:
+    """Class ids of one image."""
+    pictures = network.pictures(image)
+    height, width = image.shape[:2]
+    if len(pictures) > 1:
+        parts = strips_of_pictures(network, image, pictures)
+    elif network.fits_whole(height, width):
+        return network.whole([image[None]])[0]["ids"].numpy()[0]
+    else:
+        parts = strips(network, lambda top, bottom, left, right: image[top:bottom, left:right], height, width)
+    return np.concatenate([strip.ids for strip in parts])
+
+
+def dice(ids: np.ndarray, label: np.ndarray) -> float:
+    return 2 * float(((ids == 1) & label).sum()) / max(float((ids == 1).sum() + label.sum()), 1)
+
+
 def memory(workdir: str, most: float) -> None:
     """The largest resident set of a process that predicts one file."""
     print("\nLargest resident set of a process that predicts one PNG, and what of it are the image and its mask")
@@ -202,7 +314,7 @@ def memory(workdir: str, most: float) -> None:
             if height * width / 1e6 > most:
                 continue
             path = os.path.join(folder, "image.png")
-            Image.fromarray(mosaic(height, width)).save(path, compress_level=1)
+            Image.fromarray(one_picture(height, width)).save(path, compress_level=1)
             command = [sys.executable, "-m", "benchmarks.predict", f"--one={path}", f"--workdir={workdir}"]
             peak = int(
                 subprocess.run(command, check=True, capture_output=True, text=True, encoding="utf-8").stdout.split()[-1]

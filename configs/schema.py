@@ -35,6 +35,7 @@ class Data:
             "folder",
             "pairs",
             "ade20k",
+            "ade20k_full",
             "camvid",
             "cityscapes",
             "coco",
@@ -110,13 +111,14 @@ class Data:
         'Whether a pixel is of one class, "exclusive", or may be of several at once, or of none, "multi": then each '
         "class has a mask and a sigmoid of its own. auto: exclusive, unless the data show classes that overlap.",
     )
-    mask_encoding: Literal["auto", "ids", "binary", "colors", "alpha", "bits", "planes", "files"] = knob(
+    mask_encoding: Literal["auto", "ids", "binary", "colors", "alpha", "bits", "planes", "files", "regions"] = knob(
         "auto",
         'How a mask file says the class: "ids" (the pixel is the id), "binary" (low is class 0, high, usually 255, '
         'class 1), "colors" (an RGB or palette image and the table mask_colors), "alpha" (opaque is class 1), or '
         '"auto": what the masks hold is recognised, and said; where it could be several things, you are asked. Of '
         'classes that overlap (labels): "bits" (bit k of the pixel is class k), "planes" (channel or TIFF page k is '
-        'class k) or "files" (a file for each class).',
+        'class k), "files" (a file for each class) or "regions" (the pixel is an id, and mask_ids has a row for each '
+        "class that unites it).",
     )
     mask_threshold: int = knob(
         0,
@@ -129,8 +131,15 @@ class Data:
     )
     mask_ids: tuple[tuple[int, int], ...] = knob(
         (),
-        "ids: raw pixel value -> class id, as pairs, e.g. ((1, 1), (2, 0), (3, 255)). Empty: the value is the id.",
+        "ids: raw pixel value -> class id, as pairs, e.g. ((1, 1), (2, 0), (3, 255)). Empty: the value is the id. "
+        "regions: as many pairs for a value as classes unite it; 0 is of none without one.",
         within="[-1, 65535]",
+    )
+    region_values: tuple[int, ...] = knob(
+        (),
+        "regions: what predictions are written as, a value for each class, in one file: of the classes of a pixel the "
+        "last in their order counts, as by nnU-Net's regions_class_order. Empty: a file for each class.",
+        within="[0, 65535]",
     )
     mask_colors: tuple[tuple[int, int, int, int], ...] = knob(
         (),
@@ -611,6 +620,13 @@ class Evaluate:
         "Rows and columns that neighbouring tiles share; their logits are averaged.",
         unit="pixels",
         within="[0, inf)",
+        changes_run="evaluate.patience",
+    )
+    seams: bool = knob(
+        True,
+        "An image put together of several pictures, of four training crops and more, is taken apart at its seams, and "
+        "each picture is seen by itself, where the network takes statistics of its image (model.input_scaling="
+        "standardize, group or instance normalisation). Prediction does the same.",
         changes_run="evaluate.patience",
     )
     window_overlap: float = knob(

@@ -1,5 +1,6 @@
 """One TensorFlow set-up for the whole suite: quiet logs, four logical CPU devices for replica tests."""
 
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -12,9 +13,13 @@ from trainer.process import prepare
 # The suite runs as main.py does, and in half the time on processors without AVX-512.
 prepare()
 
+# Tracing makes objects by the hundred thousand: looked through as rarely as this, they take a twentieth less time.
+gc.set_threshold(50_000, 20, 50)
+
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes more than a few seconds; still part of the full run")
+    config.addinivalue_line("markers", "page: looks at the report.html that a run writes; other runs write none")
 
 
 def pytest_collection_modifyitems(items):
@@ -25,6 +30,23 @@ def pytest_collection_modifyitems(items):
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     guard = {item.path for item in items if "guard" in item.path.parts}
     items.sort(key=lambda item: (item.path not in guard, item.path not in slow))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """A run of a few steps spends a third of its time on the diagrams of its page: drawn where a test is about them.
+
+    A hook and not a fixture, which the runs of a module's own fixtures would not see.
+    """
+    from trainer.actions import page
+
+    write = page.write_report
+    if not item.get_closest_marker("page"):
+        page.write_report = lambda workdir: None
+    try:
+        return (yield)
+    finally:
+        page.write_report = write
 
 
 @pytest.fixture(scope="session")

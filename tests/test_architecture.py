@@ -228,6 +228,13 @@ def test_a_text_file_is_opened_with_its_encoding():
     assert not found, "\n".join(found)
 
 
+def test_what_make_and_pip_read_is_ascii():
+    """Both decode in the locale's encoding, which in a container may be ASCII."""
+    for name in ("Makefile", "requirements.txt", *(f".ci/{name}" for name in os.listdir(os.path.join(_HOME, ".ci")))):
+        with open(os.path.join(_HOME, name), "rb") as file:
+            assert file.read().isascii(), name
+
+
 def test_every_module_says_what_it_is_for():
     assert not [path for path in _SHIPPED if _tree(path).body and not ast.get_docstring(_tree(path))]
 

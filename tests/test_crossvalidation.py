@@ -164,6 +164,11 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert main.main([*command, "--workdir=cv", "--config.train.batch_size=2"]) == 0
     assert "2 folds, 8 examples" in capsys.readouterr().out
     assert pathlib.Path("cv/crossvalidation.json").is_file() and pathlib.Path("cv/fold_1/config.json").is_file()
+    # Each has seen half of what is scored.
+    members = ["--ensemble=cv/fold_0", "--ensemble=cv/fold_1"]
+    assert main.main(["main.py", "--mode=evaluate", *members, "--config.data.split=all"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "Ensemble of 2: cv/fold_0/" in out and "An ensemble of 2 on 8 images" in out
 
 
 def test_folds_are_an_ensemble(validated, tmp_path):

@@ -1,11 +1,13 @@
 """Tasks as users write them: a frozen teacher, odd sizes, several results, models in lists, a phase as an argument."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from configs.schema import Augment, Checkpoint, Config, Evaluate, Train
+from configs.schema import Augment, Checkpoint, Config, Data, Evaluate, Train
 from trainer import Phase, Run, Task, UserError
 from trainer.stepping.draws import unsaved_draws
 from trainer.stepping.state import task_variables
@@ -263,3 +265,37 @@ def test_a_key_that_a_batch_has_not_is_answered_with_those_that_it_has():
     assert batch["image"] == 1 and batch.get("x") is None and "x" not in batch
     with pytest.raises(UserError, match="has no 'lable': it has image, label, and index. Did you mean label?"):
         batch["lable"]
+
+
+class Conditional(Task):
+    """Python's own `if` and `for` on tensors, in what the step calls and in what that calls."""
+
+    def __init__(self):
+        self.model = pixels()
+        self.seen = keras.Variable(0.0, trainable=False, name="seen")
+
+    def losses(self, batch, training):
+        square = tf.reduce_mean(self.model(batch["image"], training=training) ** 2)
+        for power in tf.range(3):
+            square += tf.cast(power, tf.float32)
+        return {"square": doubled_above(square, 1.0)}
+
+    def after_update(self):
+        if self.seen.value < 1.0:
+            self.seen.assign_add(1.0)
+
+
+def doubled_above(value, limit):
+    if value > limit:
+        value = 2.0 * value
+    return value
+
+
+def test_autograph_serves_what_the_user_wrote():
+    run = Run(dataclasses.replace(CONFIG, data=Data(channels=1)), task=Conditional)
+    images = tf.cast(IMAGES[:4, ..., None], tf.float32)
+    before = float(tf.reduce_mean(run.task.model(images) ** 2))
+    reports = [run.step({"image": images}) for _ in range(2)]
+    assert float(reports[0]["loss"]) == pytest.approx(2.0 * (before + 3.0), rel=1e-5)
+    # Set after the first step, left alone after the second.
+    assert float(run.task.seen.numpy()) == 1.0

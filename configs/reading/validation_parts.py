@@ -20,6 +20,11 @@ ENCODERS = tuple(
     "VGG16 VGG19 Xception".split()
 )
 
+# Sources whose masks may be of several classes at once; a function of the user's gives what it likes.
+_OVERLAPPING_SOURCES = (
+    "folder pairs nnunet coco cvat labelme label_studio supervisely via yolo"  # pairs of files, and what is drawn
+).split()
+
 # Options of losses that the run decides, with where to say it instead.
 _DECIDED = {
     "activation": "model.outputs decides it",
@@ -63,8 +68,8 @@ def mask_problems(config: Config):
                 "or colors."
             ),
         )
-    overlapping = ("bits", "planes", "files")
-    if data.mask_encoding in ("bits", "planes") and data.labels == "exclusive":
+    overlapping = ("bits", "planes", "files", "regions")
+    if data.mask_encoding in ("bits", "planes", "regions") and data.labels == "exclusive":
         yield (
             ("data.mask_encoding", "data.labels"),
             ("it is for classes that overlap. Write --config.data.labels=multi."),
@@ -74,7 +79,17 @@ def mask_problems(config: Config):
             ("data.mask_encoding", "data.labels"),
             (f"it gives a pixel one class, and data.labels=multi several. Write {', '.join(overlapping)}, or auto."),
         )
-    if data.multi_label and ":" not in data.source and data.source not in ("folder", "pairs"):
+    if data.mask_encoding == "regions" and not data.mask_ids:
+        yield (
+            ("data.mask_encoding", "data.mask_ids"),
+            ("mask_ids says which classes unite a value: --config.data.mask_ids='[[1, 0], [2, 0], [2, 1]]'."),
+        )
+    if data.region_values and (data.mask_encoding != "regions" or count not in (0, len(data.region_values))):
+        yield (
+            ("data.region_values", "data.mask_encoding", "data.classes"),
+            (f"it is for mask_encoding=regions, and has {len(data.region_values)} values for {count} classes."),
+        )
+    if data.multi_label and ":" not in data.source and data.source not in _OVERLAPPING_SOURCES:
         yield (
             ("data.labels", "data.source"),
             (f"data.source={data.source} gives a pixel one class. Masks that overlap are read from files (folder)."),
@@ -82,14 +97,12 @@ def mask_problems(config: Config):
     named = [name for name in data.bands if name != "-"]
     if data.bands and (not named or len(set(named)) != len(named)):
         yield ("data.bands",), 'each band needs a name of its own, or "-" to leave it out, and one has to stay.'
-    for table, encoding in (("mask_ids", "ids"), ("mask_colors", "colors")):
+    for table, encodings in (("mask_ids", ("ids", "regions")), ("mask_colors", ("colors",))):
         rows = getattr(data, table)
         path = f"data.{table}"
-        if rows and data.mask_encoding not in (encoding, "auto"):
-            yield (
-                (path, "data.mask_encoding"),
-                (f"mask_encoding={data.mask_encoding} does not read it. Write --config.data.mask_encoding={encoding}."),
-            )
+        if rows and data.mask_encoding not in (*encodings, "auto"):
+            write = f"Write --config.data.mask_encoding={encodings[0]}."
+            yield (path, "data.mask_encoding"), f"mask_encoding={data.mask_encoding} does not read it. {write}"
         elif rows:
             yield from _table_problems(path, rows, config)
     if data.mask_encoding == "colors":
@@ -105,7 +118,8 @@ def mask_problems(config: Config):
 
 def _table_problems(path: str, rows: tuple[tuple[int, ...], ...], config: Config):
     count, void = len(config.data.classes), config.data.void_id
-    keys = [row[:-1] for row in rows]
+    # A region's value is of several classes, but of each once.
+    keys = [row if config.data.mask_encoding == "regions" else row[:-1] for row in rows]
     what = "colour" if len(rows[0]) == 4 else "pixel value"
     twice = sorted({key for key in keys if keys.count(key) > 1})
     if twice:
@@ -141,7 +155,7 @@ def model_problems(config: Config):
     if model.name == "encoder_unet" and model.encoder not in ENCODERS:
         hint = did_you_mean(model.encoder, ENCODERS) or f" It has {', '.join(ENCODERS)}."
         yield ("model.encoder",), f"keras.applications has no such network.{hint}"
-    overlap = config.data.multi_label or config.data.mask_encoding in ("bits", "planes", "files")
+    overlap = config.data.multi_label or config.data.mask_encoding in ("bits", "planes", "files", "regions")
     if model.outputs == "sigmoid" and len(config.data.classes) not in (0, 2) and not overlap:
         yield (
             ("model.outputs", "data.classes"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 import numpy as np
+import pytest
 
 from configs.schema import Augment, Checkpoint, Config, Data, Evaluate, Model, Optimizer, Train
 from trainer import Run
@@ -36,6 +37,7 @@ def trained(tmp_path, capsys, momentum: float) -> tuple[str, float]:
     return " ".join(capsys.readouterr().out.split()), result.scores["mean_dice"]
 
 
+@pytest.mark.page
 def test_averages_that_lag_are_named_with_numbers(tmp_path, capsys):
     text, dice = trained(tmp_path, capsys, 0.999)
     assert dice < 0.5

@@ -170,6 +170,44 @@ def ade20k(root):
     return NAMES, True
 
 
+# Numbers of classes in ADE20K's full release: green alone does not tell these apart.
+ADE_CLASSES = (312, 312 + 256, 2855)
+
+
+def ade20k_full(root, counted=False):
+    """As the release of 2021, with numbers of classes in a *.json; counted: of 2016, with objects in an *_atr.txt."""
+    for n in range(COUNT):
+        split, name = ("training", "ADE_train") if n < 4 else ("validation", "ADE_val")
+        stem, label = root / f"images/ADE/{split}/urban/street/{name}_{n:08}", mask(n)
+        numbers = np.where(label == 255, 0, np.array(ADE_CLASSES)[label % 255])
+        instances = np.where(label == 255, 0, np.array([90, 10, 200])[label % 255])
+        save(stem.with_suffix(".jpg"), image(n))
+        seg = np.dstack([numbers // 256 * 10, numbers % 256, instances]).astype(np.uint8)
+        save(stem.with_name(stem.name + "_seg.png"), seg)
+        save(stem.with_name(stem.name + "_parts_1.png"), seg[::-1])
+        objects = [
+            {"id": 0, "name": "cat, true cat", "name_ndx": ADE_CLASSES[1], "parts": {"part_level": 0}},
+            {"id": 1, "name": "background, ground", "name_ndx": ADE_CLASSES[0], "parts": {"part_level": 0}},
+            {"id": 2, "name": "tail", "name_ndx": 77, "parts": {"part_level": 1, "ispartof": 0}},
+            {"id": 3, "name": "dög ß", "name_ndx": ADE_CLASSES[2], "parts": {"part_level": 0}},
+        ]
+        if counted:
+            lines = [
+                f'{number:03} # {item["parts"]["part_level"]} # 0 # {item["name"]} # {item["name"]} # "red"'
+                for number, item in enumerate((*objects[:2], objects[3], objects[2]), start=1)
+            ]
+            write(stem.with_name(stem.name + "_atr.txt"), "\n".join(lines) + "\n")
+        else:
+            save(stem / f"instance_000_{stem.name}.png", (label == 1).astype(np.uint8) * 255)
+            write(stem.with_suffix(".json"), {"annotation": {"filename": f"{stem.name}.jpg", "object": objects}})
+    write(root / "index_ade20k.pkl", "no pickle")
+    return NAMES, True
+
+
+def ade20k_counted(root):
+    return ade20k_full(root, counted=True)
+
+
 def coco(root, shapes=None):
     categories = [{"id": 1, "name": NAMES[1], "supercategory": "animal"}, {"id": 7, "name": NAMES[2]}]
     content = {"images": [], "annotations": [], "categories": categories}
@@ -392,6 +430,14 @@ def nnunet(root, apart=False):
     return NAMES, True
 
 
+def nnunet_regions(root):
+    """Labels 1 and 2 united as "whole", 2 alone as "core", in an order of their own; 3 is ignored."""
+    nnunet(root)
+    content = json.loads((root / "dataset.json").read_text(encoding="utf-8"))
+    content |= {"labels": {"background": 0, "core": 2, "whole": [1, 2], "ignore": 3}, "regions_class_order": [2, 1]}
+    write(root / "dataset.json", content)
+
+
 def nnunet_channels(root):
     return nnunet(root, apart=True)
 
@@ -462,6 +508,8 @@ FOLDERS = {
     "cityscapes": cityscapes,
     "cityscapes_train": cityscapes_train,
     "ade20k": ade20k,
+    "ade20k_full": ade20k_full,
+    "ade20k_counted": ade20k_counted,
     "coco": coco_polygons,
     "coco_rle": coco_rle,
     "coco_panoptic": coco_panoptic,
@@ -513,6 +561,7 @@ IMAGE = {
     "cityscapes": "leftImg8bit/train/aachen/aachen_000002_000019_leftImg8bit.png",
     "cityscapes_train": "leftImg8bit/train/aachen/aachen_000002_000019_leftImg8bit.png",
     "ade20k": "images/training/ADE_train_00000002.jpg",
+    "ade20k_full": "images/ADE/training/urban/street/ADE_train_00000002.jpg",
     "coco": "images/{}.jpg",
     "coco_rle": "images/{}.jpg",
     "coco_panoptic": "train2017/{}.jpg",
@@ -538,6 +587,7 @@ ANNOTATION = {
     "cityscapes": "gtFine/train/aachen/aachen_000002_000019_gtFine_labelIds.png",
     "cityscapes_train": "gtFine/train/aachen/aachen_000002_000019_gtFine_labelTrainIds.png",
     "ade20k": "annotations/training/ADE_train_00000002.png",
+    "ade20k_full": "images/ADE/training/urban/street/ADE_train_00000002_seg.png",
     "coco": "annotations/instances.json",
     "coco_rle": "annotations/instances.json",
     "coco_panoptic": "annotations/panoptic_train2017/{}.png",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -254,6 +255,7 @@ def outside(polygon, by):
     return [[x + by, y + by] for x, y in polygon]
 
 
+_ADE = "images/ADE/training/urban/street/ADE_train_00000002.json"
 _IDS = "leftImg8bit/train/aachen/aachen_000002_000019_leftImg8bit.png"
 # Format and what is done to it -> words of the message; "right" where the masks stay as they were; or part of a note.
 MUTATIONS = {
@@ -318,6 +320,39 @@ MUTATIONS = {
     ),
     ("ade20k", "no number"): (in_text("objectInfo150.txt", "2\t0.1", "two\t0.1"), ["objectInfo150.txt:3"]),
     ("ade20k", "nested"): (lambda root: nested(root, "ADEChallengeData2016"), "right"),
+    ("ade20k_full", "class without a name"): (
+        in_mask(format_folders.ANNOTATION["ade20k_full"], (20, 0, 9)),
+        ["ADE_train_00000002_seg.png: 1 pixels", "512 (1 pixels)", "ADE_train_00000002.json for"],
+    ),
+    ("ade20k_full", "no description"): (lambda root: os.remove(root / _ADE), "1 pictures have no description"),
+    ("ade20k_full", "no JSON"): (in_text(_ADE, "{", ""), ["ADE_train_00000002.json: is not JSON: line 1"]),
+    ("ade20k_full", "no objects"): (in_text(_ADE, '"object"', '"objects"'), ["ADE_train_00000002.json", '"object"']),
+    ("ade20k_full", "no number"): (in_text(_ADE, "312", '"a"'), ["ADE_train_00000002.json: object 1", "'a'"]),
+    ("ade20k_full", "one object"): (
+        in_json(_ADE, lambda c: c["annotation"].update(object=c["annotation"]["object"][0])),
+        "right",
+    ),
+    ("ade20k_full", "two names"): (in_text(_ADE, "true cat", "Katze"), "class 568 is 'cat, true cat' in"),
+    ("ade20k_full", "latin-1"): (
+        lambda root: (root / _ADE).write_bytes((root / _ADE).read_text(encoding="utf-8").encode("latin-1")),
+        "right",
+    ),
+    ("ade20k_full", "grey mask"): (
+        lambda root: save(root / format_folders.ANNOTATION["ade20k_full"], mask(2)),
+        ["ADE_train_00000002_seg.png", "no colour image"],
+    ),
+    ("ade20k_full", "directly in the split"): (
+        lambda root: (root / "images/ADE/training/urban/street").rename(root / "training"),
+        "right",
+    ),
+    ("ade20k_counted", "no number"): (
+        in_text(_ADE.replace(".json", "_atr.txt"), "002 #", "two #"),
+        ["ADE_train_00000002_atr.txt:2"],
+    ),
+    ("ade20k_counted", "a hidden object"): (
+        in_text(_ADE.replace("2.json", "0_atr.txt"), "003 # 0", "009 # 0 # 0 # zebra # zebra # \n003 # 0"),
+        "_atr.txt has 4 objects, and its mask 3",
+    ),
     ("coco", "unknown category"): (annotation(category_id=9), ["annotation 4", "category 9 is none"]),
     ("coco", "category as text"): (annotation(category_id="1"), "right"),
     ("coco", "ids as fractions"): (annotation(category_id=1.0, image_id=2.0), "right"),
@@ -490,9 +525,17 @@ MUTATIONS = {
     ),
     ("nnunet", "value no class"): (in_mask(format_folders.ANNOTATION["nnunet"], 9), ["case_002", "9 (1 pixels)"]),
     ("nnunet", "another ending"): (in_text("dataset.json", '".png"', '".tif"'), ["case_000", "file_ending"]),
-    ("nnunet", "regions"): (
-        in_json("dataset.json", lambda c: c["labels"].update(whole=[1, 2])),
-        ["regions that overlap (whole [1, 2])"],
+    ("nnunet", "no region"): (
+        in_json("dataset.json", lambda c: c["labels"].update(whole=[])),
+        ["dataset.json: labels: 'whole'", "an id, or several"],
+    ),
+    ("nnunet", "regions in no order"): (
+        in_json("dataset.json", lambda c: c.update(labels={"whole": [1, 2], "core": 2}, regions_class_order=[1])),
+        ["dataset.json: regions_class_order", "each of whole, core", "[1]"],
+    ),
+    ("nnunet", "regions without an id"): (
+        in_json("dataset.json", lambda c: c.update(labels={"whole": [1, 9], "core": 1, "ignore": 3})),
+        ["case_00", "values of no class: 2 ("],
     ),
     ("nnunet", "an id twice"): (
         in_json("dataset.json", lambda c: c["labels"].update(more=1)),
@@ -623,6 +666,54 @@ def test_shapes_that_overlap_are_planes(made):
         flat = [number for point in points for number in point]
         alone = masks.decode(masks.frPyObjects([flat], *SIZE))[:, :, 0]
         np.testing.assert_array_equal(labels[2][:, :, class_id - 1], alone)
+
+
+def test_regions_of_nnunet_are_classes_that_overlap(tmp_path):
+    format_folders.nnunet_regions(tmp_path)
+    data, labels = read(tmp_path)
+    assert data.classes == ("core", "whole") and data.config.data.multi_label
+    for number, label in labels.items():
+        ids = mask(number)
+        planes = np.stack([ids == 2, (ids == 1) | (ids == 2)], axis=2).astype(np.uint8)
+        planes[ids == 255] = 255
+        np.testing.assert_array_equal(label, planes)
+    assert any("core 2, whole 1" in note for note in data.notes)
+    again = open_data(data.config)
+    assert again.classes == data.classes
+    # Predictions are written as nnU-Net writes them: the last in the order lies on top.
+    from trainer.evaluation.overlapping import write_overlapping
+
+    planes = np.array([[[0, 0], [1, 1], [0, 1], [1, 0]]], np.uint8)
+    for order, expected_ids in (((2, 1), [0, 1, 1, 2]), ((), None)):
+        section = dataclasses.replace(data.config.data, region_values=order)
+        paths = write_overlapping(str(tmp_path / f"out{len(order)}"), "a", planes, section)
+        assert len(paths) == (1 if order else 2)
+        if order:
+            np.testing.assert_array_equal(np.array(Image.open(paths[0])), [expected_ids])
+    with pytest.raises(DataError, match=r"regions that overlap \(whole \[1, 2\]\): leave data.labels=exclusive out"):
+        read(tmp_path, labels="exclusive")
+    # The same of any masks of ids: the config says what they unite.
+    for n, stem in enumerate(STEMS):
+        save(tmp_path / f"plain/images/{stem}.jpg", image(n))
+        save(tmp_path / f"plain/masks/{stem}.png", mask(n))
+    table = ((1, 0), (2, 0), (2, 1), (255, 255))
+    data, labels = read(tmp_path / "plain", mask_encoding="regions", mask_ids=table)
+    assert data.classes == ("class_0", "class_1") and set(np.unique(labels[2])) == {0, 1, 255}
+    np.testing.assert_array_equal(labels[2][:, :, 1] == 1, mask(2) == 2)
+
+
+def test_the_255th_of_many_classes_is_not_void(tmp_path):
+    format_folders.ade20k_full(tmp_path)
+    many = [{"name": f"thing {n}", "name_ndx": 1000 + n, "parts": {"part_level": 0}} for n in range(300)]
+    in_json(_ADE, lambda content: content["annotation"]["object"].extend(many))(tmp_path)
+    # Class 255 of 303: background, cat, and 253 things before it.
+    in_mask(format_folders.ANNOTATION["ade20k_full"], (40, 1253 - 1024, 9), where=(8, 8))(tmp_path)
+    data, labels = read(tmp_path)
+    assert (data.classes[255], data.void_id, data.config.data.void_id) == ("thing 253", 65535, 65535)
+    assert labels[2][8, 8] == 255 and (labels[2][:3, :4] == 65535).all()
+    assert any("255 is the id of 'thing 253'" in note for note in data.notes)
+    with pytest.raises(DataError, match="data.void_id=7 is the id of 'thing 5'"):
+        read(tmp_path, void_id=7)
 
 
 def test_folders_as_they_are_exported(made, tmp_path):

@@ -314,6 +314,10 @@ WRONG = {
         lambda: Listed(make=lambda n: (pair(n)[0], np.full((24, 32, 3), 2))),
         ["not one-hot", "768 pixels have no"],
     ),
+    "a volume without its channel axis": (
+        lambda: [(np.zeros((9, 8, 10), np.float32), np.arange(720).reshape(9, 8, 10) % 3 % 2)] * 4,
+        ["both have the shape [9, 8, 10]", "image[..., None]", "labels='multi'"],
+    ),
     "three values in a dataset's tuples": (
         lambda: tf.data.Dataset.from_tensors((*pair(0), 1)),
         ["tuples of 3", "dataset.map("],

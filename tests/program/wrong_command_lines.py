@@ -266,6 +266,12 @@ WRONG = [
     (["--config.data.classes=a,a"], ["data.classes", "a is there twice"]),
     (["--config.data.mask_encoding=binary", "--config.data.classes=a,b,c"], ["data.mask_encoding='binary'", "3"]),
     (["--config.data.mask_encoding=colors"], ["data.mask_colors", "needs the table"]),
+    (["--config.data.mask_encoding=regions"], ["mask_ids says which classes unite a value"]),
+    (
+        ["--config.data.mask_encoding=regions", "--config.data.mask_ids=[[1,0],[1,1],[1,0]]"],
+        ["pixel value (1, 0) has two rows"],
+    ),
+    (["--config.data.region_values=[1,2]"], ["data.region_values", "for mask_encoding=regions"]),
     (
         ["--config.data.mask_encoding=binary", "--config.data.mask_ids=[[1,1],[2,0]]"],
         ["data.mask_ids", "--config.data.mask_encoding=ids"],

@@ -25,6 +25,8 @@ from trainer.reporting.page.rendering import MOST_BYTES
 from trainer.reporting.page.report import write_report
 from trainer.reporting.records import MetricsLog, write_json
 
+pytestmark = pytest.mark.page
+
 CLASSES = ("background", '<b>&"x"</b> $a$', "_клетка")
 RANDOM = np.random.default_rng(0)
 LABELS = RANDOM.integers(0, 3, (12, 16, 16)).astype("uint8")

@@ -81,6 +81,8 @@ def planes_from(mask: MaskValues, data: Data, name: str) -> np.ndarray:
             )
         planes = (np.where(void, 0, values)[:, :, None] >> np.arange(count)) & 1
         void = void[:, :, None]
+    elif data.mask_encoding == "regions":
+        planes, void = _regions(mask, data, name)
     else:
         planes = values[:, :, None] if values.ndim == 2 else values
         if mask.alpha is not None:
@@ -94,6 +96,31 @@ def planes_from(mask: MaskValues, data: Data, name: str) -> np.ndarray:
         void = np.isin(planes, data.void_values)
         planes = foreground(mask, planes)
     return np.where(void, data.void_id, planes).astype(label_type(data))
+
+
+def _regions(mask: MaskValues, data: Data, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Planes of classes that unite ids, and where the mask is void."""
+    values = mask.values
+    if values.ndim == 3:
+        raise DataError(f"{name}: has {values.shape[2]} channels, and mask_encoding='regions' wants one id a pixel.")
+    known = sorted({0, *(value for value, _ in data.mask_ids), *data.void_values})
+    at = np.searchsorted(known, values).clip(max=len(known) - 1)
+    wrong = np.asarray(known)[at] != values
+    if wrong.any():
+        raise DataError(
+            f"{name}: {int(wrong.sum())} pixels have values of no class: "
+            f"{_counted(*np.unique(values[wrong], return_counts=True))}. mask_ids has rows for "
+            f"{', '.join(map(str, known))}."
+        )
+    rows = np.zeros((len(known), len(data.classes)), np.int64)
+    void = np.isin(known, data.void_values)
+    for value, class_id in data.mask_ids:
+        place = known.index(value)
+        if class_id == data.void_id:
+            void[place] = True
+        else:
+            rows[place, class_id] = 1
+    return rows[at], void[at][:, :, None]
 
 
 def foreground(mask: MaskValues, values: np.ndarray) -> np.ndarray:
@@ -200,7 +227,7 @@ def _colors(mask: MaskValues, data: Data, name: str) -> np.ndarray:
             if values.max(initial=0) > 255:
                 raise DataError(f"{name}: has values up to {values.max()}, not colours: mask_encoding='ids'?")
             values = np.repeat(values.astype(np.uint8)[:, :, None], 3, axis=2)
-        label = lookup[_packed(values)]
+        label = lookup.take(_packed(values))
         if data.color_tolerance:
             label = _nearest_colors(label, values, data)
         colors = values[label == _UNKNOWN]
@@ -225,12 +252,11 @@ def _nearest_colors(label: np.ndarray, values: np.ndarray, data: Data) -> np.nda
 
 
 def _packed(colors: np.ndarray) -> np.ndarray:
-    red, green, blue = (colors[..., channel].astype(np.int32) for channel in range(3))
-    red <<= 8
-    red |= green
-    red <<= 8
-    red |= blue
-    return red
+    """One number for each of uint8 `[…, 3]`: red, green and blue, a byte each."""
+    flat = np.empty(colors.size + 1, np.uint8)
+    flat[:-1] = colors.reshape(-1)
+    # Four bytes are read from where each colour begins; the last of them is the next one's.
+    return (np.ndarray(colors.size // 3, ">u4", flat.data, 0, (3,)) >> 8).reshape(colors.shape[:-1])
 
 
 @functools.lru_cache(maxsize=2)

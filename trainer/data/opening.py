@@ -25,6 +25,8 @@ from trainer.parts import load_attribute, resolve
 # Masks that are looked at where neither the config nor the data name the classes.
 _LOOKED_AT = 200
 _IMAGES_LOOKED_AT, _MASKS_LOOKED_AT, _PIXELS_LOOKED_AT = 32, 64, 200_000_000
+# What is void where there are so many classes that the default is one of them.
+_WIDE_VOID = 65535
 # More classes than any mask of 16 bits has: what is looked at is any id.
 _ANY_ID = tuple(map(str, range(2**16)))
 
@@ -88,6 +90,26 @@ def open_splits(section: Data, data: Any = None) -> tuple[Splits, Data]:
 
 def opened_splits(section: Data, data: Any = None) -> tuple[Splits, Data]:
     """What the source gives, and the section with the fields that it knows."""
+    splits, found = _opened(section, data)
+    if splits.fatal or not _void_is_a_class(found):
+        return splits, found
+    name = found.classes[found.void_id]
+    if section.void_id != Data().void_id or data is not None:
+        raise DataError(
+            f"The data have {len(found.classes)} classes, and data.void_id={section.void_id} is the id of {name!r}, "
+            f"which nothing would count then. Write another: --config.data.void_id={_WIDE_VOID}"
+        )
+    # Read once more: what is void is in the tables already.
+    splits, found = _opened(dataclasses.replace(section, void_id=_WIDE_VOID), data)
+    note = f"void is {_WIDE_VOID}, as data.void_id says from now on: {section.void_id} is the id of {name!r}"
+    return dataclasses.replace(splits, notes=(*splits.notes, note)), found
+
+
+def _void_is_a_class(section: Data) -> bool:
+    return not section.multi_label and 0 <= section.void_id < len(section.classes)
+
+
+def _opened(section: Data, data: Any) -> tuple[Splits, Data]:
     if data is None:
         part = resolve(section.source, "config.data.source", SOURCES)
         opener = load_attribute(part, "config.data.source") if isinstance(part, str) else part
@@ -167,7 +189,7 @@ def _recognised(splits: Splits, section: Data) -> tuple[Data, tuple[str, ...]]:
     """The section with what mask files were found to hold, and notes on it."""
     reader = splits.train
     kinds = getattr(reader, "kinds", ())
-    overlap = section.multi_label or kinds or section.mask_encoding in ("bits", "planes", "files")
+    overlap = section.multi_label or kinds or section.mask_encoding in ("bits", "planes", "files", "regions")
     decided = section.mask_encoding not in ("auto", "binary") or (
         section.mask_encoding == "binary" and section.mask_threshold
     )

@@ -1,4 +1,4 @@
-"""What masks of classes that overlap mean: a file for each class, a bit, or a channel or page."""
+"""What masks of classes that overlap mean: a file for each class, a bit, a channel or page, or ids that they unite."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainer.data.mask_values import MaskValues
 from trainer.data.masks import foreground
 from trainer.data.recognition import Recognised
 
-_ENCODINGS = ("bits", "planes", "files")
+_ENCODINGS = ("bits", "planes", "files", "regions")
 
 
 def overlapping_masks(
@@ -41,6 +41,15 @@ def overlapping_masks(
     encoding = data.mask_encoding
     if encoding == "auto":
         encoding = "planes" if any(_planes(mask) > 1 for _, mask in masks) else "bits"
+    if encoding == "regions":
+        united = {class_id: [] for _, class_id in sorted(data.mask_ids, key=lambda row: row[1])}
+        united.pop(data.void_id, None)
+        for value, class_id in data.mask_ids:
+            if class_id != data.void_id:
+                united[class_id].append(str(value))
+        names = data.classes or tuple(f"class_{number}" for number in range(max(united, default=0) + 1))
+        parts = "; ".join(f"{names[class_id]} = {', '.join(values)}" for class_id, values in united.items())
+        return _recognised(encoding, names, f"the classes overlap, each unites values of the masks: {parts}")
     if encoding == "bits":
         highest = max(int(m.values[~np.isin(m.values, data.void_values)].max(initial=0)) for _, m in masks)
         count = max(highest.bit_length(), 1)

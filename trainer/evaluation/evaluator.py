@@ -1,8 +1,9 @@
 """Evaluation: every validation example once, at its own size, over all replicas and workers; pictures of some of them.
 
-One trace serves all sizes (of a task of the user's the first size has its own), and another those that are cut into
-tiles. The device hands back a few numbers an image, and the image's arrays where a picture or a metric of the user's
-wants them; the host waits for them only some images later, and all ratios are taken once, at the end.
+One trace serves all sizes (of a task of the user's the first size has its own), others those that are cut into tiles
+or taken apart at seams. The device hands back a few numbers an image, and the image's arrays where a picture or a
+metric of the user's wants them; the host waits for them only some images later, and all ratios are taken once, at the
+end.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from trainer.evaluation.pictures import Picture, Pictures
 from trainer.evaluation.postprocessing import PostProcessing
 from trainer.evaluation.term_scores import TermScores
 from trainer.evaluation.volume_evaluator import make_volume_evaluator
-from trainer.evaluation.windows import logits_function
+from trainer.evaluation.windows import Ways, logits_function
 from trainer.stepping.segmentation import Segmentation, predicted
 from trainer.stepping.state import task_variables
 from trainer.stepping.task import Examples, Task, terms_of
@@ -96,7 +97,7 @@ def make_evaluator(
     segments = isinstance(task, Segmentation)
     per_image = [metric for metric in metrics if not metric.of_confusion]
     with_probabilities = any("probabilities" in metric.parameters for metric in per_image)
-    whole = pixels_taken_whole(task, config) if segments else None
+    ways = Ways.of(task.model, config) if segments else None
     scored = {}
     post = postprocessing or PostProcessing(classes=tuple(datasets.classes))
 
@@ -111,18 +112,17 @@ def make_evaluator(
         return {"numbers": {**numbers, **changed}, "arrays": {**arrays, "prediction": prediction}}
 
     def score_images(batch):
-        # What cuts large images is traced when the first of them comes.
-        large = whole is not None and any(
-            image.shape[1] * image.shape[2] > whole for image in strategy.experimental_local_results(batch["image"])
-        )
-        if large not in scored:
-            options = (with_probabilities, large, post.cuts)
-            one = _segmentation(task, datasets, config, *options) if segments else _terms(task, bool(per_image))
+        # What cuts large images, or takes them apart, is traced when the first of them comes.
+        options = ways.options(strategy.experimental_local_results(batch["image"])) if segments else {}
+        key = tuple(options.values())
+        if key not in scored:
+            about = (with_probabilities, post.cuts)
+            one = _segmentation(task, datasets, config, *about, options) if segments else _terms(task, bool(per_image))
             # A task of the user's may need the size while it is traced, as a dense layer does: where all images have
             # one, it is known; the second of another makes a trace for all sizes.
             kind = {"input_signature": [batches.element_spec]} if segments else {"reduce_retracing": True}
-            scored[large] = tf.function(lambda batch: strategy.run(one, args=(batch,)), **kind)
-        return scored[large](batch)
+            scored[key] = tf.function(lambda batch: strategy.run(one, args=(batch,)), **kind)
+        return scored[key](batch)
 
     def evaluate(stop: Callable[[], bool] = lambda: False):
         tally = _Tally(
@@ -195,15 +195,11 @@ def _pixels(images) -> int:
     return sum(int(np.prod(image["arrays"]["label"].shape)) for image in images if "label" in image["arrays"])
 
 
-def pixels_taken_whole(task: Segmentation, config: Config) -> int | None:
-    """Above how many an image is cut; None where that does not depend on the image."""
-    plan = getattr(logits_function(task.model, config), "plan", None)
-    return plan.whole if plan is not None and plan.whole else None
-
-
-def _segmentation(task: Segmentation, datasets, config: Config, with_probabilities: bool, large: bool, cuts: Sequence):
+def _segmentation(
+    task: Segmentation, datasets, config: Config, with_probabilities: bool, cuts: Sequence, options: Mapping[str, bool]
+):
     classes, multi_label = len(datasets.classes), config.data.multi_label
-    logits_of = logits_function(task.model, config, large=large)
+    logits_of = logits_function(task.model, config, **options)
 
     def score_image(batch):
         label = batch["label"]

@@ -9,6 +9,7 @@ import collections
 import concurrent.futures as futures
 import contextlib
 import dataclasses
+import functools
 import os
 import queue
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,8 @@ from trainer.errors import UserError
 from trainer.evaluation.network import Network
 from trainer.evaluation.outputs import Outputs, Written
 from trainer.evaluation.postprocessing import PostProcessing
-from trainer.evaluation.strips import Strip, changed_whole, strips
+from trainer.evaluation.seams import Part
+from trainer.evaluation.strips import Strip, changed_whole, strips, strips_of_pictures
 from trainer.reporting.memory import is_out_of_memory
 
 # Headers that are read ahead of what is decoded; threads that decode, and as many that write.
@@ -40,12 +42,14 @@ class Done:
       pixels: of it; 0 where not even its header could be read.
       written: what was written, or None.
       trouble: why not, or None: an error of the file, or a lack of memory.
+      pictures: that went through the network by themselves; see `trainer.evaluation.seams`.
     """
 
     path: str
     pixels: int
     written: Written | None = None
     trouble: BaseException | None = None
+    pictures: int = 1
 
 
 @dataclasses.dataclass
@@ -57,6 +61,7 @@ class _Item:
     name: str
     found: Header | None = None
     raster: Raster | None = None
+    pictures: Sequence[Part] = ()
     counted: int = 0  # pixels of it that are in the progress
 
 
@@ -154,9 +159,9 @@ class _Flow:
         """The header that decoding waits for; none where it waits for room."""
         return [future for _, future in list(self._looking)[:1] if not future.done()]
 
-    def _decoded(self, found: Header) -> Raster:
+    def _decoded(self, found: Header) -> tuple[Raster, list[Part]]:
         with open_raster(found, self._data, self._limit) as raster:
-            return raster
+            return raster, self._network.pictures(raster.array)
 
     def _by_windows(self, item: _Item) -> bool:
         return item.found.facts is not None and item.found.nbytes > self._limit
@@ -172,12 +177,12 @@ class _Flow:
         for future in [future for future in self._decoding if future.done()]:
             item = self._decoding.pop(future)
             try:
-                item.raster = future.result()
+                item.raster, item.pictures = future.result()
             except (UserError, OSError, MemoryError) as error:
                 self._finish(item, trouble=error)
                 continue
             height, width = item.raster.height, item.raster.width
-            whole = self._network.fits_whole(height, width)
+            whole = self._network.fits_whole(height, width) and len(item.pictures) == 1
             key = (height, width, item.raster.array.dtype) if whole else ("alone", item.number)
             self._ready.setdefault(key, []).append(item)
         for future in [future for future in self._writing if future.done()]:
@@ -226,7 +231,7 @@ class _Flow:
 
     def _compute_whole(self, groups: list[list[_Item]]) -> None:
         try:
-            made = self._network.whole([np.stack([item.raster.array for item in items]) for items in groups])
+            made = self._network.whole([_stacked([item.raster.array for item in items]) for items in groups])
         except (tf.errors.OpError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -262,7 +267,11 @@ class _Flow:
                 tiff = item.found.geo or raster.array is None
                 writing = self._writers.submit(self._write_strips, item.name, raster, line, tiff)
                 size = (raster.height, raster.width)
-                parts = strips(self._network, raster.read, *size, lambda pixels: self._tell(item, pixels))
+                moved = functools.partial(self._tell, item)
+                if len(item.pictures) > 1:
+                    parts = strips_of_pictures(self._network, raster.array, item.pictures, moved)
+                else:
+                    parts = strips(self._network, raster.read, *size, moved)
                 if self._postprocessing.of_whole_masks:
                     parts = changed_whole(parts, self._postprocessing, raster.read, raster.width)
                 for strip in parts:
@@ -299,7 +308,7 @@ class _Flow:
         else:
             self._held -= self._size(item)
         item.raster = None
-        self._finished[item.number] = Done(item.path, pixels, written, trouble)
+        self._finished[item.number] = Done(item.path, pixels, written, trouble, max(len(item.pictures), 1))
         while self._reported in self._finished:
             self._reported += 1
             self._done(self._finished.pop(self._reported - 1))
@@ -310,6 +319,11 @@ class _Flow:
         item.counted = pixels
         expected = self._known * self._count // max(self._seen, 1)
         self._moved(self._pixels, max(expected, self._pixels))
+
+
+def _stacked(images: list[np.ndarray]) -> np.ndarray:
+    """As np.stack, without a copy of the one."""
+    return images[0][None] if len(images) == 1 else np.stack(images)
 
 
 def _put(line: queue.Queue, value, writing: futures.Future) -> bool:

@@ -11,13 +11,14 @@ import numpy as np
 import tensorflow as tf
 
 from configs.schema import Config
-from trainer.evaluation import grid
+from trainer.evaluation import grid, seams
 from trainer.evaluation.metrics import probabilities
 from trainer.evaluation.mirroring import mirrored
 from trainer.evaluation.tiling import whole_logits
 from trainer.evaluation.windows import (
     Plan,
     behind_standardization,
+    crop_of_pictures,
     has_pooled_statistics,
     main_logits,
     plan,
@@ -56,7 +57,7 @@ class Network:
 
     Args:
       model: from float32 images `[batch, height, width, channels]`, 0..255, to logits.
-      config: `data`, `model`, `evaluate.tile` are read.
+      config: `data`, `model`, `augment.crop`, `evaluate.tile` and `evaluate.seams` are read.
       strategy: whose replicas on this machine share the work; None: the model as it is.
       mirror: see `trainer.evaluation.mirroring`.
       with_probabilities: whole images also give their probabilities.
@@ -93,6 +94,7 @@ class Network:
             behind = behind_standardization(model)
             self._network, self._standardizes = (model, False) if behind is None else (behind, True)
             self._pools = has_pooled_statistics(model)
+        self._crop = crop_of_pictures(model, config)
         self._maybe_mirrored = (
             functools.partial(mirrored, sigmoid=activation(config) == "sigmoid") if mirror else _as_is
         )
@@ -107,6 +109,12 @@ class Network:
 
     def fits_whole(self, height: int, width: int) -> bool:
         return height * width <= self.plan.whole
+
+    def pictures(self, image: np.ndarray) -> list[seams.Part]:
+        """The pictures that go through by themselves: of an image `[height, width, channels]` mostly the one."""
+        if self._crop is None:
+            return [seams.Part(0, 0, *image.shape[:2])]
+        return seams.parts(image, self._crop)
 
     def batch(self, height: int, width: int) -> int:
         """How many images of a size are taken at a time."""

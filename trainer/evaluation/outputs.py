@@ -23,7 +23,7 @@ from trainer.data.rasters import Raster
 from trainer.evaluation.overlapping import class_files, write_overlapping
 from trainer.evaluation.png import PngWriter, beside
 from trainer.evaluation.strips import Strip
-from trainer.reporting.panels import class_colors, overlay
+from trainer.reporting.panels import class_colors, overlay_picture
 
 # Pixels of the largest overlay; it is to be looked at.
 _OVERLAY = 2**24
@@ -194,7 +194,8 @@ class _Overlay:
 
     def __init__(self, path: str, size: tuple[int, int], classes: Sequence[str], step: int):
         self._path, self._classes, self._step = path, classes, step
-        self._size, self._made = (-(-size[0] // step), -(-size[1] // step), 3), None
+        # Width and height, as Pillow has them.
+        self._size, self._made = (-(-size[1] // step), -(-size[0] // step)), None
         os.makedirs(os.path.dirname(path), exist_ok=True)
 
     def write(self, strip: Strip) -> None:
@@ -204,16 +205,14 @@ class _Overlay:
         first = -(-strip.top // step)
         if not len(ids):
             return
-        made = overlay(image, ids, classes=self._classes)
-        if len(made) == self._size[0]:
-            self._made = made
-            return
+        made = overlay_picture(image, ids, classes=self._classes)
         if self._made is None:
-            self._made = np.empty(self._size, np.uint8)
-        self._made[first : first + len(made)] = made
+            self._made = made if made.size == self._size else Image.new("RGB", self._size)
+        if self._made is not made:
+            self._made.paste(made, (0, first))
 
     def close(self) -> None:
-        Image.fromarray(self._made).save(beside(self._path), "JPEG", quality=90, subsampling="4:4:4")
+        self._made.save(beside(self._path), "JPEG", quality=90, subsampling="4:4:4")
         os.replace(beside(self._path), self._path)
 
     def abandon(self) -> None:

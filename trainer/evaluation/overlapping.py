@@ -1,6 +1,7 @@
 """Predictions of classes that overlap as files, in the form in which the masks of the training were read.
 
 bits     masks/<name>.png           bit k of a pixel is class k; 8 bits, or 16 of more than 8 classes
+regions  masks/<name>.png           with data.region_values: the value of the last of a pixel's classes, 0 where none
 planes   masks/<name>.png           3 or 4 classes: the channels, 0 and 255
          masks/<name>.tif           else a page for each class
 else     masks/<class>/<name>.png   a file for each class, 0 and 255
@@ -24,7 +25,8 @@ def write_overlapping(folder: str, name: str, planes: np.ndarray, data: Data) ->
       folder: it and those below it are made.
       name: of the image, without suffix; may have folders in it.
       planes: the classes of each pixel.
-      data: `mask_encoding` and `classes` are read. More than 16 classes in bits are written as a file for each.
+      data: `mask_encoding`, `region_values` and `classes` are read. More than 16 classes in bits are written as a file
+        for each.
 
     Raises:
       OSError: a file cannot be written.
@@ -34,6 +36,11 @@ def write_overlapping(folder: str, name: str, planes: np.ndarray, data: Data) ->
         values = (planes.astype(np.int64) << np.arange(count)).sum(axis=2)
         picture = Image.fromarray(values.astype(np.uint8 if count <= 8 else np.uint16))
         return [_saved(picture, os.path.join(folder, name + ".png"))]
+    if data.mask_encoding == "regions" and data.region_values:
+        values = np.zeros(planes.shape[:2], np.uint8 if max(data.region_values) < 256 else np.uint16)
+        for k, value in enumerate(data.region_values):
+            values[planes[:, :, k] == 1] = value
+        return [_saved(Image.fromarray(values), os.path.join(folder, name + ".png"))]
     full = [Image.fromarray((planes[:, :, k] * 255).astype(np.uint8)) for k in range(count)]
     if data.mask_encoding == "planes" and count in (3, 4):
         return [_saved(Image.merge("RGB" if count == 3 else "RGBA", full), os.path.join(folder, name + ".png"))]

@@ -32,7 +32,7 @@ from trainer.evaluation.metrics import probabilities as probabilities_of
 from trainer.evaluation.network import Network
 from trainer.evaluation.outputs import Outputs
 from trainer.evaluation.postprocessing import PostProcessing
-from trainer.evaluation.strips import strips
+from trainer.evaluation.strips import strips, strips_of_pictures
 from trainer.evaluation.windows import logits_function
 from trainer.models.inputs import input_names
 from trainer.reporting.memory import is_out_of_memory, smaller_tile
@@ -118,6 +118,7 @@ def predict(
         done, pixels = done + 1, pixels + image.pixels
         if len(items) <= _LINES:
             cut = "  in tiles" if 0 < network.plan.whole < image.pixels else ""
+            cut = f"  taken apart at its seams, {image.pictures} pictures" if image.pictures > 1 else cut
             far = f", every {_ordinal(image.written.step)} pixel in the overlay" if image.written.step > 1 else ""
             shown = _shares(image.written.counts, image.pixels, config.data.classes)
             report(f"{image.path} -> {image.written.mask}  {shown}{cut}{far}")
@@ -258,10 +259,15 @@ def predict_arrays(task: Task, images, config: Config, postprocessing: PostProce
 def _through(network: Network, images, part: str) -> list[np.ndarray]:
     """Each image's ids, int32, or probabilities; neighbours of one size together."""
     images = [image if image.dtype == np.uint8 else np.asarray(image, np.float32) for image in images]
+    apart = [network.pictures(image) for image in images]
     results: list[np.ndarray] = []
     while len(results) < len(images):
         first = images[len(results)]
         height, width = first.shape[:2]
+        if len(apart[len(results)]) > 1:
+            made = strips_of_pictures(network, first, apart[len(results)])
+            results.append(np.concatenate([getattr(strip, part) for strip in made]))
+            continue
         if not network.fits_whole(height, width):
 
             def read(top, bottom, left, right, image=first):
@@ -270,7 +276,10 @@ def _through(network: Network, images, part: str) -> list[np.ndarray]:
             results.append(np.concatenate([getattr(s, part) for s in strips(network, read, height, width)]))
             continue
         alike = images[len(results) : len(results) + network.batch(height, width)]
-        same = [(image.shape, image.dtype) == (first.shape, first.dtype) for image in alike]
+        same = [
+            (image.shape, image.dtype) == (first.shape, first.dtype) and len(apart[len(results) + n]) == 1
+            for n, image in enumerate(alike)
+        ]
         alike = alike[: same.index(False) if False in same else None]
         results += list(network.whole([np.stack(alike)])[0][part].numpy())
     return [result.astype(np.int32 if part == "ids" else np.float16) for result in results]

@@ -6,14 +6,15 @@ logits are averaged, weighted towards the tiles' middles.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from trainer.evaluation import grid
+from trainer.evaluation import grid, seams
 from trainer.evaluation.network import Network, Read, mirrored_read
 
 
@@ -78,6 +79,66 @@ def strips(
                 np.concatenate(ids, axis=1)[:rows, :width],
                 np.concatenate(shares, axis=1)[:rows, :width] if shares else None,
             )
+
+
+def strips_of_pictures(
+    network: Network,
+    image: np.ndarray,
+    pictures: Sequence[seams.Part],
+    moved: Callable[[int], None] = lambda pixels: None,
+) -> Iterator[Strip]:
+    """The strips of an image whose pictures go through the network by themselves, those of one size together.
+
+    Args:
+      network: what they go through.
+      image: `[height, width, channels]`.
+      pictures: see `Network.pictures`.
+      moved: called now and then with the pixels done.
+    """
+    done = 0
+    for band in seams.bands(pictures):
+        top, bottom = band[0].top, max(part.top + part.height for part in band)
+        made: dict[str, np.ndarray] = {}
+        for part, values in _each(network, image, band):
+            place = slice(part.top - top, part.top - top + part.height), part.place[1]
+            for name, value in values.items():
+                if name not in made:
+                    made[name] = np.empty([bottom - top, image.shape[1], *value.shape[2:]], value.dtype)
+                made[name][place] = value
+            done += part.height * part.width
+            moved(done)
+        yield Strip(top, image[top:bottom], made["ids"], made.get("probabilities"))
+
+
+def _each(network: Network, image: np.ndarray, band: Sequence[seams.Part]):
+    """Each picture of a band with its "ids" and, where wanted, "probabilities"."""
+    sizes = collections.defaultdict(list)
+    for part in band:
+        sizes[part.height, part.width].append(part)
+    for (height, width), alike in sizes.items():
+        if not network.fits_whole(height, width):
+            for part in alike:
+
+                def read(top, bottom, left, right, pixels=image[part.place]):
+                    return pixels[top:bottom, left:right]
+
+                rows = list(strips(network, read, height, width))
+                made = {"ids": np.concatenate([strip.ids for strip in rows])}
+                if rows[0].probabilities is not None:
+                    made["probabilities"] = np.concatenate([strip.probabilities for strip in rows])
+                yield part, made
+            continue
+        size = network.batch(height, width)
+        batches = [alike[at : at + size] for at in range(0, len(alike), size)]
+        for at in range(0, len(batches), network.replicas):
+            some = batches[at : at + network.replicas]
+            results = network.whole([np.stack([image[part.place] for part in batch]) for batch in some])
+            for batch, result in zip(some, results, strict=True):
+                result = {name: value.numpy() for name, value in result.items()}
+                if "probabilities" in result:
+                    result["probabilities"] = result["probabilities"].astype(np.float16)
+                for number, part in enumerate(batch):
+                    yield part, {name: value[number] for name, value in result.items()}
 
 
 def changed_whole(

@@ -10,8 +10,10 @@ import math
 from collections.abc import Callable
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from trainer.evaluation import seams
 from trainer.evaluation.mirroring import mirrored
 from trainer.evaluation.tiling import fitted_tile, mirrored_index, padded_to, rounded_up, tiled_logits, whole_logits
 from trainer.models.blocks import StandardizeImage
@@ -84,7 +86,49 @@ def plan(model, config) -> Plan:
     return Plan(whole, (side, side), overlap, 1, multiple, True, min(_MOST, whole // 2), reason)
 
 
-def logits_function(model, config, *, large: bool = True) -> Callable:
+def crop_of_pictures(model, config) -> tuple[int, int] | None:
+    """The training crop, by which pictures in an image are told from each other; None where they need not be.
+
+    That is where a model takes no statistics of its image that it is known to take, and where the config says so.
+    """
+    if not config.evaluate.seams or len(config.augment.crop) != 2 or len(input_names(model)) > 1:
+        return None
+    if not isinstance(getattr(model, "layers", None), list):
+        return None
+    scaling = any(isinstance(layer, StandardizeImage) for layer in model.layers)
+    looks = scaling or has_pooled_statistics(model)
+    return tuple(config.augment.crop) if looks else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Ways:
+    """How images are taken that are not simply given to the network, each a program of its own.
+
+    Attributes:
+      whole: pixels of the largest that is taken whole; None where that does not depend on the image.
+      crop: see `crop_of_pictures`.
+    """
+
+    whole: int | None
+    crop: tuple[int, int] | None
+
+    @classmethod
+    def of(cls, model, config) -> Ways:
+        chosen = getattr(logits_function(model, config), "plan", None)
+        whole = chosen.whole if chosen is not None and chosen.whole else None
+        return cls(whole, crop_of_pictures(model, config))
+
+    def options(self, images) -> dict[str, bool]:
+        """Those of `logits_function` for batches `[1, height, width, channels]` that are taken side by side."""
+        large = any(self.whole is not None and image.shape[1] * image.shape[2] > self.whole for image in images)
+        apart = self.crop is not None and any(
+            seams.may_have(*image.shape[1:3], self.crop) and len(seams.parts(image.numpy()[0], self.crop)) > 1
+            for image in images
+        )
+        return {"large": large, "apart": apart}
+
+
+def logits_function(model, config, *, large: bool = True, apart: bool = False) -> Callable:
     """A batch of one image of any size -> logits float32 `[1, h, w, outputs]`, whole or in tiles.
 
     Args:
@@ -92,6 +136,7 @@ def logits_function(model, config, *, large: bool = True) -> Callable:
       config: `data`, `model`, `evaluate.tile`, `evaluate.tile_overlap` and `evaluate.mirror` are read.
       large: False where no image will be too large to be taken whole, which `plan.whole` says: what cuts them need not
         be traced then.
+      apart: images are taken apart where they have seams; see `Ways`.
 
     A batch is a mapping with "image", float32 `[1, h, w, channels]`, or with all inputs of a model of several, which
     sees the image whole.
@@ -156,8 +201,37 @@ def logits_function(model, config, *, large: bool = True) -> Callable:
             return whole(image) if known <= chosen.whole else tiles(image)
         return tf.cond(pixels <= chosen.whole, lambda: whole(image), lambda: tiles(image))
 
-    logits_of.plan = chosen
-    return logits_of
+    crop = crop_of_pictures(model, config) if apart else None
+
+    def logits_of_pictures(batch):
+        image = batch["image"]
+        found, order = tf.numpy_function(
+            lambda pixels: _pictures(pixels, crop), [image[0]], (tf.int32, tf.int32), stateful=False
+        )
+        found, order = tf.ensure_shape(found, [None, 4]), tf.ensure_shape(order, [None])
+
+        def add(number, made):
+            top, left, height, width = tf.unstack(found[number])
+            picture = image[:, top : top + height, left : left + width]
+            logits = tf.cast(logits_of({"image": picture}), tf.float32)
+            return number + 1, made.write(number, tf.reshape(logits, [-1, outputs]))
+
+        count = tf.shape(found)[0]
+        made = tf.TensorArray(tf.float32, size=count, infer_shape=False, element_shape=[None, outputs])
+        _, made = tf.while_loop(lambda number, _: number < count, add, (0, made), parallel_iterations=1)
+        shape = tf.shape(image)
+        return tf.reshape(tf.gather(made.concat(), order), [1, shape[1], shape[2], outputs])
+
+    function = logits_of if crop is None else logits_of_pictures
+    function.plan = chosen
+    return function
+
+
+def _pictures(image: np.ndarray, crop: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """An image's pictures, int32 `[n, 4]`, and where each of its pixels is in the row of theirs, int32 `[pixels]`."""
+    found = seams.parts(image, crop)
+    rows = np.array([dataclasses.astuple(part) for part in found], np.int32)
+    return rows, seams.places(found, *image.shape[:2]).ravel()
 
 
 def _before_the_network(model, image, multiple: int):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from .capture.answer import Answer, Entry, is_finite, is_tiny, is_zero
+from .capture.answer import Answer, Entry, is_finite, is_tiny, is_zero, plain_run
 from .capture.owners import trainable_at_heart
 from .capture.recorder import Recording, is_value, record_run
 from .capture.state import preserved
@@ -125,12 +125,30 @@ def _numeric(recording, lineage: Lineage, forward_loss, entries: Sequence[Entry]
         findings += nonfinite_findings(recording, lineage, broken, entries)
     if zeros:
         learning = [entry for entry, _ in pairs if entry not in zeros and entry not in tiny]
-        findings += zero_findings(recording, lineage, zeros, learning)
+        findings += zero_findings(
+            recording, lineage, zeros, learning, lambda: _after_a_step(forward_loss, entries, answer)
+        )
         idle = [entry for entry in zeros if lineage.distance_of(entry.keys) is None]
         if idle:
             whole = _record_whole(forward_loss, answer)
             findings += idle_findings(Lineage(whole.trace), idle) if whole.error is None else []
     return findings
+
+
+def _after_a_step(forward_loss: Callable, entries: Sequence[Entry], answer: Answer) -> set[str]:
+    """The variables that have a gradient when those that have one now have made a small step against it."""
+    with preserved():
+        for entry, gradient in zip(entries, answer.gradients, strict=True):
+            if gradient is None or entry.is_tensor or is_zero(gradient) or not is_finite(gradient):
+                continue
+            value, slope = tf.convert_to_tensor(entry.variable), tf.convert_to_tensor(gradient)
+            size = tf.maximum(tf.reduce_max(tf.abs(value)), tf.cast(0.1, value.dtype))
+            entry.variable.assign(value - tf.cast(0.01, value.dtype) * size * slope / tf.reduce_max(tf.abs(slope)))
+        again = plain_run(forward_loss, list(entries))
+    if again.gradients is None:
+        return set()
+    pairs = zip(entries, again.gradients, strict=True)
+    return {entry.path for entry, gradient in pairs if gradient is not None and not is_zero(gradient)}
 
 
 def _unless_named(first: list[Finding], others: list[Finding]) -> list[Finding]:

@@ -8,9 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.data import evaluation_batches
-from trainer.evaluation.evaluator import pixels_taken_whole
 from trainer.evaluation.metrics import probabilities
-from trainer.evaluation.windows import logits_function
+from trainer.evaluation.windows import Ways, logits_function
 from trainer.reporting.memory import explaining_memory
 
 
@@ -26,17 +25,18 @@ def judged(run) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """
     config, functions = run.config, {}
     batches = evaluation_batches(run.data.validation, config, multiple=1)
-    whole = pixels_taken_whole(run.task, config)
+    ways = Ways.of(run.task.model, config)
 
     def probabilities_of(batch):
-        # What cuts large images is traced when the first of them comes.
-        large = whole is not None and batch["image"].shape[1] * batch["image"].shape[2] > whole
-        if large not in functions:
-            logits_of = logits_function(run.task.model, config, large=large)
-            functions[large] = tf.function(
+        # What cuts large images, or takes them apart, is traced when the first of them comes.
+        options = ways.options([batch["image"]])
+        key = tuple(options.values())
+        if key not in functions:
+            logits_of = logits_function(run.task.model, config, **options)
+            functions[key] = tf.function(
                 lambda batch: probabilities(logits_of(batch))[0], input_signature=[batches.element_spec]
             )
-        return functions[large](batch).numpy()
+        return functions[key](batch).numpy()
 
     with run.weights("best"), explaining_memory(config, "evaluation"):
         for batch in batches:

@@ -138,7 +138,6 @@ class LossScale:
     def variables(self) -> list[tf.Variable]:
         return [self.scale, self.good_steps] if self.enabled else []
 
-    @tf.autograph.experimental.do_not_convert
     def update(self, finite: tf.Tensor) -> None:
         """Takes one step's verdict (scalar bool). Call in cross-replica context."""
         if not self.enabled:

@@ -164,7 +164,6 @@ def build_updates(task: Task, optimizer_of) -> list[Update]:
     return updates
 
 
-@tf.autograph.experimental.do_not_convert
 def task_variables(task: Task) -> dict[str, keras.Variable]:
     """Every variable of a task's models, layers, own variables and seeds, by "model/<path>", in a fixed order.
 

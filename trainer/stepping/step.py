@@ -6,8 +6,8 @@ One meaning on any number of replicas and micro-batches: each of the N x M share
 loss divided by N x M; gradients are summed first, and only then unscaled, tested, clipped and applied, so every
 decision is taken once and alike everywhere. Nothing here waits for the host.
 
-AutoGraph serves the user's code that is called from here. What holds none of it says `do_not_convert`: converting all
-of it takes some seconds of processor time at each start.
+AutoGraph serves the user's code alone, which begins at `_outcome` and `_after_update`: converting the step itself would
+take a second or two of processor time at each start.
 """
 
 from __future__ import annotations
@@ -70,13 +70,14 @@ def make_train_steps(
         check_model(model, strategy, trained=any(_is_to_learn(model, update, task) for update in state.updates))
     check_compiled(config, state.models.values(), bool(task.batchwide), n)
     stops, clip = not _skips_nonfinite(config, state), config.optimizer.clip_norm
+    outcome_of, after_update = tf.autograph.to_graph(_outcome), tf.autograph.to_graph(_after_update)
 
     def share_of_loss(update: Update, part: Mapping[str, tf.Tensor], all_reduce):
         """One micro-batch of one replica: its share of the global loss's gradients, still scaled, and its report."""
         graph = tf.compat.v1.get_default_graph()
         before = len(graph.get_operations())
         with guard.reads() as reads, tf.GradientTape() as tape, offered(all_reduce):
-            outcome = task.outcome(part, training=True, phase=update.name)
+            outcome = outcome_of(task, update.name, part)
             _remark_draws(remark, graph.get_operations()[before:])
             terms = terms_of(outcome, update.phase, task)
             penalties = update.penalties()
@@ -103,7 +104,7 @@ def make_train_steps(
 
     def compiled_share(update: Update):
         function = functools.partial(share_of_loss, update)
-        return tf.function(function, jit_compile=True) if config.train.jit_compile else function
+        return tf.function(function, jit_compile=True, autograph=False) if config.train.jit_compile else function
 
     def global_gradients(update: Update, batch: Mapping[str, tf.Tensor]):
         """In replica context: the gradients of the global batch, still scaled, the same on every replica."""
@@ -114,7 +115,7 @@ def make_train_steps(
         parts = [{key: value[i::m] for key, value in batch.items()} for i in range(m)]
         sums, of_share = GlobalSums(n, m), compiled_share(update)
         if m > 1 and task.batchwide is not False:
-            sums.collect(functools.partial(task.outcome, training=True, phase=update.name), _written(state), parts)
+            sums.collect(functools.partial(outcome_of, task, update.name), _written(state), parts)
         gradients, report, done = None, 0.0, []
         for part in parts:
             # One micro-batch after the other: without the dependency TensorFlow computes them side by side, and the
@@ -181,7 +182,7 @@ def make_train_steps(
 
         def follow():
             _average(strategy, state, config.optimizer.ema_decay)
-            task.after_update()
+            after_update(task)
             return tf.constant(True)
 
         tf.cond(finite, follow, lambda: tf.constant(False))
@@ -192,21 +193,29 @@ def make_train_steps(
         totals.add(totals.row({"steps": 1.0}), finite)
         return tf.add_n([report for report, _ in reports])
 
-    @tf.function
+    @tf.function(autograph=False)
     def many(iterator, count):
-        done = tf.zeros_like(count)
-        while done < count and state.halted == 0:
+        def next_step(done):
             one_step(next(iterator) if waiting is None else waiting.next(iterator))
-            done += 1
+            return done + 1
 
-    @tf.function
+        tf.while_loop(lambda done: (done < count) & (state.halted == 0), next_step, [tf.zeros_like(count)])
+
+    @tf.function(autograph=False)
     def one(batch):
         return one_step(batch)
 
     return Steps(many, one)
 
 
-@tf.autograph.experimental.do_not_convert
+def _outcome(task: Task, phase: str, part: Mapping[str, tf.Tensor]):
+    return task.outcome(part, training=True, phase=phase)
+
+
+def _after_update(task: Task) -> None:
+    task.after_update()
+
+
 def _remark_draws(remark: Callable[[str], None], operations: list[tf.Operation]) -> None:
     remark(unsaved_draws(operations))
 
@@ -241,7 +250,6 @@ def _first(strategy, value):
     return None if value is None else strategy.experimental_local_results(value)[0]
 
 
-@tf.autograph.experimental.do_not_convert
 def _sum_over_replicas(gradients, report):
     """One message for all gradients and the report; a gradient that is None stays one."""
     present = [g for g in gradients if g is not None]
@@ -257,14 +265,12 @@ def _is_due(update: Update, state: TrainState):
     return tf.equal((tf.convert_to_tensor(state.step) + 1) % update.every, 0)
 
 
-@tf.autograph.experimental.do_not_convert
 def _in_place(state: TrainState, update: Update, values):
     """Values of an update's variables among those of all; 0 for the variables of other updates."""
     by_variable = {id(v): value for v, value in zip(update.variables, values, strict=True)}
     return [by_variable.get(id(v), 0.0) for v in state.trainable]
 
 
-@tf.autograph.experimental.do_not_convert
 def _strange(watched, state: TrainState, update: Update):
     """Of the variables that the tape watched those that the guard has to judge.
 
@@ -281,14 +287,12 @@ def _handles(variable) -> set[int]:
     return {id(copy.handle) for copy in copies if hasattr(copy, "handle")}
 
 
-@tf.autograph.experimental.do_not_convert
 def _written(state: TrainState, *, floats: bool = False):
     """Variables that a forward pass writes: made as not trainable, which a frozen kernel was not."""
     found = [v for v in task_variables(state.task).values() if not v.value.trainable]
     return [v for v in found if "float" in v.dtype] if floats else found
 
 
-@tf.autograph.experimental.do_not_convert
 def _own_and_other(variables, update: Update):
     """Those of what the update trains, and those of the task's other models."""
     mine = {id(v) for part in update.trained for v in getattr(part, "variables", (part,))}
@@ -296,13 +300,11 @@ def _own_and_other(variables, update: Update):
     return [v for v in variables if id(v) in mine], [v for v in variables if id(v) not in mine]
 
 
-@tf.autograph.experimental.do_not_convert
 def _put_back(strategy, variables, values) -> None:
     for variable, value in zip(variables, values, strict=True):
         strategy.extended.update(variable.value, lambda v, old: v.assign(old), args=(value,))
 
 
-@tf.autograph.experimental.do_not_convert
 def _average(strategy, state: TrainState, decay: float) -> None:
     for average, variable in zip(state.averages, state.followed, strict=False):
         strategy.extended.update(
@@ -310,7 +312,6 @@ def _average(strategy, state: TrainState, decay: float) -> None:
         )
 
 
-@tf.autograph.experimental.do_not_convert
 def _count(state: TrainState, finite, squares, took_part, *, stops: bool) -> None:
     """The counters after a step. A stopped step is not counted: it is to be run again and looked at.
 

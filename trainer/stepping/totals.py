@@ -32,7 +32,6 @@ class Totals:
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )
 
-    @tf.autograph.experimental.do_not_convert
     def share(self, loss, terms: Mapping, ratios: Mapping, phase: str = "", penalties: Sequence = ()) -> tf.Tensor:
         """The report of one share of the batch: float32 `[2, room]`.
 
@@ -52,7 +51,6 @@ class Totals:
             values |= {f"over/{name}": numerator, f"under/{name}": denominator}
         return self.row(values)
 
-    @tf.autograph.experimental.do_not_convert
     def row(self, values: Mapping) -> tf.Tensor:
         """Named numbers at their places, and 1 beside each; 0 elsewhere."""
         for name in values:
@@ -76,7 +74,6 @@ class Totals:
                 found[ratio] = tf.math.divide_no_nan(values[f"over/{ratio}"], under)
         return _with_loss(found, tf.add_n)
 
-    @tf.autograph.experimental.do_not_convert
     def add(self, row, finite) -> None:
         """Adds what one update of a step gave; one that was left out counts for nothing."""
         row = tf.cast(row, tf.float64)

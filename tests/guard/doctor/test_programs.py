@@ -25,6 +25,8 @@ STEPS = (
     "a_data_set_from_one_folder_after_another",
     "divided_by_255_outside_and_inside",
     "signs_between_two_layers",
+    "classes_numbered_by_another_encoder",
+    "huge_weights_in_a_class_of_ones_own",
 )
 SOUND = ("sgd_at_a_tenth", "three_equal_channels_of_a_grey_image")
 

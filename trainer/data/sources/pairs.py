@@ -79,7 +79,7 @@ class FilePairs:
 
     def reading(self, data: Data) -> FilePairs:
         """The same pairs, read as another section says."""
-        return FilePairs(self.root, self.pairs, data)
+        return type(self)(self.root, self.pairs, data)
 
     def deep_values(self, index: int) -> np.ndarray | None:
         """The pixels of an image with more than 8 bits as they are, `[height, width, bands]`; None of any other."""

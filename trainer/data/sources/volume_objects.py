@@ -22,16 +22,19 @@ from trainer.data.sources.splits import Splits
 
 # Volumes whose labels are looked at where nobody names the classes.
 _LOOKED_AT = 32
+# Up to as many channels an image is one of colours, and a label's planes are classes.
+_FEW_PLANES = 4
 
 
 def open_volumes(value: Any, data: Data, title: str) -> Splits | None:
     """The splits of an object of volumes; None where it holds no volumes.
 
     Raises:
-      DataError: an example has other axes or channels than the first.
+      DataError: an example has other axes or channels than the first; or it may be a volume without a channel axis.
     """
     given = value if isinstance(value, Mapping) and "train" in value else {"train": value}
     if not _are_volumes(given["train"]):
+        _check_no_axis_is_missing(given["train"], data)
         return None
     items = {split: _items(part) for split, part in given.items() if part is not None}
     readers = {split: VolumeArrays(part, split if len(given) > 1 else "data", data) for split, part in items.items()}
@@ -82,6 +85,26 @@ def _are_volumes(part: Any) -> bool:
         return np.ndim(image) == 4 and np.shape(label) == np.shape(image)[:3] and not pictures
     except Exception:  # whatever else it is, `objects` says
         return False
+
+
+def _check_no_axis_is_missing(part: Any, data: Data) -> None:
+    """An image and a label of one shape `[a, b, c]` are a volume of one channel, or c channels and c classes."""
+    try:
+        image, label = (np.asarray(each) for each in _pair(_items(part)[0]))
+    except Exception:  # whatever else it is, `objects` says
+        return
+    if image.ndim != 3 or image.shape != label.shape or label.dtype.kind not in "iub" or data.labels == "multi":
+        return
+    depth, height, planes = image.shape
+    if planes <= _FEW_PLANES or (label.astype(bool).sum(axis=2) == 1).all():
+        return
+    shape = f"[{depth}, {height}, {planes}]"
+    raise DataError(
+        f"The first image and its label both have the shape {shape}, which can be read in two ways.\n"
+        "  A volume of one channel has an axis for it, [depth, height, width, 1]: hand over image[..., None].\n"
+        f"  An image of {planes} channels whose label has a plane of 0 and 1 for each of {planes} classes: say so, "
+        "Data(labels='multi')."
+    )
 
 
 def _pair(item: Any) -> tuple[Any, Any]:

@@ -139,13 +139,16 @@ def _comes_of(trace: Trace, vanished: _Vanished, finding: Finding) -> bool:
     site = vanished.inner.site
     if finding.cause == "not_used" or site and (finding.file, finding.line) == (site.file, site.line):
         return True
-    if finding.kind != "zero":
+    constant = finding.cause == "constant_loss"  # zeros in place of None: numbers like any other
+    if finding.kind != "zero" and not constant:
         return False
     known, lines = {key(part) for part in _tensors(vanished.inner.answer)}, set()
     for op in trace.ops:
         if known & set(op.sources):
             known.update(op.results)
             lines.add((op.site.file, op.site.line) if op.site else None)
+    if constant:
+        return bool(known & {key(part) for part in _tensors(trace.loss)})
     return (finding.file, finding.line) in lines
 
 

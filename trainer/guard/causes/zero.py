@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -40,8 +40,16 @@ _PRODUCTS = (
 )  # For the words of the report alone
 
 
+# Smooth, and level at one point: a value that happens to stand there moves on with what it is computed from.
+_LEVEL_AT_A_POINT = frozenset({"Square", "Pow", "SquaredDifference", "Cos", "Cosh", "L2Loss", "Mul"})
+
+
 def zero_findings(
-    recording: Recording, lineage: Lineage, zeros: Sequence[Entry], learning: Sequence[Entry]
+    recording: Recording,
+    lineage: Lineage,
+    zeros: Sequence[Entry],
+    learning: Sequence[Entry],
+    after_a_step: Callable[[], set[str]] = set,
 ) -> list[Finding]:
     """Findings for variables whose gradient is all zero.
 
@@ -50,15 +58,17 @@ def zero_findings(
       lineage: its search.
       zeros: the variables in question.
       learning: those with a gradient that is not zero.
+      after_a_step: says which variables have a gradient when those have made a step.
 
     A variable of a branch that was not taken is left alone, and so is one whose gradient is zero only because another
-    variable, which is learning, starts at zero: the next step mends that.
+    variable, which is learning, starts at zero, or because a square happens to be at its bottom (a network of zero
+    biases that is to be 0 at 0): the next step mends that.
     """
     cut = [entry for entry in zeros if (lineage.distance_of(entry.keys) or 0) > 0]
     findings = cut_findings(lineage, cut, kind="zero")
     flat = [entry for entry in zeros if lineage.distance_of(entry.keys) == 0]
     if flat:
-        findings += _peeled(recording, lineage, flat, learning)
+        findings += _peeled(recording, lineage, flat, learning, after_a_step)
     return findings
 
 
@@ -93,7 +103,9 @@ def idle_findings(lineage: Lineage, idle: Sequence[Entry]) -> list[Finding]:
     ]
 
 
-def _peeled(recording, lineage: Lineage, zeros: Sequence[Entry], learning: Sequence[Entry]) -> list[Finding]:
+def _peeled(
+    recording, lineage: Lineage, zeros: Sequence[Entry], learning: Sequence[Entry], after_a_step: Callable
+) -> list[Finding]:
     tensors = tensors_of(lineage)
     loss = [part for part in tf.nest.flatten(recording.loss) if tf.is_tensor(part)]
     found: list[Blocked] = []
@@ -107,7 +119,10 @@ def _peeled(recording, lineage: Lineage, zeros: Sequence[Entry], learning: Seque
         layer = _behind(tensors, blocked)
         if not layer:
             break
-    passing = {entry.path for entry in zeros} - _held_back(lineage, found, learning)
+    held = _held_back(lineage, found, learning)
+    if learning and any(_at_the_bottom(block.fault) for block in found):
+        held -= {path for block in found if _at_the_bottom(block.fault) for path in block.paths} & after_a_step()
+    passing = {entry.path for entry in zeros} - held
     return _findings(recording, lineage, found, zeros, passing)
 
 
@@ -209,6 +224,18 @@ def _upstream(lineage: Lineage, edge: Edge, left: Sequence[Entry], alive: set[in
 def _held_back(lineage: Lineage, found: Sequence[Blocked], learning: Sequence[Entry]) -> set[str]:
     """Variables that something other than a learning variable's first value keeps at zero."""
     return {path for block in found if not _starts_at_zero(lineage, block.fault, learning) for path in block.paths}
+
+
+def _at_the_bottom(edge: Edge) -> bool:
+    """Whether a square or its like is at the point where it is level, with all of its values."""
+    if edge.op is None or edge.op.type not in _LEVEL_AT_A_POINT:
+        return False
+    values = [t for t in edge.op.inputs if hasattr(t, "numpy") and t.dtype.is_floating]
+    if edge.op.type == "Mul" and len(set(edge.op.sources)) > 1:
+        return False
+    if edge.op.type == "SquaredDifference":
+        return len(values) == 2 and is_zero(values[0] - values[1])
+    return bool(values) and is_zero(values[0])
 
 
 def _starts_at_zero(lineage: Lineage, edge: Edge, learning: Sequence[Entry]) -> bool:

@@ -55,6 +55,19 @@ class Activation:
 LINEAR = Activation("linear")
 
 
+def reach(outer: Activation, inner: Activation, channels: int | None) -> tuple[float, float]:
+    """The smallest and largest value that an activation can give of what another one hands to it."""
+    low, high = max(inner.low, -1e4), min(inner.high, 1e4)
+    if outer.name == "softmax":
+        others = (channels or 2) - 1
+        return tuple(1 / (1 + others * math.exp(min(700.0, gap))) for gap in (high - low, low - high))
+    function = getattr(keras.activations, outer.name, None)
+    if function is None:
+        return outer.low, outer.high
+    values = np.asarray(function(np.concatenate([np.linspace(low, high, 101), [low, high]]).astype("float32")[None]))
+    return float(values.min()), float(values.max())
+
+
 def activation_of(function: Callable | None) -> Activation:
     """The activation that a function or a stateless layer computes; "other", with its measured range, if unknown."""
     if function is None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .activation import PROBABILITIES
+from .activation import PROBABILITIES, reach
 from .change import Change, Suspicion
 from .finding import Finding
 from .objective import CROSS_ENTROPIES, REGRESSION, reads
@@ -18,7 +18,7 @@ _PLAIN = {
     "categorical": "categorical_crossentropy",
     "sparse": "sparse_categorical_crossentropy",
 }
-_FIT = {"binary": "sigmoid", "categorical": "softmax", "sparse": "softmax"}
+_FIT = {"binary": "sigmoid", "categorical": "softmax", "sparse": "softmax", "divergence": "softmax"}
 
 
 def of_activation(pair: Pair, spoilt: set[str]) -> Iterator[Suspicion]:
@@ -26,15 +26,19 @@ def of_activation(pair: Pair, spoilt: set[str]) -> Iterator[Suspicion]:
     family, act, layer = objective.family, output.activation, output.layer
     if not output.known or layer is None or (output.channels == 1 and act.name == "softmax"):
         return
+    if not spoilt and (twice := list(_of_two_activations(pair))):
+        yield from twice
+        return
     if family == "own":
         yield from _of_own_loss(pair)
         return
-    if family in CROSS_ENTROPIES and not (family in ("categorical", "sparse") and output.channels == 1):
+    reads_shares = family in CROSS_ENTROPIES or family in ("overlap", "divergence") and _shares(pair)
+    if reads_shares and not (family in ("categorical", "sparse", "divergence") and output.channels == 1):
         if objective.from_logits:
             yield from _of_logits(pair)
         elif act.name not in PROBABILITIES and not (act.name == "other" and act.low >= -0.01 and act.high <= 1.01):
             yield from _of_scores(pair)
-        elif act.name == "softmax" and output.axis != -1 and family != "binary":
+        elif act.name == "softmax" and output.axis != -1 and family not in ("binary", "overlap"):
             yield certain(
                 "softmax_axis",
                 layer,
@@ -70,18 +74,53 @@ def of_activation(pair: Pair, spoilt: set[str]) -> Iterator[Suspicion]:
         yield from _of_range(pair)
 
 
+def _shares(pair: Pair) -> bool:
+    """Whether the labels of an overlap or a divergence are memberships or distributions: then it reads such."""
+    values = pair.labels.values
+    if not np.isfinite(values).all() or pair.labels.outside(0.0, 1.0) > 0:
+        return False
+    return pair.objective.family == "overlap" or values.ndim > 1 and bool(np.allclose(values.sum(-1), 1, atol=0.02))
+
+
+def _of_two_activations(pair: Pair) -> Iterator[Suspicion]:
+    """An activation applied to what another one has squashed: most of its own range is out of reach."""
+    output, act, labels = pair.output, pair.output.activation, pair.labels
+    inner = output.inner
+    if act.name not in PROBABILITIES or inner.name == "linear" or not (np.isfinite(inner.low) or inner.bounded):
+        return
+    low, high = reach(act, inner, output.channels)
+    if labels.outside(0.0, 1.0) > 0.001 and pair.objective.family != "sparse":
+        return
+    least, most = (0.0, 1.0) if pair.objective.family == "sparse" or labels.classes else (labels.low, labels.high)
+    if low <= least + 0.1 and high >= most - 0.1 or pair.objective.from_logits:
+        return
+    where = tuple(dict.fromkeys((output.inner_layer, output.layer)))
+    change = Change({output.inner_layer: {"activation": "linear"}}) if output.inner_layer == output.weights else None
+    yield certain(
+        "relu_output" if inner.name in ("relu", "relu6") else "output_range",
+        where if len(where) > 1 else where[0],
+        f"{output.inner_layer!r} ends in {inner.name}, {span(inner)}, and {act.name} comes after it: no prediction "
+        f"gets below {low:.2g} or beyond {high:.2g}, and {pair.name} holds {labels.span()}.",
+        f"One activation is enough: leave the {inner.name} of {output.inner_layer!r} out.",
+        change,
+    )
+
+
 def _of_scores(pair: Pair) -> Iterator[Suspicion]:
-    """A cross-entropy that reads probabilities, and an output that is none."""
+    """A loss that reads probabilities, and an output that is none."""
     objective, output, act = pair.objective, pair.output, pair.output.activation
-    layer, fit = output.layer, _FIT[objective.family]
+    layer, fit = output.layer, _FIT.get(objective.family)
+    if fit is None:  # an overlap
+        fit = "softmax" if pair.labels.one_hot_axis == -1 and (output.channels or 1) > 1 else "sigmoid"
     if objective.family == "binary" and output.channels and output.channels > 1 and pair.labels.one_hot_axis == -1:
         fit = "softmax"
     change = Change({layer: {"activation": fit}}) if hasattr(output.units_layer, "activation") else None
     if layer != output.weights and change:
         change = Change({layer: {"activation": fit}}) if _is_activation_layer(pair, layer) else None
-    remedy = (
-        f"Let {fit} make probabilities of them:\n\n    {made(output.units_layer, fit)}\n\n"
-        f"or say to the loss that it gets scores: {class_name(objective)}(from_logits=True), with no activation."
+    remedy = f"Let {fit} make probabilities of them:\n\n    {made(output.units_layer, fit)}" + (
+        f"\n\nor say to the loss that it gets scores: {class_name(objective)}(from_logits=True), with no activation."
+        if objective.family in CROSS_ENTROPIES
+        else ""
     )
     numbers = numbers_of(pair)
     if act.name == "linear":
@@ -89,7 +128,12 @@ def _of_scores(pair: Pair) -> Iterator[Suspicion]:
             "missing_output_activation",
             layer,
             f"{layer!r} has no activation: its {output.channels} output(s) may be any number{numbers}, and "
-            f"{called(objective)} reads probabilities; it clips them to 0…1, where no gradient passes.",
+            f"{called(objective)} reads probabilities; "
+            + (
+                "negative ones and those beyond 1 have no meaning to it."
+                if objective.family == "overlap"
+                else "it clips them to 0…1, where no gradient passes."
+            ),
             remedy,
             change,
         )
@@ -193,6 +237,16 @@ def _of_range(pair: Pair) -> Iterator[Suspicion]:
     share = labels.outside(low, high)
     if share < 0.02:
         return
+    if act.name == "softmax" and (output.channels or 1) > 1 and _numbers_of_classes(pair):
+        yield certain(
+            "wrong_loss",
+            "loss",
+            f"{pair.name} holds class numbers ({labels.span()}), {output.layer!r} gives the probabilities of "
+            f"{output.channels} classes, and {called(pair.objective)} takes the difference of the two.",
+            "Take the loss for class numbers:\n\n    loss='sparse_categorical_crossentropy'",
+            Change(loss="sparse_categorical_crossentropy"),
+        )
+        return
     if (
         labels.classes
         and labels.distinct is not None
@@ -214,6 +268,13 @@ def _of_range(pair: Pair) -> Iterator[Suspicion]:
         "or bring the targets into its range.",
         Change({output.layer: {"activation": "linear"}}) if output.layer == output.weights else None,
     )
+
+
+def _numbers_of_classes(pair: Pair) -> bool:
+    """Whether the labels are class numbers, one a place of the output, for all of which it has a unit."""
+    values, shape = pair.labels.values, pair.output.shape
+    single = values.ndim == len(shape) - 1 or values.ndim == len(shape) and values.shape[-1] == 1
+    return pair.labels.classes and single and pair.labels.low >= 0 and pair.labels.high < pair.output.channels
 
 
 def reading_of(pair: Pair) -> str | None:

@@ -52,6 +52,17 @@ class Weights:
         return float(np.sqrt(np.mean(self.kernel.astype("float64") ** 2) * self.fan_in))
 
     @property
+    def off(self) -> float:
+        """How many times larger (or, below 1, smaller) the weights are than the usual initialisers draw them.
+
+        1 within what they do: some count the inputs alone, some the outputs as well, which matters to a layer that
+        has few inputs and many units.
+        """
+        alike = float(np.sqrt(2 * self.fan_in / (self.fan_in + self.kernel.shape[-1])))
+        ratios = self.scale, self.scale / alike
+        return min(ratios) if min(ratios) > 1 else max(ratios) if max(ratios) < 1 else 1.0
+
+    @property
     def arriving(self) -> float:
         """Root mean square of the gradient; 0 if none arrives."""
         return 0.0 if self.gradient is None else float(np.sqrt(np.mean(self.gradient.astype("float64") ** 2)))
@@ -65,6 +76,7 @@ class Look:
       predictions: at inference.
       loss, penalty: on the batch, in training.
       weights: of every layer with a kernel that is trainable, in the order of the layers.
+      blank: names of embeddings that are zero throughout, and whose gradient is.
       missing: paths of trainable variables to which no gradient leads.
       answers: layer name -> its output for the batch, where the model is a graph of layers.
       error: what the loss raised, if it did.
@@ -75,6 +87,7 @@ class Look:
     penalty: float = 0.0
     weights: tuple[Weights, ...] = ()
     missing: tuple[str, ...] = ()
+    blank: tuple[str, ...] = ()
     answers: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     error: Exception | None = None
 
@@ -99,7 +112,13 @@ def look(program: Program, trial: Trial, rows: int = 256) -> Look:
         if kernel is not None and id(kernel) in by_id and all(layer is not known.layer for known in weights):
             weights.append(Weights(layer, np.asarray(kernel), *by_id[id(kernel)]))
     missing = tuple(v.path for v, g in zip(variables, gradients, strict=True) if g is None)
-    return Look(predictions, float(data), float(penalty), tuple(weights), missing, _answers(model, x))
+    blank = []
+    for layer in layers_of(model):
+        table = getattr(layer, "embeddings", None)
+        gradient = by_id.get(id(table), (None, None))[0]
+        if gradient is not None and not gradient.any() and not np.asarray(table).any():
+            blank.append(layer.name)
+    return Look(predictions, float(data), float(penalty), tuple(weights), missing, tuple(blank), _answers(model, x))
 
 
 def kernel_of(layer: Any) -> Any:
@@ -238,6 +257,18 @@ def _zeros(seen: Look) -> Iterator[Suspicion]:
     """Layers of zero weights behind one another: nothing but the last bias gets a gradient."""
     zero = [known for known in seen.weights if not known.kernel.any()]
     still = [known for known in zero if known.gradient is not None and not known.gradient.any()]
+    if seen.blank:
+        yield Suspicion(
+            Finding(
+                "weight_initialization",
+                seen.blank if len(seen.blank) > 1 else seen.blank[0],
+                f"The embeddings of {', '.join(map(repr, seen.blank))} are all zero, and so is their gradient: they "
+                "are multiplied with each other, and 0 tells 0 not to move.",
+                "Start from random embeddings:\n\n    embeddings_initializer='uniform'",
+                depth="batch",
+            ),
+            certain=True,
+        )
     if still and (len(zero) > 1 or len(seen.weights) > 1):
         names = tuple(known.name for known in zero)
         yield Suspicion(
@@ -264,8 +295,9 @@ def _silent(seen: Look, pair: Pair | None) -> Iterator[Suspicion]:
         return  # something gets through
     for name, answer in seen.answers.items():
         layer = next((known.layer for known in seen.weights if known.name == name), None)
-        zero = answer.dtype.kind == "f" and not answer.any()
-        if zero and (layer is None or layer.kernel.numpy().any() if hasattr(layer, "kernel") else True):
+        zero = answer.dtype.kind == "f" and not answer.any() and name not in seen.blank
+        kernel = None if layer is None else kernel_of(layer)
+        if zero and (kernel is None or np.asarray(kernel).any()):
             yield Suspicion(
                 Finding(
                     "dead_units",

@@ -13,11 +13,11 @@ import tensorflow as tf
 from .agreement import broadcasts
 from .batch import Look, look, of_batch
 from .change import Suspicion
-from .data import constant_inputs, not_finite
+from .data import constant_inputs, not_finite, scale_of_targets
 from .finding import DEPTHS, Diagnosis, Finding
 from .labels import labels_of
 from .loss_probe import losses_of_masks
-from .masks import turned_masks
+from .masks import moved_inside, turned_masks
 from .objective import CROSS_ENTROPIES, objective_of
 from .output import Output, layers_of, outputs_of
 from .pair import Pair
@@ -121,8 +121,12 @@ def _examined(program: Program, depth: str, clock: Clock) -> tuple[list[Suspicio
         found += suspicions(pair)
         found += broadcasts(pair)
         found += turned_masks(program, pair)
+        found += moved_inside(program, pair)
         found += losses_of_masks(pair)
     one = pairs[0] if len(pairs) == 1 else None
+    if one is None:
+        for pair in pairs:
+            found += scale_of_targets(pair)
     if trial is None:
         found += not_finite(program, lambda rows: False)
         return [s for s in found if s.certain], [], "static"

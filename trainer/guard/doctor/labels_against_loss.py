@@ -33,7 +33,8 @@ def of_labels(pair: Pair) -> Iterator[Suspicion]:
         yield from _of_memberships(pair)
     elif family == "binary":
         share = labels.outside(0.0, 1.0)
-        if share and labels.distinct is None and share > 0.01:
+        counted = labels.low >= 0 and (90 <= labels.high <= 100 or 200 <= labels.high <= 255)  # percent, grey values
+        if share and labels.distinct is None and share > 0.01 and not counted:
             yield certain(
                 "wrong_loss",
                 "loss",
@@ -50,6 +51,16 @@ def of_labels(pair: Pair) -> Iterator[Suspicion]:
                 "outside, where the loss has no minimum.",
                 onto_zero_one(labels, name),
             )
+    elif family == "own" and _interpolated(pair):
+        whole = float(np.mean(labels.values == np.round(labels.values)))
+        yield certain(
+            "label_encoding",
+            name,
+            f"{whole:.0%} of the values of {name} are whole numbers, as class numbers of {channels} channels are, and "
+            f"the others lie between ({labels.span()}): the masks were interpolated, and between two classes lies no "
+            "third.",
+            "Resize and turn masks with the nearest neighbour: method='nearest', interpolation='nearest', order=0.",
+        )
     elif (
         family == "own" and output.activation.name == "sigmoid" and labels.classes and labels.outside(0.0, 1.0) > 0.001
     ):
@@ -85,6 +96,16 @@ def of_labels(pair: Pair) -> Iterator[Suspicion]:
             f"{name} holds {labels.span()}, and {called(objective)} reads memberships from 0 to 1.",
             onto_zero_one(labels, name),
         )
+
+
+def _interpolated(pair: Pair) -> bool:
+    """Masks of class numbers, for an output with a channel a class, with fractions between them."""
+    labels, channels = pair.labels, pair.output.channels or 1
+    values = labels.values
+    if channels < 2 or labels.whole or values.ndim < 3 or labels.low < 0 or labels.high >= channels:
+        return False
+    single = values.ndim == len(pair.output.shape) - 1 or values.shape[-1] == 1
+    return single and float(np.mean(values == np.round(values))) > 0.5
 
 
 def _of_class_numbers(pair: Pair) -> Iterator[Suspicion]:

@@ -105,6 +105,24 @@ def dropouts(program: Program) -> Iterator[Suspicion]:
         )
 
 
+def noises(program: Program) -> Iterator[Suspicion]:
+    """Noise on what a layer hands on that is of its size."""
+    loud = {
+        layer.name: float(layer.stddev)
+        for layer in layers_of(program.model)
+        if type(layer).__name__ == "GaussianNoise" and float(layer.stddev) >= 0.4
+    }
+    if loud:
+        names = tuple(sorted(loud, key=lambda name: -loud[name]))
+        yield suspect(
+            "dropout_too_high",
+            names if len(names) > 1 else names[0],
+            f"{names[0]!r} adds noise of deviation {loud[names[0]]:g} to its inputs at every step.",
+            "Take a deviation of a tenth of that of the values that it is added to.",
+            Change({name: {"stddev": 0.0} for name in names}),
+        )
+
+
 def frozen_layers(program: Program) -> Iterator[Suspicion]:
     frozen = [layer for layer in layers_of(program.model) if not layer.trainable and kernel_of(layer) is not None]
     if not frozen:
@@ -137,7 +155,7 @@ def initial_weights(seen: Look) -> Iterator[Suspicion]:
         bias = getattr(getattr(known.layer, "cell", known.layer), "bias", None)
         offset = 0.0 if bias is None or not hasattr(bias, "numpy") else float(np.abs(np.asarray(bias)).max())
         constant = known.kernel.size > 1 and np.ptp(known.kernel) == 0
-        if not 0.2 <= known.scale <= 4.0 or offset > 2.5 or constant:
+        if not 0.2 <= known.off <= 4.0 or offset > 2.5 or constant:
             odd.append((known, offset))
     if not odd:
         return

@@ -29,20 +29,21 @@ def losses_of_masks(pair: Pair) -> Iterator[Suspicion]:
     labels = _labels(pair)
     if labels is None:
         return
-    right, half, wrong = (_value(pair, labels, p) for p in (labels, np.full_like(labels, 0.5), 1 - labels))
+    middle = 0.5 if pair.labels.zero_one else float(labels.mean())
+    right, half, wrong = (_value(pair, labels, p) for p in (labels, np.full_like(labels, middle), 2 * middle - labels))
     if not np.isfinite([right, half, wrong]).all():
         return
     name, room = pair.objective.name, abs(right - half)
     if right > half > wrong and room > 0.02 * max(abs(right), abs(half), 1e-6):
         yield _found(
-            f"{name} is {right:.3g} for predictions that equal the labels, {half:.3g} for 0.5 everywhere and "
+            f"{name} is {right:.3g} for predictions that equal the labels, {half:.3g} for {middle:.3g} everywhere and "
             f"{wrong:.3g} for the contrary of the labels: training makes it small, and predictions as wrong as they "
             "can be.",
-            f"Return what gets smaller with better predictions:\n\n    loss=lambda y_true, y_pred: 1 - {name}(y_true, "
-            "y_pred)",
+            "Return what gets smaller with better predictions:\n\n    loss=lambda y_true, y_pred: "
+            f"{'1 ' if pair.labels.zero_one else ''}-{' ' if pair.labels.zero_one else ''}{name}(y_true, y_pred)",
         )
         return
-    if labels.ndim != 4 or right >= half:
+    if labels.ndim != 4 or right >= half or not pair.labels.zero_one:
         return
     coupled = _coupled(pair, labels)
     if coupled is None:
@@ -71,8 +72,15 @@ def _found(evidence: str, remedy: str) -> Suspicion:
 
 
 def _labels(pair: Pair) -> np.ndarray | None:
-    """Up to six labels of 0 and 1 in the shape of the predictions, both values in each; None where there are none."""
+    """Up to six labels of 0 and 1 in the shape of the predictions, both values in each; None where there are none.
+
+    Measurements, for a loss of the user's own, come as they are.
+    """
     known, predictions = pair.labels, pair.predictions
+    if pair.objective.family == "own" and predictions is not None and not known.classes and not known.constant:
+        values = known.values[:64].astype("float32")
+        alike = values.shape[1:] == predictions.shape[1:] and np.isfinite(values).all()
+        return values if alike and len(values) >= 8 and np.ptp(values) > 0 else None
     if pair.objective.family not in ("own", "overlap") or not known.zero_one or known.constant or predictions is None:
         return None
     values = known.values

@@ -9,6 +9,7 @@ import numpy as np
 
 from .change import Suspicion
 from .finding import Finding
+from .output import layers_of
 from .pair import Pair
 from .program import Program
 
@@ -28,8 +29,8 @@ def turned_masks(program: Program, pair: Pair) -> Iterator[Suspicion]:
     ids = masks[rows] if masks.ndim == 3 else masks[rows].argmax(-1) if masks.shape[-1] > 1 else masks[rows][..., 0]
     shades = shades - shades.mean((1, 2), keepdims=True)
     own = _fit(shades, ids)
-    ways = _ways(shades.shape[1] == shades.shape[2])
-    fits = {name: _fit(shades, way(ids)) for name, way in ways.items()}
+    found = ways(shades.shape[1] == shades.shape[2])
+    fits = {name: _fit(shades, way(ids)) for name, way in found.items()}
     draw = np.random.default_rng(0)
     chance = [_fit(shades, ids[draw.permutation(len(ids))]) for _ in range(12)]
     best = max(fits, key=fits.get)
@@ -71,7 +72,60 @@ def turned_masks(program: Program, pair: Pair) -> Iterator[Suspicion]:
         )
 
 
-def _ways(square: bool) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+_MOVING = {
+    "RandomFlip": "mirrors",
+    "RandomRotation": "turns",
+    "RandomTranslation": "moves",
+    "RandomZoom": "zooms",
+    "RandomCrop": "crops",
+    "RandomShear": "shears",
+    "RandomPerspective": "tilts",
+    "RandomElasticTransform": "bends",
+}
+
+
+def moved_inside(program: Program, pair: Pair) -> Iterator[Suspicion]:
+    """Layers that move images by chance in training, in a model that answers pixel by pixel: masks do not follow."""
+    labels, predictions = pair.labels, pair.predictions
+    if predictions is None or predictions.ndim != 4 or labels.constant or not labels.classes or pair.copies_input:
+        return
+    if labels.shape[1:3] != predictions.shape[1:3] or labels.values.ndim not in (3, 4):
+        return
+    moving = [layer for layer in layers_of(program.model) if type(layer).__name__ in _MOVING]
+    if not moving:
+        return
+    masks = labels.values[:64]
+    ids = masks if masks.ndim == 3 else masks.argmax(-1) if masks.shape[-1] > 1 else masks[..., 0]
+    frequent = np.bincount(ids.astype(int).ravel() - int(ids.min())).argmax() + int(ids.min())
+    told = []
+    for layer in moving:
+        kind = type(layer).__name__
+        turned = ids[:, ::-1, ::-1] if kind in ("RandomFlip", "RandomRotation") else np.roll(ids, len(ids[0]) // 8, 1)
+        if kind == "RandomFlip":
+            how = {"horizontal": np.s_[:, :, ::-1], "vertical": np.s_[:, ::-1]}.get(getattr(layer, "mode", ""))
+            turned = turned if how is None else ids[how]
+        either = (ids != frequent) | (turned != frequent)
+        if either.any() and float(np.mean((ids == turned)[either])) < 0.6:
+            told.append(layer)
+    if not told:
+        return
+    names = tuple(layer.name for layer in told)
+    verbs = ", ".join(dict.fromkeys(_MOVING[type(layer).__name__] for layer in told))
+    yield Suspicion(
+        Finding(
+            "labels_not_aligned",
+            (*names, pair.name),
+            f"{', '.join(map(repr, names))} {verbs} the images in training, inside the model, and {pair.name} stays as "
+            f"it is: predictions of shape {tuple(predictions.shape[1:])} are compared with masks of other places.",
+            "Turn, mirror and crop image and mask by the same call, before the model:\n\n"
+            "    data = data.map(lambda x, y: augment(x, y))     # one call for both, masks by the nearest neighbour",
+            depth="batch",
+        ),
+        certain=True,
+    )
+
+
+def ways(square: bool) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     """What may have been done to the masks alone; quarter turns only where they keep the shape."""
     found = {
         "turned by 180°": lambda m: np.rot90(m, 2, (1, 2)),
@@ -91,7 +145,7 @@ def _some_turned(shades: np.ndarray, ids: np.ndarray, others: list[np.ndarray]) 
     """(how, share, fit) where a part of the masks fits its image turned and the rest as it is; else None."""
     plain = _fit_of_each(shades, ids)
     best, found = 0.0, None
-    for name, way in _ways(shades.shape[1] == shades.shape[2]).items():
+    for name, way in ways(shades.shape[1] == shades.shape[2]).items():
         turned = _fit_of_each(shades, way(ids))
         either = float(np.maximum(plain, turned).mean())
         chance = max(

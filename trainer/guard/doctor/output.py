@@ -47,6 +47,7 @@ _PASSING = (
     "ActivityRegularization",
     "CenterCrop",
     "Resizing",
+    "Clip",
 )
 DROPOUTS = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianDropout", "AlphaDropout")
 RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "Bidirectional")
@@ -59,6 +60,7 @@ class Output:
     Attributes:
       activation: what the values went through last.
       layer: the name of the layer (or operation) that applies it; the one with the weights where there is none.
+      inner, inner_layer: what they went through just before that, and the layer that applies it.
       axis: the axis of a softmax, negative.
       channels: the size of that axis, or of the last one; None if unknown.
       weights: the name of the last layer with weights.
@@ -71,6 +73,8 @@ class Output:
 
     activation: Activation = LINEAR
     layer: str | None = None
+    inner: Activation = LINEAR
+    inner_layer: str | None = None
     axis: int = -1
     channels: int | None = None
     weights: str | None = None
@@ -122,6 +126,7 @@ def _output(tensor: Any) -> Output:
     found: dict[str, Any] = {"shape": shape, "channels": shape[-1] if shape else None}
     after, dropout, turns = [], [], []
     activation, holder, axis = None, None, -1
+    clipped, direct = False, True  # whether `Clip` was met, and whether nothing changed the values since `activation`
     for operation, output in _backwards(tensor):
         kind = type(operation).__name__
         if kind in DROPOUTS:
@@ -129,6 +134,7 @@ def _output(tensor: Any) -> Output:
             continue
         read = _activation(operation)
         if read is None and kind in _PASSING:
+            clipped = clipped or kind == "Clip"
             if activation is None:
                 after.append(operation.name)
                 turns += _turn(operation)
@@ -142,6 +148,9 @@ def _output(tensor: Any) -> Output:
             found["channels"] = size[axis] if -axis <= len(size) else None
             for turn in reversed(turns):
                 axis = turn.index(axis % len(turn)) - len(turn)
+        elif read is not None and read.name != "linear" and direct and "inner" not in found:
+            found.update(inner=read, inner_layer=operation.name)
+        direct = direct and not kind.endswith("Normalization")
         if activation is None and kind.endswith("Normalization"):
             activation, holder = LINEAR, operation.name  # whatever came before, its values may now be any
         if _has_weights(operation):
@@ -161,7 +170,13 @@ def _output(tensor: Any) -> Output:
                 known=activation is not None,
             )
     return Output(
-        **found, activation=activation or LINEAR, layer=holder, axis=axis, after=tuple(after), dropout=tuple(dropout)
+        **found,
+        activation=activation or LINEAR,
+        layer=holder,
+        axis=axis,
+        after=tuple(after),
+        dropout=tuple(dropout),
+        known=activation is not None or not clipped,
     )
 
 

@@ -81,6 +81,22 @@ def _of_task(pair: Pair) -> Iterator[Suspicion]:
     """A regression loss on classes."""
     objective, output, labels = pair.objective, pair.output, pair.labels
     family, act = objective.family, output.activation
+    if family == "percentage" and not labels.classes and np.isfinite(labels.values).all():
+        size = np.abs(labels.values)
+        usual = float(np.sqrt((size**2).mean()))
+        small = float(np.mean(size < 0.05 * usual))
+        if small > 0.02 and (labels.low < 0 or size.min() < 0.01 * usual):
+            yield Suspicion(
+                Finding(
+                    "wrong_loss",
+                    "loss",
+                    f"{called(objective)} divides by the label, and {small:.0%} of {pair.name} lie within a twentieth "
+                    f"of their size from 0 ({labels.span()}): those alone make up the loss.",
+                    "Measurements around 0 take a loss without a division:\n\n    loss='mean_squared_error'",
+                    depth="steps",
+                ),
+                Change(loss="mean_squared_error"),
+            )
     if pair.copies_input or not labels.classes:
         return
     several = labels.one_hot_axis == -1 and (output.channels or 0) > 1

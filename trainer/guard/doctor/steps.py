@@ -15,6 +15,7 @@ from .batch import Look, look, still_zero
 from .change import Change, Suspicion
 from .data import copied_inputs
 from .finding import Finding
+from .labels import labels_of
 from .masks import mask_fit
 from .pair import Pair
 from .predictability import carries_signal
@@ -59,6 +60,7 @@ def settle(
     """
     base = trial.run(until=clock.share(0.35))
     later = look(program, trial)
+    elsewhere = _of_validation(program, pair, trial, base)
     trial.reset()  # the batch that was looked at had the first weights
     notes = []
     if not base.finished:
@@ -66,7 +68,9 @@ def settle(
             f"The steps on copies ended after {len(base.losses)} of {program.updates or '?'} steps, to stay within "
             f"{clock.seconds:.0f} seconds."
         )
-    judge = _Judge(program, pair, base, clock)
+    judge = _Judge(program, pair, base, clock, trial)
+    if elsewhere is not None and (found := judge.useless_for(elsewhere, trial)):
+        return found, notes
     if base.finite and judge.skill(base) >= _LEARNED and not _behind(base):
         return [], notes
     if base.finite and (still := list(still_zero(program, seen, later))):
@@ -79,12 +83,14 @@ def settle(
     if not found:
         found = judge.apart(trial)
     if not found:
-        found = judge.rare(trial)
+        found = judge.rare(trial, 0.0, 0.08)
     if not found and len(strong) > 1:
         found = judge.together(strong)
     if not found and (judge.skill(base) < 0.6 or not base.finite):
         weak = [*(s for s in offered if not s.strong), *weak_suspects(program, pair, seen, base.losses)]
         found = judge.mended_by(weak)
+        if not found:
+            found = judge.rare(trial, 0.08, 0.2)
         if not found and not base.finite:
             found = [_not_finite(base)]
     return found, notes
@@ -102,11 +108,26 @@ def helps(program: Program, suspicion: Suspicion, all_found: list[Suspicion], cl
     runs = []
     for change in (others, others | suspicion.change):
         try:
-            runs.append(Trial(program, pair, change).run(until=clock.share(0.4)))
+            trial = Trial(program, pair, change)
+            runs.append(trial.run(until=clock.share(0.4)))
+            trial.reset()  # a model that is trained in place starts from its own weights again
         except Exception:  # the changed program does not run: then it is not shown
             return False
     before, after = (run.skill if run.finite and np.isfinite(run.skill) else -1.0 for run in runs)
     return after > max(before, 0.0) + 0.1
+
+
+def _of_validation(program: Program, pair: Pair | None, trial: Trial, base: Run) -> float | None:
+    """What a copy that has learned its training data knows of the validation data, if next to nothing; else None."""
+    known = pair is not None and pair.labels.classes and program.validation and base.finite and base.skill >= 0.5
+    if not known or keras.tree.is_nested(program.validation[1]) or program.validation[1] is None:
+        return None
+    try:
+        predictions = np.asarray(trial.predict(tensors(program.validation[0])))
+    except Exception:  # validation data of another shape is told by its shape
+        return None
+    there = skill(pair, np.asarray(program.validation[1]), predictions)
+    return there if np.isfinite(there) and there <= 0.15 and len(predictions) >= 16 else None
 
 
 def _behind(run: Run) -> bool:
@@ -117,9 +138,10 @@ def _behind(run: Run) -> bool:
 class _Judge:
     """Compares runs of changed copies with the run of the program as it is."""
 
-    def __init__(self, program: Program, pair: Pair | None, base: Run, clock: Clock):
-        self.program, self.pair, self.base, self.clock = program, pair, base, clock
+    def __init__(self, program: Program, pair: Pair | None, base: Run, clock: Clock, trial: Trial):
+        self.program, self.pair, self.base, self.clock, self.trial = program, pair, base, clock, trial
         self.slowest = base.seconds + 1.0
+        self.repeated = False
 
     def skill(self, run: Run) -> float:
         """What a run learned; where predictions cannot be judged, how far its loss fell."""
@@ -129,7 +151,9 @@ class _Judge:
             return run.skill
         part = max(1, len(run.losses) // 10)
         first, last = run.losses[:part].mean(), run.losses[-part:].mean()
-        return float(1 - last / first) if first > 0 and last > 0 else 0.0
+        if first > 0 and last >= 0:
+            return float(1 - last / first)
+        return min(1.0, float((first - last) / abs(first))) if first else 0.0  # a loss without a floor of 0
 
     def mended_by(self, suspicions: list[Suspicion]) -> list[Suspicion]:
         """Those whose change alone makes the program learn clearly better; the best, and what is about as good."""
@@ -137,6 +161,8 @@ class _Judge:
         for suspicion in suspicions:
             if suspicion.change is None or self.clock.left < 0.7 * self.slowest:
                 continue
+            if suspicion.finding.kind == "batchnorm_statistics" and self.skill(self.base) >= 0.6:
+                continue  # averages that are a little late, which some more steps mend
             run = self._try(suspicion.change)
             if run is None:
                 continue
@@ -145,6 +171,9 @@ class _Judge:
                 tried.append((after, suspicion, run))
                 if after > 0.9 and (not suspicion.strong or len(tried) > 1):
                     break
+        if tried:
+            self._repeat()
+            tried = [entry for entry in tried if self._better(entry[0], entry[1].strong)]
         if not tried:
             return []
         best = max(after for after, _, _ in tried)
@@ -162,6 +191,9 @@ class _Judge:
         if run is None or not self._better(self.skill(run), strong=True):
             return []
         after = self.skill(run)
+        self._repeat()
+        if not self._better(after, strong=True):
+            return []
         needed = []
         for suspicion in usable:
             rest = Change()
@@ -173,8 +205,42 @@ class _Judge:
                 needed.append(suspicion)
         return [self._borne_out(suspicion, after, len(needed) > 1) for suspicion in needed[:3]]
 
-    def rare(self, trial: Trial) -> list[Suspicion]:
-        """A rare class that is hardly ever predicted, and would be if it counted as much as the others."""
+    def _repeat(self) -> None:
+        """Makes the steps of the program as it is again, with the rows in another order, and keeps the better run.
+
+        A program that learned little by an unlucky order is no program with a fault.
+        """
+        if self.repeated or not self.base.finite or self.clock.left < 0.5 * self.base.seconds:
+            return
+        self.repeated = True
+        again = self.trial.run(until=self.clock.share(0.5), draw=1)
+        if again.finite and self.skill(again) > self.skill(self.base):
+            self.base = again
+
+    def useless_for(self, there: float, trial: Trial) -> list[Suspicion]:
+        """Validation data that what was learned does not serve at all, though it serves training rows left out."""
+        held_out = self._held_out(trial)
+        if held_out is None or held_out < 0.5 or held_out < there + 0.5:
+            return []
+        return [
+            Suspicion(
+                Finding(
+                    "train_validation_mismatch",
+                    "validation",
+                    f"A copy that learns two thirds of the training rows explains {held_out:.0%} of the rest of them "
+                    f"beyond guessing, and one that learns all {max(there, 0):.0%} of the validation data: by their "
+                    "numbers the inputs are alike, and what they mean, or what the labels mean, is not.",
+                    "Prepare inputs and labels of both by one function, with one table from names to class numbers.",
+                    depth="steps",
+                )
+            )
+        ]
+
+    def rare(self, trial: Trial, beyond: float, up_to: float) -> list[Suspicion]:
+        """A rare class that is hardly ever predicted, and would be if it counted as much as the others.
+
+        One that is not so rare (its share lies within the bounds) counts after all else that may hold training up.
+        """
         labels, predictions = self._plain()
         if labels is None or self.pair.labels.one_hot_axis not in (None, -1):
             return []
@@ -184,7 +250,7 @@ class _Judge:
         true, guessed = decided
         classes, counts = np.unique(true, return_counts=True)
         shares = counts / counts.sum()
-        if len(classes) < 2 or shares.max() < 0.8 or self.base.skill > 0.35:
+        if len(classes) < 2 or shares.max() < 0.8 or not beyond < shares.min() <= up_to or self.base.skill > 0.35:
             return []  # a rare class is one beside a frequent one, and hidden if the others are not found either
         at = int(classes[shares.argmin()])
         own = recall(true, guessed, at)
@@ -286,10 +352,11 @@ class _Judge:
 
     def _try(self, change: Change) -> Run | None:
         began = time.monotonic()
+        self.trial.reset()  # a model that is trained in place, and that a run has left trained
         try:
             trial = Trial(self.program, self.pair, change)
             x = _scaled(self.program.x) if change.scale_x else None
-            y = _scaled(self.program.y) if change.scale_y else None
+            y = _scaled(self.program.y, but_classes=True) if change.scale_y else None
             run = trial.run(until=self.clock.share(0.5), x=x, y=y)
         except Exception:  # the changed program does not run (a width that a Reshape forbids): then it is no remedy
             return None
@@ -314,11 +381,16 @@ class _Judge:
         return dataclasses.replace(suspicion, finding=finding)
 
 
-def _scaled(structure: Any) -> Any:
-    """Every float array brought to mean 0 and deviation 1: by column where it is a table, by channel else."""
+def _scaled(structure: Any, but_classes: bool = False) -> Any:
+    """Every array of numbers brought to mean 0 and deviation 1: by column where it is a table, by channel else.
+
+    Class numbers and memberships stay as they are if `but_classes`, beside the targets of another output.
+    """
 
     def scaled(array):
         if array is None or np.asarray(array).dtype.kind not in "fiu":
+            return array
+        if but_classes and keras.tree.is_nested(structure) and labels_of(array).classes:
             return array
         values = np.asarray(array, "float64")
         axes = tuple(range(values.ndim - 1)) if values.ndim > 1 else (0,)

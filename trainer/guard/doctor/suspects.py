@@ -16,18 +16,20 @@ from .layer_suspects import (
     initial_weights,
     linear_layers,
     narrow_layers,
+    noises,
     penalties,
     saturating_layers,
 )
 from .pair import Pair
 from .program import Program
-from .training_suspects import clipping_and_momentum, few_updates, learning_rate, more_epochs, order_of_rows
+from .training_suspects import clipping_and_momentum, few_updates, held_back, learning_rate, more_epochs, order_of_rows
 
 
 def strong_suspects(program: Program, pair: Pair | None, seen: Look) -> Iterator[Suspicion]:
     """Suspicions that have evidence of their own."""
     yield from penalties(program, seen)
     yield from dropouts(program)
+    yield from noises(program)
     yield from frozen_layers(program)
     yield from scale_of_inputs(program)
     if pair is not None:
@@ -37,6 +39,7 @@ def strong_suspects(program: Program, pair: Pair | None, seen: Look) -> Iterator
     yield from saturating_layers(seen)
     yield from batch_statistics(program)
     yield from clipping_and_momentum(program)
+    yield from held_back(program)
     yield from order_of_rows(program, pair)
     yield from narrow_layers(program, pair, seen, strong=True)
     yield from learning_rate(program, strong=True)

@@ -27,6 +27,7 @@ _ACTIVATIONS = {
 }
 _PRODUCTS = frozenset({"MatMul", "BatchMatMulV2", "Conv2D", "Conv3D", "DepthwiseConv2dNative", "Einsum"})
 _SUMS = frozenset({"Add", "AddV2", "BiasAdd"})
+_CLIPS = frozenset({"Minimum", "Maximum", "ClipByValue"})  # by a number: what is handed on stays in its range
 _READS = frozenset({"ReadVariableOp", "Identity", "Reshape", "Squeeze", "Cast"})
 
 
@@ -50,6 +51,7 @@ def _output(tensor: Any, model: keras.Model, variables: dict[str, Any]) -> Outpu
     shape = tuple(tensor.shape)
     channels = shape[-1] if shape else None
     activation: Activation | None = None
+    inner, clipped = LINEAR, False
     while True:
         op = tensor.op
         if op.type in _HANDED_ON:
@@ -58,10 +60,18 @@ def _output(tensor: Any, model: keras.Model, variables: dict[str, Any]) -> Outpu
             activation = activation_of(getattr(keras.activations, _ACTIVATIONS[op.type]))
             channels = tensor.shape[-1]
             tensor = op.inputs[0]
+        elif op.type in _ACTIVATIONS and inner is LINEAR:
+            inner = activation_of(getattr(keras.activations, _ACTIVATIONS[op.type]))
+            tensor = op.inputs[0]
+        elif op.type in _CLIPS and all(part.op.type == "Const" for part in op.inputs[1:]):
+            clipped = clipped or activation is None
+            tensor = op.inputs[0]
+        elif clipped and activation is None and op.type in _SUMS | _PRODUCTS:  # cut off by hand: any range at all
+            return Output(shape=shape, channels=channels, known=False)
         elif op.type in _SUMS and _variable(op.inputs[1], variables) is not None:
-            return _of_layer(_variable(op.inputs[1], variables), activation, model, shape, channels)
+            return _of_layer(_variable(op.inputs[1], variables), activation, inner, model, shape, channels)
         elif op.type in _PRODUCTS and _variable(op.inputs[1], variables) is not None:
-            return _of_layer(_variable(op.inputs[1], variables), activation, model, shape, channels)
+            return _of_layer(_variable(op.inputs[1], variables), activation, inner, model, shape, channels)
         else:  # a sum of branches, a normalisation by hand, a function that was traced by itself
             return Output(shape=shape, channels=channels, activation=activation or LINEAR, known=False)
 
@@ -73,7 +83,9 @@ def _variable(tensor: Any, variables: dict[str, Any]) -> Any:
     return variables.get(tensor.op.name)
 
 
-def _of_layer(variable: Any, activation: Activation | None, model: keras.Model, shape: tuple, channels: Any) -> Output:
+def _of_layer(
+    variable: Any, activation: Activation | None, inner: Activation, model: keras.Model, shape: tuple, channels: Any
+) -> Output:
     layer = next((one for one in layers_of(model) if any(variable is held for held in one.weights)), None)
     if layer is None or isinstance(layer, keras.Model) or not hasattr(layer, "activation"):
         name, layer = (variable.path.split("/")[-2:-1] or [model.name])[0], None
@@ -82,6 +94,8 @@ def _of_layer(variable: Any, activation: Activation | None, model: keras.Model, 
     return Output(
         activation=activation or LINEAR,
         layer=name,
+        inner=inner,
+        inner_layer=name,
         channels=channels if channels is None else int(channels),
         weights=name,
         units_layer=layer,

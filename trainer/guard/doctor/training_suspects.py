@@ -82,14 +82,45 @@ def clipping_and_momentum(program: Program) -> Iterator[Suspicion]:
                 f"Take {name}=1.0, or none.",
                 Change(optimizer={name: None}),
             )
-    momentum = getattr(program.optimizer, "momentum", 0.0)
-    if isinstance(momentum, float) and momentum > 0.985:
+    for name in ("momentum", "beta_1"):
+        momentum = getattr(program.optimizer, name, 0.0)
+        if isinstance(momentum, float) and momentum > 0.985:
+            yield suspect(
+                "momentum_too_high",
+                f"optimizer.{name}",
+                f"With {'a momentum' if name == 'momentum' else name} of {momentum:g} a step is made of the last "
+                f"{1 / max(1e-9, 1 - momentum):.0f} gradients.",
+                "Take 0.9.",
+                Change(optimizer={name: 0.9}),
+            )
+
+
+def held_back(program: Program) -> Iterator[Suspicion]:
+    """What makes steps small beside the learning rate: a large epsilon or accumulator, gradients gathered for long."""
+    optimizer, rate = program.optimizer, rate_of(program.optimizer)
+    for name, usual, what in (
+        ("epsilon", 1e-7, "is added to the root of the squared gradients that each step is divided by"),
+        ("initial_accumulator_value", 0.1, "counts as squared gradients from before the first step"),
+    ):
+        value = getattr(optimizer, name, None)
+        if isinstance(value, (int, float)) and value > max(1e-3, 3 * usual):
+            yield suspect(
+                "learning_rate_too_low",
+                (f"optimizer.{name}", "optimizer.learning_rate"),
+                f"{name}={value:g} {what}: with gradients far below it a step is not {rate:g}, the learning rate, but "
+                "as much smaller as they are.",
+                f"Take {name}={usual:g}, Keras's own.",
+                Change(optimizer={name: usual}),
+            )
+    gathered = getattr(optimizer, "gradient_accumulation_steps", None)
+    if gathered and program.updates is not None and program.updates / gathered <= 40:
         yield suspect(
-            "momentum_too_high",
-            "optimizer.momentum",
-            f"With a momentum of {momentum:g} a step is made of the last {1 / max(1e-9, 1 - momentum):.0f} gradients.",
-            "Take 0.9.",
-            Change(optimizer={"momentum": 0.9}),
+            "batch_size_too_large",
+            ("optimizer.gradient_accumulation_steps", "batch_size"),
+            f"gradient_accumulation_steps={gathered} makes one update of {gathered} batches of {program.batch_size}: "
+            f"{program.updates // gathered} updates in the whole training.",
+            "Gather fewer batches.",
+            Change(optimizer={"gradient_accumulation_steps": None}),
         )
 
 

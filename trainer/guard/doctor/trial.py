@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from ..capture import private
 from .change import Change
+from .in_place import altered, fresh_weights
 from .output import layers_of
 from .pair import Pair
 from .program import Program, tensors
@@ -130,8 +131,6 @@ class Trial:
         try:
             self.model = copied(program.model, self.change)
         except Exception:
-            if self.change.layers or self.change.fresh:
-                raise  # a change needs a copy
             self.model = program.model  # what is not made of layers cannot be copied; `untouched` puts it back
         self.optimizer: keras.optimizers.Optimizer | None = None  # made when the first steps need it
         self.losses = keras.Model()
@@ -143,7 +142,8 @@ class Trial:
         if not self.model.built:
             self.model(keras.tree.map_structure(lambda part: part[:1], self.x))
         self._all = list(self.model.variables)
-        self._start = [_numbers(variable) for variable in self._all]
+        fresh = fresh_weights(self.model, self.change.fresh) if self.model is program.model else {}
+        self._start = [fresh.get(id(variable), _numbers(variable)) for variable in self._all]
         self._step = tf.function(self._one_step, reduce_retracing=True, jit_compile=False)
         self._traced: dict[Any, Any] = {}
 
@@ -165,8 +165,16 @@ class Trial:
         y: Any = None,
         weight: Any = None,
         most: int | None = None,
+        draw: int = 0,
     ) -> Run:
-        """Trains from the start, as `fit` would, up to a point in time (`time.monotonic()`) or so many steps."""
+        """Trains from the start, as `fit` would, up to a point in time (`time.monotonic()`) or so many steps.
+
+        `draw` is the seed of the order of the rows.
+        """
+        with altered(self.model, self.change) if self.model is self.program.model else contextlib.nullcontext():
+            return self._run(until, batch_size, epochs, rate, x, y, weight, most, draw)
+
+    def _run(self, until, batch_size, epochs, rate, x, y, weight, most, draw) -> Run:
         began = time.monotonic()
         if self.optimizer is None:
             self.optimizer = _optimizer(self.program.optimizer, self.change)
@@ -180,11 +188,11 @@ class Trial:
         epochs = epochs or self.change.epochs or self.program.epochs or 1
         x, y = self.x if x is None else x, self.y if y is None else y
         weight = self.weight if weight is None else weight
-        draw, count = np.random.default_rng(0), self.program.held
+        generator, count = np.random.default_rng(draw), self.program.held
         losses, finished = [], True
         for _ in range(epochs):
             shuffled = self.program.shuffled or self.change.shuffled
-            order = draw.permutation(count) if shuffled else np.arange(count)
+            order = generator.permutation(count) if shuffled else np.arange(count)
             for first in range(0, count, size):
                 rows = tf.constant(order[first : first + size], tf.int32)
                 losses.append(self._compiled("step", self._step, x, y, weight, rows))

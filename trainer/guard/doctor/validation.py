@@ -12,6 +12,7 @@ from .change import Suspicion
 from .data import floats
 from .finding import Finding
 from .labels import labels_of
+from .masks import ways
 from .program import Program
 
 _MOST_COMPARED = 20_000  # rows of each side
@@ -22,8 +23,9 @@ def validation_against_training(program: Program) -> Iterator[Suspicion]:
     if not program.validation:
         return
     xv, yv = program.validation
+    told = None
     for (path, train), (_, other) in zip(floats(program.x), floats(xv), strict=False):
-        told = _differs(train, other)
+        told = _differs(train, other) or _columns_elsewhere(train, other) or _other_numbers(train, other)
         if told:
             yield Suspicion(
                 Finding(
@@ -48,6 +50,17 @@ def validation_against_training(program: Program) -> Iterator[Suspicion]:
                 certain=True,
             )
             return
+    told = _masks_fit_otherwise(program.x, program.y, xv, yv)
+    if told:
+        yield Suspicion(
+            Finding(
+                "train_validation_mismatch",
+                "validation",
+                told,
+                "Read, turn and number the masks of both by one function.",
+            ),
+            certain=True,
+        )
 
 
 def shared_rows(program: Program) -> Iterator[Suspicion]:
@@ -126,6 +139,128 @@ def _differs(train: np.ndarray, other: np.ndarray) -> str | None:
     )
 
 
+def _columns_elsewhere(train: np.ndarray, other: np.ndarray) -> str | None:
+    """Columns of a table that have changed places: distributed unlike their own, and like another one."""
+    if train.ndim != 2 or not 2 <= train.shape[1] <= 48 or min(len(train), len(other)) < 40:
+        return None
+    a, b = (array[np.linspace(0, len(array) - 1, min(len(array), 1000)).astype(int)] for array in (train, other))
+    if not np.isfinite(a).all() or not np.isfinite(b).all():
+        return None
+    gap = np.array([[_gap(left, right) for right in b.T] for left in a.T])
+    chance = 1.63 * np.sqrt(1 / len(a) + 1 / len(b))  # of two samples of one distribution in a hundred
+    moved = np.flatnonzero(gap.diagonal() > chance + 0.3)
+    if len(moved) < 2:
+        return None
+    partners = _matched(gap <= chance + 0.05, gap)
+    if partners is None:
+        return None  # not only the order has changed
+    shown = ", ".join(f"{at} is now {partners[at]}" for at in moved[:4])
+    return f"columns have changed places, by how their values are distributed: {shown}"
+
+
+def _matched(allowed: np.ndarray, cost: np.ndarray) -> dict[int, int] | None:
+    """A column of the other side for each, all different, out of the allowed ones; None where there is no such way."""
+    owner: dict[int, int] = {}
+
+    def placed(at: int, seen: set[int]) -> bool:
+        for to in np.argsort(cost[at]):
+            if allowed[at, to] and to not in seen:
+                seen.add(int(to))
+                if int(to) not in owner or placed(owner[int(to)], seen):
+                    owner[int(to)] = at
+                    return True
+        return False
+
+    if not all(placed(at, set()) for at in range(len(allowed))):
+        return None
+    return {at: to for to, at in owner.items()}
+
+
+def _gap(left: np.ndarray, right: np.ndarray) -> float:
+    """The largest difference of two samples' cumulative distributions."""
+    values = np.concatenate([left, right])
+    shares = (np.searchsorted(np.sort(side), values, "right") / len(side) for side in (left, right))
+    return float(np.abs(next(shares) - next(shares)).max())
+
+
+def _other_numbers(train: np.ndarray, other: np.ndarray) -> str | None:
+    """Sequences of numbers of things (words) that stand for other things: as uneven, and with others on top."""
+    if train.ndim != 2 or train.dtype.kind not in "iu" or other.dtype.kind not in "iu" or train.shape[1] < 4:
+        return None
+    count = int(max(train.max(), other.max())) + 1
+    if min(train.min(), other.min()) < 0 or count > 200_000 or min(train.size, other.size) < 400:
+        return None
+    halves = [np.bincount(part.ravel(), minlength=count) / part.size for part in (train[::2], train[1::2], other)]
+    usual, now = (0.5 * float(np.abs(halves[0] - other).sum()) for other in halves[1:])
+    sorted_gap = 0.5 * float(np.abs(np.sort(halves[0]) - np.sort(halves[2])).sum())
+    if now < usual + 0.4 or sorted_gap > usual + 0.25:
+        return None
+    top = np.argsort(-halves[0])[:3]
+    shown = ", ".join(f"{at} ({halves[0][at]:.1%} and {halves[2][at]:.1%})" for at in top)
+    return (
+        f"the most frequent numbers of the one are not those of the other: {shown}, though both are as uneven. They "
+        "seem to be numbered by two vocabularies"
+    )
+
+
+def _masks_fit_otherwise(x: Any, y: Any, xv: Any, yv: Any) -> str | None:
+    """Validation masks of which the classes have changed places, or that are turned, and those of training are not."""
+    if any(part is None or keras.tree.is_nested(part) for part in (x, y, xv, yv)):
+        return None
+    x, y, xv, yv = map(np.asarray, (x, y, xv, yv))
+    if x.ndim != 4 or xv.ndim != 4 or min(len(x), len(xv)) < 8 or y.shape[:3] != x.shape[:3]:
+        return None
+    if yv.shape[:3] != xv.shape[:3] or x.shape[3] != xv.shape[3]:
+        return None
+    found = [(_shades(images), _ids(masks)) for images, masks in ((x, y), (xv, yv))]
+    classes = np.unique(found[0][1])
+    if not 2 <= len(classes) <= 32 or not np.isin(found[1][1], classes).all():
+        return None
+    (shades, ids), (other, other_ids) = found
+    if not np.isfinite(shades).all() or not np.isfinite(other).all():
+        return None
+    if len(classes) == 2:
+        brighter = [
+            float(s[i == classes[1]].mean() - s[i == classes[0]].mean()) if len(np.unique(i)) == 2 else 0.0
+            for s, i in found
+        ]
+        fits = [_explained(s, i) for s, i in found]
+        if min(fits) > 0.15 and brighter[0] * brighter[1] < 0:
+            shares = [float(np.mean(i == classes[1])) for _, i in found]
+            return (
+                f"Where the masks say {classes[1]:g}, images are {'brighter' if brighter[0] > 0 else 'darker'} in "
+                f"training and {'brighter' if brighter[1] > 0 else 'darker'} in validation (by {brighter[0]:.3g} and "
+                f"{brighter[1]:.3g}), and {classes[1]:g} is {shares[0]:.0%} of the masks of training and "
+                f"{shares[1]:.0%} of those of validation: the two classes have changed places."
+            )
+    plain, best = _explained(other, other_ids), (0.0, "")
+    for how, way in ways(other.shape[1] == other.shape[2]).items():
+        best = max(best, (_explained(other, way(other_ids)), how))
+    if _explained(shades, ids) > 0.15 and best[0] > max(0.15, 3 * plain):
+        return (
+            f"The classes of the validation masks explain {plain:.0%} of how bright the pixels of their images are, "
+            f"and {best[0]:.0%} when the masks are {best[1]}; those of training fit as they are."
+        )
+    return None
+
+
+def _shades(images: np.ndarray) -> np.ndarray:
+    """Images of up to 64 examples as the mean of their channels, less that of the image."""
+    some = images[np.linspace(0, len(images) - 1, min(len(images), 64)).astype(int)].astype("float64").mean(-1)
+    return some - some.mean((1, 2), keepdims=True)
+
+
+def _ids(masks: np.ndarray) -> np.ndarray:
+    some = masks[np.linspace(0, len(masks) - 1, min(len(masks), 64)).astype(int)]
+    return some if some.ndim == 3 else some.argmax(-1) if some.shape[-1] > 1 else some[..., 0]
+
+
+def _explained(shades: np.ndarray, ids: np.ndarray) -> float:
+    """The share of the variance of the shades that the classes explain."""
+    means = sum(float(shades[ids == k].mean()) ** 2 * float(np.mean(ids == k)) for k in np.unique(ids))
+    return means / max(float((shades**2).mean()), 1e-12)
+
+
 def _image_differs(train: np.ndarray, other: np.ndarray) -> str | None:
     """Images as negatives of the others, or with their channels the other way round."""
     if train.ndim != 4 or len(train) < 8 or len(other) < 8:
@@ -187,6 +322,10 @@ def _labels_differ(train: np.ndarray, other: np.ndarray) -> str | None:
         return f"{told}; a sorted file, cut in two"
     if train.ndim > 1 and train.shape[1:] != other.shape[1:] and train.ndim == other.ndim == 2:
         return f"shapes {train.shape[1:]} and {other.shape[1:]} of an example"
+    if train.ndim >= 3 and first.classes and float(other.min()) == float(other.max()):
+        blank = float(np.mean([part.min() == part.max() for part in train]))
+        if blank ** min(len(other), 50) < 1e-4:
+            return f"all {len(other)} masks of validation hold {other.flat[0]:g} alone, as {blank:.0%} of training do"
     if first.classes and second.classes and first.distinct and second.distinct:
         new = set(second.distinct) - set(first.distinct)
         if new and (

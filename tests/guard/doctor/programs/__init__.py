@@ -10,6 +10,9 @@ GROUPS = (
     "segmentation",
     "questions",
     "masks",
+    "readings",
+    "validation",
+    "own_classes",
     "sound",
 )
 

@@ -111,3 +111,10 @@ def a_weight_decay_of_eighty(mended):
     return asked(
         model, "binary_crossentropy", keras.optimizers.AdamW(0.01, weight_decay=1e-4 if mended else 80.0), x, y
     )
+
+
+@fault("learning_rate_too_low", ("optimizer.epsilon", "optimizer.learning_rate"), says="epsilon=100", depth="steps")
+def adam_with_a_large_epsilon(mended):
+    x, y = groups()
+    optimizer = ADAM(0.01, epsilon=1e-7 if mended else 100.0)
+    return asked(classifier(x, 5), "sparse_categorical_crossentropy", optimizer, x, y)

@@ -18,6 +18,7 @@ MASK_FILES = {
     "voc": f"{_HERE}.voc",
     "cityscapes": f"{_HERE}.cityscapes",
     "ade20k": f"{_HERE}.ade20k",
+    "ade20k_full": f"{_HERE}.ade20k_full",
     "nnunet": f"{_HERE}.nnunet",
     "camvid": f"{_HERE}.camvid",
     "coco_stuff": f"{_HERE}.stuff",

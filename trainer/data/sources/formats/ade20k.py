@@ -5,8 +5,10 @@ path/images/training/ADE_train_*.jpg   path/annotations/training/ADE_train_*.png
 
 from __future__ import annotations
 
+import collections
 import os
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from configs.schema import Data
@@ -89,8 +91,20 @@ def _entries(tree: Tree, path: str) -> list[tuple[int, str]]:
         if len(fields) <= max(at, name_at) or not fields[at].isdigit():
             raise DataError(f"{tree.shown(path)}:{number}: has no number and name: {', '.join(fields)[:60]}")
         entries.append((int(fields[at]), fields[name_at]))
+    return short_names(entries)
+
+
+def short_names(entries: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
+    """(value, name) with the first of a class's names; all of them where two classes share it, and the value, too."""
     short = [name.split(",")[0].split(";")[0].strip() for _, name in entries]
+    shared, twins = collections.Counter(short), collections.Counter(name for _, name in entries)
     return [
-        (value, first if short.count(first) == 1 else name.replace(",", ";"))
+        (value, first if shared[first] == 1 else name.replace(",", ";") + (f" {value}" if twins[name] > 1 else ""))
         for (value, name), first in zip(entries, short, strict=True)
     ]
+
+
+def split_by_name(path: str) -> str:
+    """The split that a file of ADE20K's own is called after; "" of others."""
+    found = _OWN_NAMES.match(stem_of(path))
+    return {"train": "train", "val": "validation", "test": "test"}.get(found[1].lower(), "") if found else ""

@@ -13,6 +13,7 @@ from typing import Any
 
 from configs.schema import Data
 from trainer.data.errors import DataError, shown
+from trainer.data.sources.formats.ade20k_full import described
 from trainer.data.sources.formats.class_tables import above, find_table
 from trainer.data.sources.formats.files import stem_of
 from trainer.data.sources.formats.maskfiles import Placed, lonely, match, pair_splits
@@ -35,6 +36,8 @@ def _folders(tree: Tree) -> list[str]:
     for folder, names in tree.folders.items():
         if not folder or not split_of(folder + "/x") or len(names) < 2:
             continue
+        if next(described(tree, folder), None):
+            continue  # ADE20K's full release, whose masks have the number of a class in two of their colours
         images, masks = _parted(tree, folder)
         if len(images.keys() & masks.keys()) >= max(1, min(len(images), len(masks)) // 2):
             found.append(folder)

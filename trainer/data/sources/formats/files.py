@@ -22,8 +22,12 @@ def _content(path: str) -> bytes:
     return content
 
 
-def read_text(path: str) -> str:
+def read_text(path: str, otherwise: str = "") -> str:
     """A text file in UTF-8, with or without a byte order mark, or in UTF-16 with one; line ends become \\n.
+
+    Args:
+      path: of the file.
+      otherwise: the encoding of what is not UTF-8: a release may have been written before everybody used it.
 
     Raises:
       DataError: it cannot be read, is empty, or is in another encoding.
@@ -31,19 +35,22 @@ def read_text(path: str) -> str:
     content = _content(path)
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
-        return content.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
+        text = content.decode(encoding)
     except UnicodeDecodeError as error:
-        raise DataError(f"{shown(path)}: is not text in UTF-8 (byte {error.start}).") from error
+        if not otherwise:
+            raise DataError(f"{shown(path)}: is not text in UTF-8 (byte {error.start}).") from error
+        text = content.decode(otherwise)
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def read_json(path: str) -> Any:
-    """The content of a JSON file.
+def read_json(path: str, otherwise: str = "") -> Any:
+    """The content of a JSON file; `otherwise` as in `read_text`.
 
     Raises:
       DataError: it cannot be read, or is no JSON; names the line.
     """
     try:
-        return json.loads(read_text(path))
+        return json.loads(read_text(path, otherwise))
     except json.JSONDecodeError as error:
         raise DataError(f"{shown(path)}: is not JSON: line {error.lineno}: {error.msg}.") from error
     except RecursionError as error:

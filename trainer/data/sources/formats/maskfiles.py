@@ -89,6 +89,7 @@ def pair_splits(
     fields: Mapping[str, Any],
     problems: Sequence[str] = (),
     notes: Sequence[str] = (),
+    reader: type[FilePairs] = FilePairs,
 ) -> Splits:
     """The splits of pairs, whose masks are read as `fields` say, or as the config says where it says something."""
     divided = split_examples(pairs, data, shown(tree.root))
@@ -98,9 +99,9 @@ def pair_splits(
     )
     problems = [*problems, *check_headers(tree.root, [*train, *validation], data)]
     return Splits(
-        FilePairs(tree.root, train, data),
-        FilePairs(tree.root, validation, data),
-        test=FilePairs(tree.root, test, data) if test else None,
+        reader(tree.root, train, data),
+        reader(tree.root, validation, data),
+        test=reader(tree.root, test, data) if test else None,
         named=divided.named,
         classes=fields.get("classes", ()),
         title=shown(data.path),
@@ -151,6 +152,11 @@ def by_colors(entries: Sequence[tuple[tuple[int, int, int], str]], data: Data) -
 
 def _classes(entries: Sequence[tuple[Any, str]], data: Data) -> tuple[tuple[str, ...], list[int]]:
     """Class names, and the class id of each entry."""
+    if data.multi_label:
+        raise DataError(
+            "data.labels=multi: in these masks a pixel has one class; leave it out. Classes that unite several of "
+            "their values, and may overlap then: data.mask_encoding=regions, with data.mask_ids and data.classes."
+        )
     names = list(dict.fromkeys(name for _, name in entries if name.lower() not in VOID))
     if not names:
         raise DataError("The data name no class but void.")
@@ -163,7 +169,7 @@ def _classes(entries: Sequence[tuple[Any, str]], data: Data) -> tuple[tuple[str,
     if strangers:
         raise DataError(
             f"The data have {len(names)} classes, and data.classes does not name {', '.join(strangers[:8])}. Leave "
-            f"data.classes out, or name all: --config.data.classes={','.join(names)}"
+            f"data.classes out, or name all: --config.data.classes={','.join(names[:99])}{',…' if names[99:] else ''}"
         )
     ids = [data.void_id if name.lower() in VOID else classes.index(renamed[name]) for _, name in entries]
     return classes, ids

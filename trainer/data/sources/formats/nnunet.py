@@ -2,8 +2,9 @@
 
     path/dataset.json   path/imagesTr/CASE_0000.png (CASE_0001.png …)   path/labelsTr/CASE.png   path/splits_final.json
 
-Images of natural colours may hold their channels in one file. The label called "ignore" is void. Where nnU-Net's
-splits_final.json lies there, its first fold is the split.
+Images of natural colours may hold their channels in one file. The label called "ignore" is void. Labels that are
+regions, {"whole": [1, 2], "core": [2]}, are classes that overlap. Where nnU-Net's splits_final.json lies there, its
+first fold is the split.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ import dataclasses
 import os
 import re
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from configs.schema import Data
 from trainer.data.decode import bands_of, deep_values, read_image
 from trainer.data.errors import DataError, shown
-from trainer.data.example import Example
+from trainer.data.example import Example, Feature, overlapping_features
 from trainer.data.masks import decode_mask
 from trainer.data.sources.agreement import read_both
 from trainer.data.sources.formats.files import read_json, stem_of
@@ -57,6 +58,11 @@ class CaseReader:
         self.cases = tuple(cases)
         self.names = tuple(shown(case.image) for case in cases)
         self._data = data
+
+    @property
+    def features(self) -> dict[str, Feature] | None:
+        """As `FilePairs.features`."""
+        return overlapping_features(self._data)
 
     def reading(self, data: Data) -> CaseReader:
         """The same cases, read as another section says."""
@@ -113,7 +119,6 @@ def _homes(tree: Tree) -> list[str]:
 
 def open_splits(data: Data) -> Splits:
     """The splits of a folder with nnU-Net's raw data."""
-    refuse_overlap(data, TITLE)
     tree = read_tree(os.path.expanduser(data.path))
     homes = _homes(tree)
     if len(homes) != 1:
@@ -124,10 +129,8 @@ def open_splits(data: Data) -> Splits:
         )
         return Splits(title=shown(tree.root), fatal=(f"{shown(tree.root)}: has {what}.",))
     described = read_description(tree.at(homes[0]))
-    at = tree.shown(f"{homes[0]}/{FILE}" if homes[0] else FILE)
-    if described.regions:
-        listed = ", ".join(f"{name} {list(ids)}" for name, ids in list(described.regions.items())[:4])
-        raise DataError(f"{at}: labels are regions that overlap ({listed}), and here a pixel has one class.")
+    if not described.regions:
+        refuse_overlap(data, TITLE)
     problems: list[str] = []
     cases = _cases(tree, homes[0], described, problems)
     below = f"{homes[0]}/labelsTs" if homes[0] else "labelsTs"
@@ -135,8 +138,10 @@ def open_splits(data: Data) -> Splits:
     divided = split_examples([*_as_split(tree, homes[0], cases), *tested], data, shown(tree.root))
     pairs = [Pair(case.image, case.mask) for case in (*divided.train, *divided.validation)]
     problems += check_headers(tree.root, pairs, data)
-    fields = {}
-    if not says_masks(data):
+    fields, notes = {}, []
+    if described.regions and not says_masks(data):
+        fields, notes = _of_regions(described, data, tree.shown(f"{homes[0]}/{FILE}" if homes[0] else FILE))
+    elif not says_masks(data):
         entries = [(number, name) for number, name in enumerate(described.classes)]
         void = [] if described.ignore is None else [(described.ignore, "void")]
         fields = by_values([*entries, *void], data)
@@ -152,10 +157,36 @@ def open_splits(data: Data) -> Splits:
         title=shown(data.path),
         problems=tuple(problems),
         fatal=divided.fatal,
-        notes=tuple(divided.notes),
+        notes=(*divided.notes, *notes),
         fields=fields,
         advice="--config.data.bad_files=skip leaves such files out; --mode=check looks into every file.",
     )
+
+
+def _of_regions(described: Description, data: Data, at: str) -> tuple[dict[str, Any], list[str]]:
+    """Fields for labels that are regions: each a class of its own; and notes."""
+    if data.labels == "exclusive":
+        listed = ", ".join(f"{name} {list(ids)}" for name, ids in list(described.regions.items())[:4])
+        raise DataError(f"{at}: labels are regions that overlap ({listed}): leave data.labels=exclusive out.")
+    classes = data.classes or described.order
+    if sorted(classes) != sorted(described.order):
+        raise DataError(f"{at}: the regions are {', '.join(described.order)}, and data.classes {', '.join(classes)}.")
+    united = {name: described.regions.get(name) or (described.labels[name],) for name in described.order}
+    table = [(value, classes.index(name)) for name, ids in united.items() for value in ids]
+    void = [] if described.ignore is None else [(described.ignore, data.void_id)]
+    fields = {"classes": classes, "labels": "multi", "mask_encoding": "regions", "mask_ids": (*sorted(table), *void)}
+    said = "; ".join(f"{name} = {', '.join(map(str, ids))}" for name, ids in united.items())
+    notes = [f"the labels are regions that overlap, each with a sigmoid of its own: {said}"]
+    if described.region_values:
+        # Where data.classes has another order, the file's decides what lies on top, and cannot be kept.
+        if classes != described.order:
+            return fields, [*notes, "data.classes has another order than the file: a file for each region is predicted"]
+        fields["region_values"] = described.region_values
+        ids = ", ".join(f"{name} {value}" for name, value in zip(classes, described.region_values, strict=True))
+        notes.append(f"predictions are written as ids, the last of a pixel's regions counts: {ids}")
+    else:
+        notes.append("there is no regions_class_order: predictions are written as a file for each region")
+    return fields, notes
 
 
 def _cases(

@@ -21,6 +21,8 @@ class Description:
     ignore: the id that counts nowhere; None where there is none.
     file_ending: ".png", ".nii.gz", …; "" where it is not said, as in nnU-Net's first version.
     regions: name -> the ids that it unites, where labels are regions that overlap; empty otherwise.
+    order: names of regions and labels but the background, as the file has them.
+    region_values: what predictions are written as, one for each of `order` (regions_class_order); empty where not said.
     cases: (image, label) as the first version lists them, relative to the folder; empty where files say it.
     """
 
@@ -30,6 +32,8 @@ class Description:
     file_ending: str = ""
     regions: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     cases: tuple[tuple[str, str], ...] = ()
+    order: tuple[str, ...] = ()
+    region_values: tuple[int, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -53,19 +57,26 @@ def read_description(folder: str) -> Description:
         channels = dict(enumerate(channels))
     if not isinstance(channels, Mapping) or not channels:
         raise DataError(f'{at}: has no "channel_names", as {{"0": "red"}}. Received: {str(channels)[:60]}')
-    order = {}
+    names = {}
     for key, name in channels.items():
         if not str(key).isdigit():
             raise DataError(f"{at}: channel_names: {key!r} is no number of a channel.")
-        order[int(key)] = str(name)
-    labels, regions, ignore = {}, {}, None
+        names[int(key)] = str(name)
+    labels, regions, order, ignore = {}, {}, [], None
     given = content.get("labels")
     if not isinstance(given, Mapping) or not given:
         raise DataError(f'{at}: has no "labels", as {{"background": 0, "cell": 1}}. Received: {str(given)[:60]}')
+    # As nnU-Net has it: lists of one id each are plain labels.
+    united = any(isinstance(value, list) and len(value) > 1 for value in given.values())
     for key, value in given.items():
+        if isinstance(value, list) and len(value) == 1 and (not united or key.lower() == "ignore" or value == [0]):
+            value = value[0]
         name, number = (str(value), key) if str(key).isdigit() and isinstance(value, str) else (str(key), value)
         if isinstance(number, (list, tuple)):
-            regions[name] = tuple(_whole(one, f"{at}: labels: {name!r}") for one in number)
+            if not number or name.lower() == "ignore":
+                raise DataError(f"{at}: labels: {name!r} has to be {'one id' if number else 'an id, or several'}.")
+            regions[name] = tuple(dict.fromkeys(_whole(one, f"{at}: labels: {name!r}") for one in number))
+            order.append(name)
             continue
         number = _whole(number, f"{at}: labels: {name!r}")
         if name.lower() == "ignore":
@@ -75,6 +86,7 @@ def read_description(folder: str) -> Description:
             raise DataError(f"{at}: labels: {name!r} and {twin!r} are both {number}.")
         else:
             labels[name] = number
+            order += [name] if number else []
     ending = content.get("file_ending", "")
     if not isinstance(ending, str):
         raise DataError(f'{at}: file_ending has to be text, as ".png". Received: {ending!r}')
@@ -82,8 +94,19 @@ def read_description(folder: str) -> Description:
     for item in content.get("training") or []:
         if isinstance(item, Mapping) and isinstance(item.get("image"), str) and isinstance(item.get("label"), str):
             cases.append((os.path.normpath(item["image"]), os.path.normpath(item["label"])))
-    ordered = tuple(order[number] for number in sorted(order))
-    return Description(ordered, labels, ignore, ending, regions, tuple(cases))
+    ordered = tuple(names[number] for number in sorted(names))
+    values = _region_values(content.get("regions_class_order"), order, at) if regions else ()
+    return Description(ordered, labels, ignore, ending, regions, tuple(cases), tuple(order), values)
+
+
+def _region_values(given, order: list[str], at: str) -> tuple[int, ...]:
+    if given is None:
+        return ()
+    if not isinstance(given, list) or len(given) != len(order):
+        raise DataError(
+            f"{at}: regions_class_order has to have an id for each of {', '.join(order)}. Received: {str(given)[:60]}"
+        )
+    return tuple(_whole(one, f"{at}: regions_class_order") for one in given)
 
 
 def _whole(value, at: str) -> int:
