@@ -93,6 +93,23 @@ def test_what_tells_classes_apart_is_no_difference_to_be_added(tmp_path):
     assert "a class's brightness differs from image to image by" in why["augment.brightness"]
 
 
+def test_fewer_crops_a_step_only_where_each_shows_the_same_classes(tmp_path):
+    def of_one_class(number, random, size):
+        # Water, sand or road alone, as on tiles; or all three on each.
+        mask = np.full((size, size), number % 3, "uint8")
+        return np.repeat(mask[..., None] * 60 + 40, 3, axis=2).astype("uint8"), mask
+
+    def of_all(number, random, size):
+        mask = np.repeat((np.arange(size) * 3 // size).astype("uint8")[None], size, axis=0)
+        return np.repeat(mask[..., None] * 60 + 40, 3, axis=2).astype("uint8"), mask
+
+    classes, slow = ("water", "sand", "road"), takes(200.0)
+    tiles, why = drawn(folder_of(tmp_path / "tiles", 12, 64, of_one_class, classes), slow)
+    assert tiles.train.batch_size == 8 and "crops differ by the class that they show" in why["train.batch_size"]
+    alike, _ = drawn(folder_of(tmp_path / "alike", 12, 64, of_all, classes), slow)
+    assert alike.train.batch_size < 8
+
+
 def test_a_picture_with_an_up_and_a_down_is_not_turned(tmp_path):
     def sky(number, random, size):
         image, mask = discs(8)(number, random, size)
