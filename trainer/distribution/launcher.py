@@ -142,7 +142,9 @@ def _wait_for_all(processes: Sequence[subprocess.Popen], stop: _Stop) -> list[tu
     left, deadline = [signal.SIGTERM, signal.SIGKILL], None
     while len(ended) < len(processes):
         seen = {index for index, _ in ended}
-        ended += [(i, p.returncode) for i, p in enumerate(processes) if i not in seen and p.poll() is not None]
+        new = [(i, p.returncode) for i, p in enumerate(processes) if i not in seen and p.poll() is not None]
+        # Of several since the last look one that was killed is the cause: the others end with an exit code for it.
+        ended += sorted(new, key=lambda worker: worker[1] >= 0)
         now = time.monotonic()
         if deadline is None and any(code != EXIT_OK for _, code in ended):
             deadline = now + _GRACE_SECONDS
