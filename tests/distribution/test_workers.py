@@ -126,11 +126,7 @@ def test_a_killed_worker_is_named_and_the_restarted_run_ends_with_the_same_weigh
     # Worker 0 says so itself, before the launcher ends it: that is well within a minute.
     assert re.search(r"\[0\] Lost worker 1 \(127\.0\.0\.1:\d+\): ", out)
     assert "Traceback" not in out
-    # On a machine that is busy enough the launcher's patience ends before TensorFlow's own end of worker 0.
-    found = re.search(
-        r"worker 1 ended with signal SIGKILL, then worker 0 ended with (.*); starting all again, 1 of 1", out
-    )
-    assert found and found[1] in ("exit code 1", "signal SIGTERM", "signal SIGKILL"), re.findall(r".*ended with.*", out)
+    assert "worker 1 ended with signal SIGKILL, then worker 0 ended with exit code 1; starting all again, 1 of 1" in out
     assert "Resuming at step 4" in out
     broken, whole = (checkpoint.find(path, "latest") for path in (workdir, unbroken[0]))
     assert broken.step == whole.step == STEPS
