@@ -22,6 +22,7 @@ import tensorflow as tf
 from configs.knobs import changed
 from configs.reading.folders import folds_of
 from configs.reading.levels import rank_of
+from configs.reading.lines import wrapped
 from configs.reading.settings import named
 from configs.schema import Config
 from trainer import console
@@ -482,6 +483,7 @@ class Run:
                 metrics=self.metrics,
                 postprocessing=self.postprocessing() if config.evaluate.postprocessing else None,
                 progress=Progress("evaluated", self.log),
+                remark=lambda text: self.log(wrapped(text)),
             )
             with explaining_memory(self.config, "evaluation"):
                 scores, self.pictures = evaluate()

@@ -280,8 +280,15 @@ def _due(
         *own,
     ]
     if run.data.validation is not None:
-        progress = Progress("evaluated", run.log)
-        score = make_evaluator(run.task, run.data, run.config, run.strategy, metrics=run.metrics, progress=progress)
+        score = make_evaluator(
+            run.task,
+            run.data,
+            run.config,
+            run.strategy,
+            metrics=run.metrics,
+            progress=Progress("evaluated", run.log),
+            remark=lambda text: run.log(wrapped(text)),
+        )
         if intervals.evaluate_every and not isinstance(run.task, Segmentation):
             _try_evaluation(run, score)
         then = [action for action in actions if action.after_evaluation]

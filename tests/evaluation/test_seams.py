@@ -9,6 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from configs.schema import Augment, Config, Data, Evaluate, Model, Predict
+from trainer import Run
 from trainer.evaluation import seams
 from trainer.evaluation.network import Network
 from trainer.evaluation.predict import predict, predict_arrays
@@ -123,6 +124,25 @@ def test_each_picture_gets_what_it_gets_alone(tmp_path, model, mosaic):
     np.testing.assert_array_equal(found[1], expected)
     np.testing.assert_array_equal(found[2], expected)
     np.testing.assert_array_equal(found[0], alone(model, image[:28, :28]).argmax(axis=-1))
+
+
+def test_evaluation_says_once_that_it_takes_images_apart(model, mosaic, capsys):
+    image, where = mosaic
+    label = np.zeros([88, 144], np.int32)
+    for part in where:
+        label[part.place] = alone(model, image[part.place]).argmax(axis=-1)
+    data = {
+        "train": ([image], [label]),
+        "validation": ([image[:28, :28], image, image], [label[:28, :28], label, label]),
+    }
+    scores = Run(CONFIG, model=model, data=data).evaluate(checkpoint=None)
+    assert scores.score("pixel_accuracy") > 0.9
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        said.count("is taken apart at its seams, and each is seen by itself (Evaluate(seams=False) leaves it whole)")
+        == 1
+    )
+    assert "A large image is cut" not in said
 
 
 def test_it_is_asked_for_and_only_where_statistics_are_of_the_image(model, mosaic):

@@ -54,6 +54,7 @@ def make_evaluator(
     metrics: Sequence[Metric] = (),
     postprocessing: PostProcessing | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    remark: Callable[[str], None] = lambda text: None,
 ) -> Evaluate:
     """Compiles the evaluation of a task once, to be called as often as wanted.
 
@@ -65,6 +66,7 @@ def make_evaluator(
       metrics: the user's.
       postprocessing: of the masks that are scored; those before it are scored beside them. Training has none.
       progress: called with the images done and all there are, after each round.
+      remark: called with what is to be known when the first image comes that is cut into tiles or taken apart.
 
     Returns:
       A function that returns the scores (an `Evaluation`, or `TermScores` of a task that is no segmentation) and the
@@ -122,6 +124,8 @@ def make_evaluator(
             # one, it is known; the second of another makes a trace for all sizes.
             kind = {"input_signature": [batches.element_spec]} if segments else {"reduce_retracing": True}
             scored[key] = tf.function(lambda batch: strategy.run(one, args=(batch,)), **kind)
+            if any(key):
+                remark(ways.said(**options))
         return scored[key](batch)
 
     def evaluate(stop: Callable[[], bool] = lambda: False):

@@ -107,16 +107,18 @@ class Ways:
     Attributes:
       whole: pixels of the largest that is taken whole; None where that does not depend on the image.
       crop: see `crop_of_pictures`.
+      reason: why images are whole or in tiles, in words.
     """
 
     whole: int | None
     crop: tuple[int, int] | None
+    reason: str
 
     @classmethod
     def of(cls, model, config) -> Ways:
         chosen = getattr(logits_function(model, config), "plan", None)
         whole = chosen.whole if chosen is not None and chosen.whole else None
-        return cls(whole, crop_of_pictures(model, config))
+        return cls(whole, crop_of_pictures(model, config), chosen.reason if chosen is not None else "")
 
     def options(self, images) -> dict[str, bool]:
         """Those of `logits_function` for batches `[1, height, width, channels]` that are taken side by side."""
@@ -126,6 +128,18 @@ class Ways:
             for image in images
         )
         return {"large": large, "apart": apart}
+
+    def said(self, *, large: bool, apart: bool) -> str:
+        """What is done with an image that has these options; empty where it is simply given to the network."""
+        said = []
+        if apart:
+            said.append(
+                "An image of several pictures is taken apart at its seams, and each is seen by itself "
+                "(--config.evaluate.seams=false leaves it whole)."
+            )
+        if large:
+            said.append(f"A large image is cut: {self.reason}.")
+        return "  note: " + " ".join(said) if said else ""
 
 
 def logits_function(model, config, *, large: bool = True, apart: bool = False) -> Callable:
