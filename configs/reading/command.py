@@ -323,7 +323,7 @@ def _sweep_of(
 
 def _runs_problems(runs: list[str]) -> list[str]:
     here = sorted(os.path.dirname(found) for found in glob.glob(os.path.join("runs", "*", "evaluation.json")))
-    hint = f" Here are {', '.join(here[:6])}{' …' if len(here) > 6 else ''}." if here else ""
+    hint = f" Found here: {', '.join(here[:6])}{' …' if len(here) > 6 else ''}." if here else ""
     found = [f"--runs={run}: there is no such folder.{hint}" for run in runs if not os.path.isdir(run)]
     if len(runs) < 2:
         found.append(f"--mode=compare needs two runs or more: write --runs=A --runs=B.{hint}")
@@ -359,7 +359,7 @@ def _base_config(values: flags.FlagValues, assignments: list[overrides.Assignmen
             return config_text.from_json(file.read()), workdir, []
     except FileNotFoundError:
         runs = sorted(os.path.dirname(found) for found in glob.glob(os.path.join("runs", "*", "config.json")))
-        here = f" Here are {', '.join(runs[:6])}{' …' if len(runs) > 6 else ''}." if runs else ""
+        here = f" Found here: {', '.join(runs[:6])}{' …' if len(runs) > 6 else ''}." if runs else ""
         problem = (
             f"--workdir={workdir}: there is no run in it (no config.json).{here} Name a run's directory, or train "
             f"one: python main.py --workdir={workdir}"
