@@ -263,7 +263,7 @@ def _zeros(seen: Look) -> Iterator[Suspicion]:
                 "weight_initialization",
                 seen.blank if len(seen.blank) > 1 else seen.blank[0],
                 f"The embeddings of {', '.join(map(repr, seen.blank))} are all zero, and so is their gradient: they "
-                "are multiplied with each other, and 0 tells 0 not to move.",
+                "are multiplied with each other, so that the gradient of each is 0 times the other.",
                 "Start from random embeddings:\n\n    embeddings_initializer='uniform'",
                 depth="batch",
             ),

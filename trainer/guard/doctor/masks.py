@@ -97,7 +97,7 @@ def moved_inside(program: Program, pair: Pair) -> Iterator[Suspicion]:
     masks = labels.values[:64]
     ids = masks if masks.ndim == 3 else masks.argmax(-1) if masks.shape[-1] > 1 else masks[..., 0]
     frequent = np.bincount(ids.astype(int).ravel() - int(ids.min())).argmax() + int(ids.min())
-    told = []
+    apart = []
     for layer in moving:
         kind = type(layer).__name__
         turned = ids[:, ::-1, ::-1] if kind in ("RandomFlip", "RandomRotation") else np.roll(ids, len(ids[0]) // 8, 1)
@@ -106,11 +106,11 @@ def moved_inside(program: Program, pair: Pair) -> Iterator[Suspicion]:
             turned = turned if how is None else ids[how]
         either = (ids != frequent) | (turned != frequent)
         if either.any() and float(np.mean((ids == turned)[either])) < 0.6:
-            told.append(layer)
-    if not told:
+            apart.append(layer)
+    if not apart:
         return
-    names = tuple(layer.name for layer in told)
-    verbs = ", ".join(dict.fromkeys(_MOVING[type(layer).__name__] for layer in told))
+    names = tuple(layer.name for layer in apart)
+    verbs = ", ".join(dict.fromkeys(_MOVING[type(layer).__name__] for layer in apart))
     yield Suspicion(
         Finding(
             "labels_not_aligned",

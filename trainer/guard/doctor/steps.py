@@ -124,7 +124,7 @@ def _of_validation(program: Program, pair: Pair | None, trial: Trial, base: Run)
         return None
     try:
         predictions = np.asarray(trial.predict(tensors(program.validation[0])))
-    except Exception:  # validation data of another shape is told by its shape
+    except Exception:  # validation data of another shape is a finding of its own
         return None
     there = skill(pair, np.asarray(program.validation[1]), predictions)
     return there if np.isfinite(there) and there <= 0.15 and len(predictions) >= 16 else None

@@ -23,40 +23,40 @@ def validation_against_training(program: Program) -> Iterator[Suspicion]:
     if not program.validation:
         return
     xv, yv = program.validation
-    told = None
+    reason = None
     for (path, train), (_, other) in zip(floats(program.x), floats(xv), strict=False):
-        told = _differs(train, other) or _columns_elsewhere(train, other) or _other_numbers(train, other)
-        if told:
+        reason = _differs(train, other) or _columns_elsewhere(train, other) or _other_numbers(train, other)
+        if reason:
             yield Suspicion(
                 Finding(
                     "train_validation_mismatch",
                     "validation",
-                    f"x{path} of training and of validation: {told}.",
+                    f"x{path} of training and of validation: {reason}.",
                     "Prepare both by one function, with the numbers (mean, deviation, 255) of the training data.",
                 ),
                 certain=True,
             )
             return
     for (path, train), (_, other) in zip(floats(program.y), floats(yv), strict=False):
-        told = _labels_differ(train, other)
-        if told:
+        reason = _labels_differ(train, other)
+        if reason:
             yield Suspicion(
                 Finding(
                     "train_validation_mismatch",
                     "validation",
-                    f"y{path} of training and of validation: {told}.",
+                    f"y{path} of training and of validation: {reason}.",
                     "Prepare the labels of both by one function.",
                 ),
                 certain=True,
             )
             return
-    told = _masks_fit_otherwise(program.x, program.y, xv, yv)
-    if told:
+    reason = _masks_fit_otherwise(program.x, program.y, xv, yv)
+    if reason:
         yield Suspicion(
             Finding(
                 "train_validation_mismatch",
                 "validation",
-                told,
+                reason,
                 "Read, turn and number the masks of both by one function.",
             ),
             certain=True,
@@ -318,8 +318,8 @@ def _labels_differ(train: np.ndarray, other: np.ndarray) -> str | None:
     first, second = labels_of(train), labels_of(other)
     if first is None or second is None or len(other) < 4:
         return None
-    if first.classes and second.whole and (told := _unseen_classes(train, other)):
-        return f"{told}; a sorted file, cut in two"
+    if first.classes and second.whole and (reason := _unseen_classes(train, other)):
+        return f"{reason}; a sorted file, cut in two"
     if train.ndim > 1 and train.shape[1:] != other.shape[1:] and train.ndim == other.ndim == 2:
         return f"shapes {train.shape[1:]} and {other.shape[1:]} of an example"
     if train.ndim >= 3 and first.classes and float(other.min()) == float(other.max()):

@@ -48,7 +48,7 @@ def films(start):
     return asked(model, "mse", ADAM(0.03), [viewers[:, None], seen[:, None]], y, epochs=30)
 
 
-@fault("weight_initialization", ("viewers", "films"), says="0 tells 0 not to move", depth="batch")
+@fault("weight_initialization", ("viewers", "films"), says="the gradient of each is 0 times the other", depth="batch")
 def tables_of_zeros_are_multiplied(mended):
     return films("uniform" if mended else "zeros")
 
