@@ -15,6 +15,7 @@ import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -180,8 +181,11 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
             y_true = tf.one_hot(tf.where(valid, labels, -1), outputs)
         given = {key: batch[key] for key in further if key in batch}
         mask = next((key for key in ("mask", "sample_weight") if key in further and key not in given), None)
-        if mask:
+        if mask and (not isinstance(loss, keras.losses.Loss) or _weighs_pixels(loss, y_true, y_pred)):
             given[mask] = tf.cast(valid, tf.float32)
+        elif mask and probabilities:
+            # Zeros in both add nothing to an overlap or a size.
+            y_pred = y_pred * tf.cast(valid, tf.float32)[..., None]
         if "all_reduce" in further:
             given["all_reduce"] = all_reduce
         missing = [key for key in needed if key not in given]
@@ -193,7 +197,19 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
             )
         # The result's form is the user's: a scalar, or a value an image or a pixel, of which the mean is taken here,
         # once, so that it means the same on any number of replicas.
-        value = loss(y_true, y_pred, **given)
+        try:
+            value = loss(y_true, y_pred, **given)
+        except Exception as error:
+            if not (loss if inspect.isfunction(loss) else type(loss)).__module__.startswith("keras."):
+                raise
+            shapes = ", ".join(
+                f"{name} {v.dtype.name} {v.shape}" for name, v in (("y_true", y_true), ("y_pred", y_pred))
+            )
+            said = str(error).strip().splitlines() or [""]
+            raise UserError(
+                f"{field}={name!r} cannot be used here: it raised {type(error).__name__}: {said[0][:300]}\n"
+                f"  It was called with {shapes}."
+            ) from error
         if hasattr(value, "parts") and hasattr(value, "total"):
             # What `losses.build` gives.
             return {"loss": value.total}
@@ -207,6 +223,15 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
 
     batchwide = "all_reduce" in further
     return Objective(name, function, batchwide, loss)
+
+
+def _weighs_pixels(loss: keras.losses.Loss, y_true: tf.Tensor, y_pred: tf.Tensor) -> bool:
+    """Whether a Keras loss has a value for each pixel, to be weighted; a Dice has one for an image, or for all."""
+    try:
+        specs = (tf.TensorSpec(value.shape, value.dtype) for value in (y_true, y_pred))
+        return tf.function(loss.call).get_concrete_function(*specs).output_shapes.rank == y_pred.shape.rank - 1
+    except Exception:  # the call itself says what is wrong
+        return True
 
 
 # Losses of Keras that compare class ids.
