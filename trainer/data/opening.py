@@ -20,7 +20,7 @@ from trainer.data.sources.folds import in_folds
 from trainer.data.sources.labels import infer_classes
 from trainer.data.sources.objects import open_object
 from trainer.data.sources.splits import Splits
-from trainer.parts import load_attribute, resolve
+from trainer.parts import load_attribute, resolve, takes
 
 # Masks that are looked at where neither the config nor the data name the classes.
 _LOOKED_AT = 200
@@ -223,7 +223,7 @@ def _called(opener: Callable, section: Data) -> Any:
     from trainer.data.augment.own import raised_at
 
     try:
-        return opener(section)
+        return opener(section) if takes(opener, 1) else opener()
     except DataError:
         raise
     except Exception as error:

@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import math
 import traceback
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -89,31 +90,31 @@ def build_form(
     part = resolve(config.model.name if model is None else model, field, _BUILT_IN)
     name = name_of(config.model.name if model is None else model)
     if not isinstance(part, keras.Model):
-        given = {**dict(input_channels=channels, outputs=outputs), **config.model.options}
+        offered = dict(input_channels=channels, outputs=outputs)
         with dtype_policy(policy), fresh_names():
-            part = _call(part, f"{field}={name!r}", given, optional=model is not None)
+            part = _call(part, f"{field}={name!r}", offered, config.model.options)
     if replicas > 1 and isinstance(part, keras.Model):
         synchronize(part)
     return _checked(part, name, config, outputs, free)
 
 
-def _call(function, what: str, given: dict, *, optional: bool):
-    """Calls the user's function; where that is not what it is given, the message says what it takes.
+def _call(function, what: str, offered: dict, options: Mapping):
+    """Calls the user's function with what it names of `offered`, and with all `options`.
 
-    `optional`: a function handed over as an object need not take what it is given.
+    Where these are not what it takes, the message says how it was called.
     """
+    given = {**offered, **options}
     try:
         signature = inspect.signature(function)
-        names = signature.parameters.values()
-        if optional and not any(p.kind is p.VAR_KEYWORD for p in names):
-            given = {key: value for key, value in given.items() if key in signature.parameters}
+        if not any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
+            given = {key: value for key, value in given.items() if key in signature.parameters or key in options}
         signature.bind(**given)
     except TypeError as error:
-        called = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        called = ", ".join(f"{name}={value!r}" for name, value in {**offered, **options}.items())
         raise UserError(
             f"{what}: {error}. It is called as {function.__name__}({called}).\n"
-            f"  Write it as: def {function.__name__}({', '.join(given)}); further arguments come from "
-            "config.model.options."
+            f"  Write it as: def {function.__name__}({', '.join({**offered, **options})}), where the first two may be "
+            "left out; further arguments come from config.model.options."
         ) from error
     except ValueError:
         pass  # a callable without a signature: the call itself shows it
