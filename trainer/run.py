@@ -473,8 +473,9 @@ class Run:
         from trainer.reporting.progress import Progress
 
         examples = data if isinstance(data, DataSets) else self.examples_to_score(data)
-        config = dataclasses.replace(self.config, data=examples.config.data) if examples.config else self.config
         with self.weights(checkpoint, ensemble, scored=examples):
+            # Here and not before: the model may have set the tiles.
+            config = dataclasses.replace(self.config, data=examples.config.data) if examples.config else self.config
             evaluate = make_evaluator(
                 self.task,
                 examples,

@@ -81,7 +81,7 @@ class Network:
         cuts: Sequence[float] = (),
     ):
         self.plan: Plan = plan(model, config)
-        self.outputs, self._multiple = logits_per_pixel(config), size_multiple(config)
+        self.outputs, self._multiple = logits_per_pixel(config), size_multiple(config, model)
         self._channels, self._dtype = config.data.channels, np.uint8 if len(config.data.classes) <= 256 else np.uint16
         self._strategy, self._multi_label = strategy, config.data.multi_label
         self.batch_pixels = min(_BATCH, self.plan.whole)
