@@ -28,6 +28,7 @@ from trainer.evaluation.windows import (
 from trainer.models.build import activation, logits_per_pixel, size_multiple
 from trainer.models.layers.group_normalization import given_statistics, pooled_statistics
 from trainer.stepping.segmentation import predicted
+from trainer.tracing import traced
 
 # Pixels in a batch of small images: enough to keep a device busy, few enough to wait for.
 _BATCH = 2**20
@@ -217,10 +218,10 @@ class Network:
     def _function(self, key: tuple, function: Callable, signature: list[tf.TensorSpec]) -> Callable:
         if key not in self._compiled:
             if self.replicas == 1:
-                self._compiled[key] = tf.function(function, input_signature=signature)
+                self._compiled[key] = traced(function, input_signature=signature)
             else:
                 spread = functools.partial(_run, self._strategy, function)
-                self._compiled[key] = tf.function(spread, reduce_retracing=True)
+                self._compiled[key] = traced(spread, reduce_retracing=True)
         return self._compiled[key]
 
     def _spread(self, function: Callable, calls: Sequence[tuple]) -> list:

@@ -39,6 +39,7 @@ from trainer.reporting.memory import is_out_of_memory, smaller_tile
 from trainer.reporting.progress import Progress
 from trainer.stepping.segmentation import Segmentation, predicted
 from trainer.stepping.task import Examples, Task
+from trainer.tracing import traced
 
 # Up to so many images each has a line of its own.
 _LINES = 100
@@ -241,7 +242,7 @@ def predict_arrays(task: Task, images, config: Config, postprocessing: PostProce
         logits = logits_of(batch)
         return predicted(logits, multi_label, post.cuts) if wanted == "none" else probabilities_of(logits, multi_label)
 
-    compute = tf.function(answer, reduce_retracing=True)
+    compute = traced(answer, reduce_retracing=True)
     for i in range(count):
         batch = {key: tf.convert_to_tensor(np.asarray(values[i])[None]) for key, values in batches.items()}
         batch["image"] = tf.cast(batch["image"], tf.float32)

@@ -50,6 +50,7 @@ from trainer.models.inputs import fixed_size, size_trouble
 from trainer.reporting.chatter import without_chatter
 from trainer.reporting.records import write_json
 from trainer.stepping.segmentation import predicted
+from trainer.tracing import traced
 
 # Format -> its file, and how much of mean Dice it may lose on validation images; None: it is the model, up to rounding.
 FORMATS = {
@@ -174,7 +175,7 @@ def _proof_of_the_model(
     """What the model itself scores, whole images at a time; None where nothing can be scored."""
     if data is None or data.validation is None or len(sizes.fixed) != 2:
         return None
-    serve = tf.function(_serving(model, config, sizes))
+    serve = traced(_serving(model, config, sizes))
 
     def predictor(image):
         return {name: value.numpy() for name, value in serve(tf.constant(image)).items()}
