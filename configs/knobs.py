@@ -10,6 +10,7 @@ import contextlib
 import contextvars
 import dataclasses
 import functools
+import os
 import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -88,7 +89,7 @@ def section(class_: type) -> type:
     def __init__(self, *positional, **given):
         known = types(class_)
         problems = [
-            f"{class_.__name__}({name}=…): there is no such field.{_meant(name, class_)}"
+            f"{class_.__name__}({name}=…): there is no such field.{meant(name, class_)}"
             for name in given
             if name not in known
         ]
@@ -99,7 +100,10 @@ def section(class_: type) -> type:
         if _CHECKED.get():
             problems += check(self)
         if problems:
-            raise ConfigError(problems)
+            # It needs the schema, of which this is a part.
+            from configs.reading.settings import in_python
+
+            raise ConfigError([in_python(problem) for problem in problems])
 
     class_.__init__ = __init__
     _SECTIONS.append(class_)
@@ -110,7 +114,7 @@ def section(class_: type) -> type:
 _SECTIONS: list[type] = []
 
 
-def _meant(name: str, class_: type) -> str:
+def meant(name: str, class_: type) -> str:
     """Which field a wrong one may be: of another section by the same name, of this one by one like it."""
     others = sorted(other.__name__ for other in _SECTIONS if other is not class_ and name in types(other))
     section, _, path = elsewhere.field(name).rpartition(".")
@@ -202,6 +206,8 @@ def _name_problem(name: str, about: Knob, path: str, subject: str) -> str:
     if ":" in name or not about.names:
         return f"{subject} is not of the form {own}."
     hint = elsewhere.value(path, name, "{!r}") or did_you_mean(name, about.names, "{!r}")
+    if path == "data.source" and os.path.isdir(name):
+        hint = f" It is a folder: --config.data.source=folder --config.data.path={name}."
     return f"{subject} is none of {', '.join(about.names)}.{hint} One of your own: {own}."
 
 

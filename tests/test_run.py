@@ -191,6 +191,25 @@ def test_an_interruption_leaves_the_trained_weights_and_not_their_averages(tmp_p
     [
         (lambda: Run(Config(train=Train(batch_size=0))), ["train.batch_size", "0", "1"]),
         (lambda: Run(modle=small), ["'modle'", "Did you mean model?", "config, workdir, force, extend, model, loss"]),
+        (
+            lambda: Run(batch_size=4, lr=1),
+            ["Train(batch_size=…) of the config", "Optimizer(learning_rate=…) of the config"],
+        ),
+        (
+            lambda: Run(callbacks=[], validation_data=1),
+            ["actions=[(100, function)", 'data={"train": …, "validation": …}'],
+        ),
+        (lambda: Run(config(), data={"x": IMAGES, "y": LABELS}).data, ["Rename 'x' to 'image', 'y' to 'label'"]),
+        (lambda: Run(config(), data={"train": (IMAGES, LABELS), "val": 1}).data, ["Rename 'val' to 'validation'"]),
+        (lambda: Run(config(), data=(IMAGES, LABELS), augment=[abs]).data, ["abs, which does not take two arguments"]),
+        (
+            lambda: Run(config(), data=(IMAGES, LABELS), model=[3]).task,
+            ["model=[3] is of type list", "keras.Sequential"],
+        ),
+        (
+            lambda: Run(config(), data=(IMAGES, LABELS), model=small, loss=["dice"]).task,
+            ['written "dice+cross_entropy"'],
+        ),
         (lambda: Run({"train": {}}), ["config is of type dict", "Config(…)"]),
         (lambda: Run(model="unett"), ["model.name", "unett", "unet"]),
         (lambda: Run(optimizer="lionn"), ["optimizer.name", "lion"]),

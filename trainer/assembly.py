@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 
+from configs.knobs import meant
 from configs.reading import fields, validation
 from configs.reading.nearest import did_you_mean
 from configs.schema import Config
@@ -78,7 +79,7 @@ def receive(config: Config | None, arguments: Mapping[str, Any]) -> tuple[Config
     if unknown:
         also = ["config", "workdir", "force", "extend", *known]
         raise UserError(
-            numbered([f"Run has no argument {name!r}.{did_you_mean(name, also)}" for name in unknown])
+            numbered([f"Run has no argument {name!r}.{_meant(name, also)}" for name in unknown])
             + f"\n  It takes {', '.join(also)}."
         )
     config = Config() if config is None else config
@@ -96,6 +97,30 @@ def receive(config: Config | None, arguments: Mapping[str, Any]) -> tuple[Config
         # The default is the name of the built-in data.
         config = dataclasses.replace(config, name="run")
     return config, parts
+
+
+def _meant(name: str, arguments: Sequence[str]) -> str:
+    """What a wrong argument may be: one like it, one that other frameworks call so, or a field of the config."""
+    elsewhere = _ELSEWHERE.get(name)
+    if elsewhere:
+        return f" Write {elsewhere}."
+    return did_you_mean(name, arguments) or meant(name, Config).replace(" has it.", " of the config has it.")
+
+
+_DATA = 'data={"train": …, "validation": …}'
+_ELSEWHERE = {
+    "callbacks": "actions=[(100, function), …]",
+    "train_data": _DATA,
+    "train_dataset": _DATA,
+    "validation_data": _DATA,
+    "validation_split": "Data(validation_fraction=…) of the config",
+    "dataset": "data=…",
+    "net": "model=…",
+    "criterion": "loss=…",
+    "scheduler": "schedule=…",
+    "transforms": "augment=[function, …]",
+    "augmentation": "augment=[function, …]",
+}
 
 
 def _check_containers(parts: Parts) -> None:

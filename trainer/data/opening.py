@@ -20,7 +20,7 @@ from trainer.data.sources.folds import in_folds
 from trainer.data.sources.labels import infer_classes
 from trainer.data.sources.objects import open_object
 from trainer.data.sources.splits import Splits
-from trainer.parts import load_attribute, resolve, takes
+from trainer.parts import load_attribute, name_of, resolve, takes
 
 # Masks that are looked at where neither the config nor the data name the classes.
 _LOOKED_AT = 200
@@ -243,6 +243,13 @@ def own_augmentations(config: Config, augment: Sequence[Callable | str] = ()) ->
             raise DataError(
                 f"augment holds {function!r}, which cannot be called: an augmentation is a function of (example, "
                 "random)."
+            )
+        if not takes(function, 2):
+            layer = type(function).__module__.startswith("keras")
+            how = "lambda example, random: {**example, 'image': layer(example['image'])}, for what leaves labels alone"
+            raise DataError(
+                f"augment holds {name_of(function)}, which does not take two arguments: an augmentation is a function "
+                "of (example, random), the example a dict of arrays." + (f"\n  Around a layer: {how}." if layer else "")
             )
     return tuple(functions)
 

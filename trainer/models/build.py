@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import inspect
 import math
+import reprlib
 import traceback
 from collections.abc import Mapping
 from typing import Any
@@ -92,6 +93,11 @@ def build_form(
         model = load_model(config.model.name, config.model.options)
     part = resolve(config.model.name if model is None else model, field, _BUILT_IN)
     name = name_of(config.model.name if model is None else model)
+    if not isinstance(part, keras.Model) and not callable(part):
+        raise UserError(
+            f"{field}={reprlib.repr(part)} is of type {type(part).__name__}: hand in a keras.Model, or a function that "
+            "gives one; layers make one by keras.Sequential([…])."
+        )
     if not isinstance(part, keras.Model):
         offered = dict(input_channels=channels, outputs=outputs)
         with dtype_policy(policy), fresh_names():
@@ -106,7 +112,7 @@ def _call(function, what: str, offered: dict, options: Mapping):
 
     Where these are not what it takes, the message says how it was called.
     """
-    given = {**offered, **options}
+    given, called_as = {**offered, **options}, getattr(function, "__name__", type(function).__name__)
     try:
         signature = inspect.signature(function)
         if not any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
@@ -115,8 +121,8 @@ def _call(function, what: str, offered: dict, options: Mapping):
     except TypeError as error:
         called = ", ".join(f"{name}={value!r}" for name, value in {**offered, **options}.items())
         raise UserError(
-            f"{what}: {error}. It is called as {function.__name__}({called}).\n"
-            f"  Write it as: def {function.__name__}({', '.join({**offered, **options})}), where the first two may be "
+            f"{what}: {error}. It is called as {called_as}({called}).\n"
+            f"  Write it as: def {called_as}({', '.join({**offered, **options})}), where the first two may be "
             "left out; further arguments come from config.model.options."
         ) from error
     except ValueError:

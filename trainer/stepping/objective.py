@@ -144,6 +144,11 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
                 f"{field}={name!r} is a class, and {loss.__name__}() raised {type(error).__name__}: {error}.\n"
                 "  Name a function, or a class whose arguments all have defaults."
             ) from error
+    if isinstance(loss, (list, tuple)):
+        raise UserError(
+            f'{field} is a {type(loss).__name__}: a sum of built-in losses is written "dice+cross_entropy", with '
+            "Loss(weights=…), and one of your own is a function that adds its terms."
+        )
     if not callable(loss):
         raise UserError(f"{field}={name!r} is of type {type(loss).__name__}; a loss is called as loss(y_true, y_pred).")
     further, needed = _parameters(loss, name, field)

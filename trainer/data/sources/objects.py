@@ -194,6 +194,14 @@ def _is_column(value: Any) -> bool:
     return hasattr(value, "shape") and hasattr(value, "__getitem__") and len(value.shape) > 0
 
 
+# Keys of others -> what they are called here.
+_MEANT = {
+    **dict.fromkeys(("val", "valid", "dev", "test"), "validation"),
+    **dict.fromkeys(("x", "images", "img", "inputs"), "image"),
+    **dict.fromkeys(("y", "labels", "mask", "masks", "target"), "label"),
+}
+
+
 def _unreadable(value: Any, prefix: str) -> str:
     kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
     takes = (
@@ -203,7 +211,9 @@ def _unreadable(value: Any, prefix: str) -> str:
     if isinstance(value, (str, bytes)):
         return f"{takes}\n  A folder goes into the config: Data(source='folder', path={value!r})."
     if isinstance(value, Mapping):
-        return f"{takes}\n  This one has the keys {', '.join(map(repr, value)) or 'none'}."
+        renamed = ", ".join(f"{key!r} to {_MEANT[key]!r}" for key in value if key in _MEANT)
+        keys = f"{takes}\n  This one has the keys {', '.join(map(repr, value)) or 'none'}."
+        return f"{keys} Rename {renamed}." if renamed else keys
     if isinstance(value, Iterator) or hasattr(value, "__iter__"):
         return (
             f"{takes}\n  What can only be iterated over becomes a data set so:\n"
