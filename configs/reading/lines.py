@@ -44,13 +44,13 @@ def wrapped(text: str, width: int | None = None) -> str:
 
 
 def _filled(parts: list[str], width: int, lead: str) -> list[str]:
-    """Columns, each before the gap to the next, in lines of `width` where they allow it, later ones further in."""
+    """Columns, each before the gap to the next, in lines of `width` where words allow it, later ones further in."""
     found = [lead + parts[0]]
     for gap, part in zip(parts[1::2], parts[2::2], strict=True):
         if len(found[-1]) + len(gap) + len(part) <= width:
             found[-1] += gap + part
         else:
-            found.append(f"{lead}    {part}")
+            found += broken(part, width, first=f"{lead}    ", then=f"{lead}    ")
     return found
 
 
