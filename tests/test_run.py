@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from configs.knobs import ConfigError
 from configs.schema import Augment, Checkpoint, Config, Data, Evaluate, Model, Optimizer, Train
@@ -240,6 +241,15 @@ def test_mistakes_are_named(make, words):
         make()
     for word in words:
         assert word in str(raised.value)
+
+
+def test_a_folder_that_cannot_be_written_is_named(finished, tmp_path):
+    run, taken, picture = finished["run"], tmp_path / "taken", tmp_path / "image.png"
+    taken.write_text("a file where a folder is to be", encoding="utf-8")
+    Image.fromarray(IMAGES[0]).save(picture)
+    for write in (lambda: run.export(taken, ["saved_model"]), lambda: run.predict([str(picture)], taken)):
+        with pytest.raises(UserError, match=r"taken.* cannot be written: .*\n  Another folder: output=…"):
+            write()
 
 
 def test_a_part_by_its_name_is_the_fields(tmp_path):

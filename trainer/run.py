@@ -36,7 +36,7 @@ from trainer.checkpoints.resume import config_of, describe_data
 from trainer.checkpoints.saver import Saver
 from trainer.data import DataError, DataSets, open_data, open_evaluated, other_data
 from trainer.distribution import strategy as distribution
-from trainer.errors import UserError
+from trainer.errors import EXIT_FAILED, UserError
 from trainer.evaluation.best_score import best_score, check_metrics, highest_is_best
 from trainer.evaluation.own_metrics import build_metrics
 from trainer.evaluation.postprocessing import PostProcessing
@@ -60,6 +60,18 @@ def _naming_settings() -> Iterator[None]:
     except UserError as error:
         error.args, error.markdown = (named(str(error)),), named(error.markdown)
         raise
+
+
+@contextlib.contextmanager
+def _writing(output: str) -> Iterator[None]:
+    """What cannot be written inside is named."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or output} cannot be written: {error.strerror or error}.\n  Another folder: --output=…",
+            exit_code=EXIT_FAILED,
+        ) from error
 
 
 class Run:
@@ -271,6 +283,7 @@ class Run:
         with self.state.averaged():
             yield
 
+    @_naming_settings()
     def save(self, *, again: bool = False) -> None:
         """Saves the state as it is, unless this step is saved already; `again` is for a new best, say.
 
@@ -543,7 +556,7 @@ class Run:
                     )
                 output, paths = os.fspath(output) or os.path.join(self.workdir, "predictions"), list(images)
                 model = self.task.model
-                with explaining_memory(config, "prediction"):
+                with _writing(output), explaining_memory(config, "prediction"):
                     if volumes:
                         return predict_volumes(model, paths, output, config, postprocessing=post, report=self.log)
                     how = {"devices": self.devices, "postprocessing": post, "report": self.log}
@@ -574,7 +587,7 @@ class Run:
         formats = formats or usual_formats(self.config)
         output = os.fspath(output) or os.path.join(self.workdir, "export")
         if not isinstance(self.task, Segmentation):
-            with self.weights(checkpoint), explaining_memory(self.config, "export"):
+            with self.weights(checkpoint), _writing(output), explaining_memory(self.config, "export"):
                 return [named(line) for line in export_task(self.task, self.config, output, formats)]
         try:
             data = self.data
@@ -584,7 +597,7 @@ class Run:
             data = None
         with self.weights(checkpoint, ensemble):
             post = self.postprocessing()
-            with explaining_memory(self.config, "export"):
+            with _writing(output), explaining_memory(self.config, "export"):
                 lines = export(self.task.model, self.config, output, formats, data=data, postprocessing=post)
                 return [named(line) for line in lines]
 
