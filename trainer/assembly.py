@@ -67,6 +67,21 @@ class Parts:
                 found[field.name] = name_of(part)
         return found
 
+    def named_in(self, config: Config) -> Config:
+        """A config with the names of what was given in its fields; for messages, as nothing is built by it."""
+        names = {part: name for part, name in self.names().items() if isinstance(name, str)}
+        paths = {path: names[part] for part, path in _fields_of_parts().items() if part in names}
+        return fields.replace(config, paths)
+
+
+def _fields_of_parts() -> dict[str, str]:
+    """A part that is one -> the field that names it."""
+    return {
+        field.knob.part: path
+        for path, field in fields.all_fields().items()
+        if field.knob.part and field.type is str and path != "evaluate.metric"
+    }
+
 
 def receive(config: Config | None, arguments: Mapping[str, Any]) -> tuple[Config, Parts]:
     """The config and the parts that `Run(config, **arguments)` means, valid as a whole.
@@ -144,11 +159,7 @@ def _check_containers(parts: Parts) -> None:
 
 def _with_names(config: Config, parts: dict[str, Any]) -> tuple[Config, dict[str, Any]]:
     """A part that is given by its name is what the config's field says: `Run(model="unet")`, `model.name="unet"`."""
-    fields_of = {
-        field.knob.part: path
-        for path, field in fields.all_fields().items()
-        if field.knob.part and field.type is str and path != "evaluate.metric"
-    }
+    fields_of = _fields_of_parts()
     named = {name: part for name, part in parts.items() if isinstance(part, str) and name in fields_of}
     config = fields.replace(config, {fields_of[name]: part for name, part in named.items()})
     return config, {name: part for name, part in parts.items() if name not in named}

@@ -152,6 +152,11 @@ class Run:
         """Logs a line; workers that are not the chief say nothing twice."""
         return _log if self.devices.chief else console.silent
 
+    @property
+    def named_config(self) -> Config:
+        """The config with the names of parts that were handed over, in the place of names that nothing reads."""
+        return self.parts.named_in(self.config)
+
     @functools.cached_property
     @_naming_settings()
     def data(self):
@@ -182,7 +187,7 @@ class Run:
     @_naming_settings()
     def task(self) -> Task:
         data = self.data  # opens them: what they say belongs to the config
-        with explaining_memory(self.config, "building the model"):
+        with explaining_memory(self.named_config, "building the model"):
             task, self.config, notes = make_task(
                 self.config, self.parts, data, self.devices, self.precision, steps=lambda: self.intervals.total
             )
@@ -194,7 +199,7 @@ class Run:
     @_naming_settings()
     def state(self) -> TrainState:
         task = self.task
-        with explaining_memory(self.config, "building the model"):
+        with explaining_memory(self.named_config, "building the model"):
             return make_state(task, self.config, self.parts, self.intervals, self.devices, self.precision)
 
     @functools.cached_property
@@ -293,7 +298,7 @@ class Run:
         # Only the chief knows of a save that failed and is to be tried again.
         if not self.devices.any_worker(again or self.saver.last_step != self.current_step):
             return
-        with self.clock.pause(SAVING), explaining_memory(self.config, "saving or loading a checkpoint"):
+        with self.clock.pause(SAVING), explaining_memory(self.named_config, "saving or loading a checkpoint"):
             self.host.trained, self.host.seconds = self.clock.trained, self.clock.parts
             self.host.report = self.totals.sums()
             self.host.micro_batches = {str(step): count for step, count in self.found_micro_batches.items()}
@@ -307,7 +312,7 @@ class Run:
             saved, lines = grown(saved, shapes, len(before.data.classes), len(self.data.classes))
             for line in lines:
                 self.log(f"extended: {line}")
-        with explaining_memory(self.config, "saving or loading a checkpoint"):
+        with explaining_memory(self.named_config, "saving or loading a checkpoint"):
             restore(self.state, saved)
         self.host = dataclasses.replace(HostState.from_saved(saved.host), data=describe_data(self.data))
         self.found_micro_batches = {int(s): n for s, n in self.host.micro_batches.items()} | self.found_micro_batches
@@ -384,7 +389,7 @@ class Run:
         from trainer.checkpoints.resume import find_start
 
         self._hold_workdir()
-        with explaining_memory(self.config, "saving or loading a checkpoint"):
+        with explaining_memory(self.named_config, "saving or loading a checkpoint"):
             start = find_start(self.workdir, self.devices, self.log)
         if start is None:
             return 0
@@ -765,11 +770,11 @@ class Run:
                 yield None
             return
         task = self.task
-        with _naming_settings(), explaining_memory(self.config, "saving or loading a checkpoint"):
+        with _naming_settings(), explaining_memory(self.named_config, "saving or loading a checkpoint"):
             saved = checkpoints.find(self.workdir, checkpoint)
             before = snapshot_of(task)
         try:
-            with explaining_memory(self.config, "saving or loading a checkpoint"):
+            with explaining_memory(self.named_config, "saving or loading a checkpoint"):
                 load_weights(task, saved)
             self._taken = saved
             yield saved
