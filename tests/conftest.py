@@ -76,6 +76,7 @@ def pytest_sessionstart(session):
     _set_aside()
 
 
+@pytest.hookimpl(trylast=True)  # after the module's fixtures are gone
 def pytest_runtest_teardown(item, nextitem):
     if nextitem is None or nextitem.path != item.path:
         _set_aside()
