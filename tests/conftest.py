@@ -73,6 +73,9 @@ def pytest_sessionstart(session):
     cpus = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * 8)
     tf.config.list_logical_devices()  # starts TensorFlow, so that no test that comes first chooses another number
+
+
+def pytest_collection_finish(session):
     _set_aside()
 
 
