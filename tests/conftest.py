@@ -86,6 +86,9 @@ def pytest_runtest_teardown(item, nextitem):
 
 
 def _set_aside():
-    """What is there stays: it is not to be looked through at each collection, nor by the guard, of all objects."""
+    """What is there stays: it is not to be looked through at each collection, nor by the guard, of all objects.
+
+    A function that the guard is to mend is therefore made in the test, not in its module.
+    """
     gc.collect()
     gc.freeze()
