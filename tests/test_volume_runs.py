@@ -252,7 +252,7 @@ def test_volumes_that_are_arrays(tmp_path):
 
 
 def test_the_check_looks_through_volumes(data):
-    from trainer.data.audit import audit
+    from trainer.data.check.check import audit
 
     found = audit(config_of(data))
     assert found.ok and "train: 3 volumes, 10 … 10 voxels wide, 14 … 14 high and 16 … 16 deep" in found.text()

@@ -20,7 +20,7 @@ from configs.reading.settings import named
 from trainer import guard
 from trainer.actions.micro_batches import Batches, FittingSteps
 from trainer.data import training_batches
-from trainer.data.audit import audit
+from trainer.data.check.check import audit
 from trainer.models.build import logits_per_pixel
 from trainer.models.inputs import input_names
 from trainer.reporting import terminal

@@ -12,7 +12,7 @@ from trainer.actions.micro_batches import FittingSteps
 from trainer.actions.nonfinite import Nonfinite
 from trainer.checkpoints.resume import describe_data, take_up_micro_batches, write_config
 from trainer.data.example import RESERVED
-from trainer.data.sources.objects import open_object
+from trainer.data.sources.objects.objects import open_object
 from trainer.data.sources.splits import Splits
 from trainer.errors import UserError, numbered
 from trainer.models.inputs import input_names

@@ -772,7 +772,7 @@ def test_what_is_meant_can_be_said(made, tmp_path):
 
 
 def test_void_of_several_values_is_named_once():
-    from trainer.data.sources.formats.maskfiles import void_note
+    from trainer.data.sources.formats.mask_files import void_note
 
     note = void_note([((0, 0, 0), "Void"), ((9, 9, 9), "Void"), ((1, 2, 3), "road"), ((5, 5, 5), "ignore")])
     assert note == ["void, which no loss or score counts: 'Void' ((0, 0, 0), (9, 9, 9)), 'ignore' ((5, 5, 5))"]

@@ -8,8 +8,8 @@ from PIL import Image
 
 from configs.schema import Augment, Config, Data, Train
 from trainer.data import DataError, evaluation_batches, open_data, training_batches
-from trainer.data.audit import audit
 from trainer.data.augment.placement import draw, over_foreground
+from trainer.data.check.check import audit
 from trainer.evaluation.overlapping import write_overlapping
 from trainer.reporting.panels import colored, overlay
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from configs.schema import Config, Data, Evaluate, Model, Predict
-from trainer.data.rasters import GEO_TAGS, Raster, has_rasterio
+from trainer.data.images.rasters import GEO_TAGS, Raster, has_rasterio
 from trainer.evaluation import files, windows
 from trainer.evaluation.files import predict_files
 from trainer.evaluation.network import Network

@@ -11,14 +11,14 @@ import numpy as np
 from configs.reading import durations, fields
 from configs.schema import Config, Data
 from trainer.data.errors import DataError, listed
-from trainer.data.overlapping import overlapping_masks
+from trainer.data.masks.overlapping import overlapping_masks
+from trainer.data.masks.recognition import recognise_masks
 from trainer.data.processes import Opening
-from trainer.data.recognition import recognise_masks
 from trainer.data.source import DataSets, MemoryCache, Source
 from trainer.data.sources import SOURCES
 from trainer.data.sources.folds import in_folds
-from trainer.data.sources.labels import infer_classes
-from trainer.data.sources.objects import open_object
+from trainer.data.sources.objects.labels import infer_classes
+from trainer.data.sources.objects.objects import open_object
 from trainer.data.sources.splits import Splits
 from trainer.parts import load_attribute, resolve
 
@@ -39,7 +39,7 @@ def open_data(config: Config, data: Any = None, augment: Sequence[Callable | str
     Args:
       config: data.source says where examples come from, unless `data` is given.
       data: an object with len() and [i], whose items are (image, label) or a dict with "image"; a pair of arrays; a
-        `tf.data.Dataset`; or {"train": …, "validation": …} of these. See `trainer.data.sources.objects`.
+        `tf.data.Dataset`; or {"train": …, "validation": …} of these. See `trainer.data.sources.objects.objects`.
       augment: augmentations of the user's own, after those of config.augment.functions: `f(example, random)`, or their
         names, "package.module:function". See `trainer.data.augment.own`.
 

@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from configs.schema import Config
-from trainer.data.rasters import Header, Raster, header, open_raster
+from trainer.data.images.rasters import Header, Raster, header, open_raster
 from trainer.errors import UserError
 from trainer.evaluation.network import Network
 from trainer.evaluation.outputs import Outputs, Written

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from configs.schema import Data, Predict
-from trainer.data.rasters import Raster
+from trainer.data.images.rasters import Raster
 from trainer.evaluation.overlapping import class_files, write_overlapping
 from trainer.evaluation.png import PngWriter, beside
 from trainer.evaluation.strips import Strip

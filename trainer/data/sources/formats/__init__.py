@@ -1,7 +1,7 @@
 """The formats that people's data come in: what each is recognised by, and the source that reads it.
 
-A format is a file here with `TITLE`, `recognise(tree) -> str` (by what; "" where it is not there) and
-`open_splits(data) -> Splits`, and a row below; its name is one of data.source.
+A format is a file here, named as in data.source, with `TITLE`, `recognise(tree) -> str` (by what; "" where it is not
+there) and `open_splits(data) -> Splits`, and its name below.
 """
 
 from __future__ import annotations
@@ -11,32 +11,21 @@ from types import ModuleType
 
 from trainer.data.sources.formats.tree import Tree
 
-_HERE = "trainer.data.sources.formats"
-
 # With a mask file for each image, in a layout of its own.
-MASK_FILES = {
-    "voc": f"{_HERE}.voc",
-    "cityscapes": f"{_HERE}.cityscapes",
-    "ade20k": f"{_HERE}.ade20k",
-    "ade20k_full": f"{_HERE}.ade20k_full",
-    "nnunet": f"{_HERE}.nnunet",
-    "camvid": f"{_HERE}.camvid",
-    "coco_stuff": f"{_HERE}.stuff",
-    "masks_beside": f"{_HERE}.beside",
-}
+MASK_FILES = ("voc", "cityscapes", "ade20k", "ade20k_full", "nnunet", "camvid", "coco_stuff", "masks_beside")
 # With descriptions from which the mask is drawn, or in containers.
-ANNOTATIONS = {
-    "coco": f"{_HERE}.coco",
-    "coco_panoptic": f"{_HERE}.panoptic",
-    "labelme": f"{_HERE}.labelme",
-    "label_studio": f"{_HERE}.label_studio",
-    "cvat": f"{_HERE}.cvat",
-    "yolo": f"{_HERE}.yolo",
-    "supervisely": f"{_HERE}.supervisely",
-    "via": f"{_HERE}.via",
-    "huggingface": f"{_HERE}.tables",
-}
-FORMATS = {**MASK_FILES, **ANNOTATIONS}
+ANNOTATIONS = (
+    "coco",
+    "coco_panoptic",
+    "labelme",
+    "label_studio",
+    "cvat",
+    "yolo",
+    "supervisely",
+    "via",
+    "huggingface",
+)
+FORMATS = {name: f"{__name__}.{name}" for name in (*MASK_FILES, *ANNOTATIONS)}
 
 
 def format_of(name: str) -> ModuleType:

@@ -21,12 +21,12 @@ import numpy as np
 
 from configs.schema import Data
 from trainer.data.errors import DataError, shown
-from trainer.data.image_files import IMAGE_SUFFIXES
-from trainer.data.mask_values import MaskValues, decode_values
-from trainer.data.masks import label_from, label_type
+from trainer.data.images.files import IMAGE_SUFFIXES
+from trainer.data.masks.class_ids import label_from, label_type
+from trainer.data.masks.values import MaskValues, decode_values
 from trainer.data.sources.formats.ade20k import short_names, split_by_name
-from trainer.data.sources.formats.files import read_json, read_text
-from trainer.data.sources.formats.maskfiles import Placed, by_values, lonely, match, pair_splits, says_masks
+from trainer.data.sources.formats.descriptions import read_json, read_text
+from trainer.data.sources.formats.mask_files import Placed, by_values, lonely, match, pair_splits, says_masks
 from trainer.data.sources.formats.splitting import refuse_overlap
 from trainer.data.sources.formats.tree import Tree, read_tree
 from trainer.data.sources.names import split_of

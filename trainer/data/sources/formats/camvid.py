@@ -17,10 +17,10 @@ from typing import Any
 
 from configs.schema import Data
 from trainer.data.errors import DataError, shown
+from trainer.data.sources.formats.class_names import fields_of_table, held_by
 from trainer.data.sources.formats.class_tables import above, find_table
-from trainer.data.sources.formats.files import read_text, stem_of
-from trainer.data.sources.formats.maskfiles import Placed, by_values, lonely, match, pair_splits, says_masks
-from trainer.data.sources.formats.named import fields_of_table, held_by
+from trainer.data.sources.formats.descriptions import read_text, stem_of
+from trainer.data.sources.formats.mask_files import Placed, by_values, lonely, match, pair_splits, says_masks
 from trainer.data.sources.formats.tree import Tree, read_tree
 from trainer.data.sources.names import core, split_of
 from trainer.data.sources.splits import Splits

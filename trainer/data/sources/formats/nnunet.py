@@ -18,13 +18,13 @@ from typing import Any, Literal
 import numpy as np
 
 from configs.schema import Data
-from trainer.data.decode import bands_of, deep_values, read_image
 from trainer.data.errors import DataError, shown
 from trainer.data.example import Example, Feature, overlapping_features
-from trainer.data.masks import decode_mask
+from trainer.data.images.decode import bands_of, deep_values, read_image
+from trainer.data.masks.class_ids import decode_mask
 from trainer.data.sources.agreement import read_both
-from trainer.data.sources.formats.files import read_json, stem_of
-from trainer.data.sources.formats.maskfiles import by_values, says_masks
+from trainer.data.sources.formats.descriptions import read_json, stem_of
+from trainer.data.sources.formats.mask_files import by_values, says_masks
 from trainer.data.sources.formats.nnunet_json import FILE, Description, read_description
 from trainer.data.sources.formats.splitting import refuse_overlap, split_examples
 from trainer.data.sources.formats.tree import Tree, read_tree

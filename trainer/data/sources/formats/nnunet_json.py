@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 
 from trainer.data.errors import DataError, shown
-from trainer.data.sources.formats.files import read_json
+from trainer.data.sources.formats.descriptions import read_json
 
 FILE = "dataset.json"
 

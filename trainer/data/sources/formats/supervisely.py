@@ -12,8 +12,15 @@ from collections.abc import Mapping
 
 from configs.schema import Data
 from trainer.data.errors import DataError, shown
-from trainer.data.sources.formats.drawn import Drawing, Labels, collected, drawn_splits, size_of, without_annotation
-from trainer.data.sources.formats.files import read_json
+from trainer.data.sources.formats.descriptions import read_json
+from trainer.data.sources.formats.drawn_masks import (
+    Drawing,
+    Labels,
+    collected,
+    drawn_splits,
+    size_of,
+    without_annotation,
+)
 from trainer.data.sources.formats.polygons import Shape, mask_of_png, points_of
 from trainer.data.sources.formats.tree import Tree, read_tree
 from trainer.data.sources.splits import Splits

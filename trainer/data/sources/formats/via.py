@@ -14,8 +14,8 @@ import numpy as np
 from configs.schema import Data
 from trainer.data.errors import DataError, shown
 from trainer.data.sources.formats.coco import split_in
-from trainer.data.sources.formats.drawn import Drawing, Labels, collected, drawn_splits, without_annotation
-from trainer.data.sources.formats.files import read_json
+from trainer.data.sources.formats.descriptions import read_json
+from trainer.data.sources.formats.drawn_masks import Drawing, Labels, collected, drawn_splits, without_annotation
 from trainer.data.sources.formats.polygons import Shape, points_of
 from trainer.data.sources.formats.tree import Tree, read_tree
 from trainer.data.sources.splits import Splits

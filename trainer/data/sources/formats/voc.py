@@ -15,9 +15,10 @@ from typing import Any
 
 from configs.schema import Data
 from trainer.data.errors import DataError, shown
+from trainer.data.sources.formats.class_names import fields_of_table, held_by
 from trainer.data.sources.formats.class_tables import find_table
-from trainer.data.sources.formats.files import read_text, read_xml, stem_of
-from trainer.data.sources.formats.maskfiles import (
+from trainer.data.sources.formats.descriptions import read_text, read_xml, stem_of
+from trainer.data.sources.formats.mask_files import (
     Matched,
     Placed,
     by_colors,
@@ -28,7 +29,6 @@ from trainer.data.sources.formats.maskfiles import (
     pair_splits,
     says_masks,
 )
-from trainer.data.sources.formats.named import fields_of_table, held_by
 from trainer.data.sources.formats.tree import Tree, read_tree
 from trainer.data.sources.splits import Splits
 
