@@ -19,13 +19,13 @@ from trainer.packages import missing_package
 
 try:
     from configs.reading import command as commands
-    from configs.reading import commandline
+    from configs.reading import flag_syntax
     from configs.reading import help as document
     from configs.reading import serialization as config_text
     from configs.reading.command import Command
     from configs.reading.folders import folds_of, named_with
-    from configs.reading.lines import wrapped
-    from configs.reading.settings import named_by_flags
+    from configs.reading.line_wrapping import wrapped
+    from configs.reading.setting_names import named_by_flags
 except ModuleNotFoundError as error:
     answer = missing_package(error, sys.argv)
     if not answer or __name__ != "__main__":
@@ -51,7 +51,7 @@ def read(arguments: list[str]) -> Command:
 
 def main(argv: list[str]) -> int:
     """Runs one command; returns the exit code: 0 done, 1 failed with a named cause, 2 wrong usage, 75 resumable."""
-    help_flags = commandline.HELP_FLAGS.intersection(argument.partition("=")[0] for argument in argv[1:])
+    help_flags = flag_syntax.HELP_FLAGS.intersection(argument.partition("=")[0] for argument in argv[1:])
     if help_flags:
         try:
             print(
@@ -99,7 +99,7 @@ def main(argv: list[str]) -> int:
 
 
 def _import_run():
-    from trainer.reporting.chatter import without_chatter
+    from trainer.reporting.tensorflow_messages import without_chatter
 
     with without_chatter():
         from trainer.run import Run  # noqa: I001 - before TensorFlow, for which it sets the process up
@@ -257,7 +257,7 @@ def _describe(run, command: Command) -> int:
 def _convert(run, command: Command) -> int:
     """Writes the data of the config as images/ and masks/, whatever they were read from."""
     from trainer.data.convert import convert
-    from trainer.reporting.memory import explaining_memory
+    from trainer.reporting.memory.out_of_memory import explaining_memory
     from trainer.reporting.progress import Progress
 
     try:

@@ -38,10 +38,10 @@ from PIL import Image  # noqa: E402
 from configs.nuclei import get_config  # noqa: E402
 from configs.schema import Predict  # noqa: E402
 from trainer.data.sources import nuclei  # noqa: E402
-from trainer.evaluation.network import Network  # noqa: E402
-from trainer.evaluation.predict import predict  # noqa: E402
-from trainer.evaluation.strips import strips, strips_of_pictures  # noqa: E402
 from trainer.models import build_model  # noqa: E402
+from trainer.prediction.network import Network  # noqa: E402
+from trainer.prediction.predict import predict  # noqa: E402
+from trainer.prediction.strips import strips, strips_of_pictures  # noqa: E402
 
 SIZES = (
     (256, 256),

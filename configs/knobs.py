@@ -15,7 +15,7 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from configs.reading import actions, durations, elsewhere, values
+from configs.reading import actions, durations, foreign_names, values
 from configs.reading.interval import Interval
 from configs.reading.nearest import did_you_mean
 from configs.reading.references import FORM
@@ -113,7 +113,7 @@ _SECTIONS: list[type] = []
 def _meant(name: str, class_: type) -> str:
     """Which field a wrong one may be: of another section by the same name, of this one by one like it."""
     others = sorted(other.__name__ for other in _SECTIONS if other is not class_ and name in types(other))
-    section, _, path = elsewhere.field(name).rpartition(".")
+    section, _, path = foreign_names.field(name).rpartition(".")
     if others:
         return f" {' and '.join(f'{other}({name}=…)' for other in others)} {'has' if len(others) == 1 else 'have'} it."
     if path and section == class_.__name__.lower():
@@ -201,7 +201,7 @@ def _name_problem(name: str, about: Knob, path: str, subject: str) -> str:
     own = '"package.module:name"'
     if ":" in name or not about.names:
         return f"{subject} is not of the form {own}."
-    hint = elsewhere.value(path, name, "{!r}") or did_you_mean(name, about.names, "{!r}")
+    hint = foreign_names.value(path, name, "{!r}") or did_you_mean(name, about.names, "{!r}")
     return f"{subject} is none of {', '.join(about.names)}.{hint} One of your own: {own}."
 
 

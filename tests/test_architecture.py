@@ -102,7 +102,14 @@ def test_a_package_imports_only_what_lies_below_it(package, allowed):
 _LEVELS = [
     ("configs", "losses", "trainer.guard", "trainer.errors", "trainer.console", "trainer.process", "trainer.packages"),
     ("trainer.stepping", "trainer.data", "trainer.models", "trainer.distribution", "trainer.parts", "trainer.seeds"),
-    ("trainer.actions", "trainer.evaluation", "trainer.export", "trainer.checkpoints", "trainer.reporting"),
+    (
+        "trainer.actions",
+        "trainer.evaluation",
+        "trainer.prediction",
+        "trainer.export",
+        "trainer.checkpoints",
+        "trainer.reporting",
+    ),
     (
         "trainer.run",
         "trainer.assembly",
@@ -111,7 +118,7 @@ _LEVELS = [
         "trainer.check",
         "trainer.crossvalidation",
         "trainer.ensemble",
-        "trainer.postprocess",
+        "trainer.postprocess.search",
         "trainer.averaging",
         "trainer.label_audit",
         "trainer.plan",

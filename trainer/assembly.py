@@ -21,7 +21,7 @@ from trainer.distribution.strategy import Devices
 from trainer.errors import UserError, numbered
 from trainer.evaluation.metrics import scored_classes
 from trainer.models.build import build_form, fresh_names, logits_per_pixel
-from trainer.models.forms import Form
+from trainer.models.outputs import Form
 from trainer.models.sizes import fit_crop, fit_sizes
 from trainer.parts import name_of, resolve
 from trainer.seeds import seeded

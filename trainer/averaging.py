@@ -24,7 +24,7 @@ from trainer.checkpoints.restore import load_weights, weights_of
 from trainer.data import training_batches
 from trainer.errors import UserError
 from trainer.evaluation.evaluator import make_evaluator
-from trainer.reporting.memory import explaining_memory
+from trainer.reporting.memory.out_of_memory import explaining_memory
 from trainer.reporting.terminal import table
 from trainer.stepping.state import task_variables
 

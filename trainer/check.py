@@ -14,20 +14,19 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from configs.reading.lines import wrapped
+from configs.reading.line_wrapping import wrapped
 from configs.reading.recipe import recipe_text
-from configs.reading.settings import named
+from configs.reading.setting_names import named
 from trainer import guard
 from trainer.actions.micro_batches import Batches, FittingSteps
-from trainer.data import training_batches
-from trainer.data.check.check import audit
+from trainer.data import check_data, training_batches
 from trainer.models.build import logits_per_pixel
 from trainer.models.inputs import input_names
 from trainer.reporting import terminal
-from trainer.reporting.chatter import without_chatter
 from trainer.reporting.failures import explain_failure
 from trainer.reporting.panels import colored, overlay, rgb
 from trainer.reporting.progress import Progress
+from trainer.reporting.tensorflow_messages import without_chatter
 from trainer.reporting.volume_panels import stacked, volume_planes
 from trainer.stepping.batchwise import batchwise_remark
 from trainer.stepping.optimizer import scaled_rate
@@ -76,7 +75,7 @@ def _sections(run) -> Iterator[Section]:
     """The parts of the report in turn; none after data or gradients that are wrong: nothing learns by such."""
     if run.parts.data is None:
         run.log("Looking into every file …")
-        found = audit(run.config, progress=Progress("read", run.log))
+        found = check_data(run.config, progress=Progress("read", run.log))
         end = () if found.ok else ("The data have to be put right first; loss and gradients were not looked at.",)
         yield Section("Data", (*found.text().splitlines(), *end), tuple(found.problems), marked=False)
         if not found.ok:

@@ -15,7 +15,7 @@ import os
 import sys
 from collections.abc import Iterator
 
-from configs.reading.lines import wrapped
+from configs.reading.line_wrapping import wrapped
 
 LOGGER = logging.getLogger("gradline")
 

@@ -17,15 +17,15 @@ from collections.abc import Iterator, Sequence
 from configs.reading import fields
 from configs.reading.folders import FOLDS_FILE, folds_of
 from configs.reading.levels import rank_of
-from configs.reading.settings import by_flags
+from configs.reading.setting_names import by_flags
 from configs.schema import Config
 from trainer.checkpoints import folder as checkpoints
 from trainer.checkpoints.restore import load_weights
 from trainer.checkpoints.resume import config_of
 from trainer.errors import UserError, numbered
-from trainer.evaluation.ensemble import ensemble_model, standardizes
 from trainer.models.build import activation, logits_per_pixel, size_multiples
 from trainer.models.inputs import fixed_size, input_names
+from trainer.prediction.ensemble_model import ensemble_model, standardizes
 from trainer.stepping.segmentation import Segmentation
 
 # What members see, and what they say of it: fields that have to be alike.

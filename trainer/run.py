@@ -22,8 +22,8 @@ import tensorflow as tf
 from configs.knobs import changed
 from configs.reading.folders import folds_of
 from configs.reading.levels import rank_of
-from configs.reading.lines import wrapped
-from configs.reading.settings import named
+from configs.reading.line_wrapping import wrapped
+from configs.reading.setting_names import named
 from configs.schema import Config
 from trainer import console
 from trainer.assembly import make_state, make_task, receive
@@ -39,9 +39,9 @@ from trainer.distribution import strategy as distribution
 from trainer.errors import UserError
 from trainer.evaluation.best_score import best_score, check_metrics, highest_is_best
 from trainer.evaluation.own_metrics import build_metrics
-from trainer.evaluation.postprocessing import PostProcessing
+from trainer.prediction.postprocessing import PostProcessing
 from trainer.reporting.clock import SAVING, Clock
-from trainer.reporting.memory import explaining_memory
+from trainer.reporting.memory.out_of_memory import explaining_memory
 from trainer.result import Result
 from trainer.stepping import precision
 from trainer.stepping.intervals import make_intervals
@@ -49,7 +49,7 @@ from trainer.stepping.segmentation import Segmentation
 from trainer.stepping.state import TrainState
 from trainer.stepping.task import Task
 from trainer.stepping.totals import Totals
-from trainer.stepping.waiting import Waiting
+from trainer.stepping.waiting_for_data import Waiting
 
 
 @contextlib.contextmanager
@@ -523,8 +523,8 @@ class Run:
         Raises:
           ConfigError: an option does not exist, or its value is none of it.
         """
-        from trainer.evaluation import predict as prediction
-        from trainer.evaluation.volume_predict import predict_volume_arrays, predict_volumes
+        from trainer.prediction import predict as prediction
+        from trainer.prediction.volumes import predict_volume_arrays, predict_volumes
 
         with self.weights(checkpoint, ensemble):
             config = dataclasses.replace(self.config, predict=changed(self.config.predict, options))
@@ -613,7 +613,7 @@ class Run:
         Args:
           checkpoint: as for `evaluate`; of a cross-validation of each fold.
         """
-        from trainer.postprocess import postprocess
+        from trainer.postprocess.search import postprocess
 
         return postprocess(self, checkpoint)
 
@@ -687,15 +687,15 @@ class Run:
         Args:
           layers: with a table of each model's layers.
         """
-        from trainer.reporting.estimate import described
-        from trainer.reporting.opening import layer_tables, opening_text
+        from trainer.reporting.memory.estimate import described
+        from trainer.reporting.overview import layer_tables, opening_text
 
         memory = "\n".join(["Memory, estimated:", *(f"  {line}" for line in described(self))])
         return named("\n\n".join([opening_text(self), *(layer_tables(self) if layers else ()), memory]))
 
     def postprocessing(self) -> PostProcessing | None:
         """What `postprocess` has left in the workdir; None where there is nothing, or it is of other networks."""
-        from trainer.evaluation.postprocessing import FILE, load
+        from trainer.prediction.postprocessing import FILE, load
 
         data = self.config.data
         if not isinstance(self.task, Segmentation):

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 import tensorflow as tf
 
 from configs.reading import durations
-from configs.reading.lines import wrapped
-from configs.reading.settings import by_flags
+from configs.reading.line_wrapping import wrapped
+from configs.reading.setting_names import by_flags
 from trainer import guard
 from trainer.actions.bad_files import BadFiles
 from trainer.actions.early_stopping import stop_early
@@ -45,8 +45,8 @@ from trainer.reporting import tags, terminal
 from trainer.reporting.clock import Clock
 from trainer.reporting.failures import explain_failure, last_line
 from trainer.reporting.journal import Journal
-from trainer.reporting.memory import explaining_memory, is_out_of_memory
-from trainer.reporting.opening import opening_text
+from trainer.reporting.memory.out_of_memory import explaining_memory, is_out_of_memory
+from trainer.reporting.overview import opening_text
 from trainer.reporting.progress import Progress
 from trainer.reporting.records import METRICS_FILE, read_metrics
 from trainer.result import FINISHED, Result

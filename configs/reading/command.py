@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from absl import flags
 
 from configs import knobs
-from configs.reading import commandline, elsewhere, fields, overrides, sweeps, validation
+from configs.reading import fields, flag_syntax, foreign_names, overrides, sweeps, validation
 from configs.reading import loading as recipes
 from configs.reading import serialization as config_text
 from configs.reading.folders import folds_of, holds_volumes, named_after, named_with
@@ -200,9 +200,9 @@ class Command:
 def read(arguments: list[str]) -> tuple[Command, list[str]]:
     """The command line, and everything that is wrong with it; with any problem the command is not to be used."""
     values = define_flags()
-    assignments, mistakes = commandline.split(arguments, values)
+    assignments, mistakes = flag_syntax.split(arguments, values)
     assignments += _shorthands(values)
-    problems = [mistake.text for mistake in mistakes] + commandline.contradictions(assignments)
+    problems = [mistake.text for mistake in mistakes] + flag_syntax.contradictions(assignments)
     if not any(mistake.flag == "mode" for mistake in mistakes):
         problems += _flag_problems(values)
     if values.mode in READ_FILES:
@@ -271,7 +271,7 @@ def _flag_problems(values: flags.FlagValues) -> list[str]:
     known = ("best", "latest", "averaged")
     if values.mode in _READ_A_RUN and checkpoint not in known and not os.path.isdir(checkpoint):
         form = "--checkpoint={}"
-        hint = elsewhere.value("checkpoint", checkpoint, form) or did_you_mean(checkpoint, known, form)
+        hint = foreign_names.value("checkpoint", checkpoint, form) or did_you_mean(checkpoint, known, form)
         found.append(
             f"--checkpoint={checkpoint}: there is no such folder.{hint} It is best, latest, averaged or a checkpoint's "
             "folder: WORKDIR/checkpoints/step_…"

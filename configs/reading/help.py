@@ -14,7 +14,7 @@ from typing import Any
 from absl import flags
 
 from configs.reading import fields, values
-from configs.reading.lines import broken, columns
+from configs.reading.line_wrapping import broken, columns
 from losses import names as losses
 
 _TASKS = {

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator
 
 from configs import knobs
 from configs.knobs import ConfigError
-from configs.reading import actions, durations, elsewhere, fields
+from configs.reading import actions, durations, fields, foreign_names
 from configs.reading.levels import levels, rank_of
 from configs.reading.nearest import did_you_mean
 from configs.reading.optimizers import option_problems
@@ -325,7 +325,7 @@ def _metric(config: Config, *, given: Collection[str] = (), task: bool = False):
                 f"Write --config.evaluate.metrics={evaluate.metric} "
                 f"--config.evaluate.metric={evaluate.metric.rpartition(':')[2]}"
             )
-        hint = elsewhere.value("evaluate.metric", evaluate.metric, "{!r}")
+        hint = foreign_names.value("evaluate.metric", evaluate.metric, "{!r}")
         hint = hint or did_you_mean(evaluate.metric, known, "{!r}")
         text = f"it is none of the scores measured: {', '.join(known)}.{hint} {own}."
         yield ("evaluate.metric", "evaluate.metrics"), text

@@ -17,7 +17,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from configs.reading import elsewhere
+from configs.reading import foreign_names
 from configs.reading.nearest import did_you_mean
 
 TRUE = ("true", "yes", "on", "1")
@@ -85,7 +85,7 @@ def from_python(value: Any, type_: Any, path: str = "") -> Any:
         words = [choice for choice in choices if isinstance(choice, str)]
         hint = _REFUSED.get(value, "") if isinstance(value, str) else ""
         if not hint and isinstance(value, str) and words:
-            hint = elsewhere.value(path, value, "{!r}") or did_you_mean(value, words, "{!r}")
+            hint = foreign_names.value(path, value, "{!r}") or did_you_mean(value, words, "{!r}")
         raise ValueError(f"{shown(value)} is not {describe(type_)}.{hint}")
     if kind == _WORD_INSTEAD:
         number, words = _number_or_words(type_)

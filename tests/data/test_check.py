@@ -11,8 +11,7 @@ import pytest
 
 from configs.schema import Config, Data
 from tests.data.making import config_for, make_folder, picture, save
-from trainer.data import open_data, training_batches
-from trainer.data.check import check
+from trainer.data import check_data, open_data, training_batches
 
 
 @pytest.fixture
@@ -26,7 +25,7 @@ def folder(tmp_path):
 
 
 def warned(config) -> str:
-    report = check(config)
+    report = check_data(config)
     assert report.ok
     return "\n".join(report.warnings)
 
@@ -34,7 +33,7 @@ def warned(config) -> str:
 def test_everything_is_counted(folder):
     mask = np.zeros((24, 32), np.uint8)
     save(folder / "train" / "masks" / "001.png", mask)
-    report = check(config_for(folder))
+    report = check_data(config_for(folder))
     train, validation = report.splits
     assert (train.examples, validation.examples) == (4, 2)
     assert set(train.sizes) == {(24, 32)} and set(validation.sizes) == {(30, 40)}
@@ -49,7 +48,7 @@ def test_everything_is_counted(folder):
 
 
 def test_void_is_counted_apart(folder):
-    report = check(config_for(folder, mask_encoding="ids", mask_ids=((0, 0), (255, 255))))
+    report = check_data(config_for(folder, mask_encoding="ids", mask_ids=((0, 0), (255, 255))))
     assert report.splits[0].pixels[1] == 0 and report.splits[0].pixels[2] > 0
 
 
@@ -95,25 +94,27 @@ def test_images_below_the_crop_are_warned_of(folder):
 def test_a_check_reads_all_and_raises_nothing(folder):
     (folder / "train" / "images" / "000.png").write_bytes(b"")
     (folder / "val" / "masks" / "0.png").unlink()
-    report = check(config_for(folder))
+    report = check_data(config_for(folder))
     assert len(report.problems) == 2 and [split.examples for split in report.splits] == [3, 1]
     assert "train/images/000.png: is empty" in report.text() and "val/images/0.png: an image without" in report.text()
 
 
 def test_a_check_of_nothing_says_why(tmp_path):
-    report = check(config_for(tmp_path / "nowhere"))
+    report = check_data(config_for(tmp_path / "nowhere"))
     assert not report.ok and "does not exist" in report.text() and "images," not in report.text()
 
 
 def test_the_embedded_nuclei_have_no_problem_and_no_oddity():
-    report = check(Config())
+    report = check_data(Config())
     assert report.ok and not report.warnings
     assert report.splits[0].pixels[1] / report.splits[0].pixels.sum() == pytest.approx(0.149, abs=5e-4)
 
 
 def test_classes_that_a_mirror_exchanges_are_asked_about(folder):
     def named(*classes, **augment):
-        return "\n".join(check(config_for(folder, classes=classes, augment=augment, mask_encoding="binary")).warnings)
+        return "\n".join(
+            check_data(config_for(folder, classes=classes, augment=augment, mask_encoding="binary")).warnings
+        )
 
     arrows = named("left_arrow", "right_arrow")
     assert "the classes left_arrow and right_arrow change places in a mirrored image" in arrows
@@ -173,7 +174,7 @@ def test_slices_of_one_patient_on_both_sides_are_found_and_kept_together(tmp_pat
     assert not sides[0] & sides[1] and len(data.validation) >= 5
     wrong = {"subject": "finds nothing in 'images/patient0_slice0.png'", "patient": "finds the same in all"}
     for pattern, says in wrong.items():
-        assert says in check(config_for(folder, group=pattern)).text()
+        assert says in check_data(config_for(folder, group=pattern)).text()
 
 
 def test_a_split_of_one_class_alone_is_asked_about(folder):
@@ -197,7 +198,7 @@ def test_the_real_tiles_of_dubai_as_a_folder_with_colours_and_void():
         mask_encoding="colors",
         mask_colors=(*colors, (155, 155, 155, 255), (0, 0, 0, 255)),
     )
-    report = check(Config(data=data))
+    report = check_data(Config(data=data))
     assert report.ok and not report.warnings, report.text()
     assert [split.examples for split in report.splits] == [30, 5]
     # Shares as the set's own description states them.
@@ -226,8 +227,8 @@ def test_what_standardising_takes_away_is_said(kind, says, tmp_path):
         save(tmp_path / "images" / f"{number}.png", image)
         save(tmp_path / "masks" / f"{number}.png", mask)
     config = config_for(tmp_path)
-    text = " ".join(check(config).text().split())
+    text = " ".join(check_data(config).text().split())
     assert "brightness of the images (5 to 95 % of them): mean" in text
     assert says in text if says else "input_scaling" not in text
     unit = dataclasses.replace(config, model=dataclasses.replace(config.model, input_scaling="unit"))
-    assert "input_scaling" not in check(unit).text()
+    assert "input_scaling" not in check_data(unit).text()

@@ -681,7 +681,7 @@ def test_regions_of_nnunet_are_classes_that_overlap(tmp_path):
     again = open_data(data.config)
     assert again.classes == data.classes
     # Predictions are written as nnU-Net writes them: the last in the order lies on top.
-    from trainer.evaluation.overlapping import write_overlapping
+    from trainer.prediction.overlapping import write_overlapping
 
     planes = np.array([[[0, 0], [1, 1], [0, 1], [1, 0]]], np.uint8)
     for order, expected_ids in (((2, 1), [0, 1, 1, 2]), ((), None)):

@@ -12,8 +12,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from configs.schema import Data
 from tests.data.making import config_for, picture, save
-from trainer.data import DataError, open_data
-from trainer.data.check import check
+from trainer.data import DataError, check_data, open_data
 from trainer.data.masks.class_ids import label_from
 from trainer.data.masks.recognition import recognise_masks
 from trainer.data.masks.values import decode_values
@@ -142,7 +141,7 @@ def test_colours_become_classes_and_named_ones_are_asked_about(tmp_path):
 )
 def test_what_means_several_things_or_none_is_asked(make, says, tmp_path):
     config = config_for(folder_of(tmp_path, make), classes=())
-    for text in (str(pytest.raises(DataError, open_data, config).value), check(config).text()):
+    for text in (str(pytest.raises(DataError, open_data, config).value), check_data(config).text()):
         for words in says:
             assert words in text
 

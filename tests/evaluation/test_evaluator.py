@@ -23,9 +23,9 @@ from trainer.evaluation import pictures as pictures_module
 from trainer.evaluation.evaluator import make_evaluator
 from trainer.evaluation.own_metrics import build_metrics
 from trainer.evaluation.pictures import ranks
-from trainer.evaluation.predict import predict
-from trainer.evaluation.tiling import mirrored_index, tile_starts, tiled_logits
-from trainer.evaluation.windows import logits_function
+from trainer.prediction.predict import predict
+from trainer.prediction.tiling import mirrored_index, tile_starts, tiled_logits
+from trainer.prediction.windows import logits_function
 from trainer.reporting.records import jsonable
 from trainer.stepping.objective import Objective
 from trainer.stepping.segmentation import Segmentation
@@ -54,7 +54,7 @@ class Images:
 
 
 def batches_of(source, config, *, multiple, shard_index=0, shard_count=1, parts=1):
-    """The interface of `trainer.data.evaluation_batches` over arrays in memory."""
+    """The interface of `trainer.data.evaluation_examples` over arrays in memory."""
     strides = shard_count * parts
     rounds = -(-len(source) // strides)
 

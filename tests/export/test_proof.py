@@ -11,12 +11,12 @@ from PIL import Image
 
 from configs.schema import Augment, Config, Data, Model, Optimizer, Train
 from trainer import Run
-from trainer.evaluation import postprocessing
-from trainer.evaluation.postprocessing import Parts, PostProcessing
 from trainer.export import export as export_module
 from trainer.export.export import ExportError, export
 from trainer.export.proof import in_tiles
 from trainer.export.serving.litert import predict, starts
+from trainer.prediction import postprocessing
+from trainer.prediction.postprocessing import Parts, PostProcessing
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning")
 

@@ -18,13 +18,13 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import tensorflow as tf
 
-from configs.reading.lines import wrapped
+from configs.reading.line_wrapping import wrapped
 from configs.schema import Config
 from trainer.checkpoints.restore import put_back, snapshot
 from trainer.checkpoints.resume import write_config
 from trainer.data.errors import from_pipeline
 from trainer.errors import EXIT_FAILED, UserError
-from trainer.reporting.memory import is_out_of_memory, tensor_of
+from trainer.reporting.memory.out_of_memory import is_out_of_memory, tensor_of
 from trainer.stepping.step import Steps, make_train_steps
 
 

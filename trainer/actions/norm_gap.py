@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from configs.reading.lines import wrapped
-from configs.reading.settings import named
+from configs.reading.line_wrapping import wrapped
+from configs.reading.setting_names import named
 from trainer.data import training_batches
-from trainer.models.files import is_model_file
 from trainer.models.inputs import call_model
+from trainer.models.keras_files import is_model_file
 from trainer.models.layers.batch_normalization import BatchNormalization
 from trainer.reporting import tags
 from trainer.stepping.segmentation import Segmentation, predicted

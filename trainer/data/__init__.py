@@ -1,8 +1,8 @@
 """Where examples come from, and how they become batches. See `opening.open_data` and `pipeline.training_batches`."""
 
-from trainer.data.check.check import Audit, audit
+from trainer.data.check.check import DataCheck, check_data
 from trainer.data.errors import DataError, data_error_from
-from trainer.data.evaluation_batches import evaluation_batches, evaluation_example
+from trainer.data.evaluation_examples import evaluation_batches, evaluation_example
 from trainer.data.evaluation_split import open_evaluated, other_data
 from trainer.data.example import Example, Feature
 from trainer.data.images.decode import decode_image, read_image
@@ -14,13 +14,13 @@ from trainer.data.source import DataSets, Source
 
 __all__ = [
     "IMAGE_SUFFIXES",
-    "Audit",
+    "DataCheck",
     "DataError",
     "DataSets",
     "Example",
     "Feature",
     "Source",
-    "audit",
+    "check_data",
     "data_error_from",
     "decode_image",
     "decode_mask",

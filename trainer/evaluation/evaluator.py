@@ -29,10 +29,10 @@ from trainer.evaluation.metrics import (
 )
 from trainer.evaluation.own_metrics import Metric, mean_of
 from trainer.evaluation.pictures import Picture, Pictures
-from trainer.evaluation.postprocessing import PostProcessing
 from trainer.evaluation.term_scores import TermScores
 from trainer.evaluation.volume_evaluator import make_volume_evaluator
-from trainer.evaluation.windows import Ways, logits_function
+from trainer.prediction.postprocessing import PostProcessing
+from trainer.prediction.windows import Ways, logits_function
 from trainer.stepping.segmentation import Segmentation, predicted
 from trainer.stepping.state import task_variables
 from trainer.stepping.task import Examples, Task, terms_of

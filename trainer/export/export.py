@@ -39,16 +39,16 @@ from trainer.data.errors import DataError
 from trainer.data.source import DataSets
 from trainer.errors import EXIT_FAILED, UserError, numbered
 from trainer.evaluation.metrics import probabilities
-from trainer.evaluation.postprocessing import FILE as POSTPROCESSING_FILE
-from trainer.evaluation.postprocessing import PostProcessing
-from trainer.evaluation.tiling import mirrored_index, rounded_up
-from trainer.evaluation.windows import main_logits
 from trainer.export import serving
 from trainer.export.proof import Proof, chosen, in_tiles, in_words, prove, whole
 from trainer.models.build import size_multiples
 from trainer.models.inputs import fixed_size, size_trouble
-from trainer.reporting.chatter import without_chatter
+from trainer.prediction.postprocessing import FILE as POSTPROCESSING_FILE
+from trainer.prediction.postprocessing import PostProcessing
+from trainer.prediction.tiling import mirrored_index, rounded_up
+from trainer.prediction.windows import main_logits
 from trainer.reporting.records import write_json
+from trainer.reporting.tensorflow_messages import without_chatter
 from trainer.stepping.segmentation import predicted
 
 # Format -> its file, and how much of mean Dice it may lose on validation images; None: it is the model, up to rounding.

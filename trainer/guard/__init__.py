@@ -30,8 +30,8 @@ _HOMES = {
     "check_derivatives": "difference",
     "FlightRecorder": "flight",
     "replay": "flight",
-    "install": "program",
-    "uninstall": "program",
+    "install": "whole_program",
+    "uninstall": "whole_program",
     "diagnose": "doctor",
     "Doctor": "doctor",
 }

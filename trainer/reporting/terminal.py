@@ -9,8 +9,8 @@ import math
 import shlex
 from collections.abc import Mapping, Sequence
 
-from configs.reading.lines import broken, columns
-from configs.reading.lines import command as command_lines
+from configs.reading.line_wrapping import broken, columns
+from configs.reading.line_wrapping import command as command_lines
 
 
 def summary(title: str, rows: Sequence[tuple[str, str]], *, width: int | None = None) -> str:

@@ -19,17 +19,17 @@ from collections.abc import Callable, Mapping
 import keras
 import tensorflow as tf
 
-from configs.reading.settings import named
+from configs.reading.setting_names import named
 from configs.schema import Config
 from trainer import guard
 from trainer.distribution.all_reduce import sum_over_replicas
 from trainer.models.check import check_compiled, check_model
-from trainer.stepping.draws import unsaved_draws
 from trainer.stepping.global_sums import GlobalSums, offered
 from trainer.stepping.state import TrainState, Update, task_variables
 from trainer.stepping.task import Task, is_named, terms_of
 from trainer.stepping.totals import Totals
-from trainer.stepping.waiting import Waiting
+from trainer.stepping.unsaved_random_state import unsaved_draws
+from trainer.stepping.waiting_for_data import Waiting
 
 
 @dataclasses.dataclass(frozen=True)

@@ -50,7 +50,7 @@ class SplitAudit:
 
 
 @dataclasses.dataclass(frozen=True)
-class Audit:
+class DataCheck:
     """The result of a check.
 
     problems: files that cannot be used, and what leaves nothing to train on: training would stop, or skip them.
@@ -80,9 +80,9 @@ class Audit:
         return "\n\n".join(parts)
 
 
-def audit(
+def check_data(
     config: Config, data: Any = None, *, progress: Callable[[int, int], None] = lambda done, total: None
-) -> Audit:
+) -> DataCheck:
     """Reads the whole data set of a config, or of an object, in parallel, and keeps none of it.
 
     Args:
@@ -96,7 +96,7 @@ def audit(
     try:
         opened, section = open_splits(config.data, data)
     except DataError as error:
-        return Audit((), tuple(config.data.classes), (str(error),), ())
+        return DataCheck((), tuple(config.data.classes), (str(error),), ())
     problems = [*opened.fatal, *opened.problems, *opened.damage()]
     warnings = list(opened.notes)
     splits, digests, read = [], [], []
@@ -123,7 +123,7 @@ def audit(
         )
     warnings += lost_brightness(read[0] if read else [], section, config)
     warnings += mirrored_classes(section, config) + rare_classes(read[0] if read else [], section, config)
-    return Audit(tuple(splits), section.classes, tuple(problems), tuple(warnings), section.bands)
+    return DataCheck(tuple(splits), section.classes, tuple(problems), tuple(warnings), section.bands)
 
 
 def _summary(name: str, facts: list[Facts], classes: int) -> SplitAudit:
