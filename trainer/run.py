@@ -523,7 +523,9 @@ class Run:
         Raises:
           ConfigError: an option does not exist, or its value is none of it.
         """
-        from trainer.prediction import predict as prediction
+        from trainer.prediction.arrays import predict_arrays
+        from trainer.prediction.inputs import are_paths
+        from trainer.prediction.predict import predict
         from trainer.prediction.volumes import predict_volume_arrays, predict_volumes
 
         with self.weights(checkpoint, ensemble):
@@ -534,7 +536,7 @@ class Run:
                 # A field for each verb of pictures; volumes read one.
                 mirror = config.predict.mirror or config.evaluate.mirror
                 config = dataclasses.replace(config, evaluate=dataclasses.replace(config.evaluate, mirror=mirror))
-            if prediction.are_paths(images):
+            if are_paths(images):
                 if not isinstance(self.task, Segmentation):
                     raise UserError(
                         f"Of paths, masks of class ids are written, and {type(self.task).__name__} is no segmentation: "
@@ -546,12 +548,12 @@ class Run:
                     if volumes:
                         return predict_volumes(model, paths, output, config, postprocessing=post, report=self.log)
                     how = {"devices": self.devices, "postprocessing": post, "report": self.log}
-                    return prediction.predict(model, paths, output, config, **how)
+                    return predict(model, paths, output, config, **how)
             with explaining_memory(config, "prediction"):
                 if volumes:
                     found = predict_volume_arrays(self.task.model, images, config, post)
                     return np.stack(found) if hasattr(images, "shape") and found else found
-                return prediction.predict_arrays(self.task, images, config, post)
+                return predict_arrays(self.task, images, config, post)
 
     @_naming_settings()
     def export(

@@ -6,7 +6,7 @@ import pytest
 
 from tests.data.bad_cases import CASES
 from tests.data.making import config_for, make_folder
-from trainer.data import DataError, data_error_from, open_data, training_batches
+from trainer.data import DataError, check_data, data_error_from, open_data, training_batches
 
 
 def first_error(config) -> str:

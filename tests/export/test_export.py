@@ -11,7 +11,8 @@ import tensorflow as tf
 from configs.schema import Augment, Config, Data, Evaluate, Model
 from trainer.errors import UserError
 from trainer.export import export as export_module
-from trainer.export.export import ExportError, export
+from trainer.export.errors import ExportError
+from trainer.export.export import export
 
 # The tests load LiteRT files with the interpreter in TensorFlow, which advises a package of its own.
 pytestmark = pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning")
@@ -124,7 +125,7 @@ def test_a_wrong_export_is_not_kept_and_the_earlier_one_is(exported, tmp_path, m
         other.set_weights([weight + 0.1 for weight in model.get_weights()])
         return right(other, *rest)
 
-    monkeypatch.setattr(export_module, "_saved_model", of_another_model)
+    monkeypatch.setattr(export_module, "saved_model", of_another_model)
     with pytest.raises(ExportError, match=r"saved_model is not the model: .* differs in a probability by") as error:
         export(model, CONFIG, str(tmp_path), ("saved_model",))
     assert error.value.exit_code == 1

@@ -12,7 +12,8 @@ from PIL import Image
 from configs.schema import Augment, Config, Data, Model, Optimizer, Train
 from trainer import Run
 from trainer.export import export as export_module
-from trainer.export.export import ExportError, export
+from trainer.export.errors import ExportError
+from trainer.export.export import export
 from trainer.export.proof import in_tiles
 from trainer.export.serving.litert import predict, starts
 from trainer.prediction import postprocessing

@@ -12,10 +12,11 @@ from configs.schema import Config, Data, Evaluate, Model, Predict
 from trainer.data.images.rasters import GEO_TAGS, Raster, has_rasterio
 from trainer.models.inference_memory import footprint
 from trainer.prediction import files, windows
+from trainer.prediction.arrays import predict_arrays
 from trainer.prediction.files import predict_files
 from trainer.prediction.network import Network
 from trainer.prediction.outputs import Outputs
-from trainer.prediction.predict import predict, predict_arrays
+from trainer.prediction.predict import predict
 from trainer.prediction.strips import Strip, strips
 from trainer.reporting.panels import class_colors
 from trainer.stepping.segmentation import Segmentation

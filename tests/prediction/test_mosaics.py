@@ -10,11 +10,12 @@ from PIL import Image
 
 from configs.schema import Augment, Config, Data, Evaluate, Model, Predict
 from trainer import Run
-from trainer.models.blocks import StandardizeImage
+from trainer.models.input_scaling import StandardizeImage
 from trainer.prediction import mosaics
+from trainer.prediction.arrays import predict_arrays
 from trainer.prediction.mosaics import Part, bands, parts, places
 from trainer.prediction.network import Network
-from trainer.prediction.predict import predict, predict_arrays
+from trainer.prediction.predict import predict
 from trainer.prediction.windows import Ways, logits_function
 from trainer.stepping.segmentation import Segmentation
 

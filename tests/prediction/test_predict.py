@@ -10,8 +10,9 @@ from PIL import Image
 from configs.schema import Config, Data, Evaluate, Model
 from trainer.models.inference_memory import footprint
 from trainer.prediction import windows
+from trainer.prediction.inputs import Failure, find_images, output_names
 from trainer.prediction.outputs import write_mask
-from trainer.prediction.predict import Failure, find_images, output_names, predict, shares
+from trainer.prediction.predict import predict, shares
 from trainer.reporting import panels
 from trainer.reporting.panels import class_colors
 

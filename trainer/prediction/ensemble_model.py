@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
-from trainer.models.blocks import StandardizeImage
+from trainer.models.input_scaling import StandardizeImage
 from trainer.models.inputs import fixed_size, input_names
 from trainer.prediction.mirroring import mean_answer
 from trainer.prediction.windows import behind_standardization, main_logits

@@ -23,8 +23,8 @@ from configs.schema import Config
 from trainer.data.volumes import cases
 from trainer.data.volumes.files import SUFFIXES, is_series, suffix_of, write_like, written_suffix
 from trainer.errors import UserError
+from trainer.prediction.inputs import Failure, expanded, output_names
 from trainer.prediction.postprocessing import PostProcessing
-from trainer.prediction.predict import Failure, expanded, output_names
 from trainer.prediction.volume_windows import VolumeNetwork
 from trainer.reporting.memory.out_of_memory import is_out_of_memory
 from trainer.reporting.volume_panels import volume_overlay

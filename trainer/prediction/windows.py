@@ -13,9 +13,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer.models.blocks import StandardizeImage
 from trainer.models.build import activation, logits_per_pixel, size_multiple
 from trainer.models.inference_memory import footprint
+from trainer.models.input_scaling import StandardizeImage
 from trainer.models.inputs import call_model, fixed_size, input_names
 from trainer.models.layers.group_normalization import GroupNormalization, given_statistics, pooled_statistics
 from trainer.prediction import mosaics
