@@ -6,13 +6,13 @@ import pytest
 import tensorflow as tf
 
 from configs.schema import Augment, Config, Data, Evaluate, Model
-from trainer.evaluation.metrics import probabilities
 from trainer.models import build_model
 from trainer.models.inference_memory import footprint
 from trainer.prediction.ensemble_model import ensemble_model, standardizes
 from trainer.prediction.network import Network
 from trainer.prediction.strips import strips
 from trainer.prediction.volume_windows import VolumeNetwork
+from trainer.stepping.segmentation import probabilities
 
 
 def config_of(outputs="softmax", **evaluate) -> Config:

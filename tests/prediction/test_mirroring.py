@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.evaluation.metrics import probabilities
 from trainer.prediction.mirroring import mirrored
+from trainer.stepping.segmentation import probabilities
 
 
 @pytest.mark.parametrize("shape", [(2, 5, 7, 3), (1, 4, 5, 6, 2)])

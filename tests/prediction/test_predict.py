@@ -198,7 +198,7 @@ def test_masks_of_many_classes_keep_their_ids(tmp_path):
 
 
 def test_shares():
-    assert shares(np.array([[0, 0, 0, 2]]), ("sky", "sea", "land")) == "sky 75.0 %, land 25.0 %"
+    assert shares(np.array([3, 0, 1]), 4, ("sky", "sea", "land")) == "sky 75.0 %, land 25.0 %"
 
 
 def test_a_failure_names_its_file_once():

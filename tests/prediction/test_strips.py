@@ -8,11 +8,11 @@ import pytest
 import tensorflow as tf
 
 from configs.schema import Config, Data, Evaluate, Model
-from trainer.evaluation.metrics import probabilities
 from trainer.models import build_model
 from trainer.prediction.network import Network
 from trainer.prediction.strips import strips
 from trainer.prediction.windows import logits_function
+from trainer.stepping.segmentation import probabilities
 
 CONFIG = Config(data=Data(classes=("background", "disc")), model=Model(width=8, depth=1))
 

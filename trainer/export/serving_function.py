@@ -7,12 +7,11 @@ import dataclasses
 import tensorflow as tf
 
 from configs.schema import Config
-from trainer.evaluation.metrics import probabilities
 from trainer.models.build import size_multiples
 from trainer.models.inputs import fixed_size, size_trouble
 from trainer.prediction.tiling import mirrored_index, rounded_up
 from trainer.prediction.windows import main_logits
-from trainer.stepping.segmentation import predicted
+from trainer.stepping.segmentation import predicted, probabilities
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,11 +23,11 @@ from trainer.checkpoints.resume import config_of
 from trainer.crossvalidation import check_parts, fold_run, fold_workdir
 from trainer.data import Source
 from trainer.errors import EXIT_FAILED, UserError
-from trainer.evaluation.details import LARGEST_LABELLED
 from trainer.label_audit.claims import KINDS, Claim, claims_of
 from trainer.label_audit.held_out import judged
 from trainer.label_audit.pictures import ClaimsPicture, picture_of
 from trainer.label_audit.ranking import Ranked, ranked
+from trainer.prediction.postprocessing import LARGEST_LABELLED
 from trainer.reporting import terminal
 from trainer.reporting.evaluation_record import PICTURES, write_picture
 from trainer.reporting.page.label_audit import PAGE_FILE, write_page

@@ -10,13 +10,13 @@ import tensorflow as tf
 
 from configs.schema import Config
 from trainer.errors import UserError
-from trainer.evaluation.metrics import probabilities as probabilities_of
 from trainer.models.inputs import input_names
 from trainer.prediction.network import Network
 from trainer.prediction.postprocessing import PostProcessing
 from trainer.prediction.strips import strips, strips_of_pictures
 from trainer.prediction.windows import logits_function
 from trainer.stepping.segmentation import Segmentation, predicted
+from trainer.stepping.segmentation import probabilities as probabilities_of
 from trainer.stepping.task import Examples, Task
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 
 from configs.schema import Config
-from trainer.evaluation.metrics import probabilities
 from trainer.models.build import activation, logits_per_pixel, size_multiple
 from trainer.models.layers.group_normalization import given_statistics, pooled_statistics
 from trainer.prediction import mosaics, tile_grid
@@ -27,7 +26,7 @@ from trainer.prediction.windows import (
     sample_sides,
     sample_starts,
 )
-from trainer.stepping.segmentation import predicted
+from trainer.stepping.segmentation import predicted, probabilities
 
 # Pixels in a batch of small images: enough to keep a device busy, few enough to wait for.
 _BATCH = 2**20

@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 
 from trainer.errors import UserError
-from trainer.evaluation.details import LARGEST_LABELLED
 from trainer.export.serving.postprocess import processed
 from trainer.reporting.panels import background_ids
 from trainer.reporting.records import write_json
 
+# Pixels of the largest image whose objects are looked for: labelling them takes the host's memory and time.
+LARGEST_LABELLED = 50_000_000
 FILE = "postprocessing.json"
 FORMAT = 1
 _OFF = "--config.{}.postprocessing=false"

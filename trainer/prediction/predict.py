@@ -98,7 +98,7 @@ def predict(
             cut = "  in tiles" if 0 < network.plan.whole < image.pixels else ""
             cut = f"  taken apart at its seams, {image.pictures} pictures" if image.pictures > 1 else cut
             far = f", every {_ordinal(image.written.step)} pixel in the overlay" if image.written.step > 1 else ""
-            shown = _shares(image.written.counts, image.pixels, config.data.classes)
+            shown = shares(image.written.counts, image.pixels, config.data.classes)
             report(f"{image.path} -> {image.written.mask}  {shown}{cut}{far}")
 
     def moved(now: int, expected: int) -> None:
@@ -166,12 +166,7 @@ def _of_all_workers(own: list[Failure], devices: Devices) -> list[Failure]:
     return [Failure(*failure) for part in parts for failure in json.loads(part.decode())]
 
 
-def shares(mask: np.ndarray, classes: Sequence[str]) -> str:
+def shares(counts: np.ndarray, pixels: int, classes: Sequence[str]) -> str:
     """The share of each class that occurs, largest first: "background 91.2 %, nucleus 8.8 %"."""
-    counts = mask.sum(axis=(0, 1)) if mask.ndim == 3 else np.bincount(mask.ravel(), minlength=len(classes))
-    return _shares(counts, mask.shape[0] * mask.shape[1], classes)
-
-
-def _shares(counts: np.ndarray, pixels: int, classes: Sequence[str]) -> str:
     order = np.argsort(-counts, kind="stable")
     return ", ".join(f"{classes[i]} {100 * counts[i] / pixels:.1f} %" for i in order if counts[i]) or "no class"

@@ -18,11 +18,11 @@ import tensorflow as tf
 
 from configs.schema import Config
 from trainer.data.volumes.resampling import matrix, places
-from trainer.evaluation.metrics import probabilities
 from trainer.models.build import activation, logits_per_pixel
 from trainer.models.inputs import fixed_size
 from trainer.prediction.mirroring import mirrored
 from trainer.prediction.windows import main_logits
+from trainer.stepping.segmentation import probabilities
 
 # Of a window's side: the deviation of the Gaussian, nnU-Net's.
 _DEVIATION = 1 / 8

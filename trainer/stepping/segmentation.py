@@ -86,6 +86,19 @@ def predicted(logits, multi_label: bool, cuts: Sequence[float] = ()) -> tf.Tenso
     return class_ids(logits, *cuts)
 
 
+def probabilities(logits, multi_label: bool = False):
+    """float32 `[batch, height, width, classes]` that sum to 1, from logits with one output (sigmoid) or one a class.
+
+    Of classes that overlap each is a probability of its own, and they sum to nothing in particular.
+    """
+    logits = tf.cast(logits, tf.float32)
+    if multi_label:
+        return tf.sigmoid(logits)
+    if logits.shape[-1] == 1:
+        return tf.concat([tf.sigmoid(-logits), tf.sigmoid(logits)], axis=-1)
+    return tf.nn.softmax(logits)
+
+
 def class_ids(logits, cut: float = 0.0) -> tf.Tensor:
     """The class of each pixel, int32 without the last axis: of the largest logit, the first of equal ones."""
     outputs = logits.shape[-1]

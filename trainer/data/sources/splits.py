@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from trainer.data.example import Example, Feature
+from trainer.data.example import Example
 
 
 class Reader(Protocol):
@@ -53,8 +53,3 @@ class Splits:
     fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     advice: str = ""
     damage: Callable[[], list[str]] = list
-
-
-def features_of(reader: Reader) -> Mapping[str, Feature] | None:
-    """How a reader's keys travel, where they are not an image and class ids of the config's."""
-    return getattr(reader, "features", None)

@@ -8,8 +8,6 @@ from typing import Any
 
 from .finding import Finding
 
-NOTHING: Mapping[str, Any] = {}
-
 
 @dataclasses.dataclass(frozen=True)
 class Change:

@@ -33,7 +33,6 @@ from trainer.data.sources.pairs import Pair
 from trainer.data.sources.splits import Splits
 
 TITLE = "nnU-Net raw data"
-ENDINGS = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
 _CHANNEL = re.compile(r"^(.+)_(\d{4})$")
 
 
