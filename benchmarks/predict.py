@@ -40,7 +40,7 @@ from configs.schema import Predict  # noqa: E402
 from trainer.data.sources import nuclei  # noqa: E402
 from trainer.models import build_model  # noqa: E402
 from trainer.prediction.network import Network  # noqa: E402
-from trainer.prediction.predict import predict  # noqa: E402
+from trainer.prediction.paths import predict  # noqa: E402
 from trainer.prediction.strips import strips, strips_of_pictures  # noqa: E402
 
 SIZES = (

@@ -525,7 +525,7 @@ class Run:
         """
         from trainer.prediction.arrays import predict_arrays
         from trainer.prediction.inputs import are_paths
-        from trainer.prediction.predict import predict
+        from trainer.prediction.paths import predict
         from trainer.prediction.volumes import predict_volume_arrays, predict_volumes
 
         with self.weights(checkpoint, ensemble):

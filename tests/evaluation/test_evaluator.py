@@ -23,7 +23,7 @@ from trainer.evaluation import pictures as pictures_module
 from trainer.evaluation.evaluator import make_evaluator
 from trainer.evaluation.own_metrics import build_metrics
 from trainer.evaluation.pictures import ranks
-from trainer.prediction.predict import predict
+from trainer.prediction.paths import predict
 from trainer.prediction.tiling import mirrored_index, tile_starts, tiled_logits
 from trainer.prediction.windows import logits_function
 from trainer.reporting.records import jsonable

@@ -16,7 +16,7 @@ from trainer.prediction.arrays import predict_arrays
 from trainer.prediction.files import predict_files
 from trainer.prediction.network import Network
 from trainer.prediction.outputs import Outputs
-from trainer.prediction.predict import predict
+from trainer.prediction.paths import predict
 from trainer.prediction.strips import Strip, strips
 from trainer.reporting.panels import class_colors
 from trainer.stepping.segmentation import Segmentation

@@ -15,7 +15,7 @@ from trainer.prediction import mosaics
 from trainer.prediction.arrays import predict_arrays
 from trainer.prediction.mosaics import Part, bands, parts, places
 from trainer.prediction.network import Network
-from trainer.prediction.predict import predict
+from trainer.prediction.paths import predict
 from trainer.prediction.windows import Ways, logits_function
 from trainer.stepping.segmentation import Segmentation
 

@@ -12,13 +12,12 @@ from trainer.evaluation.metrics import (
     confusion_of,
     image_counts,
     overlapping_counts,
-    probabilities,
 )
 from trainer.export.serving.postprocess import changed, decided, processed
 from trainer.postprocess.candidates import HALF, SIZES, THRESHOLDS, Candidates, part_counts, threshold_counts
 from trainer.prediction import postprocessing
 from trainer.prediction.postprocessing import Parts, PostProcessing
-from trainer.stepping.segmentation import predicted
+from trainer.stepping.segmentation import predicted, probabilities
 
 CLASSES = ("background", "cell", "debris")
 MASK = np.array(

@@ -12,7 +12,7 @@ from trainer.models.inference_memory import footprint
 from trainer.prediction import windows
 from trainer.prediction.inputs import Failure, find_images, output_names
 from trainer.prediction.outputs import write_mask
-from trainer.prediction.predict import predict, shares
+from trainer.prediction.paths import predict, shares
 from trainer.reporting import panels
 from trainer.reporting.panels import class_colors
 
