@@ -118,6 +118,8 @@ _LEVELS = [
         "trainer.plan",
         "trainer.sweep",
         "trainer.result",
+        "trainer.weights",
+        "trainer.workdir",
     ),
     ("main", "trainer.launch", "trainer.signals"),
 ]

@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from configs.reading.folders import folds_of
+from trainer import workdir
 from trainer.actions.norm_gap import norm_layers
 from trainer.checkpoints import folder as checkpoints
 from trainer.checkpoints.restore import load_weights, weights_of
@@ -72,7 +73,7 @@ def average(run) -> Averaged:
             f"The network has {len(layers)} layers of batch normalisation, whose statistics are taken anew on one "
             "replica: --strategy=one"
         )
-    with run.holding_workdir(), run.weights("latest"), explaining_memory(run.config, "evaluation"):
+    with workdir.holding(run), run.weights("latest"), explaining_memory(run.config, "evaluation"):
         return _average(run, steps, layers)
 
 

@@ -19,6 +19,7 @@ from configs.reading.recipe import recipe_text
 from configs.reading.setting_names import named
 from trainer import guard
 from trainer.actions.micro_batches import Batches, FittingSteps
+from trainer.checkpoints.restore import unchanged
 from trainer.data import check_data, training_batches
 from trainer.models.build import logits_per_pixel
 from trainer.models.inputs import input_names
@@ -333,7 +334,7 @@ def check_learning(run) -> Section:
         )
     )
     dataset = tf.data.Dataset.from_tensors(batch).repeat()
-    with run.unchanged(), _at_full_rate(run) as rate:
+    with unchanged(run.state), _at_full_rate(run) as rate:
         steps = FittingSteps(run, config=config, keep=False)
         batches = Batches(lambda step: iter(run.strategy.distribute_datasets_from_function(lambda context: dataset)), 0)
         losses = []

@@ -14,7 +14,7 @@ import tensorflow as tf
 from configs.reading import durations
 from configs.reading.line_wrapping import wrapped
 from configs.reading.setting_names import by_flags
-from trainer import guard
+from trainer import guard, workdir
 from trainer.actions.bad_files import BadFiles
 from trainer.actions.early_stopping import stop_early
 from trainer.actions.evaluate import STOPPED, Evaluate
@@ -66,7 +66,7 @@ def train(run, stop: Callable[[], bool] = lambda: False) -> Result:
       UserError: what ended the run, in words; no checkpoint is made of such a state.
     """
     devices = run.devices
-    with run.holding_workdir(), _closing_data(run):
+    with workdir.holding(run), _closing_data(run):
         with naming_lost_worker(devices.cluster, run.workdir):
             check_shared_workdir(run.workdir, devices)
             data = run.data

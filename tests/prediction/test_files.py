@@ -16,7 +16,7 @@ from trainer.prediction.arrays import predict_arrays
 from trainer.prediction.files import predict_files
 from trainer.prediction.network import Network
 from trainer.prediction.outputs import Outputs
-from trainer.prediction.paths import predict
+from trainer.prediction.paths import predict_paths
 from trainer.prediction.strips import Strip, strips
 from trainer.reporting.panels import class_colors
 from trainer.stepping.segmentation import Segmentation
@@ -99,7 +99,7 @@ def test_what_waits_is_bounded_by_bytes(tmp_path, model, monkeypatch):
 
     monkeypatch.setattr(files._Flow, "_decoded", counting)
     config = with_options(ahead_mib=2, overlays=False)
-    assert predict(model, [str(tmp_path / "in")], str(tmp_path / "out"), config) == []
+    assert predict_paths(model, [str(tmp_path / "in")], str(tmp_path / "out"), config) == []
     # 400 x 500 x 3 and their mask are 0.76 MiB each.
     assert len(held) == 6 and max(held) <= 2 * 2**20
     assert len(os.listdir(tmp_path / "out" / "masks")) == 6
@@ -108,8 +108,9 @@ def test_what_waits_is_bounded_by_bytes(tmp_path, model, monkeypatch):
 def test_options(tmp_path, model):
     pixels = write(tmp_path / "in", [(20, 30), (41, 25)])
     folder, out = str(tmp_path / "in"), tmp_path / "out"
-    assert predict(model, [folder], str(out), with_options(overlays=False, probabilities="float16", mirror=True)) == []
-    assert predict(model, [folder], str(out), with_options(overlays=False, probabilities="png")) == []
+    options = with_options(overlays=False, probabilities="float16", mirror=True)
+    assert predict_paths(model, [folder], str(out), options) == []
+    assert predict_paths(model, [folder], str(out), with_options(overlays=False, probabilities="png")) == []
     assert sorted(os.listdir(out)) == ["masks", "probabilities"]
     task = Segmentation(model, None, CONFIG, CONFIG.data.classes, [1])
     for name, image in pixels.items():
@@ -128,7 +129,7 @@ def test_options(tmp_path, model):
     (out / "masks" / "01.png").unlink()
     lines: list = []
     config = with_options(overlays=False, probabilities="png", skip_existing=True)
-    assert predict(model, [folder], str(out), config, report=lines.append) == []
+    assert predict_paths(model, [folder], str(out), config, report=lines.append) == []
     assert lines[0].startswith("1 done already") and lines[-1].startswith("1 of 2 done, 1 before")
     again = {path for path in before if path.stat().st_mtime_ns != before[path]}
     assert again and all("01" in str(path) for path in again)
@@ -145,7 +146,7 @@ def test_classes_that_overlap(tmp_path, model, tile, encoding, count):
     assert config.data.multi_label
     for expected_line in ("1 of 1 done", "0 of 1 done, 1 before"):
         lines: list = []
-        assert predict(model, [str(tmp_path / "in")], str(tmp_path / "out"), config, report=lines.append) == []
+        assert predict_paths(model, [str(tmp_path / "in")], str(tmp_path / "out"), config, report=lines.append) == []
         assert lines[-1].startswith(expected_line)
     means = pixels["00"].astype(np.float64).mean(axis=-1)
     planes = np.stack([0 * means > 0, means / 20 - 5.01 > 0, means / 10 - 13.03 > 0], axis=-1)
@@ -200,7 +201,7 @@ def test_what_cannot_be_written_is_an_error_and_leaves_nothing_half_done(tmp_pat
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "overlays").write_text("a file in the way", encoding="utf-8")
     with pytest.raises(OSError):
-        predict(model, [str(tmp_path / "in")], str(tmp_path / "out"), CONFIG)
+        predict_paths(model, [str(tmp_path / "in")], str(tmp_path / "out"), CONFIG)
     assert not list(tmp_path.rglob("*.writing-*"))
 
 
@@ -219,7 +220,7 @@ def test_a_large_tiff_goes_through_by_windows_and_keeps_its_coordinates(tmp_path
     config = dataclasses.replace(
         with_options(ahead_mib=1, probabilities="float16"), evaluate=Evaluate(tile=(256, 256), tile_overlap=32)
     )
-    assert predict(model, [str(tmp_path / "in")], str(tmp_path / "out"), config, report=lines.append) == []
+    assert predict_paths(model, [str(tmp_path / "in")], str(tmp_path / "out"), config, report=lines.append) == []
     assert "large.tif -> large.tif" in lines[0]
     for name, size in [("large", 700), ("large_geo", 700), ("small_geo", 90)]:
         with tifffile.TiffFile(tmp_path / "out" / "masks" / f"{name}.tif") as file:
@@ -246,7 +247,7 @@ def test_a_world_file_is_a_coordinate_system_where_rasterio_is_installed(tmp_pat
     pixels = np.random.default_rng(0).integers(0, 256, (90, 80, 3)).astype(np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", pixels, metadata=None)
     (tmp_path / "a.tfw").write_text("0.5\n0\n0\n-0.5\n400000.25\n4999999.75\n", encoding="utf-8")
-    assert predict(model, [str(tmp_path / "a.tif")], str(tmp_path / "out"), CONFIG) == []
+    assert predict_paths(model, [str(tmp_path / "a.tif")], str(tmp_path / "out"), CONFIG) == []
     with rasterio.open(tmp_path / "out" / "masks" / "a.tif") as file:
         assert (file.transform.a, file.transform.c, file.transform.f) == (0.5, 400000.0, 5000000.0)
         assert (file.read(1) == expected(pixels)).mean() > 0.999

@@ -15,7 +15,7 @@ from trainer.prediction import mosaics
 from trainer.prediction.arrays import predict_arrays
 from trainer.prediction.mosaics import Part, bands, parts, places
 from trainer.prediction.network import Network
-from trainer.prediction.paths import predict
+from trainer.prediction.paths import predict_paths
 from trainer.prediction.windows import Ways, logits_function
 from trainer.stepping.segmentation import Segmentation
 
@@ -115,7 +115,7 @@ def test_each_picture_gets_what_it_gets_alone(tmp_path, model, mosaic):
     (tmp_path / "in").mkdir()
     Image.fromarray(image).save(tmp_path / "in" / "mosaic.png")
     lines = []
-    assert not predict(model, [str(tmp_path / "in")], str(tmp_path / "out"), CONFIG, report=lines.append)
+    assert not predict_paths(model, [str(tmp_path / "in")], str(tmp_path / "out"), CONFIG, report=lines.append)
     assert "taken apart at its seams, 5 pictures" in lines[0]
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / "masks" / "mosaic.png")), expected)
     shares = np.load(tmp_path / "out" / "probabilities" / "mosaic.npy")

@@ -12,7 +12,7 @@ from trainer.models.inference_memory import footprint
 from trainer.prediction import windows
 from trainer.prediction.inputs import Failure, find_images, output_names
 from trainer.prediction.outputs import write_mask
-from trainer.prediction.paths import predict, shares
+from trainer.prediction.paths import predict_paths, shares
 from trainer.reporting import panels
 from trainer.reporting.panels import class_colors
 
@@ -45,7 +45,7 @@ def outputs(folder):
 def test_mask_and_overlay_have_the_size_of_the_image(tmp_path, model):
     pixels = write_image(tmp_path / "in" / "a.png")
     lines = []
-    failures = predict(model, [str(tmp_path / "in")], str(tmp_path / "out"), CONFIG, report=lines.append)
+    failures = predict_paths(model, [str(tmp_path / "in")], str(tmp_path / "out"), CONFIG, report=lines.append)
     assert failures == []
     assert outputs(tmp_path / "out") == ["masks/a.png", "overlays/a.jpg"]
     mask = Image.open(tmp_path / "out" / "masks" / "a.png")
@@ -69,7 +69,7 @@ def test_tiles_give_the_same_masks(tmp_path, model):
     tiled = Config(data=CONFIG.data, model=CONFIG.model, evaluate=Evaluate(tile=(32, 32), tile_overlap=8))
     masks = []
     for name, config in [("whole", CONFIG), ("tiled", tiled)]:
-        assert predict(model, [str(tmp_path / "a.png")], str(tmp_path / name), config) == []
+        assert predict_paths(model, [str(tmp_path / "a.png")], str(tmp_path / name), config) == []
         masks.append(np.asarray(Image.open(tmp_path / name / "masks" / "a.png")))
     assert (masks[0] == masks[1]).mean() > 0.999
 
@@ -78,19 +78,20 @@ def test_a_large_image_is_cut_by_itself_and_that_is_said(tmp_path, model, monkey
     """And an output that is named masks/ is the masks' own folder, with the overlays beside it."""
     write_image(tmp_path / "in" / "large.png", size=(90, 120))
     write_image(tmp_path / "in" / "small.png")
-    assert predict(model, [str(tmp_path / "in")], str(tmp_path / "whole"), CONFIG) == []
+    assert predict_paths(model, [str(tmp_path / "in")], str(tmp_path / "whole"), CONFIG) == []
     lines = []
     monkeypatch.setattr(windows, "_MEMORY", footprint(model, 3).activations * 64 * 64)
-    assert predict(model, [str(tmp_path / "in")], str(tmp_path / "cut" / "masks"), CONFIG, report=lines.append) == []
+    out = str(tmp_path / "cut" / "masks")
+    assert predict_paths(model, [str(tmp_path / "in")], out, CONFIG, report=lines.append) == []
     assert outputs(tmp_path / "cut") == outputs(tmp_path / "whole")
     for name in ("large.png", "small.png"):
         whole, cut = (Image.open(tmp_path / folder / "masks" / name) for folder in ("whole", "cut"))
         assert np.array_equal(whole, cut)
     assert [line.endswith("in tiles") for line in lines] == [True, False, False]
     # What lies beside masks/ then is no input either.
-    assert predict(model, [str(tmp_path)], str(tmp_path / "masks"), CONFIG) == []
+    assert predict_paths(model, [str(tmp_path)], str(tmp_path / "masks"), CONFIG) == []
     before = outputs(tmp_path / "overlays")
-    assert predict(model, [str(tmp_path)], str(tmp_path / "masks"), CONFIG) == []
+    assert predict_paths(model, [str(tmp_path)], str(tmp_path / "masks"), CONFIG) == []
     assert outputs(tmp_path / "overlays") == before
 
 
@@ -102,7 +103,7 @@ def test_bad_files_are_named_and_the_others_done(tmp_path, model):
     (tmp_path / "in" / "cut.png").write_bytes(whole[: len(whole) // 2])
     inputs = [str(tmp_path / "in"), str(tmp_path / "absent.png"), str(tmp_path / "*.tif")]
     lines = []
-    failures = predict(model, inputs, str(tmp_path / "out"), CONFIG, report=lines.append)
+    failures = predict_paths(model, inputs, str(tmp_path / "out"), CONFIG, report=lines.append)
     assert {os.path.basename(failure.path) for failure in failures} == {
         "empty.png",
         "text.jpg",
@@ -120,7 +121,7 @@ def test_the_same_stem_in_two_folders_stays_two_outputs(tmp_path, model):
     for folder in ("left", "right"):
         write_image(tmp_path / folder / "deep" / "a.png")
     inputs = [str(tmp_path / "left" / "deep" / "a.png"), str(tmp_path / "right" / "deep" / "a.png")]
-    assert predict(model, inputs, str(tmp_path / "out"), CONFIG) == []
+    assert predict_paths(model, inputs, str(tmp_path / "out"), CONFIG) == []
     assert outputs(tmp_path / "out" / "masks") == ["left/deep/a.png", "right/deep/a.png"]
 
 
@@ -128,14 +129,14 @@ def test_grey_and_rgba_and_wrong_extension(tmp_path, model):
     write_image(tmp_path / "in" / "grey.png", mode="L")
     write_image(tmp_path / "in" / "alpha.png", mode="RGBA")
     write_image(tmp_path / "in" / "really_png.jpg", format="PNG")
-    assert predict(model, [str(tmp_path / "in" / "*")], str(tmp_path / "out"), CONFIG) == []
+    assert predict_paths(model, [str(tmp_path / "in" / "*")], str(tmp_path / "out"), CONFIG) == []
     assert len(outputs(tmp_path / "out" / "masks")) == 3
 
 
 def test_what_was_written_is_not_an_input_of_the_next_run(tmp_path, model):
     write_image(tmp_path / "a.png")
     for _ in range(2):
-        assert predict(model, [str(tmp_path)], str(tmp_path / "predictions"), CONFIG) == []
+        assert predict_paths(model, [str(tmp_path)], str(tmp_path / "predictions"), CONFIG) == []
     assert outputs(tmp_path / "predictions") == ["masks/a.png", "overlays/a.jpg"]
 
 

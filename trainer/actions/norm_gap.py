@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from configs.reading.line_wrapping import wrapped
 from configs.reading.setting_names import named
+from trainer.checkpoints.restore import unchanged
 from trainer.data import training_batches
 from trainer.models.inputs import call_model
 from trainer.models.keras_files import is_model_file
@@ -88,7 +89,7 @@ def _both_ways(run) -> tuple[float, float]:
     """The mean Dice of a training batch with its own statistics, and with the averages; nothing is changed by it."""
     batch = next(iter(training_batches(run.data.train, run.config, start_step=0, steps=1)))
     found = []
-    with run.unchanged():
+    with unchanged(run.state):
         for training in (False, True):
             outputs = call_model(run.task.model, batch, training=training)
             logits = outputs[0] if isinstance(outputs, (list, tuple)) else outputs

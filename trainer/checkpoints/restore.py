@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -24,6 +25,16 @@ def put_back(state: TrainState, arrays: Mapping[str, np.ndarray]) -> None:
     """Undoes everything since `snapshot` gave these arrays."""
     for path, variable in state.variables_by_path().items():
         variable.assign(arrays[path])
+
+
+@contextlib.contextmanager
+def unchanged(state: TrainState) -> Iterator[None]:
+    """Whatever happens to the state inside is undone."""
+    arrays = snapshot(state)
+    try:
+        yield
+    finally:
+        put_back(state, arrays)
 
 
 def restore(state: TrainState, saved: Saved) -> None:

@@ -33,7 +33,7 @@ from trainer.reporting.progress import Progress
 _LINES = 100
 
 
-def predict(
+def predict_paths(
     model,
     inputs: Sequence[str],
     output_dir: str,

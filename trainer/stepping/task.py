@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -293,6 +293,15 @@ def terms_of(outcome: Outcome, phase: Phase | None, task: Task) -> dict[str, Any
             + (f", and the phase {phase.name!r} minimises {', '.join(missing)}." if missing else ".")
         )
     return {term: _scalar(terms[term], f"{name}.losses: {term!r}") for term in wanted}
+
+
+def total_loss(task: Task, updates: Sequence, batch) -> tf.Tensor:
+    """The scalar that a step minimises: the terms of all its phases on a batch, and their models' penalties."""
+    terms = []
+    for update in updates:
+        outcome = task.outcome(batch, training=True, phase=update.name)
+        terms += [*terms_of(outcome, update.phase, task).values(), *update.penalties()]
+    return terms[0] if len(terms) == 1 else tf.add_n([tf.cast(term, tf.float32) for term in terms])
 
 
 def _scalar(value: Any, what: str) -> Any:
