@@ -268,7 +268,7 @@ def _tuple_items(value: Any, type_: Any) -> tuple:
     if isinstance(value, str) or not isinstance(value, (list, tuple)):
         raise ValueError(f"{shown(value)} is {_type_name(value)}, not {describe(type_)}.")
     if _kind(type_) == _LENGTHS:
-        fitting = [one for one in typing.get_args(type_) if len(typing.get_args(one)) == len(value)]
+        fitting = [choice for choice in typing.get_args(type_) if len(typing.get_args(choice)) == len(value)]
         if not fitting:
             raise ValueError(f"{shown(list(value))} is a list of {len(value)}, not {describe(type_)}.")
         type_ = fitting[0]

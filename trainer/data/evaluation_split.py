@@ -58,7 +58,7 @@ def open_evaluated(config: Config, data: Any = None) -> DataSets:
         raise DataError(f"{splits.title}:\n{listed([*splits.fatal, *splits.problems])}")
     chosen, note = _chosen(readers, splits, wanted if data is None else "all")
     if len(chosen) > 1 and hasattr(chosen[0], "chosen"):  # volumes know how
-        reader = chosen[0].chosen(chosen, range(sum(len(one.names) for one in chosen)))
+        reader = chosen[0].chosen(chosen, range(sum(len(part.names) for part in chosen)))
     else:
         reader = JoinedReader(chosen) if len(chosen) > 1 else chosen[0]
     if section.channels and asked.channels != section.channels:

@@ -25,7 +25,7 @@ from .keras_model import explain_model
 from .words.finding import Report, path_of
 
 _RECORD, _ARRAYS, _MODEL = "flight.json", "flight.npz", "model.keras"
-_TOLD = "gradient_norm"  # what a step may call the norm of its gradient
+_REPORTED = "gradient_norm"  # what a step may call the norm of its gradient
 _SETTLED = 10  # steps before a norm can be called unusual
 
 
@@ -171,7 +171,7 @@ class FlightRecorder(keras.callbacks.Callback):
         self._before = _state(_variables(model, optimizer))
         with self._box.at_apply():
             answer = function(batch)
-        found = self._looked({**self._box.norms(), **_told(answer)})
+        found = self._looked({**self._box.norms(), **_reported(answer)})
         if found is not None:
             self._box.hold(batch)
             self._write(model, *found, own=True)
@@ -192,7 +192,7 @@ class FlightRecorder(keras.callbacks.Callback):
         """What is wrong with a step, in a word and in words, and its norm."""
         whole = _whole(norms)
         broken = [path for path, norm in norms.items() if not np.isfinite(norm)]
-        if broken == [_TOLD]:
+        if broken == [_REPORTED]:
             return "nonfinite", "the gradient's norm that the step reports is NaN or infinite", whole
         if broken:
             return "nonfinite", f"{_listed(broken)} of {len(norms)} variables: the gradient is NaN or infinite", whole
@@ -277,7 +277,7 @@ def replay(
     box = _Box()
     with box.at_apply():
         answer = type(model).train_step(model, data) if step is None else getattr(step, "python_function", step)(data)
-    norms = {path: float(norm) for path, norm in {**box.norms(), **_told(answer)}.items()}
+    norms = {path: float(norm) for path, norm in {**box.norms(), **_reported(answer)}.items()}
     _restore(model, optimizer, state)
     whole = _whole(norms)
     both = np.isfinite(whole), np.isfinite(record["norm"])
@@ -352,14 +352,14 @@ def _norm(gradient) -> tf.Tensor:
 
 
 def _whole(norms: dict[str, float]) -> float:
-    """The norm over all variables; the one that the step itself tells, where no gradient was seen."""
-    seen = [norm for path, norm in norms.items() if path != _TOLD]
-    return float(np.sqrt(sum(norm**2 for norm in seen))) if seen else float(norms.get(_TOLD, 0.0))
+    """The norm over all variables; or the one that the step itself reports, where no gradient was seen."""
+    seen = [norm for path, norm in norms.items() if path != _REPORTED]
+    return float(np.sqrt(sum(norm**2 for norm in seen))) if seen else float(norms.get(_REPORTED, 0.0))
 
 
-def _told(answer: Any) -> dict[str, Any]:
+def _reported(answer: Any) -> dict[str, Any]:
     """The norm that a step reports of itself; it is there where a gradient that is not finite was never applied."""
-    return {_TOLD: answer[_TOLD]} if isinstance(answer, Mapping) and answer.get(_TOLD) is not None else {}
+    return {_REPORTED: answer[_REPORTED]} if isinstance(answer, Mapping) and answer.get(_REPORTED) is not None else {}
 
 
 def _state(variables: list) -> dict[str, tf.Tensor]:

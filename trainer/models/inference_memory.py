@@ -37,7 +37,7 @@ def footprint(model: keras.Model, channels: int) -> Footprint:
     members = [member for layer in getattr(model, "layers", ()) for member in getattr(layer, "members", ())]
     if members:  # of an ensemble, which are computed one after the other
         each = [footprint(member, channels) for member in members]
-        return Footprint(max(one.patches for one in each), max(one.activations for one in each))
+        return Footprint(max(part.patches for part in each), max(part.activations for part in each))
     try:
         found = list(_layers(model, keras.KerasTensor((1, _SIDE, _SIDE, channels), "float32")))
     except Exception:  # a subclassed model, or one that takes one size alone: it need not be looked into

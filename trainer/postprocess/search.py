@@ -47,10 +47,10 @@ def postprocess(run, checkpoint: str = "best") -> PostProcessing:
     runs = _runs(run)
     if len(runs) > 1 and checkpoint not in checkpoints.WORDS:
         raise UserError(one_for_all(checkpoint))
-    for one in runs:
-        if not isinstance(one.task, Segmentation):
+    for each in runs:
+        if not isinstance(each.task, Segmentation):
             raise UserError("Post-processing is of masks, and this task is no segmentation.")
-        if one.data.validation is None:
+        if each.data.validation is None:
             raise UserError("There are no validation examples to choose by: data.validation_fraction, or data.folds.")
     return _Choice(run, runs, checkpoint).made()
 
@@ -69,8 +69,8 @@ def _runs(run) -> list:
             "predictions are of all. Go on with --mode=crossvalidate."
         )
     made = [run.with_config(config, folder) for config, folder in zip(configs, folds, strict=True)]
-    for one in made:
-        one.devices = run.devices
+    for each in made:
+        each.devices = run.devices
     return made
 
 
@@ -152,12 +152,12 @@ class _Choice:
     def _gathered(self, post: PostProcessing, *, thresholds: bool) -> Candidates:
         """All candidates on masks after `post`."""
         found, self._folders = Candidates(self._classes, self._multi_label, thresholds), []
-        for one in self._runs:
-            config = dataclasses.replace(one.config, evaluate=dataclasses.replace(one.config.evaluate, panels=0))
-            with one.weights(self._checkpoint) as saved, explaining_memory(config, "evaluation"):
+        for each in self._runs:
+            config = dataclasses.replace(each.config, evaluate=dataclasses.replace(each.config.evaluate, panels=0))
+            with each.weights(self._checkpoint) as saved, explaining_memory(config, "evaluation"):
                 self._folders.append(saved.folder)
                 how = {"metrics": [found.metric(self._rank)], "progress": Progress("evaluated", self._run.log)}
-                make_evaluator(one.task, one.data, config, one.strategy, postprocessing=post or None, **how)()
+                make_evaluator(each.task, each.data, config, each.strategy, postprocessing=post or None, **how)()
         return found
 
     def _table(self, found: Candidates) -> str:

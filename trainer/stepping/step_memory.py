@@ -127,7 +127,7 @@ def _inside(op, known: dict[str, Peak]) -> Peak | None:
             graph = getattr(function, "graph", None)
             known[name] = _peak(graph, known) if graph is not None and hasattr(graph, "outputs") else Peak(0, 0, ())
         found.append(known[name])
-    return max(found, key=lambda one: one.bytes) if found else None
+    return max(found, key=lambda tensor: tensor.bytes) if found else None
 
 
 def _functions(op, key: str) -> Iterable[str]:

@@ -272,7 +272,7 @@ def trained_by(phase: Phase | None, task: Task) -> list[keras.Layer | keras.Vari
 
 def is_named(name: str, wanted: Iterable[str]) -> bool:
     """Whether a model is one of those that a phase names, by itself or by the list that it is in."""
-    return any(name == one or name.startswith(f"{one}/") for one in wanted)
+    return any(name == term or name.startswith(f"{term}/") for term in wanted)
 
 
 @tf.autograph.experimental.do_not_convert

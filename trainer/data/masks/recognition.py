@@ -54,9 +54,9 @@ def recognise_masks(masks: Sequence[tuple[str, MaskValues]], data: Data, *, alon
         if data.mask_ids:
             return Recognised({"mask_encoding": "ids"})
         if all(mask.alpha is not None for _, mask in masks):
-            told = _alpha([mask for _, mask in masks], data)
-            if told:
-                return told
+            found = _alpha([mask for _, mask in masks], data)
+            if found:
+                return found
         if any(mask.palette is None and mask.values.ndim == 3 for _, mask in masks) and _are_colored(masks):
             return _colors(masks, data)
     return _values(masks, data, alone)

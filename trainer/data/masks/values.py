@@ -95,7 +95,7 @@ def _paged(opened: Opened, pages: str, page: int | None) -> MaskValues:
         return MaskValues(values[:, :, 0] if values.shape[2] == 1 else values, None, "TIFF")
     if pages == "planes":
         read = [read_tiff(opened.content, opened.name, page) for page in range(opened.tiff.pages)]
-        if len({one.shape for one in read}) > 1:
+        if len({mask.shape for mask in read}) > 1:
             raise DataError(f"{opened.name}: its {len(read)} pages are of several sizes.")
         return MaskValues(_whole_numbers(np.concatenate(read, axis=2), opened.name), None, "TIFF")
     if pages not in ("objects", "first"):

@@ -214,7 +214,7 @@ def few_updates(program: Program) -> Iterator[Suspicion]:
     if updates is None or updates > 40:
         return
     rows, size = program.rows or program.held, program.batch_size
-    told = (
+    measured = (
         f"{rows} rows in batches of {size} are {program.steps_per_epoch} "
         f"{'step' if program.steps_per_epoch == 1 else 'steps'} an epoch; {program.epochs} "
         f"{'epoch' if program.epochs == 1 else 'epochs'} make {updates} in all."
@@ -224,7 +224,7 @@ def few_updates(program: Program) -> Iterator[Suspicion]:
         yield suspect(
             "batch_size_too_large",
             "batch_size",
-            told,
+            measured,
             f"Take smaller batches:\n\n    batch_size={smaller}",
             Change(batch_size=smaller, epochs=max(program.epochs, math.ceil(100 * smaller / rows))),
         )
@@ -233,7 +233,7 @@ def few_updates(program: Program) -> Iterator[Suspicion]:
         yield suspect(
             "too_few_epochs",
             "epochs",
-            told,
+            measured,
             f"Train longer:\n\n    epochs={more}",
             Change(epochs=more),
         )
@@ -244,12 +244,12 @@ def more_epochs(program: Program) -> Iterator[Suspicion]:
     if updates is None or updates <= 40 or updates > 1500:
         return
     rows, size = program.rows or program.held, program.batch_size
-    told = f"{rows} rows in batches of {size} for {program.epochs} epochs make {updates} steps in all."
+    measured = f"{rows} rows in batches of {size} for {program.epochs} epochs make {updates} steps in all."
     if program.steps_per_epoch <= 4 and size > 64:
         yield suspect(
             "batch_size_too_large",
             "batch_size",
-            told,
+            measured,
             "Take smaller batches:\n\n    batch_size=32",
             Change(batch_size=max(8, min(32, rows // 12))),
             strong=False,
@@ -259,7 +259,7 @@ def more_epochs(program: Program) -> Iterator[Suspicion]:
         yield suspect(
             "too_few_epochs",
             "epochs",
-            told,
+            measured,
             f"Train longer:\n\n    epochs={more}",
             Change(epochs=more),
             strong=False,

@@ -30,13 +30,13 @@ _ARRAY = re.compile(r"Unable to allocate .* for an array with shape \(([\d, ]+?)
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception, or one that it came of, is a lack of memory, of the device or of the machine."""
-    for one in _chain(error):
-        if isinstance(one, MemoryError):
+    for link in _chain(error):
+        if isinstance(link, MemoryError):
             return True
-        if isinstance(one, tf.errors.ResourceExhaustedError):
-            return not _NO_DISK.search(str(one))
-        if isinstance(one, (tf.errors.InternalError, tf.errors.UnknownError, tf.errors.AbortedError)):
-            if _WORDS.search(str(one)):
+        if isinstance(link, tf.errors.ResourceExhaustedError):
+            return not _NO_DISK.search(str(link))
+        if isinstance(link, (tf.errors.InternalError, tf.errors.UnknownError, tf.errors.AbortedError)):
+            if _WORDS.search(str(link)):
                 return True
     return False
 
@@ -75,7 +75,7 @@ def training_memory(error: BaseException, run) -> UserError:
 
 def lacking_memory(error: BaseException, config: Config, doing: str) -> UserError:
     """The message for anything but a training step: `doing` says what, one of those below."""
-    numbers, advice = _TOLD.get(doing, _of_tiles)(config)
+    numbers, advice = _ADVICE.get(doing, _of_tiles)(config)
     return _error(doing, error, numbers, advice, None)
 
 
@@ -136,7 +136,7 @@ def _of_saving(config: Config) -> tuple[str, list[str]]:
     return numbers, [cache, *advice]
 
 
-_TOLD: dict[str, Callable[[Config], tuple[str, list[str]]]] = {
+_ADVICE: dict[str, Callable[[Config], tuple[str, list[str]]]] = {
     "evaluation": _of_tiles,
     "prediction": _of_tiles,
     "export": _of_export,
@@ -199,7 +199,7 @@ def less_to_train(config: Config, replicas: int, micro_batches: int) -> list[str
 
 def _error(doing: str, error: BaseException, numbers: str, advice: list[str], step: int | None) -> UserError:
     at = f" after step {step}" if step is not None else ""
-    reading = next((found[1] for one in _chain(error) if (found := _READING.search(str(one)))), "")
+    reading = next((found[1] for link in _chain(error) if (found := _READING.search(str(link)))), "")
     at += f", at {reading}" if reading else ""
     listed = "\n".join(f"    {line}" for line in advice)
     head = f"Out of memory in {doing}{at}{tensor_of(error)}.\n{numbers}\nWhat takes less:\n{listed}"
@@ -209,10 +209,10 @@ def _error(doing: str, error: BaseException, numbers: str, advice: list[str], st
 
 def tensor_of(error: BaseException) -> str:
     """The tensor or array that did not fit, where TensorFlow or NumPy names it: ": no room for …", or nothing."""
-    for one in _chain(error):
-        kind, found = "a tensor", _TENSOR.search(str(one))
+    for link in _chain(error):
+        kind, found = "a tensor", _TENSOR.search(str(link))
         if found is None:
-            kind, found = "an array", _ARRAY.search(str(one))
+            kind, found = "an array", _ARRAY.search(str(link))
         if found is not None:
             break
     else:
