@@ -118,7 +118,7 @@ def test_a_wrong_export_is_not_kept_and_the_earlier_one_is(exported, tmp_path, m
     model, _, _ = exported
     export(model, CONFIG, str(tmp_path), ("saved_model",))
     before = (tmp_path / "saved_model" / "fingerprint.pb").read_bytes()
-    right = export_module._saved_model
+    right = export_module.saved_model
 
     def of_another_model(model, *rest):
         other = keras.models.clone_model(model)

@@ -1,13 +1,13 @@
 """`train.accumulate=auto`: a step that does not fit in memory is run again in smaller micro-batches.
 
-A failed attempt leaves no trace: the state is put back to what it was before the call, the steps of the call that did
-fit are done again as they were, and the one that did not is computed in the next number of micro-batches that divides a
-replica's share. Data and random numbers are functions of the step, so the result is that of the same numbers of
-micro-batches asked for outright, bit for bit on a CPU. What is found, step -> micro-batches, is kept in config.json and
-in the checkpoints, so that a run that goes on does what the one before it did.
+A failed attempt leaves no trace: the state is put back to what it was before the call, the steps of the call that fit
+are repeated as they were, and the step that did not is computed in the next number of micro-batches that divides a
+replica's share. Data and random numbers are functions of the step, so the result is the same as with these numbers of
+micro-batches in the config, bit for bit on a CPU. The numbers found, step -> micro-batches, are kept in config.json and
+in the checkpoints, so that a continued run repeats them.
 
-All replicas of a process are in one call, which fails as a whole. Of several workers one alone may lack memory, and the
-others then wait for it in a sum that no longer comes: it notes what it found and ends, and all start again with that.
+All replicas of a process are in one call, which fails as a whole. Where a single worker of several lacks memory, the
+others wait for it in a sum that never comes: it saves the number it found and ends, and all start again with it.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class FittingSteps:
         """Compiled for the step that the run is at."""
         run, count = self._run, self._run.micro_batches
         if count not in self._compiled:
-            config = with_micro_batches(self._config, count)
+            config = dataclasses.replace(self._config, train=dataclasses.replace(self._config.train, accumulate=count))
             self._compiled[count] = make_train_steps(
                 run.state, run.totals, run.strategy, config, waiting=run.waiting, **self._more
             )
@@ -154,11 +154,6 @@ class FittingSteps:
         )
         if self._keep and (run.devices.chief or run.devices.workers > 1):
             write_config(run)
-
-
-def with_micro_batches(config: Config, count: int) -> Config:
-    """The config with this number of micro-batches asked for outright."""
-    return dataclasses.replace(config, train=dataclasses.replace(config.train, accumulate=count))
 
 
 def next_number(share: int, count: int) -> int | None:

@@ -60,7 +60,7 @@ def export_task(task: Task, config: Config, output_dir: str, formats: Sequence[s
             f"{', '.join(scored)}: how much Dice it loses would decide, and {type(task).__name__} is no segmentation.\n"
             f"  It can be exported as {', '.join(_FORMATS)}."
         )
-    serve, models = serving_function(task), list(task.models().values())
+    serve, models = _serving(task), list(task.models().values())
     first = fixed_size(models[0]) if models else None
     fixed = first or tuple(config.augment.crop)
     sides, why = _sides(serve, task, config, fixed, free=first is None)
@@ -77,7 +77,7 @@ def export_task(task: Task, config: Config, output_dir: str, formats: Sequence[s
             beside = os.path.join(folder, file)
             try:
                 made = _write(name, serve, parts, layers, beside, sides, fixed, config.data.channels)
-                worst = compare(name, made, serve, pictures_for(fixed, config.data.channels), tolerance)
+                worst = _compare(name, made, serve, _pictures(fixed, config.data.channels), tolerance)
             except ExportError as error:
                 problems.append(str(error))
                 continue
@@ -93,7 +93,7 @@ def export_task(task: Task, config: Config, output_dir: str, formats: Sequence[s
     return lines
 
 
-def serving_function(task: Task) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+def _serving(task: Task) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
     def serve(image):
         found = task.predict(Examples(image=tf.cast(image, tf.float32)))
         if isinstance(found, Mapping):
@@ -151,14 +151,14 @@ def _write(name, serve, parts, layers, path, sides, fixed, channels) -> Callable
         return write_litert(folder, path, layers)
 
 
-def pictures_for(fixed: tuple[int, ...], channels: int) -> list[np.ndarray]:
+def _pictures(fixed: tuple[int, ...], channels: int) -> list[np.ndarray]:
     """Noise, and a gradient, float32 `[1, *fixed, channels]`."""
     noise = np.random.default_rng(0).uniform(0, 255, (1, *fixed, channels))
     ramp = np.linspace(0, 255, noise.size).reshape(noise.shape)
     return [noise.astype(np.float32), ramp.astype(np.float32)]
 
 
-def compare(name: str, made, serve, pictures: Sequence[np.ndarray], tolerance: float) -> float:
+def _compare(name: str, made, serve, pictures: Sequence[np.ndarray], tolerance: float) -> float:
     """The largest difference of an output, relative to its largest value where that is above 1."""
     worst = 0.0
     for picture in pictures:

@@ -16,7 +16,6 @@ import tensorflow as tf
 
 from configs.schema import Config
 from trainer import process
-from trainer.actions.micro_batches import with_micro_batches
 from trainer.data.pipeline import batches_ahead
 from trainer.models.inference_memory import footprint
 from trainer.reporting.memory.out_of_memory import less_to_train, size_of
@@ -116,7 +115,7 @@ def estimate(run) -> Estimate:
 
 def step_peak(run):
     """The fullest moment of a step on all replicas of this process, and the number of operations in its graph."""
-    config = with_micro_batches(run.config, run.micro_batches)
+    config = dataclasses.replace(run.config, train=dataclasses.replace(run.config.train, accumulate=run.micro_batches))
     config = dataclasses.replace(
         config,
         guard=dataclasses.replace(config.guard, missing="off"),
