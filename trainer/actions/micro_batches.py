@@ -29,7 +29,7 @@ from trainer.stepping.step import Steps, make_train_steps
 
 
 class Batches:
-    """The run's batches, to be read again from an earlier step on.
+    """The run's batches, which can be read again from an earlier step on.
 
     Args:
       begin: called with a step; returns an iterator of the global batches from there on.
@@ -46,7 +46,7 @@ class FittingSteps:
     """`Steps` in as many micro-batches as it takes.
 
     Args:
-      run: its state is trained; what is found goes into `run.found_micro_batches` and config.json.
+      run: whose state is trained; the numbers found go into `run.found_micro_batches` and config.json.
       warn: as `make_train_steps` takes it.
       config: of the steps, where it is not the run's.
       keep: whether what is found is kept in the workdir.
@@ -59,10 +59,10 @@ class FittingSteps:
         self._compiled: dict[int, Steps] = {}
         self._said: str = ""
         self.auto = self._config.train.accumulate == "auto"
-        self._steps()  # what is wrong with model and config is said now
+        self._steps()  # errors of model and config are raised now
 
     def _remark(self, text: str) -> None:
-        """Each replica, micro-batch and trace remarks the same."""
+        """Every replica, micro-batch and trace makes the same remark."""
         if text not in self._remarks:
             self._remarks.add(text)
             self._run.log(wrapped(f"warning: {text}"))
@@ -107,7 +107,8 @@ class FittingSteps:
         return self._compiled[count]
 
     def _fitted(self, attempt: Callable[[], None]) -> bool:
-        """Whether `attempt` went through; where memory was lacking all is as before it, and the next one takes less."""
+        """Whether `attempt` succeeded. Where memory was lacking, the state is as before and the next attempt takes
+        less."""
         run = self._run
         count, before, sums = run.micro_batches, _all_of(run.state), run.totals.sums()
         try:
@@ -123,7 +124,7 @@ class FittingSteps:
                 run.log(wrapped(self._said))
                 self._said = ""
             return True
-        # Not while the error is handled: its traceback holds the attempt's tensors.
+        # After the except block: the error's traceback holds the attempt's tensors.
         if run.devices.workers > 1:
             raise UserError(
                 f"{self._said}\n  Noted in the workdir: start all workers again with the same command (the launcher "
@@ -169,7 +170,7 @@ def next_number(share: int, count: int) -> int | None:
 
 
 def _all_of(state) -> Mapping[str, np.ndarray]:
-    """Every variable, those that no checkpoint needs too."""
+    """Every variable, including those that are in no checkpoint."""
     return {**snapshot(state), **{name: np.array(v.numpy()) for name, v in _unsaved(state).items()}}
 
 
