@@ -1,4 +1,5 @@
-"""`Run`: what a script or a notebook holds. It builds the parts once, and has a verb for whatever is done with them.
+"""`Run`: a training run, as a script or a notebook holds it. It builds the parts once and has a verb for everything
+done with them.
 
 run = Run(Config(train=Train(length="5 epochs")), workdir="runs/a", model=my_model, loss=my_loss, data=my_data)
 result = run.train()
@@ -52,11 +53,11 @@ class Run:
     """A training run and what follows it.
 
     Args:
-      config: what is not said stays at its default; None is `Config()`.
+      config: the configuration; None is `Config()`.
       workdir: directory of the run: config.json, checkpoints, metrics.jsonl, TensorBoard's event files; default
-        runs/<config.name>. Training goes on where a run in it stopped.
-      model: a `keras.Model`; a function or class that gives one, called in the strategy's scope with those of
-        `input_channels`, `outputs` that it names (needed on several replicas); or a name.
+        runs/<config.name>. Training continues where an earlier run in it stopped.
+      model: a `keras.Model`; a function or class that makes one, called in the strategy's scope with `input_channels`
+        and `outputs` where it names them (needed on several replicas); or a name.
       loss: `function(y_true, y_pred)`, a Keras loss, or a name.
       data: anything with `len()` and `[i]` that gives (image, label) or a dict; a pair of arrays; a `tf.data.Dataset`;
         {"train": …, "validation": …} of these; or a name. None takes the config's source.
@@ -75,7 +76,7 @@ class Run:
     Attributes:
       config: with the classes and channels that the data have, once these are open.
       pictures: of the last `evaluate`, a list of `trainer.evaluation.pictures.Picture`.
-      members: checkpoints of an ensemble, while it is in the place of the run's network; see `weights`.
+      members: checkpoints of an ensemble while it replaces the run's network; see `weights`.
       current_step, report, report_step, scores, scores_step, memory, rate_factor: for actions; see there.
     """
 
@@ -123,7 +124,7 @@ class Run:
 
     @property
     def log(self) -> Callable[[str], None]:
-        """Logs a line; workers that are not the chief say nothing twice."""
+        """Logs a line, on the chief only."""
         return _log if self.devices.chief else console.silent
 
     @functools.cached_property
@@ -225,17 +226,17 @@ class Run:
 
     @property
     def micro_batches(self) -> int:
-        """Those that the next step is computed in, on each replica."""
+        """The number of micro-batches on each replica in the next step."""
         if self.config.train.accumulate != "auto":
             return self.config.train.micro_batches
         step, share = self.current_step, self.config.train.batch_size // self.devices.replicas
         found = [count for s, count in sorted(self.found_micro_batches.items()) if s <= step]
-        # Found on another number of replicas it may not divide their share of now.
+        # A number found on other replicas may not divide today's share.
         return next(n for n in range(min(found[-1] if found else 1, share), share + 1) if share % n == 0)
 
     @property
     def rate_factor(self) -> float:
-        """What every learning rate is multiplied by."""
+        """A factor of every learning rate."""
         return float(self.state.rate_factor.numpy())
 
     @rate_factor.setter
@@ -253,19 +254,19 @@ class Run:
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
-        """The weights are their averages inside, where there are averages, and themselves again after it."""
+        """Inside, the weights are replaced by their averages, where there are averages."""
         with self.state.averaged():
             yield
 
     def save(self, *, again: bool = False) -> None:
-        """Saves the state as it is, unless this step is saved already; `again` is for a new best, say.
+        """Saves the state, unless this step is saved already; `again` saves anyway, after a new best score for example.
 
-        All workers have to call it alike: some variables can be read only by all together.
+        All workers have to call it: some variables can only be read by all together.
         """
         workdir.save(self, again=again)
 
     def go_on_from(self, saved: checkpoints.Saved) -> None:
-        """Puts the device's and the host's state back to what a checkpoint holds."""
+        """Restores a checkpoint, on the device and on the host."""
         workdir.go_on_from(self, saved)
 
     def forward_loss(self, batch) -> Callable[[], tf.Tensor]:
@@ -279,7 +280,7 @@ class Run:
         """Trains from the start, or from where the workdir's run stopped, to the end.
 
         Args:
-          stop: asked after every call to the device; when it says yes the run is saved and ends.
+          stop: called after every call to the device; when it returns true the run is saved and ends.
 
         Raises:
           UserError: what ended the run, in words; no checkpoint is made of such a state.
@@ -290,10 +291,10 @@ class Run:
 
     @naming_settings()
     def resume(self) -> int:
-        """Goes on from the workdir's newest checkpoint, for a loop of your own; `train` does so by itself.
+        """Continues from the workdir's newest checkpoint, in a loop of your own; `train` does so by itself.
 
         Returns:
-          The step that is reached: the number of steps done, 0 for a new run.
+          The number of steps done; 0 for a new run.
 
         Raises:
           UserError: the config or a part changed in a way that makes it another run; see `force`.
@@ -309,17 +310,17 @@ class Run:
 
     @property
     def _knows_data(self) -> bool:
-        """False where nobody says what the data are: then the first batch of `step` does."""
+        """Whether `data` or the config says what the data are; else the first batch of `step` does."""
         return "data" in self.__dict__ or self.parts.data is not None or self.config.data.source != Config().data.source
 
     @naming_settings()
     def step(self, batch: Mapping[str, np.ndarray]) -> dict[str, tf.Tensor]:
-        """One training step on a global batch of the user's, for a loop of your own.
+        """One training step on a global batch of yours, in a loop of your own.
 
         Guard, replicas, accumulation, precision, finite test, clipping, averages and counters are those of `train`;
-        evaluation and saving are the user's: `run.save()`, `run.evaluate(checkpoint=None)`, `run.resume()`.
-        Where neither `data` nor config.data.source say what the data are, the first batch does: its channels, and its
-        classes unless config.data.classes names them.
+        evaluating and saving is up to you: `run.save()`, `run.evaluate(checkpoint=None)`, `run.resume()`. Where neither
+        `data` nor config.data.source say what the data are, the first batch does: its channels, and its classes unless
+        config.data.classes names them.
 
         Args:
           batch: "image", usually "label", and whatever the task reads: arrays `[train.batch_size, …]`, as the pipeline
@@ -376,8 +377,8 @@ class Run:
         Args:
           checkpoint: "best", "latest", "averaged" (see `average`) or a checkpoint's folder; None takes the weights as
             they are.
-          data: what is scored in place of the validation examples: a folder with images and masks, or a list of such
-            files; an object as `Run` takes it as data; or what `examples_to_score` gave.
+          data: scored instead of the validation examples: a folder with images and masks, or a list of such files; data
+            as `Run` takes them; or the result of `examples_to_score`.
           ensemble: workdirs of runs or of cross-validations, or checkpoints' folders, whose mean probabilities are
             scored in place of this run's; see `trainer.ensemble`.
 
@@ -440,7 +441,7 @@ class Run:
           list of those that failed.
 
         Raises:
-          ConfigError: an option does not exist, or its value is none of it.
+          ConfigError: an option does not exist, or its value is not allowed.
         """
         from trainer.prediction.predict import predict
 
@@ -467,8 +468,8 @@ class Run:
     ) -> list[str]:
         """Writes the model in each format and compares it with the model; see `trainer.export`. Returns a line each.
 
-        Without formats these are "saved_model" and, of images, "litert", which does not hold a U-Net of volumes.
-        Of a task that is no segmentation what its `predict` computes of images is written; see `trainer.export.task`.
+        The default formats are "saved_model" and, for images, "litert", which cannot hold a U-Net of volumes. A task
+        other than segmentation is exported as what its `predict` computes of images; see `trainer.export.task`.
         """
         from trainer.export.export import export, usual_formats
         from trainer.export.task import export_task
@@ -546,7 +547,7 @@ class Run:
 
     @naming_settings()
     def sweep(self, sweep, stop: Callable[[], bool] = lambda: False):
-        """Tries settings of the ranges that a sweep names, a run each; see `trainer.sweep.sweep`.
+        """Tries settings from a sweep's ranges, one run for each; see `trainer.sweep.sweep`.
 
         Args:
           sweep: a `configs.sweep.Sweep`, or the path of a file with `get_sweep()`.
@@ -560,7 +561,7 @@ class Run:
         return run_sweep(self, sweep, stop)
 
     def with_config(self, config: Config, workdir: str | os.PathLike) -> Run:
-        """A run with the same parts, another config and another workdir."""
+        """A run with the same parts, but another config and workdir."""
         given = {field.name: getattr(self.parts, field.name) for field in dataclasses.fields(self.parts)}
         return Run(
             config, workdir=workdir, force=self.force, **{k: v for k, v in given.items() if v not in (None, (), {})}
@@ -571,7 +572,7 @@ class Run:
         """A recipe drawn from the config's data, after timing some steps; see `trainer.plan`.
 
         Args:
-          given: fields of the config that stay as they are, "model.width".
+          given: paths of fields that stay as they are, such as "model.width".
           options: `progress` and `measuring` of `trainer.plan.plan`.
         """
         from trainer.plan import plan
@@ -588,7 +589,7 @@ class Run:
         """What `train` would do and the memory that it would take, without doing it.
 
         Args:
-          layers: with a table of each model's layers.
+          layers: adds a table of each model's layers.
         """
         from trainer.reporting.memory.estimate import described
         from trainer.reporting.overview import layer_tables, opening_text
@@ -597,7 +598,8 @@ class Run:
         return named("\n\n".join([opening_text(self), *(layer_tables(self) if layers else ()), memory]))
 
     def postprocessing(self) -> PostProcessing | None:
-        """What `postprocess` has left in the workdir; None where there is nothing, or it is of other networks."""
+        """The post-processing that `postprocess` left in the workdir; None where there is none, or it is for other
+        networks."""
         from trainer.postprocess.chosen import chosen_for
 
         return chosen_for(self)
@@ -605,12 +607,12 @@ class Run:
     def weights(
         self, checkpoint: str | None, ensemble: Sequence = (), *, scored: DataSets | None = None
     ) -> contextlib.AbstractContextManager[checkpoints.Saved | None]:
-        """The weights of a checkpoint inside, and those that the models had again after it.
+        """Inside, the models have the weights of a checkpoint.
 
         Args:
-          checkpoint: "best", "latest", "averaged" or a folder; None takes the weights as they are, averaged where they
-            are, or the ensemble that is in place already.
-          ensemble: the members that take the place of the network; gives the first one's checkpoint.
+          checkpoint: "best", "latest", "averaged" or a folder; None takes the current weights, averaged where there are
+            averages, or the ensemble that is in place already.
+          ensemble: members that replace the network; the checkpoint of the first is returned.
           scored: examples that members must not have been trained on.
         """
         from trainer.weights import weights_of

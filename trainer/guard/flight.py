@@ -1,7 +1,7 @@
 """A flight recorder for `fit` and loops of one's own: the first step whose gradient is zero, NaN or explodes, kept.
 
-At that step it writes a folder with the batch, the model's weights and the optimizer's as they were before it, what was
-seen, and the command that plays it again (`replay`).
+At that step it writes a folder with the batch, the weights and the optimizer's state from before the step, what was
+found, and the command that runs the step again (`replay`).
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from .keras_model import explain_model
 from .words.finding import Report, path_of
 
 _RECORD, _ARRAYS, _MODEL = "flight.json", "flight.npz", "model.keras"
-_REPORTED = "gradient_norm"  # what a step may call the norm of its gradient
+_REPORTED = "gradient_norm"  # the key under which a step may report its gradient's norm
 _SETTLED = 10  # steps before a norm can be called unusual
 
 
 @dataclasses.dataclass(frozen=True)
 class Event:
-    """What a flight recorder has stopped at.
+    """The step that a flight recorder has kept.
 
     Attributes:
       step: the first such step, from 1.
       what: "nonfinite", "explosion" or "zero".
       words: a sentence with the numbers.
       norm: the gradient's norm over all variables at that step.
-      folder: where it was written.
-      command: what plays it again.
+      folder: the folder that holds it.
+      command: the command that runs it again.
     """
 
     step: int
@@ -55,8 +55,8 @@ class FlightRecorder(keras.callbacks.Callback):
 
         model.fit(images, masks, callbacks=[FlightRecorder("flight")])
 
-    Costs a copy of the batch and of the weights a step, and one read of a few numbers. A `train_step` of the model's
-    own is watched as well: at each `optimizer.apply` that it calls. In a loop of your own it makes the steps:
+    Costs a copy of the batch and of the weights a step, and one read of a few numbers. A model's own `train_step` is
+    watched as well, at each `optimizer.apply` that it calls. In a loop of your own it takes the steps:
 
         for batch in batches:
             recorder.step(train_step, batch, model, optimizer)
@@ -65,10 +65,10 @@ class FlightRecorder(keras.callbacks.Callback):
 
     Args:
       folder: where the step is written; made when there is something to write.
-      explosion: a gradient norm so many times the median of the last 100 steps counts as an explosion.
-      zero_steps: a variable whose gradient was exactly zero for so many steps on end counts as dead; 0 never.
+      explosion: a gradient norm this many times the median of the last 100 steps counts as an explosion.
+      zero_steps: a variable whose gradient is exactly zero for this many steps in a row counts as dead; 0 never.
       stop: whether training stops there.
-      model: how the command gets the model where `model.keras` cannot be loaded alone: `"module:function"`, a function
+      model: where the command gets the model if `model.keras` cannot be loaded alone: `"module:function"`, a function
         that returns it compiled.
 
     Attributes:
@@ -127,12 +127,12 @@ class FlightRecorder(keras.callbacks.Callback):
         self._step = 0
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        """Keeps the weights as they are before the step."""
+        """Keeps the weights from before the step."""
         if self.event is None:
             self._before = _state(_variables(self.model))
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Looks at the step's gradients, and writes the step where they are not as they should be."""
+        """Checks the step's gradients, and writes the step where something is wrong with them."""
         if self.event is not None:
             return
         found = self._looked(self._box.norms())
@@ -142,7 +142,7 @@ class FlightRecorder(keras.callbacks.Callback):
                 self.model.stop_training = True
 
     def step(self, function: Callable[[Any], Any], batch: Any, model: keras.Model, optimizer: Any = None) -> Any:
-        """Makes a step of a loop of your own, and keeps it where its gradient is not as it should be.
+        """Takes a step of a loop of your own, and keeps it where something is wrong with its gradient.
 
             for batch in batches:
                 losses = recorder.step(train_step, batch, model, optimizer)
@@ -150,15 +150,15 @@ class FlightRecorder(keras.callbacks.Callback):
             for batch in batches:                           # and with Run
                 report = recorder.step(run.step, batch, run.task.model, run.state.optimizer)
 
-        The gradients are those that reach an `optimizer.apply` of Keras; where the step answers a mapping with
-        "gradient_norm", as `Run.step` does, that number counts as well. `recorder.event` says when there was one; the
-        loop goes on or ends as you write it. `replay(folder, model, optimizer, step=function)` makes the step again.
+        The gradients are those that reach a Keras `optimizer.apply`; where the step returns a mapping with
+        "gradient_norm", as `Run.step` does, that number counts as well. `recorder.event` is set when there was one;
+        whether the loop goes on is up to you. `replay(folder, model, optimizer, step=function)` takes the step again.
 
         Args:
-          function: makes one step: `function(batch)`; a `tf.function` too, first called here.
+          function: takes one step: `function(batch)`; may be a `tf.function`, first called here.
           batch: arrays or tensors, or a tuple, list or dict of them.
-          model: whose weights are kept, as they are before the step.
-          optimizer: whose state is kept with them; None takes the one that the model was compiled with.
+          model: whose weights from before the step are kept.
+          optimizer: whose state is kept with them; None takes the model's own.
 
         Returns:
           What the function returns.
@@ -182,14 +182,14 @@ class FlightRecorder(keras.callbacks.Callback):
         return self._judged({path: float(norm) for path, norm in norms.items()}) if norms else None
 
     def on_train_end(self, logs: dict | None = None) -> None:
-        """Gives the model its own step back."""
+        """Gives the model its own `train_step` back."""
         with contextlib.suppress(AttributeError):
             del self.model.train_step
         self.model.jit_compile = self._jit
         self.model.train_function, self._box = None, None
 
     def _judged(self, norms: dict[str, float]) -> tuple[str, str, float] | None:
-        """What is wrong with a step, in a word and in words, and its norm."""
+        """What is wrong with a step, as a keyword and as a sentence, and its norm; None for a good one."""
         whole = _whole(norms)
         broken = [path for path, norm in norms.items() if not np.isfinite(norm)]
         if broken == [_REPORTED]:
@@ -240,9 +240,9 @@ class Replayed:
     Attributes:
       norms: the norm of the gradient, by variable.
       norm: over all of them.
-      recorded: what the recorder saw.
-      same: whether it is the same again, within a thousandth; or both are not finite.
-      report: what the guard says to it.
+      recorded: what the recorder measured.
+      same: whether both agree within a thousandth, or both are not finite.
+      report: the guard's report on it.
     """
 
     norms: dict[str, float]
@@ -255,11 +255,11 @@ class Replayed:
 def replay(
     folder: str, model: keras.Model | None = None, optimizer: Any = None, step: Callable[[Any], Any] | None = None
 ) -> Replayed:
-    """Runs a recorded step again: same weights, same batch, and the guard looking.
+    """Runs a recorded step again, with the same weights and batch, under the guard.
 
     Args:
       folder: what a `FlightRecorder` has written.
-      model: the model, compiled, with weights of any value; None loads the `model.keras` of the folder.
+      model: the compiled model, with any weights; None loads the folder's `model.keras`.
       optimizer, step: of a loop of your own: what `FlightRecorder.step` had. A `tf.function` is run eagerly.
 
     Raises:
@@ -312,14 +312,14 @@ class _Box:
             variable.assign(part)
 
     def hold(self, data) -> None:
-        """Keeps a batch of arrays or tensors that is at hand."""
+        """Keeps a batch of arrays or tensors."""
         flat = [np.asarray(part) for part in tf.nest.flatten(data)]
         self._parts = [tf.Variable(part, trainable=False) for part in flat]
         self._structure = _structure_of(tf.nest.map_structure(tf.convert_to_tensor, data))
 
     @contextlib.contextmanager
     def at_apply(self) -> Iterator[None]:
-        """While a step runs or is traced, writes the norm of each gradient that reaches an optimizer."""
+        """While a step runs or is traced, stores the norm of each gradient that reaches an optimizer."""
         apply = keras.optimizers.Optimizer.apply
 
         def applying(optimizer, grads, trainable_variables=None):
@@ -358,12 +358,12 @@ def _whole(norms: dict[str, float]) -> float:
 
 
 def _reported(answer: Any) -> dict[str, Any]:
-    """The norm that a step reports of itself; it is there where a gradient that is not finite was never applied."""
+    """The gradient norm that a step reports itself, which is there even if a non-finite gradient was not applied."""
     return {_REPORTED: answer[_REPORTED]} if isinstance(answer, Mapping) and answer.get(_REPORTED) is not None else {}
 
 
 def _state(variables: list) -> dict[str, tf.Tensor]:
-    """Copies of variables, in order, so that equal paths do not meet."""
+    """Copies of variables, numbered in order, so that equal paths do not collide."""
     return {f"{index}:{path_of(variable)}": tf.identity(variable) for index, variable in enumerate(variables)}
 
 
@@ -390,7 +390,7 @@ def _restore(model: keras.Model, optimizer: Any, state: dict[str, np.ndarray]) -
 
 
 def _saved_alone(model: keras.Model, path: str) -> bool:
-    """Writes the model with how it was compiled; whether it can be loaded again without the user's code."""
+    """Writes the compiled model, and returns whether it can be loaded again without the user's code."""
     try:
         model.save(path)
         keras.saving.load_model(path)
@@ -425,7 +425,7 @@ def _listed(paths: list[str]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Plays a recorded step again and prints what the guard says; 0 where it is the same again, 1 where it is not."""
+    """Runs a recorded step again and prints the guard's report; returns 0 where both agree, else 1."""
     parser = argparse.ArgumentParser(prog=f"python -m {__package__}.flight", description=main.__doc__)
     parser.add_argument("folder")
     parser.add_argument("--model", help="module:function that returns the compiled model")

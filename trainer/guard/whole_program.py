@@ -28,21 +28,21 @@ from .traced_step import check_traced
 from .words.finding import Report
 
 _KERAS_WARNING = "Gradients do not exist for variables"
-_MOST_IDLE = 8  # tapes and calls of `gradient` in a row with no optimizer behind them that is new
-_MOST_ATTEMPTS = 3  # steps of an optimizer whose gradients came another way than straight from a tape
+_MOST_IDLE = 8  # tapes and calls of `gradient` in a row that led to no new optimizer
+_MOST_ATTEMPTS = 3  # steps of an optimizer whose gradients did not come straight from a tape
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _installed: contextlib.ExitStack | None = None
 
 
 def install(*, allow: Sequence[str] = (), missing: str = "warn") -> None:
-    """Switches the guard on for all that this program trains from now on.
+    """Switches the guard on for everything that this program trains from now on.
 
         import gradline_guard.everywhere     # the same, with missing="warn"
 
-    Every `fit` gets a `GradientGuard`, unless it has one. In a loop of one's own the first list of gradients that
-    reaches each Keras optimizer's `apply` is checked, in a `tf.function` as well as eagerly; what a tape is asked for
-    beside that is left alone. Keras's warning "Gradients do not exist for variables" gives way to the report. After its
-    first list an optimizer costs nothing more. Calling it again replaces what was set before.
+    Every `fit` gets a `GradientGuard`, unless it has one. In your own loops the first list of gradients that reaches
+    each Keras optimizer's `apply` is checked, in a `tf.function` as well as eagerly; other gradients are not checked.
+    The report replaces Keras's warning "Gradients do not exist for variables". After its first list an optimizer costs
+    nothing more. Calling it again replaces the earlier settings.
 
     Args:
       allow: regular expressions; variables whose whole path one of them matches may have no gradient.
@@ -54,7 +54,7 @@ def install(*, allow: Sequence[str] = (), missing: str = "warn") -> None:
     global _installed
     if not wanted(missing):
         raise ValueError("install(missing=…) is 'warn' or 'error'; uninstall() switches the guard off.")
-    Report().allowing(allow)  # before anything is changed: a pattern that is none
+    Report().allowing(allow)  # before anything is changed: a wrong pattern raises
     uninstall()
     stack = contextlib.ExitStack()
     watch = _Watch(tuple(allow), missing)
@@ -73,7 +73,7 @@ def install(*, allow: Sequence[str] = (), missing: str = "warn") -> None:
 
 
 def uninstall() -> None:
-    """Switches off what `install` has switched on, and puts everything back; nothing where it was not on."""
+    """Switches off what `install` has switched on, if anything, and puts everything back."""
     global _installed
     stack, _installed = _installed, None
     if stack is not None:
@@ -95,14 +95,15 @@ def _called_by_the_guard() -> bool:
 
 
 class _Watch:
-    """What is remembered from a tape's opening to the optimizer's `apply`: the newest calls, and who was checked."""
+    """What is kept from a tape's opening to the optimizer's `apply`: the newest calls, and which optimizers were
+    checked."""
 
     def __init__(self, allow: tuple[str, ...], missing: str):
         self._allow, self._missing = allow, missing
         self._checked: weakref.WeakSet = weakref.WeakSet()
         self._calls: list[tuple] = []
         self._attempts: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-        self._idle = 0  # tapes since an optimizer was last met that nobody had checked
+        self._idle = 0  # tapes since the last optimizer that had not been checked
         self._recording: Recording | None = None
         self._recordings: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
         self._blocks: dict[int, contextlib.ExitStack] = {}
@@ -124,7 +125,7 @@ class _Watch:
         result = original()
         if not tf.executing_eagerly() or is_recording() or _called_by_the_guard() or not self._is_looking():
             return result
-        if not self._blocks:  # the outermost tape's block; what is opened inside of it is a part of the same record
+        if not self._blocks:  # the outermost tape's block; tapes opened inside it are part of the same record
             block = contextlib.ExitStack()
             self._recording = block.enter_context(recorded_block())
             self._recording.tape = tape
@@ -162,7 +163,7 @@ class _Watch:
         return original(grads, trainable_variables)
 
     def _is_looking(self) -> bool:
-        """Whether an optimizer that nobody has checked may come yet; where none has for a while, nobody looks."""
+        """Whether an unchecked optimizer may still come; where none has for a while, recording stops."""
         if getattr(self._fitting, "on", False):
             return False
         self._idle += bool(self._checked)

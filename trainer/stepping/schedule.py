@@ -1,4 +1,4 @@
-"""How the learning rate goes over a run."""
+"""The learning rate over a run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class WarmupSchedule(Schedule):
     With t the step, w the warm-up, T the run's length and u = (t - w) / (T - w) clipped to [0, 1]:
     cosine: f + (1 - f) (1 + cos(pi u)) / 2 (Loshchilov, Hutter 2017); poly: f + (1 - f) (1 - u)^power
     (Chen et al. 2017).
-    The first step already moves: the rate at step t of the warm-up is peak (t + 1) / (w + 1).
+    The rate is above 0 from the first step on: at step t of the warm-up it is peak (t + 1) / (w + 1).
     """
 
     def __init__(self, peak: float, kind: str, total: int, warmup: int, final_fraction: float, power: float):
@@ -59,7 +59,7 @@ class WarmupSchedule(Schedule):
 
 
 class Scaled(Schedule):
-    """A rate times a variable, so that an action can lower it while the run goes on.
+    """A rate times a variable, so that an action can lower it during the run.
 
     Args:
       rate: a schedule, or a number.
@@ -118,7 +118,7 @@ def build_schedule(config: Optimizer, schedule: Any, *, total_steps: int, warmup
 
 
 def _called_with(part: Callable, **known) -> Any:
-    """A factory is called with what it names of `known`; a function of the step is returned as it is."""
+    """Calls a factory with the arguments of `known` that it names; returns a function of the step as it is."""
     names = [p.name for p in inspect.signature(part).parameters.values()]
     given = {name: value for name, value in known.items() if name in names}
     return part(**given) if given or isinstance(part, type) else part

@@ -14,12 +14,12 @@ from trainer.models.inputs import call_model
 from trainer.stepping.objective import Objective
 from trainer.stepping.task import Outcome, Task
 
-# Classes up to which the largest logit is found by comparing in turn.
+# Up to this many classes the largest logit is found by comparing one after the other.
 _FEW = 8
 
 
 class Segmentation(Task):
-    """Forward, loss; and the hard Dice of the training crops for the report.
+    """Forward pass and loss, and the hard Dice of the training crops for the report.
 
     Args:
       model: from images to logits; see `trainer.models`.
@@ -37,14 +37,14 @@ class Segmentation(Task):
         self._multi_label = config.data.multi_label
 
     def with_model(self, model: keras.Model) -> Segmentation:
-        """The same task of another model, to be evaluated."""
+        """The same task with another model, for evaluation."""
         other = copy.copy(self)
         other.model = model
         return other
 
     @property
     def batchwide(self) -> bool:
-        # A function of the user's may call `global_sum` without a word in its signature.
+        # The user's function may call `global_sum`, which its signature does not show.
         return None if self.objective.own is not None else self.objective.batchwide
 
     def losses(self, batch, training):

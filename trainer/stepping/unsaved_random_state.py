@@ -1,7 +1,7 @@
-"""Random numbers of a task whose state nothing saves, found in the graph of its forward pass.
+"""Random operations whose state no checkpoint holds, found in the graph of a task's forward pass.
 
-The kernel of `tf.random.normal` counts its draws by itself: no checkpoint holds where it is, and without a seed it
-begins elsewhere in each process.
+The kernel of `tf.random.normal` counts its draws by itself: no checkpoint holds its position, and without a seed it
+starts elsewhere in each process.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _STATEFUL = {
 
 
 def unsaved_draws(operations: list[tf.Operation]) -> str:
-    """What to know of draws that a resumed run does not repeat; empty where there are none."""
+    """A warning for draws that a resumed run does not repeat; empty where there are none."""
     places = dict.fromkeys(_place(op) for op in operations if op.type in _STATEFUL)
     if not places:
         return ""

@@ -6,10 +6,10 @@ import tensorflow as tf
 
 
 class Waiting:
-    """Seconds that were spent waiting for batches, of this process.
+    """Seconds that this process has spent waiting for batches.
 
-    On a GPU the host runs ahead of the device, so that a wait may pass while the device still computes; where the
-    pipeline keeps up the buffers are full and there is no wait at all.
+    On a GPU the host runs ahead of the device, so a wait may pass while the device still computes; where the pipeline
+    keeps up, the buffers are full and there is no wait at all.
     """
 
     def __init__(self):
