@@ -73,3 +73,7 @@ def pytest_sessionstart(session):
     cpus = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * 8)
     tf.config.list_logical_devices()  # starts TensorFlow, so that no test that comes first chooses another number
+    # What is imported stays: set aside it is not looked through at each collection, nor by the guard, which looks
+    # through all objects of the process.
+    gc.collect()
+    gc.freeze()

@@ -3,7 +3,6 @@
 A case says what is true of it in `EXPECT`; that is held against TensorFlow itself, as the guard is.
 """
 
-import gc
 import importlib.util
 import pathlib
 import re
@@ -18,15 +17,6 @@ from trainer.guard import explain
 CASES = sorted((pathlib.Path(__file__).parent / "cases").glob("*.py"))
 MISTAKES = [path for path in CASES if not path.stem.startswith("ok")]
 CONTROLS = [path for path in CASES if path.stem.startswith("ok")]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def heap_of_before_set_aside():
-    """What was imported before is not searched for variables and functions again for each case: half of the time."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def loaded(path):
