@@ -36,9 +36,9 @@ def open_splits(data: Data) -> Splits:
     if not found:
         return open_pairs(data)
     first = formats.format_of(next(iter(found)))
-    if len(found) == 1 and next(iter(found)) in formats.MASK_FILES:
+    if len(found) == 1 and formats.has_mask_files(next(iter(found))):
         return first.open_splits(data)
-    plain = list_folder(root, data) if not found.keys() & set(formats.MASK_FILES) else Listing()
+    plain = list_folder(root, data) if not any(map(formats.has_mask_files, found)) else Listing()
     pairs = (*plain.train, *plain.validation, *plain.test)
     if len(found) == 1 and not pairs:
         return first.open_splits(data)

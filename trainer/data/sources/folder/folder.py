@@ -25,9 +25,9 @@ from trainer.data.sources.formats.class_tables import above, find_table
 from trainer.data.sources.formats.mask_files import Placed, says_masks
 from trainer.data.sources.formats.tree import Tree
 from trainer.data.sources.headers import check_headers
-from trainer.data.sources.holding_out import held_out
 from trainer.data.sources.pairs import FilePairs, Listing, Pair
 from trainer.data.sources.splits import Splits
+from trainer.data.sources.splitting import held_out
 
 _PACKED = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
 

@@ -1,36 +1,33 @@
 """The formats that people's data come in: what each is recognised by, and the source that reads it.
 
-A format is a file here, named as in data.source, with `TITLE`, `recognise(tree) -> str` (by what; "" where it is not
-there) and `open_splits(data) -> Splits`, and its name below.
+A format is a file here, called as one of the names of data.source in `configs.schema`, with
+
+    TITLE               what messages call it
+    HAS_MASK_FILES      True where each image has a mask file: then nothing else in the folder can be meant
+    recognise(tree)     what it is recognised by in a folder; "" where it is not there
+    open_splits(data)   its `Splits`
 """
 
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from types import ModuleType
 
+from configs.reading.fields import all_fields
 from trainer.data.sources.formats.tree import Tree
 
-# With a mask file for each image, in a layout of its own.
-MASK_FILES = ("voc", "cityscapes", "ade20k", "ade20k_full", "nnunet", "camvid", "coco_stuff", "masks_beside")
-# With descriptions from which the mask is drawn, or in containers.
-ANNOTATIONS = (
-    "coco",
-    "coco_panoptic",
-    "labelme",
-    "label_studio",
-    "cvat",
-    "yolo",
-    "supervisely",
-    "via",
-    "huggingface",
-)
-FORMATS = {name: f"{__name__}.{name}" for name in (*MASK_FILES, *ANNOTATIONS)}
+_FILES = {file.name for file in pkgutil.iter_modules(__path__)}
+FORMATS = tuple(name for name in all_fields()["data.source"].knob.names if name in _FILES)
 
 
 def format_of(name: str) -> ModuleType:
     """The module of a format."""
-    return importlib.import_module(FORMATS[name])
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def has_mask_files(name: str) -> bool:
+    return getattr(format_of(name), "HAS_MASK_FILES", False)
 
 
 def recognised(tree: Tree) -> dict[str, str]:

@@ -20,6 +20,7 @@ from trainer.data.sources.names import split_of
 from trainer.data.sources.splits import Splits
 
 TITLE = "ADE20K"
+HAS_MASK_FILES = True
 _OWN_NAMES = re.compile(r"(?i)^ADE_(train|val|frame|test)_")
 _COUNT = 150
 

@@ -27,13 +27,14 @@ from trainer.data.masks.values import MaskValues, decode_values
 from trainer.data.sources.formats.ade20k import short_names, split_by_name
 from trainer.data.sources.formats.descriptions import read_json, read_text
 from trainer.data.sources.formats.mask_files import Placed, by_values, lonely, match, pair_splits, says_masks
-from trainer.data.sources.formats.splitting import refuse_overlap
 from trainer.data.sources.formats.tree import Tree, read_tree
 from trainer.data.sources.names import split_of
 from trainer.data.sources.pairs import FilePairs, Pair
 from trainer.data.sources.splits import Splits
+from trainer.data.sources.splitting import refuse_overlap
 
 TITLE = "ADE20K's full release"
+HAS_MASK_FILES = True
 _SEG, _PART = "_seg.png", re.compile(r"(?i)_parts_\d+$")
 # In a look-up table: no class, no void.
 _UNKNOWN = -(2**31)

@@ -26,6 +26,7 @@ from trainer.data.sources.names import core, split_of
 from trainer.data.sources.splits import Splits
 
 TITLE = "CamVid"
+HAS_MASK_FILES = True
 # SegNet's eleven classes, by their ids.
 SEGNET = "Sky Building Pole Road Pavement Tree SignSymbol Fence Car Pedestrian Bicyclist Unlabelled".split()
 _SUFFIX = re.compile(r"(?i)^(.*?)[_\- ]?(annot|annots|annotations?|labels?|masks?|gt|targets?|segmentations?)$")

@@ -22,6 +22,7 @@ from trainer.data.sources.formats.tree import Tree, read_tree
 from trainer.data.sources.splits import Splits
 
 TITLE = "Cityscapes"
+HAS_MASK_FILES = True
 # Names by train id, and the label id of each, as cityscapesscripts has them.
 CLASSES = {
     "road": 7, "sidewalk": 8, "building": 11, "wall": 12, "fence": 13, "pole": 17, "traffic light": 19,

@@ -34,9 +34,9 @@ from trainer.data.sources.formats.coco import (
     whole,
 )
 from trainer.data.sources.formats.descriptions import stem_of
-from trainer.data.sources.formats.splitting import refuse_overlap, split_examples
 from trainer.data.sources.formats.tree import Tree, read_tree
 from trainer.data.sources.splits import Splits
+from trainer.data.sources.splitting import refuse_overlap, split_examples
 
 TITLE = "COCO panoptic"
 _UNKNOWN = -(2**31)

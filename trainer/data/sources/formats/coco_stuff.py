@@ -20,6 +20,7 @@ from trainer.data.sources.names import split_of
 from trainer.data.sources.splits import Splits
 
 TITLE = "COCO-Stuff's pixel maps"
+HAS_MASK_FILES = True
 
 
 def recognise(tree: Tree) -> str:

@@ -17,10 +17,10 @@ from trainer.data.images.decode import bands_of, deep_values, read_image
 from trainer.data.images.files import open_image
 from trainer.data.masks.class_ids import label_type
 from trainer.data.sources.formats.polygons import Shape, draw, has_pycocotools
-from trainer.data.sources.formats.splitting import split_examples
 from trainer.data.sources.formats.tree import Tree
 from trainer.data.sources.headers import MOST_PAIRS
 from trainer.data.sources.splits import Splits
+from trainer.data.sources.splitting import split_examples
 
 BACKGROUND = ("background", "_background_")
 VOID = ("__ignore__", "ignore", "ignored", "void", "unlabeled", "unlabelled")

@@ -29,9 +29,9 @@ from trainer.data.sources.agreement import read_both
 from trainer.data.sources.formats.class_tables import above, find_table, id2label
 from trainer.data.sources.formats.coco import split_in
 from trainer.data.sources.formats.mask_files import by_values, says_masks, void_note
-from trainer.data.sources.formats.splitting import refuse_overlap, split_examples
 from trainer.data.sources.formats.tree import Tree, read_tree
 from trainer.data.sources.splits import Splits
+from trainer.data.sources.splitting import refuse_overlap, split_examples
 
 TITLE = "a Hugging Face dataset"
 _IMAGES = ("image", "img", "images", "pixel_values", "photo", "picture")

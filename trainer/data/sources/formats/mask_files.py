@@ -10,11 +10,11 @@ from configs.schema import Data
 from trainer.data.errors import DataError, shown
 from trainer.data.sources.formats.descriptions import stem_of
 from trainer.data.sources.formats.drawn_masks import VOID
-from trainer.data.sources.formats.splitting import split_examples
 from trainer.data.sources.formats.tree import Tree
 from trainer.data.sources.headers import check_headers
 from trainer.data.sources.pairs import FilePairs, Pair
 from trainer.data.sources.splits import Splits
+from trainer.data.sources.splitting import split_examples
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,6 +23,7 @@ from trainer.data.sources.names import core, is_called_mask, split_of
 from trainer.data.sources.splits import Splits
 
 TITLE = "masks beside their images"
+HAS_MASK_FILES = True
 _SATELLITE = re.compile(r"(?i)[_-](sat|rgb|im|image)$")
 
 

@@ -26,13 +26,14 @@ from trainer.data.sources.agreement import read_both
 from trainer.data.sources.formats.descriptions import read_json, stem_of
 from trainer.data.sources.formats.mask_files import by_values, says_masks
 from trainer.data.sources.formats.nnunet_json import FILE, Description, read_description
-from trainer.data.sources.formats.splitting import refuse_overlap, split_examples
 from trainer.data.sources.formats.tree import Tree, read_tree
 from trainer.data.sources.headers import check_headers
 from trainer.data.sources.pairs import Pair
 from trainer.data.sources.splits import Splits
+from trainer.data.sources.splitting import refuse_overlap, split_examples
 
 TITLE = "nnU-Net raw data"
+HAS_MASK_FILES = True
 _CHANNEL = re.compile(r"^(.+)_(\d{4})$")
 
 

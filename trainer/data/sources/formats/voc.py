@@ -33,6 +33,7 @@ from trainer.data.sources.formats.tree import Tree, read_tree
 from trainer.data.sources.splits import Splits
 
 TITLE = "Pascal VOC"
+HAS_MASK_FILES = True
 CLASSES = (
     "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
     "pottedplant sheep sofa train tvmonitor"

@@ -14,11 +14,11 @@ from trainer.data.augment.own import raised_at
 from trainer.data.errors import DataError, shown
 from trainer.data.example import Example, Feature
 from trainer.data.source import Numbered
-from trainer.data.sources.holding_out import held_out
 from trainer.data.sources.objects.layout import Layout, all_of, arrays_of, check_items, find_layout, skeleton
 from trainer.data.sources.objects.stream import StreamReader, is_stream
 from trainer.data.sources.objects.volumes import open_volumes
 from trainer.data.sources.splits import Splits
+from trainer.data.sources.splitting import held_out
 
 # Examples that are looked at before the first step; of more, these many, evenly spaced.
 _LOOKED_AT = 200

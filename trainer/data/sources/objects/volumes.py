@@ -16,9 +16,9 @@ from configs.schema import Data
 from trainer.data.errors import DataError
 from trainer.data.example import Example, image_feature, label_feature
 from trainer.data.source import Numbered
-from trainer.data.sources.holding_out import held_out
 from trainer.data.sources.objects.labels import infer_classes
 from trainer.data.sources.splits import Splits
+from trainer.data.sources.splitting import held_out
 
 # Volumes whose labels are looked at where nobody names the classes.
 _LOOKED_AT = 32
