@@ -10,11 +10,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from configs.reading.fields import all_fields
 from configs.schema import Optimizer
 from trainer.errors import UserError
 from trainer.parts import resolve
 
-SCHEDULES = ("constant", "cosine", "poly")
+SCHEDULES = all_fields()["optimizer.schedule"].knob.names
 
 Schedule = keras.optimizers.schedules.LearningRateSchedule
 

@@ -1,4 +1,4 @@
-"""Which examples are trained on and which are held out: as the data state it, by folders' names, or by a hash of names."""
+"""Which examples are trained on and which are held out: as the data or folders say it, or by a hash of their names."""
 
 from __future__ import annotations
 
