@@ -98,7 +98,7 @@ def test_the_report_and_the_description(exported):
     assert description["litert"]["shape"] == [1, 16, 24, 3]
     assert sorted(path.name for path in folder.iterdir()) == [
         *("model.json", "model.tflite", "saved_model"),
-        *("serve_litert.py", "serve_saved_model.py"),
+        "serve.py",
     ]
 
 

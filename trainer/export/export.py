@@ -7,7 +7,7 @@
                             the same with weights in half precision, or computing in whole numbers of 8 bits, whose
                             ranges are taken from training images; the latter only where it scores as the model does
     <output>/model.onnx     ONNX: as the SavedModel; needs tf2onnx, onnx and onnxruntime
-    <output>/serve_….py     a program for each: an image file in, a mask file out; it needs nothing of ours
+    <output>/serve.py       a program for all: an image file in, a mask file out; it needs nothing of ours
     <output>/postprocessing.json, postprocess.py
                             what is done to masks after the network, where it was chosen, and what does it
     <output>/model.json     classes, channels and sizes, for whoever writes the other side
@@ -133,9 +133,8 @@ def export(
         records[name] = {"file": file, "bytes": bytes_of(place)}
         records[name] |= {} if math.isnan(worst) else {"largest_difference": worst}
         records[name] |= dataclasses.asdict(proof) if proof else {}
-        if len(sizes.fixed) == 2:
-            kind = "litert" if name.startswith("litert") else name
-            _write_program(f"{kind}.py", os.path.join(output_dir, f"serve_{kind}.py"))
+    if records and len(sizes.fixed) == 2:
+        _write_program("serve.py", output_dir)
     lines += _write_postprocessing(postprocessing, output_dir)
     if own:
         lines.append(f"{'the model':<14}  {in_words(own, own)}")
@@ -179,9 +178,10 @@ def _write(name: str, model, config: Config, path: str, sizes: Sizes, data: Data
     return litert(model, config, path, sizes, name, data)
 
 
-def _write_program(name: str, path: str) -> None:
+def _write_program(name: str, output_dir: str) -> None:
     """Puts one of the programs that need nothing of ours beside the models."""
-    shutil.copyfile(os.path.join(os.path.dirname(os.path.abspath(serving.__file__)), name), path)
+    own = os.path.join(os.path.dirname(os.path.abspath(serving.__file__)), name)
+    shutil.copyfile(own, os.path.join(output_dir, name))
 
 
 def _write_postprocessing(made: PostProcessing | None, output_dir: str) -> list[str]:
@@ -193,10 +193,8 @@ def _write_postprocessing(made: PostProcessing | None, output_dir: str) -> list[
                 os.remove(path)
         return []
     write_json(paths[0], made.to_dict())
-    _write_program("postprocess.py", paths[1])
-    return [
-        f"Post-processing: {made}. It is in {paths[0]}; {paths[1]} and the programs carry it out, the models do not."
-    ]
+    _write_program("postprocess.py", output_dir)
+    return [f"Post-processing: {made}. It is in {paths[0]}; {paths[1]} and serve.py carry it out, the models do not."]
 
 
 def _said(made: PostProcessing | None) -> str:

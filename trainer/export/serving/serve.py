@@ -1,12 +1,13 @@
-"""An image file in, a mask file out, by a LiteRT model: images of any size, in tiles of the size that the model takes.
+"""An image file in, a mask file out, by an exported model.
 
-    pip install ai-edge-litert numpy pillow
-    python serve_litert.py model.tflite photo.jpg mask.png
+    python serve.py saved_model photo.jpg mask.png           # pip install tensorflow pillow
+    python serve.py model.tflite photo.jpg mask.png          # pip install ai-edge-litert numpy pillow
+    python serve.py model.onnx photo.jpg mask.png            # pip install onnxruntime numpy pillow
 
 The mask holds class ids; model.json beside the model, which has to lie there, has their names. Of classes that overlap
-there is a mask for each. Post-processing, where there is some, is in
-postprocessing.json and postprocess.py beside them, and needs scipy. Images are of 8 bits; what is not grey or colour
-comes as a NumPy file, uint8 [height, width, channels].
+there is a mask for each. A LiteRT model takes images of one size, and others in tiles. Post-processing, where there is
+some, is in postprocessing.json and postprocess.py beside the model, and needs scipy. Images are of 8 bits; what is not
+grey or colour comes as a NumPy file, uint8 [height, width, channels].
 """
 
 import json
@@ -16,12 +17,39 @@ import sys
 import numpy as np
 from PIL import Image, ImageOps
 
-try:
-    from ai_edge_litert.interpreter import Interpreter
-except ImportError:  # TensorFlow has one, too
-    import tensorflow
 
-    Interpreter = tensorflow.lite.Interpreter
+def saved_model(path):
+    """The number of channels, and the function from an image [h, w, channels], uint8, to probabilities."""
+    import tensorflow as tf
+
+    serve = tf.saved_model.load(path).signatures["serving_default"]
+    channels = serve.structured_input_signature[1]["image"].shape[-1]
+    return channels, lambda image: serve(image=tf.constant(image[None]))["probabilities"].numpy()[0]
+
+
+def onnx(path):
+    """As `saved_model`."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    entry = session.get_inputs()[0]
+    return entry.shape[-1], lambda image: session.run(["probabilities"], {entry.name: image[None]})[0][0]
+
+
+def litert(path):
+    """As `saved_model`."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:  # TensorFlow has one, too
+        import tensorflow as tf
+
+        Interpreter = tf.lite.Interpreter
+
+    interpreter = Interpreter(model_path=path)
+    interpreter.allocate_tensors()
+    _, height, width, channels = interpreter.get_input_details()[0]["shape"].tolist()
+    run = interpreter.get_signature_runner("serving_default")
+    return channels, lambda image: predict(run, image, height, width)
 
 
 def predict(run, image, height, width):
@@ -84,13 +112,9 @@ def write(mask, target):
 
 
 def main(model, source, target):
-    interpreter = Interpreter(model_path=model)
-    interpreter.allocate_tensors()
-    _, height, width, channels = interpreter.get_input_details()[0]["shape"].tolist()
-    run = interpreter.get_signature_runner("serving_default")
-    image = read(source, channels)
-    mask = finished(predict(run, image, height, width), os.path.dirname(os.path.abspath(model)))
-    write(mask, target)
+    load = {".tflite": litert, ".onnx": onnx}.get(os.path.splitext(model)[1], saved_model)
+    channels, probabilities = load(model)
+    write(finished(probabilities(read(source, channels)), os.path.dirname(os.path.abspath(model))), target)
 
 
 if __name__ == "__main__":
