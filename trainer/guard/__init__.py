@@ -28,7 +28,7 @@ _HOMES = {
     "gradient_table": "terms",
     "GradientTable": "terms",
     "check_derivatives": "difference",
-    "FlightRecorder": "flight",
+    "FlightRecorder": "flight_recorder",
     "replay": "flight",
     "install": "whole_program",
     "uninstall": "whole_program",
