@@ -23,6 +23,7 @@ try:
     from configs.reading import help as document
     from configs.reading import serialization as config_text
     from configs.reading.command import Command
+    from configs.reading.flags import READ_FILES, define_flags
     from configs.reading.folders import folds_of, named_with
     from configs.reading.line_wrapping import wrapped
     from configs.reading.setting_names import named_by_flags
@@ -55,7 +56,7 @@ def main(argv: list[str]) -> int:
     if help_flags:
         try:
             print(
-                document.help_text(commands.define_flags(), full=any("helpfull" in flag for flag in help_flags)),
+                document.help_text(define_flags(), full=any("helpfull" in flag for flag in help_flags)),
                 flush=True,
             )
         except BrokenPipeError:  # main.py --help | head
@@ -63,7 +64,7 @@ def main(argv: list[str]) -> int:
         return EXIT_OK
     try:
         command = read(argv[1:])
-        if command.mode in commands.READ_FILES:
+        if command.mode in READ_FILES:
             return _OF_FILES[command.mode](command)
         _prepare_environment()
         try:

@@ -161,7 +161,7 @@ def test_top_level_imports_have_no_circle():
 
 def test_only_the_reading_of_the_command_line_knows_absl_flags():
     importers = {path for path in _SHIPPED if re.search(r"^\s*(from|import) absl\b", _files(*_PACKAGES)[path], re.M)}
-    assert importers == {f"configs/reading/{name}.py" for name in ("command", "flag_syntax", "help")}
+    assert importers == {f"configs/reading/{name}.py" for name in ("command", "flag_syntax", "flags", "help")}
 
 
 def test_the_step_has_the_only_gradient_tape_outside_the_guard():

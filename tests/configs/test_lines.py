@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from configs.reading import help as document
 from configs.reading import line_wrapping
-from configs.reading.command import define_flags
+from configs.reading.flags import define_flags
 from trainer import console
 
 
