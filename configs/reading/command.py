@@ -1,6 +1,6 @@
-"""What a command line asks for: the flags, a mode, a valid config and where to read and write.
+"""A command line as a whole: its mode, its flags, a valid config, and where to read and write.
 
-It is read and judged as a whole before anything heavy is imported: a wrong flag costs no seconds.
+It is read and checked before anything heavy is imported, so that a wrong flag is reported at once.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from configs.sweep import Sweep
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """A command line: what to do, with which config, and where to read and write."""
+    """What a command line says to do, with which config, and where to read and write."""
 
     mode: str
     config: Config
@@ -57,7 +57,8 @@ class Command:
 
 
 def read(arguments: list[str]) -> tuple[Command, list[str]]:
-    """The command line, and everything that is wrong with it; with any problem the command is not to be used."""
+    """Reads the command line: the command, and everything wrong with it. With any problem the command must not be
+    used."""
     values = define_flags()
     assignments, mistakes = flag_syntax.split(arguments, values)
     assignments += _shorthands(values)
@@ -70,9 +71,9 @@ def read(arguments: list[str]) -> tuple[Command, list[str]]:
     config, field_problems = overrides.apply(config, assignments)
     problems += [*recipe_problems, *field_problems.values()]
     if not recipe_problems:
-        # A field whose text was wrong still has its old value, about which nothing need be said.
+        # A field whose text was wrong still has its old value, which needs no message.
         found = validation.problems(config, files=values.mode not in (*READ_A_RUN, *READ_FILES))
-        # What a recipe sets for another part may stay in it; on the command line it is a mistake.
+        # A recipe may set fields of a part that is not in use; on the command line that is a mistake.
         said = {assignment.path for assignment in assignments}
         found += [problem for problem in validation.unread(config) if problem.fields[0] in said]
         problems += [problem.text for problem in found if field_problems.keys().isdisjoint(problem.fields)]
@@ -111,7 +112,7 @@ def _shorthands(values: flags.FlagValues) -> list[overrides.Assignment]:
 
 
 def _flag_problems(values: flags.FlagValues) -> list[str]:
-    """What is wrong with the flags that are not fields of the config."""
+    """Problems with the flags that are not fields of the config."""
     found = []
     for name, modes in READ_BY.items():
         if values[name].present and values.mode not in modes:
@@ -159,7 +160,7 @@ def _flag_problems(values: flags.FlagValues) -> list[str]:
 def _sweep_of(
     values: flags.FlagValues, config: Config, assignments: list[overrides.Assignment]
 ) -> tuple[Sweep, list[str]]:
-    """What --sweep, --trials and --minutes say, and what is wrong with it."""
+    """The sweep of --sweep, --trials and --minutes, and its problems."""
     if not values.sweep:
         return Sweep(), ["--mode=sweep needs a file with ranges: write --sweep=configs/sweeps/nuclei.py."]
     sweep, found = sweeps.load(values.sweep)
@@ -192,7 +193,7 @@ def _runs_problems(runs: list[str]) -> list[str]:
 
 
 def _base_config(values: flags.FlagValues, assignments: list[overrides.Assignment]) -> tuple[Config, str, list[str]]:
-    """The recipe, or the config that a run left in its workdir; the workdir; and what is wrong with the former."""
+    """The recipe, or the config that a run left in its workdir; the workdir; and problems with the config."""
     if values.config is not None:
         recipe, problems = recipes.load(values.config)
     else:
@@ -207,7 +208,7 @@ def _base_config(values: flags.FlagValues, assignments: list[overrides.Assignmen
     home = _workdir_of_first(values) or workdir
     path = os.path.join(next(iter(folds_of(home)), home), "config.json")
     if values.mode == "audit_labels":
-        # Of folds each has a config of its own. Whoever names the data says what is to be trained.
+        # Each fold has a config of its own. A command line that names data says what to train.
         paths = [os.path.join(workdir, "config.json"), os.path.join(workdir, "fold_0", "config.json")]
         named = any(a.path in ("data.path", "data.source") for a in assignments)
         path = "" if named else next(filter(os.path.isfile, paths), "")
@@ -261,5 +262,5 @@ def _default_workdir(recipe: Config, assignments: list[overrides.Assignment], va
     if not changed or values.force_config or values.extend:
         return plain
     own = os.path.join("runs", named_with(name, changed))
-    # What is evaluated in another way than it was trained is the run without these fields.
+    # Fields that only change the evaluation do not make it another run.
     return own if values.mode not in READ_A_RUN or os.path.isfile(os.path.join(own, "config.json")) else plain

@@ -1,7 +1,7 @@
 """argv, split into the fields of the config (`--config.a.b=value`) and the program's own flags.
 
-absl would stop at the first unknown flag or wrong value; here every argument is looked at, and all that is wrong with
-any of them comes back together. The flags themselves, their types and values, remain absl's.
+absl would stop at the first unknown flag or wrong value; here every argument is checked, and all problems come back
+together. The flags themselves, their types and values, remain absl's.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ HELP_FLAGS = frozenset(("--help", "-help", "-h", "--helpshort", "--helpfull", "-
 
 @dataclasses.dataclass(frozen=True)
 class Mistake:
-    """What is wrong with an argument; `flag` is the name of the program's flag that has no value because of it."""
+    """A problem with an argument; `flag` is the program's flag that has no value because of it."""
 
     text: str
     flag: str = ""
 
 
 def split(arguments: list[str], known: flags.FlagValues) -> tuple[list[Assignment], list[Mistake]]:
-    """Sets the absl flags in `known`; returns the config's assignments and what is wrong with any argument."""
+    """Sets the absl flags in `known`; returns the config's assignments and the problems of all arguments."""
     assignments: list[Assignment] = []
     problems: list[Mistake] = []
     known(["main.py"])
@@ -50,7 +50,7 @@ def split(arguments: list[str], known: flags.FlagValues) -> tuple[list[Assignmen
 
 
 def contradictions(assignments: list[Assignment]) -> list[str]:
-    """A field said twice, by its shorthand and by its path, with two values; of the two none is the last word."""
+    """A field given two values, by its shorthand and by its path; neither of them counts as the last."""
     found = []
     for short in assignments:
         long = [a for a in assignments if a.path == short.path and not a.short]

@@ -39,23 +39,23 @@ OWN_DATA_RECIPE = "configs/own.py"
 OWN_VOLUMES_RECIPE = "configs/own_volumes.py"
 
 
-# These take up a trained model: without --config they read the config that its run left in the workdir.
+# These use a trained model: without --config they read the config that its run left in the workdir.
 READ_A_RUN = ("evaluate", "predict", "export", "postprocess", "average")
 
 
-# These take several networks as one.
+# These can use several networks as one.
 TAKE_ENSEMBLES = ("evaluate", "predict", "export")
 
 
-# These read the files of runs and nothing else: no data, no model, no TensorFlow.
+# These read only the files of runs: no data, no model, no TensorFlow.
 READ_FILES = ("report", "compare")
 
 
-# Fields of the config that have a flag of their own.
+# Fields of the config with a flag of their own.
 SHORTHANDS = ("strategy", "precision", "seed", "deterministic", "logical_devices")
 
 
-# Flags that only some modes read: to give one to another mode is a mistake.
+# Flags that only some modes read: giving one to another mode is a mistake.
 READ_BY = {
     "input": ("predict", "evaluate"),
     "output": ("predict", "export", "convert", "plan", "compare"),
@@ -172,7 +172,7 @@ def define_flags() -> flags.FlagValues:
     define(flags.DEFINE_enum, "mode", "train", doc, enum_values=list(MODES))
     for name in SHORTHANDS:
         field = fields.all_fields()[name]
-        # Text here: the field's own type checks it, as it does for --config.<name>.
+        # Text, which the field's own type checks, as it does for --config.<name>.
         kind = flags.DEFINE_boolean if field.type is bool else flags.DEFINE_string
         define(kind, name, None, f"Short for --config.{name}. {field.doc}")
     return values

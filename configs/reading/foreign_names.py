@@ -1,4 +1,4 @@
-"""What other frameworks call it -> what it is called here: names that no similarity of letters would find."""
+"""Names of other frameworks -> their names here, where no similarity of letters would find them."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ _GPUS = (
     "devices are chosen by --strategy: auto, the default, takes every GPU that it sees. Fewer: "
     "CUDA_VISIBLE_DEVICES=0,1 python main.py"
 )
-# Flags of others that no field or flag here stands for alone: what to do instead.
+# Other frameworks' flags without a counterpart here: what to do instead.
 _FLAGS = {
     "resume": _GOES_ON,
     "continue": _GOES_ON,
@@ -101,7 +101,7 @@ _OWN_MODEL = (
     "build it in a file of your own (keras_hub has it, for one), --config.model.name=my_models:build, or take "
     "--config.model.name=encoder_unet"
 )
-# Values, by the field or flag that they were given to: another value, or a sentence.
+# Values, by the field or flag that they were given for: the value here, or a sentence.
 _VALUES = {
     "mode": {
         "fit": "train",
@@ -226,17 +226,17 @@ _VALUES = {
 
 
 def field(path: str) -> str:
-    """The field meant by a name from elsewhere, or ""; of a dotted name the last part counts too."""
+    """The field meant by another framework's name, or ""; the last part of a dotted name counts, too."""
     return _FIELDS.get(_plain(path)) or _FIELDS.get(_plain(path).rpartition(".")[2], "")
 
 
 def flag(name: str) -> str:
-    """What to do instead of giving a flag from elsewhere, a clause, or ""."""
+    """A clause on what to do in place of another framework's flag, or ""."""
     return _FLAGS.get(_plain(name), "")
 
 
 def value(path: str, text: str, form: str = "{}") -> str:
-    """` Did you mean …?`, or what to do instead of a value from elsewhere, or "".
+    """` Did you mean …?`, or what to do in place of another framework's value, or "".
 
     Args:
       path: of the field, or the name of the flag.

@@ -1,4 +1,4 @@
-"""Text broken into lines between words, at the width of the terminal that it is read on."""
+"""Text broken into lines between words, at the terminal's width."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _ITEM = re.compile(r" *(?:\d+\.|-) +")
 
 
 def columns() -> int:
-    """The terminal's width, from 40 to 110; 80 where there is no terminal. COLUMNS in the environment overrules it."""
+    """The terminal's width, from 40 to 110; 80 without a terminal. COLUMNS in the environment takes precedence."""
     return min(max(shutil.get_terminal_size((80, 24)).columns, _NARROWEST), _WIDEST)
 
 
 def wrapped(text: str, width: int | None = None) -> str:
-    """Breaks lines of prose that are longer than `width` (default: `columns()`), each under its own beginning.
+    """Breaks lines of prose that are longer than `width` (default: `columns()`), keeping their indentation.
 
     Lines that are indented by four columns or more (of a numbered list: more than its text is) are code, which is
     copied: they stay as they are. A line in columns, with two spaces or more between them, is broken between columns.
@@ -44,7 +44,7 @@ def wrapped(text: str, width: int | None = None) -> str:
 
 
 def _filled(parts: list[str], width: int, lead: str) -> list[str]:
-    """Columns, each before the gap to the next, in lines of `width` where they allow it, later ones further in."""
+    """Columns in lines of `width` where possible, with continuation lines indented further."""
     found = [lead + parts[0]]
     for gap, part in zip(parts[1::2], parts[2::2], strict=True):
         if len(found[-1]) + len(gap) + len(part) <= width:
