@@ -249,5 +249,5 @@ def hint(value: Any, about: Knob) -> str:
         return f' Write "{value} steps", "{value} epochs" or, for a share of the run, "{value}%".'
     items = value if isinstance(value, (list, tuple)) else (value,)
     if about.part and not all(isinstance(item, (str, int, float, type(None))) for item in items):
-        return f" A config holds names: hand the object itself to Run({about.part}=…)."
+        return f" A config holds names: pass the object itself to Run({about.part}=…)."
     return ""

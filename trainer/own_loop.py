@@ -25,7 +25,7 @@ _ASK_EVERY = 10
 
 
 class OwnLoop:
-    """The compiled step on batches that are handed in; see `Run.step`."""
+    """The compiled step on the batches that the user passes; see `Run.step`."""
 
     def __init__(self, run):
         self._run = run

@@ -16,7 +16,7 @@ MODES = {
     "predict": "write masks of the images that --input names",
     "export": "write the model in --formats, each compared and scored",
     "report": "write the workdir's report.html anew",
-    "compare": "is one of --runs better than another, or had it luck?",
+    "compare": "is one of --runs better than another, or is it luck?",
     "crossvalidate": "train and score a run for each of config.data.folds",
     "sweep": "try settings from the ranges that --sweep names",
     "average": "average the last checkpoints of a run",

@@ -91,7 +91,7 @@ _FLAGS = {
     "check": "write --mode=check",
     "describe": "write --mode=describe",
     "dry_run": "write --mode=describe",
-    "num_classes": "data.classes names them, which tells how many: --config.data.classes=background,road",
+    "num_classes": "data.classes names them, and their number follows: --config.data.classes=background,road",
     "weights": "--checkpoint chooses what evaluate, predict and export take; "
     "training starts from --config.checkpoint.warm_start=…",
     "verbose": "--config.train.log_every says how often a line is written",

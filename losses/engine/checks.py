@@ -62,7 +62,7 @@ def check_floating(loss: str, dtype: tf.DType):
     """Predictions that have a gradient."""
     if not dtype.is_floating:
         raise TypeError(
-            f"{loss}: predictions must be floating point; {dtype.name} has no gradient. Hand in the logits, before any "
+            f"{loss}: predictions must be floating point; {dtype.name} has no gradient. Pass the logits, before any "
             f"argmax, rounding or threshold.\nReceived: y_pred of dtype {dtype.name}"
         )
 

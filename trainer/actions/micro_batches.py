@@ -127,7 +127,7 @@ class FittingSteps:
         # After the except block: the error's traceback holds the attempt's tensors.
         if run.devices.workers > 1:
             raise UserError(
-                f"{self._said}\n  Noted in the workdir: start all workers again with the same command (the launcher "
+                f"{self._said}\n  Saved in the workdir: start all workers again with the same command (the launcher "
                 "does so by itself); they go on from the last checkpoint.",
                 exit_code=EXIT_FAILED,
             )

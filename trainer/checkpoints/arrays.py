@@ -22,7 +22,7 @@ def write_arrays(path: str, arrays: Mapping[str, np.ndarray]) -> dict[str, list]
     described = {}
     for name, array in arrays.items():
         if array.dtype.hasobject or array.dtype.kind in "SU":
-            raise ValueError(f"The variable {name!r} holds {array.dtype}, which is no number: it cannot be saved.")
+            raise ValueError(f"The variable {name!r} holds {array.dtype}, which is not a number: it cannot be saved.")
         described[name] = [list(array.shape), str(array.dtype)]
     with open(path, "wb") as file:
         np.savez(file, **{_key(name): _plain(array) for name, array in arrays.items()})

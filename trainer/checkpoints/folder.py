@@ -149,7 +149,7 @@ def _read_manifest(folder: str) -> dict:
         raise DamagedCheckpoint(f"{folder}: {_MANIFEST} lacks {', '.join(missing)}")
     named = _FOLDER.fullmatch(os.path.basename(os.path.abspath(folder)))
     if named and int(named[1]) != manifest["step"]:
-        raise DamagedCheckpoint(f"{folder}: it holds the checkpoint of step {manifest['step']}, which its name denies")
+        raise DamagedCheckpoint(f"{folder}: it holds the checkpoint of step {manifest['step']}, unlike its name")
     return manifest
 
 

@@ -95,7 +95,7 @@ def _of_mapping(data: Mapping, wanted: str) -> Any:
     having = {name: value for name, value in data.items() if value is not None}
     name = next(iter(having), "") if len(having) == 1 else "test" if wanted in ("auto", "all") else wanted
     if name not in having:
-        raise DataError(f"data has {', '.join(having)}: hand in the one that is to be scored, data[{name!r}].")
+        raise DataError(f"data has {', '.join(having)}: pass the one to be scored, data[{name!r}].")
     return having[name]
 
 

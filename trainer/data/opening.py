@@ -283,11 +283,11 @@ def _check_lengths(config: Config, splits: Splits) -> None:
     if counted:
         if getattr(splits.train, "stream", None) is None:
             raise DataError(
-                f"{', '.join(counted)}: how long an epoch is, is not known of {splits.title}. Write steps, such as "
-                'train.length="1000 steps", or hand in the data, too: Run(data=…).'
+                f"{', '.join(counted)}: the length of an epoch is not known for {splits.title}. Write steps, such as "
+                'train.length="1000 steps", or pass the data, too: Run(data=…).'
             )
         raise DataError(
-            f"{', '.join(counted)}: how long an epoch is, is not known: the tf.data.Dataset does not say how many "
+            f"{', '.join(counted)}: the length of an epoch is not known: the tf.data.Dataset does not say how many "
             'examples it has.\n  Write steps, train.length="1000 steps", or say the number:\n'
             "    dataset.apply(tf.data.experimental.assert_cardinality(NUMBER))"
         )

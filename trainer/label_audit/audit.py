@@ -235,7 +235,7 @@ def _source(run) -> Source:
     if source.stream is not None:
         raise UserError(
             "--mode=audit_labels: a tf.data.Dataset can only be read in its own order; pictures of the worst need "
-            "examples by number: hand in an object with len() and [i]."
+            "examples by number: pass an object with len() and [i]."
         )
     return source
 

@@ -27,7 +27,7 @@ def advice(run) -> list[str]:
     cores, found = os.cpu_count() or 1, []
     if source.stream is not None:
         return [
-            "the tf.data.Dataset handed in: .cache() after decoding, .map(…, num_parallel_calls=tf.data.AUTOTUNE)",
+            "the tf.data.Dataset passed: .cache() after decoding, .map(…, num_parallel_calls=tf.data.AUTOTUNE)",
             "arrays, files, or an object with len() and [i] in its place: these are read in parallel and kept",
         ]
     example = _example(source)

@@ -34,7 +34,7 @@ class Intervals:
     def of(self, duration: Duration) -> int:
         """A duration in steps of this run."""
         if self.examples is None and duration.unit == "epochs":
-            raise UserError(f'"{duration}": how long an epoch is, is not known of these data. Write steps.')
+            raise UserError(f'"{duration}": the length of an epoch is not known for these data. Write steps.')
         return duration.steps(steps_per_epoch=Fraction(self.examples or 1, self.batch_size), total=self.total)
 
     def margin(self, every: int) -> int:

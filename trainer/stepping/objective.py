@@ -131,7 +131,7 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
     """Wraps a function, a Keras Loss object or a Loss class of the user's."""
     if inspect.isbuiltin(loss):
         raise UserError(
-            f"{field}={name!r} is written in C and knows no tensors.\n"
+            f"{field}={name!r} is written in C and cannot take tensors.\n"
             "  Name a function of yours that is called as loss(y_true, y_pred) and computes with TensorFlow."
         )
     if inspect.isclass(loss):
@@ -158,7 +158,7 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
         kind = type(loss).__name__
         raise UserError(
             f"{field}={name!r} is a Keras loss of probabilities (from_logits=False), and the model gives logits.\n"
-            f"  Write keras.losses.{kind}(from_logits=True), or hand it probabilities: --config.loss.from_logits=false"
+            f"  Write keras.losses.{kind}(from_logits=True), or give it probabilities: --config.loss.from_logits=false"
         )
     void, multi_label = config.data.void_id, config.data.multi_label
     sigmoid = activation == "sigmoid" if activation else outputs == 1 or multi_label

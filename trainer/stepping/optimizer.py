@@ -71,13 +71,13 @@ def build_optimizer(
     if not isinstance(made, keras.optimizers.Optimizer):
         raise UserError(
             f"{field}={name_of(part)} is of type {type(made).__name__}, not a keras.optimizers.Optimizer.\n"
-            "  Hand in an object (keras.optimizers.Lion(1e-4)), a class, or a function that takes learning_rate."
+            "  Pass an object (keras.optimizers.Lion(1e-4)), a class, or a function that takes learning_rate."
         )
     _check(made, field)
     by = next(base for base in type(made).__mro__ if "apply_gradients" in vars(base))
     if not by.__module__.startswith("keras."):
         raise UserError(
-            f"{field}={name_of(part)}: {by.__name__}.apply_gradients is called by nobody here. Put what it does into "
+            f"{field}={name_of(part)}: {by.__name__}.apply_gradients is not called here. Put what it does into "
             "apply(grads, trainable_variables), or into update_step(gradient, variable, learning_rate)."
         )
     made.learning_rate = Scaled(_rate_of(made), factor)
@@ -129,7 +129,7 @@ def _check(optimizer: keras.optimizers.Optimizer, field: str) -> None:
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         raise UserError(
             f"{field}: LossScaleOptimizer decides by one replica's gradients whether a step overflowed, and the others "
-            "go on. The step scales the loss itself: hand in the inner optimizer, and config.precision=mixed_float16."
+            "go on. The step scales the loss itself: pass the inner optimizer, and config.precision=mixed_float16."
         )
     problems = [
         f"{field}.{name}={getattr(optimizer, name)!r} acts before the gradients of the replicas are summed: leave it "

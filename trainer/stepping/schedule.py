@@ -112,7 +112,7 @@ def build_schedule(config: Optimizer, schedule: Any, *, total_steps: int, warmup
         return part
     if not callable(part):
         raise UserError(
-            f"schedule={part!r} is of type {type(part).__name__}: hand in a Keras schedule or a function of the step."
+            f"schedule={part!r} is of type {type(part).__name__}: pass a Keras schedule or a function of the step."
         )
     made = _called_with(part, learning_rate=config.learning_rate, total_steps=total_steps, warmup_steps=warmup_steps)
     return made if isinstance(made, Schedule) else _OfAFunction(made)

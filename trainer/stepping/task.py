@@ -199,7 +199,7 @@ def build_task(task: Any, *, config, data, model: Any) -> Task:
     if not isinstance(task, Task):
         name = getattr(task, "__name__", type(task).__name__)
         if not callable(task):
-            raise UserError(f"task={task!r} is of type {type(task).__name__}: hand in a Task, or its class.")
+            raise UserError(f"task={task!r} is of type {type(task).__name__}: pass a Task, or its class.")
         given = {"config": lambda: config, "data": lambda: data, "model": model}
         parameters = inspect.signature(task).parameters
         unknown = [
@@ -210,7 +210,7 @@ def build_task(task: Any, *, config, data, model: Any) -> Task:
         if unknown:
             raise UserError(
                 f"task={name}: it also needs {', '.join(unknown)}, and is called with those of config, data and model "
-                "that it names.\n  Give the others defaults, or hand in the object: task=MyTask(…)."
+                "that it names.\n  Give the others defaults, or pass the object: task=MyTask(…)."
             )
         task = task(**{key: value() for key, value in given.items() if key in parameters})
         if not isinstance(task, Task):

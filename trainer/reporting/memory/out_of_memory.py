@@ -110,7 +110,7 @@ def _of_data(config: Config) -> tuple[str, list[str]]:
     if data.processes:
         advice.append(f"--config.data.processes={data.processes // 2}  each process opens the data")
     advice.append(f"--config.data.max_pixels={data.max_pixels // 4}  refuses larger images, by their names")
-    return numbers, [*advice, "arrays handed in as a whole: an object with len() and [i] reads one at a time"]
+    return numbers, [*advice, "arrays passed as a whole: an object with len() and [i] reads one at a time"]
 
 
 def _of_model(config: Config) -> tuple[str, list[str]]:
