@@ -233,7 +233,7 @@ def _called(opener: Callable, section: Data) -> Any:
 
 
 def own_augmentations(config: Config, augment: Sequence[Callable | str] = ()) -> tuple[Callable, ...]:
-    """The functions of config.augment.functions, then those handed over."""
+    """The functions of config.augment.functions, then those passed to `Run`."""
     if callable(augment) or isinstance(augment, str):
         augment = (augment,)
     named = [resolve(name, "config.augment.functions") for name in config.augment.functions]

@@ -100,7 +100,7 @@ def build_form(
 def _call(function, what: str, given: dict, *, optional: bool):
     """Calls the user's function; where that is not what it is given, the message says what it takes.
 
-    `optional`: a function handed over as an object need not take what it is given.
+    `optional`: a function passed as an object need not take what it is given.
     """
     try:
         signature = inspect.signature(function)

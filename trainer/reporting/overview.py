@@ -67,7 +67,7 @@ def _data_text(run) -> str:
 
 
 def _parts(run) -> list[tuple[str, str]]:
-    """What was handed over as an object beside data, model and loss."""
+    """What was passed as an object beside data, model and loss."""
     names = run.parts.names()
     shown = {name: names[name] for name in ("optimizer", "schedule", "metrics", "augment", "actions") if name in names}
     return [(name, ", ".join(value) if isinstance(value, (list, dict)) else value) for name, value in shown.items()]

@@ -1,1 +1,1 @@
-"""Data handed over from Python: arrays, anything with len() and [i], and `tf.data.Dataset`."""
+"""Data passed from Python: arrays, anything with len() and [i], and `tf.data.Dataset`."""

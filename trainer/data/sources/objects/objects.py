@@ -1,4 +1,4 @@
-"""Data handed over as Python objects: anything with len() and [i], arrays, a `tf.data.Dataset`, a mapping of these."""
+"""Data passed as Python objects: anything with len() and [i], arrays, a `tf.data.Dataset`, a mapping of these."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Volumes handed over as Python objects: pairs of arrays, or anything with len() and [i] that gives them.
+"""Volumes passed as Python objects: pairs of arrays, or anything with len() and [i] that gives them.
 
 An image of four axes `[depth, height, width, channels]` beside a label of three is a volume, unless it is uint8 of 3
 channels, which is refused as a batch of pictures. Values are taken as they
