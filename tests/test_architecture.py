@@ -113,7 +113,7 @@ _LEVELS = [
         "trainer.crossvalidation",
         "trainer.ensemble",
         "trainer.postprocess",
-        "trainer.averaging",
+        "trainer.checkpoint_averaging",
         "trainer.label_audit",
         "trainer.plan",
         "trainer.sweep",

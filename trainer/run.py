@@ -523,8 +523,8 @@ class Run:
 
     @naming_settings()
     def average(self):
-        """Averages the weights of the last checkpoints, and keeps that if it scores better; see `trainer.averaging`."""
-        from trainer.averaging import average
+        """Averages the weights of the last checkpoints, and keeps that if it scores better; see `trainer.checkpoint_averaging`."""
+        from trainer.checkpoint_averaging import average
 
         return average(self)
 

@@ -15,6 +15,8 @@ from trainer.export.proof import chosen
 from trainer.export.saved_model import Predictor
 from trainer.export.serving_function import Sizes, decision, serving_function
 
+# Largest difference of a probability: rounding in another order of operations, by the model's arithmetic.
+TOLERANCE = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 5e-2}
 # Training images from which the ranges of whole numbers are taken, and on which half precision is compared.
 _CALIBRATION = 64
 

@@ -37,7 +37,7 @@ from trainer.data.errors import DataError
 from trainer.data.source import DataSets
 from trainer.errors import UserError, numbered
 from trainer.export import serving
-from trainer.export.comparison import calibration, compare, pictures_for
+from trainer.export.comparison import TOLERANCE, calibration, compare, pictures_for
 from trainer.export.errors import ExportError
 from trainer.export.litert import litert
 from trainer.export.onnx import PACKAGES, onnx
@@ -56,8 +56,6 @@ FORMATS = {
     "litert_int8": ("model_int8.tflite", 0.01),
     "onnx": ("model.onnx", None),
 }
-# Largest difference of a probability: rounding in another order of operations, by the model's arithmetic.
-TOLERANCE = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 5e-2}
 
 
 def export(

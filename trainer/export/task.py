@@ -22,8 +22,9 @@ import tensorflow as tf
 
 from configs.schema import Config
 from trainer.errors import UserError, numbered
+from trainer.export.comparison import TOLERANCE
 from trainer.export.errors import ExportError, differs
-from trainer.export.export import FORMATS, TOLERANCE, bytes_of, check_formats, move, size_of
+from trainer.export.export import FORMATS, bytes_of, check_formats, move, size_of
 from trainer.export.litert import check_litert, write_litert
 from trainer.export.onnx import write_onnx
 from trainer.export.saved_model import write_saved_model

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from configs.schema import Augment, Checkpoint, Config, Evaluate, Model, Train
-from trainer import Run, UserError, averaging
+from trainer import Run, UserError, checkpoint_averaging
 from trainer.actions.norm_gap import norm_layers
 from trainer.checkpoints import folder
 from trainer.checkpoints.restore import weights_of
@@ -35,7 +35,7 @@ def trained(tmp_path_factory):
 
 def test_the_mean_is_of_the_weights(trained):
     steps = [3, 6, 9]
-    mean = averaging.mean_of(trained.workdir, steps)
+    mean = checkpoint_averaging.mean_of(trained.workdir, steps)
     all_arrays = [weights_of(folder.read(folder.step_folder(trained.workdir, step))) for step in steps]
     assert mean.keys() == all_arrays[0].keys()
     for path, array in ((path, array) for path, array in mean.items() if array.dtype.kind == "f"):
@@ -47,7 +47,7 @@ def test_the_mean_is_of_the_weights(trained):
 def test_statistics_are_those_of_the_training_batches(trained):
     (layer, *_), model = norm_layers(trained.task.model), trained.task.model
     with trained.weights("latest"):
-        averaging.take_statistics(trained, norm_layers(model))
+        checkpoint_averaging.take_statistics(trained, norm_layers(model))
         momentum, means = layer.momentum, layer.moving_mean.numpy()
         seen = []
         layer.momentum = 0.0
@@ -68,7 +68,7 @@ def test_it_is_kept_only_where_it_is_better(trained, monkeypatch, capsys):
     assert bool(found.folder) == (means > singles)
     # As if a mean had been the best, and as if none had.
     scores = iter([0.1, 0.2, 0.3, *[0.9] * 9])
-    make = averaging.make_evaluator
+    make = checkpoint_averaging.make_evaluator
 
     def evaluator(*arguments, **options):
         evaluate = make(*arguments, **options)
@@ -80,7 +80,7 @@ def test_it_is_kept_only_where_it_is_better(trained, monkeypatch, capsys):
 
         return scored
 
-    monkeypatch.setattr(averaging, "make_evaluator", evaluator)
+    monkeypatch.setattr(checkpoint_averaging, "make_evaluator", evaluator)
     kept = trained.average()
     assert kept.kept == (6, 9) and kept.folder.endswith("averaged") and "--mode" not in capsys.readouterr().out
     saved = folder.find(trained.workdir, "averaged")
@@ -92,7 +92,7 @@ def test_it_is_kept_only_where_it_is_better(trained, monkeypatch, capsys):
     after = weights_of(folder.find(trained.workdir, "latest"))
     assert all((before[path] == after[path]).all() for path in before)
     scores = iter([0.9, 0.8, 0.8, *[0.1] * 9])
-    monkeypatch.setattr(averaging, "make_evaluator", evaluator)
+    monkeypatch.setattr(checkpoint_averaging, "make_evaluator", evaluator)
     assert not trained.average().kept and "none was kept" in capsys.readouterr().out
     with pytest.raises(UserError, match="There is no averaged checkpoint"):
         trained.evaluate("averaged")
