@@ -523,7 +523,7 @@ class Run:
 
     @naming_settings()
     def average(self):
-        """Averages the weights of the last checkpoints, and keeps that if it scores better; see `trainer.checkpoint_averaging`."""
+        """Averages the last checkpoints, and keeps the mean if it scores better; see `trainer.checkpoint_averaging`."""
         from trainer.checkpoint_averaging import average
 
         return average(self)
