@@ -35,7 +35,7 @@ _BATCHES = 50
 
 @dataclasses.dataclass(frozen=True)
 class Averaged:
-    """What averaging came to.
+    """The result of averaging.
 
     scores: steps -> score on the validation images; a single step is the checkpoint itself.
     kept: the steps whose mean is the averaged checkpoint; empty where none is better than the best single one.
@@ -132,7 +132,7 @@ def _named(steps: Sequence[int]) -> str:
 
 
 def mean_of(workdir: str, steps: Sequence[int]) -> dict[str, np.ndarray]:
-    """The mean weights of checkpoints, summed in float64, one in memory at a time; what is whole is the last one's.
+    """The mean weights of checkpoints, summed in float64, one in memory at a time; whole numbers are the last one's.
 
     Raises:
       UserError: they are of different models.
@@ -151,7 +151,7 @@ def mean_of(workdir: str, steps: Sequence[int]) -> dict[str, np.ndarray]:
 
 
 def take_statistics(run, layers: Sequence) -> None:
-    """Takes the means and variances of batch normalisation over training batches, for the weights as they are.
+    """Computes batch normalisation's means and variances anew over training batches, with the current weights.
 
     Every batch counts alike.
     """

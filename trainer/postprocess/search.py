@@ -1,4 +1,4 @@
-"""`Run.postprocess`: which post-processing helps, and nothing that does not.
+"""`Run.postprocess`: finds the post-processing that helps.
 
 Every candidate is scored on images that the network was not trained on: of a cross-validation on all of them, each
 predicted by the fold that had not seen it; else on the validation images. For each class in turn a threshold, whether
