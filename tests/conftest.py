@@ -73,7 +73,16 @@ def pytest_sessionstart(session):
     cpus = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * 8)
     tf.config.list_logical_devices()  # starts TensorFlow, so that no test that comes first chooses another number
-    # What is imported stays: set aside it is not looked through at each collection, nor by the guard, which looks
-    # through all objects of the process.
+    _set_aside()
+
+
+@pytest.hookimpl(trylast=True)  # after the module's fixtures are gone
+def pytest_runtest_teardown(item, nextitem):
+    if nextitem is None or nextitem.path != item.path:
+        _set_aside()
+
+
+def _set_aside():
+    """What is there stays: it is not to be looked through at each collection, nor by the guard, of all objects."""
     gc.collect()
     gc.freeze()

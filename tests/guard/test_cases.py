@@ -3,6 +3,7 @@
 A case says what is true of it in `EXPECT`; that is held against TensorFlow itself, as the guard is.
 """
 
+import gc
 import importlib.util
 import pathlib
 import re
@@ -17,6 +18,15 @@ from trainer.guard import explain
 CASES = sorted((pathlib.Path(__file__).parent / "cases").glob("*.py"))
 MISTAKES = [path for path in CASES if not path.stem.startswith("ok")]
 CONTROLS = [path for path in CASES if path.stem.startswith("ok")]
+
+
+@pytest.fixture(autouse=True)
+def _case_is_gone_after_its_test():
+    """Each explanation looks at all variables of the process."""
+    yield
+    for path in CASES:
+        sys.modules.pop(path.stem, None)
+    gc.collect()
 
 
 def loaded(path):
