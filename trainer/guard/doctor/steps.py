@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from .batch import Look, look, still_zero
-from .change import Change, Suspicion
+from .change import Change, Suspicion, fault
 from .data import copied_inputs
 from .finding import Finding
 from .labels import labels_of
@@ -402,13 +402,10 @@ def _scaled(structure: Any, but_classes: bool = False) -> Any:
 
 def _not_finite(base: Run) -> Suspicion:
     at = int(np.flatnonzero(~np.isfinite(base.losses))[0])
-    return Suspicion(
-        Finding(
-            "nonfinite_loss",
-            "loss",
-            f"The loss is {base.losses[at]} at step {at + 1}.",
-            "Look for a logarithm, a division or a root of 0 in the loss, and lower the learning rate.",
-            depth="steps",
-        ),
-        certain=True,
+    return fault(
+        "nonfinite_loss",
+        "loss",
+        f"The loss is {base.losses[at]} at step {at + 1}.",
+        "Look for a logarithm, a division or a root of 0 in the loss, and lower the learning rate.",
+        depth="steps",
     )

@@ -9,8 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from .change import Change, Suspicion, suspect
-from .finding import Finding
+from .change import Change, Suspicion, fault, suspect
 from .pair import Pair
 from .program import Program
 
@@ -28,18 +27,15 @@ def of_other_variables(program: Program) -> Iterator[Suspicion]:
     strange = [variable.path for variable in program.model.trainable_variables if id(variable) not in known]
     if strange:
         name = type(optimizer).__name__
-        yield Suspicion(
-            Finding(
-                "optimizer_for_other_variables",
-                "optimizer",
-                f"{name} was built for {len(known)} variables, and {len(strange)} of the model's "
-                f"{len(program.model.trainable_variables)} trainable ones are not among them ({', '.join(strange[:3])}"
-                f"{', …' if len(strange) > 3 else ''}): it has updated another model, or this one before layers were "
-                "added, thawed or replaced, and refuses these or leaves them as they are.",
-                f"Make an optimizer for each model, after its last layer:\n\n    optimizer = keras.optimizers.{name}"
-                f"({rate_of(optimizer):g})",
-            ),
-            certain=True,
+        yield fault(
+            "optimizer_for_other_variables",
+            "optimizer",
+            f"{name} was built for {len(known)} variables, and {len(strange)} of the model's "
+            f"{len(program.model.trainable_variables)} trainable ones are not among them ({', '.join(strange[:3])}"
+            f"{', …' if len(strange) > 3 else ''}): it has updated another model, or this one before layers were "
+            "added, thawed or replaced, and refuses these or leaves them as they are.",
+            f"Make an optimizer for each model, after its last layer:\n\n    optimizer = keras.optimizers.{name}"
+            f"({rate_of(optimizer):g})",
         )
 
 
