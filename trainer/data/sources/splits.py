@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from trainer.data.errors import shown
 from trainer.data.example import Example
 
 
@@ -53,3 +54,8 @@ class Splits:
     fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     advice: str = ""
     damage: Callable[[], list[str]] = list
+
+
+def nothing_in(root: str, missing: str) -> Splits:
+    """No splits, since a folder has `missing`: "no train/"."""
+    return Splits(title=shown(root), fatal=(f"{shown(root)}: has {missing}.",))

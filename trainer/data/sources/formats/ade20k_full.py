@@ -30,7 +30,7 @@ from trainer.data.sources.formats.mask_files import Placed, by_values, lonely, m
 from trainer.data.sources.formats.tree import Tree, read_tree
 from trainer.data.sources.names import split_of
 from trainer.data.sources.pairs import FilePairs, Pair
-from trainer.data.sources.splits import Splits
+from trainer.data.sources.splits import Splits, nothing_in
 from trainer.data.sources.splitting import refuse_overlap
 
 TITLE = "ADE20K's full release"
@@ -131,7 +131,7 @@ def open_splits(data: Data) -> Splits:
     tree = read_tree(os.path.expanduser(data.path))
     images, masks = _files(tree)
     if not masks:
-        return Splits(title=shown(tree.root), fatal=(f"{shown(tree.root)}: has no files *{_SEG}.",))
+        return nothing_in(tree.root, f"no files *{_SEG}")
     matched = match(
         tree, images, masks, image_key=lambda p: os.path.splitext(p)[0], mask_key=lambda p: p.removesuffix(_SEG)
     )

@@ -23,7 +23,7 @@ from trainer.data.sources.formats.descriptions import read_text, stem_of
 from trainer.data.sources.formats.mask_files import Placed, by_values, lonely, match, pair_splits, says_masks
 from trainer.data.sources.formats.tree import Tree, read_tree
 from trainer.data.sources.names import core, split_of
-from trainer.data.sources.splits import Splits
+from trainer.data.sources.splits import Splits, nothing_in
 
 TITLE = "CamVid"
 HAS_MASK_FILES = True
@@ -74,8 +74,7 @@ def open_splits(data: Data) -> Splits:
     tree = read_tree(os.path.expanduser(data.path))
     places = _places(tree)
     if not places:
-        missing = f"{shown(tree.root)}: has no folder with one of masks beside it, as train/ and trainannot/."
-        return Splits(title=shown(tree.root), fatal=(missing,))
+        return nothing_in(tree.root, "no folder with one of masks beside it, as train/ and trainannot/")
     problems: list[str] = []
     pairs: list[Placed] = []
     for images, masks in places:

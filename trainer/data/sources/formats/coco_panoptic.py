@@ -35,7 +35,7 @@ from trainer.data.sources.formats.coco import (
 )
 from trainer.data.sources.formats.descriptions import stem_of
 from trainer.data.sources.formats.tree import Tree, read_tree
-from trainer.data.sources.splits import Splits
+from trainer.data.sources.splits import Splits, nothing_in
 from trainer.data.sources.splitting import refuse_overlap, split_examples
 
 TITLE = "COCO panoptic"
@@ -120,7 +120,7 @@ def open_splits(data: Data) -> Splits:
     tree = read_tree(os.path.expanduser(data.path))
     files = annotation_files(tree, panoptic=True)
     if not files:
-        return Splits(title=shown(tree.root), fatal=(f"{shown(tree.root)}: has no JSON file with segments_info.",))
+        return nothing_in(tree.root, "no JSON file with segments_info")
     read = read_files(tree, files)
     categories, notes = named_categories(tree, read)
     found = [categories[number] for number in sorted(categories, key=lambda n: (isinstance(n, str), n))]

@@ -17,7 +17,7 @@ from trainer.data.sources.formats.descriptions import stem_of
 from trainer.data.sources.formats.mask_files import Placed, by_values, lonely, match, pair_splits, says_masks
 from trainer.data.sources.formats.tree import Tree, read_tree
 from trainer.data.sources.names import split_of
-from trainer.data.sources.splits import Splits
+from trainer.data.sources.splits import Splits, nothing_in
 
 TITLE = "COCO-Stuff's pixel maps"
 HAS_MASK_FILES = True
@@ -40,7 +40,7 @@ def open_splits(data: Data) -> Splits:
     tree = read_tree(os.path.expanduser(data.path))
     folder = _folder(tree)
     if not folder:
-        return Splits(title=shown(tree.root), fatal=(f"{shown(tree.root)}: has no stuffthingmaps/ with pictures.",))
+        return nothing_in(tree.root, "no stuffthingmaps/ with pictures")
     masks = tree.images(folder)
     images = [path for path in tree.images("") if path not in set(masks)]
     matched = match(tree, images, masks, mask_key=lambda path: stem_of(path).removesuffix("_labelTrainIds"))

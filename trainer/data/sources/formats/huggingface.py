@@ -30,7 +30,7 @@ from trainer.data.sources.formats.class_tables import above, find_table, id2labe
 from trainer.data.sources.formats.coco import split_in
 from trainer.data.sources.formats.mask_files import by_values, says_masks, void_note
 from trainer.data.sources.formats.tree import Tree, read_tree
-from trainer.data.sources.splits import Splits
+from trainer.data.sources.splits import Splits, nothing_in
 from trainer.data.sources.splitting import refuse_overlap, split_examples
 
 TITLE = "a Hugging Face dataset"
@@ -195,7 +195,7 @@ def open_splits(data: Data) -> Splits:
     tree = read_tree(os.path.expanduser(data.path))
     files = _files(tree)
     if not files:
-        return Splits(title=shown(tree.root), fatal=(f"{shown(tree.root)}: has no parquet file.",))
+        return nothing_in(tree.root, "no parquet file")
     problems: list[str] = []
     problems += _missing_shards(tree, files)
     rows, schema = _rows(tree, files, problems)

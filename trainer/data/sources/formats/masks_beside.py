@@ -20,7 +20,7 @@ from trainer.data.sources.formats.descriptions import stem_of
 from trainer.data.sources.formats.mask_files import Placed, lonely, match, pair_splits
 from trainer.data.sources.formats.tree import Tree, read_tree
 from trainer.data.sources.names import core, is_called_mask, split_of
-from trainer.data.sources.splits import Splits
+from trainer.data.sources.splits import Splits, nothing_in
 
 TITLE = "masks beside their images"
 HAS_MASK_FILES = True
@@ -60,8 +60,7 @@ def open_splits(data: Data) -> Splits:
     tree = read_tree(os.path.expanduser(data.path))
     folders = _folders(tree)
     if not folders:
-        missing = f"{shown(tree.root)}: has no train/ with files such as a.jpg and a_mask.png."
-        return Splits(title=shown(tree.root), fatal=(missing,))
+        return nothing_in(tree.root, "no train/ with files such as a.jpg and a_mask.png")
     problems: list[str] = []
     pairs: list[Placed] = []
     for folder in folders:

@@ -29,7 +29,7 @@ from trainer.data.sources.formats.nnunet_json import FILE, Description, read_des
 from trainer.data.sources.formats.tree import Tree, read_tree
 from trainer.data.sources.headers import check_headers
 from trainer.data.sources.pairs import Pair
-from trainer.data.sources.splits import Splits
+from trainer.data.sources.splits import Splits, nothing_in
 from trainer.data.sources.splitting import refuse_overlap, split_examples
 
 TITLE = "nnU-Net raw data"
@@ -127,7 +127,7 @@ def open_splits(data: Data) -> Splits:
             if homes
             else f"no {FILE} and imagesTr/"
         )
-        return Splits(title=shown(tree.root), fatal=(f"{shown(tree.root)}: has {what}.",))
+        return nothing_in(tree.root, f"{what}")
     described = read_description(tree.at(homes[0]))
     if not described.regions:
         refuse_overlap(data, TITLE)

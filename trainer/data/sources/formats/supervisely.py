@@ -23,7 +23,7 @@ from trainer.data.sources.formats.drawn_masks import (
 )
 from trainer.data.sources.formats.polygons import Shape, mask_of_png, points_of
 from trainer.data.sources.formats.tree import Tree, read_tree
-from trainer.data.sources.splits import Splits
+from trainer.data.sources.splits import Splits, nothing_in
 
 TITLE = "Supervisely"
 
@@ -46,8 +46,7 @@ def open_splits(data: Data) -> Splits:
     tree = read_tree(os.path.expanduser(data.path))
     files = [f"{folder}/{n}" for folder in _folders(tree) for n in tree.folders[folder] if n.lower().endswith(".json")]
     if not files:
-        missing = f"{shown(tree.root)}: has no ann/ with JSON files beside img/."
-        return Splits(title=shown(tree.root), fatal=(missing,))
+        return nothing_in(tree.root, "no ann/ with JSON files beside img/")
     problems: list[str] = []
     read = {}
     for file in files:

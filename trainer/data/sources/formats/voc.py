@@ -30,7 +30,7 @@ from trainer.data.sources.formats.mask_files import (
     says_masks,
 )
 from trainer.data.sources.formats.tree import Tree, read_tree
-from trainer.data.sources.splits import Splits
+from trainer.data.sources.splits import Splits, nothing_in
 
 TITLE = "Pascal VOC"
 HAS_MASK_FILES = True
@@ -67,8 +67,7 @@ def open_splits(data: Data) -> Splits:
     tree = read_tree(os.path.expanduser(data.path))
     places = _places(tree)
     if not places:
-        missing = f"{shown(tree.root)}: has no SegmentationClass/ with masks beside JPEGImages/."
-        return Splits(title=shown(tree.root), fatal=(missing,))
+        return nothing_in(tree.root, "no SegmentationClass/ with masks beside JPEGImages/")
     problems: list[str] = []
     pairs: list[Placed] = []
     notes = [f"recognised: {TITLE}, {', '.join(f'{shown(masks)}/' for _, _, masks in places)}"]
