@@ -73,6 +73,9 @@ def pytest_sessionstart(session):
     cpus = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * 8)
     tf.config.list_logical_devices()  # starts TensorFlow, so that no test that comes first chooses another number
+
+
+def pytest_collection_finish(session):
     _set_aside()
 
 
@@ -83,6 +86,9 @@ def pytest_runtest_teardown(item, nextitem):
 
 
 def _set_aside():
-    """What is there stays: it is not to be looked through at each collection, nor by the guard, of all objects."""
+    """What is there stays: it is not to be looked through at each collection, nor by the guard, of all objects.
+
+    A function that the guard is to mend is therefore made in the test, not in its module.
+    """
     gc.collect()
     gc.freeze()
