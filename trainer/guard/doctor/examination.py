@@ -13,6 +13,7 @@ import tensorflow as tf
 from .agreement import broadcasts
 from .batch import Look, look, of_batch
 from .change import Suspicion, fault
+from .clock import Clock
 from .data import constant_inputs, not_finite, scale_of_targets
 from .finding import DEPTHS, Diagnosis, Finding
 from .labels import labels_of
@@ -25,7 +26,7 @@ from .pairing import softmaxes_over_one, suspicions
 from .place import line_of, source_of
 from .program import Program, program_of
 from .replacement import replacement_of
-from .steps import Clock, helps, settle
+from .steps import helps, settle
 from .suspects import strong_suspects
 from .traced_output import traced_outputs
 from .training_suspects import of_other_variables
