@@ -9,10 +9,11 @@ from PIL import Image
 
 from configs.schema import Config, Data, Evaluate, Model
 from trainer.models.inference_memory import footprint
+from trainer.prediction import outputs as outputs_module
 from trainer.prediction import windows
 from trainer.prediction.inputs import Failure, find_images, output_names
-from trainer.prediction.outputs import write_mask
 from trainer.prediction.paths import predict_paths, shares
+from trainer.prediction.strips import Strip
 from trainer.reporting import panels
 from trainer.reporting.panels import class_colors
 
@@ -194,7 +195,9 @@ def test_output_names():
 
 def test_masks_of_many_classes_keep_their_ids(tmp_path):
     for ids in ([0, 1, 255], [0, 300, 999]):
-        write_mask(str(tmp_path / "mask.png"), np.array([ids]), [f"class_{n}" for n in range(ids[-1] + 1)])
+        writer = outputs_module._PngMask(str(tmp_path / "mask.png"), (1, 3), [f"class_{n}" for n in range(ids[-1] + 1)])
+        writer.write(Strip(0, np.array([ids]), np.array([ids])))
+        writer.close()
         assert np.asarray(Image.open(tmp_path / "mask.png")).tolist() == [ids]
 
 

@@ -148,17 +148,12 @@ def _counted(ids: np.ndarray, classes: int) -> np.ndarray:
     return np.array([np.count_nonzero(ids == number) for number in range(classes)])
 
 
-def write_mask(path: str, mask: np.ndarray, classes: Sequence[str]) -> None:
-    """Writes class ids `[height, width]` as a PNG whose pixel values are the ids.
+class _PngMask:
+    """Class ids `[height, width]` as a PNG whose pixel values are the ids.
 
     Up to 256 classes it has a palette, which viewers show in colours; with more it is 16-bit grey.
     """
-    writer = _PngMask(path, mask.shape, classes)
-    writer.write(Strip(0, mask, mask))
-    writer.close()
 
-
-class _PngMask:
     def __init__(self, path: str, size: tuple[int, int], classes: Sequence[str]):
         few = len(classes) <= 256
         about = {"palette": class_colors(classes)} if few else {"bits": 16}
