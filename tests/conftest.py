@@ -74,21 +74,11 @@ def pytest_sessionstart(session):
     tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * 8)
     tf.config.list_logical_devices()  # starts TensorFlow, so that no test that comes first chooses another number
 
-
-def pytest_collection_finish(session):
-    _set_aside()
-
-
-@pytest.hookimpl(trylast=True)  # after the module's fixtures are gone
-def pytest_runtest_teardown(item, nextitem):
-    if nextitem is None or nextitem.path != item.path:
-        _set_aside()
-
-
-def _set_aside():
-    """What is there stays: it is not to be looked through at each collection, nor by the guard, of all objects.
-
-    A function that the guard is to mend is therefore made in the test, not in its module.
-    """
+    # The libraries stay: set aside they are not looked through at each collection, nor by the guard, of all objects.
+    # Not so the test modules, whose functions the guard finds and tries changes of.
     gc.collect()
     gc.freeze()
+
+
+def pytest_collection_finish(session):
+    gc.collect()  # afterwards `gc.collect(1)` frees what a test has left, and looks through little else

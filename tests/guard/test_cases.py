@@ -26,7 +26,7 @@ def _case_is_gone_after_its_test():
     yield
     for path in CASES:
         sys.modules.pop(path.stem, None)
-    gc.collect()
+    gc.collect(1)
 
 
 def loaded(path):
