@@ -17,9 +17,9 @@ from configs.schema import Config
 from trainer.errors import EXIT_FAILED, UserError
 from trainer.models.check import check_model
 from trainer.models.encoder_unet import encoder_unet
-from trainer.models.files import is_model_file, load_model
-from trainer.models.forms import Form, logits_form
 from trainer.models.inputs import fixed_size, input_names, said_by, users_line
+from trainer.models.keras_files import is_model_file, load_model
+from trainer.models.outputs import Form, logits_form
 from trainer.models.synchronization import synchronize
 from trainer.models.unet import unet
 from trainer.parts import name_of, resolve
@@ -100,7 +100,7 @@ def build_form(
 def _call(function, what: str, given: dict, *, optional: bool):
     """Calls the user's function; where that is not what it is given, the message says what it takes.
 
-    `optional`: a function handed over as an object need not take what it is given.
+    `optional`: a function passed as an object need not take what it is given.
     """
     try:
         signature = inspect.signature(function)

@@ -1,4 +1,4 @@
-"""Whether a loss of the user's mixes the examples of a batch, so that it means something else on a part of it."""
+"""Whether a loss of the user's mixes the examples of a batch, so that its value changes when the batch is divided."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import tensorflow as tf
 
 from trainer.stepping.global_sums import offered
 
-# Rounding in another order of additions stays below this.
+# Adding in another order changes less than this.
 _SAME = 1e-4
 
 
 def batchwise_remark(run) -> str:
-    """What to know of a loss that differs between a batch and its halves; empty where it does not, or is summed right.
+    """A warning for a loss that differs between a batch and its halves; empty where it does not, or uses `global_sum`.
 
     The loss of a batch is computed whole and in two halves, on labels and logits drawn at random.
     """
@@ -44,7 +44,7 @@ def batchwise_remark(run) -> str:
             sum(float(term) for term in objective(tf.constant(labels[part]), tf.constant(logits[part])).values())
             for part in (slice(0, 4), slice(0, 2), slice(2, 4))
         )
-    except Exception:  # it needs more than labels and logits, or is wrong: then the first step says how
+    except Exception:  # it needs more than labels and logits, or fails: then the first step reports how
         return ""
     halves = (first + second) / 2
     if abs(whole - halves) <= _SAME * max(abs(whole), abs(halves)) or not np.isfinite([whole, halves]).all():
