@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from configs.schema import Augment, Checkpoint, Config, Data, Evaluate, Train
 from trainer import Phase, Run, Task, UserError
-from trainer.stepping.draws import unsaved_draws
 from trainer.stepping.state import task_variables
 from trainer.stepping.task import Examples, build_task
+from trainer.stepping.unsaved_random_state import unsaved_draws
 
 RANDOM = np.random.default_rng(0)
 LABELS = (RANDOM.uniform(size=(10, 12, 12)) < 0.3).astype("uint8")

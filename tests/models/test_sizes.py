@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from configs.schema import Augment, Config, Data, Evaluate, Train
 from trainer import Run, Task, UserError
-from trainer.evaluation.windows import logits_function
 from trainer.models import build_model, size_multiple
 from trainer.models.inputs import size_trouble
 from trainer.models.sizes import fit_sizes
+from trainer.prediction.windows import logits_function
 
 _CONFIG = Config(
     data=Data(classes=("background", "disc")),

@@ -139,7 +139,7 @@ def test_apply_gradients_of_ones_own_would_not_be_called():
         def apply_gradients(self, pairs, **options):
             return super().apply_gradients([(0.0 * gradient, variable) for gradient, variable in pairs], **options)
 
-    with pytest.raises(UserError, match=r"Noisy.apply_gradients is called by nobody here. .*apply\(grads"):
+    with pytest.raises(UserError, match=r"Noisy.apply_gradients is not called here. .*apply\(grads"):
         build_optimizer(Optimizer(), lambda step: 0.1, new_rate_factor(), Noisy(1e-2))
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from trainer.data import evaluation_batches
-from trainer.evaluation.metrics import probabilities
-from trainer.evaluation.windows import Ways, logits_function
-from trainer.reporting.memory import explaining_memory
+from trainer.prediction.windows import Ways, logits_function
+from trainer.reporting.memory.out_of_memory import explaining_memory
+from trainer.stepping.segmentation import probabilities
 from trainer.tracing import traced
 
 

@@ -19,9 +19,9 @@ from configs.schema import Config
 from trainer.errors import EXIT_FAILED, UserError
 from trainer.models.check import check_model
 from trainer.models.encoder_unet import encoder_unet
-from trainer.models.files import is_model_file, load_model
-from trainer.models.forms import Form, logits_form
 from trainer.models.inputs import fixed_size, input_names, said_by, space_made, users_line
+from trainer.models.keras_files import is_model_file, load_model
+from trainer.models.outputs import Form, logits_form
 from trainer.models.synchronization import synchronize
 from trainer.models.unet import unet
 from trainer.parts import name_of, resolve
@@ -95,7 +95,7 @@ def build_form(
     name = name_of(config.model.name if model is None else model)
     if not isinstance(part, keras.Model) and not callable(part):
         raise UserError(
-            f"{field}={reprlib.repr(part)} is of type {type(part).__name__}: hand in a keras.Model, or a function that "
+            f"{field}={reprlib.repr(part)} is of type {type(part).__name__}: pass a keras.Model, or a function that "
             "gives one; layers make one by keras.Sequential([…])."
         )
     if not isinstance(part, keras.Model):

@@ -1,4 +1,4 @@
-"""Whether a loss of the user's mixes the examples of a batch, so that it means something else on a part of it."""
+"""Whether a loss of the user's mixes the examples of a batch, so that its value changes when the batch is divided."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import tensorflow as tf
 
 from trainer.stepping.global_sums import offered
 
-# Rounding in another order of additions stays below this.
+# Adding in another order changes less than this.
 _SAME = 1e-4
 _EXAMPLES = 4
 
 
 def batchwise_remark(run) -> str:
-    """What to know of a loss that differs between a batch and its halves; empty where it does not, or is summed right.
+    """A warning for a loss that differs between a batch and its halves; empty where it does not, or uses `global_sum`.
 
     The loss of a batch is computed whole and in two halves, of which one is predicted worse; with void pixels in some
     examples, too: a mean over the others is no mean over examples.

@@ -1,4 +1,4 @@
-"""How the learning rate goes over a run."""
+"""The learning rate over a run."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from configs.reading.fields import all_fields
 from configs.schema import Optimizer
 from trainer.errors import UserError
 from trainer.parts import resolve
 
-SCHEDULES = ("constant", "cosine", "poly")
+SCHEDULES = all_fields()["optimizer.schedule"].knob.names
 
 Schedule = keras.optimizers.schedules.LearningRateSchedule
 
@@ -26,7 +27,7 @@ class WarmupSchedule(Schedule):
     With t the step, w the warm-up, T the run's length and u = (t - w) / (T - w) clipped to [0, 1]:
     cosine: f + (1 - f) (1 + cos(pi u)) / 2 (Loshchilov, Hutter 2017); poly: f + (1 - f) (1 - u)^power
     (Chen et al. 2017).
-    The first step already moves: the rate at step t of the warm-up is peak (t + 1) / (w + 1).
+    The rate is above 0 from the first step on: at step t of the warm-up it is peak (t + 1) / (w + 1).
     """
 
     def __init__(self, peak: float, kind: str, total: int, warmup: int, final_fraction: float, power: float):
@@ -59,7 +60,7 @@ class WarmupSchedule(Schedule):
 
 
 class Scaled(Schedule):
-    """A rate times a variable, so that an action can lower it while the run goes on.
+    """A rate times a variable, so that an action can lower it during the run.
 
     Args:
       rate: a schedule, or a number.
@@ -111,14 +112,14 @@ def build_schedule(config: Optimizer, schedule: Any, *, total_steps: int, warmup
         return part
     if not callable(part):
         raise UserError(
-            f"schedule={part!r} is of type {type(part).__name__}: hand in a Keras schedule or a function of the step."
+            f"schedule={part!r} is of type {type(part).__name__}: pass a Keras schedule or a function of the step."
         )
     made = _called_with(part, learning_rate=config.learning_rate, total_steps=total_steps, warmup_steps=warmup_steps)
     return made if isinstance(made, Schedule) else _OfAFunction(made)
 
 
 def _called_with(part: Callable, **known) -> Any:
-    """A factory is called with what it names of `known`; a function of the step is returned as it is."""
+    """Calls a factory with the arguments of `known` that it names; returns a function of the step as it is."""
     names = [p.name for p in inspect.signature(part).parameters.values()]
     given = {name: value for name, value in known.items() if name in names}
     return part(**given) if given or isinstance(part, type) else part
