@@ -101,10 +101,7 @@ def section(class_: type) -> type:
         if _CHECKED.get():
             problems += check(self)
         if problems:
-            # It needs the schema, of which this is a part.
-            from configs.reading.setting_names import in_python
-
-            raise ConfigError([in_python(problem) for problem in problems])
+            raise ConfigError(problems)
 
     class_.__init__ = __init__
     _SECTIONS.append(class_)
