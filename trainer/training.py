@@ -54,6 +54,7 @@ from trainer.stepping.batches import batches_from
 from trainer.stepping.batchwise import batchwise_remark
 from trainer.stepping.loop import Action, AtSteps, run_loop
 from trainer.stepping.segmentation import Segmentation
+from trainer.stepping.task import terms_of
 
 # Steps in a call where several workers have to make calls of the same length, each with a clock of its own.
 _STEPS_PER_CALL_OF_A_CLUSTER = 10
@@ -341,7 +342,10 @@ def _fails_in_training(run) -> bool:
         for key, feature in run.data.train.features.items()
     }
     try:
-        tf.function(run.task.evaluated).get_concrete_function({**specs, "index": tf.TensorSpec([1], tf.int64)})
+        # Whatever its losses gave is looked at, too.
+        tf.function(lambda batch: terms_of(run.task.evaluated(batch), None, run.task)).get_concrete_function(
+            {**specs, "index": tf.TensorSpec([1], tf.int64)}
+        )
     except Exception:
         return True
     return False
