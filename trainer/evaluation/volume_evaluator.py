@@ -151,7 +151,7 @@ def _place(strategy) -> tuple[int, int, int]:
 
 
 def _summed(values: np.ndarray, strategy, local: int) -> np.ndarray:
-    """The sum over the workers of what each has: zero where it has none, so that NaN and infinity stay what they are."""
+    """The sum over the workers of what each has, zeros but for its own cases: NaN and infinity stay what they are."""
     if not values.size:
         return values
 

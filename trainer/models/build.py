@@ -23,7 +23,7 @@ from trainer.models.keras_files import is_model_file, load_model
 from trainer.models.outputs import Form, logits_form
 from trainer.models.synchronization import synchronize
 from trainer.models.unet import unet
-from trainer.parts import name_of, resolve
+from trainer.parts import made_by, name_of, resolve
 
 _BUILT_IN = {"unet": unet, "encoder_unet": encoder_unet}
 

@@ -104,12 +104,14 @@ def find_cases(inputs: Sequence[str], channels: int, output_dir: str = "") -> tu
         stem = wish[: -len(suffix_of(wish))] if suffix_of(wish) else wish
         match = _CHANNEL.fullmatch(stem)
         alone = match is None or (channels == 1 and _others(path, found))
-        # a.nii beside a.nrrd are two cases.
-        key = (os.path.dirname(path), stem if alone else match[1], suffix_of(wish))
+        # a.nii beside a.nrrd are two cases, a.img beside a.hdr one.
+        kind = suffix_of(wish).replace(".img.gz", ".hdr").replace(".img", ".hdr")
+        key = (os.path.dirname(path), stem if alone else match[1], kind)
         grouped[key][0 if alone else int(match[2])] = path
     made = []
     wishes = {}
-    for (_, stem, _), numbered in grouped.items():
+    stems = collections.Counter((folder, stem) for folder, stem, _ in grouped)
+    for (folder, stem, kind), numbered in grouped.items():
         missing = [number for number in range(channels) if number not in numbered] if len(numbered) > 1 else []
         first = numbered[min(numbered)]
         if missing:
@@ -117,7 +119,7 @@ def find_cases(inputs: Sequence[str], channels: int, output_dir: str = "") -> tu
             failures.append(Failure(first, f"{lost} is missing beside it: the model takes {channels} channels"))
             continue
         made.append(tuple(numbered[number] for number in sorted(numbered)))
-        wishes[first] = stem + ".x"
+        wishes[first] = (stem if stems[folder, stem] == 1 else stem + kind.replace(".", "_")) + ".x"
     names = output_names(wishes)
     return [cases.Files(names[images[0]], images) for images in made], failures
 
