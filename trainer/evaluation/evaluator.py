@@ -72,7 +72,8 @@ def make_evaluator(
       A function that returns the scores (an `Evaluation`, or `TermScores` of a task that is no segmentation) and the
       pictures of the `config.evaluate.panels` worst images, and of two in the middle and the two best (see
       `trainer.evaluation.pictures`). Every worker must call it; each gets the same. Its argument `stop` is asked before
-      each image, and has to answer alike on all workers; when it says yes the function returns None.
+      each image, and has to answer alike on all workers; when it says yes the function returns None. Its attribute
+      `terms` names what a task gave in the last call: "term/<name>", and "watched/<name>" of what is reported alone.
     """
     strategy = strategy or tf.distribute.get_strategy()
     source = datasets.validation
@@ -138,7 +139,9 @@ def make_evaluator(
             postprocessed=bool(post),
         )
         with _seeds_kept(task):
-            return evaluate_all(tally, stop)
+            scores = evaluate_all(tally, stop)
+        evaluate.terms = list(tally.terms)
+        return scores
 
     def evaluate_all(tally: _Tally, stop: Callable[[], bool]):
         pictures = Pictures(datasets, config.evaluate.panels if segments else 0, workers)
@@ -179,6 +182,7 @@ def make_evaluator(
         arrays = {name: strategy.experimental_local_results(arrays[name])[0] for name in arrays}
         return arrays | ({"prediction": post(arrays["prediction"].numpy())} if post else {})
 
+    evaluate.terms = []
     evaluate.trace_count = lambda: sum(function.experimental_get_tracing_count() for function in scored.values())
     return evaluate
 
