@@ -7,12 +7,14 @@ import dataclasses
 import inspect
 import math
 import traceback
+from collections.abc import Collection
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from configs.reading.levels import levels, rank_of
+from configs.reading.nearest import did_you_mean
 from configs.schema import Config
 from trainer.errors import EXIT_FAILED, UserError
 from trainer.models.check import check_model
@@ -89,30 +91,43 @@ def build_form(
     part = resolve(config.model.name if model is None else model, field, _BUILT_IN)
     name = name_of(config.model.name if model is None else model)
     if not isinstance(part, keras.Model):
+        if isinstance(part, keras.Layer) or not callable(part):
+            what = "a keras.Layer" if isinstance(part, keras.Layer) else f"of type {type(part).__name__}"
+            raise UserError(
+                f"{field}={name!r} is {what}: hand in a keras.Model, keras.Sequential([layer]), or a function that "
+                "makes one."
+            )
         given = {**dict(input_channels=channels, outputs=outputs), **config.model.options}
         with dtype_policy(policy), fresh_names():
-            part = _call(part, f"{field}={name!r}", given, optional=model is not None)
+            part = _call(part, f"{field}={name!r}", given, config.model.options, optional=model is not None)
     if replicas > 1 and isinstance(part, keras.Model):
         synchronize(part)
     return _checked(part, name, config, outputs, free)
 
 
-def _call(function, what: str, given: dict, *, optional: bool):
+def _call(function, what: str, given: dict, options: Collection[str], *, optional: bool):
     """Calls the user's function; where that is not what it is given, the message says what it takes.
 
-    `optional`: a function handed over as an object need not take what it is given.
+    `optional`: a function handed over as an object need not take what it is given, but for the user's own `options`.
     """
+    called_as = getattr(function, "__name__", type(function).__name__)
     try:
         signature = inspect.signature(function)
         names = signature.parameters.values()
         if optional and not any(p.kind is p.VAR_KEYWORD for p in names):
+            unknown = [key for key in options if key not in signature.parameters]
+            if unknown:
+                raise UserError(
+                    f"{what} takes {', '.join(signature.parameters) or 'nothing'}, and config.model.options has "
+                    f"{', '.join(unknown)}.{did_you_mean(unknown[0], list(signature.parameters))}"
+                )
             given = {key: value for key, value in given.items() if key in signature.parameters}
         signature.bind(**given)
     except TypeError as error:
         called = ", ".join(f"{name}={value!r}" for name, value in given.items())
         raise UserError(
-            f"{what}: {error}. It is called as {function.__name__}({called}).\n"
-            f"  Write it as: def {function.__name__}({', '.join(given)}); further arguments come from "
+            f"{what}: {error}. It is called as {called_as}({called}).\n"
+            f"  Write it as: def {called_as}({', '.join(given)}); further arguments come from "
             "config.model.options."
         ) from error
     except ValueError:

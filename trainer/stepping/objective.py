@@ -9,17 +9,20 @@ given, by name, what of the batch its further parameters name, and the means to 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import numbers
 import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 import losses
 from configs.schema import Config
+from trainer.distribution.keras_losses import undivided
 from trainer.errors import UserError
 from trainer.parts import name_of, resolve
 from trainer.stepping.global_sums import current
@@ -48,17 +51,27 @@ class Objective:
     batchwide: bool
     own: Callable | None = None
 
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """Of a loss of the user's: what it holds, or a function reads, and nobody trains, such as a part's weight."""
+        held = list(getattr(self.own, "__dict__", {}).values())
+        if inspect.isfunction(self.own):
+            read = inspect.getclosurevars(self.own)
+            held += [*read.nonlocals.values(), *read.globals.values()]
+        return [value for value in held if isinstance(value, keras.Variable) and not value.trainable]
+
     def __call__(self, labels, outputs, batch: Mapping[str, tf.Tensor] = _NO_EXTRAS) -> dict[str, tf.Tensor]:
         levels = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
         all_reduce = current()
-        if len(levels) == 1:
-            return self.function(labels, levels[0], batch, all_reduce)
 
         def loss(y_true, y_pred):
             terms = self.function(y_true, y_pred, _at_size(batch, labels, y_true), all_reduce)
             return losses.LossValue(tf.add_n(list(terms.values())), terms)
 
-        return losses.deep_supervision(labels, levels, loss=loss).parts
+        with undivided():
+            if len(levels) == 1:
+                return self.function(labels, levels[0], batch, all_reduce)
+            return losses.deep_supervision(labels, levels, loss=loss).parts
 
 
 def _at_size(batch: Mapping[str, tf.Tensor], labels, smaller) -> Mapping[str, tf.Tensor]:
@@ -147,6 +160,7 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
         raise UserError(f"{field}={name!r} is of type {type(loss).__name__}; a loss is called as loss(y_true, y_pred).")
     further, needed = _parameters(loss, name, field)
     kind = loss.__name__ if inspect.isfunction(loss) else type(loss).__name__
+    of_keras = (loss if inspect.isfunction(loss) else type(loss)).__module__.startswith("keras.")
     if kind in _OF_IDS and config.loss.labels != "ids":
         raise UserError(
             f"{field}={name!r} takes class ids, and a loss of your own gets one-hot labels unless it asks for ids.\n"
@@ -159,6 +173,14 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
             f"{field}={name!r} is a Keras loss of probabilities (from_logits=False), and the model gives logits.\n"
             f"  Write keras.losses.{kind}(from_logits=True), or hand it probabilities: --config.loss.from_logits=false"
         )
+    if of_keras and kind.replace("_", "").lower() in _OF_PROBABILITIES and config.loss.from_logits and not activation:
+        raise UserError(
+            f"{field}={name!r} is a Keras loss of probabilities, and the model gives logits.\n"
+            "  Hand it probabilities: --config.loss.from_logits=false"
+        )
+    if of_keras and inspect.isfunction(loss) and "from_logits" in inspect.signature(loss).parameters:
+        # As a class of Keras's above: it takes probabilities unless it is said otherwise.
+        loss = functools.partial(loss, from_logits=config.loss.from_logits and not activation)
     void, multi_label = config.data.void_id, config.data.multi_label
     sigmoid = activation == "sigmoid" if activation else outputs == 1 or multi_label
     probabilities = not config.loss.from_logits or (activation and not getattr(loss, "from_logits", False))
@@ -209,8 +231,15 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
     return Objective(name, function, batchwide, loss)
 
 
+# Losses of Keras that have no from_logits and mean nothing but probabilities; in lower case, without underscores.
+_OF_PROBABILITIES = ("dice", "tversky", "kldivergence", "poisson", "categoricalgeneralizedcrossentropy")
 # Losses of Keras that compare class ids.
 _OF_IDS = ("SparseCategoricalCrossentropy", "sparse_categorical_crossentropy")
+
+
+# What predictions and labels are called in other libraries, where they stand in this order.
+_PREDICTIONS = ("y_pred", "pred", "preds", "prediction", "predictions", "logits", "output", "outputs", "y_hat")
+_LABELS = ("y_true", "true", "label", "labels", "target", "targets", "truth", "y", "gt")
 
 
 def _parameters(loss: Any, name: str, field: str) -> tuple[list[str], list[str]]:
@@ -223,6 +252,12 @@ def _parameters(loss: Any, name: str, field: str) -> tuple[list[str], list[str]]
         signature = inspect.signature(loss)
     except (TypeError, ValueError):
         return [], []
+    first, second = [*signature.parameters, "", ""][:2]
+    if first.lower() in _PREDICTIONS and second.lower() in _LABELS:
+        raise UserError(
+            f"{field}={name!r} takes ({first}, {second}), and a loss is called as loss(y_true, y_pred): labels first. "
+            "Write its first two parameters the other way round."
+        )
     further = [p for p in list(signature.parameters.values())[2:] if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     try:
         signature.bind(None, None, **{p.name: None for p in further})
