@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import re
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from configs.schema import Augment, Config, Data, Train
 from tests.data.making import picture
+from trainer import UserError
 from trainer.data import DataError, data_error_from, evaluation_batches, open_data, training_batches
 from trainer.parts import name_of
 
@@ -322,6 +324,15 @@ WRONG = {
         lambda: tf.data.Dataset.from_tensors((*pair(0), 1)),
         ["tuples of 3", "dataset.map("],
     ),
+    "a class": (lambda: Listed, ["This is the class itself: hand in an object of it, data=Listed(…)"]),
+    "other keys": (
+        lambda: {"images": np.zeros((4, 8, 8, 3)), "labels": np.zeros((4, 8, 8))},
+        ["'images' is called 'image' and 'labels' is called 'label'"],
+    ),
+    "triples": (
+        lambda: [(*pair(n), 1) for n in range(30)],
+        ["30 examples alike: data[0], data[1], data[2], …", "The first: data[0] is a tuple of 3"],
+    ),
     "an empty dataset": (lambda: stream().take(0), ["data is empty"]),
     "an endless validation": (
         lambda: {"train": stream(), "validation": stream().repeat()},
@@ -390,6 +401,14 @@ def drops(example, random):
 
 def outside(example, random):
     return {**example, "label": np.full_like(example["label"], 9)}
+
+
+def test_an_augmentation_that_cannot_be_called_is_refused_at_once():
+    with pytest.raises(UserError) as raised:
+        open_data(config_of(), Listed(make=pair), augment=[lambda example: example, keras.layers.RandomFlip(), Listed])
+    text = str(raised.value)
+    assert "<lambda> is called as augmentation(example, random): write it with both" in text
+    assert text.count("is no function: write def augmentation(example, random)") == 2
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import numpy as np
 
 from configs.reading import durations, fields
 from configs.schema import Config, Data
+from trainer.data.augment.own import check_own
 from trainer.data.errors import DataError, listed
 from trainer.data.overlapping import overlapping_masks
 from trainer.data.processes import Opening
@@ -238,12 +239,7 @@ def own_augmentations(config: Config, augment: Sequence[Callable | str] = ()) ->
         augment = (augment,)
     named = [resolve(name, "config.augment.functions") for name in config.augment.functions]
     functions = [*named, *(resolve(function, "augment") for function in augment)]
-    for function in functions:
-        if not callable(function):
-            raise DataError(
-                f"augment holds {function!r}, which cannot be called: an augmentation is a function of (example, "
-                "random)."
-            )
+    check_own(functions)
     return tuple(functions)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from configs.reading.nearest import nearest
 from configs.schema import Data
 from trainer.data.augment.own import raised_at
 from trainer.data.errors import DataError, shown
@@ -163,7 +164,7 @@ def _reader(value: Any, prefix: str) -> ObjectReader | StreamReader:
         )
     else:
         indexed = hasattr(value, "__getitem__") and hasattr(value, "__len__")
-        if not indexed or isinstance(value, (str, bytes, Mapping)):
+        if not indexed or isinstance(value, (str, bytes, Mapping, type)):
             raise DataError(_unreadable(value, prefix))
         length = len(value)
         own = getattr(value, "names", None)
@@ -203,13 +204,21 @@ def _unreadable(value: Any, prefix: str) -> str:
     if isinstance(value, (str, bytes)):
         return f"{takes}\n  A folder goes into the config: Data(source='folder', path={value!r})."
     if isinstance(value, Mapping):
-        return f"{takes}\n  This one has the keys {', '.join(map(repr, value)) or 'none'}."
+        known = ("train", "validation", "image", "label")
+        meant = [
+            f"{key!r} is called {near!r}" for key in value if (near := nearest(str(key), known)) not in (None, key)
+        ]
+        return f"{takes}\n  This one has the keys {', '.join(map(repr, value)) or 'none'}." + (
+            f" Here {' and '.join(meant)}." if meant else ""
+        )
     if isinstance(value, Iterator) or hasattr(value, "__iter__"):
         return (
             f"{takes}\n  What can only be iterated over becomes a data set so:\n"
             "    tf.data.Dataset.from_generator(function, output_signature=(tf.TensorSpec([None, None, 3], tf.uint8), "
             "tf.TensorSpec([None, None], tf.uint8)))"
         )
+    if isinstance(value, type):
+        return f"{takes}\n  This is the class itself: hand in an object of it, data={value.__name__}(…)."
     missing = [call for call in ("__len__", "__getitem__") if not hasattr(value, call)]
     return f"{takes}\n  This one has no {' and no '.join(missing)}." if missing else takes
 
