@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import math
+import numbers
 import os
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,6 +25,7 @@ from configs.knobs import changed
 from configs.reading.folders import folds_of
 from configs.reading.levels import rank_of
 from configs.reading.lines import wrapped
+from configs.reading.nearest import did_you_mean
 from configs.reading.settings import named
 from configs.schema import Config
 from trainer import console
@@ -117,6 +120,7 @@ class Run:
         self.pictures = []
         self.journal = None
         self._lock: workdir_lock.WorkdirLock | None = None
+        self._training = False
         self.hinted = False  # that the step waits for its data
         self._start: checkpoints.Saved | None = None  # what `resume` found before the data were known
         self.notes: list[str] = []
@@ -160,7 +164,7 @@ class Run:
 
     @functools.cached_property
     def metrics(self):
-        return build_metrics(self.parts.metrics, self.config.evaluate.metrics)
+        return build_metrics(self.parts.metrics, self.config.evaluate.metrics, keys=self.data.train.features)
 
     @functools.cached_property
     def precision(self) -> precision.Precision:
@@ -254,7 +258,27 @@ class Run:
 
     @rate_factor.setter
     def rate_factor(self, value: float) -> None:
+        if not isinstance(value, numbers.Real) or not 0 <= value < math.inf:
+            raise UserError(
+                f"run.rate_factor={value!r}: what every learning rate is multiplied by is a number, 0 or more."
+            )
         self.state.rate_factor.assign(value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if (
+            "_taken" in self.__dict__
+            and not name.startswith("_")
+            and name not in self.__dict__
+            and not hasattr(type(self), name)
+        ):
+            hint = (
+                did_you_mean(name, ("rate_factor", "memory")) if "rate" not in name else " Assign to run.rate_factor."
+            )
+            raise UserError(
+                f"A run has no {name!r}: assigning to it does nothing.{hint} What an action is to remember goes into "
+                f"run.memory[{name!r}]."
+            )
+        super().__setattr__(name, value)
 
     @property
     def metric(self) -> str:
@@ -317,14 +341,18 @@ class Run:
     @contextlib.contextmanager
     def holding_workdir(self) -> Iterator[None]:
         """Inside, no other run can train in the workdir; a loop of your own may go on after it."""
+        if self._training:
+            raise UserError("run.train() is at work already: an action cannot call it again, nor can another thread.")
         if self._lock is not None:
             self._lock.release()
         self._lock = None
         if self.devices.chief:
             self._lock = workdir_lock.take(self.workdir)
+        self._training = True
         try:
             yield
         finally:
+            self._training = False
             if self._lock is not None:
                 self._lock.release()
             self._lock = None
