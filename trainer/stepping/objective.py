@@ -237,9 +237,8 @@ _OF_PROBABILITIES = ("dice", "tversky", "kldivergence", "poisson", "categoricalg
 _OF_IDS = ("SparseCategoricalCrossentropy", "sparse_categorical_crossentropy")
 
 
-# What predictions and labels are called in other libraries, where they stand in this order.
-_PREDICTIONS = ("y_pred", "pred", "preds", "prediction", "predictions", "logits", "output", "outputs", "y_hat")
-_LABELS = ("y_true", "true", "label", "labels", "target", "targets", "truth", "y", "gt")
+# What is in the names of predictions and of labels, which other libraries have in this order.
+_PREDICTIONS, _LABELS = ("pred", "logit", "output", "input"), ("true", "label", "target", "mask")
 
 
 def _parameters(loss: Any, name: str, field: str) -> tuple[list[str], list[str]]:
@@ -253,7 +252,7 @@ def _parameters(loss: Any, name: str, field: str) -> tuple[list[str], list[str]]
     except (TypeError, ValueError):
         return [], []
     first, second = [*signature.parameters, "", ""][:2]
-    if first.lower() in _PREDICTIONS and second.lower() in _LABELS:
+    if any(word in first for word in _PREDICTIONS) and any(word in second for word in _LABELS):
         raise UserError(
             f"{field}={name!r} takes ({first}, {second}), and a loss is called as loss(y_true, y_pred): labels first. "
             "Write its first two parameters the other way round."
