@@ -43,6 +43,7 @@ from trainer.distribution.lost_worker import naming_lost_worker
 from trainer.errors import EXIT_FAILED, UserError
 from trainer.evaluation.best_score import check_terms
 from trainer.evaluation.evaluator import make_evaluator
+from trainer.evaluation.own_metrics import MetricError
 from trainer.reporting import tags, terminal
 from trainer.reporting.clock import Clock
 from trainer.reporting.failures import explain_failure, last_line
@@ -325,6 +326,8 @@ def _try_evaluation(run, score) -> None:
         explained = explain_failure(error, run)
         if is_out_of_memory(error) or explained is None and not isinstance(error, tf.errors.OpError):
             raise
+        if isinstance(explained, MetricError):
+            raise explained from error
         if _fails_in_training(run):
             raise (explained or error) from error
         size, names = run.config.augment.crop, run.data.validation.names

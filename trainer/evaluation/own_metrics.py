@@ -21,12 +21,25 @@ from typing import Any
 
 import numpy as np
 
-from trainer.errors import UserError
+from trainer.data.augment.own import raised_at
+from trainer.errors import EXIT_FAILED, UserError
 from trainer.parts import name_of, resolve
 
 _BOTH = ("label", "prediction")
 # What a metric gets by name beside the keys of the example.
 _GIVEN = ("image", "probabilities", "classes", "void_id", "spacing")
+
+
+class MetricError(UserError):
+    """A metric of the user's raised, or returned no number."""
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {list(value.shape)}"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key!r}: {_described(item)}" for key, item in value.items()) + "}"
+    return repr(value) if value is None or isinstance(value, (str, int, float)) else type(value).__name__
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,19 +70,26 @@ class Metric:
         given |= {key: values.get(role) for key, role in self.roles.items()}
         # In the order of the signature, but for those that can be given by name alone.
         positional = [given.pop(key) for key in self.positional]
-        return self._number(self.function(*positional, **given))
+        return self._number(*positional, **given)
 
     def of_counts(self, confusion: np.ndarray) -> float:
-        return self._number(self.function(confusion))
+        return self._number(confusion)
 
-    def _number(self, value) -> float:
+    def _number(self, *positional, **given) -> float:
+        try:
+            value = self.function(*positional, **given)
+        except Exception as error:
+            got = ", ".join(map(_described, [*positional, *given.values()]))
+            raise MetricError(
+                f"The metric {self.name} {raised_at(error)}\n  It was called with {got}.", exit_code=EXIT_FAILED
+            ) from error
         if hasattr(value, "numpy"):
             value = value.numpy()
         if isinstance(value, np.ndarray) and value.size == 1:
             value = value.item()
         if not isinstance(value, numbers.Number):
             kind = f"{type(value).__name__}{getattr(value, 'shape', '')}"
-            raise UserError(
+            raise MetricError(
                 f"The metric {self.name} returned {kind}; a metric is a number, such as float(numpy.mean(…))."
             )
         return float(value)
