@@ -573,6 +573,43 @@ def test_what_the_compiled_step_does_not_see_is_said(tmp_path):
     assert "/kernel is False, and was True, and 1 more)" in text and "Checkpoint(warm_start=…)" in in_python(text)
 
 
+ALPHA = keras.Variable(0.5, trainable=False, name="alpha")
+
+
+def ramped(y_true, y_pred):
+    return ALPHA * (y_true - y_pred) ** 2
+
+
+class Ramped(keras.losses.Loss):
+    def __init__(self):
+        super().__init__()
+        self.beta = keras.Variable(0.5, trainable=False, name="beta")
+
+    def call(self, y_true, y_pred):
+        return self.beta * (y_true - y_pred) ** 2
+
+
+class OfALoss(Task):
+    def __init__(self, model):
+        self.model, self.loss = model, Ramped()
+
+    def losses(self, batch, training):
+        return {"loss": self.loss(0.0, self.model(batch["image"]))}
+
+
+@pytest.mark.parametrize(
+    ("parts", "path"),
+    [
+        ({"loss": ramped}, "loss/alpha"),
+        ({"loss": Ramped}, "loss/beta"),
+        ({"task": OfALoss}, "model/loss/beta/beta"),
+    ],
+)
+def test_what_a_loss_reads_is_in_the_checkpoints(tmp_path, parts, path):
+    run = Run(config(), workdir=tmp_path, model=small, data=(IMAGES, LABELS), **parts)
+    assert float(run.state.variables_by_path()[path]) == 0.5
+
+
 def test_what_no_checkpoint_would_hold_is_named():
     kept = {"a": [1, np.float32(2), "x", None, (True, 0.5)], "b": {}}
     assert unsaved(kept) == "" and unsaved({"a": [{"b": np.inf}]}) == "inf in run.memory['a'][0]['b']"
