@@ -138,28 +138,30 @@ def _check_rates(schedule: Schedule, name: str, total_steps: int) -> None:
     """
     spec = tf.TensorSpec([], tf.int64)
     # Of a branch the rate at each step is wanted as it will be computed: in a graph, without AutoGraph.
-    function = tf.function(lambda step: tf.cast(_scalar(schedule(step)), tf.float32), [spec], autograph=False)
+    function = tf.function(lambda step: tf.cast(_scalar(schedule(step), name), tf.float32), [spec], autograph=False)
     try:
         rates = {step: float(function(tf.constant(step, tf.int64))) for step in (0, total_steps // 2, total_steps - 1)}
+    except UserError:
+        raise
     except Exception as error:
         place, code = users_line(error)
         raise UserError(
-            f"{name}: {place or 'it'} raised {type(error).__name__}: {said_by(error)}"
+            f"{name}: {place or 'it'} raised {said_by(error).partition('. ')[0]}"
             + (f"\n    {code}" if code else "")
             + "\n  The step is a float32 tensor: compute with TensorFlow, tf.where(step < 100, 0.1, 0.01) in place of "
-            "`if`, tf.cos in place of math.cos, and return one number."
+            "`if`, tf.cos in place of math.cos."
         ) from error
     wrong = [f"{rate:g} at step {step}" for step, rate in rates.items() if not 0 <= rate < math.inf]
     if wrong:
         raise UserError(f"{name} gives {', '.join(wrong)}: a learning rate is a finite number, 0 or more.")
 
 
-def _scalar(rate: Any) -> tf.Tensor:
+def _scalar(rate: Any, name: str) -> tf.Tensor:
     if isinstance(rate, (str, bytes, type(None))):
-        raise TypeError(f"it gave {rate!r}, of type {type(rate).__name__}, and a rate is a number")
+        raise UserError(f"{name} gave {rate!r}, of type {type(rate).__name__}, and a rate is a number.")
     rate = tf.convert_to_tensor(rate)
     if rate.shape.rank != 0:
-        raise ValueError(f"it gave a tensor of shape {rate.shape.as_list()}, and a rate is one number")
+        raise UserError(f"{name} gave a tensor of shape {rate.shape.as_list()}, and a rate is one number.")
     return rate
 
 
