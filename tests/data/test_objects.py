@@ -411,6 +411,17 @@ def test_an_augmentation_that_cannot_be_called_is_refused_at_once():
     assert text.count("is no function: write def augmentation(example, random)") == 2
 
 
+def unsteady(example, random):
+    example["image"] += np.random.normal(size=example["image"].shape).astype("float32")
+    return example
+
+
+def test_an_augmentation_that_draws_elsewhere_is_noted():
+    notes = [open_data(config_of(), Listed(make=pair), augment=[function]).notes for function in (add_noise, unsteady)]
+    said = [[note for note in found if "draw from its argument `random` alone" in note] for found in notes]
+    assert not said[0] and len(said[1]) == 1 and "test_objects:unsteady gives another example" in said[1][0]
+
+
 @pytest.mark.parametrize(
     ("function", "says"),
     [

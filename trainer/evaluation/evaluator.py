@@ -146,10 +146,11 @@ def make_evaluator(
     def evaluate_all(tally: _Tally, stop: Callable[[], bool]):
         pictures = Pictures(datasets, config.evaluate.panels if segments else 0, workers)
         in_flight = collections.deque()
-        iterator = iter(batches)
+        iterator, stopped = iter(batches), False
         for done in range(rounds):
-            if stop():
-                return None
+            stopped = stop()
+            if stopped:
+                break
             found = score_images(next(iterator))
             for replica in range(replicas // workers):
                 image = tf.nest.map_structure(lambda v, r=replica: strategy.experimental_local_results(v)[r], found)
@@ -163,6 +164,8 @@ def make_evaluator(
             image = finished(**image)
             tally.add(**image)
             pictures.keep(**image)
+        if stopped:
+            return None
         if workers > 1:
             tally.sum_over_workers(strategy, replicas // workers)
         scores = tally.scores(datasets.classes, source.names, config, metrics)
