@@ -73,3 +73,12 @@ def pytest_sessionstart(session):
     cpus = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * 8)
     tf.config.list_logical_devices()  # starts TensorFlow, so that no test that comes first chooses another number
+
+    # The libraries stay: set aside they are not looked through at each collection, nor by the guard, of all objects.
+    # Not so the test modules, whose functions the guard finds and tries changes of.
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_collection_finish(session):
+    gc.collect()  # afterwards `gc.collect(1)` frees what a test has left, and looks through little else

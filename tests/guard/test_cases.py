@@ -20,13 +20,13 @@ MISTAKES = [path for path in CASES if not path.stem.startswith("ok")]
 CONTROLS = [path for path in CASES if path.stem.startswith("ok")]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def heap_of_before_set_aside():
-    """What was imported before is not searched for variables and functions again for each case: half of the time."""
-    gc.collect()
-    gc.freeze()
+@pytest.fixture(autouse=True)
+def _case_is_gone_after_its_test():
+    """Each explanation looks at all variables of the process."""
     yield
-    gc.unfreeze()
+    for path in CASES:
+        sys.modules.pop(path.stem, None)
+    gc.collect(1)
 
 
 def loaded(path):

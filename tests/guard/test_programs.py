@@ -1,5 +1,6 @@
 """Small programs, some hundred of them: the guard's verdict, held against TensorFlow's own answer, on every way in."""
 
+import gc
 import importlib
 
 import keras
@@ -21,7 +22,8 @@ PROGRAMS = {
 
 def parts_of(program):
     """The loss and its variables, and the parts of `fit` where the program has them."""
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)
+    gc.collect(1)
     keras.utils.set_random_seed(7)
     built = program.build()
     if not isinstance(built, dict):

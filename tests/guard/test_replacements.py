@@ -138,4 +138,3 @@ def test_healthy_programs_are_not_run_again():
         return tf.reduce_sum(tf.square(w))
 
     assert explain(forward_loss, [w]).ok and len(runs) == 1
-    keras.backend.clear_session()

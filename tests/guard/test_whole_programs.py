@@ -14,7 +14,7 @@ from trainer.guard import flight
 
 
 def net(last="head", units=2, **more):
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(3)
     layers = [keras.layers.Dense(5, "tanh", name="trunk"), keras.layers.Dense(units, name=last)]
     return keras.Sequential([keras.Input((4,)), *layers], **more)

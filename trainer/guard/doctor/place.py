@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import inspect
 import linecache
 import os
 import sys
 import sysconfig
 import types
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -73,7 +73,7 @@ def source_of(program: Program) -> Source | None:
         text = "".join(linecache.getlines(file))
         if sum(f"{kind}(" in text for kind in set(kinds)) * 2 < len(set(kinds)):
             continue
-        scopes[file] = list(_scopes(file))
+        scopes[file] = _scopes(file, text)
         for scope in scopes[file]:
             score, found = _agreement(scope, program)
             if found:
@@ -306,16 +306,16 @@ def _made_alike(call: Call, known: dict) -> bool:
     return True
 
 
-def _scopes(file: str) -> Iterator[Scope]:
+@functools.lru_cache(_MOST_FILES)
+def _scopes(file: str, text: str) -> list[Scope]:
     try:
-        tree = ast.parse("".join(linecache.getlines(file)))
+        tree = ast.parse(text)
     except (SyntaxError, ValueError):  # a notebook cell with magics
-        return
+        return []
     functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
     inner = {id(part) for node in functions for part in ast.walk(node) if part is not node}
-    for node in functions:
-        yield _scope(file, node, ast.walk(node))
-    yield _scope(file, tree, (part for part in ast.walk(tree) if id(part) not in inner))
+    whole = _scope(file, tree, (part for part in ast.walk(tree) if id(part) not in inner))
+    return [*(_scope(file, node, ast.walk(node)) for node in functions), whole]
 
 
 def _scope(file: str, node: ast.AST, parts) -> Scope:
@@ -345,11 +345,11 @@ def _call(node: ast.Call) -> Call:
 
 def _files(program: Program) -> list[str]:
     """Files that may hold the user's program: of the functions that are running, and of what they hold."""
-    found: dict[str, None] = {}
+    seen: dict[str, bool] = {}
 
     def add(file: Any) -> None:
-        if isinstance(file, str) and file not in found and _is_users(file) and len(found) < _MOST_FILES:
-            found[file] = None
+        if isinstance(file, str) and file not in seen:
+            seen[file] = _is_users(file)
 
     for part in (program.loss, *keras.tree.flatten(program.metrics), *layers_of(program.model)):
         function = getattr(part, "function", None) or part
@@ -369,11 +369,15 @@ def _files(program: Program) -> list[str]:
     add(getattr(main, "__file__", None))
     for module in list(sys.modules.values()):
         add(getattr(module, "__file__", None))
-    return list(found)
+    return [file for file, is_users in seen.items() if is_users][:_MOST_FILES]
 
 
 def _is_users(file: str) -> bool:
     if file.startswith("<") and "ipython" not in file:
         return False
-    path = os.path.realpath(file)
-    return not path.startswith(_OWN) and not path.startswith(_LIBRARIES) and bool(linecache.getlines(file))
+    return not _is_of_a_library(file) and bool(linecache.getlines(file))
+
+
+@functools.lru_cache(None)
+def _is_of_a_library(file: str) -> bool:
+    return os.path.realpath(file).startswith((_OWN, *_LIBRARIES))
