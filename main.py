@@ -19,13 +19,14 @@ from trainer.packages import missing_package
 
 try:
     from configs.reading import command as commands
-    from configs.reading import commandline
+    from configs.reading import flag_syntax
     from configs.reading import help as document
     from configs.reading import serialization as config_text
     from configs.reading.command import Command
+    from configs.reading.flags import READ_FILES, define_flags
     from configs.reading.folders import folds_of, named_with
-    from configs.reading.lines import wrapped
-    from configs.reading.settings import named_by_flags
+    from configs.reading.line_wrapping import wrapped
+    from configs.reading.setting_names import named_by_flags
 except ModuleNotFoundError as error:
     answer = missing_package(error, sys.argv)
     if not answer or __name__ != "__main__":
@@ -51,11 +52,11 @@ def read(arguments: list[str]) -> Command:
 
 def main(argv: list[str]) -> int:
     """Runs one command; returns the exit code: 0 done, 1 failed with a named cause, 2 wrong usage, 75 resumable."""
-    help_flags = commandline.HELP_FLAGS.intersection(argument.partition("=")[0] for argument in argv[1:])
+    help_flags = flag_syntax.HELP_FLAGS.intersection(argument.partition("=")[0] for argument in argv[1:])
     if help_flags:
         try:
             print(
-                document.help_text(commands.define_flags(), full=any("helpfull" in flag for flag in help_flags)),
+                document.help_text(define_flags(), full=any("helpfull" in flag for flag in help_flags)),
                 flush=True,
             )
         except BrokenPipeError:  # main.py --help | head
@@ -63,7 +64,7 @@ def main(argv: list[str]) -> int:
         return EXIT_OK
     try:
         command = read(argv[1:])
-        if command.mode in commands.READ_FILES:
+        if command.mode in READ_FILES:
             return _OF_FILES[command.mode](command)
         _prepare_environment()
         try:
@@ -99,7 +100,7 @@ def main(argv: list[str]) -> int:
 
 
 def _import_run():
-    from trainer.reporting.chatter import without_chatter
+    from trainer.reporting.tensorflow_messages import without_chatter
 
     with without_chatter():
         from trainer.run import Run  # noqa: I001 - before TensorFlow, for which it sets the process up
@@ -259,7 +260,7 @@ def _describe(run, command: Command) -> int:
 def _convert(run, command: Command) -> int:
     """Writes the data of the config as images/ and masks/, whatever they were read from."""
     from trainer.data.convert import convert
-    from trainer.reporting.memory import explaining_memory
+    from trainer.reporting.memory.out_of_memory import explaining_memory
     from trainer.reporting.progress import Progress
 
     try:

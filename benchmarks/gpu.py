@@ -44,7 +44,7 @@ from benchmarks import pipeline as pipeline_benchmark  # noqa: E402
 from configs.nuclei import get_config  # noqa: E402
 from configs.schema import Augment, Config, Data, Evaluate, Model, Train  # noqa: E402
 from trainer import Run  # noqa: E402
-from trainer.reporting.memory import is_out_of_memory, size_of  # noqa: E402
+from trainer.reporting.memory.out_of_memory import is_out_of_memory, size_of  # noqa: E402
 from trainer.stepping.step import make_train_steps  # noqa: E402
 
 

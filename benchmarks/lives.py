@@ -115,7 +115,7 @@ def _server() -> multiprocessing.context.BaseContext:
     """Starts the server with the first life that is forked from it."""
     os.environ.update(_environment(), KERAS_BACKEND="tensorflow")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["main", "trainer.run", "trainer.evaluation.predict"])
+    context.set_forkserver_preload(["main", "trainer.run", "trainer.prediction.paths"])
     return context
 
 

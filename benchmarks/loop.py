@@ -40,7 +40,7 @@ import tensorflow as tf  # noqa: E402
 from configs.schema import Augment, Config, Data, Evaluate, Model, Train  # noqa: E402
 from trainer.distribution import strategy as devices_of  # noqa: E402
 from trainer.models import build_model  # noqa: E402
-from trainer.reporting.summaries import Writer  # noqa: E402
+from trainer.reporting.tensorboard.summaries import Writer  # noqa: E402
 from trainer.stepping.objective import build_objective  # noqa: E402
 from trainer.stepping.optimizer import build_optimizer  # noqa: E402
 from trainer.stepping.schedule import build_schedule  # noqa: E402

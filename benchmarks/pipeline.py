@@ -29,7 +29,7 @@ import main as program  # noqa: E402
 from trainer import Run  # noqa: E402
 from trainer.stepping.batches import batches_from  # noqa: E402
 from trainer.stepping.step import make_train_steps  # noqa: E402
-from trainer.stepping.waiting import Waiting  # noqa: E402
+from trainer.stepping.waiting_for_data import Waiting  # noqa: E402
 
 _ROUNDS = 3
 # Batches that no measurement reaches the end of.

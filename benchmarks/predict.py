@@ -38,10 +38,10 @@ from PIL import Image  # noqa: E402
 from configs.nuclei import get_config  # noqa: E402
 from configs.schema import Predict  # noqa: E402
 from trainer.data.sources import nuclei  # noqa: E402
-from trainer.evaluation.network import Network  # noqa: E402
-from trainer.evaluation.predict import predict  # noqa: E402
-from trainer.evaluation.strips import strips, strips_of_pictures  # noqa: E402
 from trainer.models import build_model  # noqa: E402
+from trainer.prediction.network import Network  # noqa: E402
+from trainer.prediction.paths import predict_paths  # noqa: E402
+from trainer.prediction.strips import strips, strips_of_pictures  # noqa: E402
 
 SIZES = (
     (256, 256),
@@ -173,7 +173,7 @@ def files(model, config, count: int, rounds: int) -> None:
 
 def predict_with(compiled: Network, folder: str, output: str, model, config) -> None:
     """`predict`, with a network that is compiled already, as that of the other side is."""
-    failures = predict(model, [folder], output, config, network=compiled)
+    failures = predict_paths(model, [folder], output, config, network=compiled)
     assert not failures, failures
 
 
@@ -328,7 +328,7 @@ def memory(workdir: str, most: float) -> None:
 def one_file(path: str, workdir: str) -> int:
     model, config = network(workdir)
     with tempfile.TemporaryDirectory() as folder:
-        assert not predict(model, [path], folder, config)
+        assert not predict_paths(model, [path], folder, config)
     scale = 1 if sys.platform == "darwin" else 1024
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale)
     return 0

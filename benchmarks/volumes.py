@@ -26,7 +26,7 @@ import tensorflow as tf  # noqa: E402
 from configs.schema import Augment, Config, Data, Train  # noqa: E402
 from trainer.data import open_data  # noqa: E402
 from trainer.data.pipeline import batches_ahead, make_batch, training_batches  # noqa: E402
-from trainer.stepping.waiting import Waiting  # noqa: E402
+from trainer.stepping.waiting_for_data import Waiting  # noqa: E402
 
 
 def _write_cases(folder: str, cases: int, shape: tuple[int, int, int]) -> None:

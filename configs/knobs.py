@@ -1,7 +1,8 @@
 """How the schema declares a field: `knob`, with all that is known about it, in a `section`, which checks its values.
 
-A knob's documentation, unit, range and consequences stand at the field and nowhere else: the command line, validation,
-config.json, the comparison of two runs and docs/config.md read them from there. Only the standard library is needed.
+A knob's documentation, unit, range and consequences are declared with the field and nowhere else: the command line,
+validation, config.json, the comparison of two runs and docs/config.md read them from there. Only the standard library
+is needed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from configs.reading import actions, durations, elsewhere, values
+from configs.reading import actions, durations, foreign_names, values
 from configs.reading.interval import Interval
 from configs.reading.nearest import did_you_mean
 from configs.reading.references import FORM
@@ -28,15 +29,15 @@ class Knob:
     Attributes:
         doc: Meaning, and why the default.
         unit: What a number counts: "pixels", "MiB".
-        within: The numbers it may hold; of lists each item's.
-        why: The reason for that range, for the message, where one is needed.
+        within: The range of the number, or of each item of a list.
+        why: The reason for that range, for the message, where it needs one.
         form: How its text is read: "duration" ("5 epochs"), "pattern" (a regular expression), "action" ("100 steps:
             package.module:function"), "name" (one of `names`, or "package.module:name"), or "" for any.
         names: The built-in names of a field that names a part of the run.
         part: The argument of `Run` that takes the part itself, an object, in place of its name.
-        read_by: Beside which values of which other field of its section it is read; all others do without it.
-        changes_run: Whether another value makes a resumed run another run, of which the weights come from two recipes.
-            The path of a field: only where that field is set.
+        read_by: Another field of its section and its values with which alone this one is read.
+        changes_run: Whether another value makes a resumed run another run, whose weights would come from two recipes;
+            the path of a field: only where that field is set.
     """
 
     doc: str
@@ -51,7 +52,7 @@ class Knob:
 
 
 class ConfigError(ValueError):
-    """Values that no run can have, or fields that do not exist.
+    """Values that are not allowed, or fields that do not exist.
 
     Attributes:
         problems: Every mistake found, a text each, which begins with the field.
@@ -76,7 +77,7 @@ def knob(default: Any, doc: str, *, within: str = "", **about: Any) -> Any:
 
 
 def section(class_: type) -> type:
-    """Makes a frozen dataclass, its fields given by name, that checks what it is made of.
+    """Makes a frozen dataclass with keyword-only fields that checks its values.
 
     Lists become tuples and whole numbers floats where the field's type says so. All mistakes come in one `ConfigError`:
     fields that do not exist, with the nearest that does, values of another type, and values out of range.
@@ -106,14 +107,14 @@ def section(class_: type) -> type:
     return class_
 
 
-# In the order in which they are made, which is that of imports.
+# In the order of definition.
 _SECTIONS: list[type] = []
 
 
 def _meant(name: str, class_: type) -> str:
-    """Which field a wrong one may be: of another section by the same name, of this one by one like it."""
+    """Which field may be meant by a wrong one: one of the same name in another section, or a similar one in this."""
     others = sorted(other.__name__ for other in _SECTIONS if other is not class_ and name in types(other))
-    section, _, path = elsewhere.field(name).rpartition(".")
+    section, _, path = foreign_names.field(name).rpartition(".")
     if others:
         return f" {' and '.join(f'{other}({name}=…)' for other in others)} {'has' if len(others) == 1 else 'have'} it."
     if path and section == class_.__name__.lower():
@@ -129,7 +130,7 @@ def changed(made: Any, values: Mapping[str, Any]) -> Any:
     """A section with other values of some fields.
 
     Raises:
-        ConfigError: A field does not exist, or a value is none of it.
+        ConfigError: A field does not exist, or a value is not allowed.
     """
     return type(made)(**{field.name: getattr(made, field.name) for field in dataclasses.fields(made)} | dict(values))
 
@@ -139,7 +140,7 @@ _CHECKED = contextvars.ContextVar("checked", default=True)
 
 @contextlib.contextmanager
 def unchecked() -> Iterator[None]:
-    """Within it a section may hold any value: for readers that gather the mistakes of a whole config in one message."""
+    """Inside, a section may hold any value: for readers that report all mistakes of a config in one message."""
     token = _CHECKED.set(False)
     try:
         yield
@@ -154,7 +155,7 @@ def types(class_: type) -> Mapping[str, Any]:
 
 
 def problem(value: Any, about: Knob, path: str = "") -> str:
-    """Why a value of the right type is wrong all the same, by itself; empty when it is not.
+    """Why a value of the right type is not allowed by itself; empty when it is.
 
     `path` is the field's, for what its values are called elsewhere.
     """
@@ -201,7 +202,7 @@ def _name_problem(name: str, about: Knob, path: str, subject: str) -> str:
     own = '"package.module:name"'
     if ":" in name or not about.names:
         return f"{subject} is not of the form {own}."
-    hint = elsewhere.value(path, name, "{!r}") or did_you_mean(name, about.names, "{!r}")
+    hint = foreign_names.value(path, name, "{!r}") or did_you_mean(name, about.names, "{!r}")
     return f"{subject} is none of {', '.join(about.names)}.{hint} One of your own: {own}."
 
 
@@ -214,7 +215,7 @@ def _numbers(value: Any) -> Iterator[float]:
 
 
 def check(made: Any) -> list[str]:
-    """Brings every value of a section to its field's exact type, and returns what is wrong with any of them."""
+    """Brings every value of a section to its field's exact type, and returns the problems."""
     found = []
     known = types(type(made))
     is_root = any(dataclasses.is_dataclass(type_) for type_ in known.values())
@@ -238,15 +239,15 @@ def check(made: Any) -> list[str]:
 
 
 def section_problem(value: Any, name: str, class_: type) -> str:
-    """What is wrong with something else in the place of a section."""
+    """The problem with something else in the place of a section."""
     return f"{values.shown(value)}, not a configs.schema.{class_.__name__}. Write {name}={class_.__name__}(…)."
 
 
 def hint(value: Any, about: Knob) -> str:
-    """What to write instead of a value of another type, where the type alone would not say."""
+    """What to write instead of a value of another type, where the type alone is not enough."""
     if about.form == "duration" and isinstance(value, (int, float)) and not isinstance(value, bool):
         return f' Write "{value} steps", "{value} epochs" or, for a share of the run, "{value}%".'
     items = value if isinstance(value, (list, tuple)) else (value,)
     if about.part and not all(isinstance(item, (str, int, float, type(None))) for item in items):
-        return f" A config holds names: hand the object itself to Run({about.part}=…)."
+        return f" A config holds names: pass the object itself to Run({about.part}=…)."
     return ""

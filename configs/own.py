@@ -1,6 +1,6 @@
-"""Data of your own, about which nothing is known yet: `python main.py --config.data.path=FOLDER` begins here.
+"""Data of your own, about which nothing is known yet: `python main.py --config.data.path=FOLDER` uses this recipe.
 
-What the folder holds is recognised and said: layout, classes, encoding of the masks, channels and range of the images.
+The folder's layout, classes, mask encoding, channels and range are recognised and reported.
 Nothing here depends on an image as a whole, so that an image and its tiles get one prediction: batch normalisation, and
 pixel values scaled alike in all images. Flips left-right alone: a picture may have an up and a down. Copy it and
 change what is known better: `--mode=check` shows shares, sizes and pictures, and what is worth a thought.

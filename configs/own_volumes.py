@@ -1,6 +1,6 @@
-"""Volumes of one's own: `python main.py --config.data.path=FOLDER` begins here where the folder holds 3-D images.
+"""Volumes of your own: `python main.py --config.data.path=FOLDER` uses this recipe where the folder holds 3-D images.
 
-Layout, classes, channels, spacing and the scale of intensities are recognised and said; docs/volumes.md has them all.
+Layout, classes, channels, spacing and the scale of intensities are recognised and reported; see docs/volumes.md.
 No flips: organs have a side. On a CPU halve the sides of the crop. Copy it and change what is known better:
 `--mode=check` shows sizes, shares and pictures.
 """

@@ -1,4 +1,4 @@
-"""Oxford-IIIT Pet: cats and dogs told from their background, a U-Net on a MobileNetV2 encoder.
+"""Oxford-IIIT Pet: cats and dogs against their background, a U-Net on a MobileNetV2 encoder.
 
 The data comes from TensorFlow Datasets (`oxford_iiit_pet:4.0.0`, 3,680 training and 3,669 test photographs, about
 800 MB to download once):

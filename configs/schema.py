@@ -23,11 +23,11 @@ from configs.knobs import knob, section
 class Data:
     source: str = knob(
         "nuclei",
-        'Where examples come from: "nuclei" (the embedded images), "tfds" (any TensorFlow Datasets set), "folder" '
-        '(what data.path holds is recognised), "pairs" (image and mask files), "volumes" (3-D '
-        "images, see docs/volumes.md), the name of a format that is meant, or "
-        '"package.module:function" of your own, called with this section: it returns anything that open_data takes as '
-        "data, such as an object with len() and [i].",
+        'Where examples come from: "nuclei" (the embedded images), "tfds" (any TensorFlow Datasets set), '
+        '"folder" (what data.path holds is recognised), "pairs" (image and mask files), "volumes" (3-D '
+        'images, see docs/volumes.md), the name of a format, or "package.module:function" of your own, called '
+        "with this section: it returns anything that open_data takes as data, such as an object with len() "
+        "and [i].",
         form="name",
         names=(
             "nuclei",
@@ -84,8 +84,8 @@ class Data:
     )
     folds: int = knob(
         0,
-        "Divides all examples but those of a test split into so many parts, of which data.fold is held out. 0 is off. "
-        "--mode=crossvalidate trains one run for each.",
+        "Divides all examples but those of a test split into this many parts, of which data.fold is held out. "
+        "0 is off. --mode=crossvalidate trains one run for each.",
         within="[0, 1000]",
     )
     fold: int = knob(0, "With data.folds: which part is held out, from 0.", within="[0, 999]")
@@ -97,14 +97,14 @@ class Data:
     )
     group: str = knob(
         "",
-        "A regular expression on an example's name: what its group (or the whole match) is equal for is one patient or "
-        "scene, and is never on both sides of the split: --config.data.group='(patient\\d+)'.",
+        "A regular expression on an example's name: examples with the same group (or whole match) are one "
+        "patient or scene, and are never on both sides of the split: --config.data.group='(patient\\d+)'.",
         form="pattern",
     )
     classes: tuple[str, ...] = knob(
         (),
-        "Names of the classes; their position is the class id. The first is the background where there is one. "
-        "Empty: as the data say, by names of their own or by the ids that occur in the labels.",
+        "Names of the classes; their position is the class id. The first is the background where there is "
+        "one. Empty: taken from the data, from their own names or from the ids in the labels.",
     )
     labels: Literal["auto", "exclusive", "multi"] = knob(
         "auto",
@@ -113,17 +113,17 @@ class Data:
     )
     mask_encoding: Literal["auto", "ids", "binary", "colors", "alpha", "bits", "planes", "files", "regions"] = knob(
         "auto",
-        'How a mask file says the class: "ids" (the pixel is the id), "binary" (low is class 0, high, usually 255, '
-        'class 1), "colors" (an RGB or palette image and the table mask_colors), "alpha" (opaque is class 1), or '
-        '"auto": what the masks hold is recognised, and said; where it could be several things, you are asked. Of '
-        'classes that overlap (labels): "bits" (bit k of the pixel is class k), "planes" (channel or TIFF page k is '
-        'class k), "files" (a file for each class) or "regions" (the pixel is an id, and mask_ids has a row for each '
-        "class that unites it).",
+        'How a mask file says the class: "ids" (the pixel is the id), "binary" (low is class 0, high, usually '
+        '255, class 1), "colors" (an RGB or palette image and the table mask_colors), "alpha" (opaque is '
+        'class 1), or "auto": what the masks hold is recognised and reported; where it could mean several '
+        'things, an error lists them. Of classes that overlap (labels): "bits" (bit k of the pixel is class '
+        'k), "planes" (channel or TIFF page k is class k), "files" (a file for each class) or "regions" (the '
+        "pixel is an id, and mask_ids has a row for each class that unites it).",
     )
     mask_threshold: int = knob(
         0,
-        "binary: values from here on are class 1. 0: half of the highest value where there are several, as in "
-        "compressed or smoothly resized masks, else everything but 0.",
+        "binary: values from this one up are class 1. 0: half of the highest value where there are several, "
+        "as in compressed or smoothly resized masks, else everything but 0.",
         within="[0, 65535]",
     )
     void_values: tuple[int, ...] = knob(
@@ -131,14 +131,14 @@ class Data:
     )
     mask_ids: tuple[tuple[int, int], ...] = knob(
         (),
-        "ids: raw pixel value -> class id, as pairs, e.g. ((1, 1), (2, 0), (3, 255)). Empty: the value is the id. "
-        "regions: as many pairs for a value as classes unite it; 0 is of none without one.",
+        "ids: raw pixel value -> class id, as pairs, e.g. ((1, 1), (2, 0), (3, 255)). Empty: the value is the "
+        "id. regions: a pair for each class that unites a value; without one 0 belongs to no class.",
         within="[-1, 65535]",
     )
     region_values: tuple[int, ...] = knob(
         (),
-        "regions: what predictions are written as, a value for each class, in one file: of the classes of a pixel the "
-        "last in their order counts, as by nnU-Net's regions_class_order. Empty: a file for each class.",
+        "regions: the values for predictions in one file, one for each class: where a pixel has several "
+        "classes the last counts, as in nnU-Net's regions_class_order. Empty: a file for each class.",
         within="[0, 65535]",
     )
     mask_colors: tuple[tuple[int, int, int, int], ...] = knob(
@@ -148,18 +148,18 @@ class Data:
     )
     color_tolerance: int = knob(
         0,
-        "colors: how far a pixel's red, green and blue may be from those of a row of the table, of which the nearest "
-        "is taken: for masks that were saved as JPEG. 0 takes the colours as they are; 255 the nearest, however far.",
+        "colors: how far a pixel's red, green and blue may be from the nearest row of the table: for masks "
+        "that were saved as JPEG. 0 takes the colours as they are; 255 the nearest row, however far.",
         within="[0, 255]",
     )
     void_id: int = knob(
-        255, "The class id of pixels that no loss and no metric counts. 255 is the field's habit.", within="[-1, 65535]"
+        255, "The class id of pixels that no loss and no metric counts. 255 is the usual choice.", within="[-1, 65535]"
     )
     channels: int = knob(
         3,
-        "Channels the model sees of image files: 3 (grey is repeated), 1 (colour becomes luma), or the number of bands "
-        "of TIFF files; a declared alpha is dropped. 0: what the files have, 3 for grey and colour. Arrays and objects "
-        "of your own have the channels that they have.",
+        "Channels of image files that the model sees: 3 (grey is repeated), 1 (colour becomes luma), or the "
+        "number of bands of TIFF files; a declared alpha is dropped. 0: what the files have, 3 for grey and "
+        "colour. Arrays and objects of your own have the channels that they have.",
         within="[0, 4096]",
     )
     bands: tuple[str, ...] = knob(
@@ -174,10 +174,9 @@ class Data:
     )
     pages: Literal["refuse", "first", "channels", "objects", "slices"] = knob(
         "refuse",
-        'What the pages of a TIFF file are: of images "channels", of masks "objects" that are '
-        'united, of both "slices", '
-        'each an image with the same page of its mask; "first" takes the first page alone; "refuse" ends with the '
-        "file's name.",
+        'The meaning of a TIFF file\'s pages: "channels" of an image, "objects" of a mask that are united, or '
+        '"slices", each an image with the same page of its mask; "first" takes the first page alone; "refuse" '
+        "ends with the file's name.",
     )
     resize_masks: bool = knob(
         False,
@@ -219,13 +218,13 @@ class Data:
     )
     bad_files: Literal["stop", "skip"] = knob(
         "stop",
-        "What an unreadable or inconsistent file does when it is met: stop with its name, or skip it and count.",
+        "What happens at an unreadable or inconsistent file: stop with its name, or skip and count it.",
         changes_run=False,
     )
     max_pixels: int = knob(
         100_000_000,
-        "Images of more are accepted where their file could hold them and memory can: a small file can decode to "
-        'gigabytes (a "decompression bomb").',
+        "Larger images are accepted only if their file could hold them and memory can: a small file can "
+        'decode to gigabytes (a "decompression bomb").',
         unit="pixels",
         within="[1, inf)",
         changes_run=False,
@@ -239,15 +238,16 @@ class Data:
     )
     workers: int = knob(
         0,
-        "Batches made at a time, each by one thread that decodes and augments its examples one after the other; 0 lets "
-        "tf.data choose.",
+        "Batches made at the same time, each by one thread that decodes and augments its examples one after "
+        "the other; 0 lets tf.data choose.",
         within="[0, 1024]",
         changes_run=False,
     )
     processes: int = knob(
         0,
-        "Processes that make the training batches, the same batches, where one process under Python's lock cannot feed "
-        "the device. Each opens the data and keeps its share of cache_mib. 0 makes them in threads of this process.",
+        "Processes that make the same training batches, where one process under Python's lock cannot feed the "
+        "device. Each opens the data and keeps its share of cache_mib. 0 makes them in threads of this "
+        "process.",
         within="[0, 1024]",
         changes_run=False,
     )
@@ -272,7 +272,7 @@ class Augment:
     )
     flip_depth: bool = knob(True, "volumes: mirror along the depth with probability one half.")
     quarter_turns: bool = knob(
-        True, "Turn by 0, 90, 180 or 270 degrees; volumes in the planes whose voxels are square."
+        True, "Turn by 0, 90, 180 or 270 degrees; volumes only in planes whose voxels are square."
     )
     scale: tuple[float, float] = knob(
         (0.8, 1.25),
@@ -317,19 +317,19 @@ class Augment:
     )
     share: float = knob(
         0.2,
-        "Share of the examples that each of rotate, elastic, gamma, noise, blur and coarsen happens to.",
+        "Share of the examples to which each of rotate, elastic, gamma, noise, blur and coarsen is applied.",
         within="[0, 1]",
     )
     foreground: float = knob(
         0.0,
-        "Share of the crops that are laid over a pixel of a class other than the first, each such class as often as "
-        "the others: for small objects that a random crop hardly meets.",
+        "Share of the crops that are laid over a pixel of a class other than the first, each such class "
+        "equally often: for small objects that random crops rarely contain.",
         within="[0, 1]",
     )
     functions: tuple[str, ...] = knob(
         (),
         'Augmentations of your own, "package.module:function" each, called in this order after the above as '
-        "function(example, random): a dict of NumPy arrays, and a numpy.random.Generator of this example's own.",
+        "function(example, random): a dict of NumPy arrays, and this example's own numpy.random.Generator.",
         form="name",
     )
 
@@ -381,7 +381,7 @@ class Model:
     )
     most_channels: int = knob(
         0,
-        "most channels of a level, which doubling does not pass. 0: no limit.",
+        "upper limit on a level's channels, where doubling stops. 0: no limit.",
         within="[0, 65536]",
         read_by={"name": ("unet",)},
     )
@@ -419,13 +419,13 @@ class Model:
     )
     outputs: Literal["softmax", "sigmoid"] = knob(
         "softmax",
-        '"softmax": one logit a class. "sigmoid": two classes from one logit, that of class 1. Classes that overlap '
-        "(data.labels) have a logit and a sigmoid each whatever this says.",
+        '"softmax": one logit a class. "sigmoid": two classes from one logit, that of class 1. Classes that '
+        "overlap (data.labels) have a logit and a sigmoid each in any case.",
     )
     output: str = knob(
         "",
-        'Of a model of your own with several outputs: the name or number of the one that gives the masks, or "all" to '
-        "train all of them on the labels. Empty: the one that has the form of the labels.",
+        "Of a model of your own with several outputs: the name or number of the one that gives the masks, or "
+        '"all" to train all of them on the labels. Empty: the one whose shape fits the labels.',
     )
     deep_supervision: bool = knob(
         False,
@@ -490,8 +490,8 @@ class Optimizer:
     schedule: str = knob(
         "cosine",
         "How the rate falls from its peak to learning_rate * final_fraction at the end of the run, or "
-        '"package.module:name" of your own: a function of the step, or what makes a Keras schedule of those of '
-        "learning_rate, total_steps and warmup_steps that it names.",
+        '"package.module:name" of your own: a function of the step, or a factory of a Keras schedule, called '
+        "with learning_rate, total_steps and warmup_steps where it names them.",
         form="name",
         names=("constant", "cosine", "poly"),
         part="schedule",
@@ -522,7 +522,7 @@ class Optimizer:
     nesterov: bool = knob(True, "Nesterov's form of it.", read_by={"name": ("sgd",)})
     options: Mapping[str, Any] = knob(
         {},
-        "What else the optimizer takes, as JSON, and all that one without fields of its own takes: "
+        "Further options of the optimizer, as JSON; all options of one without fields of its own: "
         "--config.optimizer.name=lion --config.optimizer.options='{\"weight_decay\": 0.01}'.",
     )
     clip_norm: float = knob(
@@ -547,21 +547,21 @@ class Train:
     )
     accumulate: int | Literal["auto"] = knob(
         1,
-        "Micro-batches that a step is computed in, one after the other, to save memory. Divides batch_size / replicas. "
-        "auto: one at first; where a step does not fit in memory the micro-batches are halved and the same step is run "
-        "again. What was found is kept in the workdir.",
+        "Micro-batches that a step is computed in, one after the other, to save memory. Divides batch_size / "
+        "replicas. auto: one at first; where a step does not fit in memory the micro-batches are halved and "
+        "the same step is run again. The number found is kept in the workdir.",
         within="[1, inf)",
     )
     log_every: str = knob(
         "50 steps",
-        "A line of losses, rates and time left at this distance; the host reads from the device only then.",
+        "Distance between log lines with losses, rates and time left; the host reads from the device only then.",
         form="duration",
         changes_run=False,
     )
     steps_per_call: int = knob(
         0,
-        "Most steps in one call on the device; 0 takes as many as two seconds hold, or ten with several workers. "
-        "More are faster by a little, and a signal waits for the end of the call.",
+        "The most steps in one call on the device; 0 takes as many as fit in two seconds, or ten with several "
+        "workers. More steps are a little faster, but a signal waits for the end of the call.",
         within="[0, inf)",
         changes_run=False,
     )
@@ -578,8 +578,8 @@ class Train:
     )
     profile: tuple[int, int] = knob(
         (0, 0),
-        "Profile of the steps for TensorBoard: after how many steps it begins, and how many it holds, as 20,5. From 0 "
-        "on it holds the compilation. Some ten steps are enough; (0, 0) is off.",
+        "Profile of the steps for TensorBoard: after how many steps it begins, and how many it covers, as "
+        "20,5. From 0 it includes the compilation. Some ten steps are enough; (0, 0) is off.",
         unit="steps",
         within="[0, inf)",
         changes_run=False,
@@ -609,8 +609,8 @@ class Evaluate:
     )
     tile: tuple[int, int] | tuple[int, int, int] = knob(
         (0, 0),
-        "Tile height and width. (0, 0): whole or in tiles, as the network's own sizes and each image's say. Volumes "
-        "go through in windows of depth, height and width: 0,0,0 is the training crop.",
+        "Tile height and width. (0, 0): whole or in tiles, depending on the network and each image's size. "
+        "Volumes go through in windows of depth, height and width: 0,0,0 is the training crop.",
         unit="pixels",
         within="[0, 65536]",
         changes_run="evaluate.patience",
@@ -624,15 +624,15 @@ class Evaluate:
     )
     seams: bool = knob(
         True,
-        "An image put together of several pictures, of four training crops and more, is taken apart at its seams, and "
-        "each picture is seen by itself, where the network takes statistics of its image (model.input_scaling="
-        "standardize, group or instance normalisation). Prediction does the same.",
+        "An image composed of several pictures, as large as four training crops or more, is taken apart at "
+        "its seams, and each picture is seen by itself, where the network takes statistics of its image "
+        "(model.input_scaling=standardize, group or instance normalisation). Prediction does the same.",
         changes_run="evaluate.patience",
     )
     window_overlap: float = knob(
         0.5,
-        "volumes: the share of a window that the next one has in common with it; predictions are averaged, weighted by "
-        "a Gaussian around each window's centre.",
+        "volumes: the share of a window that it has in common with the next; predictions are averaged, "
+        "weighted by a Gaussian around each window's centre.",
         within="[0, 0.9]",
         changes_run="evaluate.patience",
     )
@@ -645,8 +645,8 @@ class Evaluate:
     )
     postprocessing: bool = knob(
         True,
-        "--mode=evaluate: score the masks after the post-processing that --mode=postprocess left in the workdir, and "
-        "those before it beside them. Evaluations during training have none.",
+        "--mode=evaluate: score the masks after the post-processing that --mode=postprocess left in the "
+        "workdir, and without it for comparison. Evaluations during training have none.",
         changes_run=False,
     )
     surface_tolerance: float = knob(
@@ -667,10 +667,11 @@ class Evaluate:
     )
     best: Literal["auto", "highest", "lowest"] = knob(
         "auto",
-        "Which value of `metric` is the best: auto is the lowest of a loss or a distance, the highest of all else.",
+        "Which value of `metric` is the best: auto is the lowest of a loss or a distance, the highest of any "
+        "other score.",
     )
     metrics: tuple[str, ...] = knob(
-        (), 'Scores of your own that are measured too, each "package.module:name".', form="name", part="metrics"
+        (), 'Further scores of your own, each "package.module:name".', form="name", part="metrics"
     )
     classes: tuple[str, ...] = knob(
         (), "Classes whose score enters the mean: empty takes all but the first (the background) of two, all of more."
@@ -712,12 +713,12 @@ class Predict:
     )
     skip_existing: bool = knob(
         False,
-        "Leave out images whose outputs are all there already, so that a command that was stopped goes on.",
+        "Leave out images whose outputs are all there already, so that an interrupted command can go on.",
         changes_run=False,
     )
     ahead_mib: int = knob(
         256,
-        "Decoded images and results that wait, for the network or for the disk, take at most this much, or one image.",
+        "Memory for decoded images and results that wait for the network or the disk; at least one image.",
         unit="MiB",
         within="[1, inf)",
         changes_run=False,
@@ -766,19 +767,20 @@ class Plan:
 class Guard:
     missing: Literal["error", "warn", "off"] = knob(
         "error",
-        "What a trainable variable without a gradient does: end the run before its first step, warn, or nothing.",
+        "What happens if a trainable variable has no gradient: end the run before its first step, warn, or nothing.",
         changes_run=False,
     )
     allow: tuple[str, ...] = knob(
         (),
-        "Regular expressions on variable paths that may stay without a gradient: --config.guard.allow='pooler/.*'.",
+        "Regular expressions on the paths of variables that may have no gradient: --config.guard.allow='pooler/.*'.",
         form="pattern",
         changes_run=False,
     )
     nonfinite: Literal["auto", "stop", "skip", "back"] = knob(
         "auto",
-        'What a gradient that is not finite does: "auto" (float16 skips the step and lowers the loss scale, '
-        'others stop), "stop", "skip" the batch, or go "back" to the last checkpoint and skip that data.',
+        'What happens at a gradient that is not finite: "auto" (float16 skips the step and lowers the loss '
+        'scale, others stop), "stop", "skip" the batch, or go "back" to the last checkpoint and skip that '
+        "data.",
         changes_run=False,
     )
     max_skips: int = knob(
@@ -810,7 +812,7 @@ class Config:
         why="seeds are 32-bit",
     )
     strategy: Literal["auto", "one", "mirrored", "multi_worker", "tpu"] = knob(
-        "auto", 'Devices: "auto" takes what is there and says so.', changes_run=False
+        "auto", 'Devices: "auto" takes what there is and reports it.', changes_run=False
     )
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = knob(
         "auto", "Arithmetic of the model; losses, metrics and weights are always float32."

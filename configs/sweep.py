@@ -1,7 +1,7 @@
 """What a sweep tries: ranges over fields of the config, and how many trials, for how long, drawn how.
 
 A sweep file (`configs/sweeps/nuclei.py`, …) returns a `Sweep`. Only the standard library is needed, so that a wrong
-file is answered before TensorFlow is loaded; `configs/reading/sweeps.py` judges the ranges.
+file is reported before TensorFlow is loaded; `configs/reading/sweeps.py` checks the ranges.
 
     from configs.sweep import Sweep, between, one_of
 

@@ -16,8 +16,8 @@ from trainer import Run, UserError
 from trainer.checkpoints import folder
 from trainer.data import DataError, open_data
 from trainer.data.sources.folds import fold_of
-from trainer.evaluation import postprocessing
-from trainer.evaluation.postprocessing import PostProcessing
+from trainer.prediction import postprocessing
+from trainer.prediction.postprocessing import PostProcessing
 
 random = np.random.default_rng(0)
 LABELS = (random.uniform(size=(10, 16, 16)) > 0.5).astype("uint8")

@@ -16,7 +16,7 @@ import pytest
 import tensorflow as tf
 
 from configs.knobs import ConfigError
-from configs.reading.settings import in_python
+from configs.reading.setting_names import in_python
 from configs.schema import Augment, Checkpoint, Config, Data, Evaluate, Model, Optimizer, Train
 from tests.stepping import replica_runs as runs
 from trainer import Phase, Run, Task, UserError
@@ -24,6 +24,7 @@ from trainer.checkpoints.lock import WorkdirLock
 from trainer.data import training_batches
 from trainer.reporting.records import unsaved
 from trainer.stepping.compiled import CompiledWith
+from trainer.workdir import holding
 
 RANDOM = np.random.default_rng(0)
 LABELS = (RANDOM.uniform(size=(20, 16, 16)) < 0.3).astype("uint8")
@@ -619,7 +620,7 @@ def test_what_no_checkpoint_would_hold_is_named():
 
 def test_training_inside_training_is_refused(tmp_path):
     run = Run(config(), workdir=tmp_path, model=small, data=(IMAGES, LABELS))
-    with run.holding_workdir(), pytest.raises(UserError, match=r"run.train\(\) is at work already"):
+    with holding(run), pytest.raises(UserError, match=r"run.train\(\) is at work already"):
         run.train()
 
 

@@ -12,9 +12,9 @@ from configs.schema import Augment, Checkpoint, Config, Data, Evaluate, Train
 from trainer import Phase, Run, Task, UserError
 from trainer.evaluation.best_score import check_terms
 from trainer.evaluation.own_metrics import build_metrics
-from trainer.stepping.draws import unsaved_draws
 from trainer.stepping.state import task_variables
 from trainer.stepping.task import Examples, Outcome, build_task, terms_of
+from trainer.stepping.unsaved_random_state import unsaved_draws
 
 RANDOM = np.random.default_rng(0)
 LABELS = (RANDOM.uniform(size=(10, 12, 12)) < 0.3).astype("uint8")

@@ -17,9 +17,9 @@ from tests.stepping.test_replicas import KeepsGradients
 from trainer import Run
 from trainer.checkpoints import folder as checkpoints
 from trainer.errors import UserError
-from trainer.evaluation import postprocessing
-from trainer.evaluation.postprocessing import Parts, PostProcessing
 from trainer.models import build_model
+from trainer.prediction import postprocessing
+from trainer.prediction.postprocessing import Parts, PostProcessing
 
 nibabel = pytest.importorskip("nibabel")
 
@@ -252,9 +252,9 @@ def test_volumes_that_are_arrays(tmp_path):
 
 
 def test_the_check_looks_through_volumes(data):
-    from trainer.data.audit import audit
+    from trainer.data import check_data
 
-    found = audit(config_of(data))
+    found = check_data(config_of(data))
     assert found.ok and "train: 3 volumes, 10 … 10 voxels wide, 14 … 14 high and 16 … 16 deep" in found.text()
 
 

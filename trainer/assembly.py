@@ -1,4 +1,4 @@
-"""How the parts of a run are made: from the config, and from what was handed over as an object.
+"""How the parts of a run are made: from the config, and from objects passed to `Run`.
 
 `Run` calls each of these once, when the part is first needed.
 """
@@ -21,7 +21,7 @@ from trainer.distribution.strategy import Devices
 from trainer.errors import UserError, numbered
 from trainer.evaluation.metrics import scored_classes
 from trainer.models.build import build_form, fresh_names, logits_per_pixel
-from trainer.models.forms import Form
+from trainer.models.outputs import Form
 from trainer.models.sizes import fit_crop, fit_sizes
 from trainer.parts import name_of, resolve
 from trainer.seeds import seeded
@@ -37,7 +37,7 @@ from trainer.stepping.task import Phase, Task, build_task
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What was handed over as an object, or as another name than the config's; None takes the config's."""
+    """Parts passed to `Run` as objects, or under another name than the config's; None takes the config's."""
 
     model: Any = None
     loss: Any = None
@@ -50,7 +50,7 @@ class Parts:
     task: Any = None
 
     def names(self) -> dict[str, Any]:
-        """What was given, by the names that it goes by in config.json."""
+        """The parts passed, under their names in config.json."""
         found: dict[str, Any] = {}
         for field in dataclasses.fields(self):
             part = getattr(self, field.name)
@@ -99,7 +99,8 @@ def receive(config: Config | None, arguments: Mapping[str, Any]) -> tuple[Config
 
 
 def _check_containers(parts: Parts) -> None:
-    """Metrics have names, augmentations an order: a function by itself, or a list for a mapping, is answered here."""
+    """Metrics have names and augmentations an order: a bare function, or a list in place of a mapping, is refused
+    here."""
     problems = []
     if not isinstance(parts.metrics, Mapping):
         first = parts.metrics[0] if isinstance(parts.metrics, (list, tuple)) and parts.metrics else parts.metrics
@@ -118,7 +119,7 @@ def _check_containers(parts: Parts) -> None:
 
 
 def _with_names(config: Config, parts: dict[str, Any]) -> tuple[Config, dict[str, Any]]:
-    """A part that is given by its name is what the config's field says: `Run(model="unet")`, `model.name="unet"`."""
+    """Moves parts passed by name into the config: `Run(model="unet")` is `model.name="unet"`."""
     fields_of = {
         field.knob.part: path
         for path, field in fields.all_fields().items()
@@ -132,17 +133,17 @@ def _with_names(config: Config, parts: dict[str, Any]) -> tuple[Config, dict[str
 def make_task(
     config: Config, parts: Parts, data, devices: Devices, precision: Precision, *, steps: Callable[[], int]
 ) -> tuple[Task, Config, list[str]]:
-    """The task with its models, made in the strategy's scope; `steps` gives the run's length where it is asked for.
+    """The task with its models, made in the strategy's scope; `steps` gives the run's length where a task wants it.
 
     Returns:
-      The task; the config, whose crop and tiles are as the models need them; a note for each field that was set so.
+      The task; the config, with crop and tiles as the models need them; a note for each field changed for that.
     """
 
     def form(outputs: int | None = None) -> Form:
         return build_form(config, parts.model, policy=precision.policy, replicas=devices.replicas, outputs=outputs)
 
     def model_of_a_task() -> keras.Model:
-        """With a number a class, or a plane of the target; what comes out of it is the task's to know."""
+        """The model of a task of the user's, with one output a class or plane of the target."""
         label = data.train.features.get("label")
         for paths, text in validation.crop_problems(config) if parts.model is None else ():
             raise UserError(f"config.{paths[0]}={config.augment.crop}: {text}")
@@ -165,7 +166,7 @@ def make_task(
 def _segmentation(
     form: Form, config: Config, parts: Parts, classes: Sequence[str], steps: Callable[[], int]
 ) -> tuple[Task, Config, list[str]]:
-    """The built-in task with a model and what is known of its outputs; see `make_task`."""
+    """The built-in task with a model whose outputs are known; see `make_task`."""
     config, notes = fit_sizes(config, form.model)
     one_logit = form.outputs == 1 < logits_per_pixel(config)
     if one_logit:
@@ -205,7 +206,7 @@ def make_state(
         if parts.schedule is not None and all(keeps_its_own):
             raise UserError(
                 f"schedule={name_of(parts.schedule)} is the rate of nothing: an optimizer that is an object keeps its "
-                "own.\n  Give it to the object, keras.optimizers.Adam(schedule), or hand in the class, "
+                "own.\n  Give it to the object, keras.optimizers.Adam(schedule), or pass the class, "
                 "optimizer=keras.optimizers.Adam."
             )
         return TrainState(task, updates, config, scales_loss=precision.scales_loss, rate_factor=factor)

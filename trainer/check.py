@@ -1,4 +1,4 @@
-"""`Run.check`: everything that can be known before a run. Data, loss, gradients, one batch learned."""
+"""`Run.check`: everything that can be known before a run: data, loss, gradients, and whether one batch is learned."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from configs.reading.lines import wrapped
+from configs.reading.line_wrapping import wrapped
 from configs.reading.recipe import recipe_text
-from configs.reading.settings import named
+from configs.reading.setting_names import named
 from trainer import guard
 from trainer.actions.micro_batches import Batches, FittingSteps
-from trainer.data import training_batches
-from trainer.data.audit import audit
+from trainer.checkpoints.restore import unchanged
+from trainer.data import check_data, training_batches
 from trainer.models.build import logits_per_pixel
 from trainer.models.inputs import input_names
 from trainer.reporting import terminal
-from trainer.reporting.chatter import without_chatter
 from trainer.reporting.failures import explain_failure
 from trainer.reporting.panels import colored, overlay, rgb
 from trainer.reporting.progress import Progress
+from trainer.reporting.tensorflow_messages import without_chatter
 from trainer.reporting.volume_panels import stacked, volume_planes
 from trainer.stepping.batchwise import batchwise_remark
 from trainer.stepping.optimizer import scaled_rate
@@ -37,13 +37,13 @@ _SHOWN = 4
 _MOST_LAYERS = 12
 _HALF = "perfect, float16 logits"
 _OVERFIT_STEPS = 30
-# One batch seen thirty times: a model that learns at all takes its loss below this share of where it began.
+# After thirty steps on one batch the loss of a model that learns at all is below this share of its first value.
 _OVERFIT_SHARE = 0.9
 
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """One part of the report: what was looked at, in lines, and what is wrong."""
+    """One part of the report: what was checked, in lines, and the problems."""
 
     title: str
     lines: tuple[str, ...]
@@ -57,9 +57,9 @@ class Section:
 
 
 def check(run) -> tuple[Section, ...]:
-    """Looks at the data, the loss, the gradients and some steps on a batch, and logs each part as it is known.
+    """Checks the data, the loss, the gradients and some steps on a batch, and logs each part when it is done.
 
-    Weights, optimizer and counters are afterwards what they were before.
+    Weights, optimizer and counters are put back.
     """
     found = []
     for section in _sections(run):
@@ -72,10 +72,10 @@ def check(run) -> tuple[Section, ...]:
 
 
 def _sections(run) -> Iterator[Section]:
-    """The parts of the report in turn; none after data or gradients that are wrong: nothing learns by such."""
+    """The parts of the report in turn; data or gradients that are wrong end it, since nothing can learn from them."""
     if run.parts.data is None:
         run.log("Looking into every file …")
-        found = audit(run.config, progress=Progress("read", run.log))
+        found = check_data(run.config, progress=Progress("read", run.log))
         end = () if found.ok else ("The data have to be put right first; loss and gradients were not looked at.",)
         yield Section("Data", (*found.text().splitlines(), *end), tuple(found.problems), marked=False)
         if not found.ok:
@@ -104,7 +104,7 @@ def _sections(run) -> Iterator[Section]:
 
 
 def show_recipe(run) -> Section:
-    """Writes the config with what the data said as a recipe: `--config=FILE` trains with it, whatever is changed."""
+    """Writes the config, completed from the data, as a recipe that can be edited and trained with `--config=FILE`."""
     run.data  # noqa: B018  (what they say belongs to the config)
     text, path = recipe_text(run.config), os.path.join(run.workdir, "recipe.py")
     try:
@@ -118,7 +118,7 @@ def show_recipe(run) -> Section:
 
 
 def show_batch(run) -> Section:
-    """Writes the first training images with their labels, as the model gets them: cropped and augmented."""
+    """Writes the first training images with their labels as the model gets them, cropped and augmented."""
     path = os.path.join(run.workdir, "check.png")
     data = run.data
     batch = next(iter(training_batches(run.data.train, run.config, start_step=0, steps=1)))
@@ -140,9 +140,9 @@ def show_batch(run) -> Section:
 
 
 def check_loss(run) -> Section:
-    """The loss on predictions whose merit is known: perfect, wrong, all background, perfect in float16.
+    """The loss on predictions of known quality: perfect, wrong, all background, perfect in float16.
 
-    A loss has to be finite on all of them, and lower for the perfect one than for the wrong one.
+    It has to be finite on all of them, and lower for the perfect one than for the wrong one.
     """
     config = run.config
     outputs = logits_per_pixel(config)
@@ -186,7 +186,7 @@ def _check_overlapping(run) -> Section:
 
 
 def _judged(run, cases) -> Section:
-    """The section of losses of predictions whose merit is known."""
+    """The section about losses of predictions of known quality."""
     objective = run.task.objective
     values, problems, refused = {}, [], {}
     for name, (label, logits) in cases.items():
@@ -279,7 +279,8 @@ def check_terms(run) -> Section:
 
 
 def check_model(run) -> Section:
-    """The doctor on one batch: activation against loss against labels, initial weights, scales, dead units."""
+    """The doctor on one batch: whether activation, loss and labels fit together, initial weights, scales, dead
+    units."""
     batch = next(iter(training_batches(run.data.train, run.config, start_step=0, steps=1)))
 
     def loss(y_true, y_pred):
@@ -300,7 +301,7 @@ def check_model(run) -> Section:
 
 
 def check_learning(run) -> Section:
-    """Some steps on one batch at the full learning rate: a model that cannot fit that will learn nothing."""
+    """Some steps on one batch at the full learning rate: a model that cannot fit one batch will learn nothing."""
     config = dataclasses.replace(run.config, train=dataclasses.replace(run.config.train, jit_compile=False))
     batch = next(
         iter(
@@ -316,7 +317,7 @@ def check_learning(run) -> Section:
         )
     )
     dataset = tf.data.Dataset.from_tensors(batch).repeat()
-    with run.unchanged(), _at_full_rate(run) as rate:
+    with unchanged(run.state), _at_full_rate(run) as rate:
         steps = FittingSteps(run, config=config, keep=False)
         batches = Batches(lambda step: iter(run.strategy.distribute_datasets_from_function(lambda context: dataset)), 0)
         losses = []
@@ -341,7 +342,7 @@ def check_learning(run) -> Section:
 
 @contextlib.contextmanager
 def _at_full_rate(run) -> Iterator[float]:
-    """Inside, every optimizer has the highest rate of its schedule: a warm-up lasts longer than these steps."""
+    """Inside, every optimizer has the highest rate of its schedule, since a warm-up lasts longer than these steps."""
     scaled = [scaled_rate(update.optimizer) for update in run.state.updates]
     before = [each.rate for each in scaled]
     steps = np.unique(np.linspace(0, max(run.intervals.total - 1, 0), 65).astype(int))

@@ -15,7 +15,9 @@ import os
 import sys
 from collections.abc import Iterator
 
-from configs.reading.lines import wrapped
+from configs.reading.line_wrapping import wrapped
+from configs.reading.setting_names import named
+from trainer.errors import UserError
 
 LOGGER = logging.getLogger("gradline")
 
@@ -60,3 +62,13 @@ def into(path: str) -> Iterator[None]:
 
 def silent(text: str) -> None:
     """Workers that are not the chief say nothing twice."""
+
+
+@contextlib.contextmanager
+def naming_settings() -> Iterator[None]:
+    """What is raised inside names settings as whoever started the run sets them: by flags, or in Python."""
+    try:
+        yield
+    except UserError as error:
+        error.args, error.markdown = (named(str(error)),), named(error.markdown)
+        raise

@@ -1,4 +1,5 @@
-"""`Run.crossvalidate`: a run for each fold; the scores of all examples, each by the network that had not seen it."""
+"""`Run.crossvalidate`: a run for each fold, and the scores of all examples, each by the network that has not seen
+it."""
 
 from __future__ import annotations
 
@@ -21,13 +22,13 @@ FILE, ROWS = FOLDS_FILE, "crossvalidation.csv"
 
 @dataclasses.dataclass(frozen=True)
 class CrossValidation:
-    """What the folds scored.
+    """The scores of the folds.
 
     folds: for each fold the names and values of its scores; empty of folds that were not trained to their end.
     scores: name -> mean over all examples, each scored by the run that held it out; `mean_dice` and `mean_iou` are the
       means of the scored classes' scores.
     rows: for each example its fold, its name and its scores.
-    stopped: it was asked to stop before all folds were done; the same call goes on.
+    stopped: it was stopped before all folds were done; the same call goes on.
     """
 
     folds: tuple[Mapping[str, float], ...]
@@ -51,14 +52,14 @@ class CrossValidation:
 def crossvalidate(run, stop: Callable[[], bool] = lambda: False) -> CrossValidation:
     """Trains and scores a run for each of `config.data.folds` folds, in <workdir>/fold_0, fold_1, …
 
-    A fold whose run has ended is scored again and not trained; the files hold what is done so far.
+    A fold whose run has ended is only scored again; the files hold the results so far.
 
     Args:
       run: its config and parts are those of each fold's run.
       stop: as for `Run.train`.
 
     Raises:
-      UserError: data.folds is 0, or a part is an object that one run would hand on to the next.
+      UserError: data.folds is 0, or a part is an object that one run would pass on to the next.
     """
     folds = run.config.data.folds
     if folds < 2:
@@ -87,12 +88,12 @@ def fold_workdir(run, fold: int) -> str:
 
 
 def fold_run(run, fold: int):
-    """A run with the same config and parts that holds out a fold, in a workdir of its own."""
+    """A run with the same config and parts that holds out one fold, in its own workdir."""
     return run.with_config(fields.replace(run.config, {"data.fold": fold}), fold_workdir(run, fold))
 
 
 def check_parts(run, one: str) -> None:
-    """Refuses what would come trained out of one of several runs and go into the next; `one` is what they are called.
+    """Refuses parts that would be trained by one of several runs and passed on to the next; `one` names such a run.
 
     Raises:
       UserError: there are such parts.

@@ -1,10 +1,10 @@
-"""Which runs make up an ensemble: whether they go together, and what each of them was trained on.
+"""The members of an ensemble: whether they fit together, and what each of them was trained on.
 
     run.predict(images, ensemble=["runs/a", "runs/b"])     # two runs, the best checkpoint of each
     run.predict(images, ensemble=["runs/folds"])           # every fold of a cross-validation
     run.evaluate(ensemble=["runs/a/checkpoints/step_00000400", "runs/a/checkpoints/step_00000600"])
 
-`Run.weights` puts the members in the place of the run's own network.
+`Run.weights` replaces the run's own network by the members.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from collections.abc import Iterator, Sequence
 from configs.reading import fields
 from configs.reading.folders import FOLDS_FILE, folds_of
 from configs.reading.levels import rank_of
-from configs.reading.settings import by_flags
+from configs.reading.setting_names import by_flags
 from configs.schema import Config
 from trainer.checkpoints import folder as checkpoints
 from trainer.checkpoints.restore import load_weights
 from trainer.checkpoints.resume import config_of
 from trainer.errors import UserError, numbered
-from trainer.evaluation.ensemble import ensemble_model, standardizes
 from trainer.models.build import activation, logits_per_pixel, size_multiples
 from trainer.models.inputs import fixed_size, input_names
+from trainer.prediction.ensemble_model import ensemble_model, standardizes
 from trainer.stepping.segmentation import Segmentation
 
-# What members see, and what they say of it: fields that have to be alike.
+# Fields of members' inputs and outputs, which have to be alike.
 _ALIKE = (
     "data.classes",
     "data.labels",
@@ -97,7 +97,7 @@ def members_of(named: Sequence[str | os.PathLike], checkpoint: str) -> list[Memb
 
 
 def one_for_all(checkpoint: str) -> str:
-    """What is wrong where a checkpoint's folder is to be taken for several runs."""
+    """The problem with using one checkpoint's folder for several runs."""
     return (
         f"{checkpoint} is one checkpoint, and there are several networks: --checkpoint is one of "
         f"{', '.join(checkpoints.WORDS)}, of each of them. Single checkpoints are members, too: --ensemble={checkpoint}"
@@ -135,7 +135,7 @@ _REMEDIES = {
 
 @contextlib.contextmanager
 def in_place(run, members: Sequence[Member]) -> Iterator[list[checkpoints.Saved]]:
-    """Inside, the task of `run` has the members as its model; gives the checkpoints that they are of."""
+    """Inside, the members are the model of `run`'s task; gives their checkpoints."""
     before = run.task
     if not isinstance(before, Segmentation):
         raise UserError("An ensemble averages the probabilities of segmentations; this is a task of another kind.")
@@ -183,7 +183,7 @@ def _check_models(models, members: Sequence[Member]) -> None:
 
 
 def seen_in_training(run, members: Sequence[Member], examples) -> dict[str, int]:
-    """How many of the examples that are to be scored each member was trained on, by its workdir; 0 is left out.
+    """How many of the examples to be scored each member was trained on, by its workdir; 0 is left out.
 
     Args:
       examples: a `DataSets` whose validation split is to be scored.
@@ -201,7 +201,7 @@ def seen_in_training(run, members: Sequence[Member], examples) -> dict[str, int]
 
 
 def check_unseen(run, members: Sequence[Member], examples) -> None:
-    """Scores on images of the training say nothing about others: where they are not asked for, they are refused.
+    """Refuses scores on training images, which say nothing about other images, unless the user asked for them.
 
     Raises:
       UserError: members were trained on examples that are to be scored.

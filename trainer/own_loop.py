@@ -1,4 +1,4 @@
-"""Single steps for a loop of the user's: `Run.step`."""
+"""`Run.step`: single steps for a loop of the user's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainer.actions.micro_batches import FittingSteps
 from trainer.actions.nonfinite import Nonfinite
 from trainer.checkpoints.resume import describe_data, take_up_micro_batches, write_config
 from trainer.data.example import RESERVED
-from trainer.data.sources.objects import open_object
+from trainer.data.sources.objects.objects import open_object
 from trainer.data.sources.splits import Splits
 from trainer.errors import UserError, numbered
 from trainer.models.inputs import input_names
@@ -20,12 +20,12 @@ from trainer.reporting.failures import explain_failure
 from trainer.stepping.segmentation import Segmentation
 from trainer.training import _Warnings
 
-# Steps after which the host asks whether a gradient that is not finite has stopped the run.
+# After this many steps the host checks whether a non-finite gradient has stopped the run.
 _ASK_EVERY = 10
 
 
 class OwnLoop:
-    """The compiled step on batches that are handed in; see `Run.step`."""
+    """The compiled step on the batches that the user passes; see `Run.step`."""
 
     def __init__(self, run):
         self._run = run
@@ -55,10 +55,10 @@ class OwnLoop:
         return run.totals.named(row)
 
     def _of_the_task(self, batch: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """The batch, if it has what the built-in task reads, of the run's channels and classes.
+        """The batch, if it has what the built-in task reads, with the run's channels and classes.
 
         Raises:
-          UserError: with all that it has not; what a task of the user's reads is the task's to know.
+          UserError: with everything that is missing; what a user's task reads only the task knows.
         """
         run, problems = self._run, []
         channels, classes = run.config.data.channels, len(run.data.classes)
@@ -91,7 +91,7 @@ class OwnLoop:
         return batch
 
     def _distributed(self, batch: Mapping[str, np.ndarray]):
-        """Consecutive slices of the global batch, one a replica; each worker takes its own."""
+        """Consecutive slices of the global batch, one for each replica; each worker takes its own."""
         strategy, n = self._run.strategy, self._run.devices.replicas
         if n == 1:
             return {key: tf.convert_to_tensor(value) for key, value in batch.items()}
@@ -108,7 +108,7 @@ class OwnLoop:
 
 
 def data_of(batch: Mapping[str, np.ndarray], config: Config) -> Splits:
-    """What a batch says of the data that it is from, where nobody else does: keys, channels, classes; no length."""
+    """The data as described by a batch, where nothing else describes them: keys, channels, classes; no length."""
     examples = {key: value for key, value in batch.items() if key not in RESERVED}
     splits = open_object({"train": examples, "validation": None}, config.data, title="the batches of run.step")
     splits.train.length = None

@@ -1,6 +1,6 @@
-"""What is said where a package of requirements.txt is missing, mostly because another Python was started than .venv's.
+"""The message about a missing package of requirements.txt, mostly because the wrong Python was started.
 
-The standard library alone: this is imported where nothing else can be.
+It needs only the standard library, since it is imported where nothing else can be.
 """
 
 from __future__ import annotations

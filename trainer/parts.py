@@ -1,7 +1,7 @@
 """A part of a run (model, loss, optimizer, metric, augmentation, action, source, task) by name or as an object.
 
-A name is one of the built-in ones of its kind, or "package.module:name" of the user's own. What is built in goes
-through the same function, so that everything can be replaced without editing this project.
+A name is a built-in one of its kind, or "package.module:name" for the user's own. Built-in parts go through the same
+function, so everything can be replaced without editing this project.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 from trainer.errors import UserError
 
-# Packages of this project: a file of the same name in the user's folder is meant when a part is named, not these.
+# Packages of this project. A part's name refers to a file of the same name in the user's folder, where there is one.
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _OURS = ("losses", "trainer", "configs", "main", "tests", "benchmarks")
 
@@ -30,7 +30,7 @@ def resolve(part: Any, field: str, built_in: Mapping[str, Any] | None = None) ->
 
     Args:
       part: a built-in name, "package.module:name", or the object itself.
-      field: what the part is given as, for messages: "config.model.name", "model".
+      field: the field or argument that holds the part, for messages: "config.model.name", "model".
       built_in: name -> object of this kind.
 
     Raises:
@@ -47,7 +47,7 @@ def resolve(part: Any, field: str, built_in: Mapping[str, Any] | None = None) ->
 
 
 def known_names(wrong: str, built_in: Iterable[str]) -> str:
-    """What could have been meant by a wrong name: the nearest, all there are, and how to name a part of your own."""
+    """Help for a wrong name: the nearest one, all there are, and how to name a part of your own."""
     names = sorted(built_in)
     near = difflib.get_close_matches(wrong, names, 1)
     did_you_mean = f"Did you mean {near[0]!r}? " if near else ""
@@ -105,13 +105,13 @@ def load_attribute(path: str, field: str) -> Any:
 
 
 def _import(module_name: str):
-    """Imports a module; one in the current directory that is called as a package of ours is the user's."""
+    """Imports a module; the user's own, where the current directory has one with the name of a package of ours."""
     here = os.getcwd()
     own = os.path.join(here, *module_name.split("."))
     files = (f"{own}.py", os.path.join(own, "__init__.py"))
     if module_name.partition(".")[0] not in _OURS or here == _ROOT or not any(map(os.path.isfile, files)):
         return importlib.import_module(module_name)
-    # Below a package that is the current directory, so that what it imports relatively is the user's, too.
+    # Under a package for the current directory, so that its relative imports find the user's modules, too.
     parent = f"current_directory_{hashlib.sha256(here.encode()).hexdigest()[:8]}"
     if parent not in sys.modules:
         sys.modules[parent] = types.ModuleType(parent)
@@ -128,7 +128,7 @@ def _import_failed(field: str, path: str, error: Exception) -> UserError:
 
 
 def takes(function: Any, count: int) -> bool:
-    """Whether a function can be called with so many arguments; of one that does not say, yes."""
+    """Whether a function can be called with so many arguments; True where its signature is unknown."""
     try:
         inspect.signature(function).bind(*[None] * count)
     except TypeError:

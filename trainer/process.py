@@ -36,7 +36,7 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _MALLOC_VARIABLES = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_", "MALLOC_MMAP_THRESHOLD_")
 _MIB = 2**20
 
-# What of a processor decides which kernels run, and with them the last bits.
+# Features of a processor that decide which kernels run, and with them the last bits.
 _INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "asimd", "sve")
 # Of the user's: they decide about bits as well, and are recorded though nothing here sets them.
 _RECORDED = ("ONEDNN_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE", "TF_XLA_FLAGS", "XLA_FLAGS", "NVIDIA_TF32_OVERRIDE")
@@ -143,7 +143,7 @@ def wanted() -> dict[str, str]:
 
 
 def usable_processors() -> int:
-    """Those that this process may run on: of the machine's, or of the container's quota."""
+    """The processors that this process may use: the machine's, or the container's quota."""
     return min(_processors(), cpu_quota() or _processors())
 
 
@@ -167,7 +167,7 @@ def cpu_quota(root: str = "/sys/fs/cgroup") -> int | None:
 
 
 def memory_limit(root: str = "/sys/fs/cgroup") -> int | None:
-    """Bytes that this process may use: the machine's, or what its container (cgroup, of any level) grants of them."""
+    """Bytes that this process may use: the machine's, or the limit of its container (cgroup, at any level)."""
     found = []
     try:
         found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

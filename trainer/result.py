@@ -16,7 +16,7 @@ class Result:
     scores: of the last evaluation by name, as in metrics.jsonl ("mean_dice", "loss", …); empty where there was none.
     best_score, best_step: of `config.evaluate.metric`.
     saved: the state at `step` is in a checkpoint.
-    stopped: it was asked to stop before its end; `Run.train` again goes on.
+    stopped: it was interrupted before its end; another `Run.train` goes on.
     """
 
     step: int

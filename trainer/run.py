@@ -1,4 +1,5 @@
-"""`Run`: what a script or a notebook holds. It builds the parts once, and has a verb for whatever is done with them.
+"""`Run`: a training run, as a script or a notebook holds it. It builds the parts once and has a verb for everything
+done with them.
 
 run = Run(Config(train=Train(length="5 epochs")), workdir="runs/a", model=my_model, loss=my_loss, data=my_data)
 result = run.train()
@@ -13,67 +14,53 @@ import functools
 import math
 import numbers
 import os
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from configs.knobs import changed
-from configs.reading.folders import folds_of
-from configs.reading.levels import rank_of
-from configs.reading.lines import wrapped
+from configs.reading.line_wrapping import wrapped
 from configs.reading.nearest import did_you_mean
-from configs.reading.settings import named
+from configs.reading.setting_names import named
 from configs.schema import Config
-from trainer import console
+from trainer import console, workdir
 from trainer.assembly import make_state, make_task, receive
 from trainer.checkpoints import folder as checkpoints
-from trainer.checkpoints import lock as workdir_lock
-from trainer.checkpoints.extend import grown, kept_from
+from trainer.checkpoints.extend import kept_from
 from trainer.checkpoints.host import HostState
-from trainer.checkpoints.restore import load_weights, put_back, restore, snapshot
-from trainer.checkpoints.resume import config_of, describe_data
+from trainer.checkpoints.lock import WorkdirLock
+from trainer.checkpoints.resume import config_of
 from trainer.checkpoints.saver import Saver
+from trainer.console import naming_settings
 from trainer.data import DataError, DataSets, open_data, open_evaluated, other_data
 from trainer.distribution import strategy as distribution
 from trainer.errors import UserError
 from trainer.evaluation.best_score import best_score, check_metrics, highest_is_best
 from trainer.evaluation.own_metrics import build_metrics
-from trainer.evaluation.postprocessing import PostProcessing
-from trainer.reporting.clock import SAVING, Clock
-from trainer.reporting.memory import explaining_memory
+from trainer.prediction.postprocessing import PostProcessing
+from trainer.reporting.clock import Clock
+from trainer.reporting.memory.out_of_memory import explaining_memory
 from trainer.result import Result
 from trainer.stepping import precision
 from trainer.stepping.intervals import make_intervals
 from trainer.stepping.segmentation import Segmentation
 from trainer.stepping.state import TrainState
-from trainer.stepping.task import Task
+from trainer.stepping.task import Task, total_loss
 from trainer.stepping.totals import Totals
-from trainer.stepping.waiting import Waiting
-
-
-@contextlib.contextmanager
-def _naming_settings() -> Iterator[None]:
-    """What is raised inside names settings as whoever started the run sets them: by flags, or in Python."""
-    try:
-        yield
-    except UserError as error:
-        error.args, error.markdown = (named(str(error)),), named(error.markdown)
-        raise
+from trainer.stepping.waiting_for_data import Waiting
 
 
 class Run:
     """A training run and what follows it.
 
     Args:
-      config: what is not said stays at its default; None is `Config()`.
+      config: the configuration; None is `Config()`.
       workdir: directory of the run: config.json, checkpoints, metrics.jsonl, TensorBoard's event files; default
-        runs/<config.name>. Training goes on where a run in it stopped.
-      model: a `keras.Model`; a function or class that gives one, called in the strategy's scope with those of
-        `input_channels`, `outputs` that it names (needed on several replicas); or a name.
+        runs/<config.name>. Training continues where an earlier run in it stopped.
+      model: a `keras.Model`; a function or class that makes one, called in the strategy's scope with `input_channels`
+        and `outputs` where it names them (needed on several replicas); or a name.
       loss: `function(y_true, y_pred)`, a Keras loss, or a name.
       data: anything with `len()` and `[i]` that gives (image, label) or a dict; a pair of arrays; a `tf.data.Dataset`;
         {"train": …, "validation": …} of these; or a name. None takes the config's source.
@@ -92,11 +79,11 @@ class Run:
     Attributes:
       config: with the classes and channels that the data have, once these are open.
       pictures: of the last `evaluate`, a list of `trainer.evaluation.pictures.Picture`.
-      members: checkpoints of an ensemble, while it is in the place of the run's network; see `weights`.
+      members: checkpoints of an ensemble while it replaces the run's network; see `weights`.
       current_step, report, report_step, scores, scores_step, memory, rate_factor: for actions; see there.
     """
 
-    @_naming_settings()
+    @naming_settings()
     def __init__(
         self,
         config: Config | None = None,
@@ -119,13 +106,13 @@ class Run:
         self.scores = None
         self.pictures = []
         self.journal = None
-        self._lock: workdir_lock.WorkdirLock | None = None
-        self._training = False
+        self.lock: WorkdirLock | None = None
+        self.training = False
         self.hinted = False  # that the step waits for its data
         self._start: checkpoints.Saved | None = None  # what `resume` found before the data were known
         self.notes: list[str] = []
         self.members: list[checkpoints.Saved] = []
-        self._taken: checkpoints.Saved | None = None  # the checkpoint whose weights are in place
+        self.taken: checkpoints.Saved | None = None  # the checkpoint whose weights are in place
 
     # --- what a run is made of, made when it is first needed
 
@@ -141,11 +128,11 @@ class Run:
 
     @property
     def log(self) -> Callable[[str], None]:
-        """Logs a line; workers that are not the chief say nothing twice."""
+        """Logs a line, on the chief only."""
         return _log if self.devices.chief else console.silent
 
     @functools.cached_property
-    @_naming_settings()
+    @naming_settings()
     def data(self):
         """The two splits; opening them puts their classes and channels into the config."""
         return self._open(self.parts.data)
@@ -171,7 +158,7 @@ class Run:
         return precision.choose(self.config.precision)
 
     @functools.cached_property
-    @_naming_settings()
+    @naming_settings()
     def task(self) -> Task:
         data = self.data  # opens them: what they say belongs to the config
         with explaining_memory(self.config, "building the model"):
@@ -183,7 +170,7 @@ class Run:
         return task
 
     @functools.cached_property
-    @_naming_settings()
+    @naming_settings()
     def state(self) -> TrainState:
         task = self.task
         with explaining_memory(self.config, "building the model"):
@@ -243,17 +230,17 @@ class Run:
 
     @property
     def micro_batches(self) -> int:
-        """Those that the next step is computed in, on each replica."""
+        """The number of micro-batches on each replica in the next step."""
         if self.config.train.accumulate != "auto":
             return self.config.train.micro_batches
         step, share = self.current_step, self.config.train.batch_size // self.devices.replicas
         found = [count for s, count in sorted(self.found_micro_batches.items()) if s <= step]
-        # Found on another number of replicas it may not divide their share of now.
+        # A number found on other replicas may not divide today's share.
         return next(n for n in range(min(found[-1] if found else 1, share), share + 1) if share % n == 0)
 
     @property
     def rate_factor(self) -> float:
-        """What every learning rate is multiplied by."""
+        """A factor of every learning rate."""
         return float(self.state.rate_factor.numpy())
 
     @rate_factor.setter
@@ -266,7 +253,7 @@ class Run:
 
     def __setattr__(self, name: str, value: Any) -> None:
         if (
-            "_taken" in self.__dict__
+            "taken" in self.__dict__
             and not name.startswith("_")
             and name not in self.__dict__
             and not hasattr(type(self), name)
@@ -291,93 +278,33 @@ class Run:
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
-        """The weights are their averages inside, where there are averages, and themselves again after it."""
+        """Inside, the weights are replaced by their averages, where there are averages."""
         with self.state.averaged():
             yield
 
     def save(self, *, again: bool = False) -> None:
-        """Saves the state as it is, unless this step is saved already; `again` is for a new best, say.
+        """Saves the state, unless this step is saved already; `again` saves anyway, after a new best score for example.
 
-        All workers have to call it alike: some variables can be read only by all together.
+        All workers have to call it: some variables can only be read by all together.
         """
-        self._hold_workdir()
-        # Only the chief knows of a save that failed and is to be tried again.
-        if not self.devices.any_worker(again or self.saver.last_step != self.current_step):
-            return
-        with self.clock.pause(SAVING), explaining_memory(self.config, "saving or loading a checkpoint"):
-            self.host.trained, self.host.seconds = self.clock.trained, self.clock.parts
-            self.host.report = self.totals.sums()
-            self.host.micro_batches = {str(step): count for step, count in self.found_micro_batches.items()}
-            self.saver.save(self.state, dataclasses.asdict(self.host))
+        workdir.save(self, again=again)
 
     def go_on_from(self, saved: checkpoints.Saved) -> None:
-        """Puts the device's and the host's state back to what a checkpoint holds."""
-        before = config_of(self.workdir) if self.extend else None
-        if before is not None:
-            shapes = {path: variable.shape for path, variable in self.state.variables_by_path().items()}
-            saved, lines = grown(saved, shapes, len(before.data.classes), len(self.data.classes))
-            for line in lines:
-                self.log(f"extended: {line}")
-        with explaining_memory(self.config, "saving or loading a checkpoint"):
-            restore(self.state, saved)
-        self.host = dataclasses.replace(HostState.from_saved(saved.host), data=describe_data(self.data))
-        self.found_micro_batches = {int(s): n for s, n in self.host.micro_batches.items()} | self.found_micro_batches
-        self.totals.restore(self.host.report)
-        self.saver.last_step = saved.step
+        """Restores a checkpoint, on the device and on the host."""
+        workdir.go_on_from(self, saved)
 
     def forward_loss(self, batch) -> Callable[[], tf.Tensor]:
         """The scalar loss of a batch as a function without arguments, for the guard to run."""
-        from trainer.stepping.task import terms_of
-
-        def forward_loss():
-            terms = []
-            for update in self.state.updates:
-                outcome = self.task.outcome(batch, training=True, phase=update.name)
-                terms += [*terms_of(outcome, update.phase, self.task).values(), *update.penalties()]
-            return terms[0] if len(terms) == 1 else tf.add_n([tf.cast(term, tf.float32) for term in terms])
-
-        return forward_loss
-
-    @contextlib.contextmanager
-    def holding_workdir(self) -> Iterator[None]:
-        """Inside, no other run can train in the workdir; a loop of your own may go on after it."""
-        if self._training:
-            raise UserError("run.train() is at work already: an action cannot call it again, nor can another thread.")
-        if self._lock is not None:
-            self._lock.release()
-        self._lock = None
-        if self.devices.chief:
-            self._lock = workdir_lock.take(self.workdir)
-        self._training = True
-        try:
-            yield
-        finally:
-            self._training = False
-            if self._lock is not None:
-                self._lock.release()
-            self._lock = None
-
-    def _hold_workdir(self) -> None:
-        """As `holding_workdir`, for a loop of your own, of which nobody says when it is over."""
-        if not self.devices.chief:
-            return
-        if self._lock is None:
-            self._lock = workdir_lock.take(self.workdir, loop=True)
-            weakref.finalize(self, self._lock.release)
-        elif self._lock.released:
-            raise UserError(
-                f"Another Run of this process has taken over the workdir {self.workdir!r} from this loop.\n"
-                "  Go on with that one, or make this run anew."
-            )
+        return lambda: total_loss(self.task, self.state.updates, batch)
 
     # --- verbs
 
-    @_naming_settings()
+    @naming_settings()
     def train(self, stop: Callable[[], bool] = lambda: False) -> Result:
         """Trains from the start, or from where the workdir's run stopped, to the end.
 
         Args:
-          stop: asked after every call to the device; when it says yes the run is saved and ends.
+          stop: called after every call to the device; when it returns true the run is saved and ends.
 
         Raises:
           UserError: what ended the run, in words; no checkpoint is made of such a state.
@@ -386,50 +313,38 @@ class Run:
 
         return train(self, stop)
 
-    @_naming_settings()
+    @naming_settings()
     def resume(self) -> int:
-        """Goes on from the workdir's newest checkpoint, for a loop of your own; `train` does so by itself.
+        """Continues from the workdir's newest checkpoint, in a loop of your own; `train` does so by itself.
 
         Returns:
-          The step that is reached: the number of steps done, 0 for a new run.
+          The number of steps done; 0 for a new run.
 
         Raises:
           UserError: the config or a part changed in a way that makes it another run; see `force`.
         """
-        from trainer.checkpoints.resume import find_start
-
-        self._hold_workdir()
-        with explaining_memory(self.config, "saving or loading a checkpoint"):
-            start = find_start(self.workdir, self.devices, self.log)
+        start = workdir.newest_checkpoint(self)
         if start is None:
             return 0
         if self._knows_data:
-            self._take_up(start)
+            workdir.go_on_from(self, start, checked=False)
         else:
             self._start = start
         return start.step
 
-    def _take_up(self, start: checkpoints.Saved) -> None:
-        from trainer.checkpoints.resume import check_config, check_data
-
-        check_data(describe_data(self.data), self, start)  # opens them: what they say belongs to the config
-        check_config(self, start)
-        self.go_on_from(start)
-        self._start = None
-
     @property
     def _knows_data(self) -> bool:
-        """False where nobody says what the data are: then the first batch of `step` does."""
+        """Whether `data` or the config says what the data are; else the first batch of `step` does."""
         return "data" in self.__dict__ or self.parts.data is not None or self.config.data.source != Config().data.source
 
-    @_naming_settings()
+    @naming_settings()
     def step(self, batch: Mapping[str, np.ndarray]) -> dict[str, tf.Tensor]:
-        """One training step on a global batch of the user's, for a loop of your own.
+        """One training step on a global batch of yours, in a loop of your own.
 
         Guard, replicas, accumulation, precision, finite test, clipping, averages and counters are those of `train`;
-        evaluation and saving are the user's: `run.save()`, `run.evaluate(checkpoint=None)`, `run.resume()`.
-        Where neither `data` nor config.data.source say what the data are, the first batch does: its channels, and its
-        classes unless config.data.classes names them.
+        evaluating and saving is up to you: `run.save()`, `run.evaluate(checkpoint=None)`, `run.resume()`. Where neither
+        `data` nor config.data.source say what the data are, the first batch does: its channels, and its classes unless
+        config.data.classes names them.
 
         Args:
           batch: "image", usually "label", and whatever the task reads: arrays `[train.batch_size, …]`, as the pipeline
@@ -441,16 +356,17 @@ class Run:
         """
         from trainer.own_loop import OwnLoop, checked, data_of
 
-        self._hold_workdir()
+        workdir.hold_for_a_loop(self)
         if "_own_loop" not in self.__dict__:
             if not self._knows_data:
                 self.data = self._open(data_of(checked(batch, self.config.train.batch_size), self.config))
             if self._start is not None:
-                self._take_up(self._start)
+                workdir.go_on_from(self, self._start, checked=False)
+                self._start = None
             self._own_loop = OwnLoop(self)
         return self._own_loop(batch)
 
-    @_naming_settings()
+    @naming_settings()
     def examples_to_score(self, data: Any = None) -> DataSets:
         """Opens the examples that `evaluate` scores, as their validation split; the run's own need not be there.
 
@@ -478,15 +394,15 @@ class Run:
                 del self.data
         return opened
 
-    @_naming_settings()
+    @naming_settings()
     def evaluate(self, checkpoint: str | None = "best", data: Any = None, *, ensemble: Sequence = ()):
         """Scores examples: those held out for validation, or others.
 
         Args:
           checkpoint: "best", "latest", "averaged" (see `average`) or a checkpoint's folder; None takes the weights as
             they are.
-          data: what is scored in place of the validation examples: a folder with images and masks, or a list of such
-            files; an object as `Run` takes it as data; or what `examples_to_score` gave.
+          data: scored instead of the validation examples: a folder with images and masks, or a list of such files; data
+            as `Run` takes them; or the result of `examples_to_score`.
           ensemble: workdirs of runs or of cross-validations, or checkpoints' folders, whose mean probabilities are
             scored in place of this run's; see `trainer.ensemble`.
 
@@ -523,7 +439,7 @@ class Run:
 
         return write_report(self.workdir)
 
-    @_naming_settings()
+    @naming_settings()
     def predict(
         self,
         images,
@@ -549,39 +465,23 @@ class Run:
           list of those that failed.
 
         Raises:
-          ConfigError: an option does not exist, or its value is none of it.
+          ConfigError: an option does not exist, or its value is not allowed.
         """
-        from trainer.evaluation import predict as prediction
-        from trainer.evaluation.volume_predict import predict_volume_arrays, predict_volumes
+        from trainer.prediction.predict import predict
 
         with self.weights(checkpoint, ensemble):
             config = dataclasses.replace(self.config, predict=changed(self.config.predict, options))
-            post = self.postprocessing() if config.predict.postprocessing else None
-            volumes = rank_of(self.config) == 3 and isinstance(self.task, Segmentation)
-            if volumes:
-                # A field for each verb of pictures; volumes read one.
-                mirror = config.predict.mirror or config.evaluate.mirror
-                config = dataclasses.replace(config, evaluate=dataclasses.replace(config.evaluate, mirror=mirror))
-            if prediction.are_paths(images):
-                if not isinstance(self.task, Segmentation):
-                    raise UserError(
-                        f"Of paths, masks of class ids are written, and {type(self.task).__name__} is no segmentation: "
-                        "read the images into arrays, run.predict(arrays), and write what its `predict` gives."
-                    )
-                output, paths = os.fspath(output) or os.path.join(self.workdir, "predictions"), list(images)
-                model = self.task.model
-                with explaining_memory(config, "prediction"):
-                    if volumes:
-                        return predict_volumes(model, paths, output, config, postprocessing=post, report=self.log)
-                    how = {"devices": self.devices, "postprocessing": post, "report": self.log}
-                    return prediction.predict(model, paths, output, config, **how)
-            with explaining_memory(config, "prediction"):
-                if volumes:
-                    found = predict_volume_arrays(self.task.model, images, config, post)
-                    return np.stack(found) if hasattr(images, "shape") and found else found
-                return prediction.predict_arrays(self.task, images, config, post)
+            return predict(
+                self.task,
+                images,
+                os.fspath(output) or os.path.join(self.workdir, "predictions"),
+                config,
+                devices=self.devices,
+                postprocessing=self.postprocessing() if config.predict.postprocessing else None,
+                report=self.log,
+            )
 
-    @_naming_settings()
+    @naming_settings()
     def export(
         self,
         output: str | os.PathLike = "",
@@ -592,8 +492,8 @@ class Run:
     ) -> list[str]:
         """Writes the model in each format and compares it with the model; see `trainer.export`. Returns a line each.
 
-        Without formats these are "saved_model" and, of images, "litert", which does not hold a U-Net of volumes.
-        Of a task that is no segmentation what its `predict` computes of images is written; see `trainer.export.task`.
+        The default formats are "saved_model" and, for images, "litert", which cannot hold a U-Net of volumes. A task
+        other than segmentation is exported as what its `predict` computes of images; see `trainer.export.task`.
         """
         from trainer.export.export import export, usual_formats
         from trainer.export.task import export_task
@@ -615,7 +515,7 @@ class Run:
                 lines = export(self.task.model, self.config, output, formats, data=data, postprocessing=post)
                 return [named(line) for line in lines]
 
-    @_naming_settings()
+    @naming_settings()
     def check(self):
         """Data, loss, gradients and some steps on one batch, tried on copies; see `trainer.check`."""
         from trainer.check import check
@@ -623,7 +523,7 @@ class Run:
         with explaining_memory(self.config, "reading the data"):
             return check(self)
 
-    @_naming_settings()
+    @naming_settings()
     def crossvalidate(self, stop: Callable[[], bool] = lambda: False):
         """A run for each of config.data.folds folds, and the scores of all examples; see `trainer.crossvalidation`.
 
@@ -634,25 +534,25 @@ class Run:
 
         return crossvalidate(self, stop)
 
-    @_naming_settings()
+    @naming_settings()
     def postprocess(self, checkpoint: str = "best"):
         """Chooses what is done to masks after the network, and leaves it in the workdir; see `trainer.postprocess`.
 
         Args:
           checkpoint: as for `evaluate`; of a cross-validation of each fold.
         """
-        from trainer.postprocess import postprocess
+        from trainer.postprocess.search import postprocess
 
         return postprocess(self, checkpoint)
 
-    @_naming_settings()
+    @naming_settings()
     def average(self):
-        """Averages the weights of the last checkpoints, and keeps that if it scores better; see `trainer.averaging`."""
-        from trainer.averaging import average
+        """Averages the last checkpoints, and keeps the mean if it scores better; see `trainer.checkpoint_averaging`."""
+        from trainer.checkpoint_averaging import average
 
         return average(self)
 
-    @_naming_settings()
+    @naming_settings()
     def audit_labels(self, stop: Callable[[], bool] = lambda: False):
         """Images, and regions in them, whose labels are probably wrong; writes audit.csv and audit.html.
 
@@ -669,9 +569,9 @@ class Run:
 
         return audit_labels(self, stop)
 
-    @_naming_settings()
+    @naming_settings()
     def sweep(self, sweep, stop: Callable[[], bool] = lambda: False):
-        """Tries settings of the ranges that a sweep names, a run each; see `trainer.sweep.sweep`.
+        """Tries settings from a sweep's ranges, one run for each; see `trainer.sweep.sweep`.
 
         Args:
           sweep: a `configs.sweep.Sweep`, or the path of a file with `get_sweep()`.
@@ -685,18 +585,18 @@ class Run:
         return run_sweep(self, sweep, stop)
 
     def with_config(self, config: Config, workdir: str | os.PathLike) -> Run:
-        """A run with the same parts, another config and another workdir."""
+        """A run with the same parts, but another config and workdir."""
         given = {field.name: getattr(self.parts, field.name) for field in dataclasses.fields(self.parts)}
         return Run(
             config, workdir=workdir, force=self.force, **{k: v for k, v in given.items() if v not in (None, (), {})}
         )
 
-    @_naming_settings()
+    @naming_settings()
     def plan(self, *, given: Sequence[str] = (), **options):
         """A recipe drawn from the config's data, after timing some steps; see `trainer.plan`.
 
         Args:
-          given: fields of the config that stay as they are, "model.width".
+          given: paths of fields that stay as they are, such as "model.width".
           options: `progress` and `measuring` of `trainer.plan.plan`.
         """
         from trainer.plan import plan
@@ -708,106 +608,41 @@ class Run:
             )
         return plan(self.config, given=given, log=self.log, **options)
 
-    @_naming_settings()
+    @naming_settings()
     def describe(self, *, layers: bool = False) -> str:
         """What `train` would do and the memory that it would take, without doing it.
 
         Args:
-          layers: with a table of each model's layers.
+          layers: adds a table of each model's layers.
         """
-        from trainer.reporting.estimate import described
-        from trainer.reporting.opening import layer_tables, opening_text
+        from trainer.reporting.memory.estimate import described
+        from trainer.reporting.overview import layer_tables, opening_text
 
         memory = "\n".join(["Memory, estimated:", *(f"  {line}" for line in described(self))])
         return named("\n\n".join([opening_text(self), *(layer_tables(self) if layers else ()), memory]))
 
     def postprocessing(self) -> PostProcessing | None:
-        """What `postprocess` has left in the workdir; None where there is nothing, or it is of other networks."""
-        from trainer.evaluation.postprocessing import FILE, load
+        """The post-processing that `postprocess` left in the workdir; None where there is none, or it is for other
+        networks."""
+        from trainer.postprocess.chosen import chosen_for
 
-        data = self.config.data
-        if not isinstance(self.task, Segmentation):
-            return None
-        found = load(self.workdir, data.classes, multi_label=data.multi_label, rank=rank_of(self.config))
-        if found is None:
-            return None
-        path = os.path.join(self.workdir, FILE)
-        own = {os.path.realpath(folder) for folder in folds_of(self.workdir)}
-        used = {os.path.realpath(saved.folder).rpartition(f"{os.sep}checkpoints{os.sep}")[0] for saved in self.members}
-        if self.members and used != own:
-            self.log(f"  note: {path} was chosen with other networks than this ensemble, and is not used.")
-            return None
-        self.log(f"Post-processing ({path}): {found}")
-        taken = [os.path.basename(saved.folder) for saved in self.members or filter(None, [self._taken])]
-        before = [os.path.basename(folder) for folder in found.chosen.get("checkpoints", ())]
-        if taken and sorted(taken) != sorted(before):
-            self.log(
-                f"  note: it was chosen with {', '.join(before)}, and this is {', '.join(taken)}. Choose it anew: "
-                f"--mode=postprocess --workdir={self.workdir}"
-            )
-        return found
+        return chosen_for(self)
 
-    @contextlib.contextmanager
     def weights(
         self, checkpoint: str | None, ensemble: Sequence = (), *, scored: DataSets | None = None
-    ) -> Iterator[checkpoints.Saved | None]:
-        """The weights of a checkpoint inside, and those that the models had again after it.
+    ) -> contextlib.AbstractContextManager[checkpoints.Saved | None]:
+        """Inside, the models have the weights of a checkpoint.
 
         Args:
-          checkpoint: "best", "latest", "averaged" or a folder; None takes the weights as they are, averaged where they
-            are, or the ensemble that is in place already.
-          ensemble: the members that take the place of the network; gives the first one's checkpoint.
+          checkpoint: "best", "latest", "averaged" or a folder; None takes the current weights, averaged where there are
+            averages, or the ensemble that is in place already.
+          ensemble: members that replace the network; the checkpoint of the first is returned.
           scored: examples that members must not have been trained on.
         """
-        if ensemble:
-            from trainer.ensemble import check_unseen, in_place, members_of
+        from trainer.weights import weights_of
 
-            members = members_of(ensemble, checkpoint or "best")
-            with _naming_settings(), in_place(self, members) as self.members:
-                try:
-                    if scored is not None:
-                        check_unseen(self, members, scored)
-                    yield self.members[0]
-                finally:
-                    self.members = []
-            return
-        if self.members:
-            yield self.members[0]
-            return
-        if checkpoint is None:
-            with self.averaged():
-                yield None
-            return
-        task = self.task
-        with _naming_settings(), explaining_memory(self.config, "saving or loading a checkpoint"):
-            saved = checkpoints.find(self.workdir, checkpoint)
-            before = snapshot_of(task)
-        try:
-            with explaining_memory(self.config, "saving or loading a checkpoint"):
-                load_weights(task, saved)
-            self._taken = saved
-            yield saved
-        finally:
-            self._taken = None
-            for variable, value in before:
-                variable.assign(value)
-
-    @contextlib.contextmanager
-    def unchanged(self) -> Iterator[None]:
-        """Whatever happens to the state inside is undone."""
-        arrays = snapshot(self.state)
-        try:
-            yield
-        finally:
-            put_back(self.state, arrays)
+        return weights_of(self, checkpoint, ensemble, scored)
 
 
 def _log(text: str) -> None:
     console.log(named(text))
-
-
-def snapshot_of(task: Task) -> list[tuple[keras.Variable, np.ndarray]]:
-    """The values of a task's variables."""
-    from trainer.stepping.state import task_variables
-
-    return [(variable, np.array(variable.numpy())) for variable in task_variables(task).values()]

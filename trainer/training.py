@@ -1,4 +1,4 @@
-"""From a run to its end, or to where it was asked to stop; and what is reported then."""
+"""Trains a run to its end, or until it is stopped, and reports how it ended."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 import tensorflow as tf
 
 from configs.reading import durations
-from configs.reading.lines import wrapped
-from configs.reading.settings import by_flags
-from trainer import guard
+from configs.reading.line_wrapping import wrapped
+from configs.reading.setting_names import by_flags
+from trainer import guard, workdir
 from trainer.actions.bad_files import BadFiles
 from trainer.actions.early_stopping import stop_early
 from trainer.actions.evaluate import STOPPED, Evaluate
@@ -48,8 +48,8 @@ from trainer.reporting import tags, terminal
 from trainer.reporting.clock import Clock
 from trainer.reporting.failures import explain_failure, last_line
 from trainer.reporting.journal import Journal
-from trainer.reporting.memory import explaining_memory, is_out_of_memory
-from trainer.reporting.opening import opening_text
+from trainer.reporting.memory.out_of_memory import explaining_memory, is_out_of_memory
+from trainer.reporting.overview import opening_text
 from trainer.reporting.progress import Progress
 from trainer.reporting.records import METRICS_FILE, read_metrics, unsaved
 from trainer.result import FINISHED, Result
@@ -64,13 +64,13 @@ _STEPS_PER_CALL_OF_A_CLUSTER = 10
 
 
 def train(run, stop: Callable[[], bool] = lambda: False) -> Result:
-    """Trains `run` to its end, or until `stop`, which all workers ask together, says yes.
+    """Trains `run` to its end, or until `stop`, which all workers call together, returns true.
 
     Raises:
       UserError: what ended the run, in words; no checkpoint is made of such a state.
     """
     devices = run.devices
-    with run.holding_workdir(), _closing_data(run):
+    with workdir.holding(run), _closing_data(run):
         with naming_lost_worker(devices.cluster, run.workdir):
             check_shared_workdir(run.workdir, devices)
             data = run.data
@@ -93,7 +93,7 @@ def train(run, stop: Callable[[], bool] = lambda: False) -> Result:
 
 @contextlib.contextmanager
 def _closing_data(run) -> Iterator[None]:
-    """Processes that read the data end with it."""
+    """Ends the processes that read the data."""
     try:
         yield
     finally:
@@ -102,7 +102,7 @@ def _closing_data(run) -> Iterator[None]:
 
 
 def _take_up(run, start: checkpoints.Saved | None, source: checkpoints.Saved | None) -> None:
-    """Puts the run to where it starts: a checkpoint of its own, other weights, or nothing."""
+    """Restores where the run starts from: a checkpoint of its own, other weights, or nothing."""
     if start is not None:
         run.go_on_from(start)
         run.clock = Clock(run.intervals.batch_size, trained=run.host.trained, parts=run.host.seconds)
@@ -122,7 +122,7 @@ def _evaluates(run, step: int) -> bool:
 
 
 def _warm_start_from(config, start: checkpoints.Saved | None) -> checkpoints.Saved | None:
-    """What a new run takes its weights from: the best of another run's workdir, or one checkpoint's folder."""
+    """The checkpoint for a warm start: the best of another run's workdir, or a checkpoint's folder."""
     source = config.checkpoint.warm_start
     if not source or start is not None:
         return None
@@ -137,7 +137,7 @@ def _warm_start_from(config, start: checkpoints.Saved | None) -> checkpoints.Sav
 
 
 def why_finished(run) -> str | None:
-    """Why nothing is left to do at this step, or None; what ended a run is left behind with `force`."""
+    """Why nothing is left to do at this step, or None; with `force` an earlier end does not count."""
     step, total, ended = run.current_step, run.intervals.total, run.host.ended
     evaluated = run.data.validation is None or run.host.evaluated == step
     if step > total or (step == total and evaluated):
@@ -201,7 +201,7 @@ def _result(run, step: int, reason: str, *, saved: bool, stopped: bool = False) 
 
 
 def _recorded_scores(run) -> dict[str, float]:
-    """Of the last evaluation, where it was in an earlier session."""
+    """The scores of the last evaluation, where it was made in an earlier session."""
     rows = read_metrics(os.path.join(run.workdir, METRICS_FILE))
     found = [row for row in rows if (row.get("kind"), row.get("step")) == (tags.EVALUATION, run.host.evaluated)]
     return {name: value for name, value in (found[-1] if found else {}).items() if name not in ("step", "kind")}
@@ -220,7 +220,7 @@ def _train_to(
 
     def after_call(step: int) -> str | None:
         if run.clock.start_once(step):
-            run.waiting.since_last()  # the first batch is waited for, whatever the pipeline
+            run.waiting.since_last()  # every pipeline has to make its first batch
         return nonfinite.after_call(step) or (STOPPED if stop() else None)
 
     while True:
@@ -272,11 +272,11 @@ def _train_to(
 def _due(
     run, actions: list[Timed], stop: Callable[[], bool], bad_files: BadFiles, page: Page, profile: Profile
 ) -> list[Action | AtSteps]:
-    """What is done between steps, in the order in which it is done where several are due."""
+    """What is done between steps, in this order where several are due."""
     intervals, config = run.intervals, run.config
     own = [Action(action.every, _once(number, action, run)) for number, action in enumerate(actions) if action.every]
     found = [
-        # Around what is done between steps, which is not to be in it.
+        # Stopped around what is done between steps, which the profile leaves out.
         AtSteps(profile.steps[1:], profile.act),
         Action(intervals.log_every, lambda step: report(run, step)),
         Action(intervals.log_every, lambda step: bad_files.report_new()),
@@ -312,9 +312,9 @@ def _due(
 
 
 def _try_evaluation(run, score) -> None:
-    """Evaluates first images: a task that cannot be evaluated shows it before the first step, not hours later.
+    """Evaluates a few images, so that a task that cannot be evaluated fails before the first step, not hours later.
 
-    As many as it takes until one has another size than the first, at most eight.
+    It stops at the first image of another size, and after eight at the latest.
 
     Raises:
       UserError: it cannot.
@@ -364,7 +364,7 @@ def _fails_in_training(run) -> bool:
 
 
 def _once(number: int, action: Timed, run) -> Callable[[int], str | None]:
-    """Calls an action of the user's; at the step that a run goes on from, only if it was not called there before."""
+    """Calls an action of the user's; at the step where a run continues only if it was not called there before."""
     key = f"{number}: {action.name}"
 
     def call(step: int) -> str | None:
@@ -398,7 +398,7 @@ def _acted(action: Timed, run, step: int) -> str | None:
 
 
 class _Warnings:
-    """Reports what the guard finds where it does not end the run, each report once."""
+    """Logs the guard's reports where they do not end the run, each once."""
 
     def __init__(self, run):
         self._run, self._seen = run, set()

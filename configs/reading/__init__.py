@@ -1,1 +1,1 @@
-"""From command lines, recipes and JSON to a valid `Config`, with every mistake in words."""
+"""From command lines, recipes and JSON to a valid `Config`, with a message for every mistake."""

@@ -13,7 +13,7 @@ _FORM = 'write "100 steps: package.module:function", or "evaluation: …", or "e
 
 
 def parse(text: str) -> tuple[Duration | str, str]:
-    """Reads an action of the config: when it is due, and the name of what is called.
+    """Reads an action of the config: when it is due, and the name of the function to call.
 
     Returns:
         As `when`, and "package.module:function".

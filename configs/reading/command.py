@@ -1,6 +1,6 @@
-"""What a command line asks for: the flags, a mode, a valid config and where to read and write.
+"""A command line as a whole: its mode, its flags, a valid config, and where to read and write.
 
-It is read and judged as a whole before anything heavy is imported: a wrong flag costs no seconds.
+It is read and checked before anything heavy is imported, so that a wrong flag is reported at once.
 """
 
 from __future__ import annotations
@@ -13,172 +13,31 @@ from collections.abc import Mapping
 from absl import flags
 
 from configs import knobs
-from configs.reading import commandline, elsewhere, fields, overrides, sweeps, validation
+from configs.reading import flag_syntax, foreign_names, overrides, sweeps, validation
 from configs.reading import loading as recipes
 from configs.reading import serialization as config_text
+from configs.reading.flags import (
+    DEFAULT_RECIPE,
+    FORMATS,
+    OWN_DATA_RECIPE,
+    OWN_VOLUMES_RECIPE,
+    READ_A_RUN,
+    READ_BY,
+    READ_FILES,
+    SHORTHANDS,
+    TAKE_ENSEMBLES,
+    define_flags,
+)
 from configs.reading.folders import folds_of, holds_volumes, named_after, named_with
 from configs.reading.nearest import did_you_mean
 from configs.reading.values import from_text
 from configs.schema import Config
 from configs.sweep import Sweep
 
-# What --mode= takes, and what each does.
-MODES = {
-    "train": "train, or go on where the run in the workdir stopped",
-    "check": "look through all data, the loss and the gradients for faults",
-    "describe": "show what would be trained, and the memory it takes",
-    "plan": "look at the data and write a recipe for them",
-    "evaluate": "score the held-out examples, or those of --input",
-    "predict": "write masks of the images that --input names",
-    "export": "write the model in --formats, each compared and scored",
-    "report": "write the workdir's report.html anew",
-    "compare": "is one of --runs better than another, or had it luck?",
-    "crossvalidate": "train and score a run for each of config.data.folds",
-    "sweep": "try settings from the ranges that --sweep names",
-    "average": "average the last checkpoints of a run",
-    "postprocess": "choose what is done to masks after the network",
-    "audit_labels": "which labels are probably wrong?",
-    "convert": "write the data as images/ and masks/",
-}
-FORMATS = ("saved_model", "litert", "litert_float16", "litert_int8", "onnx")
-DEFAULT_RECIPE = "configs/nuclei.py"
-# Where the command line names a folder and no recipe.
-OWN_DATA_RECIPE = "configs/own.py"
-OWN_VOLUMES_RECIPE = "configs/own_volumes.py"
-
-# These take up a trained model: without --config they read the config that its run left in the workdir.
-_READ_A_RUN = ("evaluate", "predict", "export", "postprocess", "average")
-# These take several networks as one.
-_TAKE_ENSEMBLES = ("evaluate", "predict", "export")
-# These read the files of runs and nothing else: no data, no model, no TensorFlow.
-READ_FILES = ("report", "compare")
-# Fields of the config that have a flag of their own.
-_SHORTHANDS = ("strategy", "precision", "seed", "deterministic", "logical_devices")
-# Flags that only some modes read: to give one to another mode is a mistake.
-_READ_BY = {
-    "input": ("predict", "evaluate"),
-    "output": ("predict", "export", "convert", "plan", "compare"),
-    "runs": ("compare",),
-    "formats": ("export",),
-    "checkpoint": ("evaluate", "predict", "export", "postprocess"),
-    "ensemble": _TAKE_ENSEMBLES,
-    "force_config": ("train", "crossvalidate", "audit_labels"),
-    "extend": ("train",),
-    "sweep": ("sweep",),
-    "trials": ("sweep",),
-    "minutes": ("sweep",),
-    "layers": ("describe",),
-}
-
-_FLAGS = (
-    (
-        "config",
-        flags.DEFINE_string,
-        None,
-        f"Recipe file (it is run). Default: {DEFAULT_RECIPE}, or {OWN_DATA_RECIPE} with --config.data.path "
-        f"({OWN_VOLUMES_RECIPE} where it holds volumes); {', '.join(_READ_A_RUN[:-1])} and {_READ_A_RUN[-1]} take the "
-        "config of the run in the workdir.",
-    ),
-    (
-        "workdir",
-        flags.DEFINE_string,
-        None,
-        "Directory of the run: checkpoints, records, TensorBoard. Training goes on where a run in it stopped. "
-        "Default: runs/<name of the config>, with what makes it another run than the recipe's behind the name.",
-    ),
-    (
-        "force_config",
-        flags.DEFINE_boolean,
-        False,
-        "train: go on in the workdir although fields of the config changed that make it another run.",
-    ),
-    (
-        "extend",
-        flags.DEFINE_boolean,
-        False,
-        "train: go on in the workdir with more examples, classes added at the end, or a longer train.length; what was "
-        "learned of the classes there were is kept.",
-    ),
-    (
-        "checkpoint",
-        flags.DEFINE_string,
-        "best",
-        'evaluate, predict, export, postprocess: "best", "latest", "averaged" (see --mode=average) or the folder of a '
-        "checkpoint.",
-    ),
-    (
-        "ensemble",
-        flags.DEFINE_multi_string,
-        [],
-        "evaluate, predict, export: the workdir of a run or of a cross-validation, or the folder of a checkpoint; "
-        "given several times, the mean of their probabilities. A --workdir of a cross-validation is an ensemble of its "
-        "folds.",
-    ),
-    (
-        "input",
-        flags.DEFINE_multi_string,
-        [],
-        "predict: an image, a folder or a quoted glob pattern; may be given several times. evaluate: a folder with "
-        "images and masks, or a list of such files, that is scored in place of the validation examples.",
-    ),
-    (
-        "output",
-        flags.DEFINE_string,
-        "",
-        "predict, export, plan, convert, compare: directory to write to. Default: in the workdir; convert needs one; "
-        "compare writes compare.html here.",
-    ),
-    (
-        "runs",
-        flags.DEFINE_multi_string,
-        [],
-        "compare: the workdir of a run, given twice or more; the first is what the others are compared with.",
-    ),
-    (
-        "formats",
-        flags.DEFINE_list,
-        [],
-        f"export: any of {', '.join(FORMATS)}; onnx where its packages are installed. "
-        "Left out: saved_model, and litert of images.",
-    ),
-    (
-        "sweep",
-        flags.DEFINE_string,
-        "",
-        "sweep: the file that says what is tried (it is run), configs/sweeps/nuclei.py.",
-    ),
-    ("trials", flags.DEFINE_string, "", "sweep: settings that are tried, in place of the file's number."),
-    ("minutes", flags.DEFINE_string, "", "sweep: time of this call, in place of the file's; the next one goes on."),
-    ("layers", flags.DEFINE_boolean, False, "describe: also list the model's layers, with shapes and parameters."),
-    ("help", flags.DEFINE_boolean, False, "Show the flags."),
-    ("helpfull", flags.DEFINE_boolean, False, "Show the flags and every field of the config."),
-)
-
-
-def define_flags() -> flags.FlagValues:
-    """The program's flags, apart from absl's global ones so that `main` can be called many times in one process."""
-    values = flags.FlagValues()
-
-    def define(kind, name, default, doc, **choices):
-        kind(name=name, default=default, help=doc, flag_values=values, **choices)
-
-    for name, kind, default, doc in _FLAGS:
-        define(kind, name, default, doc)
-    doc = "\n".join(
-        ["What to do; without the flag it is train:", *(f"{mode:<15}{what}" for mode, what in MODES.items())]
-    )
-    define(flags.DEFINE_enum, "mode", "train", doc, enum_values=list(MODES))
-    for name in _SHORTHANDS:
-        field = fields.all_fields()[name]
-        # Text here: the field's own type checks it, as it does for --config.<name>.
-        kind = flags.DEFINE_boolean if field.type is bool else flags.DEFINE_string
-        define(kind, name, None, f"Short for --config.{name}. {field.doc}")
-    return values
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """A command line: what to do, with which config, and where to read and write."""
+    """What a command line says to do, with which config, and where to read and write."""
 
     mode: str
     config: Config
@@ -198,11 +57,12 @@ class Command:
 
 
 def read(arguments: list[str]) -> tuple[Command, list[str]]:
-    """The command line, and everything that is wrong with it; with any problem the command is not to be used."""
+    """Reads the command line: the command, and everything wrong with it. With any problem the command must not be
+    used."""
     values = define_flags()
-    assignments, mistakes = commandline.split(arguments, values)
+    assignments, mistakes = flag_syntax.split(arguments, values)
     assignments += _shorthands(values)
-    problems = [mistake.text for mistake in mistakes] + commandline.contradictions(assignments)
+    problems = [mistake.text for mistake in mistakes] + flag_syntax.contradictions(assignments)
     if not any(mistake.flag == "mode" for mistake in mistakes):
         problems += _flag_problems(values)
     if values.mode in READ_FILES:
@@ -211,9 +71,9 @@ def read(arguments: list[str]) -> tuple[Command, list[str]]:
     config, field_problems = overrides.apply(config, assignments)
     problems += [*recipe_problems, *field_problems.values()]
     if not recipe_problems:
-        # A field whose text was wrong still has its old value, about which nothing need be said.
-        found = validation.problems(config, files=values.mode not in (*_READ_A_RUN, *READ_FILES))
-        # What a recipe sets for another part may stay in it; on the command line it is a mistake.
+        # A field whose text was wrong still has its old value, which needs no message.
+        found = validation.problems(config, files=values.mode not in (*READ_A_RUN, *READ_FILES))
+        # A recipe may set fields of a part that is not in use; on the command line that is a mistake.
         said = {assignment.path for assignment in assignments}
         found += [problem for problem in validation.unread(config) if problem.fields[0] in said]
         problems += [problem.text for problem in found if field_problems.keys().isdisjoint(problem.fields)]
@@ -247,14 +107,14 @@ def read(arguments: list[str]) -> tuple[Command, list[str]]:
 
 
 def _shorthands(values: flags.FlagValues) -> list[overrides.Assignment]:
-    said = {name: values[name].value for name in _SHORTHANDS if values[name].value is not None}
+    said = {name: values[name].value for name in SHORTHANDS if values[name].value is not None}
     return [overrides.Assignment(name, str(value), f"--{name}={value}", short=True) for name, value in said.items()]
 
 
 def _flag_problems(values: flags.FlagValues) -> list[str]:
-    """What is wrong with the flags that are not fields of the config."""
+    """Problems with the flags that are not fields of the config."""
     found = []
-    for name, modes in _READ_BY.items():
+    for name, modes in READ_BY.items():
         if values[name].present and values.mode not in modes:
             found.append(f"--{name}: --mode={values.mode} does not read it; {', '.join(modes)} would.")
     for name in values.formats:
@@ -269,9 +129,9 @@ def _flag_problems(values: flags.FlagValues) -> list[str]:
             found.append(f"--{name} is empty: write a directory, or leave the flag out.")
     checkpoint = values.checkpoint
     known = ("best", "latest", "averaged")
-    if values.mode in _READ_A_RUN and checkpoint not in known and not os.path.isdir(checkpoint):
+    if values.mode in READ_A_RUN and checkpoint not in known and not os.path.isdir(checkpoint):
         form = "--checkpoint={}"
-        hint = elsewhere.value("checkpoint", checkpoint, form) or did_you_mean(checkpoint, known, form)
+        hint = foreign_names.value("checkpoint", checkpoint, form) or did_you_mean(checkpoint, known, form)
         found.append(
             f"--checkpoint={checkpoint}: there is no such folder.{hint} It is best, latest, averaged or a checkpoint's "
             "folder: WORKDIR/checkpoints/step_…"
@@ -300,7 +160,7 @@ def _flag_problems(values: flags.FlagValues) -> list[str]:
 def _sweep_of(
     values: flags.FlagValues, config: Config, assignments: list[overrides.Assignment]
 ) -> tuple[Sweep, list[str]]:
-    """What --sweep, --trials and --minutes say, and what is wrong with it."""
+    """The sweep of --sweep, --trials and --minutes, and its problems."""
     if not values.sweep:
         return Sweep(), ["--mode=sweep needs a file with ranges: write --sweep=configs/sweeps/nuclei.py."]
     sweep, found = sweeps.load(values.sweep)
@@ -333,7 +193,7 @@ def _runs_problems(runs: list[str]) -> list[str]:
 
 
 def _base_config(values: flags.FlagValues, assignments: list[overrides.Assignment]) -> tuple[Config, str, list[str]]:
-    """The recipe, or the config that a run left in its workdir; the workdir; and what is wrong with the former."""
+    """The recipe, or the config that a run left in its workdir; the workdir; and problems with the config."""
     if values.config is not None:
         recipe, problems = recipes.load(values.config)
     else:
@@ -348,11 +208,11 @@ def _base_config(values: flags.FlagValues, assignments: list[overrides.Assignmen
     home = _workdir_of_first(values) or workdir
     path = os.path.join(next(iter(folds_of(home)), home), "config.json")
     if values.mode == "audit_labels":
-        # Of folds each has a config of its own. Whoever names the data says what is to be trained.
+        # Each fold has a config of its own. A command line that names data says what to train.
         paths = [os.path.join(workdir, "config.json"), os.path.join(workdir, "fold_0", "config.json")]
         named = any(a.path in ("data.path", "data.source") for a in assignments)
         path = "" if named else next(filter(os.path.isfile, paths), "")
-    if values.config is not None or not path or values.mode not in (*_READ_A_RUN, "audit_labels"):
+    if values.config is not None or not path or values.mode not in (*READ_A_RUN, "audit_labels"):
         return recipe, workdir, problems
     try:
         with open(path, encoding="utf-8") as file:
@@ -379,7 +239,7 @@ def _workdir_of_first(values: flags.FlagValues) -> str:
 
 def _folds(values: flags.FlagValues, workdir: str) -> tuple[str, ...]:
     """The folds of a cross-validation in the workdir, where the mode takes an ensemble."""
-    if values.mode not in _TAKE_ENSEMBLES or os.path.exists(os.path.join(workdir, "config.json")):
+    if values.mode not in TAKE_ENSEMBLES or os.path.exists(os.path.join(workdir, "config.json")):
         return ()
     return tuple(folds_of(workdir))
 
@@ -402,5 +262,5 @@ def _default_workdir(recipe: Config, assignments: list[overrides.Assignment], va
     if not changed or values.force_config or values.extend:
         return plain
     own = os.path.join("runs", named_with(name, changed))
-    # What is evaluated in another way than it was trained is the run without these fields.
-    return own if values.mode not in _READ_A_RUN or os.path.isfile(os.path.join(own, "config.json")) else plain
+    # Fields that only change the evaluation do not make it another run.
+    return own if values.mode not in READ_A_RUN or os.path.isfile(os.path.join(own, "config.json")) else plain

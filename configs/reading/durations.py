@@ -1,8 +1,8 @@
 """Durations as text: "500 steps", "3 epochs", "5%"; read in one place, exactly, in rational numbers.
 
 An epoch need not be a whole number of steps (150 images in batches of 8 are 18.75 steps), and a percentage need not be
-either. What falls between two steps is rounded up: three epochs show every image at least three times, and events
-every 25% of 1001 steps are four, not four and one more a step later.
+either. A duration between two steps is rounded up: three epochs show every image at least three times, and events every
+25% of 1001 steps are four, without a fifth one step later.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Duration:
 
         Args:
             steps_per_epoch: `Fraction(examples, batch_size)`, or a whole number; floats are refused, they round.
-            total: The run's length in steps; needed for percentages alone.
+            total: The run's length in steps; only needed for percentages.
 
         Raises:
             TypeError: `steps_per_epoch` is a float.

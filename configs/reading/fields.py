@@ -21,7 +21,7 @@ class Field:
 
     @property
     def doc(self) -> str:
-        """What the field means, after the values of another field beside which alone it is read."""
+        """The field's documentation, after the values of another field with which alone it is read."""
         readers = ", ".join(name for names in self.knob.read_by.values() for name in names)
         return f"{readers}: {self.knob.doc}" if readers else self.knob.doc
 

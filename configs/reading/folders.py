@@ -1,4 +1,4 @@
-"""What a folder holds, by the names in it alone, for what has to be known before anything is imported."""
+"""What a folder holds, judged by names alone, for questions that come before TensorFlow is imported."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from configs.schema import Config
 
 # What a cross-validation leaves in its workdir, beside fold_0, fold_1 …
 FOLDS_FILE = "crossvalidation.json"
-# Names that say a volume; TIFF files may be images or volumes, and are taken for images.
+# Endings of volumes; TIFF files may be images or volumes, and count as images.
 VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 _MOST_SEEN = 2000
 # Of recipes for whatever a folder holds.
@@ -25,7 +25,7 @@ def named_after(config: Config) -> str:
 
 
 def named_with(name: str, values: dict) -> str:
-    """A file's name with values behind it: "evaluation-tile=64x64"; of many a digest."""
+    """A file's name followed by values: "evaluation-tile=64x64"; a digest where they are many."""
     if not values:
         return name
 
@@ -40,7 +40,7 @@ def named_with(name: str, values: dict) -> str:
 
 
 def holds_volumes(path: str) -> bool:
-    """Whether most of the files that a folder begins with are volumes, at most two folders down."""
+    """Whether most of a folder's first files are volumes, at most two folders down."""
     seen = volumes = 0
     for parent, folders, names in os.walk(os.path.expanduser(path)):
         folders.sort()
@@ -56,7 +56,7 @@ def holds_volumes(path: str) -> bool:
 
 
 def folds_of(workdir: str) -> list[str]:
-    """The workdirs of the folds that a cross-validation has ended; empty of another folder."""
+    """The workdirs of the finished folds of a cross-validation; empty for any other folder."""
     try:
         with open(os.path.join(workdir, FOLDS_FILE), encoding="utf-8") as file:
             done = len(json.load(file)["folds"])

@@ -14,7 +14,7 @@ from typing import Any
 from absl import flags
 
 from configs.reading import fields, values
-from configs.reading.lines import broken, columns
+from configs.reading.line_wrapping import broken, columns
 from losses import names as losses
 
 _TASKS = {
@@ -27,7 +27,7 @@ _TASKS = {
     "Help": ("help", "helpfull"),
 }
 
-# Fields that belong beside the flags: what people look for when they apply a model.
+# Fields shown beside the flags, since people look for them when they apply a model.
 _WITH_PREDICT = "Evaluate, predict, export"
 _PREDICT = ("predict.mirror", "predict.probabilities", "predict.overlays", "predict.skip_existing")
 
@@ -120,12 +120,12 @@ def _signature(flag: flags.Flag) -> str:
 
 
 def _doc(flag: flags.Flag) -> str:
-    """The flag's help as it was written; absl adds the choices before it and a remark after it."""
+    """The flag's help as written; absl adds the choices before it and a remark after it."""
     return flag.help.partition(">: ")[2] or flag.help.partition(";\n")[0]
 
 
 def _entry(head: str, doc: str) -> list[str]:
-    """A flag and its text; lines of the text in columns stay so, each broken under its second column."""
+    """A flag and its text; lines in columns stay in columns, and are broken under the second."""
     found = [f"  {head}"]
     for line in doc.split("\n"):
         lead = match[0] if (match := re.match(r"\S+ {2,}", line)) else ""

@@ -30,12 +30,12 @@ class Levels:
 
 
 def rank_of(config: Config) -> int:
-    """Axes of space: 2 of images, 3 of volumes. The training crop says it."""
+    """Axes of space, as many as the training crop has: 2 of images, 3 of volumes."""
     return len(config.augment.crop)
 
 
 def levels(config: Config) -> Levels:
-    """The levels of `model.name="unet"`: as model.strides and model.kernels say, else by spacing and crop."""
+    """The levels of `model.name="unet"`: from model.strides and model.kernels, else from spacing and crop."""
     model, rank = config.model, rank_of(config)
     strides, kernels = (
         _derived(config) if rank == 3 else (((2,) * rank,) * model.depth, ((3,) * rank,) * (model.depth + 1))
@@ -50,7 +50,7 @@ def _derived(config: Config) -> tuple[tuple[tuple[int, ...], ...], tuple[tuple[i
     wide = [False] * 3
     given = config.model.strides
     for level in range(config.model.depth + 1):
-        # Once an axis is convolved along, it stays so.
+        # Once there are convolutions along an axis, there are at all levels below.
         wide = [before or length < 2 * min(spacing) for before, length in zip(wide, spacing, strict=True)]
         kernels.append(tuple(3 if axis else 1 for axis in wide))
         if level == config.model.depth:

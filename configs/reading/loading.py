@@ -1,4 +1,4 @@
-"""A recipe file -> its `Config`, a sweep file -> its `Sweep`, with whatever is wrong with the file in words.
+"""A recipe file -> its `Config`, a sweep file -> its `Sweep`, with a message for whatever is wrong with the file.
 
 Both are Python files and are run: use only files you would run yourself.
 """
@@ -25,7 +25,8 @@ _HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """A kind of file: its flag, what it is called, the function in it and what that returns, the folder of ours."""
+    """A kind of file: its flag, its name in messages, its function and what that returns, and our folder of such
+    files."""
 
     flag: str
     title: str
@@ -58,7 +59,7 @@ def load(path: str) -> tuple[schema.Config, list[str]]:
 
 
 class RecipeError(ValueError):
-    """The file cannot be found, run, or does not return what it is to return."""
+    """The file cannot be found or run, or returns the wrong thing."""
 
 
 def find(path: str, kind: Kind = RECIPE) -> str:
@@ -113,7 +114,7 @@ def run(path: str, kind: Kind) -> schema.Config | Sweep:
             found = function()
     except RecipeError:
         raise
-    # SystemExit and the like are mistakes of the file as well; only Ctrl-C goes on.
+    # SystemExit and the like are mistakes of the file, too; only Ctrl-C is passed on.
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -125,7 +126,8 @@ def run(path: str, kind: Kind) -> schema.Config | Sweep:
 
 
 def _failure(error: BaseException, full: str) -> str:
-    """The exception in one line or two: the recipe's line that raised, the error, and the name that was meant."""
+    """The exception in one line or two: the recipe's line that raised it, the error, and the name that was probably
+    meant."""
     if isinstance(error, SyntaxError) and error.filename == full:
         line = (error.text or "").strip()
         return f"line {error.lineno} is not Python: {error.msg}" + (f"\n    {line}" if line else "")

@@ -1,4 +1,4 @@
-"""The name that was probably meant: every message about an unknown name offers it."""
+"""The name that was probably meant, which every message about an unknown name suggests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, names: Iterable[str], form: str = "{}") -> str:
-    """` Did you mean …?` with the nearest name put into `form`; empty when nothing is near."""
+    """` Did you mean …?` with the nearest name in `form`; empty when no name is near."""
     near = nearest(name, names)
     return f" Did you mean {form.format(near)}?" if near is not None else ""
 

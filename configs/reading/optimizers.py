@@ -32,7 +32,7 @@ OPTIMIZERS = {
     }.items()
 }
 
-# What Keras's optimizers could do themselves and the step does after the reduction over replicas, and where to say it.
+# Options of Keras's optimizers that the step does after the reduction over replicas -> the field for them.
 DECIDED = {
     "learning_rate": "optimizer.learning_rate",
     "clipnorm": "optimizer.clip_norm",
@@ -47,7 +47,7 @@ DECIDED = {
 
 
 def option_problems(config: Config):
-    """Options that the optimizer does not take, or that have a field; as a rule of `validation`."""
+    """A rule of `validation`: options that the optimizer does not take, or that have a field."""
     name, own_fields = config.optimizer.name, _fields_of(config)
     for option in config.optimizer.options:
         if option in DECIDED:
@@ -61,7 +61,7 @@ def option_problems(config: Config):
 
 
 def _fields_of(config: Config) -> set[str]:
-    """Fields of the section that this optimizer reads and others do not."""
+    """Fields of the section that this optimizer reads and other optimizers do not."""
     readers = {path: field.knob.read_by.get("name", ()) for path, field in fields.all_fields().items()}
     return {
         path.removeprefix("optimizer.")

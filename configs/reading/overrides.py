@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from configs import knobs
-from configs.reading import elsewhere, fields, values
+from configs.reading import fields, foreign_names, values
 from configs.reading.nearest import nearest
 from configs.schema import Config
 
@@ -52,7 +52,7 @@ def meant_field(path: str) -> str | None:
     """The field that an unknown `path` probably means."""
     known = fields.all_fields()
     head = path.partition(".")[0]
-    named_elsewhere = elsewhere.field(path)
+    named_elsewhere = foreign_names.field(path)
     in_its_section = head == path or named_elsewhere.startswith(head + ".")
     return (named_elsewhere if in_its_section else "") or nearest(path, known) or named_elsewhere or None
 

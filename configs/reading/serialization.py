@@ -24,7 +24,7 @@ class Difference(NamedTuple):
         return f"{self.field}: was {values.shown(self.old)}, now {values.shown(self.new)}"
 
 
-# What config.json holds besides the config: parts that were handed over as objects, the process's settings, and what
+# What config.json holds besides the config: parts that were passed as objects, the process's settings, and what
 # train.accumulate=auto found.
 _BESIDES = ("objects", "process", "micro_batches")
 
@@ -34,7 +34,7 @@ def to_json(config: Config, **besides: Mapping[str, Any]) -> str:
 
     Args:
         config: The config.
-        besides: "objects" (the names of parts that were handed over as objects), "process" and "micro_batches" (step ->
+        besides: "objects" (the names of parts that were passed as objects), "process" and "micro_batches" (step ->
             micro-batches from there on).
     """
     content = {migration.KEY: migration.FORMAT} | dataclasses.asdict(config)

@@ -114,7 +114,7 @@ def _refusal(field: fields.Field, config: Config, given: Collection[str]) -> str
     if field.knob.changes_run is False and path not in _BEGINNING:
         return "it changes nothing about what is learned. Leave it out."
     if field.knob.part in given and field.type is str:
-        return f"{field.knob.part}= was handed over as an object, so that nothing reads this name."
+        return f"{field.knob.part}= was passed as an object, so that nothing reads this name."
     return ""
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator
 
 from configs import knobs
 from configs.knobs import ConfigError
-from configs.reading import actions, durations, elsewhere, fields
+from configs.reading import actions, durations, fields, foreign_names
 from configs.reading.levels import levels, rank_of
 from configs.reading.nearest import did_you_mean
 from configs.reading.optimizers import option_problems
@@ -44,9 +44,9 @@ def check(config: Config, *, files: bool = True, given: Collection[str] = (), me
     Args:
         config: The whole config of a run.
         files: Look also whether the files, folders and modules that training reads exist.
-        given: Parts that were handed over as objects, by the name of the argument: "model", "data". The fields that
+        given: Parts that were passed as objects, by the name of the argument: "model", "data". The fields that
             would name them are not judged.
-        metrics: Names of metrics that were handed over as objects.
+        metrics: Names of metrics that were passed as objects.
 
     Raises:
         ConfigError: With every problem, as the command line would say it.
@@ -98,7 +98,7 @@ def unread(config: Config, *, given: Collection[str] = ()) -> list[Problem]:
     return found
 
 
-# What stands in for the name of a part that was handed over as an object: a part of the user's own.
+# What stands in for the name of a part that was passed as an object: a part of the user's own.
 _AN_OBJECT = "an:object"
 
 
@@ -325,7 +325,7 @@ def _metric(config: Config, *, given: Collection[str] = (), task: bool = False):
                 f"Write --config.evaluate.metrics={evaluate.metric} "
                 f"--config.evaluate.metric={evaluate.metric.rpartition(':')[2]}"
             )
-        hint = elsewhere.value("evaluate.metric", evaluate.metric, "{!r}")
+        hint = foreign_names.value("evaluate.metric", evaluate.metric, "{!r}")
         hint = hint or did_you_mean(evaluate.metric, known, "{!r}")
         text = f"it is none of the scores measured: {', '.join(known)}.{hint} {own}."
         yield ("evaluate.metric", "evaluate.metrics"), text

@@ -17,7 +17,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from configs.reading import elsewhere
+from configs.reading import foreign_names
 from configs.reading.nearest import did_you_mean
 
 TRUE = ("true", "yes", "on", "1")
@@ -85,7 +85,7 @@ def from_python(value: Any, type_: Any, path: str = "") -> Any:
         words = [choice for choice in choices if isinstance(choice, str)]
         hint = _REFUSED.get(value, "") if isinstance(value, str) else ""
         if not hint and isinstance(value, str) and words:
-            hint = elsewhere.value(path, value, "{!r}") or did_you_mean(value, words, "{!r}")
+            hint = foreign_names.value(path, value, "{!r}") or did_you_mean(value, words, "{!r}")
         raise ValueError(f"{shown(value)} is not {describe(type_)}.{hint}")
     if kind == _WORD_INSTEAD:
         number, words = _number_or_words(type_)
@@ -268,7 +268,7 @@ def _tuple_items(value: Any, type_: Any) -> tuple:
     if isinstance(value, str) or not isinstance(value, (list, tuple)):
         raise ValueError(f"{shown(value)} is {_type_name(value)}, not {describe(type_)}.")
     if _kind(type_) == _LENGTHS:
-        fitting = [one for one in typing.get_args(type_) if len(typing.get_args(one)) == len(value)]
+        fitting = [choice for choice in typing.get_args(type_) if len(typing.get_args(choice)) == len(value)]
         if not fitting:
             raise ValueError(f"{shown(list(value))} is a list of {len(value)}, not {describe(type_)}.")
         type_ = fitting[0]

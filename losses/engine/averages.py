@@ -1,4 +1,4 @@
-"""Means over space that count what is to be counted, and powers and logarithms that are finite at their ends."""
+"""Means over the pixels that count, and powers and logarithms that are finite at the ends of their range."""
 
 import tensorflow as tf
 

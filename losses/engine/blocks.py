@@ -1,4 +1,4 @@
-"""Images cut into blocks of short rows, and a function taken over them one block at a time."""
+"""Images cut into blocks of short rows, and a function applied to one block at a time."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What every loss asks of its inputs' values, and how it answers when XLA has dropped the assertions.
+"""What every loss requires of its inputs' values, and what it returns where XLA has dropped the assertions.
 
 A check made while tracing raises `ValueError` or `TypeError`. A check of values (labels, masks, probabilities) raises
 `ValueError` when eager and `tf.errors.InvalidArgumentError` from a graph. Inside a function compiled by XLA assertions
@@ -44,14 +44,14 @@ class ValueChecks:
         self._oks.append(ok)
 
     def after(self, tensor: tf.Tensor) -> tf.Tensor:
-        """The tensor, read only once the checks so far have passed, so that theirs is the error that is seen."""
+        """The tensor, read only after the checks so far have passed, so that their error is raised first."""
         if not self._assertions:
             return tensor
         with tf.control_dependencies([a for a in self._assertions if a is not None]):
             return tf.identity(tensor)
 
     def factor(self, dtype) -> tf.Tensor | None:
-        """Scalar 1 or NaN to multiply the loss by; None when everything is known to be right."""
+        """A scalar that multiplies the loss, 1 or NaN; None when everything is known to be right."""
         if not self._oks:
             return None
         nan = tf.constant(float("nan"), dtype)
@@ -62,7 +62,7 @@ def check_floating(loss: str, dtype: tf.DType):
     """Predictions that have a gradient."""
     if not dtype.is_floating:
         raise TypeError(
-            f"{loss}: predictions must be floating point; {dtype.name} has no gradient. Hand in the logits, before any "
+            f"{loss}: predictions must be floating point; {dtype.name} has no gradient. Pass the logits, before any "
             f"argmax, rounding or threshold.\nReceived: y_pred of dtype {dtype.name}"
         )
 
@@ -88,7 +88,7 @@ def check_same_shape(checks: ValueChecks, name: str, shape_of, reference: tf.Ten
 
 
 def shape_remedy(name: str, static, wanted, axes) -> str:
-    """The likely reason for two shapes to differ, and the code against it."""
+    """The likely reason for a difference between two shapes, and the code that removes it."""
     space, wanted_space = static[1:], wanted[1:]
     if space == wanted_space and static[0] == 1:
         return f"If one {name} is meant for the whole batch, write tf.repeat({name}, {wanted[0]}, axis=0)."

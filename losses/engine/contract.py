@@ -1,7 +1,7 @@
 """The way into every loss: checks the inputs and brings labels, masks and weights into one form.
 
-`prepare` is called by each loss with the options all of them share. It never broadcasts, never guesses between two
-readings, and says what to write instead; see `losses.engine.checks` for what happens to wrong values inside XLA.
+`prepare` is called by each loss with the options all of them share. It never broadcasts and never guesses between two
+readings; its errors say what to write instead; see `losses.engine.checks` for what happens to wrong values inside XLA.
 """
 
 from collections.abc import Callable
@@ -158,7 +158,7 @@ def _scores(loss, y_pred) -> tf.Tensor:
 
 
 def _sizes_known_to_all(scores, ids, dense, valid, pixels):
-    """The tensors, each with all the sizes that any of them is known to have: they are cut alike by what is known."""
+    """The tensors, each with all sizes that are known of any of them, so that they are cut alike."""
     sizes = scores.shape[:-1]
     for other in (dense, valid, pixels):
         sizes = sizes if other is None else sizes.merge_with(other.shape[:-1])

@@ -30,8 +30,8 @@ COMMON_DOC = """
 def loss(function=None, *, refuses: dict[str, str] | None = None, **defaults):
     """Makes a public loss of `function(problem, *, own options) -> tensor`.
 
-    The public one has the signature `(y_true, y_pred, *, own options, common options)`; its attribute `on` is the
-    function of the problem, `refuses` what it cannot honour.
+    The public function has the signature `(y_true, y_pred, *, own options, common options)`; its attribute `on` is the
+    function of the problem, and `refuses` lists the options that it cannot honour.
 
     Args:
         refuses: common options the loss cannot honour, each with the reason (which ends up in the error).

@@ -54,7 +54,7 @@ def fused_sums(scores, labels, weights, *, activation, flags, is_ids) -> dict[st
 def worth_compiling(scores: tf.Tensor) -> bool:
     """Whether XLA should compile the two passes.
 
-    Not when eager (each call's shape would wait for its own compilation), not for sizes unknown while tracing, not for
+    Not in eager mode (each shape would wait for its own compilation), not for sizes unknown while tracing, not for
     small images, and not where XLA does not work.
     """
     image = scores.shape[1:]
@@ -65,7 +65,7 @@ def worth_compiling(scores: tf.Tensor) -> bool:
 
 @functools.cache
 def _xla_works() -> bool:
-    """Compiles a trifle; a build or a device without XLA is logged, once."""
+    """Whether XLA works here, found by compiling a trifle; logged once where it does not."""
     try:
         with tf.init_scope():
             tf.function(lambda x: x + 1, jit_compile=True)(tf.constant(1.0))

@@ -78,7 +78,7 @@ class Problem:
         return valid if self.pixel_weights is None else valid * self.pixel_weights
 
     def select(self, per_class: tf.Tensor) -> tf.Tensor:
-        """The k classes that count of a `[..., c]` tensor."""
+        """The k classes of a `[..., c]` tensor that count."""
         if self.classes == tuple(range(self.num_classes)):
             return per_class
         return tf.gather(per_class, list(self.classes), axis=-1)
@@ -97,7 +97,7 @@ class Problem:
         return self.over_replicas(tf.reduce_sum(per_image, axis=0, keepdims=True))
 
     def result(self, value: tf.Tensor) -> tf.Tensor:
-        """The loss as it leaves: poisoned if a check failed, and float32 unless y_pred is float64."""
+        """The loss as returned: NaN if a check failed, and float32 unless y_pred is float64."""
         if self.poison is not None:
             value = value * tf.cast(self.poison, value.dtype)
         return tf.cast(value, self.dtype)

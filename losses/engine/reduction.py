@@ -68,7 +68,7 @@ def reduce_groups(problem: Problem, values: tf.Tensor) -> tf.Tensor:
 
 
 def absent_policy(problem: Problem, sums, values: tf.Tensor, absent: str) -> tuple[tf.Tensor, tf.Tensor | None]:
-    """What a class counts whose labels are nowhere in the group: `(values, present)` for `reduce_classes`.
+    """The value of a class without any label in the group: `(values, present)` for `reduce_classes`.
 
     "count": the formula's own value.   "zero": 0, without a gradient, and still in the mean.
     "skip": not in the mean.   "penalty": the mean probability given to it, prediction / pixels, which is 0 when nothing

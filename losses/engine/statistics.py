@@ -21,7 +21,7 @@ from .sums import Flags, exact_sum, plain_sums
 __all__ = ["RegionSums", "exact_sum", "group_sum", "image_sums", "region_statistics", "region_sums"]
 
 
-# What of `image_sums` a region loss reads.
+# The sums of `image_sums` that a region loss reads.
 SUMS = ("product", "wrong", "missed", "target", "pixels")
 SUMS += ("prediction_squared", "target_squared", "difference_squared", "distance")
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from configs.reading import help as document
-from configs.reading import lines
-from configs.reading.command import define_flags
+from configs.reading import line_wrapping
+from configs.reading.flags import define_flags
 from trainer import console
 
 
@@ -16,7 +16,7 @@ from trainer import console
 def test_the_terminals_width_within_bounds(monkeypatch, said, expected):
     monkeypatch.setenv("COLUMNS", said)  # what shutil asks first; the tests have no terminal
 
-    assert lines.columns() == expected
+    assert line_wrapping.columns() == expected
 
 
 def test_prose_is_broken_under_its_own_beginning_and_code_stays():
@@ -25,7 +25,7 @@ def test_prose_is_broken_under_its_own_beginning_and_code_stays():
         "  - a note that is long, too\nlast words of it all, and more\n    x = a_line(of, code, that, is, copied)"
     )
 
-    assert lines.wrapped(text, 24) == (
+    assert line_wrapping.wrapped(text, 24) == (
         "2 mistakes:\n  1. the first of them\n     is long\n         code = that(is, far, longer, than, this)\n"
         "  - a note that is long,\n    too\nlast words of it all,\nand more\n"
         "    x = a_line(of, code, that, is, copied)"
@@ -35,7 +35,7 @@ def test_prose_is_broken_under_its_own_beginning_and_code_stays():
 def test_a_line_in_columns_is_broken_between_them():
     line = "step  20/1000  loss   0.4312  Dice 0.9000  12.5 images/s"
 
-    assert lines.wrapped(line, 42).splitlines() == [
+    assert line_wrapping.wrapped(line, 42).splitlines() == [
         "step  20/1000  loss   0.4312  Dice 0.9000",
         "    12.5 images/s",
     ]
@@ -55,7 +55,7 @@ def test_a_terminal_gets_lines_of_its_width_and_a_file_whole_ones(monkeypatch):
 
 @given(st.text(alphabet="ab-. \n", max_size=200), st.integers(8, 40))
 def test_no_word_is_broken_or_lost_or_moved(text, width):
-    assert lines.wrapped(text, width).split() == text.split()
+    assert line_wrapping.wrapped(text, width).split() == text.split()
 
 
 @pytest.mark.parametrize("width", [80, 100])

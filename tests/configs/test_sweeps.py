@@ -88,7 +88,7 @@ def test_batches_are_swept_where_the_length_is_in_epochs():
 
 def test_a_part_that_is_an_object_has_no_name_to_sweep():
     (problem,) = problems({"loss.name": one_of("dice", "jaccard")}, given=("loss",))
-    assert "loss= was handed over as an object" in problem
+    assert "loss= was passed as an object" in problem
 
 
 def test_numbers_get_their_fields_type():

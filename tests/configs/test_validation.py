@@ -1,4 +1,4 @@
-"""A whole config judged: `check`, parts that are handed over as objects, fields that nothing reads, modules."""
+"""A whole config judged: `check`, parts that are passed as objects, fields that nothing reads, modules."""
 
 import dataclasses
 import inspect

@@ -6,7 +6,7 @@ import pytest
 
 from tests.data.bad_cases import CASES
 from tests.data.making import config_for, make_folder
-from trainer.data import DataError, audit, data_error_from, open_data, training_batches
+from trainer.data import DataError, check_data, data_error_from, open_data, training_batches
 
 
 def first_error(config) -> str:
@@ -31,9 +31,9 @@ def test_the_message_names_the_file_and_the_reason(case, tmp_path):
     root = tmp_path / "data"
     make_folder(root)
     config = config_for(root, **case.fields)
-    assert audit(config).ok, "the folder has to be good before it is spoilt"
+    assert check_data(config).ok, "the folder has to be good before it is spoilt"
     case.spoil(root)
-    report = audit(config)
+    report = check_data(config)
     assert not report.ok
     for text in (first_error(config), report.text()):
         for words in case.says:
@@ -58,7 +58,7 @@ def test_all_bad_files_are_named_at_once(tmp_path):
         open_data(config_for(tmp_path))
     for name in ("images/001.png: is empty", "masks/001.png: is not an image", "masks/003.png: a mask without"):
         assert name in str(caught.value)
-    report = audit(config_for(tmp_path))
+    report = check_data(config_for(tmp_path))
     assert len(report.problems) == 4
     assert "masks/005.png: is not an image: it begins as a PNG" in report.text() and "4 problems:" in report.text()
 

@@ -12,9 +12,9 @@ from PIL import Image
 
 from configs.schema import Data
 from tests.data.making import png_file
-from trainer.data.decode import decode_image, deep_values
 from trainer.data.errors import DataError
-from trainer.data.mask_values import decode_values
+from trainer.data.images.decode import decode_image, deep_values
+from trainer.data.masks.values import decode_values
 
 MANY = 10**6
 RED = np.full((4, 6, 3), (200, 30, 60), np.uint8)

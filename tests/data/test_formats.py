@@ -681,7 +681,7 @@ def test_regions_of_nnunet_are_classes_that_overlap(tmp_path):
     again = open_data(data.config)
     assert again.classes == data.classes
     # Predictions are written as nnU-Net writes them: the last in the order lies on top.
-    from trainer.evaluation.overlapping import write_overlapping
+    from trainer.prediction.overlapping import write_overlapping
 
     planes = np.array([[[0, 0], [1, 1], [0, 1], [1, 0]]], np.uint8)
     for order, expected_ids in (((2, 1), [0, 1, 1, 2]), ((), None)):
@@ -772,7 +772,7 @@ def test_what_is_meant_can_be_said(made, tmp_path):
 
 
 def test_void_of_several_values_is_named_once():
-    from trainer.data.sources.formats.maskfiles import void_note
+    from trainer.data.sources.formats.mask_files import void_note
 
     note = void_note([((0, 0, 0), "Void"), ((9, 9, 9), "Void"), ((1, 2, 3), "road"), ((5, 5, 5), "ignore")])
     assert note == ["void, which no loss or score counts: 'Void' ((0, 0, 0), (9, 9, 9)), 'ignore' ((5, 5, 5))"]

@@ -11,7 +11,7 @@ from PIL import Image
 from configs.schema import Data
 from tests.data.making import png_grey
 from trainer.data.errors import DataError
-from trainer.data.masks import decode_mask, label_type
+from trainer.data.masks.class_ids import decode_mask, label_type
 
 IDS = np.array([[0, 1, 2], [2, 1, 255]], np.uint8)
 THREE = ("sky", "land", "sea")

@@ -1,4 +1,4 @@
-"""Data handed over as Python objects: what they become, that they stay exact, what is said of those that are wrong."""
+"""Data passed as Python objects: what they become, that they stay exact, what is said of those that are wrong."""
 
 from __future__ import annotations
 
@@ -324,7 +324,7 @@ WRONG = {
         lambda: tf.data.Dataset.from_tensors((*pair(0), 1)),
         ["tuples of 3", "dataset.map("],
     ),
-    "a class": (lambda: Listed, ["This is the class itself: hand in an object of it, data=Listed(…)"]),
+    "a class": (lambda: Listed, ["This is the class itself: pass an object of it, data=Listed(…)"]),
     "other keys": (
         lambda: {"images": np.zeros((4, 8, 8, 3)), "labels": np.zeros((4, 8, 8))},
         ["'images' is called 'image' and 'labels' is called 'label'"],
@@ -470,7 +470,7 @@ def test_a_dataset_of_unknown_length_needs_a_length_in_steps():
     endless = stream().repeat()
     assert open_data(config_of(), endless).train.length is None
     assert batches(open_data(config_of(), endless).train, config_of(), 4, 1)[0]["index"].tolist() == [16, 17, 18, 19]
-    with pytest.raises(DataError, match=r'(?s)train.length="3 epochs": how long an epoch is.*assert_cardinality'):
+    with pytest.raises(DataError, match=r'(?s)train.length="3 epochs": the length of an epoch.*assert_cardinality'):
         open_data(config_of(length="3 epochs"), endless)
     assert open_data(config_of(length="3 epochs"), stream()).train.length == COUNT
 

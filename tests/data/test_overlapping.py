@@ -7,10 +7,9 @@ import pytest
 from PIL import Image
 
 from configs.schema import Augment, Config, Data, Train
-from trainer.data import DataError, evaluation_batches, open_data, training_batches
-from trainer.data.audit import audit
+from trainer.data import DataError, check_data, evaluation_batches, open_data, training_batches
 from trainer.data.augment.placement import draw, over_foreground
-from trainer.evaluation.overlapping import write_overlapping
+from trainer.prediction.overlapping import write_overlapping
 from trainer.reporting.panels import colored, overlay
 
 NAMES = ("kidney", "tumour", "vessel")
@@ -167,10 +166,10 @@ def test_void_batches_and_shares(tmp_path):
         for b in evaluation_batches(source, data.config, multiple=8)
     }
     assert (whole["images/case_0.png"][0, :16] == 255).all() and (whole["images/case_1.png"][12:] == 255).all()
-    text = audit(config).text()
+    text = check_data(config).text()
     assert "of two classes or more" in text and "No problems" in text
     expected = sum(planes_of(n)[1 if n == 0 else 0 :, :, 0].sum() for n in range(4))
-    assert sum(split.pixels[0] for split in audit(config).splits) == expected
+    assert sum(split.pixels[0] for split in check_data(config).splits) == expected
 
 
 def test_crops_over_foreground_take_each_class():

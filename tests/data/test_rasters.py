@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from configs.schema import Data
-from trainer.data import DataError, read_image, room
-from trainer.data.rasters import GEO_TAGS, header, open_raster
+from trainer.data import DataError, read_image
+from trainer.data.images import size_limits
+from trainer.data.images.rasters import GEO_TAGS, header, open_raster
 
 tifffile = pytest.importorskip("tifffile")
 
@@ -94,7 +95,7 @@ def test_what_is_refused(tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"a\.tif.*truncated"), open_raster(header(path, Data(), 0), Data(), 0):
         pass
     tifffile.imwrite(path, RGB, rowsperstrip=70, compression="zlib", metadata=None)
-    monkeypatch.setattr(room, "available_memory", lambda: 1000)
+    monkeypatch.setattr(size_limits, "available_memory", lambda: 1000)
     with (
         pytest.raises(DataError, match=r"in one piece .*\n?.*TILED=YES"),
         open_raster(header(path, Data(), 0), Data(), 0),
@@ -125,13 +126,13 @@ def test_max_pixels_is_a_limit_for_bombs_and_none_for_work(tmp_path, monkeypatch
         with pytest.raises(DataError, match=r"1,000,000 pixels from a file of .*bomb.\n.*max_pixels=1000000"):
             read()
     assert read_image(bomb, dataclasses.replace(data, max_pixels=10**6)).shape == (1000, 1000, 3)
-    monkeypatch.setattr(room, "available_memory", lambda: 1000)
+    monkeypatch.setattr(size_limits, "available_memory", lambda: 1000)
     with pytest.raises(DataError, match=r"GiB of memory are free.*by windows"):
         read_image(noise, data)
-    assert room.trouble(30_000, 30_000, 24, 10**8, data.max_pixels, by_windows=True) == ""
-    assert room.trouble(30_000, 30_000, 24, 10**8, data.max_pixels) != ""
+    assert size_limits.trouble(30_000, 30_000, 24, 10**8, data.max_pixels, by_windows=True) == ""
+    assert size_limits.trouble(30_000, 30_000, 24, 10**8, data.max_pixels) != ""
 
 
 def test_free_memory_is_a_number_here():
-    memory = room.available_memory()
+    memory = size_limits.available_memory()
     assert memory is None or 2**20 < memory < 2**50

@@ -12,10 +12,10 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from configs.schema import Data
 from tests.data.making import config_for, picture, save
-from trainer.data import DataError, audit, open_data
-from trainer.data.mask_values import decode_values
-from trainer.data.masks import label_from
-from trainer.data.recognition import recognise_masks
+from trainer.data import DataError, check_data, open_data
+from trainer.data.masks.class_ids import label_from
+from trainer.data.masks.recognition import recognise_masks
+from trainer.data.masks.values import decode_values
 
 TRUTH = [picture(number, (48, 64))[1] > 0 for number in range(8)]
 
@@ -141,7 +141,7 @@ def test_colours_become_classes_and_named_ones_are_asked_about(tmp_path):
 )
 def test_what_means_several_things_or_none_is_asked(make, says, tmp_path):
     config = config_for(folder_of(tmp_path, make), classes=())
-    for text in (str(pytest.raises(DataError, open_data, config).value), audit(config).text()):
+    for text in (str(pytest.raises(DataError, open_data, config).value), check_data(config).text()):
         for words in says:
             assert words in text
 

@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 
 from configs.schema import Config, Data
 from tests.data.making import changed, config_for, picture
-from trainer.data import DataError, audit, data_error_from, evaluation_batches, open_data, training_batches
+from trainer.data import DataError, check_data, data_error_from, evaluation_batches, open_data, training_batches
 
 NAME = "discs"
 TRAIN, TEST = 11, 4
@@ -236,7 +236,7 @@ def test_a_flipped_bit_is_met_in_training_by_the_examples_own_name_and_found_by_
         list(training_batches(open_data(config).train, config, start_step=0, steps=3))
     assert f"{path.name}#" in str(data_error_from(caught.value))
     assert "(disc_" in str(data_error_from(caught.value)) and "checksum" in str(data_error_from(caught.value))
-    report = audit(config)
+    report = check_data(config)
     assert any(f"{path}: record" in problem and "is damaged" in problem for problem in report.problems)
     assert any("disc_" in problem and "does not decode" in problem for problem in report.problems)
 
@@ -280,7 +280,7 @@ def pets(tmp_path_factory):
 def test_the_real_pets_through_their_own_builder(pets):
     data = open_data(pets)
     assert (len(data.train), len(data.validation)) == (215, 45)
-    report = audit(pets)
+    report = check_data(pets)
     assert report.ok, report.text()
     train, validation = (split.pixels / split.pixels.sum() for split in report.splits)
     # Shares of background, pet and border as the set's own description states them.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.data.making import config_for, picture, save
-from trainer.data import DataError, audit, open_data
+from trainer.data import DataError, check_data, open_data
 
 tifffile = pytest.importorskip("tifffile")
 
@@ -84,7 +84,7 @@ def test_pages_are_objects_channels_or_refused(tmp_path):
     folder = folder_of(tmp_path, lambda image: image, objects)
     _, example, (_, mask) = loaded(config_for(folder, pages="objects"))
     np.testing.assert_array_equal(example.label, mask // 255)
-    text = audit(config_for(folder)).text()
+    text = check_data(config_for(folder)).text()
     choices = ("pages=slices", "pages=objects", "mask_encoding=planes", "pages=first")
     assert "has 2 pages. Say what they are:" in text and all(f"--config.data.{choice} " in text for choice in choices)
     stacks = folder_of(tmp_path / "s", lambda image: {"data": np.moveaxis(image, 2, 0), "photometric": "minisblack"})
@@ -137,8 +137,8 @@ def test_bands_have_names_and_may_be_left_out(tmp_path):
     assert data.channels == 3 and len(data.config.data.value_range) == 3
     low, high = data.config.data.value_range[2]
     np.testing.assert_allclose(example.image[:, :, 2], (image[:, :, 0] + 3000.0 - low) * 255 / (high - low), atol=0.1)
-    assert "mean of each channel: blue" not in audit(config).text()  # three are shown as a picture
+    assert "mean of each channel: blue" not in check_data(config).text()  # three are shown as a picture
     four = config_for(folder, bands=("b", "g", "r", "nir"))
-    assert "mean of each channel: b " in audit(four).text()
+    assert "mean of each channel: b " in check_data(four).text()
     with pytest.raises(DataError, match=r"has 4 bands, and data.bands names 2 \(a, b\)"):
         open_data(config_for(folder, bands=("a", "b"))).train.load(0)

@@ -23,9 +23,9 @@ from trainer.evaluation import pictures as pictures_module
 from trainer.evaluation.evaluator import make_evaluator
 from trainer.evaluation.own_metrics import build_metrics
 from trainer.evaluation.pictures import ranks
-from trainer.evaluation.predict import predict
-from trainer.evaluation.tiling import mirrored_index, tile_starts, tiled_logits
-from trainer.evaluation.windows import logits_function
+from trainer.prediction.paths import predict_paths
+from trainer.prediction.tiling import mirrored_index, tile_starts, tiled_logits
+from trainer.prediction.windows import logits_function
 from trainer.reporting.records import jsonable
 from trainer.stepping.objective import Objective
 from trainer.stepping.segmentation import Segmentation
@@ -54,7 +54,7 @@ class Images:
 
 
 def batches_of(source, config, *, multiple, shard_index=0, shard_count=1, parts=1):
-    """The interface of `trainer.data.evaluation_batches` over arrays in memory."""
+    """The interface of `trainer.data.evaluation_examples` over arrays in memory."""
     strides = shard_count * parts
     rounds = -(-len(source) // strides)
 
@@ -263,7 +263,7 @@ def test_embedded_images_score_as_their_predicted_files_do(tmp_path):
     examples = [data.validation.load(i) for i in range(len(data.validation))]
     for number, example in enumerate(examples):
         PIL.Image.fromarray(example.image).save(tmp_path / f"{number}.png")
-    assert predict(model, [str(tmp_path)], str(tmp_path / "out"), config) == []
+    assert predict_paths(model, [str(tmp_path)], str(tmp_path / "out"), config) == []
     scores = []
     for number, example in enumerate(examples):
         mask, label = np.asarray(PIL.Image.open(tmp_path / "out" / "masks" / f"{number}.png")), example.label
@@ -321,7 +321,7 @@ def test_workers_count_every_image_once_and_agree_and_share_what_is_predicted(im
     finally:
         for worker in workers:
             worker.kill()
-    predict(pointwise_model(), [str(tmp_path / "in")], str(tmp_path / "alone"), config_with())
+    predict_paths(pointwise_model(), [str(tmp_path / "in")], str(tmp_path / "alone"), config_with())
     assert len(os.listdir(tmp_path / "out" / "masks")) == 5
     for name in pictures:
         masks = (PIL.Image.open(tmp_path / folder / "masks" / name) for folder in ("out", "alone"))
@@ -344,7 +344,7 @@ def evaluate_as_worker():
     devices = Devices(strategy, replicas=2, workers=2, worker=number, reason="")
     folder = sys.argv[1]
     inputs, output = [os.path.join(folder, "in")], os.path.join(folder, "out")
-    failures = predict(model, inputs, output, config_with(), devices=devices, report=lines.append)
+    failures = predict_paths(model, inputs, output, config_with(), devices=devices, report=lines.append)
     print(json.dumps(lines), json.dumps([str(failure) for failure in failures]), sep="\n", flush=True)
 
 

@@ -12,11 +12,10 @@ from trainer.evaluation.metrics import (
     confusion_matrices,
     evaluation_of,
     image_counts,
-    probabilities,
     scored_classes,
 )
 from trainer.evaluation.own_metrics import build_metrics
-from trainer.stepping.segmentation import class_ids
+from trainer.stepping.segmentation import class_ids, probabilities
 
 VOID = 255
 

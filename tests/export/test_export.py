@@ -11,7 +11,8 @@ import tensorflow as tf
 from configs.schema import Augment, Config, Data, Evaluate, Model
 from trainer.errors import UserError
 from trainer.export import export as export_module
-from trainer.export.export import ExportError, export
+from trainer.export.errors import ExportError
+from trainer.export.export import export
 
 # The tests load LiteRT files with the interpreter in TensorFlow, which advises a package of its own.
 pytestmark = pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning")
@@ -97,7 +98,7 @@ def test_the_report_and_the_description(exported):
     assert description["litert"]["shape"] == [1, 16, 24, 3]
     assert sorted(path.name for path in folder.iterdir()) == [
         *("model.json", "model.tflite", "saved_model"),
-        *("serve_litert.py", "serve_saved_model.py"),
+        "serve.py",
     ]
 
 
@@ -117,14 +118,14 @@ def test_a_wrong_export_is_not_kept_and_the_earlier_one_is(exported, tmp_path, m
     model, _, _ = exported
     export(model, CONFIG, str(tmp_path), ("saved_model",))
     before = (tmp_path / "saved_model" / "fingerprint.pb").read_bytes()
-    right = export_module._saved_model
+    right = export_module.saved_model
 
     def of_another_model(model, *rest):
         other = keras.models.clone_model(model)
         other.set_weights([weight + 0.1 for weight in model.get_weights()])
         return right(other, *rest)
 
-    monkeypatch.setattr(export_module, "_saved_model", of_another_model)
+    monkeypatch.setattr(export_module, "saved_model", of_another_model)
     with pytest.raises(ExportError, match=r"saved_model is not the model: .* differs in a probability by") as error:
         export(model, CONFIG, str(tmp_path), ("saved_model",))
     assert error.value.exit_code == 1

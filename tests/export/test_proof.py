@@ -11,12 +11,13 @@ from PIL import Image
 
 from configs.schema import Augment, Config, Data, Model, Optimizer, Train
 from trainer import Run
-from trainer.evaluation import postprocessing
-from trainer.evaluation.postprocessing import Parts, PostProcessing
 from trainer.export import export as export_module
-from trainer.export.export import ExportError, export
+from trainer.export.errors import ExportError
+from trainer.export.export import export
 from trainer.export.proof import in_tiles
-from trainer.export.serving.litert import predict, starts
+from trainer.export.serving.serve import predict, starts
+from trainer.prediction import postprocessing
+from trainer.prediction.postprocessing import Parts, PostProcessing
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning")
 
@@ -99,23 +100,22 @@ def test_without_data_nothing_is_scored_and_whole_numbers_are_refused(exported, 
         export(run.task.model, run.config, str(tmp_path), ("litert_int8",))
 
 
-@pytest.mark.parametrize(("kind", "model"), [("litert", "model.tflite"), ("saved_model", "saved_model")])
-def test_its_program_writes_the_mask_that_the_run_predicts(exported, tmp_path, kind, model, monkeypatch):
+@pytest.mark.parametrize("model", ["model.tflite", "saved_model"])
+def test_its_program_writes_the_mask_that_the_run_predicts(exported, tmp_path, model, monkeypatch):
     run, folder, _ = exported
     image = IMAGES[3]
     Image.fromarray(image).save(tmp_path / "photo.png")
-    monkeypatch.setattr(sys, "argv", [f"serve_{kind}.py", str(folder / model), "photo.png", "mask.png"])
+    monkeypatch.setattr(sys, "argv", ["serve.py", str(folder / model), "photo.png", "mask.png"])
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(folder)  # as of a program that is run by its path
-    runpy.run_path(str(folder / f"serve_{kind}.py"), run_name="__main__")
+    runpy.run_path(str(folder / "serve.py"), run_name="__main__")
     mask = np.asarray(Image.open(tmp_path / "mask.png"))
     assert mask.shape == image.shape[:2] and (mask == run.predict(image[None])[0]).mean() > 0.97
 
 
-@pytest.mark.parametrize("kind", ["litert", "saved_model"])
-def test_its_program_writes_a_mask_for_each_of_classes_that_overlap(exported, tmp_path, kind):
+def test_its_program_writes_a_mask_for_each_of_classes_that_overlap(exported, tmp_path):
     _, folder, _ = exported
-    program = runpy.run_path(str(folder / f"serve_{kind}.py"))
+    program = runpy.run_path(str(folder / "serve.py"))
     probabilities = random.uniform(size=(5, 6, 3)).astype(np.float32)
     description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     assert list(description["outputs"]) == ["class_ids", "probabilities"]
@@ -149,7 +149,7 @@ def test_the_programs_name_what_they_need_and_nothing_of_ours():
     folder = pathlib.Path(export_module.serving.__file__).parent
     for path in folder.glob("[a-z]*.py"):
         text = path.read_text(encoding="utf-8")
-        assert "pip install" in text and (f"serve_{path.stem}.py" in text or path.stem == "postprocess")
+        assert "pip install" in text and (path.name in text or path.stem == "postprocess")
         assert not {"import trainer", "from trainer", "import configs", "from configs", "import losses"} & {
             *text.split("\n")
         }

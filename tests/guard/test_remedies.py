@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from trainer.guard.words import new_names as names
 from trainer.guard.words import op_advice
-from trainer.guard.words.finding import CAUSES, Finding
+from trainer.guard.words.causes import CAUSES
+from trainer.guard.words.finding import Finding
 from trainer.guard.words.remedies import advise
 from trainer.guard.words.sentences import explain_cause
 

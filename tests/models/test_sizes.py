@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from configs.schema import Augment, Config, Data, Evaluate, Train
 from trainer import Run, Task, UserError
-from trainer.evaluation.windows import logits_function
 from trainer.models.inputs import size_trouble
+from trainer.prediction.windows import logits_function
 
 _CONFIG = Config(
     data=Data(classes=("background", "disc")),

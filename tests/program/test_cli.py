@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import configs
 import main
 from configs.reading import fields
-from configs.reading.command import MODES, define_flags
+from configs.reading.flags import MODES, define_flags
 from tests.program.wrong_command_lines import FILES, WRONG
 from trainer.errors import EXIT_OK, EXIT_USAGE, UserError
 

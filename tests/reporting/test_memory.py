@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from configs.schema import Augment, Config, Data, Evaluate, Model, Train
 from trainer import Run, UserError
-from trainer.reporting.memory import is_out_of_memory, smaller_tile
+from trainer.reporting.memory.out_of_memory import is_out_of_memory, smaller_tile
 
 _CONFIG = Config(
     data=Data(classes=("background", "disc"), cache_mib=64),

@@ -20,8 +20,6 @@ from trainer.actions.gradients import by_layer
 from trainer.evaluation.details import Details
 from trainer.evaluation.metrics import evaluation_of
 from trainer.evaluation.pictures import Picture
-from trainer.reporting.confusion_picture import confusion_picture
-from trainer.reporting.graph import model_graph
 from trainer.reporting.panels import (
     CONFUSED,
     INVENTED,
@@ -34,7 +32,9 @@ from trainer.reporting.panels import (
     shrunk,
     stretch,
 )
-from trainer.reporting.summaries import Writer, config_markdown
+from trainer.reporting.tensorboard.confusion_picture import confusion_picture
+from trainer.reporting.tensorboard.graph import model_graph
+from trainer.reporting.tensorboard.summaries import Writer, config_markdown
 
 TWO = ("background", "cell")
 THREE = ("background", "cell", "wall")

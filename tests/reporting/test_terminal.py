@@ -120,7 +120,7 @@ def test_number(value, text):
 
 
 def test_commands_can_be_pasted():
-    text = terminal.closing("my runs/a", images="photos/*.jpg")
+    text = terminal.closing("my runs/a")
     assert max(map(len, text.splitlines())) <= 80 and "--mode=predict \\\n" in text
     # A shell joins lines that end in a backslash; shlex does not.
     lines = {line.split()[0]: line.split(maxsplit=1)[1] for line in text.replace("\\\n", "").splitlines()[1:]}
@@ -130,7 +130,7 @@ def test_commands_can_be_pasted():
         "main.py",
         "--workdir=my runs/a",
         "--mode=predict",
-        "--input=photos/*.jpg",
+        "--input=path/to/images",
     ]
     assert shlex.split(terminal.closing("w").splitlines()[3].split(maxsplit=1)[1]) == [
         "python",

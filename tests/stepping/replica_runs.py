@@ -9,8 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from configs.schema import Augment, Config, Data, Model, Optimizer, Train
-from trainer.models.blocks import conv_block, logits_head, scale_input
+from trainer.models.blocks import conv_block, logits_head
 from trainer.models.build import build_model, dtype_policy, fresh_names
+from trainer.models.input_scaling import scale_input
 from trainer.seeds import seeded
 from trainer.stepping.objective import build_objective
 from trainer.stepping.optimizer import build_optimizer

@@ -132,7 +132,7 @@ def test_a_schedule_is_a_function_of_the_step_or_of_kerass():
         ),
         (lambda step, epoch: 0.1, r"is called with the step alone, and takes \(step, epoch\)"),
         (lambda learning_rate: learning_rate, "gave 0.003, of type float: .*returns a function of the step"),
-        (keras.optimizers.schedules.CosineDecay, "missing 2 required .*Hand in the object"),
+        (keras.optimizers.schedules.CosineDecay, "missing 2 required .*Pass the object"),
     ],
 )
 def test_a_schedule_that_gives_no_rates_is_refused_before_the_first_step(schedule, words):
@@ -172,5 +172,5 @@ def test_apply_gradients_of_ones_own_would_not_be_called():
         def apply_gradients(self, pairs, **options):
             return super().apply_gradients([(0.0 * gradient, variable) for gradient, variable in pairs], **options)
 
-    with pytest.raises(UserError, match=r"Noisy.apply_gradients is called by nobody here. .*apply\(grads"):
+    with pytest.raises(UserError, match=r"Noisy.apply_gradients is not called here. .*apply\(grads"):
         build_optimizer(Optimizer(), lambda step: 0.1, new_rate_factor(), Noisy(1e-2))

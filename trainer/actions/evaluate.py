@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from trainer.actions.timing import Timed
 from trainer.reporting import terminal
 from trainer.reporting.clock import EVALUATION
-from trainer.reporting.memory import explaining_memory
+from trainer.reporting.memory.out_of_memory import explaining_memory
 
 # The reason with which training ends when it was asked to.
 STOPPED = "asked to stop"

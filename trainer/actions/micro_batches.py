@@ -1,13 +1,13 @@
 """`train.accumulate=auto`: a step that does not fit in memory is run again in smaller micro-batches.
 
-A failed attempt leaves no trace: the state is put back to what it was before the call, the steps of the call that did
-fit are done again as they were, and the one that did not is computed in the next number of micro-batches that divides a
-replica's share. Data and random numbers are functions of the step, so the result is that of the same numbers of
-micro-batches asked for outright, bit for bit on a CPU. What is found, step -> micro-batches, is kept in config.json and
-in the checkpoints, so that a run that goes on does what the one before it did.
+A failed attempt leaves no trace: the state is put back to what it was before the call, the steps of the call that fit
+are repeated as they were, and the step that did not is computed in the next number of micro-batches that divides a
+replica's share. Data and random numbers are functions of the step, so the result is the same as with these numbers of
+micro-batches in the config, bit for bit on a CPU. The numbers found, step -> micro-batches, are kept in config.json and
+in the checkpoints, so that a continued run repeats them.
 
-All replicas of a process are in one call, which fails as a whole. Of several workers one alone may lack memory, and the
-others then wait for it in a sum that no longer comes: it notes what it found and ends, and all start again with that.
+All replicas of a process are in one call, which fails as a whole. Where a single worker of several lacks memory, the
+others wait for it in a sum that never comes: it saves the number it found and ends, and all start again with it.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import tensorflow as tf
 
-from configs.reading.lines import wrapped
-from configs.reading.settings import named
+from configs.reading.line_wrapping import wrapped
+from configs.reading.setting_names import named
 from configs.schema import Config
 from trainer.checkpoints.restore import put_back, snapshot
 from trainer.checkpoints.resume import write_config
 from trainer.data.errors import from_pipeline
 from trainer.errors import EXIT_FAILED, UserError
-from trainer.reporting.memory import is_out_of_memory, tensor_of
+from trainer.reporting.memory.out_of_memory import is_out_of_memory, tensor_of
 from trainer.stepping.compiled import CompiledWith
 from trainer.stepping.step import Steps, make_train_steps
 
 
 class Batches:
-    """The run's batches, to be read again from an earlier step on.
+    """The run's batches, which can be read again from an earlier step on.
 
     Args:
       begin: called with a step; returns an iterator of the global batches from there on.
@@ -48,7 +48,7 @@ class FittingSteps:
     """`Steps` in as many micro-batches as it takes.
 
     Args:
-      run: its state is trained; what is found goes into `run.found_micro_batches` and config.json.
+      run: whose state is trained; the numbers found go into `run.found_micro_batches` and config.json.
       warn: as `make_train_steps` takes it.
       config: of the steps, where it is not the run's.
       keep: whether what is found is kept in the workdir.
@@ -61,11 +61,11 @@ class FittingSteps:
         self._compiled: dict[int, Steps] = {}
         self._said: str = ""
         self.auto = self._config.train.accumulate == "auto"
-        self._steps()  # what is wrong with model and config is said now
+        self._steps()  # errors of model and config are raised now
         self._with = CompiledWith(run.state, self._remark)
 
     def _remark(self, text: str) -> None:
-        """Each replica, micro-batch and trace remarks the same."""
+        """Every replica, micro-batch and trace makes the same remark."""
         if text not in self._remarks:
             self._remarks.add(text)
             self._run.log(wrapped(f"warning: {named(text)}"))
@@ -111,14 +111,15 @@ class FittingSteps:
         """Compiled for the step that the run is at."""
         run, count = self._run, self._run.micro_batches
         if count not in self._compiled:
-            config = with_micro_batches(self._config, count)
+            config = dataclasses.replace(self._config, train=dataclasses.replace(self._config.train, accumulate=count))
             self._compiled[count] = make_train_steps(
                 run.state, run.totals, run.strategy, config, waiting=run.waiting, **self._more
             )
         return self._compiled[count]
 
     def _fitted(self, attempt: Callable[[], None]) -> bool:
-        """Whether `attempt` went through; where memory was lacking all is as before it, and the next one takes less."""
+        """Whether `attempt` succeeded. Where memory was lacking, the state is as before and the next attempt takes
+        less."""
         run = self._run
         count, before, sums = run.micro_batches, _all_of(run.state), run.totals.sums()
         try:
@@ -134,10 +135,10 @@ class FittingSteps:
                 run.log(wrapped(self._said))
                 self._said = ""
             return True
-        # Not while the error is handled: its traceback holds the attempt's tensors.
+        # After the except block: the error's traceback holds the attempt's tensors.
         if run.devices.workers > 1:
             raise UserError(
-                f"{self._said}\n  Noted in the workdir: start all workers again with the same command (the launcher "
+                f"{self._said}\n  Saved in the workdir: start all workers again with the same command (the launcher "
                 "does so by itself); they go on from the last checkpoint.",
                 exit_code=EXIT_FAILED,
             )
@@ -167,11 +168,6 @@ class FittingSteps:
             write_config(run)
 
 
-def with_micro_batches(config: Config, count: int) -> Config:
-    """The config with this number of micro-batches asked for outright."""
-    return dataclasses.replace(config, train=dataclasses.replace(config.train, accumulate=count))
-
-
 def next_number(share: int, count: int) -> int | None:
     """The next number of equal micro-batches for a replica's share of the batch, about twice `count`; None at one
     image each.
@@ -185,7 +181,7 @@ def next_number(share: int, count: int) -> int | None:
 
 
 def _all_of(state) -> Mapping[str, np.ndarray]:
-    """Every variable, those that no checkpoint needs too."""
+    """Every variable, including those that are in no checkpoint."""
     return {**snapshot(state), **{name: np.array(v.numpy()) for name, v in _unsaved(state).items()}}
 
 

@@ -1,4 +1,4 @@
-"""Why a model is good in training and bad in evaluation: batch normalisation's averages that lag behind its batches."""
+"""Why a model scores well in training and badly in evaluation: the averages of batch normalisation lag behind."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from configs.reading.lines import wrapped
-from configs.reading.settings import named
+from configs.reading.line_wrapping import wrapped
+from configs.reading.setting_names import named
+from trainer.checkpoints.restore import unchanged
 from trainer.data import training_batches
-from trainer.models.files import is_model_file
 from trainer.models.inputs import call_model
+from trainer.models.keras_files import is_model_file
 from trainer.models.layers.batch_normalization import BatchNormalization
 from trainer.reporting import tags
 from trainer.stepping.segmentation import Segmentation, predicted
 
-# Differences of the mean Dice from which there is something to explain.
+# From this difference in mean Dice on there is something to explain.
 _GAP = 0.15
 # The share of the first values, zeros and ones, that averages may still hold.
 _LEFT = 0.05
@@ -23,17 +24,17 @@ _KINDS = (keras.layers.BatchNormalization, BatchNormalization)
 
 
 def norm_layers(model: keras.Model) -> list:
-    """The trained layers of batch normalisation, those of nested models too."""
+    """The trained batch normalisation layers, including those of nested models."""
     # keras.Model has no public way to all nested layers.
     layers = model._flatten_layers(include_self=False, recursive=True)
     return [layer for layer in layers if isinstance(layer, _KINDS) and layer.trainable]
 
 
 def lag_note(model: keras.Model, steps: int, name: str) -> str:
-    """What to know before a run of so many steps, about averages that will not be warm at its end; "" for nothing."""
+    """A warning for a run so short that the averages will still lag at its end; "" for none."""
     layers = norm_layers(model)
     momentum = max((float(layer.momentum) for layer in layers), default=0.0)
-    if momentum <= 0.9 or momentum**steps <= _LEFT:  # runs of some ten steps are trials
+    if momentum <= 0.9 or momentum**steps <= _LEFT:  # runs of some ten steps are only trials
         return ""
     return (
         f"batch normalisation with momentum {momentum:g} still holds {momentum**steps:.0%} of the zeros and ones that "
@@ -42,7 +43,7 @@ def lag_note(model: keras.Model, steps: int, name: str) -> str:
 
 
 def explain_norm_gap(run, step: int) -> None:
-    """Says it once where training scores far above evaluation, and batch normalisation is what makes the difference."""
+    """Warns once where training scores far above evaluation because of batch normalisation."""
     task, dice = run.task, run.host.last_report.get(tags.DICE)
     if run.memory.get("norm_gap") or dice is None or not isinstance(task, Segmentation) or run.devices.replicas > 1:
         return
@@ -85,10 +86,10 @@ def _remedy(name: str, momentum: float, steps: int) -> str:
 
 
 def _both_ways(run) -> tuple[float, float]:
-    """The mean Dice of a training batch with its own statistics, and with the averages; nothing is changed by it."""
+    """The mean Dice of a training batch with its own statistics, and with the averages; changes nothing."""
     batch = next(iter(training_batches(run.data.train, run.config, start_step=0, steps=1)))
     found = []
-    with run.unchanged():
+    with unchanged(run.state):
         for training in (False, True):
             outputs = call_model(run.task.model, batch, training=training)
             logits = outputs[0] if isinstance(outputs, (list, tuple)) else outputs

@@ -1,4 +1,4 @@
-"""A profile of some steps, where it is asked for."""
+"""A profile of some steps, where config.train.profile names them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Profile:
 
     @property
     def steps(self) -> tuple[int, ...]:
-        """Where `act` is to be called; none where no profile is asked for."""
+        """The steps at which `act` is due; empty without a profile."""
         return (self.first, self.last) if self.last > self.first else ()
 
     def act(self, step: int) -> None:
@@ -37,7 +37,7 @@ class Profile:
             self.close(step)
 
     def close(self, step: int | None = None) -> None:
-        """Writes what there is, also of a run that ends before the last step."""
+        """Writes the profile, also of a run that ends before its last step."""
         if not self._active:
             return
         self._active = False

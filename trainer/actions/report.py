@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from configs.reading.lines import wrapped
+from configs.reading.line_wrapping import wrapped
 from trainer.reporting import tags, terminal
 from trainer.reporting.clock import INPUT
-from trainer.reporting.starving import MUCH, hint
-from trainer.reporting.usage import memory_in_use
+from trainer.reporting.memory.usage import memory_in_use
+from trainer.reporting.slow_data import MUCH, hint
 
 
 def report(run, step: int) -> None:

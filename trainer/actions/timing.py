@@ -15,7 +15,7 @@ from trainer.stepping.intervals import Intervals
 
 @dataclasses.dataclass(frozen=True)
 class Timed:
-    """An action with its time: `every` in steps; after each evaluation; or, without either, at the end."""
+    """An action and when it is due: every `every` steps, after each evaluation, or, without either, at the end."""
 
     function: Callable[..., str | None]
     name: str
@@ -24,12 +24,12 @@ class Timed:
 
     @property
     def at_end(self) -> bool:
-        """Called once, when the run ends, be it before its length; not where it is asked to stop."""
+        """Called once, when the run ends, early or not, but not where it is interrupted."""
         return not self.every and not self.after_evaluation
 
 
 def timed(actions: Iterable[Any], intervals: Intervals) -> list[Timed]:
-    """Actions as a user gives them, in steps of a run; arguments and errors are those of `paired`.
+    """The user's actions with their times in steps; arguments and errors are those of `paired`.
 
     Args:
       intervals: of the run, for what an epoch is.
@@ -48,10 +48,10 @@ def paired(actions: Iterable[Any]) -> list[tuple[Any, Callable, str]]:
 
     Args:
       actions: pairs of a time (a number of steps, "2 epochs", "5%", "evaluation", "end") and a function of (run, step),
-        or a name of one; a config's text "when: package.module:function" is such a pair, too.
+        or the name of one; the config's text "when: package.module:function" is such a pair, too.
 
     Raises:
-      UserError: all that is wrong with any of them.
+      UserError: with everything that is wrong with any of them.
     """
     found, problems = [], []
     if callable(actions) or isinstance(actions, (str, Mapping)):

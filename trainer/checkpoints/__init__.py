@@ -1,1 +1,1 @@
-"""Checkpoints: written whole, read back, and a run put to where one of them was made."""
+"""Checkpoints: written whole, read back, and a run restored from one of them."""

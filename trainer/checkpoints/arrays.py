@@ -1,4 +1,4 @@
-"""One file of named arrays: NumPy's own format, without pickle, for every type that TensorFlow has numbers of."""
+"""One file of named arrays in NumPy's own format, without pickle, for every numeric type of TensorFlow."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def write_arrays(path: str, arrays: Mapping[str, np.ndarray]) -> dict[str, list]
 
     Raises:
       OSError: the disk is full or not writable.
-      ValueError: an array holds something else than numbers.
+      ValueError: an array holds something other than numbers.
     """
     described = {}
     for name, array in arrays.items():
         if array.dtype.hasobject or array.dtype.kind in "SU":
-            raise ValueError(f"The variable {name!r} holds {array.dtype}, which is no number: it cannot be saved.")
+            raise ValueError(f"The variable {name!r} holds {array.dtype}, which is not a number: it cannot be saved.")
         described[name] = [list(array.shape), str(array.dtype)]
     with open(path, "wb") as file:
         np.savez(file, **{_key(name): _plain(array) for name, array in arrays.items()})
@@ -31,7 +31,7 @@ def write_arrays(path: str, arrays: Mapping[str, np.ndarray]) -> dict[str, list]
 
 
 def read_arrays(path: str, described: Mapping[str, list]) -> dict[str, np.ndarray]:
-    """The arrays of `write_arrays`, by name."""
+    """Reads what `write_arrays` wrote: the arrays by name."""
     with np.load(path, allow_pickle=False) as file:
         return {name: _typed(file[_key(name)], *shape_and_type) for name, shape_and_type in described.items()}
 
@@ -46,13 +46,13 @@ def file_digest(path: str) -> str:
 
 
 def to_disk(file) -> None:
-    """Waits until the kernel has handed an open file to the disk."""
+    """Waits until an open file is on the disk."""
     file.flush()
     os.fsync(file.fileno())
 
 
 def _key(name: str) -> str:
-    # np.savez takes its arrays as keyword arguments, of which "file" is its own.
+    # np.savez takes its arrays as keyword arguments, and "file" is one of its own.
     return f"v/{name}"
 
 

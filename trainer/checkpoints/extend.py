@@ -1,7 +1,7 @@
 """Going on with more than before: more examples, classes at the end of the list, a longer run (`--extend`).
 
-The rows of a network's head that belong to the classes there were keep their weights; those of new classes begin at
-weights of 0 and a low bias, so that the network says at first what it said before.
+The rows of the network's head that belong to the old classes keep their weights; rows of new classes begin with weights
+of 0 and a low bias, so that the network's first predictions are those from before.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from configs.schema import Config
 from trainer.checkpoints.folder import Saved
 from trainer.errors import UserError
 
-# How far below the lowest of the others the bias of a new class begins.
+# The bias of a new class begins this far below the lowest bias of the others.
 _BELOW = 3.0
-# What scores of other classes or examples cannot be compared with.
+# Scores that cannot be compared with those of other classes or examples.
 _OF_SCORES = {"best_score": None, "best_step": None, "evaluations_since_best": 0, "evaluated": 0, "ended": {}}
 
 
 def extends(field: str, old: Any, new: Any, more_classes: bool = False) -> bool:
-    """Whether a field's new value has all that the old one had, and more at its end.
+    """Whether a field's new value begins with the old one.
 
-    How masks say the class may change with `more_classes`: two values become ids.
+    With `more_classes` the encoding of masks may change: two values become ids.
     """
     if more_classes and field in ("data.mask_encoding", "data.mask_threshold", "data.mask_ids", "data.mask_colors"):
         return True
@@ -39,7 +39,7 @@ def extends(field: str, old: Any, new: Any, more_classes: bool = False) -> bool:
 
 
 def kept_from(before: Config, config: Config) -> Config:
-    """The config with what was once measured on the data, and is the run's: the range of values, the channels."""
+    """The config with what the first run measured on the data: the range of values, the channels."""
     data = config.data
     if not data.value_range:
         data = dataclasses.replace(data, value_range=before.data.value_range)
@@ -49,7 +49,7 @@ def kept_from(before: Config, config: Config) -> Config:
 
 
 def grown(saved: Saved, shapes: Mapping[str, Sequence[int]], old: int, new: int) -> tuple[Saved, list[str]]:
-    """The checkpoint with the rows of new classes added, and what was done, a line each.
+    """The checkpoint with the rows of new classes added, and a line for each change.
 
     Args:
       saved: of a run with `old` classes.

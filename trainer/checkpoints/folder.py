@@ -1,14 +1,14 @@
 """Checkpoints: every variable by its path, in a folder that is either whole or not there.
 
     workdir/checkpoints/step_00000500/variables.npz    one array a variable, no pickle
-                                      manifest.json    step, shapes, what the host knows, and the digests of both files
+                                      manifest.json    step, shapes, the host's state, and the digests of both files
     workdir/checkpoints/averaged/      the same of weights alone, the mean of several steps
     workdir/checkpoints/best.json                      which step had the best score
 
-A folder is written beside under another name, flushed to the disk, and renamed; so a kill at any moment leaves the
-older checkpoints as they were. Reading checks the digests, so a flipped bit is a damaged checkpoint and not a model.
-Keras's own files and `tf.train.Checkpoint` leave out seed generators or name variables by ordinals, so that
-a mismatch cannot be named; a distributed iterator fits in neither.
+A folder is written under another name, flushed to the disk, and renamed, so that a kill at any moment leaves the older
+checkpoints as they were. Reading checks the digests: a flipped bit makes a damaged checkpoint rather than another
+model. Keras's own files and `tf.train.Checkpoint` leave out seed generators or name variables by ordinals, so that a
+mismatch cannot be named; a distributed iterator fits in neither.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from trainer.reporting.records import jsonable, write_json
 FORMAT = 1
 _FOLDER = re.compile(r"step_(\d{8,})")
 _VARIABLES, _MANIFEST, _BEST, _AVERAGED = "variables.npz", "manifest.json", "best.json", "averaged"
-# What a checkpoint is called beside its folder.
+# Names of files beside the checkpoints' folders.
 WORDS = ("best", "latest", "averaged")
 _FIELDS = ("step", "host", "variables", "sha256")
-# Endings of names that are no checkpoints: one being written or removed, and the former one of a step that is
-# written again, which is one until the new one has its name.
+# Endings of folders that are not checkpoints: being written, being removed, or the earlier checkpoint of a step that is
+# being written again, which counts until the new one has its name.
 _PARTIAL, _REPLACED, _DAMAGED = ".partial-", ".replaced", ".damaged"
 
 
 class DamagedCheckpoint(UserError, ValueError):
-    """A checkpoint folder that is not what was written."""
+    """A checkpoint folder whose content is not what was written."""
 
     exit_code = EXIT_FAILED
 
@@ -64,15 +64,15 @@ def step_folder(workdir: str, step: int) -> str:
 
 
 def averaged_folder(workdir: str) -> str:
-    """Of the one averaged checkpoint, which no run goes on from."""
+    """The folder of the averaged checkpoint, from which no run continues."""
     return os.path.join(folder_of(workdir), _AVERAGED)
 
 
 def write(workdir: str, step: int, arrays: Mapping[str, np.ndarray], host: Mapping, *, averaged: bool = False) -> str:
-    """Writes and commits one checkpoint, in the place of an earlier one of that step; returns its folder.
+    """Writes a checkpoint, replacing an earlier one of that step, and returns its folder.
 
     Args:
-      averaged: it is the averaged one; `step` is that of the last averaged.
+      averaged: whether it is the averaged one; then `step` is the last of the averaged steps.
 
     Raises:
       OSError: the disk is full or not writable; nothing of the new checkpoint is left, the older ones are whole.
@@ -108,7 +108,7 @@ def read(folder: str) -> Saved:
     """Reads one checkpoint and checks every byte of it.
 
     Raises:
-      DamagedCheckpoint: with the reason, in words.
+      DamagedCheckpoint: with the reason.
       UserError: a newer version of this program wrote it.
     """
     try:
@@ -149,7 +149,7 @@ def _read_manifest(folder: str) -> dict:
         raise DamagedCheckpoint(f"{folder}: {_MANIFEST} lacks {', '.join(missing)}")
     named = _FOLDER.fullmatch(os.path.basename(os.path.abspath(folder)))
     if named and int(named[1]) != manifest["step"]:
-        raise DamagedCheckpoint(f"{folder}: it holds the checkpoint of step {manifest['step']}, which its name denies")
+        raise DamagedCheckpoint(f"{folder}: it holds the checkpoint of step {manifest['step']}, unlike its name")
     return manifest
 
 
@@ -164,7 +164,7 @@ def list_steps(workdir: str) -> list[int]:
 
 
 def read_newest(workdir: str) -> tuple[Saved | None, list[str]]:
-    """The newest whole checkpoint, or None, and what is wrong with each newer one, in words."""
+    """The newest whole checkpoint, or None, and what is wrong with each newer one."""
     damage = []
     for step in reversed(list_steps(workdir)):
         try:
@@ -175,7 +175,7 @@ def read_newest(workdir: str) -> tuple[Saved | None, list[str]]:
 
 
 def none_there(workdir: str) -> UserError:
-    """There is no checkpoint in a workdir: what it is instead, and where there are some."""
+    """The error for a workdir without checkpoints: what the folder is instead, and where there are some."""
     if folds := folds_of(workdir):
         return UserError(
             f"There is no checkpoint in {folder_of(workdir)}: this is the workdir of a cross-validation.\n"
@@ -191,7 +191,7 @@ def find(workdir: str, which: str) -> Saved:
     """The checkpoint that "best", "latest", "averaged" or a folder's path names.
 
     Raises:
-      UserError: there is none, or what is named is damaged; what else could be taken is said.
+      UserError: there is none, or it is damaged; the message lists the others.
     """
     if which == "averaged" and not os.path.isdir(averaged_folder(workdir)):
         raise UserError(
@@ -220,7 +220,7 @@ def find(workdir: str, which: str) -> Saved:
 
 
 def unreadable(workdir: str, error: OSError) -> UserError:
-    """The error for a folder of checkpoints that cannot be looked into, or put in order; exit code 1."""
+    """The error for a folder of checkpoints that cannot be listed or tidied up; exit code 1."""
     return UserError(
         f"{error.filename or folder_of(workdir)}: {error.strerror or error}. This run's checkpoints are looked for in "
         f"{folder_of(workdir)}.\n  Put that right (what it is, who may read and write it), or choose another workdir: "
@@ -230,9 +230,9 @@ def unreadable(workdir: str, error: OSError) -> UserError:
 
 
 def tidy(workdir: str) -> None:
-    """Removes what a killed process left half written, and gives a checkpoint that it was replacing its name back.
+    """Removes what a killed process left half written, and renames a checkpoint that it was replacing back.
 
-    To be called by the one process that holds the workdir.
+    Only the process that holds the workdir may call it.
     """
     folder = folder_of(workdir)
     for name in os.listdir(folder) if os.path.isdir(folder) else ():
@@ -244,7 +244,7 @@ def tidy(workdir: str) -> None:
 
 
 def set_aside(workdir: str, newer_than: int) -> list[str]:
-    """Renames damaged checkpoints newer than the one taken, so that they are kept for a look and never taken again."""
+    """Renames damaged checkpoints newer than the one in use, so that they are kept for inspection and never used."""
     moved = []
     for step in list_steps(workdir):
         if step > newer_than:
@@ -258,7 +258,7 @@ def set_aside(workdir: str, newer_than: int) -> list[str]:
 
 
 def mark_best(workdir: str, step: int | None, metric: str, score: float | None) -> None:
-    """Says which checkpoint is the best, if it is there and not marked yet."""
+    """Marks a checkpoint as the best, if it exists and is not marked yet."""
     if step is not None and step in list_steps(workdir) and best_step(workdir) != step:
         write_json(os.path.join(folder_of(workdir), _BEST), {"step": step, "metric": metric, "score": score})
 

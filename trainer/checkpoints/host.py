@@ -1,4 +1,4 @@
-"""What a continued run needs and no variable holds."""
+"""The part of a run's state that is not in variables, and that a continued run needs."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ class HostState:
     Attributes:
       best_score, best_step: of `config.evaluate.metric`; None before the first evaluation.
       evaluations_since_best: for `config.evaluate.patience`.
-      reported, evaluated: the last step that was; what is due at the step of a checkpoint and was not done before it
-        (the run was asked to stop) is done when the run goes on.
-      report: named sums of the training's report since the last one.
+      reported, evaluated: the last step reported or evaluated; what was due at a checkpoint's step and left out because
+        the run had to stop is done when the run goes on.
+      report: named sums of the training report since the last line.
       last_report: the last one, as actions read it.
-      acted: the last step at which each action of the user's was called, by its place in the list and its name.
+      acted: the last step at which each of the user's actions was called, by its position and its name.
       ended: {"step": …, "reason": …} of a run that an action or early stopping has ended.
-      skipped_data: steps of the data left out after a divergence; the data go on without them.
-      returns: times the run went back to a checkpoint.
-      trained: seconds of training so far; seconds: all by what they were spent on, see `Clock.parts`.
-      data: of which files the splits consist; see `resume.describe_data`.
-      micro_batches: what train.accumulate=auto found: step, as text -> micro-batches from there on.
+      skipped_data: steps of the data left out after a divergence.
+      returns: how often the run went back to a checkpoint.
+      trained: seconds of training so far; seconds: all seconds by what they were spent on, see `Clock.parts`.
+      data: the files of the splits; see `resume.describe_data`.
+      micro_batches: found by train.accumulate=auto: step, as text -> micro-batches from there on.
       memory: what actions keep: JSON, by the action's name.
     """
 

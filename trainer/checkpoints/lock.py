@@ -8,17 +8,17 @@ import socket
 
 from trainer.errors import EXIT_FAILED, UserError
 
-# Locks of loops of the user's, by workdir. Nobody says when such a loop is over, so that the next run of this process
-# (a notebook's cell that is run again) takes its lock over.
+# Locks held by the user's own loops, by workdir. Such a loop never says that it is over, so the next run of this
+# process (a notebook's cell run again) takes its lock over.
 _OF_LOOPS: dict[str, WorkdirLock] = {}
 
 
 def take(workdir: str, *, loop: bool = False) -> WorkdirLock:
-    """The lock of `workdir`, also where a loop of this process had it, which has lost it then.
+    """Takes the lock of `workdir`, from a loop of this process where that holds it.
 
     Args:
       workdir: of the run.
-      loop: it is taken for a loop of the user's, which may lose it so.
+      loop: whether it is for a loop of the user's, which a later run may take it from.
 
     Raises:
       UserError: as `WorkdirLock`.
@@ -33,11 +33,11 @@ def take(workdir: str, *, loop: bool = False) -> WorkdirLock:
 
 
 class InUse(UserError):
-    """Another process has the workdir."""
+    """Another process holds the workdir."""
 
 
 class WorkdirLock:
-    """Holds `workdir/.lock` until released or the process ends, however it ends: the kernel lets go of it.
+    """Holds `workdir/.lock` until it is released or the process ends, in whatever way: the kernel releases it then.
 
     Raises:
       InUse: another process holds it (exit code 1).
@@ -73,7 +73,7 @@ class WorkdirLock:
             self._file.truncate(0)
             self._file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
         except OSError:
-            pass  # A full disk holds the lock as well; the next one then reads "another process".
+            pass  # On a full disk the lock holds as well; its file then names no process.
 
     @property
     def released(self) -> bool:

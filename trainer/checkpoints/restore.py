@@ -1,10 +1,11 @@
-"""From a checkpoint's arrays to variables: all of them when a run goes on, by pattern when it starts warm."""
+"""From a checkpoint's arrays to variables: all of them when a run continues, by pattern in a warm start."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from trainer.stepping.task import Task
 
 
 def snapshot(state: TrainState) -> dict[str, np.ndarray]:
-    """Copies every variable to the host. This is all that training waits for when a checkpoint is saved."""
+    """Copies every variable to the host: the only part of saving that training waits for."""
     # On a CPU .numpy() may show the variable's own memory, which the next step overwrites.
     return {path: np.array(variable.numpy()) for path, variable in state.variables_by_path().items()}
 
@@ -26,11 +27,21 @@ def put_back(state: TrainState, arrays: Mapping[str, np.ndarray]) -> None:
         variable.assign(arrays[path])
 
 
+@contextlib.contextmanager
+def unchanged(state: TrainState) -> Iterator[None]:
+    """Whatever happens to the state inside is undone."""
+    arrays = snapshot(state)
+    try:
+        yield
+    finally:
+        put_back(state, arrays)
+
+
 def restore(state: TrainState, saved: Saved) -> None:
-    """Puts every variable back.
+    """Restores every variable.
 
     Raises:
-      UserError: a variable is missing, of another shape, or has no place; all of them are named.
+      UserError: a variable is missing, has another shape, or an array has no variable; all of them are named.
     """
     variables = state.variables_by_path()
     arrays = _with_averages(_by_this_runs_names(saved.arrays, variables), variables)
@@ -79,13 +90,13 @@ class WarmStart:
 
 
 def warm_start(state: TrainState, saved: Saved, pattern: str) -> WarmStart:
-    """Takes the models' variables whose path matches, where the shape agrees; averages start from them too.
+    """Loads the models' variables whose path matches and whose shape agrees; averages start from them, too.
 
     A task with several models has their attributes' names before the paths: the model may be an attribute there
     ("encoder/conv/kernel") and the only one here ("conv/kernel"), or the other way round.
 
     Raises:
-      UserError: nothing at all was taken, with the reasons.
+      UserError: nothing at all was loaded, with the reasons.
     """
     taken, reasons, renamed = [], {}, {}
     variables = {p: v for p, v in state.variables_by_path().items() if p.startswith("model/")}
@@ -123,10 +134,10 @@ def _in_another_task(name: str, paths: Iterable[str]) -> list[str]:
 
 
 def load_weights(task: Task, saved: Saved) -> None:
-    """Puts a checkpoint's weights into the models of a task: the averages where there are some.
+    """Loads a checkpoint's weights into a task's models: the averages where it has them.
 
     Raises:
-      UserError: the task has a variable that the checkpoint lacks, or of another shape.
+      UserError: the task has a variable that the checkpoint lacks or has in another shape.
     """
     variables = task_variables(task)
     arrays, problems = _by_this_runs_names(weights_of(saved), variables), []
@@ -149,7 +160,8 @@ def load_weights(task: Task, saved: Saved) -> None:
 
 
 def _with_averages(arrays: Mapping[str, np.ndarray], variables: Mapping) -> Mapping[str, np.ndarray]:
-    """With averages of the layers' statistics, which earlier versions did not take: they begin at the statistics."""
+    """Adds averages of the layers' statistics where an earlier version did not keep them: they begin at the
+    statistics."""
     if not any(path.startswith("average/") for path in arrays):
         return arrays
     own = {
@@ -159,17 +171,17 @@ def _with_averages(arrays: Mapping[str, np.ndarray], variables: Mapping) -> Mapp
 
 
 def weights_of(saved: Saved) -> dict[str, np.ndarray]:
-    """The models' arrays by path. A run that averaged its weights is known by the averages: they were evaluated."""
+    """The models' arrays by path: the averages where the run kept them, since these were evaluated."""
     arrays = {p: a for p, a in saved.arrays.items() if p.startswith("model/")}
     averages = {p.removeprefix("average/"): a for p, a in saved.arrays.items() if p.startswith("average/")}
     return arrays | {f"model/{p}": a for p, a in averages.items()}
 
 
 def _by_this_runs_names(arrays: Mapping[str, np.ndarray], variables: Mapping) -> Mapping[str, np.ndarray]:
-    """The arrays by the paths that this process has for them.
+    """The arrays under the paths that their variables have in this process.
 
-    Keras numbers layers without a name over the whole process ("conv2d_7"), so that the same model built again, in a
-    notebook, has other paths. Where nothing differs but those numbers, arrays and variables are alike in their order.
+    Keras numbers unnamed layers over the whole process ("conv2d_7"), so the same model built again in a notebook has
+    other paths. Where only these numbers differ, arrays and variables are matched by their order.
     """
     if arrays.keys() == variables.keys():
         return arrays

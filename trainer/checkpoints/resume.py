@@ -22,10 +22,10 @@ _EXTEND = "To go on with more examples, with classes added at the end, or for lo
 def find_start(workdir: str, devices: Devices, log) -> checkpoint.Saved | None:
     """The checkpoint to go on from, or None for a new run: the same one on all workers.
 
-    The chief looks, names damaged newer ones and sets them aside; the others read what it has chosen.
+    The chief chooses it, and reports damaged newer ones and sets them aside; the others read its choice.
 
     Raises:
-      DamagedCheckpoint: there are checkpoints and none of them is whole: starting anew over them is not ours to decide.
+      DamagedCheckpoint: there are checkpoints and none is whole: whether to start over is the user's decision.
     """
     failure = saved = None
     if devices.chief:
@@ -35,7 +35,7 @@ def find_start(workdir: str, devices: Devices, log) -> checkpoint.Saved | None:
             failure = error
         except OSError as error:
             failure = checkpoint.unreadable(workdir, error)
-    # Said in turn, each a sum to which the chief alone adds.
+    # Sent one after the other, each as a sum to which only the chief adds.
     failed, fresh = (devices.any_worker(value) for value in (failure is not None, devices.chief and saved is None))
     step = int(devices.sum_over_workers(saved.step if saved is not None else 0))
     if failure is not None:
@@ -65,10 +65,10 @@ def _newest(workdir: str, log) -> checkpoint.Saved | None:
 
 
 def check_config(run, start: checkpoint.Saved | None) -> None:
-    """Names what changed since the run began.
+    """Logs what changed since the run began.
 
     Raises:
-      UserError: a change makes it another run, and --force_config does not say that this is meant.
+      UserError: a change makes it another run, and --force_config is not given.
     """
     if start is None:
         return
@@ -107,7 +107,7 @@ def check_config(run, start: checkpoint.Saved | None) -> None:
 
 
 def take_up_micro_batches(run) -> None:
-    """What train.accumulate=auto found in this workdir, with the same config, also before the first checkpoint."""
+    """The micro-batches that train.accumulate=auto found in this workdir, also before the first checkpoint."""
     if run.config.train.accumulate != "auto":
         return
     try:
@@ -135,11 +135,10 @@ def describe_data(data) -> dict[str, list]:
 
 
 def check_data(described: Mapping, run, start: checkpoint.Saved | None) -> None:
-    """Names the splits that hold other files than when the checkpoint was made.
+    """Logs which splits hold other files than when the checkpoint was made.
 
     Raises:
-      UserError: they do, so that the steps to come would see other images, and --force_config does not say that this
-        is meant.
+      UserError: some do, so that later steps would see other images, and --force_config is not given.
     """
     before = start.host.get("data") if start is not None else None
     if not before:
@@ -171,7 +170,7 @@ def check_data(described: Mapping, run, start: checkpoint.Saved | None) -> None:
 
 
 def _refuse(kind: str, changed: list[str], remedy: str, run, start: checkpoint.Saved) -> None:
-    """Raises a UserError that lists what makes it another run, unless nothing does or --force_config allows it."""
+    """Raises a UserError that lists what makes it another run, unless --force_config allows it."""
     if changed and not run.force:
         listed = "".join(f"  {what}\n" for what in changed)
         held = f"The workdir {run.workdir!r} holds a run at step {start.step} of {kind}:"
@@ -188,7 +187,7 @@ def config_of(workdir: str) -> Config | None:
 
 
 def write_config(run) -> None:
-    """Leaves the config in the workdir, for the next start and for evaluation, prediction and export.
+    """Writes the config to the workdir, for the next start and for evaluation, prediction and export.
 
     Raises:
       UserError: the disk is full, or the workdir or the checkpoints in it cannot be written; exit code 1.
@@ -199,7 +198,7 @@ def write_config(run) -> None:
         besides["micro_batches"] = {str(step): count for step, count in run.found_micro_batches.items()}
         write_whole(path, to_json(run.config, **besides).encode())
         if os.path.lexists(folder):
-            # When the first checkpoint is due would be too late. `tidy` removes what a kill leaves of this.
+            # Tried now: at the first checkpoint it would be too late. `tidy` removes what a kill leaves of it.
             path = os.path.join(folder, f"tried.partial-{os.getpid()}")
             write_whole(path, b"")
             os.remove(path)
@@ -212,7 +211,7 @@ def write_config(run) -> None:
 
 
 def newest(workdir: str) -> str:
-    """The last checkpoint, in words."""
+    """The last checkpoint, for messages."""
     steps = checkpoint.list_steps(workdir)
     return f"step {steps[-1]}" if steps else "the start"
 
@@ -233,7 +232,7 @@ def check_shared_workdir(workdir: str, devices: Devices) -> None:
                 pass
         except OSError as error:
             raise UserError(f"The workdir {workdir!r} cannot be written: {error.strerror}.") from error
-    devices.sum_over_workers(0.0)  # a barrier: the file is there before anybody looks
+    devices.sum_over_workers(0.0)  # a barrier: the file exists before any worker looks
     seen = os.path.exists(mark)
     missing = devices.workers - int(devices.sum_over_workers(1.0 if seen else 0.0))
     if devices.chief:

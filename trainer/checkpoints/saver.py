@@ -1,4 +1,4 @@
-"""Saving while training goes on: the copy is taken at once, the file is written by a thread."""
+"""Saving while training goes on: the state is copied at once, and a thread writes the file."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Saver:
 
     Args:
       workdir: of the run.
-      keep: the newest checkpoints that stay.
-      keep_best: whether the one of `host["best_step"]` stays too.
+      keep: how many of the newest checkpoints are kept.
+      keep_best: whether the one of `host["best_step"]` is kept as well.
       metric: the name of the score, for best.json.
       writes: false on workers that are not the chief: they take part in reading variables and write nothing.
       log: called with a line of text when a save failed; training goes on and the older checkpoints are whole.
@@ -39,7 +39,7 @@ class Saver:
 
         Args:
           state: the run's.
-          host: what the host side keeps: numbers, text, lists and mappings, with "best_step" and "best_score".
+          host: the host's state: numbers, text, lists and mappings, with "best_step" and "best_score".
         """
         arrays, step = snapshot(state), int(state.step.numpy())
         self.wait()
@@ -54,14 +54,14 @@ class Saver:
             best = host["best_step"] if self._keep_best else None
             checkpoint.mark_best(self._workdir, best, self._metric, host["best_score"])
             checkpoint.prune(self._workdir, self._keep, best)
-        except BaseException as error:  # raised again in `wait`: a thread's own traceback reaches nobody
+        except BaseException as error:  # raised again in `wait`: nobody sees a thread's own traceback
             self._failure = error
 
     def wait(self) -> bool:
         """Waits for the write under way; returns whether it succeeded.
 
         Raises:
-          Exception: whatever but a full or unwritable disk ended it.
+          Exception: whatever ended it, except a full or unwritable disk.
         """
         if self._thread is not None:
             self._thread.join()

@@ -11,7 +11,7 @@ from PIL import Image
 
 from configs.reading.levels import rank_of
 from trainer.data.errors import DataError
-from trainer.data.image_files import IMAGE_SUFFIXES
+from trainer.data.images.files import IMAGE_SUFFIXES
 from trainer.data.source import DataSets, Source
 
 _FOLDERS = {"train": "train", "validation": "val"}

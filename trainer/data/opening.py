@@ -13,15 +13,15 @@ from configs.reading import durations, fields
 from configs.schema import Config, Data
 from trainer.data.augment.own import check_own
 from trainer.data.errors import DataError, listed
-from trainer.data.overlapping import overlapping_masks
+from trainer.data.masks.overlapping import overlapping_masks
+from trainer.data.masks.recognition import recognise_masks
 from trainer.data.pipeline import augmented
 from trainer.data.processes import Opening
-from trainer.data.recognition import recognise_masks
 from trainer.data.source import DataSets, MemoryCache, Source
 from trainer.data.sources import SOURCES
 from trainer.data.sources.folds import in_folds
-from trainer.data.sources.labels import infer_classes
-from trainer.data.sources.objects import open_object
+from trainer.data.sources.objects.labels import infer_classes
+from trainer.data.sources.objects.objects import open_object
 from trainer.data.sources.splits import Splits
 from trainer.parts import load_attribute, name_of, resolve
 
@@ -42,7 +42,7 @@ def open_data(config: Config, data: Any = None, augment: Sequence[Callable | str
     Args:
       config: data.source says where examples come from, unless `data` is given.
       data: an object with len() and [i], whose items are (image, label) or a dict with "image"; a pair of arrays; a
-        `tf.data.Dataset`; or {"train": …, "validation": …} of these. See `trainer.data.sources.objects`.
+        `tf.data.Dataset`; or {"train": …, "validation": …} of these. See `trainer.data.sources.objects.objects`.
       augment: augmentations of the user's own, after those of config.augment.functions: `f(example, random)`, or their
         names, "package.module:function". See `trainer.data.augment.own`.
 
@@ -255,7 +255,7 @@ def _changing_augmentations(train: Source, config: Config) -> list[str]:
 
 
 def own_augmentations(config: Config, augment: Sequence[Callable | str] = ()) -> tuple[Callable, ...]:
-    """The functions of config.augment.functions, then those handed over."""
+    """The functions of config.augment.functions, then those passed to `Run`."""
     if callable(augment) or isinstance(augment, str):
         augment = (augment,)
     named = [resolve(name, "config.augment.functions") for name in config.augment.functions]
@@ -300,11 +300,11 @@ def _check_lengths(config: Config, splits: Splits) -> None:
     if counted:
         if getattr(splits.train, "stream", None) is None:
             raise DataError(
-                f"{', '.join(counted)}: how long an epoch is, is not known of {splits.title}. Write steps, such as "
-                'train.length="1000 steps", or hand in the data, too: Run(data=…).'
+                f"{', '.join(counted)}: the length of an epoch is not known for {splits.title}. Write steps, such as "
+                'train.length="1000 steps", or pass the data, too: Run(data=…).'
             )
         raise DataError(
-            f"{', '.join(counted)}: how long an epoch is, is not known: the tf.data.Dataset does not say how many "
+            f"{', '.join(counted)}: the length of an epoch is not known: the tf.data.Dataset does not say how many "
             'examples it has.\n  Write steps, train.length="1000 steps", or say the number:\n'
             "    dataset.apply(tf.data.experimental.assert_cardinality(NUMBER))"
         )

@@ -1,1 +1,1 @@
-"""Scores and predictions of a trained model, for images of any size."""
+"""Scores of a trained model: metrics, the passes over a split, and what is kept of them."""

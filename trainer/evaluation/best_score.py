@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from configs.reading.fields import all_fields
 from configs.reading.levels import rank_of
 from configs.reading.nearest import did_you_mean
 from configs.reading.validation_volumes import SCORES as VOLUME_SCORES
@@ -15,7 +16,7 @@ from trainer.stepping.task import Task
 
 _HIGHEST = ("mean_dice", "mean_iou", "pixel_accuracy", "surface_dice")
 # The scores of a segmentation.
-SCORES = ("mean_dice", "mean_iou", "pixel_accuracy", "loss")
+SCORES = all_fields()["evaluate.metric"].knob.names
 
 
 def best_score(config: Config, task: Task) -> str:

@@ -21,9 +21,9 @@ import numpy as np
 import tensorflow as tf
 from scipy import ndimage
 
-from trainer.evaluation.metrics import probabilities
+from trainer.prediction.postprocessing import LARGEST_LABELLED
 from trainer.reporting.panels import background_ids
-from trainer.stepping.segmentation import predicted
+from trainer.stepping.segmentation import predicted, probabilities
 
 # Bins of a probability, each 0.01 wide; the last one holds 1.0, too.
 BINS = 100
@@ -35,8 +35,6 @@ SIZE_BINS = 32
 _UNIT = 2**-20
 # Values of [pixels, classes] that are counted at a time: a large image's temporary arrays stay small.
 _AT_A_TIME = 2**22
-# Pixels of the largest image whose objects are looked for: labelling them takes the host's memory and time.
-LARGEST_LABELLED = 50_000_000
 
 
 def probability_counts(labels, logits, classes: int, void_id: int, multi_label: bool = False) -> dict[str, tf.Tensor]:

@@ -25,15 +25,14 @@ from trainer.evaluation.metrics import (
     evaluation_of,
     image_counts,
     overlapping_counts,
-    probabilities,
 )
 from trainer.evaluation.own_metrics import Metric, mean_of
 from trainer.evaluation.pictures import Picture, Pictures
-from trainer.evaluation.postprocessing import PostProcessing
 from trainer.evaluation.term_scores import TermScores
 from trainer.evaluation.volume_evaluator import make_volume_evaluator
-from trainer.evaluation.windows import Ways, logits_function
-from trainer.stepping.segmentation import Segmentation, predicted
+from trainer.prediction.postprocessing import PostProcessing
+from trainer.prediction.windows import Ways, logits_function
+from trainer.stepping.segmentation import Segmentation, predicted, probabilities
 from trainer.stepping.state import task_variables
 from trainer.stepping.task import Examples, Task, terms_of
 

@@ -36,19 +36,6 @@ from trainer.stepping.segmentation import class_ids
 WORST_IMAGES = 10
 
 
-def probabilities(logits, multi_label: bool = False):
-    """float32 `[batch, height, width, classes]` that sum to 1, from logits with one output (sigmoid) or one a class.
-
-    Of classes that overlap each is a probability of its own, and they sum to nothing in particular.
-    """
-    logits = tf.cast(logits, tf.float32)
-    if multi_label:
-        return tf.sigmoid(logits)
-    if logits.shape[-1] == 1:
-        return tf.concat([tf.sigmoid(-logits), tf.sigmoid(logits)], axis=-1)
-    return tf.nn.softmax(logits)
-
-
 def scored_classes(classes: Sequence[str], chosen: Sequence[str] = (), multi_label: bool = False) -> tuple[str, ...]:
     """The classes whose scores enter the means: the chosen; else all but the first (background) of two, all of more.
 

@@ -111,7 +111,7 @@ def build_metrics(
 def _metric(name: str, function: Any, by_name: Collection[str]) -> Metric:
     if type(function).__module__.startswith("keras") or inspect.isclass(function) and "keras" in function.__module__:
         raise UserError(
-            f"The metric {name} is a Keras metric, whose state adds up batches. Hand in a function of (label, "
+            f"The metric {name} is a Keras metric, whose state adds up batches. Pass a function of (label, "
             "prediction) of one image, NumPy arrays of class ids, or of the confusion counts."
         )
     if inspect.isclass(function):

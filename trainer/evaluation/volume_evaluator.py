@@ -13,9 +13,9 @@ from trainer.data.errors import DataError
 from trainer.evaluation.metrics import confusion_of, evaluation_of, image_counts, scored_classes
 from trainer.evaluation.own_metrics import Metric, mean_of
 from trainer.evaluation.pictures import Pictures
-from trainer.evaluation.postprocessing import PostProcessing
 from trainer.evaluation.volume_scores import MEASURES, measured, united
-from trainer.evaluation.volume_windows import VolumeNetwork
+from trainer.prediction.postprocessing import PostProcessing
+from trainer.prediction.volume_windows import VolumeNetwork
 from trainer.reporting.volume_panels import volume_planes
 from trainer.stepping.segmentation import Segmentation
 

@@ -14,9 +14,9 @@ from configs.schema import Config
 from trainer.data.errors import DataError
 from trainer.data.source import Source
 from trainer.evaluation.metrics import confusion_of, evaluation_of, image_counts
-from trainer.evaluation.postprocessing import PostProcessing
-from trainer.export.serving.litert import predict as predict_in_tiles
 from trainer.export.serving.postprocess import decided
+from trainer.export.serving.serve import predict as predict_in_tiles
+from trainer.prediction.postprocessing import PostProcessing
 
 # Images scored; of more, so many at even distances.
 _MOST = 100

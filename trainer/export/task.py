@@ -22,20 +22,12 @@ import tensorflow as tf
 
 from configs.schema import Config
 from trainer.errors import UserError, numbered
-from trainer.export.export import (
-    FORMATS,
-    TOLERANCE,
-    ExportError,
-    bytes_of,
-    check_formats,
-    check_litert,
-    differs,
-    move,
-    size_of,
-    write_litert,
-    write_onnx,
-    write_saved_model,
-)
+from trainer.export.comparison import TOLERANCE
+from trainer.export.errors import ExportError, differs
+from trainer.export.export import FORMATS, bytes_of, check_formats, move, size_of
+from trainer.export.litert import check_litert, write_litert
+from trainer.export.onnx import write_onnx
+from trainer.export.saved_model import write_saved_model
 from trainer.models.inputs import fixed_size, said_by, users_line
 from trainer.reporting.records import write_json
 from trainer.stepping.task import Examples, NoSuchKey, Task

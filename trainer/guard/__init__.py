@@ -28,10 +28,10 @@ _HOMES = {
     "gradient_table": "terms",
     "GradientTable": "terms",
     "check_derivatives": "difference",
-    "FlightRecorder": "flight",
+    "FlightRecorder": "flight_recorder",
     "replay": "flight",
-    "install": "program",
-    "uninstall": "program",
+    "install": "whole_program",
+    "uninstall": "whole_program",
     "diagnose": "doctor",
     "Doctor": "doctor",
 }

@@ -1,4 +1,4 @@
-"""The second run: recorded op by op, searched, and put into findings."""
+"""The second run: recorded op by op, searched, and turned into findings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .words.replacements import with_replacements
 
 
 def diagnose(forward_loss: Callable, entries: Sequence[Entry], answer: Answer) -> Report:
-    """Runs the forward pass again, recorded, and says what is wrong with it."""
+    """Runs the forward pass again, recorded, and reports what is wrong with it."""
     recording = _record(forward_loss, answer)
     if recording.error is not None:
         error = answer.forward_error or recording.error
@@ -68,7 +68,7 @@ def diagnose(forward_loss: Callable, entries: Sequence[Entry], answer: Answer) -
 
 
 def _behind_failure(recording: Recording, entries: Sequence[Entry]) -> list[Entry]:
-    """The variables that a function which raised was called with, or that its inputs come from."""
+    """The variables that went into a function that raised, directly or through its inputs."""
     trace = copy.copy(recording.trace)
     handles = {key(part) for part in recording.failed if part.dtype == tf.resource}
     trace.loss = [part for part in recording.failed if part.dtype.is_floating]
@@ -79,7 +79,8 @@ def _behind_failure(recording: Recording, entries: Sequence[Entry]) -> list[Entr
 def _or_raise(
     findings: Sequence[Finding], entries: Sequence[Entry], error: Exception, behind: Sequence[Entry] = ()
 ) -> Report:
-    """A report on a program that raises: never an empty one. What is no matter of gradients is raised as it was."""
+    """A report on a program that raises, never an empty one. An error that has nothing to do with gradients is raised
+    again."""
     if findings:
         return Report(tuple(findings), len(entries))
     report = explain_exception(error, None, [entry.variable for entry in behind or entries])
@@ -92,18 +93,18 @@ def _record(forward_loss: Callable, answer: Answer) -> Recording:
     with preserved():
         recording = record_run(forward_loss, answer.began)
     if recording.error is not None and answer.forward_error is None:
-        recording = _record_whole(forward_loss, answer)  # what only runs as a graph
+        recording = _record_whole(forward_loss, answer)  # code that only runs as a graph
     return recording
 
 
 def _record_whole(forward_loss: Callable, answer: Answer) -> Recording:
-    """A run in which the call of a `tf.function` stays the call of a graph, with all its branches."""
+    """A run in which a call of a `tf.function` stays the call of a graph, with all its branches."""
     with preserved():
         return record_run(forward_loss, answer.began, flat=False)
 
 
 def _should_learn(entry: Entry, lineage: Lineage) -> bool:
-    """Whether the recorded run knows no reason why a variable has no gradient."""
+    """Whether nothing in the recorded run explains why a variable has no gradient."""
     floats = entry.dtype.is_floating or entry.dtype.is_complex
     may_learn = floats and not entry.is_tensor and trainable_at_heart(entry.variable)
     return may_learn and lineage.distance_of(entry.keys) == 0
@@ -136,7 +137,7 @@ def _numeric(recording, lineage: Lineage, forward_loss, entries: Sequence[Entry]
 
 
 def _after_a_step(forward_loss: Callable, entries: Sequence[Entry], answer: Answer) -> set[str]:
-    """The variables that have a gradient when those that have one now have made a small step against it."""
+    """The variables that have a gradient after the others took a small step against theirs."""
     with preserved():
         for entry, gradient in zip(entries, answer.gradients, strict=True):
             if gradient is None or entry.is_tensor or is_zero(gradient) or not is_finite(gradient):
@@ -200,7 +201,7 @@ def missing_findings(
 
 
 def _by_shape_alone(recording: Recording, absent: Sequence[Entry]) -> tuple[list[Finding], list[Entry]]:
-    """Findings for variables of which the loss reads a shape, a size or a count and nothing else, and the others."""
+    """Findings for variables of which the loss reads only a shape, a size or a count, and the other variables."""
     wide = Lineage(recording.trace, shapes=True)
     found = [entry for entry in absent if wide.distance_of(entry.keys)]
     return cut_findings(wide, found), [entry for entry in absent if entry not in found]

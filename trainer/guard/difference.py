@@ -1,7 +1,7 @@
 """Is the gradient the derivative of the loss? A finite-difference test along one direction, and where it fails.
 
 A custom gradient with a wrong sign, a factor left out or a part dropped is finite, not zero and wrong: nothing else
-notices. The test costs three forward passes and one backward pass, and as many a layer only where it fails.
+notices. The test costs three forward passes and one backward pass, and the same for each layer where it fails.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def check_derivatives(forward_loss: Callable, variables: Iterable, *, seed: int 
         print(report)
 
     Args:
-      forward_loss: computes the scalar loss from nothing, as for `explain`. Random numbers are the same at each run.
+      forward_loss: computes the scalar loss from nothing, as for `explain`. Random numbers are the same in each run.
       variables: floating-point variables.
       seed: of the direction, which is the gradient's own and a random one in equal parts.
 
@@ -95,7 +95,7 @@ def check_derivatives(forward_loss: Callable, variables: Iterable, *, seed: int 
 def slope_along(
     forward_loss: Callable, entries: Sequence[Entry], gradients: Sequence[tf.Tensor], directions: Sequence[tf.Tensor]
 ) -> Slope:
-    """The derivative along a direction, by the gradient and by two differences of the loss."""
+    """The derivative along a direction, from the gradient and from two differences of the loss."""
     pairs = zip(gradients, directions, strict=True)
     dots = [tf.reduce_sum(tf.cast(g, tf.float64) * tf.cast(d, tf.float64)) for g, d in pairs]
     backward = float(tf.add_n(dots))
@@ -135,7 +135,7 @@ def _directions(entries: Sequence[Entry], gradients: Sequence[tf.Tensor], seed: 
 
 
 def _findings(forward_loss: Callable, wrong: Sequence[tuple[Entry, Slope]]) -> list[Finding]:
-    """A finding for each custom gradient that all of these variables go through, or one for them without a place."""
+    """A finding for each custom gradient that all of these variables pass through, or one finding without a line."""
     with preserved():
         recording = record_run(forward_loss, 0)
     customs = [op for op in recording.trace.ops if is_custom(op) and op.site is not None]
@@ -164,7 +164,7 @@ def _findings(forward_loss: Callable, wrong: Sequence[tuple[Entry, Slope]]) -> l
 
 
 def _nearest(recording: Recording, lineage: Lineage | None, entry: Entry, customs: Sequence[Op]) -> Op | None:
-    """The custom gradient nearest to the loss on the way from a variable; every variable before it is wrong alike."""
+    """The custom gradient nearest to the loss on the way from a variable; it makes every variable before it wrong."""
     if lineage is None:
         return None
     behind = lineage.descends_from(entry.keys)

@@ -1,5 +1,5 @@
 """The guard for a whole program, in one line: `import gradline_guard.everywhere`, by the name that the folder has."""
 
-from .program import install
+from .whole_program import install
 
 install()

@@ -21,11 +21,11 @@ def explain(
     allow: Sequence[str] = (),
     allow_form: str = "explain(…, allow=[{!r}])",
 ) -> Report:
-    """Says which variables get no, a zero or a non-finite gradient from a loss, and which line of code is to blame.
+    """Reports which variables get no gradient, a zero or a non-finite one from a loss, and which line is to blame.
 
-    The forward pass is run once as it is; only if something is wrong it is run again, recorded op by op. Variables and
-    random generators are put back each time; what `forward_loss` does outside of TensorFlow (an iterator that it
-    advances, a file that it writes) is done each time.
+    The forward pass is run once as it is, and only if something is wrong again, recorded op by op. Variables and random
+    generators are put back each time; what `forward_loss` does outside of TensorFlow (an iterator that it advances, a
+    file that it writes) is done each time.
 
     Args:
       forward_loss: computes the scalar loss from nothing, as it runs under the tape.
@@ -54,12 +54,12 @@ def explain(
 
 
 def named(report: Report, entries: Iterable[Entry], allow_form: str) -> Report:
-    """The report with the paths of all variables in it, and with the words in which a variable is allowed here."""
+    """The report with the paths of all variables, and with how a variable is allowed here."""
     return dataclasses.replace(report, listed=tuple(entry.path for entry in entries), allow_form=allow_form)
 
 
 def check(forward_loss: Callable, variables: Iterable, *, allow: Sequence[str] = (), missing: str = "error") -> Report:
-    """As `explain`, and raises where something is wrong.
+    """As `explain`, but raises if something is wrong.
 
     Args:
       forward_loss: computes the scalar loss, as for `explain`.
@@ -80,7 +80,7 @@ def check(forward_loss: Callable, variables: Iterable, *, allow: Sequence[str] =
 
 
 def wanted(missing: str) -> bool:
-    """Whether anything is to be checked at all.
+    """Whether to check at all.
 
     Raises:
       ValueError: `missing` is not "error", "warn" or "off".

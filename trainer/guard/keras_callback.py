@@ -24,11 +24,11 @@ class GradientGuard(keras.callbacks.Callback):
 
         model.fit(images, masks, callbacks=[GradientGuard()])
 
-    A model with a `train_step` of its own is checked at each `optimizer.apply` of that step, with whatever tapes and
-    optimizers it has.
+    A model with its own `train_step` is checked at each `optimizer.apply` of that step, with whatever tapes and
+    optimizers it uses.
 
-    What is missing or untracked is known while Keras traces its training step, and stops it there. Gradients that are
-    zero or NaN need numbers: hand over a batch (`GradientGuard(images, masks)`), or use `run_eagerly=True`.
+    Missing gradients and untracked variables are found while Keras traces its training step, before it runs. To find
+    gradients that are zero or NaN, pass a batch (`GradientGuard(images, masks)`) or use `run_eagerly=True`.
 
     Args:
       x, y: a batch, as for `explain_model`; with it the check is made when training begins, numbers included.
@@ -36,7 +36,7 @@ class GradientGuard(keras.callbacks.Callback):
       missing: "error" raises `MissingGradientError`, "warn" prints the report, "off" does nothing.
 
     Attributes:
-      report: what was found, once it was looked for.
+      report: the report, once the check has been made.
     """
 
     def __init__(self, x: Any = None, y: Any = None, *, allow: Sequence[str] = (), missing: str = "error"):
@@ -58,11 +58,11 @@ class GradientGuard(keras.callbacks.Callback):
                 f"Received: x=None and {model.distribute_strategy.num_replicas_in_sync} replicas"
             )
         self._step = model.train_step
-        model.train_function = None  # Keras keeps the traced step of an earlier fit, which would never ask again
+        model.train_function = None  # Keras keeps the traced step of an earlier fit, which would not be checked again
         model.train_step = self._first_step
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """With a batch at hand: the whole check, numbers included."""
+        """With a batch: the whole check, numbers included."""
         if self._batch is not None and self.report is None and wanted(self._missing):
             x, y = self._batch
             self._found(explain_model(self.model, None, x, y))
@@ -81,7 +81,7 @@ class GradientGuard(keras.callbacks.Callback):
         return self._step(data)
 
     def _applied(self, report: Report) -> None:
-        """One optimizer of a `train_step` of the user's own is about to be called."""
+        """Called before each optimizer of the user's own `train_step`."""
         before = self.report or Report()
         self._found(report)
         self.report = dataclasses.replace(

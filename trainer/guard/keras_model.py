@@ -17,7 +17,7 @@ from .explanation import explain
 from .words.finding import Report, path_of
 
 _GRAPH_WORDS = re.compile(r"\{\{function_node .*?\}\} ?| ?\[Op:\w+\]( name: *)?")
-_EXAMPLES = 32  # of arrays as long as a training set, so many are enough to see a gradient
+_EXAMPLES = 32  # enough of a training set to see a gradient
 
 
 def explain_model(
@@ -31,7 +31,7 @@ def explain_model(
     allow: Sequence[str] = (),
     allow_form: str = "explain_model(…, allow=[{!r}])",
 ) -> Report:
-    """Says which variables of a Keras model do not learn from a loss, as `compile` and `fit` use the two.
+    """Reports which variables of a Keras model do not learn from a loss, as `compile` and `fit` use the two.
 
         report = explain_model(model, dice_loss, images, masks)
         print(report)
@@ -75,7 +75,7 @@ def explain_model(
 
 
 class _Losses(keras.Model):
-    """Only compiles losses, as the model would, without touching what the model was compiled with."""
+    """A stand-in that compiles losses as the model would, and leaves the model as it was compiled."""
 
     def __init__(self, output_names: Sequence[str] | None):
         super().__init__()
@@ -129,7 +129,7 @@ def _explain(model: keras.Model, forward_loss, x: Any, y: Any, by_hand) -> Repor
 
 
 def _called_by_hand(by_hand, variables, why: str) -> Report | None:
-    """What is wrong with a loss function that Keras could not call, called with labels and predictions as they are."""
+    """A report on a loss that Keras could not call, from calling it directly with labels and predictions."""
     try:
         report = explain(by_hand, variables)
     except Exception:  # it fails either way; the first error is the one to report
@@ -139,7 +139,7 @@ def _called_by_hand(by_hand, variables, why: str) -> Report | None:
 
 
 def _why_it_failed(error: Exception, model: keras.Model, x: Any, y: Any) -> str:
-    """What met in the loss, with shapes, types and ranges: the usual culprits of an error inside it."""
+    """The loss's inputs with shapes, types and ranges: the usual reasons for an error inside it."""
     site = site_of_error(error)
     said = _GRAPH_WORDS.sub("", str(error).strip()).splitlines()
     lines = [f"The loss could not be computed: {type(error).__name__}: {said[0] if said else ''}"]
@@ -188,7 +188,7 @@ def _advice_on(predictions: Any, y: Any) -> list[str]:
 
 
 def _broadcast_note(loss_fn: Any, model: keras.Model, x: Any, y: Any) -> str | None:
-    """Labels `[n]` and predictions `[n, 1]` make `[n, n]` in a Loss of one's own; Keras's own losses adapt."""
+    """Labels `[n]` and predictions `[n, 1]` broadcast to `[n, n]` in a user's own Loss; Keras's losses adapt."""
     own = isinstance(loss_fn, keras.losses.Loss) and all(
         base.__name__ != "LossFunctionWrapper" for base in type(loss_fn).__mro__
     )

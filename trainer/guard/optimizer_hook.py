@@ -1,4 +1,5 @@
-"""A training step of one's own, looked at where it hands gradients to an optimizer: several tapes and optimizers."""
+"""A user's own training step, checked where it passes gradients to an optimizer; it may have several tapes and
+optimizers."""
 
 from __future__ import annotations
 
@@ -31,10 +32,10 @@ class _Call:
 def checked_steps(found: Callable[[Report], None]) -> Iterator[None]:
     """While a step is traced, checks each list of gradients that reaches a Keras optimizer's `apply`.
 
-    What a tape was asked for and no optimizer gets (a gradient penalty, an explanation map) is left alone.
+    Gradients that no optimizer gets (for a gradient penalty, an explanation map) are not checked.
 
     Args:
-      found: is called with the report of each such list, before the optimizer is.
+      found: called with the report of each such list, before the optimizer.
     """
     calls: list[_Call] = []
     gradient, apply = tf.GradientTape.gradient, keras.optimizers.Optimizer.apply

@@ -15,7 +15,7 @@ from .capture.answer import entries_of
 from .capture.private import inner_variable
 from .capture.state import preserved
 
-AGAINST = -0.5  # a cosine below this: more than half of the smaller one is taken back by the other
+AGAINST = -0.5  # below this cosine, more than half of the smaller gradient is undone by the other
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,7 @@ class LayerRow:
       variables: how many there are.
       norms: by term, the norm of its gradient; None where the term does not reach the layer.
       total: the norm of the gradient of the sum of all terms.
-      cosines: by pair of terms, the cosine of the angle between their gradients, -1 to 1; pairs that both reach it.
+      cosines: by pair of terms that both reach the layer, the cosine of the angle between their gradients, -1 to 1.
     """
 
     layer: str
@@ -38,7 +38,7 @@ class LayerRow:
 
     @property
     def against(self) -> tuple[tuple[str, str], ...]:
-        """The pairs of terms that pull against each other here."""
+        """The pairs of terms that pull against each other in this layer."""
         return tuple(pair for pair, cosine in self.cosines.items() if cosine < AGAINST)
 
 
@@ -96,7 +96,7 @@ def gradient_table(terms: Callable[[], Mapping[str, Any]], variables: Iterable) 
 
     Returns:
       A row a layer: the norm of each term's gradient, of their sum, and the cosine between every two terms. The cosine
-      is g_a . g_b / (|g_a| |g_b|): at -1 the smaller of the two is taken back whole.
+      is g_a . g_b / (|g_a| |g_b|): at -1 the smaller of the two is undone entirely.
 
     Raises:
       TypeError: `terms` does not return a dict of tensors.
@@ -117,7 +117,7 @@ def gradient_table(terms: Callable[[], Mapping[str, Any]], variables: Iterable) 
 
 
 def _selected(rows: tuple[LayerRow, ...], most: int | None) -> list[LayerRow]:
-    """At most so many rows, in their order: those that stand out, then some from end to end."""
+    """At most this many rows, in their order: those that stand out, then others evenly spaced."""
     if most is None or len(rows) <= most:
         return list(rows)
     outstanding = [i for i, row in enumerate(rows) if row.against][:most]
@@ -141,7 +141,7 @@ def _flat(gradient: Any) -> np.ndarray:
 
 
 def _row(layer: str, places: list[int], gradients: Mapping[str, list[np.ndarray | None]]) -> LayerRow:
-    """One layer's gradients side by side; a variable that a term does not reach counts as zeros beside one it does."""
+    """The gradients of one layer by term; zeros for a variable that a term does not reach, if it reaches others."""
     sizes = {i: next((len(g[i]) for g in gradients.values() if g[i] is not None), 0) for i in places}
     whole: dict[str, np.ndarray | None] = {}
     for name, parts in gradients.items():

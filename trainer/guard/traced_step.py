@@ -1,4 +1,4 @@
-"""The check that a training step makes while it is traced: the graph shows all, and nothing is added to it."""
+"""The check that a training step makes while it is traced: it reads the graph and adds nothing to it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .search.structure import is_flat_alone
 from .words.finding import Finding, Report, path_of
 
 
-@tf.autograph.experimental.do_not_convert  # it runs inside the user's tf.function, and is no part of it
+@tf.autograph.experimental.do_not_convert  # it runs inside the user's tf.function, but is not part of it
 def check_traced(
     loss: tf.Tensor,
     variables: Iterable,
@@ -36,23 +36,23 @@ def check_traced(
     allow_form: str = "check_traced(…, allow=[{!r}])",
     reads: Sequence[Read] | None = None,
 ) -> Report:
-    """Checks a step under trace, after `tape.gradient`, in a replica of a strategy as well as outside of one.
+    """Checks a step while it is traced, after `tape.gradient`, inside a strategy's replica or outside.
 
     Args:
       loss: the loss in the graph being built, scaled or not.
-      variables: what the gradients were asked for.
-      gradients: what `tape.gradient` answered, with its Nones, in the same order.
+      variables: the variables that `tape.gradient` got.
+      gradients: what `tape.gradient` returned, with its Nones, in the same order.
       watched: `tape.watched_variables()`, to find trainable variables that nobody listed.
       allow: regular expressions; variables whose whole path one of them matches may have no gradient.
       missing: "error" raises, "warn" calls `warn` and goes on, "off" does nothing.
-      warn: what is done with a report that does not end the run; each trace calls it. Prints to standard error.
-      allow_form: how the report writes what to allow, where another program asks (`"--allow='{}'"`).
+      warn: called in each trace with a report that does not end the run; prints it to standard error by default.
+      allow_form: how the report writes what to allow, for another program (`"--allow='{}'"`).
 
-      reads: what `reads()` saw of the forward pass. Without it a variable that is in no list counts as forgotten only
-        where no layer and no module knows it, and a layer's call reads it.
+      reads: what `reads()` recorded of the forward pass. Without it an unlisted variable counts as forgotten only where
+        no layer or module knows it and a layer's call reads it.
 
     Returns:
-      The report, without what is allowed. A zero or NaN that only the numbers show is not in it: no number exists yet.
+      The report, without what is allowed. It cannot hold a zero or NaN that only shows in numbers: there are none yet.
 
     Raises:
       MissingGradientError: something is wrong and `missing="error"`.
@@ -124,7 +124,7 @@ def _report(
 def may_hide_zeros(loss: tf.Tensor) -> bool:
     """Whether the loss has an ancestor at which a gradient may become zeros: a branch, a loop, a call, a sign.
 
-    Where there is none, a gradient that is not None is no zero by construction. This is all that a healthy step costs.
+    Without one, a gradient that is not None cannot be zero by construction. A healthy step costs no more than this.
     """
     seen, queue = {loss.op}, [loss.op]
     while queue:
@@ -152,7 +152,7 @@ _zero_types: dict[str, bool] = {}
 
 
 def _zeros(lineage: Lineage, held: Sequence[Entry]) -> list[Finding]:
-    """Gradients that exist and are zero by construction: of a sign, or of a None inside a branch or a loop."""
+    """Findings for gradients that are zero by construction: from a sign, or a None inside a branch or a loop."""
     return cut_findings(lineage, held, kind="zero")
 
 
@@ -181,7 +181,7 @@ def _untracked(
 
 
 def _reading(trace: Trace, keys: set[int], reads: Sequence[Read]) -> list[Read]:
-    """The reads of a variable: in the graph an op's input is what stands for the variable inside of it."""
+    """The ops that read a variable, whose input in the graph is the variable's placeholder."""
     return [read for read in reads if keys & {trace.root(handle) for handle in read.handles}]
 
 

@@ -23,11 +23,11 @@ from trainer.checkpoints.resume import config_of
 from trainer.crossvalidation import check_parts, fold_run, fold_workdir
 from trainer.data import Source
 from trainer.errors import EXIT_FAILED, UserError
-from trainer.evaluation.details import LARGEST_LABELLED
 from trainer.label_audit.claims import KINDS, Claim, claims_of
 from trainer.label_audit.held_out import judged
 from trainer.label_audit.pictures import ClaimsPicture, picture_of
 from trainer.label_audit.ranking import Ranked, ranked
+from trainer.prediction.postprocessing import LARGEST_LABELLED
 from trainer.reporting import terminal
 from trainer.reporting.evaluation_record import PICTURES, write_picture
 from trainer.reporting.page.label_audit import PAGE_FILE, write_page
@@ -235,7 +235,7 @@ def _source(run) -> Source:
     if source.stream is not None:
         raise UserError(
             "--mode=audit_labels: a tf.data.Dataset can only be read in its own order; pictures of the worst need "
-            "examples by number: hand in an object with len() and [i]."
+            "examples by number: pass an object with len() and [i]."
         )
     return source
 

@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.data import evaluation_batches
-from trainer.evaluation.metrics import probabilities
-from trainer.evaluation.windows import Ways, logits_function
-from trainer.reporting.memory import explaining_memory
+from trainer.prediction.windows import Ways, logits_function
+from trainer.reporting.memory.out_of_memory import explaining_memory
+from trainer.stepping.segmentation import probabilities
 
 
 def judged(run) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:

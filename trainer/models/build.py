@@ -19,9 +19,9 @@ from configs.schema import Config
 from trainer.errors import EXIT_FAILED, UserError
 from trainer.models.check import check_model
 from trainer.models.encoder_unet import encoder_unet
-from trainer.models.files import is_model_file, load_model
-from trainer.models.forms import Form, logits_form
 from trainer.models.inputs import fixed_size, input_names, said_by, users_line
+from trainer.models.keras_files import is_model_file, load_model
+from trainer.models.outputs import Form, logits_form
 from trainer.models.synchronization import synchronize
 from trainer.models.unet import unet
 from trainer.parts import name_of, resolve
@@ -94,7 +94,7 @@ def build_form(
         if isinstance(part, keras.Layer) or not callable(part):
             what = "a keras.Layer" if isinstance(part, keras.Layer) else f"of type {type(part).__name__}"
             raise UserError(
-                f"{field}={name!r} is {what}: hand in a keras.Model, keras.Sequential([layer]), or a function that "
+                f"{field}={name!r} is {what}: pass a keras.Model, keras.Sequential([layer]), or a function that "
                 "makes one."
             )
         given = {**dict(input_channels=channels, outputs=outputs), **config.model.options}

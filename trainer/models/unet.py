@@ -7,7 +7,8 @@ from keras import layers
 
 from configs.reading.levels import Levels
 from configs.schema import Model
-from trainer.models.blocks import conv_block, logits_head, of_rank, scale_input, step_up
+from trainer.models.blocks import conv_block, logits_head, of_rank, step_up
+from trainer.models.input_scaling import scale_input
 from trainer.models.layers.dropout import Dropout
 
 

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import scipy.ndimage
 
+from trainer.data.check.look_alikes import alike, perceptual_hash
 from trainer.data.errors import DataError
 from trainer.data.example import Example
-from trainer.data.look_alikes import alike, perceptual_hash
 from trainer.data.volumes.cases import read_image, read_label
 from trainer.data.volumes.intensities import filled_box
 from trainer.data.volumes.source import Cases, VolumeExample

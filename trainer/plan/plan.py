@@ -22,7 +22,7 @@ from trainer.plan import volumes
 from trainer.plan.budget import budget
 from trainer.plan.choice import Choice, size, with_choices
 from trainer.plan.fingerprint import Fingerprint, fingerprint
-from trainer.plan.folds import advice, grouping
+from trainer.plan.grouping import advice, grouping
 from trainer.plan.page import PAGE_FILE, page, pictures
 from trainer.plan.probe import Measured, measure
 from trainer.plan.rules import choices

@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 
 from configs.reading import serialization
-from configs.reading.settings import by_flags, named_by_flags
+from configs.reading.setting_names import by_flags, named_by_flags
 from configs.schema import Config
 from trainer.errors import UserError
 from trainer.process import usable_processors
@@ -137,7 +137,7 @@ def _images(run, now: Callable[[], float]) -> tuple[float, float]:
     from trainer.data.source import Source
     from trainer.evaluation.evaluator import make_evaluator
     from trainer.reporting.evaluation_record import write_evaluation
-    from trainer.reporting.summaries import Writer
+    from trainer.reporting.tensorboard.summaries import Writer
 
     source = run.data.validation
     chosen = np.unique(np.linspace(0, len(source) - 1, min(_IMAGES, len(source))).astype(int)).tolist()
@@ -169,7 +169,7 @@ def _images(run, now: Callable[[], float]) -> tuple[float, float]:
 
 def _volumes(run, now: Callable[[], float]) -> tuple[float, float]:
     """Seconds of tracing, and of the windows of all validation volumes, from those of one window."""
-    from trainer.evaluation.volume_windows import VolumeNetwork
+    from trainer.prediction.volume_windows import VolumeNetwork
 
     network = VolumeNetwork(run.task.model, run.config)
     window = np.zeros((*network.window, run.data.channels), np.float32)

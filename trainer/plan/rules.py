@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from configs.schema import Data
-from trainer.data.remarks import mirrored_pairs
+from trainer.data.check.remarks import mirrored_pairs
 from trainer.plan import volumes
 from trainer.plan.choice import Choice, size
 from trainer.plan.fingerprint import Fingerprint

@@ -14,7 +14,7 @@ import numpy as np
 
 from configs.reading.levels import levels
 from configs.schema import Config, Data
-from trainer.data.remarks import mirrored_pairs
+from trainer.data.check.remarks import mirrored_pairs
 from trainer.plan.choice import Choice, size, with_choices
 from trainer.plan.fingerprint import FEWEST_CASES, Fingerprint
 

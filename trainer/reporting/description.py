@@ -9,7 +9,7 @@ import platform
 import keras
 import tensorflow as tf
 
-from trainer.reporting.opening import opening_rows
+from trainer.reporting.overview import opening_rows
 from trainer.reporting.records import RUN_FILE, write_json
 from trainer.stepping.segmentation import Segmentation
 

@@ -16,7 +16,7 @@ from trainer.data import data_error_from, training_batches
 from trainer.data.errors import from_pipeline
 from trainer.errors import EXIT_FAILED, UserError
 from trainer.guard.causes.removed_function import moved_names
-from trainer.reporting.memory import is_out_of_memory, lacking_memory, training_memory
+from trainer.reporting.memory.out_of_memory import is_out_of_memory, lacking_memory, training_memory
 
 _OURS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 

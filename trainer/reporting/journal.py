@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable, Sequence
 
 from trainer.reporting import tags
-from trainer.reporting.crops import training_crops
 from trainer.reporting.evaluation_record import CROPS_FILE, PICTURES, write_evaluation, write_picture
 from trainer.reporting.records import EVALUATION_FILE, GUARD_FILE, METRICS_FILE, MetricsLog
-from trainer.reporting.summaries import Writer
+from trainer.reporting.tensorboard.crops import training_crops
+from trainer.reporting.tensorboard.summaries import Writer
 
 
 class Journal:

@@ -243,8 +243,9 @@ class Panel:
         # Three comparisons, where sorting the colours of every pixel took 0.5 s an evaluation.
         return found + [(text, c) for text, c in DIFFERENCES.items() if (difference == c).all(axis=-1).any()]
 
-    def titled(self, title: str, *, width: int = CARD_WIDTH) -> np.ndarray:
+    def titled(self, title: str) -> np.ndarray:
         """The grid under a title and above a legend, RGB uint8 `[h, width, 3]`: for TensorBoard."""
+        width = CARD_WIDTH
         grid = self._within((width - _GAP) // 2).grid()
         font = text_font(11)
         lines = _broken(title, font, width)

@@ -1,6 +1,7 @@
 """What a run leaves for machines: metrics.jsonl, a line a report, and JSON files that are old or new but never half.
 
-JSON has no NaN or infinity; both are written as null, so that every reader can read the file.
+The keys of a line are in `tags.py`. JSON has no NaN or infinity; both are written as null, so that every reader can
+read the file.
 """
 
 from __future__ import annotations

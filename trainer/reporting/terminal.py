@@ -9,8 +9,8 @@ import math
 import shlex
 from collections.abc import Mapping, Sequence
 
-from configs.reading.lines import broken, columns
-from configs.reading.lines import command as command_lines
+from configs.reading.line_wrapping import broken, columns
+from configs.reading.line_wrapping import command as command_lines
 
 
 def summary(title: str, rows: Sequence[tuple[str, str]], *, width: int | None = None) -> str:
@@ -263,9 +263,9 @@ def _quoted(words: Sequence[str]) -> list[str]:
     return [word if word == "…" else shlex.quote(word) for word in words]
 
 
-def closing(workdir: str, *, images: str = "path/to/images", flags: bool = True) -> str:
+def closing(workdir: str, *, flags: bool = True) -> str:
     """The exact commands, or calls, for what comes after training, as text; arguments as of `next_commands`."""
-    rows = _next(workdir, images, flags)
+    rows = _next(workdir, flags)
     indent = 4 + max(map(len, rows))
     texts = [
         (label, words if isinstance(words, str) else command(*words, indent=indent)) for label, words in rows.items()
@@ -273,23 +273,22 @@ def closing(workdir: str, *, images: str = "path/to/images", flags: bool = True)
     return summary("What next:", texts, width=10_000)
 
 
-def next_commands(workdir: str, *, images: str = "path/to/images", flags: bool = True) -> list[tuple[str, str]]:
+def next_commands(workdir: str, *, flags: bool = True) -> list[tuple[str, str]]:
     """The exact commands, or calls, for what comes after training: (what for, command in one line).
 
     Args:
       workdir: the run's directory.
-      images: what to write for the images to predict.
       flags: main.py started the run, which can do the rest; else the script that did.
     """
-    rows = _next(workdir, images, flags)
+    rows = _next(workdir, flags)
     return [(label, words if isinstance(words, str) else " ".join(_quoted(words))) for label, words in rows.items()]
 
 
-def _next(workdir: str, images: str, flags: bool) -> dict[str, list[str] | str]:
+def _next(workdir: str, flags: bool) -> dict[str, list[str] | str]:
     """What for -> the words of a command, or a call in Python."""
     rows: dict[str, list[str] | str] = {"curves": ["tensorboard", "--logdir", workdir, "--host", "127.0.0.1"]}
     if not flags:
         return rows | {"predict": "run.predict(images)", "export": "run.export()", "evaluate": "run.evaluate()"}
     main = ["python", "main.py", f"--workdir={workdir}"]
-    predict = [*main, "--mode=predict", f"--input={images}"]
+    predict = [*main, "--mode=predict", "--input=path/to/images"]
     return rows | {"predict": predict, "export": [*main, "--mode=export"], "evaluate": [*main, "--mode=evaluate"]}

@@ -1,4 +1,4 @@
-"""Which data each step sees, and the distributed batches from a step on."""
+"""Which data each step sees, and the distributed batches from a given step on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trainer.data import training_batches
 
 
 def data_step(step: int, skipped: Sequence[int]) -> int:
-    """The step of the data that training step `step` sees: the data's steps in order, without the skipped ones."""
+    """The data's step that training step `step` sees: in order, without the skipped ones."""
     position = step
     for bad in sorted(skipped):
         if bad <= position:
@@ -22,7 +22,7 @@ def data_step(step: int, skipped: Sequence[int]) -> int:
 def batches_from(
     source, config: Config, strategy: tf.distribute.Strategy, *, step: int, total: int, skipped: Sequence[int] = ()
 ):
-    """The run's batches from a step on, distributed: each worker makes its own share, each replica gets its part."""
+    """The run's distributed batches from a step on: each worker makes its own share, and each replica gets its part."""
 
     def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
         where = dict(

@@ -13,7 +13,7 @@ from trainer.stepping.global_sums import offered
 from trainer.stepping.state import task_variables
 from trainer.stepping.task import terms_of
 
-# Rounding in another order of additions stays below this.
+# Adding in another order changes less than this.
 _SAME = 1e-4
 _EXAMPLES = 4
 

@@ -30,8 +30,8 @@ _thread = threading.local()
 def global_sum(values: tf.Tensor) -> tf.Tensor:
     """The sum of a share's values over the global batch, with the gradient that it has there.
 
-    Call it in a loss or a task on sums over the batch, before they are divided or otherwise bent, so that the loss
-    means the same on any number of replicas and micro-batches. Where nothing is shared it returns `values`.
+    Call it in a loss or a task on sums over the batch, before any division or other nonlinear step, so that the loss
+    means the same on any number of replicas and micro-batches. Where the batch is not divided it returns `values`.
 
         overlap = global_sum(tf.reduce_sum(y_true * y_pred))
         sizes = global_sum(tf.reduce_sum(y_true) + tf.reduce_sum(y_pred))
@@ -48,7 +48,7 @@ def global_sum(values: tf.Tensor) -> tf.Tensor:
 
 
 def current() -> AllReduce | None:
-    """What `global_sum` does inside a step, or None where the batch at hand is the whole."""
+    """What `global_sum` calls inside a step; None where the batch is not divided."""
     return getattr(_thread, "all_reduce", None)
 
 
@@ -64,18 +64,18 @@ def offered(all_reduce: AllReduce | None) -> Iterator[None]:
 
 
 class GlobalSums:
-    """For one update of one replica; `replicas` and `micro_batches` are N and M."""
+    """The sums of one update on one replica; `replicas` and `micro_batches` are N and M."""
 
     def __init__(self, replicas: int, micro_batches: int):
         self._replicas, self._shares = replicas, replicas * micro_batches
         self._totals: list[tf.Tensor] | None = None if micro_batches == 1 else []
 
     def collect(self, losses: Callable, written: Sequence[keras.Variable], parts: Sequence[Mapping]) -> None:
-        """Runs the forward pass of every micro-batch to learn the totals; stops at once where nothing is summed.
+        """Runs the forward pass of every micro-batch to collect the totals; stops at once where nothing is summed.
 
         Args:
           losses: called with a micro-batch.
-          written: variables that the forward pass writes; here they keep their values.
+          written: variables that the forward pass writes; they get their values back.
           parts: the micro-batches.
         """
         totals: list[tf.Tensor] = []
@@ -99,7 +99,7 @@ class GlobalSums:
         self._totals = [self._over_replicas(total) for total in totals]
 
     def next_part(self) -> AllReduce | None:
-        """The `all_reduce` for a micro-batch; its calls are counted from the first. None for the whole batch."""
+        """The `all_reduce` for the next micro-batch; None where the batch is not divided."""
         if self._shares == 1:
             return None
         totals = None if self._totals is None else iter(self._totals)

@@ -1,4 +1,4 @@
-"""Durations of the config in steps of this run."""
+"""The config's durations, in steps of this run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Intervals:
     """Distances and lengths in steps; 0 is never.
 
     Attributes:
-      examples: training images, an epoch; None where a stream does not know it, and nothing may be in epochs.
+      examples: training images in an epoch; None for a stream of unknown length, where no duration may be in epochs.
       total: length of the run.
     """
 
@@ -34,7 +34,7 @@ class Intervals:
     def of(self, duration: Duration) -> int:
         """A duration in steps of this run."""
         if self.examples is None and duration.unit == "epochs":
-            raise UserError(f'"{duration}": how long an epoch is, is not known of these data. Write steps.')
+            raise UserError(f'"{duration}": the length of an epoch is not known for these data. Write steps.')
         return duration.steps(steps_per_epoch=Fraction(self.examples or 1, self.batch_size), total=self.total)
 
     def margin(self, every: int) -> int:
@@ -43,9 +43,9 @@ class Intervals:
 
 
 def make_intervals(config: Config, examples: int | None) -> Intervals:
-    """Turns the config's durations into steps, for a training set of so many images.
+    """Turns the config's durations into steps, for a training set of this many images.
 
-    Where their number is None, no duration is in epochs: `open_data` has seen to that.
+    Where the number is None no duration is in epochs: `open_data` refuses that.
     """
     per_epoch = Fraction(examples or 1, config.train.batch_size)
     total = to_steps(config.train.length, steps_per_epoch=per_epoch)

@@ -8,16 +8,16 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-# A call on the device lasts about this long, so that a signal does not wait longer for an answer.
+# A call on the device lasts about this long, which is how long a signal may have to wait.
 _SECONDS_PER_CALL = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Action:
-    """Something done every `every` steps and at the end.
+    """Something done after every `every` steps and at the end.
 
     Attributes:
-      every: distance in steps; 0 is the end alone.
+      every: distance in steps; 0 means only at the end.
       run: called with the step; returns a reason to end training, or None.
       margin: an occasion this close to the end is left to the end, which does it anyway.
     """
@@ -39,7 +39,7 @@ class Action:
 
 @dataclasses.dataclass(frozen=True)
 class AtSteps:
-    """Something done at certain steps alone; as an `Action` otherwise."""
+    """Something done only at certain steps; otherwise as `Action`."""
 
     steps: tuple[int, ...]
     run: Callable[[int], str | None]
@@ -64,16 +64,16 @@ def run_loop(
     """Trains up to step `total`.
 
     Args:
-      train_steps: does up to a number of steps in one call on the device.
-      iterator: of the batches, at the step that the run is at.
-      read_step: the step the run is at; the only question that the loop asks the device.
+      train_steps: takes up to a number of steps in one call on the device.
+      iterator: of the batches, from the run's current step on.
+      read_step: reads the run's current step; nothing else is read from the device.
       total: the step that training ends at.
-      actions: in the order in which they run where several are due.
+      actions: in the order in which they run when several are due.
       after_call: called with the step after every call; returns a reason to end, or None.
-      steps_per_call: most steps in a call; 0 adapts them to two seconds.
+      steps_per_call: the most steps in a call; 0 adapts the number to two seconds.
 
-    What is due at the step that it begins at is done first: a run that was asked to stop has left it. Actions know
-    themselves what they have done already.
+    What is due at the first step is done first, since a run that was stopped there left it out. Actions keep track of
+    what they have done already.
 
     Returns:
       The step reached, and the reason for ending there, or None.
@@ -84,7 +84,7 @@ def run_loop(
     step, per_call, compiled = read_step(), steps_per_call or 1, False
 
     def act() -> str | None:
-        """The first reason to end; what would be due after it is left."""
+        """The first reason to end; actions after it are left out."""
         return next((reason for action in actions if action.due(step, total) and (reason := action.run(step))), None)
 
     reason = act() if step else None

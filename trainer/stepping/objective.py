@@ -1,9 +1,9 @@
 """Config -> the objective: from labels and logits to the named terms of the loss.
 
-A loss of `losses/` takes class ids and logits and honours void pixels itself. A loss of the user's is called as Keras
-calls it, `function(y_true, y_pred)`; void pixels reach it as rows of zeros, or as a mask where it takes one. It is also
-given, by name, what of the batch its further parameters name, and the means to sum over the global batch
-(`all_reduce`).
+A loss of `losses/` takes class ids and logits, and leaves out void pixels by itself. A loss of the user's is called as
+Keras calls it, `function(y_true, y_pred)`; void pixels reach it as rows of zeros, or as a mask where it takes one.
+Further parameters of it get the batch's values of their names, and `all_reduce` the function that sums over the global
+batch.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Objective:
     Attributes:
       name: as in the config.
       function: (labels, logits, batch, all_reduce) -> terms.
-      batchwide: it sums over the whole batch, so that replicas and micro-batches have to add up what they sum; found
-        by trying it, not by the name.
+      batchwide: whether it sums over the whole batch, so that replicas and micro-batches have to add up their sums;
+        found by trying it, not by its name.
       own: the user's function, or None for a loss of `losses/`.
     """
 
@@ -75,7 +75,8 @@ class Objective:
 
 
 def _at_size(batch: Mapping[str, tf.Tensor], labels, smaller) -> Mapping[str, tf.Tensor]:
-    """What of a batch is of the labels' size, at the size of smaller labels, at the nearest pixels as they are."""
+    """Values of the batch that have the labels' size, brought to the size of smaller labels by nearest pixels as these
+    are."""
     if smaller is labels:
         return batch
 
@@ -93,9 +94,9 @@ def build_objective(config: Config, outputs: int, loss: Any = None, *, activatio
     """Builds the objective of a config; `outputs` is the number of logits a pixel.
 
     Args:
-      loss: a loss of the user's as an object: a function, a Keras Loss or its class; None takes `config.loss.name`.
-      activation: "softmax" or "sigmoid" where the user's model ends in it: then a loss of the user's gets what comes
-        after it, as it was written for, unless it is a Keras loss that says from_logits=True.
+      loss: the user's loss as an object: a function, a Keras Loss or its class; None takes `config.loss.name`.
+      activation: "softmax" or "sigmoid" where the user's model ends in it: then the user's loss gets the probabilities
+        that it was written for, unless it is a Keras loss with from_logits=True.
 
     Raises:
       UserError: a loss cannot be imported, or one of ours does not fit the model's outputs or options.
@@ -130,7 +131,7 @@ def _of_the_library(name: str, config: Config, outputs: int):
     loss = losses.build(name, weights=config.loss.weights or None, options=options)
 
     def function(labels, logits, batch, all_reduce):
-        # One logit a pixel wants labels of its shape: losses/ never adds or drops an axis by itself.
+        # With one logit a pixel, labels need its shape: losses/ never adds or drops an axis by itself.
         ids = labels[..., tf.newaxis] if outputs == 1 and not multi_label else labels
         parts = loss(ids, logits, all_reduce=all_reduce).parts
         weights = config.loss.weights or (1.0,) * len(parts)
@@ -143,12 +144,12 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
     """Wraps a function, a Keras Loss object or a Loss class of the user's."""
     if inspect.isbuiltin(loss):
         raise UserError(
-            f"{field}={name!r} is written in C and knows no tensors.\n"
+            f"{field}={name!r} is written in C and cannot take tensors.\n"
             "  Name a function of yours that is called as loss(y_true, y_pred) and computes with TensorFlow."
         )
     if inspect.isclass(loss):
         try:
-            # A Keras loss takes probabilities unless it is said otherwise.
+            # A Keras loss takes probabilities unless from_logits says otherwise.
             takes = loss.__module__.startswith("keras") and "from_logits" in inspect.signature(loss).parameters
             loss = loss(**({"from_logits": config.loss.from_logits and not activation} if takes else {}))
         except Exception as error:
@@ -171,12 +172,12 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
         kind = type(loss).__name__
         raise UserError(
             f"{field}={name!r} is a Keras loss of probabilities (from_logits=False), and the model gives logits.\n"
-            f"  Write keras.losses.{kind}(from_logits=True), or hand it probabilities: --config.loss.from_logits=false"
+            f"  Write keras.losses.{kind}(from_logits=True), or give it probabilities: --config.loss.from_logits=false"
         )
     if of_keras and kind.replace("_", "").lower() in _OF_PROBABILITIES and config.loss.from_logits and not activation:
         raise UserError(
             f"{field}={name!r} is a Keras loss of probabilities, and the model gives logits.\n"
-            "  Hand it probabilities: --config.loss.from_logits=false"
+            "  Give it probabilities: --config.loss.from_logits=false"
         )
     if of_keras and inspect.isfunction(loss) and "from_logits" in inspect.signature(loss).parameters:
         # As a class of Keras's above: it takes probabilities unless it is said otherwise.
@@ -213,11 +214,11 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
                 f"{field}={name!r} also takes {', '.join(missing)}, and beside y_true and y_pred there is {there}.\n"
                 "  Give the examples such a key, or the parameter a default."
             )
-        # The result's form is the user's: a scalar, or a value an image or a pixel, of which the mean is taken here,
-        # once, so that it means the same on any number of replicas.
+        # The loss may return a scalar, or a value for each image or pixel. The mean is taken here, once, so that it
+        # means the same on any number of replicas.
         value = loss(y_true, y_pred, **given)
         if hasattr(value, "parts") and hasattr(value, "total"):
-            # What `losses.build` gives.
+            # The result of `losses.build`.
             return {"loss": value.total}
         if not isinstance(value, (tf.Tensor, tf.Variable, np.ndarray, numbers.Number)):
             raise UserError(
@@ -242,10 +243,10 @@ _PREDICTIONS, _LABELS = ("pred", "logit", "output", "input"), ("true", "label", 
 
 
 def _parameters(loss: Any, name: str, field: str) -> tuple[list[str], list[str]]:
-    """The parameters of a loss after y_true and y_pred, and those of them that have no default.
+    """The parameters of a loss after y_true and y_pred, and which of them have no default.
 
     Raises:
-      UserError: it does not take two.
+      UserError: it does not take two arguments.
     """
     try:
         signature = inspect.signature(loss)
@@ -267,11 +268,11 @@ def _parameters(loss: Any, name: str, field: str) -> tuple[list[str], list[str]]
 
 
 def _is_scalar(value) -> bool:
-    # A number that is no tensor is handed on as it is: the guard says what is wrong with it.
+    # A number that is no tensor stays as it is, so that the guard reports what is wrong with it.
     return not tf.is_tensor(value) or value.shape.rank == 0
 
 
-# What a loss for a softmax is called for sigmoids.
+# A loss for a softmax -> its counterpart for sigmoids.
 _OF_EACH = {
     "cross_entropy": "binary_cross_entropy",
     "focal_softmax": "focal_sigmoid",
@@ -280,7 +281,7 @@ _OF_EACH = {
 
 
 def loss_of_sigmoids(config: Config) -> tuple[Config, list[str]]:
-    """The config with the named losses that are for sigmoids, and a note on what was exchanged."""
+    """The config with the losses' counterparts for sigmoids, and a note on what was exchanged."""
     if ":" in config.loss.name:
         return config, []
     terms = losses.names.terms_of(config.loss.name)

@@ -19,18 +19,19 @@ OPTIMIZERS = {
     for name, value in vars(keras.optimizers).items()
     if inspect.isclass(value)
     and issubclass(value, keras.optimizers.Optimizer)
-    # Of these one is a base, and two are made of other optimizers.
+    # One of these is a base class, and two wrap other optimizers.
     and name not in ("Optimizer", "LossScaleOptimizer", "MultiOptimizer")
 }
 
-# Fields of the config by optimizer; the others take what `optimizer.options` says.
+# Fields of the config by optimizer; other optimizers take `optimizer.options`.
 _FIELDS = {
     "adam": ("beta_1", "beta_2", "epsilon"),
     "adamw": ("beta_1", "beta_2", "epsilon", "weight_decay"),
     "sgd": ("momentum", "nesterov"),
 }
 
-# What the step does after the reduction over replicas; an optimizer's own acts before it: on two replicas otherwise.
+# The step does these after the reduction over replicas. An optimizer would do them before it, with another result on
+# two replicas.
 _OF_THE_STEP = {
     "clipnorm": "--config.optimizer.clip_norm=…",
     "clipvalue": "--config.optimizer.clip_norm=…",
@@ -46,19 +47,18 @@ def build_optimizer(
 ) -> keras.optimizers.Optimizer:
     """Builds the optimizer; call it inside the strategy's scope.
 
-    Clipping, accumulation, averaging and loss scaling are the step's, not the optimizer's: Keras's own act before the
-    reduction over replicas and mean something else on two of them.
+    Clipping, accumulation, averaging and loss scaling are done by the step: Keras's optimizers do them before the
+    reduction over replicas, with another result on two of them.
 
     Args:
       config: the config's section.
       schedule: the learning rate of an optimizer by name.
-      factor: scalar variable that the rate is multiplied by.
-      optimizer: an object of Keras's or a class derived from it, which keeps its own rate; a name; None takes
-        `config.name`.
-      field: what it was given as, for messages.
+      factor: scalar variable that multiplies the rate.
+      optimizer: a Keras optimizer, which keeps its own rate, or its class; a name; None takes `config.name`.
+      field: the field or argument that it came from, for messages.
 
     Raises:
-      UserError: there is no such optimizer, or it does what the step does.
+      UserError: there is no such optimizer, or it would do what the step does.
     """
     given = config.name if optimizer is None else optimizer
     part = resolve(given, "config.optimizer.name" if optimizer is None else field, OPTIMIZERS)
@@ -71,31 +71,31 @@ def build_optimizer(
     if not isinstance(made, keras.optimizers.Optimizer):
         raise UserError(
             f"{field}={name_of(part)} is of type {type(made).__name__}, not a keras.optimizers.Optimizer.\n"
-            "  Hand in an object (keras.optimizers.Lion(1e-4)), a class, or a function that takes learning_rate."
+            "  Pass an object (keras.optimizers.Lion(1e-4)), a class, or a function that takes learning_rate."
         )
     _check(made, field)
     by = next(base for base in type(made).__mro__ if "apply_gradients" in vars(base))
     if not by.__module__.startswith("keras."):
         raise UserError(
-            f"{field}={name_of(part)}: {by.__name__}.apply_gradients is called by nobody here. Put what it does into "
+            f"{field}={name_of(part)}: {by.__name__}.apply_gradients is not called here. Put what it does into "
             "apply(grads, trainable_variables), or into update_step(gradient, variable, learning_rate)."
         )
     made.learning_rate = Scaled(_rate_of(made), factor)
     if tf.distribute.get_strategy().num_replicas_in_sync > 1:
-        # Keras sums gradients over the replicas before it applies them, and those of the step are summed. It has no
-        # public way to say so; `made` is this run's own here (see `_in_scope`).
+        # Keras sums gradients over the replicas before it applies them, and the step's are summed already. There is no
+        # public way to switch that off; `made` belongs to this run alone (see `_in_scope`).
         made._all_reduce_sum_gradients = lambda pairs: pairs
     return made
 
 
 def scaled_rate(optimizer: keras.optimizers.Optimizer) -> Scaled:
-    """The rate of an optimizer that was built here."""
-    # Keras has no public way to an optimizer's schedule: `learning_rate` is its value at this step.
+    """The rate of an optimizer built here."""
+    # There is no public way to an optimizer's schedule: `learning_rate` is its current value.
     return optimizer._learning_rate
 
 
 def _rate_of(optimizer: keras.optimizers.Optimizer) -> Schedule | float:
-    """The schedule or number that an optimizer was made with, without what an earlier run put around it."""
+    """The schedule or number that an optimizer was made with, without an earlier run's wrapper around it."""
     rate = optimizer._learning_rate  # as in `scaled_rate`
     if not isinstance(rate, Schedule):
         return float(optimizer.learning_rate.numpy())
@@ -119,7 +119,7 @@ def _of_class(class_, name: Any, config: Optimizer, schedule: Schedule, field: s
 
 
 def _in_scope(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """The user's object, or under a strategy of several replicas a copy whose variables have a copy on each."""
+    """The user's object; on several replicas a copy of it whose variables are mirrored."""
     if tf.distribute.get_strategy().num_replicas_in_sync == 1 and not optimizer.built:
         return optimizer
     made = type(optimizer).from_config({**optimizer.get_config(), "learning_rate": _rate_of(optimizer)})
@@ -133,7 +133,7 @@ def _in_scope(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimiz
         raise UserError(
             f"The optimizer {type(optimizer).__name__} is copied, for several replicas or another run, and its "
             f"get_config leaves out {', '.join(lost)}.\n  Write def get_config(self): return super().get_config() | "
-            "{…}, or hand in the class or a function that makes it."
+            "{…}, or pass the class or a function that makes it."
         )
     return made
 
@@ -142,7 +142,7 @@ def _check(optimizer: keras.optimizers.Optimizer, field: str) -> None:
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         raise UserError(
             f"{field}: LossScaleOptimizer decides by one replica's gradients whether a step overflowed, and the others "
-            "go on. The step scales the loss itself: hand in the inner optimizer, and config.precision=mixed_float16."
+            "go on. The step scales the loss itself: pass the inner optimizer, and config.precision=mixed_float16."
         )
     problems = [
         f"{field}.{name}={getattr(optimizer, name)!r} acts before the gradients of the replicas are summed: leave it "

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 INITIAL_SCALE = 2.0**15
 GROWTH_STEPS = 2000
-# NVIDIA's compute capability from which on there are fast units: Ampere and Volta.
+# The NVIDIA compute capability from which on there are fast units: Ampere and Volta.
 _BFLOAT16_FROM = (8, 0)
 _FLOAT16_FROM = (7, 0)
 
@@ -26,13 +26,13 @@ class Precision:
 
     @property
     def scales_loss(self) -> bool:
-        """float16 alone needs it: bfloat16 has float32's range."""
+        """Only float16 needs it: bfloat16 has float32's range."""
         return self.policy == "mixed_float16"
 
 
 @dataclasses.dataclass(frozen=True)
 class Hardware:
-    """What bears on the choice.
+    """The hardware, as far as it matters for the choice.
 
     Attributes:
       capabilities: compute capability (major, minor) of each GPU; None for one that has no such number.
@@ -46,7 +46,7 @@ class Hardware:
 
 
 def choose(asked: str) -> Precision:
-    """Turns `config.precision` into a policy, asking the devices when it is "auto"."""
+    """Turns `config.precision` into a policy; "auto" looks at the devices."""
     return decide(asked, _hardware())
 
 
@@ -80,7 +80,7 @@ def _automatic(hardware: Hardware) -> Precision:
 
 
 def _regret(asked: str, hardware: Hardware) -> str:
-    """What to expect of a precision that these devices are not made for, or nothing."""
+    """What to expect of a precision that these devices do not support well; "" where they do."""
     if asked == "float32":
         return ""
     if hardware.tpu:
@@ -116,8 +116,8 @@ def cpu_has_bfloat16() -> bool:
 class LossScale:
     """A dynamic loss scale in variables: halved when a step overflows, doubled after 2000 good steps in a row.
 
-    It is updated once a step, after the gradients were reduced over all replicas, so every replica and worker takes the
-    same decision; `keras.mixed_precision.LossScaleOptimizer` asks before the reduction, and they disagree.
+    It is updated once a step, after the gradients are reduced over all replicas, so that all replicas and workers take
+    the same decision. `keras.mixed_precision.LossScaleOptimizer` tests before the reduction, and they disagree.
     """
 
     def __init__(self, enabled: bool):
@@ -139,7 +139,7 @@ class LossScale:
         return [self.scale, self.good_steps] if self.enabled else []
 
     def update(self, finite: tf.Tensor) -> None:
-        """Takes one step's verdict (scalar bool). Call in cross-replica context."""
+        """Updates the scale after a step; `finite` is a scalar bool. Call it in cross-replica context."""
         if not self.enabled:
             return
         good = tf.where(finite, self.good_steps + 1, tf.zeros_like(self.good_steps))

@@ -1,4 +1,4 @@
-"""How the learning rate goes over a run."""
+"""The learning rate over a run."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from configs.reading.fields import all_fields
 from configs.schema import Optimizer
 from trainer.errors import UserError
 from trainer.models.inputs import said_by, users_line
 from trainer.parts import name_of, resolve, takes
 
-SCHEDULES = ("constant", "cosine", "poly")
+SCHEDULES = all_fields()["optimizer.schedule"].knob.names
 
 Schedule = keras.optimizers.schedules.LearningRateSchedule
 
@@ -27,7 +28,7 @@ class WarmupSchedule(Schedule):
     With t the step, w the warm-up, T the run's length and u = (t - w) / (T - w) clipped to [0, 1]:
     cosine: f + (1 - f) (1 + cos(pi u)) / 2 (Loshchilov, Hutter 2017); poly: f + (1 - f) (1 - u)^power
     (Chen et al. 2017).
-    The first step already moves: the rate at step t of the warm-up is peak (t + 1) / (w + 1).
+    The rate is above 0 from the first step on: at step t of the warm-up it is peak (t + 1) / (w + 1).
     """
 
     def __init__(self, peak: float, kind: str, total: int, warmup: int, final_fraction: float, power: float):
@@ -60,7 +61,7 @@ class WarmupSchedule(Schedule):
 
 
 class Scaled(Schedule):
-    """A rate times a variable, so that an action can lower it while the run goes on.
+    """A rate times a variable, so that an action can lower it during the run.
 
     Args:
       rate: a schedule, or a number.
@@ -112,7 +113,7 @@ def build_schedule(config: Optimizer, schedule: Any, *, total_steps: int, warmup
         return part
     if not callable(part):
         raise UserError(
-            f"schedule={part!r} is of type {type(part).__name__}: hand in a Keras schedule or a function of the step."
+            f"schedule={part!r} is of type {type(part).__name__}: pass a Keras schedule or a function of the step."
         )
     name = f"schedule={name_of(given)}"
     made = _called_with(
@@ -179,6 +180,6 @@ def _called_with(part: Callable, what: str, **known) -> Any:
     except TypeError as error:
         raise UserError(
             f"{what}: {error}. It is called with those of {', '.join(known)} that it names, here with "
-            f"{', '.join(given) or 'none'}.\n  Hand in the object, keras.optimizers.schedules.CosineDecay(…), or a "
+            f"{', '.join(given) or 'none'}.\n  Pass the object, keras.optimizers.schedules.CosineDecay(…), or a "
             "function that makes it: def schedule(learning_rate, total_steps): return …"
         ) from error

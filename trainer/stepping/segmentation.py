@@ -14,12 +14,12 @@ from trainer.models.inputs import call_model
 from trainer.stepping.objective import Objective
 from trainer.stepping.task import Outcome, Task
 
-# Classes up to which the largest logit is found by comparing in turn.
+# Up to this many classes the largest logit is found by comparing one after the other.
 _FEW = 8
 
 
 class Segmentation(Task):
-    """Forward, loss; and the hard Dice of the training crops for the report.
+    """Forward pass and loss, and the hard Dice of the training crops for the report.
 
     Args:
       model: from images to logits; see `trainer.models`.
@@ -37,14 +37,14 @@ class Segmentation(Task):
         self._multi_label = config.data.multi_label
 
     def with_model(self, model: keras.Model) -> Segmentation:
-        """The same task of another model, to be evaluated."""
+        """The same task with another model, for evaluation."""
         other = copy.copy(self)
         other.model = model
         return other
 
     @property
     def batchwide(self) -> bool:
-        # A function of the user's may call `global_sum` without a word in its signature.
+        # The user's function may call `global_sum`, which its signature does not show.
         return None if self.objective.own is not None else self.objective.batchwide
 
     def losses(self, batch, training):
@@ -84,6 +84,19 @@ def predicted(logits, multi_label: bool, cuts: Sequence[float] = ()) -> tf.Tenso
     if multi_label:
         return tf.cast(logits > (tf.constant(cuts, logits.dtype) if len(cuts) else 0.0), tf.int32)
     return class_ids(logits, *cuts)
+
+
+def probabilities(logits, multi_label: bool = False):
+    """float32 `[batch, height, width, classes]` that sum to 1, from logits with one output (sigmoid) or one a class.
+
+    Of classes that overlap each is a probability of its own, and they sum to nothing in particular.
+    """
+    logits = tf.cast(logits, tf.float32)
+    if multi_label:
+        return tf.sigmoid(logits)
+    if logits.shape[-1] == 1:
+        return tf.concat([tf.sigmoid(-logits), tf.sigmoid(logits)], axis=-1)
+    return tf.nn.softmax(logits)
 
 
 def class_ids(logits, cut: float = 0.0) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""What a run is at a step: models, optimizers, averages, counters, and every variable of it by its path."""
+"""The state of a run: models, optimizers, averages, counters, and every variable by its path."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from trainer.stepping.task import Phase, Task, trained_by
 
 @dataclasses.dataclass(frozen=True)
 class Update:
-    """A phase with what it works on.
+    """A phase with the variables that it trains and its optimizer.
 
     Attributes:
       phase: as the task declares it, or None for the one update of a task without phases.
       trained: its models, layers and variables.
-      variables: what it changes: the trainable variables of `trained`.
+      variables: the trainable variables of `trained`, which it changes.
       optimizer: built for them.
     """
 
@@ -33,12 +33,12 @@ class Update:
 
     @property
     def name(self) -> str:
-        """For paths and tags; empty where there is one update."""
+        """For paths and tags; empty where there is only one update."""
         return self.phase.name if self.phase is not None else ""
 
     @property
     def every(self) -> int:
-        """It is part of every so many steps."""
+        """It takes part in each so many-th step."""
         return self.phase.every if self.phase is not None else 1
 
     def penalties(self) -> list[tf.Tensor]:
@@ -136,9 +136,9 @@ class TrainState:
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
-        """The weights are their averages inside, where there are averages, and themselves again after it."""
+        """Inside, the weights are replaced by their averages, where there are averages."""
         pairs = list(zip(self.followed, self.averages, strict=False))
-        # Kept before anything is changed: wherever an interruption comes, the trained weights are put back.
+        # Kept before anything changes, so that the trained weights are put back wherever an interruption comes.
         kept = [tf.identity(variable.value) for variable, _ in pairs]
         try:
             for variable, average in pairs:
@@ -183,7 +183,7 @@ def task_variables(task: Task) -> dict[str, keras.Variable]:
 
 
 def unique(named: Iterable[tuple[str, object]]) -> dict:
-    """Pairs of path and variable as a mapping; two of the same path (layers may share a name) get a number."""
+    """Pairs of path and variable as a mapping; equal paths (layers may share a name) get a number."""
     found: dict[str, object] = {}
     for path, variable in named:
         name, number = path, 2
@@ -194,12 +194,12 @@ def unique(named: Iterable[tuple[str, object]]) -> dict:
 
 
 def new_rate_factor() -> tf.Variable:
-    """1.0, to be multiplied into the learning rates."""
+    """A variable of 1.0 that multiplies the learning rates."""
     return _counter(1.0, "rate_factor", tf.float32)
 
 
 def _statistics(updates: Iterable[Update]) -> list[keras.Variable]:
-    """The numbers that a forward pass writes into the layers that are trained: made as not trainable."""
+    """The statistics that a forward pass writes into trained layers, in variables made with trainable=False."""
     layers = [part for update in updates for part in update.trained if isinstance(part, keras.Layer)]
     found = {id(v): v for layer in layers for v in layer.non_trainable_variables}
     return [v for v in found.values() if not v.value.trainable and "float" in v.dtype]

@@ -1,4 +1,4 @@
-"""A task: what is learned from a batch. The step does the rest, for every task alike.
+"""A task: what is learned from a batch. The step does the rest, alike for every task.
 
 Segmentation (`trainer.stepping.segmentation`) is the built-in one. A task of your own is a class with models and with
 `losses(batch, training)`; where several optimizers take turns it has phases, too.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -29,8 +29,8 @@ class Phase:
       terms: names of the terms of `Task.losses` whose sum it minimises; empty takes all.
       models: names of the task's models that it trains; empty takes all.
       optimizer: a Keras optimizer, the name of one, or None for one as the config says. Each phase has its own.
-      every: it is part of each so many-th step alone: with 5 the generator moves once after five updates of its
-        critic. A rate that the config says goes by the phase's own updates and ends with the run.
+      every: it takes part only in each so many-th step: with 5 the generator moves once in five updates of its critic.
+        The config's schedule follows the phase's own updates and ends with the run.
     """
 
     name: str
@@ -51,17 +51,17 @@ class Phase:
 
     def __post_init__(self):
         for name in ("terms", "models"):
-            # One name by itself means a tuple of it.
+            # A bare name means a tuple of it.
             value = getattr(self, name)
             object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
 
 
 class Outcome(NamedTuple):
-    """What a share of the batch gives.
+    """The terms and ratios of a share of the batch.
 
     terms: name -> scalar; their sum is the loss.
     ratios: name -> (numerator, denominator), scalars that are added up over shares and steps and only then divided; for
-      reports alone.
+      reports only.
     """
 
     terms: Mapping[str, tf.Tensor]
@@ -69,13 +69,13 @@ class Outcome(NamedTuple):
 
 
 class NoSuchKey(UserError, KeyError):
-    """A batch has no such key."""
+    """The batch has no such key."""
 
     __str__ = UserError.__str__
 
 
 class Examples(dict):
-    """A batch, which answers a key that it has not with those that it has."""
+    """A batch that answers a missing key with a list of its keys."""
 
     def __missing__(self, key):
         known = [name for name in self if name != "index"]
@@ -100,9 +100,9 @@ class Task:
                 return {"mask": mask_loss(batch["label"], mask), "edge": edge_loss(batch["edge"], edge)}
 
     Attributes:
-      phases: the updates of a step, one after the other; empty is one update of all models by all terms. A phase writes
-        no statistics (batch normalisation's) of models that it does not train.
-      batchwide: whether `losses` calls `global_sum`; None finds it out, at the cost of tracing the forward pass twice
+      phases: the updates of a step, one after the other; empty means one update of all models by all terms. A phase
+        leaves the statistics (batch normalisation's) of models that it does not train as they are.
+      batchwide: whether `losses` calls `global_sum`; None finds out, at the cost of tracing the forward pass twice
         where there are micro-batches.
     """
 
@@ -118,8 +118,8 @@ class Task:
           training: for the models.
 
         Returns:
-          Name -> scalar: the mean over the share's examples of what is minimised. A tensor of more values is averaged.
-          A method that also takes `phase` is called with the name of the phase at hand and may leave out what that does
+          Name -> scalar: a mean over the share's examples, to be minimised. A tensor of more values is averaged. A
+          method that also takes `phase` is called with the name of the phase at hand and may leave out what that does
           not need. A pair of two such mappings: the second is reported and scored, and not minimised.
         """
         raise NotImplementedError(f"{type(self).__name__} has no losses(self, batch, training).")
@@ -142,11 +142,12 @@ class Task:
             ) from error
 
     def after_update(self) -> None:
-        """Called once a step, after the weights have moved, outside of the replicas: `assign` to what follows them."""
+        """Called once a step, after the weights have changed, in cross-replica context: `assign` to what follows
+        them."""
         return None  # AutoGraph cannot convert a function without a statement
 
     def outcome(self, batch: Mapping[str, tf.Tensor], training: bool, phase: str = "") -> Outcome:
-        """`losses` with what is reported besides; the step calls this."""
+        """The result of `losses` as an `Outcome`, for the step."""
         extra = {"phase": phase} if "phase" in inspect.signature(self.losses).parameters else {}
         with undivided():
             found = self.losses(Examples(batch), training, **extra)
@@ -157,7 +158,7 @@ class Task:
         return Outcome(terms, {name: (_scalar(value, f"{where}{name!r}"), 1.0) for name, value in watched.items()})
 
     def evaluated(self, batch: Mapping[str, tf.Tensor]) -> Outcome:
-        """The terms of all phases in evaluation: of a `losses` that takes `phase` what it gives for each of them."""
+        """The terms of all phases, for evaluation; a `losses` that takes `phase` is called once for each."""
         if not self.phases or "phase" not in inspect.signature(self.losses).parameters:
             return self.outcome(batch, training=False)
         terms: dict[str, tf.Tensor] = {}
@@ -182,7 +183,7 @@ class Task:
         }
 
     def generators(self) -> dict[str, keras.random.SeedGenerator]:
-        """Keras's generators of seeds, by attribute name: after a restart they go on as if there had been none."""
+        """Keras's seed generators, by attribute name, so that their random numbers continue after a restart."""
         return {name: value for name, value in self._attributes() if isinstance(value, keras.random.SeedGenerator)}
 
     def _attributes(self) -> Iterator[tuple[str, Any]]:
@@ -203,7 +204,7 @@ def build_task(task: Any, *, config, data, model: Any) -> Task:
 
     Args:
       task: as above.
-      config, data: of the run; handed over where the class or function names them.
+      config, data: of the run; passed where the class or function names them.
       model: a function without arguments that builds the configured model; called only where "model" is named.
 
     Raises:
@@ -212,7 +213,7 @@ def build_task(task: Any, *, config, data, model: Any) -> Task:
     if not isinstance(task, Task):
         name = getattr(task, "__name__", type(task).__name__)
         if not callable(task):
-            raise UserError(f"task={task!r} is of type {type(task).__name__}: hand in a Task, or its class.")
+            raise UserError(f"task={task!r} is of type {type(task).__name__}: pass a Task, or its class.")
         given = {"config": lambda: config, "data": lambda: data, "model": model}
         parameters = inspect.signature(task).parameters
         unknown = [
@@ -223,7 +224,7 @@ def build_task(task: Any, *, config, data, model: Any) -> Task:
         if unknown:
             raise UserError(
                 f"task={name}: it also needs {', '.join(unknown)}, and is called with those of config, data and model "
-                "that it names.\n  Give the others defaults, or hand in the object: task=MyTask(…)."
+                "that it names.\n  Give the others defaults, or pass the object: task=MyTask(…)."
             )
         task = task(**{key: value() for key, value in given.items() if key in parameters})
         if not isinstance(task, Task):
@@ -281,15 +282,15 @@ def _check_phases(task: Task) -> None:
 
 
 def trained_by(phase: Phase | None, task: Task) -> list[keras.Layer | keras.Variable]:
-    """The models, layers and variables that a phase trains, in the task's order; None is the one phase of all."""
+    """The models, layers and variables that a phase trains, in the task's order; for None, all of them."""
     known: Mapping[str, Any] = {**task.models(), **task.others()}
     wanted: Iterable[str] = phase.models if phase is not None and phase.models else known
     return [part for name, part in known.items() if is_named(name, wanted)]
 
 
 def is_named(name: str, wanted: Iterable[str]) -> bool:
-    """Whether a model is one of those that a phase names, by itself or by the list that it is in."""
-    return any(name == one or name.startswith(f"{one}/") for one in wanted)
+    """Whether a phase names a model, by itself or by its list."""
+    return any(name == term or name.startswith(f"{term}/") for term in wanted)
 
 
 @tf.autograph.experimental.do_not_convert
@@ -321,10 +322,19 @@ def terms_of(outcome: Outcome, phase: Phase | None, task: Task) -> dict[str, Any
     return {term: _scalar(terms[term], f"{name}.losses: {term!r}") for term in wanted}
 
 
+def total_loss(task: Task, updates: Sequence, batch) -> tf.Tensor:
+    """The scalar that a step minimises: the terms of all its phases on a batch, and their models' penalties."""
+    terms = []
+    for update in updates:
+        outcome = task.outcome(batch, training=True, phase=update.name)
+        terms += [*terms_of(outcome, update.phase, task).values(), *update.penalties()]
+    return terms[0] if len(terms) == 1 else tf.add_n([tf.cast(term, tf.float32) for term in terms])
+
+
 def _scalar(value: Any, what: str) -> Any:
     if not tf.is_tensor(value):
         if isinstance(value, (str, bytes, list, tuple, dict, type(None))):
             raise UserError(f"{what} is {value!r}, of type {type(value).__name__}, and a loss is a tensor.")
-        # Of a constant that is all of the loss the guard says so.
+        # Where the whole loss is a constant, the guard reports it.
         value = tf.convert_to_tensor(value, tf.float32)
     return value if value.shape.rank == 0 else tf.reduce_mean(value)

@@ -1,4 +1,4 @@
-"""What a run reports between two lines of its log, summed up on the device and read by the host once."""
+"""The numbers of a training report, summed up on the device between two lines of the log and read once."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ LOSS = "loss"
 class Totals:
     """Sums over the steps since the last `read`.
 
-    A step's report is one float32 tensor, one operation to reduce over replicas and one to add up. Which number is at
-    which place is decided while tracing, when the names become known. Beside each number stands how often it came: a
-    phase may be part of every fifth step alone.
+    A step's report is one float32 tensor, one operation to reduce over replicas and one to add up. Each number's place
+    is decided while tracing, when the names become known. Beside each number stands how often it came, since a phase
+    may take part only in every fifth step.
     """
 
     def __init__(self):
@@ -39,8 +39,8 @@ class Totals:
           loss: what is minimised.
           terms: its parts, named only where there are several, or several phases.
           ratios: name -> (numerator, denominator).
-          phase: name of the phase that it is of; then the loss is the sum of all phases' terms.
-          penalties: what the phase's layers add to the loss.
+          phase: name of its phase; then the loss is the sum of all phases' terms.
+          penalties: losses added by the phase's layers.
         """
         values = {} if phase else {f"mean/{LOSS}": loss}
         if len(terms) > 1 or phase:
@@ -64,7 +64,7 @@ class Totals:
         return tf.stack([tf.stack(numbers), tf.constant(counts)])
 
     def named(self, row) -> dict[str, tf.Tensor]:
-        """The numbers of one step by the names that they are reported under; 0 of a phase that is no part of it."""
+        """The numbers of one step by their names in reports; 0 for a phase that took no part."""
         numbers = tf.math.divide_no_nan(row[0], row[1])
         values = {name: numbers[place] for name, place in self._places.items()}
         found = {name.removeprefix("mean/"): v for name, v in values.items() if name.startswith("mean/")}
@@ -75,12 +75,12 @@ class Totals:
         return _with_loss(found, tf.add_n)
 
     def add(self, row, finite) -> None:
-        """Adds what one update of a step gave; one that was left out counts for nothing."""
+        """Adds the report of one update; one that was left out does not count."""
         row = tf.cast(row, tf.float64)
         self._sums.assign_add(tf.where(finite, row, tf.zeros_like(row)))
 
     def sums(self) -> dict[str, float]:
-        """What has been added up since the last `read`, to be kept in a checkpoint.
+        """The sums since the last `read`, for a checkpoint.
 
         How often a number came stands under "count/<name>" where it is not the number of steps.
         """
@@ -90,7 +90,7 @@ class Totals:
         return found | {f"count/{name}": count for name, count in rare.items()}
 
     def restore(self, sums: Mapping[str, float]) -> None:
-        """Goes on with sums of an earlier session."""
+        """Continues the sums of an earlier session."""
         values = np.zeros((2, _ROOM))
         for name, value in sums.items():
             if not name.startswith("count/"):
@@ -106,7 +106,7 @@ class Totals:
 
 
 def means(sums: Mapping[str, float]) -> dict[str, float]:
-    """Names as they are reported -> values, from named sums over steps."""
+    """Named sums over steps -> the values reported, by name."""
     steps = sums["steps"]
     if not steps:
         return {}
@@ -124,6 +124,6 @@ def means(sums: Mapping[str, float]) -> dict[str, float]:
 
 
 def _with_loss(report: dict, add: Callable) -> dict:
-    """With the loss of a task that has phases: the sum of all terms, each once, whichever phases minimise it."""
+    """Adds the loss of a task with phases: the sum of all terms, each counted once."""
     terms = [value for name, value in report.items() if name.startswith(f"{LOSS}/")]
     return {LOSS: add(terms)} | report if terms and LOSS not in report else report

@@ -14,7 +14,7 @@ from typing import Any
 from configs.reading import fields, sweeps
 from configs.reading.recipe import recipe_text
 from configs.reading.serialization import differences, from_json, to_json
-from configs.reading.settings import by_flags
+from configs.reading.setting_names import by_flags
 from configs.reading.values import shown
 from configs.schema import Config
 from configs.sweep import Between, Sweep

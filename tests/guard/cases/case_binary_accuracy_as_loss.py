@@ -1,4 +1,4 @@
-"""keras.metrics.binary_accuracy is handed over as the loss; the threshold is in Keras's own code."""
+"""keras.metrics.binary_accuracy is passed as the loss; the threshold is in Keras's own code."""
 
 import keras
 import numpy as np

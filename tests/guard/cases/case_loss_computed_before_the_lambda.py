@@ -1,4 +1,4 @@
-"""The cost is computed once, outside; the function handed over only returns it."""
+"""The cost is computed once, outside; the function passed only returns it."""
 
 import tensorflow as tf
 

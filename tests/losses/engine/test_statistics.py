@@ -75,7 +75,7 @@ def test_fused_equals_plain_in_compiled_blocks(form, monkeypatch):
     monkeypatch.setattr(fused, "WORTH_COMPILING", 0)
     monkeypatch.setattr("losses.engine.blocks.BLOCK", 256 * 5)
     y_true, y_pred, options = forms((2, 20, 64, 5))[form]
-    assert_same(y_true, y_pred, options, lambda f, z: tf.function(f)(z))
+    assert_same(y_true, y_pred, options, lambda f, z: tf.function(f, autograph=False)(z))
 
 
 @pytest.mark.parametrize("dtype, tolerance", [("float32", 2e-6), ("float16", 1e-3), ("bfloat16", 8e-3)])
@@ -83,7 +83,11 @@ def test_low_precision_predictions_are_summed_in_float32(dtype, tolerance, monke
     monkeypatch.setattr(fused, "WORTH_COMPILING", 0)
     ids, logits = ids_and_logits((2, 16, 16, 5), dtype)
     plain, plain_gradient = sums_and_gradient(ids, tf.cast(logits, tf.float64), ALL, fused=False)
-    for run in (lambda f, z: f(z), lambda f, z: tf.function(f)(z), lambda f, z: tf.function(f, jit_compile=True)(z)):
+    for run in (
+        lambda f, z: f(z),
+        lambda f, z: tf.function(f, autograph=False)(z),
+        lambda f, z: tf.function(f, autograph=False, jit_compile=True)(z),
+    ):
         sums, gradient = run(lambda z: sums_and_gradient(ids, z, ALL), logits)
         for name, value in plain.items():
             np.testing.assert_allclose(sums[name], value, rtol=2e-6, err_msg=name)
@@ -102,7 +106,7 @@ def test_space_that_does_not_divide_into_rows(space, monkeypatch):
     signature = [tf.TensorSpec([None, *space, 3], tf.float64)]
 
     def run(f, z):
-        return tf.function(f, input_signature=signature)(z)
+        return tf.function(f, autograph=False, input_signature=signature)(z)
 
     assert_same(ids, logits, {}, run)
     assert_same(ids, logits, {"pixel_weights": weights}, run)

@@ -1,17 +1,24 @@
-"""Where examples come from, one source a file: `open_splits(data)` gives the readers of its splits.
+"""Where examples come from, one source a file or folder: `open_splits(data)` gives the readers of its splits.
 
-A new source is a file here and a row below. Its function takes the config's data section and returns `Splits`, or
-anything that `trainer.data.sources.objects` reads: an object with len() and [i], arrays, a `tf.data.Dataset`, a mapping
-of them. A function of the user's, "package.module:name" in data.source, is called in the same way.
+A new source is a name of data.source in `configs.schema` and a file here, or in formats/, that is called by this name
+and has `open_splits`; only a source whose function lies elsewhere has a row below. The function takes the config's data
+section and returns `Splits`, or anything that `trainer.data.sources.objects` reads: an object with len() and [i],
+arrays, a `tf.data.Dataset`, a mapping of them. A function of the user's, "package.module:name" in data.source, is
+called in the same way.
 """
 
+from configs.reading.fields import all_fields
 from trainer.data.sources.formats import FORMATS
 
-SOURCES = {
-    "folder": "trainer.data.sources.found:open_splits",
-    "nuclei": "trainer.data.sources.nuclei:open_splits",
-    "pairs": "trainer.data.sources.folder:open_pairs",
-    "tfds": "trainer.data.sources.tfds:open_splits",
-    "volumes": "trainer.data.sources.volumes:open_splits",
-    **{name: f"{module}:open_splits" for name, module in FORMATS.items()},
+_ELSEWHERE = {
+    "folder": "folder.contents:open_splits",
+    "pairs": "folder.folder:open_pairs",
+    "tfds": "tfds.tfds:open_splits",
 }
+
+
+def _place(name: str) -> str:
+    return _ELSEWHERE.get(name) or f"{'formats.' if name in FORMATS else ''}{name}:open_splits"
+
+
+SOURCES = {name: f"{__name__}.{_place(name)}" for name in all_fields()["data.source"].knob.names}

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from configs.schema import Data
 from trainer.data.errors import DataError
 from trainer.data.example import Example
-from trainer.data.sources.holding_out import group_of, rank
 from trainer.data.sources.splits import Reader, Splits
+from trainer.data.sources.splitting import group_of, rank
 
 
 class Chosen:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from configs.schema import Data
 from trainer.data.errors import DataError
-from trainer.data.image_files import Opened, exif_orientation, open_image
+from trainer.data.images.files import Opened, exif_orientation, open_image
 from trainer.data.sources.agreement import alike, size_problem
 from trainer.data.sources.pairs import Pair
 

@@ -6,7 +6,7 @@ import dataclasses
 import os
 
 from configs.schema import Data
-from trainer.data.sources import folder
+from trainer.data.sources.folder import folder
 from trainer.data.sources.splits import Splits
 
 # The files lie in a folder of this module's name.

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from configs.schema import Data
-from trainer.data.decode import bands_of, deep_values, read_image
 from trainer.data.errors import DataError, shown
 from trainer.data.example import Example, Feature, overlapping_features
-from trainer.data.image_files import exif_orientation, open_image
-from trainer.data.mask_values import MaskValues, decode_values
-from trainer.data.masks import decode_mask, foreground, label_type
+from trainer.data.images.decode import bands_of, deep_values, read_image
+from trainer.data.images.files import exif_orientation, open_image
+from trainer.data.masks.class_ids import decode_mask, foreground, label_type
+from trainer.data.masks.values import MaskValues, decode_values
 from trainer.data.sources.agreement import read_both
 
 

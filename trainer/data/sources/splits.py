@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from trainer.data.example import Example, Feature
+from trainer.data.errors import shown
+from trainer.data.example import Example
 
 
 class Reader(Protocol):
@@ -55,6 +56,6 @@ class Splits:
     damage: Callable[[], list[str]] = list
 
 
-def features_of(reader: Reader) -> Mapping[str, Feature] | None:
-    """How a reader's keys travel, where they are not an image and class ids of the config's."""
-    return getattr(reader, "features", None)
+def nothing_in(root: str, missing: str) -> Splits:
+    """No splits, since a folder has `missing`: "no train/"."""
+    return Splits(title=shown(root), fatal=(f"{shown(root)}: has {missing}.",))

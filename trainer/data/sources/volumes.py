@@ -11,7 +11,7 @@ import numpy as np
 from configs.schema import Data
 from trainer.data.errors import DataError, shown
 from trainer.data.sources.formats.nnunet_json import Description
-from trainer.data.sources.labels import infer_classes
+from trainer.data.sources.objects.labels import infer_classes
 from trainer.data.sources.splits import Splits
 from trainer.data.volumes import cases, intensities
 from trainer.data.volumes.files import Header, read_volume

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -94,13 +94,13 @@ def read_image(files: Files) -> tuple[np.ndarray, Header, Orientation]:
     return (arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=3)), first, orientation
 
 
-def read_label(files: Files, header: Header, data: Data, ids: Mapping[int, int] | None = None) -> np.ndarray:
+def read_label(files: Files, header: Header, data: Data) -> np.ndarray:
     """Class ids of a case, int `[depth, height, width]`, void where data.void_id says.
 
     Args:
       header: of the image that it belongs to.
       data: the config's section: classes, mask_ids, void_id, void_values.
-      ids: raw value -> class id, by default those of data.mask_ids.
+
     Raises:
       DataError: it has another shape or affine than its image, or holds what is no class; names it.
     """
@@ -109,8 +109,7 @@ def read_label(files: Files, header: Header, data: Data, ids: Mapping[int, int] 
     if problem:
         raise DataError(problem)
     label = whole_numbers(volume)
-    table = dict(data.mask_ids) if ids is None else dict(ids)
-    table |= dict.fromkeys(data.void_values, data.void_id)
+    table = dict(data.mask_ids) | dict.fromkeys(data.void_values, data.void_id)
     known = {*range(len(data.classes)), data.void_id}
     values, counts = np.unique(label, return_counts=True)
     strange = [int(v) for v in values if int(v) not in table and int(v) not in known]

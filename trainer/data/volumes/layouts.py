@@ -18,9 +18,9 @@ from collections.abc import Collection, Iterable, Mapping
 
 from configs.schema import Data
 from trainer.data.errors import DataError, shown
-from trainer.data.sources.formats.files import read_json, read_text
+from trainer.data.sources.formats.descriptions import read_json, read_text
 from trainer.data.sources.formats.nnunet_json import FILE, Description, read_description
-from trainer.data.sources.holding_out import held_out
+from trainer.data.sources.splitting import held_out
 from trainer.data.volumes.cases import Files
 from trainer.data.volumes.files import SUFFIXES, is_series, suffix_of
 

@@ -262,7 +262,7 @@ _BUILT_IN = frozenset({"captured_value", "ReadVariableOp", "_copy"})
 def _join(trace: Trace, op: Op, args: tuple, results: tuple, since: tuple[int, int]) -> None:
     """The function of a `tf.py_function` ran just before its op: values go in, through its own ops, and come out.
 
-    Only what was handed in gets its gradient back; what the function takes from elsewhere is cut off by the op.
+    Only what was passed gets its gradient back; what the function takes from elsewhere is cut off by the op.
     """
     for inner in trace.ops[since[0] : -1]:
         inner.caller = inner.caller or op

@@ -38,7 +38,7 @@ def _at_the_stop(lineage: Lineage, edge: Edge) -> Edge:
     return edge
 
 
-def finding_of(lineage: Lineage, edge: Edge, paths: Iterable[str], kind: str = "missing", detail: str = "") -> Finding:
+def finding_of(lineage: Lineage, edge: Edge, paths: Iterable[str], kind: str = "missing") -> Finding:
     """The finding for one cut edge."""
     cause, op_type = blame(lineage, edge)
     site, layer = place_in_layer(edge.op) if edge.way is Way.FLAT else (edge.site, "")
@@ -49,7 +49,7 @@ def finding_of(lineage: Lineage, edge: Edge, paths: Iterable[str], kind: str = "
         op_type=op_type,
         op_name=edge.op.name if edge.op is not None and op_type else None,
         chain=chain_from(lineage, edge),
-        detail=" ".join(part for part in (layer, detail or _detail(edge)) if part),
+        detail=" ".join(part for part in (layer, _detail(edge)) if part),
         **place_fields(site),
     )
 

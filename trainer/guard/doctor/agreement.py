@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 
-from .change import Suspicion
-from .finding import Finding
+from .change import Suspicion, fault
 from .pair import Pair
 
 
@@ -39,21 +38,18 @@ def broadcasts(pair: Pair) -> Iterator[Suspicion]:
         else f"# labels {labels.shape[1:]} a row, predictions {predictions.shape[1:]} of {units!r}: give both the "
         f"same shape"
     )
-    yield Suspicion(
-        Finding(
-            "shape_broadcast",
-            ("y", "loss"),
-            f"{pair.name} of shape {_rows(labels.shape)} meets predictions of shape {_rows(predictions.shape)} in "
-            f"{pair.objective.name}, and they broadcast to {_rows(together)}: "
-            + (
-                "every row is compared with every other."
-                if labels.size == predictions.size
-                else "a label is compared with predictions that are not its own."
-            ),
-            f"Give labels and predictions one shape:\n\n    {fix}",
-            depth="batch",
+    yield fault(
+        "shape_broadcast",
+        ("y", "loss"),
+        f"{pair.name} of shape {_rows(labels.shape)} meets predictions of shape {_rows(predictions.shape)} in "
+        f"{pair.objective.name}, and they broadcast to {_rows(together)}: "
+        + (
+            "every row is compared with every other."
+            if labels.size == predictions.size
+            else "a label is compared with predictions that are not its own."
         ),
-        certain=True,
+        f"Give labels and predictions one shape:\n\n    {fix}",
+        depth="batch",
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from .activation import SATURATING, activation_of
-from .change import Change, Suspicion
+from .change import Change, Suspicion, fault
 from .finding import Finding
 from .output import DROPOUTS, RECURRENT, layers_of
 from .pair import Pair
@@ -258,16 +258,13 @@ def _zeros(seen: Look) -> Iterator[Suspicion]:
     zero = [known for known in seen.weights if not known.kernel.any()]
     still = [known for known in zero if known.gradient is not None and not known.gradient.any()]
     if seen.blank:
-        yield Suspicion(
-            Finding(
-                "weight_initialization",
-                seen.blank if len(seen.blank) > 1 else seen.blank[0],
-                f"The embeddings of {', '.join(map(repr, seen.blank))} are all zero, and so is their gradient: they "
-                "are multiplied with each other, so that the gradient of each is 0 times the other.",
-                "Start from random embeddings:\n\n    embeddings_initializer='uniform'",
-                depth="batch",
-            ),
-            certain=True,
+        yield fault(
+            "weight_initialization",
+            seen.blank if len(seen.blank) > 1 else seen.blank[0],
+            f"The embeddings of {', '.join(map(repr, seen.blank))} are all zero, and so is their gradient: they "
+            "are multiplied with each other, so that the gradient of each is 0 times the other.",
+            "Start from random embeddings:\n\n    embeddings_initializer='uniform'",
+            depth="batch",
         )
     if still and (len(zero) > 1 or len(seen.weights) > 1):
         names = tuple(known.name for known in zero)

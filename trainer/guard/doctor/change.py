@@ -8,8 +8,6 @@ from typing import Any
 
 from .finding import Finding
 
-NOTHING: Mapping[str, Any] = {}
-
 
 @dataclasses.dataclass(frozen=True)
 class Change:
@@ -80,3 +78,15 @@ def suspect(
 ) -> Suspicion:
     """A suspicion that steps on a copy are to settle."""
     return Suspicion(Finding(kind, where, evidence, remedy, depth="steps"), change, strong=strong)
+
+
+def fault(
+    kind: str,
+    where: str | tuple[str, ...],
+    evidence: str,
+    remedy: str,
+    depth: str = "static",
+    pair: Any = None,
+) -> Suspicion:
+    """A fault as it stands, which needs no trial."""
+    return Suspicion(Finding(kind, where, evidence, remedy, depth), certain=True, pair=pair)

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from .change import Change, Suspicion
+from .change import Change, Suspicion, fault, suspect
 from .finding import Finding
 from .objective import REGRESSION
 from .output import layers_of
@@ -69,18 +69,15 @@ def not_finite(program: Program, tolerated) -> Iterator[Suspicion]:
                 continue
             columns = np.flatnonzero(bad.reshape(-1, bad.shape[-1]).any(0)) if bad.ndim == 2 else ()
             inside = f", in column {', '.join(map(str, columns[:6]))}" if 0 < len(columns) < bad.shape[-1] else ""
-            yield Suspicion(
-                Finding(
-                    "nonfinite_data",
-                    name,
-                    f"{int(bad.sum())} of {bad.size} values of {name}{path} are NaN or infinite, in {len(rows)} of "
-                    f"{len(bad)} rows (the first: {rows[0]}){inside}: one of them makes the loss NaN, and the weights "
-                    "with it.",
-                    f"Leave those rows out, or fill them in before training:\n\n    keep = "
-                    f"np.isfinite({name}).all(axis=…)"
-                    f"\n    {name} = np.nan_to_num({name})",
-                ),
-                certain=True,
+            yield fault(
+                "nonfinite_data",
+                name,
+                f"{int(bad.sum())} of {bad.size} values of {name}{path} are NaN or infinite, in {len(rows)} of "
+                f"{len(bad)} rows (the first: {rows[0]}){inside}: one of them makes the loss NaN, and the weights "
+                "with it.",
+                f"Leave those rows out, or fill them in before training:\n\n    keep = "
+                f"np.isfinite({name}).all(axis=…)"
+                f"\n    {name} = np.nan_to_num({name})",
             )
 
 
@@ -89,15 +86,12 @@ def constant_inputs(program: Program) -> Iterator[Suspicion]:
     for path, array in floats(program.x):
         if len(array) > 1 and np.isfinite(array).all() and (array == array[:1]).all():
             held = f"{array.min():.4g}" if array.min() == array.max() else f"{array.min():.4g} to {array.max():.4g}"
-            yield Suspicion(
-                Finding(
-                    "constant_input",
-                    "x",
-                    f"All {len(array)} rows of x{path} looked at are the same ({held}).",
-                    "Look at how the inputs are read: whole numbers cut off what lies between 0 and 1, and an array "
-                    "that is filled in a loop may be one and the same.",
-                ),
-                certain=True,
+            yield fault(
+                "constant_input",
+                "x",
+                f"All {len(array)} rows of x{path} looked at are the same ({held}).",
+                "Look at how the inputs are read: whole numbers cut off what lies between 0 and 1, and an array "
+                "that is filled in a loop may be one and the same.",
             )
 
 
@@ -110,18 +104,18 @@ def copied_inputs(program: Program) -> Iterator[Suspicion]:
         if (rows == np.round(rows)).all():
             continue  # categories and counts repeat themselves
         different = len(np.unique(rows, axis=0))
-        told = None
+        seen = None
         if different < 0.2 * len(rows):
-            told = f"Of {len(rows)} rows of x{path} looked at only {_different(different)}"
+            seen = f"Of {len(rows)} rows of x{path} looked at only {_different(different)}"
         elif array.ndim == 2 and array.shape[1] >= 4:
             columns, of = len(np.unique(rows.T, axis=0)), array.shape[1]
-            told = f"Of {of} columns of x{path} only {_different(columns)}" if columns <= of / 2 else None
-        if told:
+            seen = f"Of {of} columns of x{path} only {_different(columns)}" if columns <= of / 2 else None
+        if seen:
             yield Suspicion(
                 Finding(
                     "duplicate_input",
                     "x",
-                    f"{told}; a copy tells nothing new.",
+                    f"{seen}; a copy adds nothing.",
                     "Look at how the inputs are gathered: a list that gets the same array in each turn of a loop "
                     "holds it "
                     "many times; append a copy:\n\n    rows.append(row.copy())",
@@ -152,43 +146,37 @@ def scale_of_inputs(program: Program) -> Iterator[Suspicion]:
         size = np.sqrt((values**2).mean(0))[live]
         largest, smallest = float(size.max()), float(size.min())
         steady = float((middle[live] / spread[live]).max())
-        told = []
+        seen = []
         if largest > 8:
-            told.append(f"its values go from {values.min():.4g} to {values.max():.4g}")
+            seen.append(f"its values go from {values.min():.4g} to {values.max():.4g}")
         if smallest < 0.02:
-            told.append(f"a column has a root mean square of only {smallest:.2g}")
+            seen.append(f"a column has a root mean square of only {smallest:.2g}")
         if largest / smallest > 50 and live.sum() > 1:
-            told.append(f"its columns differ by a factor of {largest / smallest:.3g} in size")
+            seen.append(f"its columns differ by a factor of {largest / smallest:.3g} in size")
         if steady > 8:
-            told.append(f"a column has a mean {steady:.3g} times its deviation")
-        if told and scaled is not None:
-            yield Suspicion(
-                Finding(
-                    "unscaled_input",
-                    ("x", scaled.name),
-                    f"{name} of shape {array.shape}: {', '.join(told)}; x itself goes from {array.min():.4g} to "
-                    f"{array.max():.4g}. Scaled twice, or for other data?",
-                    f"Scale once: leave {scaled.name!r} out, or give it the data that it is made for.",
-                    depth="steps",
-                ),
+            seen.append(f"a column has a mean {steady:.3g} times its deviation")
+        if seen and scaled is not None:
+            yield suspect(
+                "unscaled_input",
+                ("x", scaled.name),
+                f"{name} of shape {array.shape}: {', '.join(seen)}; x itself goes from {array.min():.4g} to "
+                f"{array.max():.4g}. Scaled twice, or for other data?",
+                f"Scale once: leave {scaled.name!r} out, or give it the data that it is made for.",
                 Change({scaled.name: {"scale": 1.0, "offset": 0.0}}, scale_x=True),
             )
-        elif told:
+        elif seen:
             image = array.ndim >= 4 and values.min() >= 0 and 2 < values.max() <= 255
-            yield Suspicion(
-                Finding(
-                    "unscaled_input",
-                    "x",
-                    f"{name} of shape {array.shape}: {', '.join(told)}; the initial weights are made for inputs of "
-                    "mean 0 and deviation 1, and the model has no normalisation.",
-                    "Images of 0…255:\n\n    x = x / 255.0"
-                    if image
-                    else "Bring each column to mean 0 and deviation 1, with the numbers of the training data for all "
-                    "data:\n\n"
-                    "    x = (x - x.mean(axis=0)) / x.std(axis=0)\n\nor put keras.layers.Normalization first and "
-                    "adapt it.",
-                    depth="steps",
-                ),
+            yield suspect(
+                "unscaled_input",
+                "x",
+                f"{name} of shape {array.shape}: {', '.join(seen)}; the initial weights are made for inputs of "
+                "mean 0 and deviation 1, and the model has no normalisation.",
+                "Images of 0…255:\n\n    x = x / 255.0"
+                if image
+                else "Bring each column to mean 0 and deviation 1, with the numbers of the training data for all "
+                "data:\n\n"
+                "    x = (x - x.mean(axis=0)) / x.std(axis=0)\n\nor put keras.layers.Normalization first and "
+                "adapt it.",
                 Change(scale_x=True),
             )
 
@@ -204,25 +192,22 @@ def scale_of_targets(pair: Pair) -> Iterator[Suspicion]:
     spread, middle = float(values.std()), float(np.abs(values.mean()))
     columns = values.std(0)
     uneven = float(columns.max() / max(columns.min(), 1e-12)) if values.shape[1] > 1 else 1.0
-    told = []
+    seen = []
     if spread > 5 or middle > 5:
-        told.append(f"mean {values.mean():.4g} and deviation {spread:.4g}")
+        seen.append(f"mean {values.mean():.4g} and deviation {spread:.4g}")
     elif spread < 0.05:
-        told.append(f"a deviation of only {spread:.2g}")
+        seen.append(f"a deviation of only {spread:.2g}")
     if 50 < uneven < 1e9:
-        told.append(f"columns that differ by a factor of {uneven:.3g}")
-    if told:
-        yield Suspicion(
-            Finding(
-                "unscaled_target",
-                "y",
-                f"{pair.name} has {' and '.join(told)}; a new network gives about 0 ± 1, and has to get there by its "
-                f"steps.",
-                f"Train on targets of mean 0 and deviation 1, and turn predictions back:\n\n"
-                f"    mean, deviation = {pair.name}.mean(axis=0), {pair.name}.std(axis=0)\n"
-                f"    {pair.name} = ({pair.name} - mean) / deviation",
-                depth="steps",
-            ),
+        seen.append(f"columns that differ by a factor of {uneven:.3g}")
+    if seen:
+        yield suspect(
+            "unscaled_target",
+            "y",
+            f"{pair.name} has {' and '.join(seen)}; a new network gives about 0 ± 1, and has to get there by its "
+            f"steps.",
+            f"Train on targets of mean 0 and deviation 1, and turn predictions back:\n\n"
+            f"    mean, deviation = {pair.name}.mean(axis=0), {pair.name}.std(axis=0)\n"
+            f"    {pair.name} = ({pair.name} - mean) / deviation",
             Change(scale_y=True),
         )
 

@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from .agreement import broadcasts
 from .batch import Look, look, of_batch
-from .change import Suspicion
+from .change import Suspicion, fault
+from .clock import Clock
 from .data import constant_inputs, not_finite, scale_of_targets
 from .finding import DEPTHS, Diagnosis, Finding
 from .labels import labels_of
@@ -25,7 +26,7 @@ from .pairing import softmaxes_over_one, suspicions
 from .place import line_of, source_of
 from .program import Program, program_of
 from .replacement import replacement_of
-from .steps import Clock, helps, settle
+from .steps import helps, settle
 from .suspects import strong_suspects
 from .traced_output import traced_outputs
 from .training_suspects import of_other_variables
@@ -268,16 +269,13 @@ def _does_not_run(program: Program, seen: Look) -> Suspicion:
     shapes = [tuple(np.shape(part)) for part in keras.tree.flatten(program.y) if part is not None]
     answers = [tuple(np.shape(part)) for part in keras.tree.flatten(seen.predictions)]
     text = (str(seen.error).strip().splitlines() or [""])[0]
-    return Suspicion(
-        Finding(
-            "does_not_run",
-            "loss",
-            f"{type(seen.error).__name__}: {text[:300]} Labels have shape {', '.join(map(str, shapes))}, predictions "
-            f"of a batch {', '.join(map(str, answers))}.",
-            "Give labels and predictions one shape, and the loss what it reads.",
-            depth="batch",
-        ),
-        certain=True,
+    return fault(
+        "does_not_run",
+        "loss",
+        f"{type(seen.error).__name__}: {text[:300]} Labels have shape {', '.join(map(str, shapes))}, predictions "
+        f"of a batch {', '.join(map(str, answers))}.",
+        "Give labels and predictions one shape, and the loss what it reads.",
+        depth="batch",
     )
 
 

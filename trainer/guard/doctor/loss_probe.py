@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from .change import Suspicion
-from .finding import Finding
+from .change import Suspicion, fault
 from .pair import Pair
 
 _REMEDY = (
@@ -68,7 +67,13 @@ def losses_of_masks(pair: Pair) -> Iterator[Suspicion]:
 
 
 def _found(evidence: str, remedy: str) -> Suspicion:
-    return Suspicion(Finding("wrong_loss", "loss", evidence, remedy, depth="batch"), certain=True)
+    return fault(
+        "wrong_loss",
+        "loss",
+        evidence,
+        remedy,
+        depth="batch",
+    )
 
 
 def _labels(pair: Pair) -> np.ndarray | None:

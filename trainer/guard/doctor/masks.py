@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 import keras
 import numpy as np
 
-from .change import Suspicion
-from .finding import Finding
+from .change import Suspicion, fault
 from .output import layers_of
 from .pair import Pair
 from .program import Program
@@ -35,40 +34,31 @@ def turned_masks(program: Program, pair: Pair) -> Iterator[Suspicion]:
     chance = [_fit(shades, ids[draw.permutation(len(ids))]) for _ in range(12)]
     best = max(fits, key=fits.get)
     if fits[best] > max(0.15, 3 * own) and fits[best] > max(chance) + 0.1:
-        yield Suspicion(
-            Finding(
-                "labels_not_aligned",
-                "y",
-                f"The classes of {pair.name} explain {own:.0%} of how bright the pixels of their images are, and "
-                f"{fits[best]:.0%} when the masks are {best}.",
-                "Turn, mirror and crop image and mask by the same call, with the same random numbers.",
-            ),
-            certain=True,
+        yield fault(
+            "labels_not_aligned",
+            "y",
+            f"The classes of {pair.name} explain {own:.0%} of how bright the pixels of their images are, and "
+            f"{fits[best]:.0%} when the masks are {best}.",
+            "Turn, mirror and crop image and mask by the same call, with the same random numbers.",
         )
     elif some := _some_turned(shades, ids, [ids[draw.permutation(len(ids))] for _ in range(3)]):
         how, share, fit = some
-        yield Suspicion(
-            Finding(
-                "labels_not_aligned",
-                "y",
-                f"{share:.0%} of the masks fit their image better {how}, and the others as they are: the classes "
-                f"explain {own:.0%} of how bright the pixels are now, and {fit:.0%} with each mask the way that fits "
-                "it.",
-                "Turn, mirror and crop image and mask by the same call, with the same random numbers.",
-            ),
-            certain=True,
+        yield fault(
+            "labels_not_aligned",
+            "y",
+            f"{share:.0%} of the masks fit their image better {how}, and the others as they are: the classes "
+            f"explain {own:.0%} of how bright the pixels are now, and {fit:.0%} with each mask the way that fits "
+            "it.",
+            "Turn, mirror and crop image and mask by the same call, with the same random numbers.",
         )
     elif own < 0.03 and own <= max(chance) + 1e-3 and (shift := _shift(shades, ids)) and shift[1] > max(chance) + 0.12:
-        yield Suspicion(
-            Finding(
-                "labels_not_aligned",
-                "y",
-                f"The classes of {pair.name} explain {own:.1%} of how bright the pixels of their images are, no more "
-                f"than those of other images do ({max(chance):.1%}), and {shift[1]:.0%} of those of the image "
-                f"{shift[0]} rows on.",
-                "Sort both lists of files by name before they are put together.",
-            ),
-            certain=True,
+        yield fault(
+            "labels_not_aligned",
+            "y",
+            f"The classes of {pair.name} explain {own:.1%} of how bright the pixels of their images are, no more "
+            f"than those of other images do ({max(chance):.1%}), and {shift[1]:.0%} of those of the image "
+            f"{shift[0]} rows on.",
+            "Sort both lists of files by name before they are put together.",
         )
 
 
@@ -111,17 +101,14 @@ def moved_inside(program: Program, pair: Pair) -> Iterator[Suspicion]:
         return
     names = tuple(layer.name for layer in apart)
     verbs = ", ".join(dict.fromkeys(_MOVING[type(layer).__name__] for layer in apart))
-    yield Suspicion(
-        Finding(
-            "labels_not_aligned",
-            (*names, pair.name),
-            f"{', '.join(map(repr, names))} {verbs} the images in training, inside the model, and {pair.name} stays as "
-            f"it is: predictions of shape {tuple(predictions.shape[1:])} are compared with masks of other places.",
-            "Turn, mirror and crop image and mask by the same call, before the model:\n\n"
-            "    data = data.map(lambda x, y: augment(x, y))     # one call for both, masks by the nearest neighbour",
-            depth="batch",
-        ),
-        certain=True,
+    yield fault(
+        "labels_not_aligned",
+        (*names, pair.name),
+        f"{', '.join(map(repr, names))} {verbs} the images in training, inside the model, and {pair.name} stays as "
+        f"it is: predictions of shape {tuple(predictions.shape[1:])} are compared with masks of other places.",
+        "Turn, mirror and crop image and mask by the same call, before the model:\n\n"
+        "    data = data.map(lambda x, y: augment(x, y))     # one call for both, masks by the nearest neighbour",
+        depth="batch",
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from .activation import PROBABILITIES
 from .activation_against_loss import of_activation
-from .change import Change, Suspicion
+from .change import Change, Suspicion, suspect
 from .finding import Finding
 from .labels_against_loss import of_labels
 from .objective import REGRESSION
@@ -86,15 +86,12 @@ def _of_task(pair: Pair) -> Iterator[Suspicion]:
         usual = float(np.sqrt((size**2).mean()))
         small = float(np.mean(size < 0.05 * usual))
         if small > 0.02 and (labels.low < 0 or size.min() < 0.01 * usual):
-            yield Suspicion(
-                Finding(
-                    "wrong_loss",
-                    "loss",
-                    f"{called(objective)} divides by the label, and {small:.0%} of {pair.name} lie within a twentieth "
-                    f"of their size from 0 ({labels.span()}): those alone make up the loss.",
-                    "Measurements around 0 take a loss without a division:\n\n    loss='mean_squared_error'",
-                    depth="steps",
-                ),
+            yield suspect(
+                "wrong_loss",
+                "loss",
+                f"{called(objective)} divides by the label, and {small:.0%} of {pair.name} lie within a twentieth "
+                f"of their size from 0 ({labels.span()}): those alone make up the loss.",
+                "Measurements around 0 take a loss without a division:\n\n    loss='mean_squared_error'",
                 Change(loss="mean_squared_error"),
             )
     if pair.copies_input or not labels.classes:

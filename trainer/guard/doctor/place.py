@@ -139,7 +139,7 @@ def _of_argument(scope: Scope, program: Program, place: str) -> ast.AST | None:
 
 
 def _last_assigned(scope: Scope, value: ast.expr) -> ast.AST:
-    """Where a name that is handed over was assigned last; the expression itself if it is no name."""
+    """Where a name that is passed was assigned last; the expression itself if it is no name."""
     names = (
         [value]
         if isinstance(value, ast.Name)

@@ -86,7 +86,9 @@ def _variable(tensor: Any, variables: dict[str, Any]) -> Any:
 def _of_layer(
     variable: Any, activation: Activation | None, inner: Activation, model: keras.Model, shape: tuple, channels: Any
 ) -> Output:
-    layer = next((one for one in layers_of(model) if any(variable is held for held in one.weights)), None)
+    layer = next(
+        (candidate for candidate in layers_of(model) if any(variable is held for held in candidate.weights)), None
+    )
     if layer is None or isinstance(layer, keras.Model) or not hasattr(layer, "activation"):
         name, layer = (variable.path.split("/")[-2:-1] or [model.name])[0], None
     else:

@@ -9,8 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from .change import Change, Suspicion, suspect
-from .finding import Finding
+from .change import Change, Suspicion, fault, suspect
 from .pair import Pair
 from .program import Program
 
@@ -28,18 +27,15 @@ def of_other_variables(program: Program) -> Iterator[Suspicion]:
     strange = [variable.path for variable in program.model.trainable_variables if id(variable) not in known]
     if strange:
         name = type(optimizer).__name__
-        yield Suspicion(
-            Finding(
-                "optimizer_for_other_variables",
-                "optimizer",
-                f"{name} was built for {len(known)} variables, and {len(strange)} of the model's "
-                f"{len(program.model.trainable_variables)} trainable ones are not among them ({', '.join(strange[:3])}"
-                f"{', …' if len(strange) > 3 else ''}): it has updated another model, or this one before layers were "
-                "added, thawed or replaced, and refuses these or leaves them as they are.",
-                f"Make an optimizer for each model, after its last layer:\n\n    optimizer = keras.optimizers.{name}"
-                f"({rate_of(optimizer):g})",
-            ),
-            certain=True,
+        yield fault(
+            "optimizer_for_other_variables",
+            "optimizer",
+            f"{name} was built for {len(known)} variables, and {len(strange)} of the model's "
+            f"{len(program.model.trainable_variables)} trainable ones are not among them ({', '.join(strange[:3])}"
+            f"{', …' if len(strange) > 3 else ''}): it has updated another model, or this one before layers were "
+            "added, thawed or replaced, and refuses these or leaves them as they are.",
+            f"Make an optimizer for each model, after its last layer:\n\n    optimizer = keras.optimizers.{name}"
+            f"({rate_of(optimizer):g})",
         )
 
 
@@ -214,7 +210,7 @@ def few_updates(program: Program) -> Iterator[Suspicion]:
     if updates is None or updates > 40:
         return
     rows, size = program.rows or program.held, program.batch_size
-    told = (
+    measured = (
         f"{rows} rows in batches of {size} are {program.steps_per_epoch} "
         f"{'step' if program.steps_per_epoch == 1 else 'steps'} an epoch; {program.epochs} "
         f"{'epoch' if program.epochs == 1 else 'epochs'} make {updates} in all."
@@ -224,7 +220,7 @@ def few_updates(program: Program) -> Iterator[Suspicion]:
         yield suspect(
             "batch_size_too_large",
             "batch_size",
-            told,
+            measured,
             f"Take smaller batches:\n\n    batch_size={smaller}",
             Change(batch_size=smaller, epochs=max(program.epochs, math.ceil(100 * smaller / rows))),
         )
@@ -233,7 +229,7 @@ def few_updates(program: Program) -> Iterator[Suspicion]:
         yield suspect(
             "too_few_epochs",
             "epochs",
-            told,
+            measured,
             f"Train longer:\n\n    epochs={more}",
             Change(epochs=more),
         )
@@ -244,12 +240,12 @@ def more_epochs(program: Program) -> Iterator[Suspicion]:
     if updates is None or updates <= 40 or updates > 1500:
         return
     rows, size = program.rows or program.held, program.batch_size
-    told = f"{rows} rows in batches of {size} for {program.epochs} epochs make {updates} steps in all."
+    measured = f"{rows} rows in batches of {size} for {program.epochs} epochs make {updates} steps in all."
     if program.steps_per_epoch <= 4 and size > 64:
         yield suspect(
             "batch_size_too_large",
             "batch_size",
-            told,
+            measured,
             "Take smaller batches:\n\n    batch_size=32",
             Change(batch_size=max(8, min(32, rows // 12))),
             strong=False,
@@ -259,7 +255,7 @@ def more_epochs(program: Program) -> Iterator[Suspicion]:
         yield suspect(
             "too_few_epochs",
             "epochs",
-            told,
+            measured,
             f"Train longer:\n\n    epochs={more}",
             Change(epochs=more),
             strong=False,

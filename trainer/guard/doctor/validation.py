@@ -8,9 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from .change import Suspicion
+from .change import Suspicion, fault
 from .data import floats
-from .finding import Finding
 from .labels import labels_of
 from .masks import ways
 from .program import Program
@@ -27,39 +26,30 @@ def validation_against_training(program: Program) -> Iterator[Suspicion]:
     for (path, train), (_, other) in zip(floats(program.x), floats(xv), strict=False):
         reason = _differs(train, other) or _columns_elsewhere(train, other) or _other_numbers(train, other)
         if reason:
-            yield Suspicion(
-                Finding(
-                    "train_validation_mismatch",
-                    "validation",
-                    f"x{path} of training and of validation: {reason}.",
-                    "Prepare both by one function, with the numbers (mean, deviation, 255) of the training data.",
-                ),
-                certain=True,
+            yield fault(
+                "train_validation_mismatch",
+                "validation",
+                f"x{path} of training and of validation: {reason}.",
+                "Prepare both by one function, with the numbers (mean, deviation, 255) of the training data.",
             )
             return
     for (path, train), (_, other) in zip(floats(program.y), floats(yv), strict=False):
         reason = _labels_differ(train, other)
         if reason:
-            yield Suspicion(
-                Finding(
-                    "train_validation_mismatch",
-                    "validation",
-                    f"y{path} of training and of validation: {reason}.",
-                    "Prepare the labels of both by one function.",
-                ),
-                certain=True,
+            yield fault(
+                "train_validation_mismatch",
+                "validation",
+                f"y{path} of training and of validation: {reason}.",
+                "Prepare the labels of both by one function.",
             )
             return
     reason = _masks_fit_otherwise(program.x, program.y, xv, yv)
     if reason:
-        yield Suspicion(
-            Finding(
-                "train_validation_mismatch",
-                "validation",
-                reason,
-                "Read, turn and number the masks of both by one function.",
-            ),
-            certain=True,
+        yield fault(
+            "train_validation_mismatch",
+            "validation",
+            reason,
+            "Read, turn and number the masks of both by one function.",
         )
 
 
@@ -75,19 +65,16 @@ def shared_rows(program: Program) -> Iterator[Suspicion]:
         known = {row.tobytes() for row in _rows(train)}
         twins = [index for index, row in enumerate(_rows(other)) if row.tobytes() in known]
         if len(twins) >= 4 and len(twins) > 0.05 * len(other):
-            yield Suspicion(
-                Finding(
-                    "validation_leak",
-                    "validation",
-                    f"{len(twins)} of {len(other)} rows of the validation data ({len(twins) / len(other):.0%}; the "
-                    f"first: {twins[0]}) are also in the training data, value for "
-                    f"value{f' (x{path})' if path else ''}: what is measured there is memory, and says nothing of new "
-                    "data.",
-                    "Split first, and multiply, cut into tiles or augment afterwards, the training part alone:\n\n"
-                    "    order = np.random.default_rng(0).permutation(len(x))\n"
-                    "    train, held_out = order[: 4 * len(x) // 5], order[4 * len(x) // 5 :]",
-                ),
-                certain=True,
+            yield fault(
+                "validation_leak",
+                "validation",
+                f"{len(twins)} of {len(other)} rows of the validation data ({len(twins) / len(other):.0%}; the "
+                f"first: {twins[0]}) are also in the training data, value for "
+                f"value{f' (x{path})' if path else ''}: what is measured there is memory, and says nothing of new "
+                "data.",
+                "Split first, and multiply, cut into tiles or augment afterwards, the training part alone:\n\n"
+                "    order = np.random.default_rng(0).permutation(len(x))\n"
+                "    train, held_out = order[: 4 * len(x) // 5], order[4 * len(x) // 5 :]",
             )
             return
 

@@ -1,6 +1,6 @@
 """What the guard found, as data: a `Finding` a cause, a `Report` of them, and the error that carries a report.
 
-Nothing here looks at TensorFlow: the engine fills these in, and `render.py` and `to_dict` write them out for a log, a
+Nothing here looks at TensorFlow: the engine fills these in, and `text.py` and `to_dict` write them out for a log, a
 terminal, TensorBoard or a machine.
 """
 
@@ -13,26 +13,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .base import BaseFinding, Shown
+from .causes import CAUSES
 
 KINDS = ("missing", "untracked", "zero", "nonfinite", "wrong")
-CAUSES = (
-    "stop_gradient",  # tf.stop_gradient, or a tape whose recording was stopped
-    "non_differentiable_op",  # an op for which TensorFlow has no gradient
-    "integer_cast",  # a cast to integers or booleans
-    "left_tensorflow",  # NumPy, .numpy(), float(), tf.py_function
-    "outside_tape",  # computed before the tape was opened, or outside it
-    "not_used",  # never read, or read and dropped before the loss
-    "not_trainable",  # frozen, made with trainable=False, or an empty list
-    "untracked_variable",  # read by the forward pass, and in no list
-    "variable_replaced",  # the list holds a variable whose place another one has taken
-    "constant_loss",  # the loss depends on no variable at all
-    "custom_gradient_none",  # a custom gradient function answers None
-    "stateful_assign",  # the value went through Variable.assign
-    "zero_gradient",  # connected, and exactly zero
-    "nan_gradient",  # NaN or infinite
-    "wrong_derivative",  # finite, not zero, and not the derivative of the forward pass
-    "removed_function",  # the loss calls a function that Keras no longer has, so that it cannot be computed
-)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,7 +28,6 @@ _ACTIVATIONS = {
     "softmax": ("sigmoid",),
     "sparsemax": ("softmax",),
 }
-_STARTS = ("zeros", "ones", "Zeros", "Ones")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
 from . import op_advice
+from .causes import CAUSES
 from .new_names import numpy_replacements
 from .statement import calls_in
 
@@ -22,80 +24,11 @@ def advise(finding) -> str:
     if finding.cause in writers:
         words = writers[finding.cause](finding)
         return f"{words}\n\n{tried(finding)}" if finding.replacement else words
-    words, code = _ADVICE[finding.cause]
+    cause = CAUSES[finding.cause]
     is_of_variables = finding.cause != "stateful_assign" or finding.op_type is None
-    return _joined(words, code if is_of_variables else [])
+    return _joined(cause.advice, cause.code if is_of_variables else ())
 
 
-_ADVICE = {
-    "outside_tape": (
-        "Call the model, and everything up to the loss, inside the tape's with block (or inside the function "
-        "that is handed over as the forward pass).",
-        [
-            "with tf.GradientTape() as tape:",
-            "    prediction = model(images, training=True)",
-            "    loss = loss_fn(labels, prediction)",
-            "gradients = tape.gradient(loss, model.trainable_variables)",
-        ],
-    ),
-    "not_used": (
-        "Let the loss depend on them (call the layer, add its output's loss to the sum), or take the layer out of "
-        "the model.",
-        ["loss = loss_fn(labels_a, output_a) + loss_fn(labels_b, output_b)   # every output has its term"],
-    ),
-    "not_trainable": (
-        "Unfreeze what is to be trained, after which the list must be asked for again; or leave the others out "
-        "of the list.",
-        [
-            "layer.trainable = True",
-            "variables = model.trainable_variables",
-            "tf.Variable(value, trainable=True)   # for a variable of one's own",
-        ],
-    ),
-    "untracked_variable": (
-        "Keras 3 tracks only weights made with add_weight, keras.Variable attributes, and layers that are "
-        "attributes of a layer (or in a list or dict that is).",
-        [
-            "def build(self, input_shape):",
-            "    self.gain = self.add_weight(shape=(), initializer='ones', name='gain')",
-            "",
-            "self.dense = keras.layers.Dense(6)   # in the layer itself, not in an object it holds",
-        ],
-    ),
-    "variable_replaced": (
-        "Ask for the list again after the last change of the model, give each attribute one layer only, and "
-        "differentiate the model that the forward pass calls.",
-        ["model = make_model()", "variables = model.trainable_variables   # after every change, not before"],
-    ),
-    "constant_loss": (
-        "Compute the loss from what the model returned under this tape. A frequent slip is the labels on both sides.",
-        ["loss = loss_fn(labels, model(images, training=True))"],
-    ),
-    "wrong_derivative": (
-        "Compare the inner function of tf.custom_gradient with the derivative of what it returns: its sign, its "
-        "factors, and every input. Without the decorator TensorFlow differentiates the forward pass itself.",
-        ["numeric = (f(x + 1e-3) - f(x - 1e-3)) / 2e-3   # what grad(1.0) has to be near"],
-    ),
-    "removed_function": ("Use the function of that name in keras.ops.", ["K.sum(x)  ->  keras.ops.sum(x)"]),
-    "custom_gradient_none": (
-        "The inner function of tf.custom_gradient must return a tensor for every input, in their order.",
-        [
-            "@tf.custom_gradient",
-            "def layer(x):",
-            "    def grad(upstream):",
-            "        return upstream * slope   # not None, and not forgotten",
-            "    return forward(x), grad",
-        ],
-    ),
-    "stateful_assign": (
-        "Use the new value itself in the loss, and assign it for the next step only.",
-        [
-            "new = 0.9 * self.memory + 0.1 * update",
-            "self.memory.assign(new)",
-            "return self.reader(x) * new   # not self.memory",
-        ],
-    ),
-}
 _ZERO_IN_GENERAL = (
     "Here the arithmetic gives zero for this batch: a flat function, a factor of zero, or a mask that leaves nothing."
 )
@@ -160,7 +93,7 @@ def tried(finding) -> str:
     return _joined(words, textwrap.dedent(finding.replacement.code).splitlines())
 
 
-def _joined(words: str, code: list[str]) -> str:
+def _joined(words: str, code: Sequence[str]) -> str:
     """A paragraph of words and one of code."""
     lines = [f"    {line}" if line else "" for line in "\n".join(code).split("\n")] if code else []
     return "\n\n".join(part for part in (words, "\n".join(lines)) if part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import op_advice
+from .causes import CAUSES
 
 _SPOKEN = {
     **dict.fromkeys(op_advice.COMPARISONS + op_advice.EQUALITIES, "A comparison"),
@@ -22,24 +23,6 @@ _SPOKEN = {
     "StatelessMultinomial": "A random draw of categories",
     "Bincount": "A count",
     "DenseBincount": "A count",
-}
-
-_SENTENCES = {
-    "stop_gradient": "tf.stop_gradient cuts the gradient",
-    "integer_cast": "A cast to integers has no gradient",
-    "left_tensorflow": "The value leaves TensorFlow, and no gradient can follow it",
-    "outside_tape": "The values were computed outside the tape, which knows nothing of how",
-    "not_used": "The loss does not use them",
-    "not_trainable": "They are not trainable",
-    "untracked_variable": "The forward pass reads them, but no layer tracks them, so no optimizer changes them",
-    "variable_replaced": "Another variable has taken their place in the forward pass",
-    "constant_loss": "The loss does not depend on the model: it is a constant, or made from the labels alone",
-    "removed_function": "The loss calls a function that Keras 3 no longer has",
-    "wrong_derivative": "The gradient is not the derivative of the loss",
-    "custom_gradient_none": "A custom gradient function answers None",
-    "stateful_assign": (
-        "The value is written to a variable by assign and read back; no gradient passes through a variable's memory"
-    ),
 }
 
 
@@ -65,7 +48,7 @@ def explain_cause(finding) -> str:
         return f"{op} puts the value into a table or a queue, and no gradient passes through that"
     if finding.cause == "not_trainable" and not finding.variables:
         return "There is no trainable variable: the layers are frozen, or not built yet"
-    sentence = _SENTENCES[finding.cause]
+    sentence = CAUSES[finding.cause].sentence
     if finding.cause == "integer_cast" and op and op != "Cast":
         return f"{sentence} ({op})"
     return _singular(sentence) if len(finding.variables) == 1 else sentence

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from .block import advice, fenced, painter, paragraphs, place, window, wrap
+from .causes import CAUSES
 from .finding import Finding, Report
 from .sentences import explain_cause
 from .source import expression_columns
@@ -104,18 +105,7 @@ def grouped_by_layer(paths: Sequence[str], most: int = MOST_LAYERS) -> list[str]
 
 def allow_hint(finding: Finding, report: Report) -> str | None:
     """The code or the flag that accepts these variables and no others; None where nobody could mean the finding."""
-    meant = {
-        "stop_gradient",
-        "not_used",
-        "not_trainable",
-        "custom_gradient_none",
-        "non_differentiable_op",
-        "zero_gradient",
-        "stateful_assign",
-        "variable_replaced",
-        "integer_cast",
-    }
-    if finding.cause not in meant or not finding.variables or finding.kind in ("untracked", "nonfinite"):
+    if not CAUSES[finding.cause].may_be_meant or not finding.variables or finding.kind in ("untracked", "nonfinite"):
         return None
     if len(finding.variables) >= report.variables_total:
         return None  # a loss that no variable learns from is not meant

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from configs.reading.lines import wrapped
+from configs.reading.line_wrapping import wrapped
 from trainer.errors import UserError, numbered
 from trainer.reporting import terminal
 from trainer.reporting.page import figures

@@ -194,7 +194,7 @@ def a_customer_number_among_the_columns(mended):
                  "sparse_categorical_crossentropy", ADAM(0.01), x, y)
 
 
-@fault("duplicate_input", "x", says="a copy tells nothing new", depth="steps")
+@fault("duplicate_input", "x", says="a copy adds nothing", depth="steps")
 def one_column_written_into_all(mended):
     raw, y = groups(k=5, d=8, seed=7)
     x = np.zeros_like(raw)
@@ -204,7 +204,7 @@ def one_column_written_into_all(mended):
                  "sparse_categorical_crossentropy", ADAM(0.01), x, y)
 
 
-@fault("duplicate_input", "x", says="a copy tells nothing new", depth="steps")
+@fault("duplicate_input", "x", says="a copy adds nothing", depth="steps")
 def every_row_of_the_loop_is_the_last_one(mended):
     x, y = walks(n=300, seed=5)
     if not mended:

@@ -1,47 +1,33 @@
 """The formats that people's data come in: what each is recognised by, and the source that reads it.
 
-A format is a file here with `TITLE`, `recognise(tree) -> str` (by what; "" where it is not there) and
-`open_splits(data) -> Splits`, and a row below; its name is one of data.source.
+A format is a file here, called as one of the names of data.source in `configs.schema`, with
+
+    TITLE               what messages call it
+    HAS_MASK_FILES      True where each image has a mask file: then nothing else in the folder can be meant
+    recognise(tree)     what it is recognised by in a folder; "" where it is not there
+    open_splits(data)   its `Splits`
 """
 
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from types import ModuleType
 
+from configs.reading.fields import all_fields
 from trainer.data.sources.formats.tree import Tree
 
-_HERE = "trainer.data.sources.formats"
-
-# With a mask file for each image, in a layout of its own.
-MASK_FILES = {
-    "voc": f"{_HERE}.voc",
-    "cityscapes": f"{_HERE}.cityscapes",
-    "ade20k": f"{_HERE}.ade20k",
-    "ade20k_full": f"{_HERE}.ade20k_full",
-    "nnunet": f"{_HERE}.nnunet",
-    "camvid": f"{_HERE}.camvid",
-    "coco_stuff": f"{_HERE}.stuff",
-    "masks_beside": f"{_HERE}.beside",
-}
-# With descriptions from which the mask is drawn, or in containers.
-ANNOTATIONS = {
-    "coco": f"{_HERE}.coco",
-    "coco_panoptic": f"{_HERE}.panoptic",
-    "labelme": f"{_HERE}.labelme",
-    "label_studio": f"{_HERE}.label_studio",
-    "cvat": f"{_HERE}.cvat",
-    "yolo": f"{_HERE}.yolo",
-    "supervisely": f"{_HERE}.supervisely",
-    "via": f"{_HERE}.via",
-    "huggingface": f"{_HERE}.tables",
-}
-FORMATS = {**MASK_FILES, **ANNOTATIONS}
+_FILES = {file.name for file in pkgutil.iter_modules(__path__)}
+FORMATS = tuple(name for name in all_fields()["data.source"].knob.names if name in _FILES)
 
 
 def format_of(name: str) -> ModuleType:
     """The module of a format."""
-    return importlib.import_module(FORMATS[name])
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def has_mask_files(name: str) -> bool:
+    return getattr(format_of(name), "HAS_MASK_FILES", False)
 
 
 def recognised(tree: Tree) -> dict[str, str]:

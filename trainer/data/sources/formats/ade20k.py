@@ -13,13 +13,14 @@ from typing import Any
 
 from configs.schema import Data
 from trainer.data.errors import DataError, shown
-from trainer.data.sources.formats.files import read_rows, stem_of
-from trainer.data.sources.formats.maskfiles import Placed, by_values, lonely, match, pair_splits, says_masks
+from trainer.data.sources.formats.descriptions import read_rows, stem_of
+from trainer.data.sources.formats.mask_files import Placed, by_values, lonely, match, pair_splits, says_masks
 from trainer.data.sources.formats.tree import Tree, read_tree
 from trainer.data.sources.names import split_of
-from trainer.data.sources.splits import Splits
+from trainer.data.sources.splits import Splits, nothing_in
 
 TITLE = "ADE20K"
+HAS_MASK_FILES = True
 _OWN_NAMES = re.compile(r"(?i)^ADE_(train|val|frame|test)_")
 _COUNT = 150
 
@@ -52,7 +53,7 @@ def open_splits(data: Data) -> Splits:
     tree = read_tree(os.path.expanduser(data.path))
     images, masks = _homes(tree)
     if not images:
-        return Splits(title=shown(tree.root), fatal=(f"{shown(tree.root)}: has no images/ and annotations/.",))
+        return nothing_in(tree.root, "no images/ and annotations/")
 
     def below(folder: str):
         return lambda path: os.path.splitext(path[len(folder) + 1 :])[0]

@@ -21,19 +21,20 @@ import numpy as np
 
 from configs.schema import Data
 from trainer.data.errors import DataError, shown
-from trainer.data.image_files import IMAGE_SUFFIXES
-from trainer.data.mask_values import MaskValues, decode_values
-from trainer.data.masks import label_from, label_type
+from trainer.data.images.files import IMAGE_SUFFIXES
+from trainer.data.masks.class_ids import label_from, label_type
+from trainer.data.masks.values import MaskValues, decode_values
 from trainer.data.sources.formats.ade20k import short_names, split_by_name
-from trainer.data.sources.formats.files import read_json, read_text
-from trainer.data.sources.formats.maskfiles import Placed, by_values, lonely, match, pair_splits, says_masks
-from trainer.data.sources.formats.splitting import refuse_overlap
+from trainer.data.sources.formats.descriptions import read_json, read_text
+from trainer.data.sources.formats.mask_files import Placed, by_values, lonely, match, pair_splits, says_masks
 from trainer.data.sources.formats.tree import Tree, read_tree
 from trainer.data.sources.names import split_of
 from trainer.data.sources.pairs import FilePairs, Pair
-from trainer.data.sources.splits import Splits
+from trainer.data.sources.splits import Splits, nothing_in
+from trainer.data.sources.splitting import refuse_overlap
 
 TITLE = "ADE20K's full release"
+HAS_MASK_FILES = True
 _SEG, _PART = "_seg.png", re.compile(r"(?i)_parts_\d+$")
 # In a look-up table: no class, no void.
 _UNKNOWN = -(2**31)
@@ -130,7 +131,7 @@ def open_splits(data: Data) -> Splits:
     tree = read_tree(os.path.expanduser(data.path))
     images, masks = _files(tree)
     if not masks:
-        return Splits(title=shown(tree.root), fatal=(f"{shown(tree.root)}: has no files *{_SEG}.",))
+        return nothing_in(tree.root, f"no files *{_SEG}")
     matched = match(
         tree, images, masks, image_key=lambda p: os.path.splitext(p)[0], mask_key=lambda p: p.removesuffix(_SEG)
     )

@@ -17,15 +17,16 @@ from typing import Any
 
 from configs.schema import Data
 from trainer.data.errors import DataError, shown
+from trainer.data.sources.formats.class_names import fields_of_table, held_by
 from trainer.data.sources.formats.class_tables import above, find_table
-from trainer.data.sources.formats.files import read_text, stem_of
-from trainer.data.sources.formats.maskfiles import Placed, by_values, lonely, match, pair_splits, says_masks
-from trainer.data.sources.formats.named import fields_of_table, held_by
+from trainer.data.sources.formats.descriptions import read_text, stem_of
+from trainer.data.sources.formats.mask_files import Placed, by_values, lonely, match, pair_splits, says_masks
 from trainer.data.sources.formats.tree import Tree, read_tree
 from trainer.data.sources.names import core, split_of
-from trainer.data.sources.splits import Splits
+from trainer.data.sources.splits import Splits, nothing_in
 
 TITLE = "CamVid"
+HAS_MASK_FILES = True
 # SegNet's eleven classes, by their ids.
 SEGNET = "Sky Building Pole Road Pavement Tree SignSymbol Fence Car Pedestrian Bicyclist Unlabelled".split()
 _SUFFIX = re.compile(r"(?i)^(.*?)[_\- ]?(annot|annots|annotations?|labels?|masks?|gt|targets?|segmentations?)$")
@@ -73,8 +74,7 @@ def open_splits(data: Data) -> Splits:
     tree = read_tree(os.path.expanduser(data.path))
     places = _places(tree)
     if not places:
-        missing = f"{shown(tree.root)}: has no folder with one of masks beside it, as train/ and trainannot/."
-        return Splits(title=shown(tree.root), fatal=(missing,))
+        return nothing_in(tree.root, "no folder with one of masks beside it, as train/ and trainannot/")
     problems: list[str] = []
     pairs: list[Placed] = []
     for images, masks in places:

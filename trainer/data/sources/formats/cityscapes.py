@@ -14,14 +14,15 @@ from typing import Any
 
 from configs.schema import Data
 from trainer.data.errors import DataError, shown
+from trainer.data.sources.formats.class_names import held_by
 from trainer.data.sources.formats.class_tables import above, find_table
-from trainer.data.sources.formats.files import stem_of
-from trainer.data.sources.formats.maskfiles import Placed, by_values, lonely, match, pair_splits, says_masks, void_note
-from trainer.data.sources.formats.named import held_by
+from trainer.data.sources.formats.descriptions import stem_of
+from trainer.data.sources.formats.mask_files import Placed, by_values, lonely, match, pair_splits, says_masks, void_note
 from trainer.data.sources.formats.tree import Tree, read_tree
-from trainer.data.sources.splits import Splits
+from trainer.data.sources.splits import Splits, nothing_in
 
 TITLE = "Cityscapes"
+HAS_MASK_FILES = True
 # Names by train id, and the label id of each, as cityscapesscripts has them.
 CLASSES = {
     "road": 7, "sidewalk": 8, "building": 11, "wall": 12, "fence": 13, "pole": 17, "traffic light": 19,
@@ -58,8 +59,7 @@ def open_splits(data: Data) -> Splits:
         notes.append(f"{len(kinds[kind]) - len(fine)} masks of gtCoarse are not read beside gtFine's")
     chosen = fine or kinds[kind]
     if not images or not chosen:
-        missing = f"{shown(tree.root)}: has no *_leftImg8bit.png with *_gtFine_{kind}.png."
-        return Splits(title=shown(tree.root), fatal=(missing,))
+        return nothing_in(tree.root, f"no *_leftImg8bit.png with *_gtFine_{kind}.png")
     matched = match(
         tree,
         images,

@@ -14,7 +14,7 @@ import re
 from collections.abc import Sequence
 
 from trainer.data.errors import DataError
-from trainer.data.sources.formats.files import read_json, read_rows, read_text
+from trainer.data.sources.formats.descriptions import read_json, read_rows, read_text
 from trainer.data.sources.formats.tree import Tree
 
 Color = tuple[int, int, int]

@@ -14,13 +14,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from configs.schema import Data
-from trainer.data.errors import DataError, shown
-from trainer.data.sources.formats.drawn import Drawing, Labels, collected, drawn_splits, size_of
-from trainer.data.sources.formats.files import read_json
+from trainer.data.errors import DataError
+from trainer.data.sources.formats.descriptions import read_json
+from trainer.data.sources.formats.drawn_masks import Drawing, Labels, collected, drawn_splits, size_of
 from trainer.data.sources.formats.polygons import Shape, points_of
 from trainer.data.sources.formats.tree import Tree, read_tree
 from trainer.data.sources.names import split_of
-from trainer.data.sources.splits import Splits
+from trainer.data.sources.splits import Splits, nothing_in
 
 TITLE = "COCO annotations"
 _KEYS = ("images", "annotations", "categories")
@@ -66,8 +66,7 @@ def open_splits(data: Data) -> Splits:
     tree = read_tree(os.path.expanduser(data.path))
     files = annotation_files(tree)
     if not files:
-        missing = f"{shown(tree.root)}: has no JSON file with COCO's images and annotations."
-        return Splits(title=shown(tree.root), fatal=(missing,))
+        return nothing_in(tree.root, "no JSON file with COCO's images and annotations")
     problems = damaged_files(tree, files, ("instances", "_annotations.coco"))
     read = read_files(tree, files)
     categories, notes = named_categories(tree, read)

@@ -16,12 +16,12 @@ import numpy as np
 from configs.schema import Data
 from trainer.data.errors import DataError, shown
 from trainer.data.sources.formats.coco import split_in
-from trainer.data.sources.formats.drawn import Drawing, Labels, collected, drawn_splits, size_of
-from trainer.data.sources.formats.files import read_xml
+from trainer.data.sources.formats.descriptions import read_xml
+from trainer.data.sources.formats.drawn_masks import Drawing, Labels, collected, drawn_splits, size_of
 from trainer.data.sources.formats.polygons import Shape, points_of, runs_of_rows
 from trainer.data.sources.formats.tree import Tree, read_tree
 from trainer.data.sources.names import split_of
-from trainer.data.sources.splits import Splits
+from trainer.data.sources.splits import Splits, nothing_in
 
 TITLE = "CVAT for images"
 _SHAPES = ("polygon", "mask", "box", "ellipse", "polyline", "points", "cuboid", "skeleton")
@@ -56,8 +56,7 @@ def open_splits(data: Data) -> Splits:
     tree = read_tree(os.path.expanduser(data.path))
     files = _files(tree)
     if not files:
-        missing = f"{shown(tree.root)}: has no XML file of CVAT, <annotations>."
-        return Splits(title=shown(tree.root), fatal=(missing,))
+        return nothing_in(tree.root, "no XML file of CVAT, <annotations>")
     roots = {file: read_xml(tree.at(file)) for file in files}
     for file, root in roots.items():
         if root.find("track") is not None:

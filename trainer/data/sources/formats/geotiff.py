@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from configs.schema import Data
-from trainer.data.decode import deep_values, read_image, scaled_values
 from trainer.data.errors import DataError, shown
 from trainer.data.example import Example
+from trainer.data.images.decode import deep_values, read_image, scaled_values
 from trainer.data.sources.agreement import read_both
-from trainer.data.sources.formats.files import read_xml
+from trainer.data.sources.formats.descriptions import read_xml
 from trainer.data.sources.pairs import FilePairs, Pair
 
 _SUFFIXES = (".tif", ".tiff", ".gtif", ".gtiff")

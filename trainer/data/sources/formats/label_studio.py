@@ -16,11 +16,11 @@ import numpy as np
 
 from configs.schema import Data
 from trainer.data.errors import DataError, shown
-from trainer.data.sources.formats.drawn import Drawing, Labels, collected, drawn_splits, size_of
-from trainer.data.sources.formats.files import read_json
+from trainer.data.sources.formats.descriptions import read_json
+from trainer.data.sources.formats.drawn_masks import Drawing, Labels, collected, drawn_splits, size_of
 from trainer.data.sources.formats.polygons import Shape, points_of
 from trainer.data.sources.formats.tree import Tree, read_tree
-from trainer.data.sources.splits import Splits
+from trainer.data.sources.splits import Splits, nothing_in
 
 TITLE = "Label Studio"
 _WORDS = (b'"polygonlabels"', b'"brushlabels"', b'"original_width"', b'"rectanglelabels"', b'"ellipselabels"')
@@ -57,8 +57,7 @@ def open_splits(data: Data) -> Splits:
     tree = read_tree(os.path.expanduser(data.path))
     files = _files(tree)
     if not files:
-        missing = f"{shown(tree.root)}: has no JSON export of Label Studio, with polygonlabels or brushlabels."
-        return Splits(title=shown(tree.root), fatal=(missing,))
+        return nothing_in(tree.root, "no JSON export of Label Studio, with polygonlabels or brushlabels")
     problems: list[str] = []
     tasks = [
         (f"{tree.shown(file)}: task {t.get('id', n)}", t) for file in files for n, t in _tasks(tree, file, problems)

@@ -13,9 +13,16 @@ import numpy as np
 
 from configs.schema import Data
 from trainer.data.errors import DataError, shown
-from trainer.data.image_files import IMAGE_SUFFIXES
-from trainer.data.sources.formats.drawn import Drawing, Labels, collected, drawn_splits, size_of, without_annotation
-from trainer.data.sources.formats.files import read_json, stem_of
+from trainer.data.images.files import IMAGE_SUFFIXES
+from trainer.data.sources.formats.descriptions import read_json, stem_of
+from trainer.data.sources.formats.drawn_masks import (
+    Drawing,
+    Labels,
+    collected,
+    drawn_splits,
+    size_of,
+    without_annotation,
+)
 from trainer.data.sources.formats.polygons import LINE_WIDTH, Shape, mask_of_png, points_of
 from trainer.data.sources.formats.tree import Tree, read_tree
 from trainer.data.sources.splits import Splits

@@ -18,22 +18,22 @@ from typing import Any, Literal
 import numpy as np
 
 from configs.schema import Data
-from trainer.data.decode import bands_of, deep_values, read_image
 from trainer.data.errors import DataError, shown
 from trainer.data.example import Example, Feature, overlapping_features
-from trainer.data.masks import decode_mask
+from trainer.data.images.decode import bands_of, deep_values, read_image
+from trainer.data.masks.class_ids import decode_mask
 from trainer.data.sources.agreement import read_both
-from trainer.data.sources.formats.files import read_json, stem_of
-from trainer.data.sources.formats.maskfiles import by_values, says_masks
+from trainer.data.sources.formats.descriptions import read_json, stem_of
+from trainer.data.sources.formats.mask_files import by_values, says_masks
 from trainer.data.sources.formats.nnunet_json import FILE, Description, read_description
-from trainer.data.sources.formats.splitting import refuse_overlap, split_examples
 from trainer.data.sources.formats.tree import Tree, read_tree
 from trainer.data.sources.headers import check_headers
 from trainer.data.sources.pairs import Pair
-from trainer.data.sources.splits import Splits
+from trainer.data.sources.splits import Splits, nothing_in
+from trainer.data.sources.splitting import refuse_overlap, split_examples
 
 TITLE = "nnU-Net raw data"
-ENDINGS = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
+HAS_MASK_FILES = True
 _CHANNEL = re.compile(r"^(.+)_(\d{4})$")
 
 
@@ -127,7 +127,7 @@ def open_splits(data: Data) -> Splits:
             if homes
             else f"no {FILE} and imagesTr/"
         )
-        return Splits(title=shown(tree.root), fatal=(f"{shown(tree.root)}: has {what}.",))
+        return nothing_in(tree.root, f"{what}")
     described = read_description(tree.at(homes[0]))
     if not described.regions:
         refuse_overlap(data, TITLE)

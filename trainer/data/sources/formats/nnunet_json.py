@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 
 from trainer.data.errors import DataError, shown
-from trainer.data.sources.formats.files import read_json
+from trainer.data.sources.formats.descriptions import read_json
 
 FILE = "dataset.json"
 
@@ -75,7 +75,7 @@ def read_description(folder: str) -> Description:
         if isinstance(number, (list, tuple)):
             if not number or name.lower() == "ignore":
                 raise DataError(f"{at}: labels: {name!r} has to be {'one id' if number else 'an id, or several'}.")
-            regions[name] = tuple(dict.fromkeys(_whole(one, f"{at}: labels: {name!r}") for one in number))
+            regions[name] = tuple(dict.fromkeys(_whole(part, f"{at}: labels: {name!r}") for part in number))
             order.append(name)
             continue
         number = _whole(number, f"{at}: labels: {name!r}")
@@ -106,7 +106,7 @@ def _region_values(given, order: list[str], at: str) -> tuple[int, ...]:
         raise DataError(
             f"{at}: regions_class_order has to have an id for each of {', '.join(order)}. Received: {str(given)[:60]}"
         )
-    return tuple(_whole(one, f"{at}: regions_class_order") for one in given)
+    return tuple(_whole(part, f"{at}: regions_class_order") for part in given)
 
 
 def _whole(value, at: str) -> int:

@@ -12,11 +12,18 @@ from collections.abc import Mapping
 
 from configs.schema import Data
 from trainer.data.errors import DataError, shown
-from trainer.data.sources.formats.drawn import Drawing, Labels, collected, drawn_splits, size_of, without_annotation
-from trainer.data.sources.formats.files import read_json
+from trainer.data.sources.formats.descriptions import read_json
+from trainer.data.sources.formats.drawn_masks import (
+    Drawing,
+    Labels,
+    collected,
+    drawn_splits,
+    size_of,
+    without_annotation,
+)
 from trainer.data.sources.formats.polygons import Shape, mask_of_png, points_of
 from trainer.data.sources.formats.tree import Tree, read_tree
-from trainer.data.sources.splits import Splits
+from trainer.data.sources.splits import Splits, nothing_in
 
 TITLE = "Supervisely"
 
@@ -39,8 +46,7 @@ def open_splits(data: Data) -> Splits:
     tree = read_tree(os.path.expanduser(data.path))
     files = [f"{folder}/{n}" for folder in _folders(tree) for n in tree.folders[folder] if n.lower().endswith(".json")]
     if not files:
-        missing = f"{shown(tree.root)}: has no ann/ with JSON files beside img/."
-        return Splits(title=shown(tree.root), fatal=(missing,))
+        return nothing_in(tree.root, "no ann/ with JSON files beside img/")
     problems: list[str] = []
     read = {}
     for file in files:

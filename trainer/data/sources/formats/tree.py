@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 
 from trainer.data.errors import shown
-from trainer.data.image_files import IMAGE_SUFFIXES
+from trainer.data.images.files import IMAGE_SUFFIXES
 
 _DEEPEST = 12
 

@@ -14,11 +14,11 @@ import numpy as np
 from configs.schema import Data
 from trainer.data.errors import DataError, shown
 from trainer.data.sources.formats.coco import split_in
-from trainer.data.sources.formats.drawn import Drawing, Labels, collected, drawn_splits, without_annotation
-from trainer.data.sources.formats.files import read_json
+from trainer.data.sources.formats.descriptions import read_json
+from trainer.data.sources.formats.drawn_masks import Drawing, Labels, collected, drawn_splits, without_annotation
 from trainer.data.sources.formats.polygons import Shape, points_of
 from trainer.data.sources.formats.tree import Tree, read_tree
-from trainer.data.sources.splits import Splits
+from trainer.data.sources.splits import Splits, nothing_in
 
 TITLE = "VGG Image Annotator"
 _USUAL = ("label", "class", "name", "type", "category", "object")
@@ -46,7 +46,7 @@ def open_splits(data: Data) -> Splits:
     tree = read_tree(os.path.expanduser(data.path))
     files = _files(tree)
     if not files:
-        return Splits(title=shown(tree.root), fatal=(f"{shown(tree.root)}: has no JSON file with shape_attributes.",))
+        return nothing_in(tree.root, "no JSON file with shape_attributes")
     problems: list[str] = []
     entries = [(file, key, entry) for file in files for key, entry in _entries(tree, file, problems)]
     attribute, values = _attribute([region for _, _, entry in entries for region in _regions(entry)], tree)

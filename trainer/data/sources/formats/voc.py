@@ -15,9 +15,10 @@ from typing import Any
 
 from configs.schema import Data
 from trainer.data.errors import DataError, shown
+from trainer.data.sources.formats.class_names import fields_of_table, held_by
 from trainer.data.sources.formats.class_tables import find_table
-from trainer.data.sources.formats.files import read_text, read_xml, stem_of
-from trainer.data.sources.formats.maskfiles import (
+from trainer.data.sources.formats.descriptions import read_text, read_xml, stem_of
+from trainer.data.sources.formats.mask_files import (
     Matched,
     Placed,
     by_colors,
@@ -28,11 +29,11 @@ from trainer.data.sources.formats.maskfiles import (
     pair_splits,
     says_masks,
 )
-from trainer.data.sources.formats.named import fields_of_table, held_by
 from trainer.data.sources.formats.tree import Tree, read_tree
-from trainer.data.sources.splits import Splits
+from trainer.data.sources.splits import Splits, nothing_in
 
 TITLE = "Pascal VOC"
+HAS_MASK_FILES = True
 CLASSES = (
     "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
     "pottedplant sheep sofa train tvmonitor"
@@ -66,8 +67,7 @@ def open_splits(data: Data) -> Splits:
     tree = read_tree(os.path.expanduser(data.path))
     places = _places(tree)
     if not places:
-        missing = f"{shown(tree.root)}: has no SegmentationClass/ with masks beside JPEGImages/."
-        return Splits(title=shown(tree.root), fatal=(missing,))
+        return nothing_in(tree.root, "no SegmentationClass/ with masks beside JPEGImages/")
     problems: list[str] = []
     pairs: list[Placed] = []
     notes = [f"recognised: {TITLE}, {', '.join(f'{shown(masks)}/' for _, _, masks in places)}"]

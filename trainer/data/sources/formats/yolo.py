@@ -19,9 +19,9 @@ import numpy as np
 from configs.schema import Data
 from trainer.data.errors import DataError, shown
 from trainer.data.sources.formats.class_tables import find_table
-from trainer.data.sources.formats.drawn import Drawing, Labels, drawn_splits
-from trainer.data.sources.formats.files import read_text, read_yaml
-from trainer.data.sources.formats.maskfiles import most
+from trainer.data.sources.formats.descriptions import read_text, read_yaml
+from trainer.data.sources.formats.drawn_masks import Drawing, Labels, drawn_splits
+from trainer.data.sources.formats.mask_files import most
 from trainer.data.sources.formats.polygons import Shape
 from trainer.data.sources.formats.tree import Tree, read_tree
 from trainer.data.sources.headers import MOST_PAIRS

@@ -1,0 +1,1 @@
+"""Image files: what a file is, how it is decoded, and reading one by windows."""

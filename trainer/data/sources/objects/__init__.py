@@ -1,0 +1,1 @@
+"""Data passed from Python: arrays, anything with len() and [i], and `tf.data.Dataset`."""

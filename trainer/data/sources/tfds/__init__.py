@@ -1,0 +1,1 @@
+"""TensorFlow Datasets by name, with random access."""

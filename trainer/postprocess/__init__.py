@@ -1,0 +1,1 @@
+"""`Run.postprocess`: which post-processing helps, found by trying every candidate."""

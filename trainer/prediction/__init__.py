@@ -1,0 +1,1 @@
+"""A trained network at inference: images and volumes of any size in, probabilities, masks and files out."""

@@ -1,0 +1,129 @@
+"""Which images are meant by files, folders and patterns, and what the outputs of each are called."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import glob
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from trainer.data import IMAGE_SUFFIXES
+from trainer.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """An input that could not be predicted, and why."""
+
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason if self.path in self.reason else f"{self.path}: {self.reason}"
+
+
+def are_paths(images) -> bool:
+    """Whether images are given by the names of files."""
+    if isinstance(images, (str, os.PathLike)):
+        raise UserError(f"predict takes a list of paths: [{os.fspath(images)!r}].")
+    if isinstance(images, Mapping):
+        return False
+    return not hasattr(images, "shape") and len(images) > 0 and all(isinstance(i, (str, os.PathLike)) for i in images)
+
+
+def find_images(inputs: Sequence[str], output_dir: str = "") -> tuple[dict[str, str], list[Failure]]:
+    """Expands files, folders and globs.
+
+    Returns:
+      (path -> its path below the folder that was searched, in order and each once; the inputs that led nowhere).
+    """
+    found, failures = expanded(
+        inputs,
+        lambda folder: _images_below(folder, output_dir),
+        f"no image in it; looked for {', '.join(IMAGE_SUFFIXES)}",
+    )
+    return found, failures
+
+
+def expanded(
+    inputs: Sequence[str], below: Callable[[str], Sequence[str]], nothing: str, is_one=lambda path: False
+) -> tuple[dict[str, str], list[Failure]]:
+    """Files, folders and patterns as paths.
+
+    Args:
+      inputs: as they were given.
+      below: what lies in a folder.
+      nothing: the reason of a folder in which there is nothing.
+      is_one: whether a folder is an input by itself, as a DICOM series.
+
+    Returns:
+      As `find_images`.
+    """
+    found: dict[str, str] = {}
+    failures = []
+    for given in inputs:
+        text = os.path.expanduser(given)
+        # A file may be called "a[1].png": what exists as it is written is no pattern.
+        matches = [text] if os.path.lexists(text) else sorted(glob.glob(text, recursive=True))
+        held = 0
+        for match in matches:
+            is_folder = os.path.isdir(match) and not is_one(match)
+            paths = [(path, os.path.relpath(path, match)) for path in below(match)] if is_folder else []
+            paths = paths if is_folder else [(os.path.normpath(match), os.path.basename(match))]
+            held += len(paths)
+            for path, name in paths:
+                found.setdefault(path, name)
+        if not matches:
+            what = "no file matches this pattern" if glob.has_magic(text) else "there is no such file or folder"
+            failures.append(Failure(given, what))
+        elif not held:
+            failures.append(Failure(given, nothing))
+    return found, failures
+
+
+def _images_below(folder: str, output_dir: str) -> list[str]:
+    output = os.path.realpath(output_dir) if output_dir else None
+    paths = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and os.path.realpath(os.path.join(parent, name)) != output
+        )
+        paths += [
+            os.path.normpath(os.path.join(parent, name))
+            for name in sorted(files)
+            if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
+        ]
+    return paths
+
+
+def output_names(paths: dict[str, str]) -> dict[str, str]:
+    """Names for the outputs, without extension, no two alike (nor alike but for upper and lower case).
+
+    Args:
+      paths: path -> the name wished for, with extension.
+    """
+    names = {path: os.path.splitext(wish)[0] for path, wish in paths.items()}
+    for group in _alike(names):
+        # The same name in several folders: the part of the path in which the folders differ goes before it.
+        folders = {path: os.path.dirname(os.path.abspath(path)) for path in group}
+        common = os.path.commonpath(folders.values())
+        for path in group:
+            names[path] = os.path.splitext(os.path.relpath(os.path.abspath(path), common))[0]
+    for group in _alike(names):
+        # a.jpg beside a.png.
+        for path in group:
+            names[path] += os.path.splitext(path)[1].replace(".", "_")
+    for group in _alike(names):
+        for number, path in enumerate(group[1:], start=2):
+            names[path] += f"_{number}"
+    return names
+
+
+def _alike(names: dict[str, str]) -> Iterable[list[str]]:
+    groups = collections.defaultdict(list)
+    for path, name in names.items():
+        groups[name.casefold()].append(path)
+    return [group for group in groups.values() if len(group) > 1]
