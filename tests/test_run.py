@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from configs.knobs import ConfigError
 from configs.reading.setting_names import in_python
@@ -195,6 +196,25 @@ def test_an_interruption_leaves_the_trained_weights_and_not_their_averages(tmp_p
     [
         (lambda: Run(Config(train=Train(batch_size=0))), ["train.batch_size", "0", "1"]),
         (lambda: Run(modle=small), ["'modle'", "Did you mean model?", "config, workdir, force, extend, model, loss"]),
+        (
+            lambda: Run(batch_size=4, lr=1),
+            ["Train(batch_size=…) of the config", "Optimizer(learning_rate=…) of the config"],
+        ),
+        (
+            lambda: Run(callbacks=[], validation_data=1),
+            ["actions=[(100, function)", 'data={"train": …, "validation": …}'],
+        ),
+        (lambda: Run(config(), data={"x": IMAGES, "y": LABELS}).data, ["Rename 'x' to 'image', 'y' to 'label'"]),
+        (lambda: Run(config(), data={"train": (IMAGES, LABELS), "val": 1}).data, ["Rename 'val' to 'validation'"]),
+        (lambda: Run(config(), data=(IMAGES, LABELS), augment=[abs]).data, ["abs, which does not take two arguments"]),
+        (
+            lambda: Run(config(), data=(IMAGES, LABELS), model=[3]).task,
+            ["model=[3] is of type list", "keras.Sequential"],
+        ),
+        (
+            lambda: Run(config(), data=(IMAGES, LABELS), model=small, loss=["dice"]).task,
+            ['written "dice+cross_entropy"'],
+        ),
         (lambda: Run({"train": {}}), ["config is of type dict", "Config(…)"]),
         (lambda: Run(model="unett"), ["model.name", "unett", "unet"]),
         (lambda: Run(optimizer="lionn"), ["optimizer.name", "lion"]),
@@ -236,6 +256,15 @@ def test_mistakes_are_named(make, words):
         make()
     for word in words:
         assert word in str(raised.value)
+
+
+def test_a_folder_that_cannot_be_written_is_named(finished, tmp_path):
+    run, taken, picture = finished["run"], tmp_path / "taken", tmp_path / "image.png"
+    taken.write_text("a file where a folder is to be", encoding="utf-8")
+    Image.fromarray(IMAGES[0]).save(picture)
+    for write in (lambda: run.export(taken, ["saved_model"]), lambda: run.predict([str(picture)], taken)):
+        with pytest.raises(UserError, match=r"taken.* cannot be written: .*\n  Another folder: output=…"):
+            write()
 
 
 def test_a_part_by_its_name_is_the_fields(tmp_path):

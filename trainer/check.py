@@ -29,7 +29,7 @@ from trainer.reporting.progress import Progress
 from trainer.reporting.tensorflow_messages import without_chatter
 from trainer.reporting.volume_panels import stacked, volume_planes
 from trainer.stepping.batchwise import batchwise_remark
-from trainer.stepping.optimizer import scaled_rate
+from trainer.stepping.optimizer import lower_rate, scaled_rate
 from trainer.stepping.segmentation import Segmentation
 from trainer.stepping.task import terms_of
 
@@ -327,14 +327,16 @@ def check_learning(run) -> Section:
     first, last = losses[0], losses[-1]
     lines = (f"loss on one batch, {_OVERFIT_STEPS} steps: {terminal.number(first)} -> {terminal.number(last)}",)
     if not math.isfinite(last):
-        return Section("Learning", lines, ("the loss is no number any more: lower --config.optimizer.learning_rate",))
+        return Section(
+            "Learning", lines, (f"the loss is no number any more. {lower_rate(config, run.parts.optimizer)}",)
+        )
     if first > 0 and last > _OVERFIT_SHARE * first:
         return Section(
             "Learning",
             lines,
             (
-                f"it fell by less than {100 * (1 - _OVERFIT_SHARE):.0f} %: the learning rate ({rate:g}) is too low or "
-                "too high, or the labels do not belong to the images",
+                f"it fell by less than {100 * (1 - _OVERFIT_SHARE):.0f} %: the learning rate ({rate:.3g}) is too low "
+                "or too high, or the labels do not belong to the images",
             ),
         )
     return Section("Learning", lines)

@@ -36,7 +36,7 @@ from trainer.checkpoints.saver import Saver
 from trainer.console import naming_settings
 from trainer.data import DataError, DataSets, open_data, open_evaluated, other_data
 from trainer.distribution import strategy as distribution
-from trainer.errors import UserError
+from trainer.errors import EXIT_FAILED, UserError
 from trainer.evaluation.best_score import best_score, check_metrics, highest_is_best
 from trainer.evaluation.own_metrics import build_metrics
 from trainer.prediction.postprocessing import PostProcessing
@@ -50,6 +50,18 @@ from trainer.stepping.state import TrainState
 from trainer.stepping.task import Task, total_loss
 from trainer.stepping.totals import Totals
 from trainer.stepping.waiting_for_data import Waiting
+
+
+@contextlib.contextmanager
+def _writing(output: str) -> Iterator[None]:
+    """What cannot be written inside is named."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or output} cannot be written: {error.strerror or error}.\n  Another folder: --output=…",
+            exit_code=EXIT_FAILED,
+        ) from error
 
 
 class Run:
@@ -131,6 +143,11 @@ class Run:
         """Logs a line, on the chief only."""
         return _log if self.devices.chief else console.silent
 
+    @property
+    def named_config(self) -> Config:
+        """The config with the names of parts that were handed over, in the place of names that nothing reads."""
+        return self.parts.named_in(self.config)
+
     @functools.cached_property
     @naming_settings()
     def data(self):
@@ -161,7 +178,7 @@ class Run:
     @naming_settings()
     def task(self) -> Task:
         data = self.data  # opens them: what they say belongs to the config
-        with explaining_memory(self.config, "building the model"):
+        with explaining_memory(self.named_config, "building the model"):
             task, self.config, notes = make_task(
                 self.config, self.parts, data, self.devices, self.precision, steps=lambda: self.intervals.total
             )
@@ -173,7 +190,7 @@ class Run:
     @naming_settings()
     def state(self) -> TrainState:
         task = self.task
-        with explaining_memory(self.config, "building the model"):
+        with explaining_memory(self.named_config, "building the model"):
             return make_state(task, self.config, self.parts, self.intervals, self.devices, self.precision)
 
     @functools.cached_property
@@ -282,6 +299,7 @@ class Run:
         with self.state.averaged():
             yield
 
+    @naming_settings()
     def save(self, *, again: bool = False) -> None:
         """Saves the state, unless this step is saved already; `again` saves anyway, after a new best score for example.
 
@@ -417,8 +435,9 @@ class Run:
         from trainer.reporting.progress import Progress
 
         examples = data if isinstance(data, DataSets) else self.examples_to_score(data)
-        config = dataclasses.replace(self.config, data=examples.config.data) if examples.config else self.config
         with self.weights(checkpoint, ensemble, scored=examples):
+            # Here and not before: the model may have set the tiles.
+            config = dataclasses.replace(self.config, data=examples.config.data) if examples.config else self.config
             evaluate = make_evaluator(
                 self.task,
                 examples,
@@ -471,15 +490,17 @@ class Run:
 
         with self.weights(checkpoint, ensemble):
             config = dataclasses.replace(self.config, predict=changed(self.config.predict, options))
-            return predict(
-                self.task,
-                images,
-                os.fspath(output) or os.path.join(self.workdir, "predictions"),
-                config,
-                devices=self.devices,
-                postprocessing=self.postprocessing() if config.predict.postprocessing else None,
-                report=self.log,
-            )
+            output = os.fspath(output) or os.path.join(self.workdir, "predictions")
+            with _writing(output):
+                return predict(
+                    self.task,
+                    images,
+                    output,
+                    config,
+                    devices=self.devices,
+                    postprocessing=self.postprocessing() if config.predict.postprocessing else None,
+                    report=self.log,
+                )
 
     @naming_settings()
     def export(
@@ -501,7 +522,7 @@ class Run:
         formats = formats or usual_formats(self.config)
         output = os.fspath(output) or os.path.join(self.workdir, "export")
         if not isinstance(self.task, Segmentation):
-            with self.weights(checkpoint), explaining_memory(self.config, "export"):
+            with self.weights(checkpoint), _writing(output), explaining_memory(self.config, "export"):
                 return [named(line) for line in export_task(self.task, self.config, output, formats)]
         try:
             data = self.data
@@ -511,7 +532,7 @@ class Run:
             data = None
         with self.weights(checkpoint, ensemble):
             post = self.postprocessing()
-            with explaining_memory(self.config, "export"):
+            with _writing(output), explaining_memory(self.config, "export"):
                 lines = export(self.task.model, self.config, output, formats, data=data, postprocessing=post)
                 return [named(line) for line in lines]
 

@@ -74,7 +74,7 @@ def train(run, stop: Callable[[], bool] = lambda: False) -> Result:
         with naming_lost_worker(devices.cluster, run.workdir):
             check_shared_workdir(run.workdir, devices)
             data = run.data
-            with explaining_memory(run.config, "saving or loading a checkpoint"):
+            with explaining_memory(run.named_config, "saving or loading a checkpoint"):
                 start = find_start(run.workdir, devices, run.log)
             run.task  # noqa: B018 - a model of one size decides on the crop, which the config says then
             check_config(run, start)

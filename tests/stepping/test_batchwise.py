@@ -7,12 +7,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from configs.schema import Augment, Config
+from configs.schema import Augment, Config, Data, Loss
 from trainer import Run, Task, global_sum
 from trainer.stepping.batchwise import batchwise_remark
+from trainer.stepping.objective import build_objective
 
 LABELS = np.zeros((10, 8, 8), "uint8")
 LABELS[:, :3] = 1
+
+
+def errors(y_true, y_pred):
+    return tf.nn.softmax_cross_entropy_with_logits(y_true, y_pred)
 
 
 def dice(y_true, y_pred, total=lambda values: values):
@@ -25,21 +30,83 @@ def summed_dice(y_true, y_pred):
     return dice(y_true, y_pred, global_sum)
 
 
+def dice_of_each_image(y_true, y_pred):
+    p = tf.nn.softmax(y_pred)
+    return 1.0 - tf.reduce_sum(p * y_true, [1, 2]) / tf.reduce_sum(p + y_true, [1, 2])
+
+
+def root(y_true, y_pred):
+    return tf.sqrt(tf.reduce_mean(tf.square(y_true - tf.nn.softmax(y_pred))))
+
+
+def hardest(y_true, y_pred):
+    values = tf.reshape(errors(y_true, y_pred), [-1])
+    return tf.reduce_mean(tf.nn.top_k(values, tf.size(values) // 4)[0])
+
+
+def hardest_of_each_image(y_true, y_pred):
+    values = tf.reshape(errors(y_true, y_pred), [tf.shape(y_pred)[0], -1])
+    return tf.nn.top_k(values, 16)[0]
+
+
+def weighted_quotient(y_true, y_pred, weight):
+    return tf.reduce_sum(weight * errors(y_true, y_pred)) / tf.reduce_sum(weight)
+
+
+def weighted_mean(y_true, y_pred, weight):
+    return weight * errors(y_true, y_pred)
+
+
+def mean_of_the_known(y_true, y_pred, mask):
+    return tf.reduce_sum(mask * errors(y_true, y_pred)) / tf.reduce_sum(mask)
+
+
 def pixels(outputs):
     image = keras.Input((None, None, 1))
     return keras.Model(image, keras.layers.Conv2D(outputs, 1)(image))
 
 
-def test_sums_over_the_global_batch_are_no_cause_for_a_warning(tmp_path):
-    def remark(loss):
-        config = Config(augment=Augment(crop=(8, 8)))
-        return batchwise_remark(Run(config, workdir=tmp_path, model=pixels, loss=loss, data=(40 * LABELS, LABELS)))
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    data = {"image": 40 * LABELS, "label": LABELS, "weight": np.ones((10, 8, 8), "float32")}
+    config = Config(augment=Augment(crop=(8, 8)))
+    return Run(config, workdir=tmp_path_factory.mktemp("run"), model=pixels, data=data, loss=root)
 
-    assert "mixes the examples of a batch" in remark(dice)
-    assert remark(summed_dice) == ""
-    # What needs more than labels and logits is tried on the first examples.
-    assert "the loss mixes" in remark(lambda y_true, y_pred, image: dice(y_true, y_pred + 0.01 * image))
-    assert remark(lambda y_true, y_pred, image: tf.reduce_mean((y_true - y_pred + 0.01 * image) ** 2)) == ""
+
+def remark(run, loss) -> str:
+    config = Config(data=Data(classes=("a", "b")), loss=Loss(from_logits=not isinstance(loss, keras.losses.Loss)))
+    run.task.objective = build_objective(config, 2, loss)
+    return batchwise_remark(run)
+
+
+@pytest.mark.parametrize("loss", [dice, root, hardest, weighted_quotient])
+def test_a_loss_over_the_batch_is_named_with_both_numbers(run, loss):
+    found = remark(run, loss)
+    assert "mixes the examples of a batch: " in found and " whole, " in found and " in two halves" in found
+
+
+@pytest.mark.parametrize("loss", [mean_of_the_known, keras.losses.Dice()])
+def test_what_only_void_pixels_mix_is_named_with_them(run, loss):
+    assert "mixes the examples of a batch where one has void pixels: " in remark(run, loss)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [summed_dice, dice_of_each_image, hardest_of_each_image, weighted_mean, errors, keras.losses.Dice(axis=(1, 2, 3))],
+)
+def test_means_over_examples_and_global_sums_are_no_cause_for_a_warning(run, loss):
+    assert remark(run, loss) == ""
+
+
+@pytest.mark.parametrize("loss", [keras.losses.Dice(), keras.losses.Tversky(axis=(1, 2, 3))])
+def test_a_keras_loss_without_a_value_a_pixel_leaves_void_pixels_out(loss):
+    """They were weights of its value, which became the smaller the more of them there were."""
+    objective = build_objective(Config(loss=Loss(from_logits=False)), 2, loss)
+    labels = np.tile(LABELS[:2].astype("int32"), (1, 2, 1))
+    logits = np.random.default_rng(0).normal(size=(2, 16, 8, 2)).astype("float32")
+    known = objective(tf.constant(labels[:, 8:]), tf.constant(logits[:, 8:]))["loss"]
+    labels[:, :8] = 255
+    np.testing.assert_allclose(objective(tf.constant(labels), tf.constant(logits))["loss"], known, rtol=1e-6)
 
 
 class Quotient(Task):

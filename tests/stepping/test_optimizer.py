@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from configs.schema import Optimizer
+from configs.schema import Config, Optimizer
 from trainer.errors import UserError
-from trainer.stepping.optimizer import build_optimizer
+from trainer.stepping.optimizer import build_optimizer, lower_rate
 from trainer.stepping.schedule import WarmupSchedule, build_schedule
 from trainer.stepping.state import new_rate_factor
 
@@ -174,3 +174,9 @@ def test_apply_gradients_of_ones_own_would_not_be_called():
 
     with pytest.raises(UserError, match=r"Noisy.apply_gradients is not called here. .*apply\(grads"):
         build_optimizer(Optimizer(), lambda step: 0.1, new_rate_factor(), Noisy(1e-2))
+
+
+def test_a_lower_rate_is_advised_where_it_is_said():
+    config = Config(optimizer=Optimizer(learning_rate=0.1))
+    assert lower_rate(config, None) == "Lower --config.optimizer.learning_rate (now 0.1)"
+    assert "handed in, Lion(learning_rate=…)" in lower_rate(config, keras.optimizers.Lion(1.0))

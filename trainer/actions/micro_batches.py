@@ -155,7 +155,7 @@ class FittingSteps:
         first = self._said.partition(" did not fit")[0] or (
             f"Step {step + 1} in {count} micro-batch{'es' if count > 1 else ''} of {share // count} images"
         )
-        batch_norm = run.config.model.normalization == "batch" and ":" not in run.config.model.name
+        batch_norm = run.config.model.normalization == "batch" and ":" not in run.named_config.model.name
         self._said = (
             f"{first} did not fit in memory{what}: from here on steps are computed in {more} micro-batches of "
             f"{share // more}"

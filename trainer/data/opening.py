@@ -11,7 +11,6 @@ import numpy as np
 
 from configs.reading import durations, fields
 from configs.schema import Config, Data
-from trainer.data.augment.own import check_own
 from trainer.data.errors import DataError, listed
 from trainer.data.masks.overlapping import overlapping_masks
 from trainer.data.masks.recognition import recognise_masks
@@ -23,7 +22,7 @@ from trainer.data.sources.folds import in_folds
 from trainer.data.sources.objects.labels import infer_classes
 from trainer.data.sources.objects.objects import open_object
 from trainer.data.sources.splits import Splits
-from trainer.parts import load_attribute, name_of, resolve
+from trainer.parts import load_attribute, name_of, resolve, takes
 
 # Masks that are looked at where neither the config nor the data name the classes.
 _LOOKED_AT = 200
@@ -226,7 +225,7 @@ def _called(opener: Callable, section: Data) -> Any:
     from trainer.data.augment.own import raised_at
 
     try:
-        return opener(section)
+        return opener(section) if takes(opener, 1) else opener()
     except DataError:
         raise
     except Exception as error:
@@ -260,7 +259,19 @@ def own_augmentations(config: Config, augment: Sequence[Callable | str] = ()) ->
         augment = (augment,)
     named = [resolve(name, "config.augment.functions") for name in config.augment.functions]
     functions = [*named, *(resolve(function, "augment") for function in augment)]
-    check_own(functions)
+    for function in functions:
+        if not callable(function):
+            raise DataError(
+                f"augment holds {function!r}, which cannot be called: an augmentation is a function of (example, "
+                "random)."
+            )
+        if not takes(function, 2):
+            layer = type(function).__module__.startswith("keras")
+            how = "lambda example, random: {**example, 'image': layer(example['image'])}, for what leaves labels alone"
+            raise DataError(
+                f"augment holds {name_of(function)}, which does not take two arguments: an augmentation is a function "
+                "of (example, random), the example a dict of arrays." + (f"\n  Around a layer: {how}." if layer else "")
+            )
     return tuple(functions)
 
 

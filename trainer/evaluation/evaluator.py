@@ -35,6 +35,7 @@ from trainer.prediction.windows import Ways, logits_function
 from trainer.stepping.segmentation import Segmentation, predicted, probabilities
 from trainer.stepping.state import task_variables
 from trainer.stepping.task import Examples, Task, terms_of
+from trainer.tracing import traced
 
 # Images whose numbers may still be on the device: enough to keep it busy, few enough to hold.
 _IN_FLIGHT = 16
@@ -123,7 +124,7 @@ def make_evaluator(
             # A task of the user's may need the size while it is traced, as a dense layer does: where all images have
             # one, it is known; the second of another makes a trace for all sizes.
             kind = {"input_signature": [batches.element_spec]} if segments else {"reduce_retracing": True}
-            scored[key] = tf.function(lambda batch: strategy.run(one, args=(batch,)), **kind)
+            scored[key] = traced(lambda batch: strategy.run(one, args=(batch,)), **kind)
             if any(key):
                 remark(ways.said(**options))
         return scored[key](batch)

@@ -43,28 +43,58 @@ def call_model(model: keras.Model, batch: Mapping[str, tf.Tensor], *, training: 
 
 @dataclasses.dataclass(frozen=True)
 class SizeTrouble:
-    """Why a model cannot be traced for images whose size is not known beforehand: the line, and what it raised."""
+    """Why a model that takes images of one size is not to be called on those of another.
 
-    place: str
-    code: str
+    place, code, error: the line that cannot be traced where a size is not known beforehand, and what it raised; or an
+      error alone, in words: what comes of another size.
+    """
+
     error: str
+    place: str = ""
+    code: str = ""
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.code} ({self.error})" if self.code else self.error
+        if not self.place:
+            return self.error
+        return f"the model computes with sizes in Python, {self.place}: {self.code} ({self.error})"
 
 
 def size_trouble(model: keras.Model, channels: int, size: tuple[int, ...]) -> SizeTrouble | None:
-    """What a model raises where the sides of an image are None while it is traced, and not where they are `size`.
+    """What keeps a model from images of any size, although it takes those of `size`.
 
     `x.shape[1] // 2` is the usual case: arithmetic of Python on a size, for which tf.shape(x)[1] // 2 works always.
+    Others have a dense layer over all pixels, or shrink an image by what does not divide its sides.
     """
-    if getattr(model, "inputs", None):
-        return None  # A functional model has been called on such sizes already, when it was made.
-    error = _tracing_error(model, (1, *(None,) * len(size), channels))
-    if error is None or _tracing_error(model, (1, *size, channels)) is not None:
-        return None
-    place, code = users_line(error)
-    return SizeTrouble(place, code, said_by(error))
+    if hasattr(model, "size_multiples"):
+        return None  # a network of ours
+    # A functional model has been called on sizes that are not known when it was made.
+    if not getattr(model, "inputs", None):
+        error = _tracing_error(model, (1, *(None,) * len(size), channels))
+        if error is not None:
+            if _tracing_error(model, (1, *size, channels)) is not None:
+                return None
+            place, code = users_line(error)
+            return SizeTrouble(said_by(error), place, code)
+    other = tuple(32 * (side // 32 + 1) for side in size)  # whole images are padded to a multiple of 32
+    # Traced, as the shapes that Keras infers are of layers by themselves: a Concatenate compares none.
+    error = _tracing_error(model, (1, *other, channels))
+    if error is not None:
+        return SizeTrouble(f"the model does not take images of {by(other)} ({said_by(error)})")
+    made = space_made(model, channels, other)
+    if made != other and space_made(model, channels, size) == tuple(size):
+        return SizeTrouble(f"of images of {by(other)} pixels the model makes {by(made)}")
+    return None
+
+
+def space_made(model: keras.Model, channels: int, size: tuple[int, ...]) -> tuple[int, ...]:
+    """The sides of what a model makes of images of these; of several outputs, of the first."""
+    spec = keras.tree.flatten(model.compute_output_spec(keras.KerasTensor((1, *size, channels), "float32")))[0]
+    return tuple(spec.shape[1:-1])
+
+
+def by(sides: tuple[int | None, ...]) -> str:
+    """Sides for a message: "24 x 32"."""
+    return " x ".join(map(str, sides))
 
 
 def _tracing_error(model: keras.Model, shape: tuple) -> Exception | None:

@@ -157,6 +157,11 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
                 f"{field}={name!r} is a class, and {loss.__name__}() raised {type(error).__name__}: {error}.\n"
                 "  Name a function, or a class whose arguments all have defaults."
             ) from error
+    if isinstance(loss, (list, tuple)):
+        raise UserError(
+            f'{field} is a {type(loss).__name__}: a sum of built-in losses is written "dice+cross_entropy", with '
+            "Loss(weights=…), and one of your own is a function that adds its terms."
+        )
     if not callable(loss):
         raise UserError(f"{field}={name!r} is of type {type(loss).__name__}; a loss is called as loss(y_true, y_pred).")
     further, needed = _parameters(loss, name, field)
@@ -203,8 +208,11 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
             y_true = tf.one_hot(tf.where(valid, labels, -1), outputs)
         given = {key: batch[key] for key in further if key in batch}
         mask = next((key for key in ("mask", "sample_weight") if key in further and key not in given), None)
-        if mask:
+        if mask and (not isinstance(loss, keras.losses.Loss) or _weighs_pixels(loss, y_true, y_pred)):
             given[mask] = tf.cast(valid, tf.float32)
+        elif mask and probabilities:
+            # Zeros in both add nothing to an overlap or a size.
+            y_pred = y_pred * tf.cast(valid, tf.float32)[..., None]
         if "all_reduce" in further:
             given["all_reduce"] = all_reduce
         missing = [key for key in needed if key not in given]
@@ -216,7 +224,19 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
             )
         # The loss may return a scalar, or a value for each image or pixel. The mean is taken here, once, so that it
         # means the same on any number of replicas.
-        value = loss(y_true, y_pred, **given)
+        try:
+            value = loss(y_true, y_pred, **given)
+        except Exception as error:
+            if not (loss if inspect.isfunction(loss) else type(loss)).__module__.startswith("keras."):
+                raise
+            shapes = ", ".join(
+                f"{name} {v.dtype.name} {v.shape}" for name, v in (("y_true", y_true), ("y_pred", y_pred))
+            )
+            message = str(error).strip().splitlines() or [""]
+            raise UserError(
+                f"{field}={name!r} cannot be used here: it raised {type(error).__name__}: {message[0][:300]}\n"
+                f"  It was called with {shapes}."
+            ) from error
         if hasattr(value, "parts") and hasattr(value, "total"):
             # The result of `losses.build`.
             return {"loss": value.total}
@@ -232,9 +252,18 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
     return Objective(name, function, batchwide, loss)
 
 
+def _weighs_pixels(loss: keras.losses.Loss, y_true: tf.Tensor, y_pred: tf.Tensor) -> bool:
+    """Whether a Keras loss has a value for each pixel, to be weighted; a Dice has one for an image, or for all."""
+    try:
+        specs = (tf.TensorSpec(value.shape, value.dtype) for value in (y_true, y_pred))
+        return tf.function(loss.call).get_concrete_function(*specs).output_shapes.rank == y_pred.shape.rank - 1
+    except Exception:  # the call itself reports what is wrong
+        return True
+
+
 # Losses of Keras that have no from_logits and mean nothing but probabilities; in lower case, without underscores.
 _OF_PROBABILITIES = ("dice", "tversky", "kldivergence", "poisson", "categoricalgeneralizedcrossentropy")
-# Losses of Keras that compare class ids.
+# Keras losses that compare class ids.
 _OF_IDS = ("SparseCategoricalCrossentropy", "sparse_categorical_crossentropy")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from configs.schema import Optimizer
+from configs.schema import Config, Optimizer
 from trainer.errors import UserError, numbered
 from trainer.parts import name_of, resolve
 from trainer.stepping.schedule import Scaled, Schedule
@@ -86,6 +86,13 @@ def build_optimizer(
         # public way to switch that off; `made` belongs to this run alone (see `_in_scope`).
         made._all_reduce_sum_gradients = lambda pairs: pairs
     return made
+
+
+def lower_rate(config: Config, optimizer: Any) -> str:
+    """Where a lower rate is said: by the config, or to the optimizer that was handed in with one of its own."""
+    if isinstance(optimizer, keras.optimizers.Optimizer):
+        return f"Lower the rate of the optimizer that was handed in, {type(optimizer).__name__}(learning_rate=…)"
+    return f"Lower --config.optimizer.learning_rate (now {config.optimizer.learning_rate:g})"
 
 
 def scaled_rate(optimizer: keras.optimizers.Optimizer) -> Scaled:

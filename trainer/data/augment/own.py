@@ -11,23 +11,9 @@ import numpy as np
 from trainer.data.augment.draws import generator
 from trainer.data.errors import DataError
 from trainer.data.example import Feature
-from trainer.errors import UserError, numbered
-from trainer.parts import name_of, takes
+from trainer.parts import name_of
 
 _TRAINER = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-
-def check_own(functions: Sequence) -> None:
-    """Whether augmentations can be called; raises a UserError with all that cannot."""
-    problems = []
-    for function in functions:
-        name = name_of(function)
-        if type(function).__module__.startswith("keras.") or isinstance(function, type) or not callable(function):
-            problems.append(f"augment={name} is no function: write def augmentation(example, random): … return example")
-        elif not takes(function, 2):
-            problems.append(f"augment={name} is called as augmentation(example, random): write it with both.")
-    if problems:
-        raise UserError(numbered(problems))
 
 
 def apply_own(

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from configs.reading.nearest import nearest
 from configs.schema import Data
 from trainer.data.augment.own import raised_at
 from trainer.data.errors import DataError, shown
@@ -195,6 +194,14 @@ def _is_column(value: Any) -> bool:
     return hasattr(value, "shape") and hasattr(value, "__getitem__") and len(value.shape) > 0
 
 
+# Keys of others -> what they are called here.
+_MEANT = {
+    **dict.fromkeys(("val", "valid", "dev", "test"), "validation"),
+    **dict.fromkeys(("x", "images", "img", "inputs"), "image"),
+    **dict.fromkeys(("y", "labels", "mask", "masks", "target"), "label"),
+}
+
+
 def _unreadable(value: Any, prefix: str) -> str:
     kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
     takes = (
@@ -204,13 +211,9 @@ def _unreadable(value: Any, prefix: str) -> str:
     if isinstance(value, (str, bytes)):
         return f"{takes}\n  A folder goes into the config: Data(source='folder', path={value!r})."
     if isinstance(value, Mapping):
-        known = ("train", "validation", "image", "label")
-        meant = [
-            f"{key!r} is called {near!r}" for key in value if (near := nearest(str(key), known)) not in (None, key)
-        ]
-        return f"{takes}\n  This one has the keys {', '.join(map(repr, value)) or 'none'}." + (
-            f" Here {' and '.join(meant)}." if meant else ""
-        )
+        renamed = ", ".join(f"{key!r} to {_MEANT[key]!r}" for key in value if key in _MEANT)
+        keys = f"{takes}\n  This one has the keys {', '.join(map(repr, value)) or 'none'}."
+        return f"{keys} Rename {renamed}." if renamed else keys
     if isinstance(value, Iterator) or hasattr(value, "__iter__"):
         return (
             f"{takes}\n  What can only be iterated over becomes a data set so:\n"
