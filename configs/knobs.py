@@ -101,10 +101,7 @@ def section(class_: type) -> type:
         if _CHECKED.get():
             problems += check(self)
         if problems:
-            # Here and not above: it reads the fields of the sections that are made here.
-            from configs.reading.setting_names import in_python
-
-            raise ConfigError(list(map(in_python, problems)))
+            raise ConfigError(problems)
 
     class_.__init__ = __init__
     _SECTIONS.append(class_)

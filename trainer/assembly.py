@@ -230,7 +230,7 @@ def make_state(
 ) -> TrainState:
     """What a step changes: weights, optimizers with their schedules, counters; made in the strategy's scope."""
     with seeded(config.seed), devices.strategy.scope(), fresh_names():
-        factor = new_rate_factor()
+        factor, keeps_its_own = new_rate_factor(), []
 
         def schedule_of(every: int):
             total, warmup = -(-intervals.total // every), intervals.warmup // every
@@ -241,7 +241,14 @@ def make_state(
             own = phase.optimizer if phase is not None else None
             field = "optimizer" if own is None else f"the optimizer of the phase {phase.name!r}"
             part = parts.optimizer if own is None else own
+            keeps_its_own.append(isinstance(part, keras.optimizers.Optimizer))
             return build_optimizer(config.optimizer, schedule, factor, part, field=field)
 
         updates = build_updates(task, optimizer_of)
+        if parts.schedule is not None and all(keeps_its_own):
+            raise UserError(
+                f"schedule={name_of(parts.schedule)} is the rate of nothing: an optimizer that is an object keeps its "
+                "own.\n  Give it to the object, keras.optimizers.Adam(schedule), or pass the class, "
+                "optimizer=keras.optimizers.Adam."
+            )
         return TrainState(task, updates, config, scales_loss=precision.scales_loss, rate_factor=factor)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import inspect
 import math
 import os
 import sys
@@ -216,7 +215,6 @@ def _judged(run, cases) -> Section:
         problems.append(
             f"float16 logits change the loss from {perfect:.4f} to {half:.4f}: cast inside, tf.cast(y_pred, tf.float32)"
         )
-    problems += _swapped_arguments(objective)
     notes += _batchwide(run)
     lines = [f"{name:<27} {value:.4f}" for name, value in values.items()]
     return Section("Loss", (*lines, *notes), tuple(problems))
@@ -227,22 +225,6 @@ def _logits(labels, outputs: int) -> tf.Tensor:
     if outputs == 1:
         return tf.cast(2 * labels - 1, tf.float32)[..., None] * 12.0
     return 24.0 * tf.one_hot(labels, outputs) - 12.0
-
-
-def _swapped_arguments(objective) -> list[str]:
-    """The problem of a user's loss whose first parameter, named like a prediction, gets the labels."""
-    try:
-        names = list(inspect.signature(objective.own).parameters) if objective.own is not None else []
-    except (TypeError, ValueError):
-        return []
-    first, second = ([*names, "", ""])[:2]
-    if any(word in first for word in ("pred", "logit", "output", "input")) and any(
-        word in second for word in ("true", "label", "target", "mask")
-    ):
-        return [
-            f"its parameters are ({first}, {second}), but it is called as Keras does, with the labels first: swap them"
-        ]
-    return []
 
 
 def _batchwide(run) -> list[str]:

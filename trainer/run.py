@@ -11,6 +11,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import math
+import numbers
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -20,6 +22,7 @@ import tensorflow as tf
 
 from configs.knobs import changed
 from configs.reading.line_wrapping import wrapped
+from configs.reading.nearest import did_you_mean
 from configs.reading.setting_names import named
 from configs.schema import Config
 from trainer import console, workdir
@@ -116,6 +119,7 @@ class Run:
         self.pictures = []
         self.journal = None
         self.lock: WorkdirLock | None = None
+        self.training = False
         self.hinted = False  # that the step waits for its data
         self._start: checkpoints.Saved | None = None  # what `resume` found before the data were known
         self.notes: list[str] = []
@@ -164,7 +168,7 @@ class Run:
 
     @functools.cached_property
     def metrics(self):
-        return build_metrics(self.parts.metrics, self.config.evaluate.metrics)
+        return build_metrics(self.parts.metrics, self.config.evaluate.metrics, keys=self.data.train.features)
 
     @functools.cached_property
     def precision(self) -> precision.Precision:
@@ -258,7 +262,27 @@ class Run:
 
     @rate_factor.setter
     def rate_factor(self, value: float) -> None:
+        if not isinstance(value, numbers.Real) or not 0 <= value < math.inf:
+            raise UserError(
+                f"run.rate_factor={value!r}: what every learning rate is multiplied by is a number, 0 or more."
+            )
         self.state.rate_factor.assign(value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if (
+            "taken" in self.__dict__
+            and not name.startswith("_")
+            and name not in self.__dict__
+            and not hasattr(type(self), name)
+        ):
+            hint = (
+                did_you_mean(name, ("rate_factor", "memory")) if "rate" not in name else " Assign to run.rate_factor."
+            )
+            raise UserError(
+                f"A run has no {name!r}: assigning to it does nothing.{hint} What an action is to remember goes into "
+                f"run.memory[{name!r}]."
+            )
+        super().__setattr__(name, value)
 
     @property
     def metric(self) -> str:

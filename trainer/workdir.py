@@ -23,14 +23,18 @@ _CHECKPOINTS = "saving or loading a checkpoint"
 @contextlib.contextmanager
 def holding(run) -> Iterator[None]:
     """Inside, no other run can train in the workdir; a loop of your own may go on after it."""
+    if run.training:
+        raise UserError("run.train() is at work already: an action cannot call it again, nor can another thread.")
     if run.lock is not None:
         run.lock.release()
     run.lock = None
     if run.devices.chief:
         run.lock = workdir_lock.take(run.workdir)
+    run.training = True
     try:
         yield
     finally:
+        run.training = False
         if run.lock is not None:
             run.lock.release()
         run.lock = None

@@ -1,12 +1,14 @@
 """A loss that mixes the examples of a batch is named, unless it passes its sums through `global_sum`."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from configs.schema import Augment, Config, Data, Loss
-from trainer import Run, global_sum
+from trainer import Run, Task, global_sum
 from trainer.stepping.batchwise import batchwise_remark
 from trainer.stepping.objective import build_objective
 
@@ -105,3 +107,57 @@ def test_a_keras_loss_without_a_value_a_pixel_leaves_void_pixels_out(loss):
     known = objective(tf.constant(labels[:, 8:]), tf.constant(logits[:, 8:]))["loss"]
     labels[:, :8] = 255
     np.testing.assert_allclose(objective(tf.constant(labels), tf.constant(logits))["loss"], known, rtol=1e-6)
+
+
+class Quotient(Task):
+    """The error by the area of class 1, which differs from example to example."""
+
+    def __init__(self, model):
+        self.model, self.seeds = model, keras.random.SeedGenerator(0)
+
+    def losses(self, batch, training):
+        area = tf.cast(batch["label"] == 1, tf.float32)
+        return {"error": self.quotient(tf.reduce_sum(area * self.model(batch["image"])[..., 1] ** 2), area)}
+
+    def quotient(self, errors, area):
+        return errors / tf.reduce_sum(area)
+
+
+class Summed(Quotient):
+    def quotient(self, errors, area):
+        return global_sum(errors) / global_sum(tf.reduce_sum(area))
+
+
+class HalfSummed(Quotient):
+    def quotient(self, errors, area):
+        return errors / global_sum(tf.reduce_sum(area))
+
+
+class Drawn(Quotient):
+    def quotient(self, errors, area):
+        return errors / tf.reduce_sum(area) * keras.random.uniform([], seed=self.seeds)
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        (
+            Quotient,
+            "Quotient.losses mixes the examples of a batch: .*global_sum(…) of its sums before they are divided",
+        ),
+        (Summed, ""),
+        (HalfSummed, "HalfSummed.losses mixes .*global_sum(…) of all sums, not of some alone"),
+        (Drawn, ""),
+    ],
+)
+def test_terms_of_a_task_that_mix_examples_are_named(tmp_path, task, words):
+    labels = np.zeros((10, 8, 8), "uint8")
+    for number, label in enumerate(labels):
+        label[: 1 + number % 7] = 1
+    run = Run(
+        Config(augment=Augment(crop=(8, 8))), workdir=tmp_path, model=pixels, task=task, data=(40 * labels, labels)
+    )
+    before = run.task.seeds.state.numpy()
+    said = batchwise_remark(run)
+    assert re.search("(?s)" + words.replace("(…)", r"\(…\)"), said) and bool(said) == bool(words)
+    assert (run.task.seeds.state.numpy() == before).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from configs.schema import Config, Data
 from trainer.data.errors import DataError, listed
 from trainer.data.masks.overlapping import overlapping_masks
 from trainer.data.masks.recognition import recognise_masks
+from trainer.data.pipeline import augmented
 from trainer.data.processes import Opening
 from trainer.data.source import DataSets, MemoryCache, Source
 from trainer.data.sources import SOURCES
@@ -73,7 +75,7 @@ def open_data(config: Config, data: Any = None, augment: Sequence[Callable | str
         channels=section.channels,
         config=dataclasses.replace(config, data=section),
         title=splits.title,
-        notes=splits.notes,
+        notes=(*splits.notes, *_changing_augmentations(train, config)),
         problems=splits.problems,
     )
 
@@ -230,6 +232,25 @@ def _called(opener: Callable, section: Data) -> Any:
         if section.source in SOURCES:
             raise
         raise DataError(f"config.data.source={section.source!r}: the function {raised_at(error)}") from error
+
+
+def _changing_augmentations(train: Source, config: Config) -> list[str]:
+    """A note on each augmentation of the user's that, called again on an example, gives another one."""
+    found = []
+    for function in train.functions if train.stream is None else ():
+        alone = copy.copy(train)
+        alone.functions = (function,)
+        try:
+            example = train.load_compact(0)
+            one, other = (augmented(alone, config, 0, example) for _ in range(2))
+        except Exception:  # It is met, and said, when it is trained on.
+            continue
+        if not all(np.array_equal(one[key], other[key]) for key in one):
+            found.append(
+                f"the augmentation {name_of(function)} gives another example when it is called again, so a resumed run "
+                "will differ: draw from its argument `random` alone"
+            )
+    return found
 
 
 def own_augmentations(config: Config, augment: Sequence[Callable | str] = ()) -> tuple[Callable, ...]:

@@ -72,7 +72,8 @@ def make_evaluator(
       A function that returns the scores (an `Evaluation`, or `TermScores` of a task that is no segmentation) and the
       pictures of the `config.evaluate.panels` worst images, and of two in the middle and the two best (see
       `trainer.evaluation.pictures`). Every worker must call it; each gets the same. Its argument `stop` is asked before
-      each image, and has to answer alike on all workers; when it says yes the function returns None.
+      each image, and has to answer alike on all workers; when it says yes the function returns None. Its attribute
+      `terms` names what a task gave in the last call: "term/<name>", and "watched/<name>" of what is reported alone.
     """
     strategy = strategy or tf.distribute.get_strategy()
     source = datasets.validation
@@ -138,15 +139,18 @@ def make_evaluator(
             postprocessed=bool(post),
         )
         with _seeds_kept(task):
-            return evaluate_all(tally, stop)
+            scores = evaluate_all(tally, stop)
+        evaluate.terms = list(tally.terms)
+        return scores
 
     def evaluate_all(tally: _Tally, stop: Callable[[], bool]):
         pictures = Pictures(datasets, config.evaluate.panels if segments else 0, workers)
         in_flight = collections.deque()
-        iterator = iter(batches)
+        iterator, stopped = iter(batches), False
         for done in range(rounds):
-            if stop():
-                return None
+            stopped = stop()
+            if stopped:
+                break
             found = score_images(next(iterator))
             for replica in range(replicas // workers):
                 image = tf.nest.map_structure(lambda v, r=replica: strategy.experimental_local_results(v)[r], found)
@@ -160,6 +164,8 @@ def make_evaluator(
             image = finished(**image)
             tally.add(**image)
             pictures.keep(**image)
+        if stopped:
+            return None
         if workers > 1:
             tally.sum_over_workers(strategy, replicas // workers)
         scores = tally.scores(datasets.classes, source.names, config, metrics)
@@ -179,6 +185,7 @@ def make_evaluator(
         arrays = {name: strategy.experimental_local_results(arrays[name])[0] for name in arrays}
         return arrays | ({"prediction": post(arrays["prediction"].numpy())} if post else {})
 
+    evaluate.terms = []
     evaluate.trace_count = lambda: sum(function.experimental_get_tracing_count() for function in scored.values())
     return evaluate
 

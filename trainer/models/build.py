@@ -92,7 +92,7 @@ def build_form(
         model = load_model(config.model.name, config.model.options)
     part = resolve(config.model.name if model is None else model, field, _BUILT_IN)
     name = name_of(config.model.name if model is None else model)
-    if not isinstance(part, keras.Model) and not callable(part):
+    if not isinstance(part, keras.Model) and (isinstance(part, keras.Layer) or not callable(part)):
         raise UserError(
             f"{field}={reprlib.repr(part)} is of type {type(part).__name__}: pass a keras.Model, or a function that "
             "gives one; layers make one by keras.Sequential([…])."

@@ -9,6 +9,7 @@ batch.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import numbers
 import reprlib
@@ -21,6 +22,7 @@ import tensorflow as tf
 
 import losses
 from configs.schema import Config
+from trainer.distribution.keras_losses import undivided
 from trainer.errors import UserError
 from trainer.parts import name_of, resolve
 from trainer.stepping.global_sums import current
@@ -49,17 +51,27 @@ class Objective:
     batchwide: bool
     own: Callable | None = None
 
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """Of a loss of the user's: what it holds, or a function reads, and nobody trains, such as a part's weight."""
+        held = list(getattr(self.own, "__dict__", {}).values())
+        if inspect.isfunction(self.own):
+            read = inspect.getclosurevars(self.own)
+            held += [*read.nonlocals.values(), *read.globals.values()]
+        return [value for value in held if isinstance(value, keras.Variable) and not value.trainable]
+
     def __call__(self, labels, outputs, batch: Mapping[str, tf.Tensor] = _NO_EXTRAS) -> dict[str, tf.Tensor]:
         levels = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
         all_reduce = current()
-        if len(levels) == 1:
-            return self.function(labels, levels[0], batch, all_reduce)
 
         def loss(y_true, y_pred):
             terms = self.function(y_true, y_pred, _at_size(batch, labels, y_true), all_reduce)
             return losses.LossValue(tf.add_n(list(terms.values())), terms)
 
-        return losses.deep_supervision(labels, levels, loss=loss).parts
+        with undivided():
+            if len(levels) == 1:
+                return self.function(labels, levels[0], batch, all_reduce)
+            return losses.deep_supervision(labels, levels, loss=loss).parts
 
 
 def _at_size(batch: Mapping[str, tf.Tensor], labels, smaller) -> Mapping[str, tf.Tensor]:
@@ -154,6 +166,7 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
         raise UserError(f"{field}={name!r} is of type {type(loss).__name__}; a loss is called as loss(y_true, y_pred).")
     further, needed = _parameters(loss, name, field)
     kind = loss.__name__ if inspect.isfunction(loss) else type(loss).__name__
+    of_keras = (loss if inspect.isfunction(loss) else type(loss)).__module__.startswith("keras.")
     if kind in _OF_IDS and config.loss.labels != "ids":
         raise UserError(
             f"{field}={name!r} takes class ids, and a loss of your own gets one-hot labels unless it asks for ids.\n"
@@ -166,6 +179,14 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
             f"{field}={name!r} is a Keras loss of probabilities (from_logits=False), and the model gives logits.\n"
             f"  Write keras.losses.{kind}(from_logits=True), or give it probabilities: --config.loss.from_logits=false"
         )
+    if of_keras and kind.replace("_", "").lower() in _OF_PROBABILITIES and config.loss.from_logits and not activation:
+        raise UserError(
+            f"{field}={name!r} is a Keras loss of probabilities, and the model gives logits.\n"
+            "  Give it probabilities: --config.loss.from_logits=false"
+        )
+    if of_keras and inspect.isfunction(loss) and "from_logits" in inspect.signature(loss).parameters:
+        # As a class of Keras's above: it takes probabilities unless it is said otherwise.
+        loss = functools.partial(loss, from_logits=config.loss.from_logits and not activation)
     void, multi_label = config.data.void_id, config.data.multi_label
     sigmoid = activation == "sigmoid" if activation else outputs == 1 or multi_label
     probabilities = not config.loss.from_logits or (activation and not getattr(loss, "from_logits", False))
@@ -240,8 +261,14 @@ def _weighs_pixels(loss: keras.losses.Loss, y_true: tf.Tensor, y_pred: tf.Tensor
         return True
 
 
+# Losses of Keras that have no from_logits and mean nothing but probabilities; in lower case, without underscores.
+_OF_PROBABILITIES = ("dice", "tversky", "kldivergence", "poisson", "categoricalgeneralizedcrossentropy")
 # Keras losses that compare class ids.
 _OF_IDS = ("SparseCategoricalCrossentropy", "sparse_categorical_crossentropy")
+
+
+# What is in the names of predictions and of labels, which other libraries have in this order.
+_PREDICTIONS, _LABELS = ("pred", "logit", "output", "input"), ("true", "label", "target", "mask")
 
 
 def _parameters(loss: Any, name: str, field: str) -> tuple[list[str], list[str]]:
@@ -254,6 +281,12 @@ def _parameters(loss: Any, name: str, field: str) -> tuple[list[str], list[str]]
         signature = inspect.signature(loss)
     except (TypeError, ValueError):
         return [], []
+    first, second = [*signature.parameters, "", ""][:2]
+    if any(word in first for word in _PREDICTIONS) and any(word in second for word in _LABELS):
+        raise UserError(
+            f"{field}={name!r} takes ({first}, {second}), and a loss is called as loss(y_true, y_pred): labels first. "
+            "Write its first two parameters the other way round."
+        )
     further = [p for p in list(signature.parameters.values())[2:] if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     try:
         signature.bind(None, None, **{p.name: None for p in further})

@@ -163,7 +163,7 @@ def _reader(value: Any, prefix: str) -> ObjectReader | StreamReader:
         )
     else:
         indexed = hasattr(value, "__getitem__") and hasattr(value, "__len__")
-        if not indexed or isinstance(value, (str, bytes, Mapping)):
+        if not indexed or isinstance(value, (str, bytes, Mapping, type)):
             raise DataError(_unreadable(value, prefix))
         length = len(value)
         own = getattr(value, "names", None)
@@ -220,6 +220,8 @@ def _unreadable(value: Any, prefix: str) -> str:
             "    tf.data.Dataset.from_generator(function, output_signature=(tf.TensorSpec([None, None, 3], tf.uint8), "
             "tf.TensorSpec([None, None], tf.uint8)))"
         )
+    if isinstance(value, type):
+        return f"{takes}\n  This is the class itself: pass an object of it, data={value.__name__}(…)."
     missing = [call for call in ("__len__", "__getitem__") if not hasattr(value, call)]
     return f"{takes}\n  This one has no {' and no '.join(missing)}." if missing else takes
 
