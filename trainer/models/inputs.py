@@ -65,8 +65,8 @@ def size_trouble(model: keras.Model, channels: int, size: tuple[int, ...]) -> Si
     `x.shape[1] // 2` is the usual case: arithmetic of Python on a size, for which tf.shape(x)[1] // 2 works always.
     Others have a dense layer over all pixels, or shrink an image by what does not divide its sides.
     """
-    if hasattr(model, "size_multiples"):
-        return None  # a network of ours
+    if hasattr(model, "size_multiples") or len(input_names(model)) > 1:
+        return None  # a network of ours, or one of several inputs, of whose other sizes nothing is known
     # A functional model has been called on sizes that are not known when it was made.
     if not getattr(model, "inputs", None):
         error = _tracing_error(model, (1, *(None,) * len(size), channels))
