@@ -22,7 +22,7 @@ from .masks import moved_inside, turned_masks
 from .objective import CROSS_ENTROPIES, objective_of
 from .output import Output, layers_of, outputs_of
 from .pair import Pair
-from .pairing import softmaxes_over_one, suspicions
+from .pair_suspects import softmaxes_over_one, suspicions
 from .place import line_of, source_of
 from .program import Program, program_of
 from .replacement import replacement_of
