@@ -1,4 +1,4 @@
-"""What the doctor found, as data: a `Finding` a fault, and the `Diagnosis` that holds them."""
+"""What the doctor found, as data: a `Finding` for each fault, and the `Diagnosis` that holds them."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Finding(BaseFinding):
       where: the layer's name, or the argument: `loss`, `optimizer.learning_rate`, `x`, `y`, `batch_size`, `epochs`,
         `validation`; a tuple where several share the fault, the first cause first.
       evidence: what was seen, in numbers.
-      remedy: what to do, in words and, indented by four spaces, code.
+      remedy: what to do, in words and in code, which is indented by four spaces.
       depth: how far the doctor had to look: "static", "batch" or "steps".
       file, line, code, replacement: the user's own line, where it can be found; see `BaseFinding`.
     """
@@ -89,7 +89,7 @@ class Finding(BaseFinding):
 
     @property
     def places(self) -> tuple[str, ...]:
-        """`where`, always as a tuple."""
+        """`where` as a tuple in every case."""
         return (self.where,) if isinstance(self.where, str) else tuple(self.where)
 
     def to_dict(self) -> dict[str, Any]:
@@ -99,11 +99,11 @@ class Finding(BaseFinding):
 
 @dataclasses.dataclass(frozen=True)
 class Diagnosis(Shown):
-    """Why a program does not learn; nothing, if `ok`.
+    """Why a program does not learn; without findings if `ok`.
 
     Attributes:
       findings: the faults, the most certain first.
-      notes: sentences that belong to no fault: what was tried, what could not be looked at.
+      notes: sentences that belong to no fault: what was tried, what could not be examined.
       depth: how far the doctor looked: "static", "batch" or "steps".
       seconds: how long that took.
     """
@@ -131,7 +131,7 @@ class Diagnosis(Shown):
 
 
 class DoesNotLearnError(ValueError):
-    """Raised where training was to end on a fault; `diagnosis` says which, why and where."""
+    """Raised to end training because of a fault; `diagnosis` says which, why and where."""
 
     def __init__(self, diagnosis: Diagnosis):
         super().__init__(diagnosis)
