@@ -75,7 +75,7 @@ def of_activation(pair: Pair, spoilt: set[str]) -> Iterator[Suspicion]:
 
 
 def _shares(pair: Pair) -> bool:
-    """Whether the labels of an overlap or a divergence are memberships or distributions, as predictions then must be."""
+    """Whether the labels of an overlap or a divergence are memberships or distributions, as predictions must be."""
     values = pair.labels.values
     if not np.isfinite(values).all() or pair.labels.outside(0.0, 1.0) > 0:
         return False
