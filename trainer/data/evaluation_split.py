@@ -1,7 +1,7 @@
-"""The examples of one split, opened to be scored: the test split of a run's data, or data that it never saw.
+"""Opens the examples of one split for scoring: the test split of a run's data, or data that it never saw.
 
-No other split is needed beside it. Classes, void id, channels and range of values stay those of the run; what the masks
-of other data hold is compared with it.
+No other split is needed. Classes, void id, channels and range of values stay those of the run; the masks of other data
+are compared with them.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ _MASKS_LOOKED_AT = 64
 
 
 def other_data(data: Data, path: str) -> Data:
-    """The section that reads `path`, a folder or a list of files, in place of a run's own data, as that were read."""
+    """The section that reads `path`, a folder or a list of files, instead of a run's own data, in the same way."""
     by_path = data.source not in ("nuclei", "tfds") and ":" not in data.source
-    # Of what kind of annotations another folder has is found out, unless the run's were named.
+    # The kind of annotations in another folder is recognised, unless the run's config named it.
     return dataclasses.replace(data, path=path, source=data.source if by_path else "folder", group="")
 
 
 def open_evaluated(config: Config, data: Any = None) -> DataSets:
-    """The examples that config.data.split names, as the validation split of what is returned.
+    """The examples that config.data.split names, as the validation split of the result.
 
     Args:
-      config: its data section says where they lie and how they are read; `split` "auto" takes the test split, or all
+      config: its data section says where they are and how they are read; `split` "auto" takes the test split, or all
         where the data are not divided.
-      data: an object in place of the config's source, as `open_data` takes it; of a mapping of splits the one that is
-        asked for.
+      data: an object instead of the config's source, as `open_data` takes it; from a mapping of splits, the
+        requested one.
 
     Raises:
-      DataError: there is no such split; the data are divided, and nobody says which part is meant; or what
-        `open_data` says of single examples.
+      DataError: there is no such split; the data are divided, and it is not said which part is meant; or the
+        errors of `open_data` about single examples.
     """
     section = config.data
     wanted = section.split
@@ -91,7 +91,7 @@ def open_evaluated(config: Config, data: Any = None) -> DataSets:
 
 
 def _of_mapping(data: Mapping, wanted: str) -> Any:
-    """The part of {"train": …, "test": …} that is meant."""
+    """The requested part of {"train": …, "test": …}."""
     having = {name: value for name, value in data.items() if value is not None}
     name = next(iter(having), "") if len(having) == 1 else "test" if wanted in ("auto", "all") else wanted
     if name not in having:
@@ -100,7 +100,7 @@ def _of_mapping(data: Mapping, wanted: str) -> Any:
 
 
 def _chosen(readers: Mapping[str, Any], splits: Splits, wanted: str) -> tuple[list, str]:
-    """The readers of the split that is wanted, and a note on what was taken."""
+    """The readers of the requested split, and a note on the choice."""
     flag = "--config.data.split"
     if wanted == "all":
         return list(readers.values()), ""
@@ -129,10 +129,10 @@ def _chosen(readers: Mapping[str, Any], splits: Splits, wanted: str) -> tuple[li
 
 
 def _with_classes(reader, splits: Splits, run: Data, section: Data) -> tuple[Any, Data]:
-    """The reader with the run's numbers for its classes, where the data name them themselves, as annotations do.
+    """The reader with the run's ids for its classes, where the data name these themselves, as annotations do.
 
     Raises:
-      DataError: they have a class that the run has not.
+      DataError: they have a class that the run does not have.
     """
     names = tuple(splits.fields.get("classes", ()) or splits.classes)
     if not run.classes or not names or names == tuple(run.classes):
@@ -151,7 +151,7 @@ def _with_classes(reader, splits: Splits, run: Data, section: Data) -> tuple[Any
 
 
 def _thresholded(reader, section: Data) -> tuple[Data, str]:
-    """The section with another threshold, where the run's would put all pixels of other masks on one side."""
+    """The section with another threshold, where the run's would make all pixels of the other masks one class."""
     if section.mask_encoding != "binary" or not section.mask_threshold or not hasattr(reader, "mask_values"):
         return section, ""
     masks, length = [], len(reader.names)
@@ -159,7 +159,7 @@ def _thresholded(reader, section: Data) -> tuple[Data, str]:
         try:
             masks.append((reader.names[index], reader.mask_values(index)))
         except DataError:
-            continue  # It is met, and said, when it is scored.
+            continue  # It is reported when it is scored.
     values = [mask.values for _, mask in masks if mask.palette is None]
     if not values:
         return section, ""

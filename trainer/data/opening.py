@@ -166,7 +166,7 @@ def _depth(splits: Splits, section: Data) -> tuple[Data, tuple[str, ...]]:
         try:
             deep = reader.deep_values(index)
         except DataError:
-            continue  # It is met, and said, when it is trained on.
+            continue  # It is reported when it is trained on.
         if deep is None:
             break
         step = max(1, int((deep.shape[0] * deep.shape[1] / 250_000) ** 0.5))
@@ -202,7 +202,7 @@ def _recognised(splits: Splits, section: Data) -> tuple[Data, tuple[str, ...]]:
         try:
             masks.append((reader.names[index], reader.mask_values(index)))
         except DataError as error:
-            failed.append(str(error))  # It is met, and said, when it is trained on.
+            failed.append(str(error))  # It is reported when it is trained on.
             continue
         pixels += masks[-1][1].values.size
         if pixels > _PIXELS_LOOKED_AT:
@@ -264,7 +264,7 @@ def _classes_of_masks(splits: Splits, section: Data) -> tuple[tuple[str, ...], s
         try:
             values, pixels = np.unique(reader(index).label, return_counts=True)
         except DataError:
-            continue  # It is met, and said, when it is trained on.
+            continue  # It is reported when it is trained on.
         for value, count in zip(values.tolist(), pixels.tolist(), strict=True):
             counts[value] = counts.get(value, 0) + count
     looked_at = f"all {length} training masks" if length <= _LOOKED_AT else f"{_LOOKED_AT} of {length:,} training masks"

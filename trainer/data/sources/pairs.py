@@ -78,7 +78,7 @@ class FilePairs:
         return tuple(sorted({name for pair in self.pairs for name in pair.kinds}))
 
     def reading(self, data: Data) -> FilePairs:
-        """The same pairs, read as another section says."""
+        """The same pairs, read with another data section."""
         return type(self)(self.root, self.pairs, data)
 
     def deep_values(self, index: int) -> np.ndarray | None:

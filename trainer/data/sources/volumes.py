@@ -144,7 +144,7 @@ def _classes(data: Data, description: Description | None, train: _Good, notes: l
         try:
             label = cases.whole_numbers(read_volume(train[index][0].label))
         except DataError:
-            continue  # It is met, and said, when it is prepared.
+            continue  # It is reported when it is prepared.
         table = dict(data.mask_ids) | dict.fromkeys(data.void_values, data.void_id)
         for value, count in zip(*(part.tolist() for part in np.unique(label, return_counts=True)), strict=True):
             value = table.get(value, value)

@@ -79,7 +79,7 @@ class Cases:
         return Cases([files[number] for number in numbers], readers[0].data, readers[0].regions)
 
     def reading(self, data: Data) -> Cases:
-        """The same cases, read as another section says."""
+        """The same cases, read with another data section."""
         return Cases(self.files, data, self.regions)
 
     def __call__(self, index: int) -> VolumeExample:

@@ -68,7 +68,7 @@ class PanopticReader:
         self._data = data
 
     def reading(self, data: Data) -> PanopticReader:
-        """The same examples, read as another section says."""
+        """The same examples, read with another data section."""
         return PanopticReader(self.root, self.examples, data)
 
     def deep_values(self, index: int) -> np.ndarray | None:

@@ -57,7 +57,7 @@ class DrawnReader:
         return overlapping_features(self._data)
 
     def reading(self, data: Data) -> DrawnReader:
-        """The same drawings, read as another section says."""
+        """The same drawings, read with another data section."""
         return DrawnReader(self.root, self.drawings, data)
 
     def deep_values(self, index: int) -> np.ndarray | None:

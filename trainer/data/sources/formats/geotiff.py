@@ -116,7 +116,7 @@ class GeoPairs(FilePairs):
         self._section = data
 
     def reading(self, data: Data) -> GeoPairs:
-        """The same pairs, read as another section says."""
+        """The same pairs, read with another data section."""
         return GeoPairs(self.root, self.pairs, data)
 
     def deep_values(self, index: int) -> np.ndarray | None:

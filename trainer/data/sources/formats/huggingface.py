@@ -127,7 +127,7 @@ class RowReader:
         self._data = data
 
     def reading(self, data: Data) -> RowReader:
-        """The same rows, read as another section says."""
+        """The same rows, read with another data section."""
         return RowReader(self.root, self.groups, self.rows, self.keys, data)
 
     def deep_values(self, index: int) -> np.ndarray | None:

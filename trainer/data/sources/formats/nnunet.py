@@ -65,7 +65,7 @@ class CaseReader:
         return overlapping_features(self._data)
 
     def reading(self, data: Data) -> CaseReader:
-        """The same cases, read as another section says."""
+        """The same cases, read with another data section."""
         return CaseReader(self.root, self.cases, data)
 
     def deep_values(self, index: int) -> np.ndarray | None:

@@ -42,7 +42,7 @@ class TfdsExamples:
         ]
 
     def reading(self, data: Data) -> TfdsExamples:
-        """The same examples, read as another section says."""
+        """The same examples, read with another data section."""
         made = copy.copy(self)
         made._data = data
         return made
