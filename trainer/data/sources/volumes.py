@@ -19,15 +19,15 @@ from trainer.data.volumes.layouts import Listing, list_cases
 from trainer.data.volumes.orientation import Orientation
 from trainer.data.volumes.source import Cases
 
-# Training cases whose labels are looked at where nobody names the classes; whose foreground is, for CT.
+# Training cases whose labels are examined if the classes are not named; whose foreground is examined, for CT.
 _LABELS_LOOKED_AT, _FOREGROUNDS_LOOKED_AT = 32, 32
 
 
 def open_splits(data: Data) -> Splits:
     """The splits of data.path: files are listed and their headers read.
 
-    Voxels are read only where the data leave something open: labels where nobody names the classes, and the intensities
-    of the foreground where CT is normalised by them.
+    Voxels are read only for what the data leave open: labels if the classes are not named, and the intensities of the
+    foreground if CT is normalised by them.
     """
     root = os.path.expanduser(data.path)
     listing = list_cases(root, data)
@@ -43,7 +43,7 @@ def open_splits(data: Data) -> Splits:
                 kept.append((files, header, channels))
         good[split] = kept
     notes = list(listing.notes)
-    # Of data that are to be scored as a whole nothing is held out.
+    # Nothing is held out of data that are scored as a whole.
     if not good["train"] or not (good["validation"] or data.split == "all"):
         side = "train" if not good["train"] else "evaluate"
         return Splits(title=shown(data.path), fatal=(*problems, f"{shown(root)}: no case is left to {side} on."))
@@ -70,7 +70,7 @@ _Good = Sequence[tuple[cases.Files, Header, int]]
 
 
 def _described(data: Data, listing: Listing, train: _Good, problems: list[str], notes: list[str]):
-    """The section with all that the data say, and the fields that they said."""
+    """The section completed from the data, and the fields that came from them."""
     description, said = listing.description, {}
     channels = _channels(train, description, problems)
     said["channels"] = channels
@@ -125,7 +125,7 @@ def _channels(train: _Good, description: Description | None, problems: list[str]
 
 
 def _classes(data: Data, description: Description | None, train: _Good, notes: list[str]) -> tuple[str, ...]:
-    """Names by id: of dataset.json, or as many as the labels hold."""
+    """Names by id: those of dataset.json, or as many as the labels have."""
     if description is not None and (description.labels or description.regions):
         if not description.regions:
             return description.classes

@@ -94,7 +94,7 @@ class PanopticReader:
 def _label(path: str, segments: Mapping[int, int], data: Data) -> np.ndarray:
     values = decode_values(path, data.max_pixels, upright=False).values.astype(np.int32)
     numbers = values if values.ndim == 2 else values[:, :, 0] | values[:, :, 1] << 8 | values[:, :, 2] << 16
-    # One table of all colours a thread, put back as it was: a look-up a pixel, whatever the number of segments.
+    # A table of all colours for each thread, reset after use: one look-up a pixel, whatever the number of segments.
     table = getattr(_tables, "classes", None)
     if table is None:
         table = _tables.classes = np.full(2**24, _UNKNOWN, np.int32)

@@ -28,7 +28,7 @@ _SATELLITE = re.compile(r"(?i)[_-](sat|rgb|im|image)$")
 
 
 def recognise(tree: Tree) -> str:
-    """By folders of splits in which files come in pairs, a.jpg and a_mask.png."""
+    """By folders of splits with files in pairs, a.jpg and a_mask.png."""
     return ", ".join(f"{shown(folder)}/" for folder in _folders(tree)[:3])
 
 

@@ -1,4 +1,4 @@
-"""Supervisely's projects: a JSON file an image, with polygons, bitmaps and rectangles.
+"""Supervisely's projects: a JSON file for each image, with polygons, bitmaps and rectangles.
 
     path/meta.json   path/dataset/img/a.jpg   path/dataset/ann/a.jpg.json
 
@@ -35,7 +35,7 @@ def recognise(tree: Tree) -> str:
 
 
 def _folders(tree: Tree) -> list[str]:
-    """The folders ann/ that lie beside img/."""
+    """The folders ann/ beside img/."""
     beside = {os.path.dirname(folder) for folder in tree.called("img")}
     found = [f for f in tree.called("ann") if os.path.dirname(f) in beside]
     return [f for f in found if any(name.endswith(".json") for name in tree.folders[f])]
