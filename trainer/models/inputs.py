@@ -1,4 +1,4 @@
-"""Which parts of a batch a model is called with."""
+"""The parts of a batch with which a model is called."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from trainer.errors import UserError
 
 
 def input_names(model: keras.Model) -> tuple[str, ...]:
-    """The keys of a batch that the model takes: the names of its inputs where it has several, else "image"."""
+    """The keys of a batch that the model takes: the names of its inputs if it has several, otherwise "image"."""
     inputs = getattr(model, "inputs", None) or ()
     return ("image",) if len(inputs) <= 1 else tuple(tensor.name for tensor in inputs)
 
 
 def call_model(model: keras.Model, batch: Mapping[str, tf.Tensor], *, training: bool) -> Any:
-    """Calls the model with "image", or, where it has several inputs, with what they are called.
+    """Calls the model with "image", or, if it has several inputs, with the keys of their names.
 
     Raises:
       UserError: the batch has no such key.
@@ -43,7 +43,7 @@ def call_model(model: keras.Model, batch: Mapping[str, tf.Tensor], *, training: 
 
 @dataclasses.dataclass(frozen=True)
 class SizeTrouble:
-    """Why a model cannot be traced for images whose size is not known beforehand: the line, and what it raised."""
+    """Why a model cannot be traced for images of unknown size: the line, and the error."""
 
     place: str
     code: str
@@ -54,12 +54,12 @@ class SizeTrouble:
 
 
 def size_trouble(model: keras.Model, channels: int, size: tuple[int, ...]) -> SizeTrouble | None:
-    """What a model raises where the sides of an image are None while it is traced, and not where they are `size`.
+    """The error of a model traced with images whose sides are None, if it has none with sides of `size`.
 
-    `x.shape[1] // 2` is the usual case: arithmetic of Python on a size, for which tf.shape(x)[1] // 2 works always.
+    `x.shape[1] // 2` is the usual case: Python arithmetic on a size, instead of which tf.shape(x)[1] // 2 always works.
     """
     if getattr(model, "inputs", None):
-        return None  # A functional model has been called on such sizes already, when it was made.
+        return None  # A functional model was already called with such sizes when it was made.
     error = _tracing_error(model, (1, *(None,) * len(size), channels))
     if error is None or _tracing_error(model, (1, *size, channels)) is not None:
         return None
@@ -70,13 +70,13 @@ def size_trouble(model: keras.Model, channels: int, size: tuple[int, ...]) -> Si
 def _tracing_error(model: keras.Model, shape: tuple) -> Exception | None:
     try:
         tf.function(lambda image: model(image, training=False)).get_concrete_function(tf.TensorSpec(shape, tf.float32))
-    except Exception as error:  # whatever the user's code raises
+    except Exception as error:  # the user's code may raise anything
         return error
     return None
 
 
 def said_by(error: BaseException) -> str:
-    """What an exception says, in one line: Keras frames it, and adds the arguments of the call."""
+    """An exception's message in one line, without Keras's frame and list of arguments."""
     text = re.sub(r"\x1b\[\d*m", "", str(error)).partition("Arguments received by")[0]
     lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
     last = lines[-1]
@@ -84,16 +84,16 @@ def said_by(error: BaseException) -> str:
 
 
 def is_users(file: str) -> bool:
-    """Whether a file is neither installed nor ours."""
+    """Whether a file is neither installed nor part of this project."""
     ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     installed = (ours + os.sep, sys.prefix + os.sep, os.path.dirname(os.__file__) + os.sep)
     return os.path.isfile(file) and not file.startswith(installed) and "site-packages" not in file
 
 
 def users_line(error: BaseException) -> tuple[str, str]:
-    """Where in code that is neither installed nor ours an exception was raised: "file:line" and the line; or empty."""
+    """Where in the user's own code an exception was raised: "file:line" and the line; or empty."""
     frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
-    # TensorFlow keeps the original lines behind its generated code on the exception, without a public accessor.
+    # The exception has the original lines behind TensorFlow's generated code, without a public accessor.
     kept = getattr(getattr(error, "ag_error_metadata", None), "translated_stack", ())
     frames += [(frame.filename, frame.lineno) for frame in reversed(kept)]
     users = [(name, line) for name, line in frames if is_users(name)]
@@ -104,7 +104,7 @@ def users_line(error: BaseException) -> tuple[str, str]:
 
 
 def fixed_size(model: keras.Model) -> tuple[int, ...] | None:
-    """The sides, height and width, of the images where the model takes those of one size only, else None."""
+    """The height and width of images if the model takes only one size, otherwise None."""
     inputs = getattr(model, "inputs", None) or ()
     shape = tuple(inputs[0].shape) if inputs else ()
     space = shape[1:-1]
