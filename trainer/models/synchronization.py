@@ -16,7 +16,7 @@ def synchronize(model: keras.Model) -> None:
 
 
 def same_on_all_replicas(model: keras.Model, momentum: float, synchronized: bool) -> keras.Model:
-    """A copy of a functional model, with its weights and with this package's batch normalisation; the rest is unchanged.
+    """A copy of a functional model, with its weights and this package's batch normalisation; the rest is unchanged.
 
     The networks of keras.applications come with Keras's: with statistics of one replica, and moving averages whose
     momentum of 0.999 needs thousands of steps. Setting `synchronized` on it is not enough: see
