@@ -129,11 +129,13 @@ def _evaluate(run, command: Command) -> int:
     from trainer.reporting.page.report import REPORT_FILE, write_report
     from trainer.reporting.records import EVALUATION_FILE, write_rows
 
-    settings = _other_settings(run.workdir, command)
     examples = run.examples_to_score(*command.inputs)
+    run.task  # noqa: B018 - built, it has said what it says of the config, as in config.json; so have the data
+    own = examples is run.__dict__.get("data")
+    settings = _other_settings(run.workdir, run.config if own else command.config)
     if command.inputs:
         settings["input"] = command.inputs[0]
-    for note in examples.notes if examples is not run.__dict__.get("data") else ():
+    for note in () if own else examples.notes:
         run.log(f"  note: {note}")
     if "data.path" in settings and not command.inputs and command.config.data.split == "auto":
         run.log(
@@ -205,14 +207,14 @@ def _audit_labels(run, command: Command) -> int:
     return EXIT_RESUMABLE if found.stopped else EXIT_OK
 
 
-def _other_settings(workdir: str, command: Command) -> dict:
+def _other_settings(workdir: str, config) -> dict:
     """Fields that bear on scores and differ from the config that the run left in its workdir: path -> value."""
     try:
         with open(os.path.join(workdir, "config.json"), encoding="utf-8") as file:
             before = config_text.from_json(file.read())
     except (OSError, ValueError):
         return {}
-    changed = config_text.differences(before, command.config)
+    changed = config_text.differences(before, config)
     return {d.field: d.new for d in changed if d.field.partition(".")[0] not in _OF_TRAINING}
 
 

@@ -11,6 +11,7 @@ import contextlib
 import contextvars
 import dataclasses
 import functools
+import os
 import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -89,7 +90,7 @@ def section(class_: type) -> type:
     def __init__(self, *positional, **given):
         known = types(class_)
         problems = [
-            f"{class_.__name__}({name}=…): there is no such field.{_meant(name, class_)}"
+            f"{class_.__name__}({name}=…): there is no such field.{meant(name, class_)}"
             for name in given
             if name not in known
         ]
@@ -111,7 +112,7 @@ def section(class_: type) -> type:
 _SECTIONS: list[type] = []
 
 
-def _meant(name: str, class_: type) -> str:
+def meant(name: str, class_: type) -> str:
     """Which field may be meant by a wrong one: one of the same name in another section, or a similar one in this."""
     others = sorted(other.__name__ for other in _SECTIONS if other is not class_ and name in types(other))
     section, _, path = foreign_names.field(name).rpartition(".")
@@ -203,6 +204,8 @@ def _name_problem(name: str, about: Knob, path: str, subject: str) -> str:
     if ":" in name or not about.names:
         return f"{subject} is not of the form {own}."
     hint = foreign_names.value(path, name, "{!r}") or did_you_mean(name, about.names, "{!r}")
+    if path == "data.source" and os.path.isdir(name):
+        hint = f" It is a folder: --config.data.source=folder --config.data.path={name}."
     return f"{subject} is none of {', '.join(about.names)}.{hint} One of your own: {own}."
 
 

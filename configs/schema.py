@@ -339,9 +339,10 @@ class Model:
     name: str = knob(
         "unet",
         '"unet", "encoder_unet" (a U-Net on a keras.applications encoder), or "package.module:function" of '
-        "your own, called as function(input_channels=, outputs=, **options) and returning a Keras model that "
-        "maps float32 images [batch, height, width, channels] with values 0..255 to logits [batch, height, "
-        "width, outputs]; or the path of a .keras file. A softmax or sigmoid at its end is recognised.",
+        "your own, called with those of input_channels and outputs that it names and with model.options, and "
+        "returning a Keras model that maps float32 images [batch, height, width, channels] with values 0..255 "
+        "to logits [batch, height, width, outputs]; or the path of a .keras file. A softmax or sigmoid at its "
+        "end is recognised.",
         form="name",
         names=("unet", "encoder_unet"),
         part="model",

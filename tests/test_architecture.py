@@ -101,7 +101,15 @@ def test_a_package_imports_only_what_lies_below_it(package, allowed):
 # From the bottom up: a file imports its own level and those below.
 _LEVELS = [
     ("configs", "losses", "trainer.guard", "trainer.errors", "trainer.console", "trainer.process", "trainer.packages"),
-    ("trainer.stepping", "trainer.data", "trainer.models", "trainer.distribution", "trainer.parts", "trainer.seeds"),
+    (
+        "trainer.stepping",
+        "trainer.data",
+        "trainer.models",
+        "trainer.distribution",
+        "trainer.parts",
+        "trainer.seeds",
+        "trainer.tracing",
+    ),
     ("trainer.prediction", "trainer.reporting", "trainer.checkpoints", "trainer.export.serving"),
     ("trainer.evaluation", "trainer.export", "trainer.actions"),
     (

@@ -1,7 +1,11 @@
 """A part by name or as an object; what a wrong name is answered with."""
 
+import importlib
+import sys
+
 import pytest
 
+import trainer
 from trainer.errors import UserError
 from trainer.parts import name_of, resolve
 
@@ -50,3 +54,23 @@ def test_objects_go_by_where_they_are_defined():
     assert name_of("unet") == "unet"
     assert name_of(resolve) == "trainer.parts:resolve"
     assert name_of(UserError("x")) == "trainer.errors:UserError"
+
+
+def test_a_package_of_ours_imported_in_place_of_the_users_file_is_named(tmp_path, monkeypatch):
+    (tmp_path / "losses.py").write_text("def mine():\n    pass\n", encoding="utf-8")
+    (tmp_path / "own_nets.py").write_text("from losses import mine\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="'losses' is a package of Gradline's: write `from . import losses`"):
+        resolve("own_nets:net", "model")
+
+
+def test_files_beside_a_script_are_not_taken_for_packages_of_ours(tmp_path, monkeypatch):
+    (tmp_path / "losses.py").write_text("def mine():\n    pass\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "losses")
+    assert trainer.UserError is UserError
+    assert sys.modules["losses"].__path__  # the package, though the file is found first
+    monkeypatch.delitem(sys.modules, "losses")
+    importlib.import_module("losses")
+    with pytest.raises(ImportError, match=r"losses\.py has been imported as 'losses'.*my_losses.*'losses:NAME'"):
+        trainer.Run  # noqa: B018

@@ -14,13 +14,18 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from configs.knobs import ConfigError
+from configs.reading.setting_names import in_python
 from configs.schema import Augment, Checkpoint, Config, Data, Evaluate, Model, Optimizer, Train
 from tests.stepping import replica_runs as runs
 from trainer import Phase, Run, Task, UserError
 from trainer.checkpoints.lock import WorkdirLock
 from trainer.data import training_batches
+from trainer.reporting.records import unsaved
+from trainer.stepping.compiled import CompiledWith
+from trainer.workdir import holding
 
 RANDOM = np.random.default_rng(0)
 LABELS = (RANDOM.uniform(size=(20, 16, 16)) < 0.3).astype("uint8")
@@ -191,6 +196,25 @@ def test_an_interruption_leaves_the_trained_weights_and_not_their_averages(tmp_p
     [
         (lambda: Run(Config(train=Train(batch_size=0))), ["train.batch_size", "0", "1"]),
         (lambda: Run(modle=small), ["'modle'", "Did you mean model?", "config, workdir, force, extend, model, loss"]),
+        (
+            lambda: Run(batch_size=4, lr=1),
+            ["Train(batch_size=…) of the config", "Optimizer(learning_rate=…) of the config"],
+        ),
+        (
+            lambda: Run(callbacks=[], validation_data=1),
+            ["actions=[(100, function)", 'data={"train": …, "validation": …}'],
+        ),
+        (lambda: Run(config(), data={"x": IMAGES, "y": LABELS}).data, ["Rename 'x' to 'image', 'y' to 'label'"]),
+        (lambda: Run(config(), data={"train": (IMAGES, LABELS), "val": 1}).data, ["Rename 'val' to 'validation'"]),
+        (lambda: Run(config(), data=(IMAGES, LABELS), augment=[abs]).data, ["abs, which does not take two arguments"]),
+        (
+            lambda: Run(config(), data=(IMAGES, LABELS), model=[3]).task,
+            ["model=[3] is of type list", "keras.Sequential"],
+        ),
+        (
+            lambda: Run(config(), data=(IMAGES, LABELS), model=small, loss=["dice"]).task,
+            ['written "dice+cross_entropy"'],
+        ),
         (lambda: Run({"train": {}}), ["config is of type dict", "Config(…)"]),
         (lambda: Run(model="unett"), ["model.name", "unett", "unet"]),
         (lambda: Run(optimizer="lionn"), ["optimizer.name", "lion"]),
@@ -198,6 +222,17 @@ def test_an_interruption_leaves_the_trained_weights_and_not_their_averages(tmp_p
         (lambda: Run(config(), data=[]).data, ["data is empty"]),
         (lambda: Run(config(), data=(IMAGES, LABELS, LABELS)).data, ["three arrays of 20 each", '"weight": …']),
         (lambda: Run(workdir=5), ["workdir=5 is of type int"]),
+        (lambda: setattr(Run(), "learning_rate", 0.1), ["A run has no 'learning_rate'", "Assign to run.rate_factor"]),
+        (lambda: setattr(Run(), "best", 0.1), ["run.memory['best']"]),
+        (lambda: setattr(Run(), "rate_factor", -1), ["run.rate_factor=-1", "0 or more"]),
+        (
+            lambda: (
+                Run(
+                    config(), data=(IMAGES, LABELS), model=small, optimizer=keras.optimizers.SGD(0.1), schedule=abs
+                ).state
+            ),
+            ["schedule=builtins:abs is the rate of nothing"],
+        ),
         (
             lambda: (
                 Run(
@@ -221,6 +256,15 @@ def test_mistakes_are_named(make, words):
         make()
     for word in words:
         assert word in str(raised.value)
+
+
+def test_a_folder_that_cannot_be_written_is_named(finished, tmp_path):
+    run, taken, picture = finished["run"], tmp_path / "taken", tmp_path / "image.png"
+    taken.write_text("a file where a folder is to be", encoding="utf-8")
+    Image.fromarray(IMAGES[0]).save(picture)
+    for write in (lambda: run.export(taken, ["saved_model"]), lambda: run.predict([str(picture)], taken)):
+        with pytest.raises(UserError, match=r"taken.* cannot be written: .*\n  Another folder: output=…"):
+            write()
 
 
 def test_a_part_by_its_name_is_the_fields(tmp_path):
@@ -536,6 +580,94 @@ def test_actions_that_are_none(actions, words):
         Run(config(), actions=actions)
     for word in words:
         assert word in str(raised.value)
+
+
+def test_what_the_compiled_step_does_not_see_is_said(tmp_path):
+    run, said = Run(config(), workdir=tmp_path, model=small, data=(IMAGES, LABELS)), []
+    task, model = run.task, run.task.model
+    task.alpha, task.traced = 0.0, 0
+    compiled = CompiledWith(run.state, said.append)
+    compiled.before_call()
+    task.traced += 1  # by what is called while tracing
+    compiled.after_call()
+    compiled.before_call()
+    task.alpha = 1.0
+    compiled.before_call()
+    compiled.before_call()
+    assert len(said) == 1 and "run.task.alpha was 0.0 when the step was compiled and is 1.0 now" in said[0]
+    task.model, model.layers[-1].trainable = small(), False
+    with pytest.raises(UserError) as raised:
+        compiled.before_call()
+    text = str(raised.value)
+    assert "run.task.model is another model than the one that is trained" in text and "set_weights(" in text
+    assert "/kernel is False, and was True, and 1 more)" in text and "Checkpoint(warm_start=…)" in in_python(text)
+
+
+ALPHA = keras.Variable(0.5, trainable=False, name="alpha")
+
+
+def ramped(y_true, y_pred):
+    return ALPHA * (y_true - y_pred) ** 2
+
+
+class Ramped(keras.losses.Loss):
+    def __init__(self):
+        super().__init__()
+        self.beta = keras.Variable(0.5, trainable=False, name="beta")
+
+    def call(self, y_true, y_pred):
+        return self.beta * (y_true - y_pred) ** 2
+
+
+class OfALoss(Task):
+    def __init__(self, model):
+        self.model, self.loss = model, Ramped()
+
+    def losses(self, batch, training):
+        return {"loss": self.loss(0.0, self.model(batch["image"]))}
+
+
+@pytest.mark.parametrize(
+    ("parts", "path"),
+    [
+        ({"loss": ramped}, "loss/alpha"),
+        ({"loss": Ramped}, "loss/beta"),
+        ({"task": OfALoss}, "model/loss/beta/beta"),
+    ],
+)
+def test_what_a_loss_reads_is_in_the_checkpoints(tmp_path, parts, path):
+    run = Run(config(), workdir=tmp_path, model=small, data=(IMAGES, LABELS), **parts)
+    assert float(run.state.variables_by_path()[path]) == 0.5
+
+
+def test_what_no_checkpoint_would_hold_is_named():
+    kept = {"a": [1, np.float32(2), "x", None, (True, 0.5)], "b": {}}
+    assert unsaved(kept) == "" and unsaved({"a": [{"b": np.inf}]}) == "inf in run.memory['a'][0]['b']"
+    assert unsaved({"a": {3: 1}}) == "the key 3, of type int, in run.memory['a']"
+    assert unsaved({"a": np.zeros(2)}) == "a value of type ndarray in run.memory['a']"
+
+
+def test_training_inside_training_is_refused(tmp_path):
+    run = Run(config(), workdir=tmp_path, model=small, data=(IMAGES, LABELS))
+    with holding(run), pytest.raises(UserError, match=r"run.train\(\) is at work already"):
+        run.train()
+
+
+def test_runs_that_are_built_in_threads_are_those_of_their_seeds(tmp_path):
+    def built(seed):
+        run = Run(config(seed=seed), workdir=tmp_path / str(seed), model=small, data=(IMAGES, LABELS))
+        found[seed] = weights(run)
+
+    found: dict[int, list] = {}
+    for seed in (1, 2):
+        built(seed)
+    alone, found = found, {}
+    threads = [threading.Thread(target=built, args=(seed,)) for seed in (1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(alike(found[seed], alone[seed]) for seed in (1, 2))
 
 
 def test_data_of_another_kind_than_the_config_says_win(tmp_path):

@@ -1,5 +1,6 @@
 """Tasks as users write them: a frozen teacher, odd sizes, several results, models in lists, a phase as an argument."""
 
+import copy
 import dataclasses
 
 import keras
@@ -9,8 +10,10 @@ import tensorflow as tf
 
 from configs.schema import Augment, Checkpoint, Config, Data, Evaluate, Train
 from trainer import Phase, Run, Task, UserError
+from trainer.evaluation.best_score import check_terms
+from trainer.evaluation.own_metrics import build_metrics
 from trainer.stepping.state import task_variables
-from trainer.stepping.task import Examples, build_task
+from trainer.stepping.task import Examples, Outcome, build_task, terms_of
 from trainer.stepping.unsaved_random_state import unsaved_draws
 
 RANDOM = np.random.default_rng(0)
@@ -245,6 +248,7 @@ def _task(**attributes):
         (_task(losses=Task.losses), "it has no losses(self, batch, training)"),
         (_task(losses=lambda self, batch: {}), "is called as losses(batch, training)"),
         (_task(predict=lambda self: {}), "is called as predict(batch)"),
+        (_task(after_update=lambda self, step: None), "after_update(step) is called as after_update()"),
         (_task(phases=Phase(name="a")), "phases = (Phase(…),)"),
         (_task(phases=(Phase(name="a", models="mappping"),)), "trains 'mappping', and the task has mapping, pixels"),
         (_task(__init__=lambda self: vars(self).update(a=[tf.Variable(1.0)], m=pixels())), "self.a/0 is a tf.Variable"),
@@ -258,6 +262,30 @@ def test_tasks_that_cannot_be_trained(task, words):
     with pytest.raises(UserError) as raised:
         build_task(task, config=CONFIG, data=None, model=None)
     assert words in str(raised.value)
+
+
+def test_a_phase_says_what_it_does_not_take():
+    with pytest.raises(UserError, match=r"(?s)Phase has no 'model'. Did you mean models\?.*2. A phase has a name"):
+        Phase(model=("critic",))
+    assert copy.copy(Phase(name="a", terms="b")) == dataclasses.replace(Phase(name="a"), terms=("b",))
+
+
+def test_a_term_that_no_phase_minimises_is_no_term():
+    task = _task(phases=(Phase(name="a", terms="far"),))()
+    outcome = Outcome({"far": tf.constant(1.0), "near": tf.constant(2.0)})
+    with pytest.raises(UserError, match="Odd.losses gave far, near, and no phase minimises near"):
+        terms_of(outcome, task.phases[0], task)
+    task.phases = (*task.phases, Phase(name="all"))
+    assert list(terms_of(outcome, task.phases[0], task)) == ["far"]
+
+
+def test_the_score_that_decides_is_one_of_the_tasks_and_each_has_a_name_of_its_own():
+    metrics = build_metrics({"bright": lambda label, prediction: 0.0, "far": lambda label, prediction: 0.0})
+    with pytest.raises(UserError) as raised:
+        check_terms("brigth", ["far"], ["sure"], metrics)
+    text = str(raised.value)
+    assert "far is the name of a metric and of a term" in text and "Did you mean bright?" in text
+    check_terms("loss/far", ["far"], ["sure"], metrics[:1])
 
 
 def test_a_key_that_a_batch_has_not_is_answered_with_those_that_it_has():

@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 
+from configs.knobs import meant
 from configs.reading import fields, validation
 from configs.reading.nearest import did_you_mean
 from configs.schema import Config
@@ -66,6 +67,21 @@ class Parts:
                 found[field.name] = name_of(part)
         return found
 
+    def named_in(self, config: Config) -> Config:
+        """A config with the names of what was given in its fields; for messages, as nothing is built by it."""
+        names = {part: name for part, name in self.names().items() if isinstance(name, str)}
+        paths = {path: names[part] for part, path in _fields_of_parts().items() if part in names}
+        return fields.replace(config, paths)
+
+
+def _fields_of_parts() -> dict[str, str]:
+    """A part that is one -> the field that names it."""
+    return {
+        field.knob.part: path
+        for path, field in fields.all_fields().items()
+        if field.knob.part and field.type is str and path != "evaluate.metric"
+    }
+
 
 def receive(config: Config | None, arguments: Mapping[str, Any]) -> tuple[Config, Parts]:
     """The config and the parts that `Run(config, **arguments)` means, valid as a whole.
@@ -78,7 +94,7 @@ def receive(config: Config | None, arguments: Mapping[str, Any]) -> tuple[Config
     if unknown:
         also = ["config", "workdir", "force", "extend", *known]
         raise UserError(
-            numbered([f"Run has no argument {name!r}.{did_you_mean(name, also)}" for name in unknown])
+            numbered([f"Run has no argument {name!r}.{_meant(name, also)}" for name in unknown])
             + f"\n  It takes {', '.join(also)}."
         )
     config = Config() if config is None else config
@@ -96,6 +112,30 @@ def receive(config: Config | None, arguments: Mapping[str, Any]) -> tuple[Config
         # The default is the name of the built-in data.
         config = dataclasses.replace(config, name="run")
     return config, parts
+
+
+def _meant(name: str, arguments: Sequence[str]) -> str:
+    """What a wrong argument may be: one like it, one that other frameworks call so, or a field of the config."""
+    elsewhere = _ELSEWHERE.get(name)
+    if elsewhere:
+        return f" Write {elsewhere}."
+    return did_you_mean(name, arguments) or meant(name, Config).replace(" has it.", " of the config has it.")
+
+
+_DATA = 'data={"train": …, "validation": …}'
+_ELSEWHERE = {
+    "callbacks": "actions=[(100, function), …]",
+    "train_data": _DATA,
+    "train_dataset": _DATA,
+    "validation_data": _DATA,
+    "validation_split": "Data(validation_fraction=…) of the config",
+    "dataset": "data=…",
+    "net": "model=…",
+    "criterion": "loss=…",
+    "scheduler": "schedule=…",
+    "transforms": "augment=[function, …]",
+    "augmentation": "augment=[function, …]",
+}
 
 
 def _check_containers(parts: Parts) -> None:
@@ -120,11 +160,7 @@ def _check_containers(parts: Parts) -> None:
 
 def _with_names(config: Config, parts: dict[str, Any]) -> tuple[Config, dict[str, Any]]:
     """Moves parts passed by name into the config: `Run(model="unet")` is `model.name="unet"`."""
-    fields_of = {
-        field.knob.part: path
-        for path, field in fields.all_fields().items()
-        if field.knob.part and field.type is str and path != "evaluate.metric"
-    }
+    fields_of = _fields_of_parts()
     named = {name: part for name, part in parts.items() if isinstance(part, str) and name in fields_of}
     config = fields.replace(config, {fields_of[name]: part for name, part in named.items()})
     return config, {name: part for name, part in parts.items() if name not in named}
@@ -188,7 +224,7 @@ def make_state(
 ) -> TrainState:
     """What a step changes: weights, optimizers with their schedules, counters; made in the strategy's scope."""
     with seeded(config.seed), devices.strategy.scope(), fresh_names():
-        factor = new_rate_factor()
+        factor, keeps_its_own = new_rate_factor(), []
 
         def schedule_of(every: int):
             total, warmup = -(-intervals.total // every), intervals.warmup // every
@@ -199,7 +235,14 @@ def make_state(
             own = phase.optimizer if phase is not None else None
             field = "optimizer" if own is None else f"the optimizer of the phase {phase.name!r}"
             part = parts.optimizer if own is None else own
+            keeps_its_own.append(isinstance(part, keras.optimizers.Optimizer))
             return build_optimizer(config.optimizer, schedule, factor, part, field=field)
 
         updates = build_updates(task, optimizer_of)
+        if parts.schedule is not None and all(keeps_its_own):
+            raise UserError(
+                f"schedule={name_of(parts.schedule)} is the rate of nothing: an optimizer that is an object keeps its "
+                "own.\n  Give it to the object, keras.optimizers.Adam(schedule), or pass the class, "
+                "optimizer=keras.optimizers.Adam."
+            )
         return TrainState(task, updates, config, scales_loss=precision.scales_loss, rate_factor=factor)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import inspect
 import math
 import os
 import sys
@@ -30,7 +29,7 @@ from trainer.reporting.progress import Progress
 from trainer.reporting.tensorflow_messages import without_chatter
 from trainer.reporting.volume_panels import stacked, volume_planes
 from trainer.stepping.batchwise import batchwise_remark
-from trainer.stepping.optimizer import scaled_rate
+from trainer.stepping.optimizer import lower_rate, scaled_rate
 from trainer.stepping.segmentation import Segmentation
 from trainer.stepping.task import terms_of
 
@@ -216,7 +215,6 @@ def _judged(run, cases) -> Section:
         problems.append(
             f"float16 logits change the loss from {perfect:.4f} to {half:.4f}: cast inside, tf.cast(y_pred, tf.float32)"
         )
-    problems += _swapped_arguments(objective)
     notes += _batchwide(run)
     lines = [f"{name:<27} {value:.4f}" for name, value in values.items()]
     return Section("Loss", (*lines, *notes), tuple(problems))
@@ -227,22 +225,6 @@ def _logits(labels, outputs: int) -> tf.Tensor:
     if outputs == 1:
         return tf.cast(2 * labels - 1, tf.float32)[..., None] * 12.0
     return 24.0 * tf.one_hot(labels, outputs) - 12.0
-
-
-def _swapped_arguments(objective) -> list[str]:
-    """The problem of a user's loss whose first parameter, named like a prediction, gets the labels."""
-    try:
-        names = list(inspect.signature(objective.own).parameters) if objective.own is not None else []
-    except (TypeError, ValueError):
-        return []
-    first, second = ([*names, "", ""])[:2]
-    if any(word in first for word in ("pred", "logit", "output", "input")) and any(
-        word in second for word in ("true", "label", "target", "mask")
-    ):
-        return [
-            f"its parameters are ({first}, {second}), but it is called as Keras does, with the labels first: swap them"
-        ]
-    return []
 
 
 def _batchwide(run) -> list[str]:
@@ -345,14 +327,16 @@ def check_learning(run) -> Section:
     first, last = losses[0], losses[-1]
     lines = (f"loss on one batch, {_OVERFIT_STEPS} steps: {terminal.number(first)} -> {terminal.number(last)}",)
     if not math.isfinite(last):
-        return Section("Learning", lines, ("the loss is no number any more: lower --config.optimizer.learning_rate",))
+        return Section(
+            "Learning", lines, (f"the loss is no number any more. {lower_rate(config, run.parts.optimizer)}",)
+        )
     if first > 0 and last > _OVERFIT_SHARE * first:
         return Section(
             "Learning",
             lines,
             (
-                f"it fell by less than {100 * (1 - _OVERFIT_SHARE):.0f} %: the learning rate ({rate:g}) is too low or "
-                "too high, or the labels do not belong to the images",
+                f"it fell by less than {100 * (1 - _OVERFIT_SHARE):.0f} %: the learning rate ({rate:.3g}) is too low "
+                "or too high, or the labels do not belong to the images",
             ),
         )
     return Section("Learning", lines)

@@ -121,9 +121,16 @@ def _import(module_name: str):
 
 def _import_failed(field: str, path: str, error: Exception) -> UserError:
     frame = traceback.extract_tb(error.__traceback__)[-1]
+    meant = getattr(error, "name", None) if isinstance(error, ImportError) else None
+    meant = getattr(getattr(error, "obj", None), "__name__", meant)
+    shadowed = (
+        f"\n  {meant!r} is a package of Gradline's: write `from . import {meant}` for yours, or call it otherwise."
+        if meant in _OURS and any(os.path.exists(os.path.join(os.getcwd(), meant + end)) for end in ("", ".py"))
+        else ""
+    )
     return UserError(
         f"{field}={path!r}: importing it failed in {frame.filename}:{frame.lineno}\n    "
-        f"{frame.line}\n  {type(error).__name__}: {error}"
+        f"{frame.line}\n  {type(error).__name__}: {error}{shadowed}"
     )
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import math
+import numbers
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -20,6 +22,7 @@ import tensorflow as tf
 
 from configs.knobs import changed
 from configs.reading.line_wrapping import wrapped
+from configs.reading.nearest import did_you_mean
 from configs.reading.setting_names import named
 from configs.schema import Config
 from trainer import console, workdir
@@ -33,7 +36,7 @@ from trainer.checkpoints.saver import Saver
 from trainer.console import naming_settings
 from trainer.data import DataError, DataSets, open_data, open_evaluated, other_data
 from trainer.distribution import strategy as distribution
-from trainer.errors import UserError
+from trainer.errors import EXIT_FAILED, UserError
 from trainer.evaluation.best_score import best_score, check_metrics, highest_is_best
 from trainer.evaluation.own_metrics import build_metrics
 from trainer.prediction.postprocessing import PostProcessing
@@ -47,6 +50,18 @@ from trainer.stepping.state import TrainState
 from trainer.stepping.task import Task, total_loss
 from trainer.stepping.totals import Totals
 from trainer.stepping.waiting_for_data import Waiting
+
+
+@contextlib.contextmanager
+def _writing(output: str) -> Iterator[None]:
+    """What cannot be written inside is named."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or output} cannot be written: {error.strerror or error}.\n  Another folder: --output=…",
+            exit_code=EXIT_FAILED,
+        ) from error
 
 
 class Run:
@@ -104,6 +119,7 @@ class Run:
         self.pictures = []
         self.journal = None
         self.lock: WorkdirLock | None = None
+        self.training = False
         self.hinted = False  # that the step waits for its data
         self._start: checkpoints.Saved | None = None  # what `resume` found before the data were known
         self.notes: list[str] = []
@@ -127,6 +143,11 @@ class Run:
         """Logs a line, on the chief only."""
         return _log if self.devices.chief else console.silent
 
+    @property
+    def named_config(self) -> Config:
+        """The config with the names of parts that were handed over, in the place of names that nothing reads."""
+        return self.parts.named_in(self.config)
+
     @functools.cached_property
     @naming_settings()
     def data(self):
@@ -147,7 +168,7 @@ class Run:
 
     @functools.cached_property
     def metrics(self):
-        return build_metrics(self.parts.metrics, self.config.evaluate.metrics)
+        return build_metrics(self.parts.metrics, self.config.evaluate.metrics, keys=self.data.train.features)
 
     @functools.cached_property
     def precision(self) -> precision.Precision:
@@ -157,7 +178,7 @@ class Run:
     @naming_settings()
     def task(self) -> Task:
         data = self.data  # opens them: what they say belongs to the config
-        with explaining_memory(self.config, "building the model"):
+        with explaining_memory(self.named_config, "building the model"):
             task, self.config, notes = make_task(
                 self.config, self.parts, data, self.devices, self.precision, steps=lambda: self.intervals.total
             )
@@ -169,7 +190,7 @@ class Run:
     @naming_settings()
     def state(self) -> TrainState:
         task = self.task
-        with explaining_memory(self.config, "building the model"):
+        with explaining_memory(self.named_config, "building the model"):
             return make_state(task, self.config, self.parts, self.intervals, self.devices, self.precision)
 
     @functools.cached_property
@@ -241,7 +262,27 @@ class Run:
 
     @rate_factor.setter
     def rate_factor(self, value: float) -> None:
+        if not isinstance(value, numbers.Real) or not 0 <= value < math.inf:
+            raise UserError(
+                f"run.rate_factor={value!r}: what every learning rate is multiplied by is a number, 0 or more."
+            )
         self.state.rate_factor.assign(value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if (
+            "taken" in self.__dict__
+            and not name.startswith("_")
+            and name not in self.__dict__
+            and not hasattr(type(self), name)
+        ):
+            hint = (
+                did_you_mean(name, ("rate_factor", "memory")) if "rate" not in name else " Assign to run.rate_factor."
+            )
+            raise UserError(
+                f"A run has no {name!r}: assigning to it does nothing.{hint} What an action is to remember goes into "
+                f"run.memory[{name!r}]."
+            )
+        super().__setattr__(name, value)
 
     @property
     def metric(self) -> str:
@@ -258,6 +299,7 @@ class Run:
         with self.state.averaged():
             yield
 
+    @naming_settings()
     def save(self, *, again: bool = False) -> None:
         """Saves the state, unless this step is saved already; `again` saves anyway, after a new best score for example.
 
@@ -393,8 +435,9 @@ class Run:
         from trainer.reporting.progress import Progress
 
         examples = data if isinstance(data, DataSets) else self.examples_to_score(data)
-        config = dataclasses.replace(self.config, data=examples.config.data) if examples.config else self.config
         with self.weights(checkpoint, ensemble, scored=examples):
+            # Here and not before: the model may have set the tiles.
+            config = dataclasses.replace(self.config, data=examples.config.data) if examples.config else self.config
             evaluate = make_evaluator(
                 self.task,
                 examples,
@@ -447,15 +490,17 @@ class Run:
 
         with self.weights(checkpoint, ensemble):
             config = dataclasses.replace(self.config, predict=changed(self.config.predict, options))
-            return predict(
-                self.task,
-                images,
-                os.fspath(output) or os.path.join(self.workdir, "predictions"),
-                config,
-                devices=self.devices,
-                postprocessing=self.postprocessing() if config.predict.postprocessing else None,
-                report=self.log,
-            )
+            output = os.fspath(output) or os.path.join(self.workdir, "predictions")
+            with _writing(output):
+                return predict(
+                    self.task,
+                    images,
+                    output,
+                    config,
+                    devices=self.devices,
+                    postprocessing=self.postprocessing() if config.predict.postprocessing else None,
+                    report=self.log,
+                )
 
     @naming_settings()
     def export(
@@ -477,7 +522,7 @@ class Run:
         formats = formats or usual_formats(self.config)
         output = os.fspath(output) or os.path.join(self.workdir, "export")
         if not isinstance(self.task, Segmentation):
-            with self.weights(checkpoint), explaining_memory(self.config, "export"):
+            with self.weights(checkpoint), _writing(output), explaining_memory(self.config, "export"):
                 return [named(line) for line in export_task(self.task, self.config, output, formats)]
         try:
             data = self.data
@@ -487,7 +532,7 @@ class Run:
             data = None
         with self.weights(checkpoint, ensemble):
             post = self.postprocessing()
-            with explaining_memory(self.config, "export"):
+            with _writing(output), explaining_memory(self.config, "export"):
                 lines = export(self.task.model, self.config, output, formats, data=data, postprocessing=post)
                 return [named(line) for line in lines]
 

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import random
+import threading
 from collections.abc import Iterator
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+# The generators are the process's: of two runs that are built in two threads one waits for the other.
+_building = threading.RLock()
+
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Python's, NumPy's and TensorFlow's generators begin at `seed` inside, and go on where they were after it."""
+    with _building:
+        yield from _seeded(seed)
+
+
+def _seeded(seed: int) -> Iterator[None]:
     # TensorFlow has no public way to ask for its global seed and for how far the draws from it have come, Keras none to
     # put its global generator back.
     from keras.src.backend.common import global_state

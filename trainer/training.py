@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import os
 import reprlib
@@ -40,7 +41,9 @@ from trainer.checkpoints.resume import (
 )
 from trainer.distribution.lost_worker import naming_lost_worker
 from trainer.errors import EXIT_FAILED, UserError
+from trainer.evaluation.best_score import check_terms
 from trainer.evaluation.evaluator import make_evaluator
+from trainer.evaluation.own_metrics import MetricError
 from trainer.reporting import tags, terminal
 from trainer.reporting.clock import Clock
 from trainer.reporting.failures import explain_failure, last_line
@@ -48,12 +51,13 @@ from trainer.reporting.journal import Journal
 from trainer.reporting.memory.out_of_memory import explaining_memory, is_out_of_memory
 from trainer.reporting.overview import opening_text
 from trainer.reporting.progress import Progress
-from trainer.reporting.records import METRICS_FILE, read_metrics
+from trainer.reporting.records import METRICS_FILE, read_metrics, unsaved
 from trainer.result import FINISHED, Result
 from trainer.stepping.batches import batches_from
 from trainer.stepping.batchwise import batchwise_remark
 from trainer.stepping.loop import Action, AtSteps, run_loop
 from trainer.stepping.segmentation import Segmentation
+from trainer.stepping.task import terms_of
 
 # Steps in a call where several workers have to make calls of the same length, each with a clock of its own.
 _STEPS_PER_CALL_OF_A_CLUSTER = 10
@@ -70,7 +74,7 @@ def train(run, stop: Callable[[], bool] = lambda: False) -> Result:
         with naming_lost_worker(devices.cluster, run.workdir):
             check_shared_workdir(run.workdir, devices)
             data = run.data
-            with explaining_memory(run.config, "saving or loading a checkpoint"):
+            with explaining_memory(run.named_config, "saving or loading a checkpoint"):
                 start = find_start(run.workdir, devices, run.log)
             run.task  # noqa: B018 - a model of one size decides on the crop, which the config says then
             check_config(run, start)
@@ -291,7 +295,11 @@ def _due(
         )
         if intervals.evaluate_every and not isinstance(run.task, Segmentation):
             _try_evaluation(run, score)
-        then = [action for action in actions if action.after_evaluation]
+        then = [
+            dataclasses.replace(action, function=lambda run, step, action=action: _acted(action, run, step))
+            for action in actions
+            if action.after_evaluation
+        ]
         then.append(Timed(explain_norm_gap, "batch normalisation", after_evaluation=True))
         then.append(Timed(page.refresh, "report.html", after_evaluation=True))
         then.append(Timed(stop_early, "early stopping", after_evaluation=True))
@@ -318,6 +326,8 @@ def _try_evaluation(run, score) -> None:
         explained = explain_failure(error, run)
         if is_out_of_memory(error) or explained is None and not isinstance(error, tf.errors.OpError):
             raise
+        if isinstance(explained, MetricError):
+            raise explained from error
         if _fails_in_training(run):
             raise (explained or error) from error
         size, names = run.config.augment.crop, run.data.validation.names
@@ -332,6 +342,10 @@ def _try_evaluation(run, score) -> None:
             'that it takes, or evaluate nothing: --config.evaluate.every="0 steps"',
             exit_code=EXIT_FAILED,
         ) from error
+    if score.terms:  # a worker may have no image
+        found = [name.partition("/") for name in score.terms]
+        terms, watched = ([name for of, _, name in found if of == kind] for kind in ("term", "watched"))
+        check_terms(run.metric, terms, watched, run.metrics)
 
 
 def _fails_in_training(run) -> bool:
@@ -341,7 +355,9 @@ def _fails_in_training(run) -> bool:
         for key, feature in run.data.train.features.items()
     }
     try:
-        tf.function(run.task.evaluated).get_concrete_function({**specs, "index": tf.TensorSpec([1], tf.int64)})
+        tf.function(lambda batch: terms_of(run.task.evaluated(batch), None, run.task)).get_concrete_function(
+            {**specs, "index": tf.TensorSpec([1], tf.int64)}
+        )
     except Exception:
         return True
     return False
@@ -354,16 +370,31 @@ def _once(number: int, action: Timed, run) -> Callable[[int], str | None]:
     def call(step: int) -> str | None:
         if run.host.acted.get(key) == step:
             return None
-        reason = action.function(run, step)
-        if reason is not None and not isinstance(reason, str):
-            raise UserError(
-                f"The action {action.name} returned {reprlib.repr(reason)}, of type {type(reason).__name__}, at step "
-                f"{step}. Return nothing to go on, or a text, the reason for which the run ends."
-            )
+        reason = _acted(action, run, step)
         run.host.acted[key] = step
         return reason
 
     return call
+
+
+def _acted(action: Timed, run, step: int) -> str | None:
+    """What an action of the user's returns, which is nothing or a text, as what it keeps can be saved.
+
+    Raises:
+      UserError: it is not so.
+    """
+    reason = action.function(run, step)
+    if reason is not None and not isinstance(reason, str):
+        raise UserError(
+            f"The action {action.name} returned {reprlib.repr(reason)}, of type {type(reason).__name__}, at step "
+            f"{step}. Return nothing to go on, or a text, the reason for which the run ends."
+        )
+    if problem := unsaved(run.memory):
+        raise UserError(
+            f"The action {action.name} left {problem} at step {step}, which no checkpoint holds. Keep numbers, texts, "
+            "lists and mappings by texts: float(value), value.tolist(), run.memory[str(key)]; None where there is none."
+        )
+    return reason
 
 
 class _Warnings:

@@ -39,11 +39,11 @@ def weights_of(
             yield None
     else:
         task = run.task
-        with naming_settings(), explaining_memory(run.config, "saving or loading a checkpoint"):
+        with naming_settings(), explaining_memory(run.named_config, "saving or loading a checkpoint"):
             saved = checkpoints.find(run.workdir, checkpoint)
             before = _snapshot_of(task)
         try:
-            with explaining_memory(run.config, "saving or loading a checkpoint"):
+            with explaining_memory(run.named_config, "saving or loading a checkpoint"):
                 load_weights(task, saved)
             run.taken = saved
             yield saved

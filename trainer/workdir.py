@@ -23,14 +23,18 @@ _CHECKPOINTS = "saving or loading a checkpoint"
 @contextlib.contextmanager
 def holding(run) -> Iterator[None]:
     """Inside, no other run can train in the workdir; a loop of your own may go on after it."""
+    if run.training:
+        raise UserError("run.train() is at work already: an action cannot call it again, nor can another thread.")
     if run.lock is not None:
         run.lock.release()
     run.lock = None
     if run.devices.chief:
         run.lock = workdir_lock.take(run.workdir)
+    run.training = True
     try:
         yield
     finally:
+        run.training = False
         if run.lock is not None:
             run.lock.release()
         run.lock = None
@@ -56,7 +60,7 @@ def save(run, *, again: bool = False) -> None:
     # Only the chief knows of a save that failed and is to be tried again.
     if not run.devices.any_worker(again or run.saver.last_step != run.current_step):
         return
-    with run.clock.pause(SAVING), explaining_memory(run.config, _CHECKPOINTS):
+    with run.clock.pause(SAVING), explaining_memory(run.named_config, _CHECKPOINTS):
         run.host.trained, run.host.seconds = run.clock.trained, run.clock.parts
         run.host.report = run.totals.sums()
         run.host.micro_batches = {str(step): count for step, count in run.found_micro_batches.items()}
@@ -66,7 +70,7 @@ def save(run, *, again: bool = False) -> None:
 def newest_checkpoint(run) -> checkpoints.Saved | None:
     """Where a loop of the user's goes on; None of a new run."""
     hold_for_a_loop(run)
-    with explaining_memory(run.config, _CHECKPOINTS):
+    with explaining_memory(run.named_config, _CHECKPOINTS):
         return find_start(run.workdir, run.devices, run.log)
 
 
@@ -87,7 +91,7 @@ def go_on_from(run, saved: checkpoints.Saved, *, checked: bool = True) -> None:
         saved, lines = grown(saved, shapes, len(before.data.classes), len(run.data.classes))
         for line in lines:
             run.log(f"extended: {line}")
-    with explaining_memory(run.config, _CHECKPOINTS):
+    with explaining_memory(run.named_config, _CHECKPOINTS):
         restore(run.state, saved)
     run.host = dataclasses.replace(HostState.from_saved(saved.host), data=describe_data(run.data))
     run.found_micro_batches = {int(s): n for s, n in run.host.micro_batches.items()} | run.found_micro_batches

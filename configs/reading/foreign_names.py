@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from configs.reading.encoders import ENCODERS
+
 # Names of fields and flags. Dotted ones mean only themselves; the others hold in every section, too.
 _FIELDS = {
     "epochs": "train.length",
@@ -193,6 +195,14 @@ _VALUES = {
                 "transunet",
                 "nnunet",
                 "segnet",
+                "segresnet",
+                "swinunetr",
+                "unetr",
+                "vnet",
+                "manet",
+                "pan",
+                "dpt",
+                "unet3+",
             ),
             _OWN_MODEL,
         ),
@@ -225,6 +235,9 @@ _VALUES = {
 }
 
 
+_ENCODERS = {name.lower(): name for name in ENCODERS}
+
+
 def field(path: str) -> str:
     """The field meant by another framework's name, or ""; the last part of a dotted name counts, too."""
     return _FIELDS.get(_plain(path)) or _FIELDS.get(_plain(path).rpartition(".")[2], "")
@@ -243,6 +256,9 @@ def value(path: str, text: str, form: str = "{}") -> str:
       text: the value given.
       form: how a value is written in the answer.
     """
+    encoder = _ENCODERS.get(_plain(text).replace("_", "")) if path == "model.name" else None
+    if encoder is not None:
+        return f" It is an encoder: --config.model.name=encoder_unet --config.model.encoder={encoder}."
     known = _VALUES.get(path, {})
     meant = known.get(_plain(text)) or known.get(_plain(text).replace("_", ""), "")
     if " " in meant:

@@ -50,7 +50,7 @@ def _filled(parts: list[str], width: int, lead: str) -> list[str]:
         if len(found[-1]) + len(gap) + len(part) <= width:
             found[-1] += gap + part
         else:
-            found.append(f"{lead}    {part}")
+            found += broken(part, width, first=f"{lead}    ", then=f"{lead}    ")
     return found
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import numbers
+import os
 import re
 import types
 import typing
@@ -76,6 +77,8 @@ def from_python(value: Any, type_: Any, path: str = "") -> Any:
     `path` is as in `from_text`.
     """
     kind = _kind(type_)
+    if kind is str and isinstance(value, os.PathLike):
+        value = os.fspath(value)
     wrong = ValueError(f"{shown(value)} is {_type_name(value)}, not {describe(type_)}.")
     if kind is Literal:
         choices = typing.get_args(type_)

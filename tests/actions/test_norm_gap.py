@@ -44,7 +44,7 @@ def test_averages_that_lag_are_named_with_numbers(tmp_path, capsys):
     assert "momentum 0.999 still holds 96% of the zeros and ones" in text  # before the first step
     assert "in evaluation. On one and the same training batch" in text
     assert "the 2 layers of batch normalisation lag behind. Their momentum is 0.999, and after 40 steps" in text
-    assert "keras.layers.BatchNormalization(momentum=0.9)" in text
+    assert "keras.layers.BatchNormalization(momentum=0.9)" in text and "norm_momentum" not in text
     assert "lag behind" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 

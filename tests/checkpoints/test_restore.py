@@ -97,6 +97,18 @@ def test_a_warm_start_by_pattern_says_why_each_other_was_left():
     assert report.reasons == {"b/bias": "left out by the pattern 'kernel'"}
 
 
+def test_a_warm_start_finds_a_model_that_was_one_of_several():
+    state = State()
+    kernel, bias = np.full((2, 3), 7.0, np.float32), np.full((3,), 8.0, np.float32)
+    there = {"model__student__a__kernel": kernel, "model__student__b__bias": bias, "model__teacher__b__bias": bias}
+    report = warm_start(state, saved(model__a__kernel=None, model__b__bias=None, **there), ".*")
+    assert (state.trainable[0].numpy() == 7.0).all()  # the other is there twice
+    assert str(report).splitlines()[:2] == [
+        "1 of 4 model variables taken, 1 of them from another task: a/kernel from student/a/kernel",
+        "missing in the checkpoint: b/bias",
+    ]
+
+
 def test_a_warm_start_takes_the_averages_of_a_run_that_kept_some():
     state = State()
     warm_start(state, saved(average__a__kernel=np.full((2, 3), 9.0, np.float32)), ".*")

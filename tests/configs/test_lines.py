@@ -39,6 +39,8 @@ def test_a_line_in_columns_is_broken_between_them():
         "step  20/1000  loss   0.4312  Dice 0.9000",
         "    12.5 images/s",
     ]
+    line = "  saved_model  runs/a/export/saved_model  7 KiB, equal to the model within 1e-07; mean Dice 0.5"
+    assert max(map(len, line_wrapping.wrapped(line, 40).splitlines())) <= 40
 
 
 def test_a_terminal_gets_lines_of_its_width_and_a_file_whole_ones(monkeypatch):

@@ -11,9 +11,9 @@ import pytest
 from configs.reading import fields, validation
 from configs.reading import help as document
 from configs.reading import loading as recipes
+from configs.reading.encoders import ENCODERS
 from configs.reading.nearest import nearest
 from configs.reading.serialization import from_json, to_json
-from configs.reading.validation_parts import ENCODERS
 from configs.schema import Config
 
 _HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

@@ -232,3 +232,9 @@ def test_what_standardising_takes_away_is_said(kind, says, tmp_path):
     assert says in text if says else "input_scaling" not in text
     unit = dataclasses.replace(config, model=dataclasses.replace(config.model, input_scaling="unit"))
     assert "input_scaling" not in check_data(unit).text()
+
+
+def test_a_long_name_of_a_class_leaves_the_other_columns_their_place(folder):
+    report = check_data(config_for(folder, classes=("background", "a name of a class " * 5)))
+    table = [line for line in report.text().splitlines() if line.split()[:1] in (["0"], ["1"])]
+    assert any("a name of a class" in line for line in table) and max(map(len, table)) <= 78

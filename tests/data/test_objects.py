@@ -322,6 +322,15 @@ WRONG = {
         lambda: tf.data.Dataset.from_tensors((*pair(0), 1)),
         ["tuples of 3", "dataset.map("],
     ),
+    "a class": (lambda: Listed, ["This is the class itself: pass an object of it, data=Listed(…)"]),
+    "other keys": (
+        lambda: {"images": np.zeros((4, 8, 8, 3)), "labels": np.zeros((4, 8, 8))},
+        ["Rename 'images' to 'image', 'labels' to 'label'."],
+    ),
+    "triples": (
+        lambda: [(*pair(n), 1) for n in range(30)],
+        ["30 examples alike: data[0], data[1], data[2], …", "The first: data[0] is a tuple of 3"],
+    ),
     "an empty dataset": (lambda: stream().take(0), ["data is empty"]),
     "an endless validation": (
         lambda: {"train": stream(), "validation": stream().repeat()},
@@ -390,6 +399,17 @@ def drops(example, random):
 
 def outside(example, random):
     return {**example, "label": np.full_like(example["label"], 9)}
+
+
+def unsteady(example, random):
+    example["image"] += np.random.normal(size=example["image"].shape).astype("float32")
+    return example
+
+
+def test_an_augmentation_that_draws_elsewhere_is_noted():
+    notes = [open_data(config_of(), Listed(make=pair), augment=[function]).notes for function in (add_noise, unsteady)]
+    said = [[note for note in found if "draw from its argument `random` alone" in note] for found in notes]
+    assert not said[0] and len(said[1]) == 1 and "test_objects:unsteady gives another example" in said[1][0]
 
 
 @pytest.mark.parametrize(

@@ -236,6 +236,10 @@ def test_metrics_of_ones_own_are_of_an_image_or_of_all_counts(images):
         (3, "cannot be called"),
         (lambda label, prediction, weights: 1.0, "takes weights"),
         (lambda label, prediction: np.zeros(3), r"returned ndarray\(3,\)"),
+        (
+            lambda label, prediction: label / {},
+            r"(?s)The metric mine raised TypeError.*in .*test_evaluator.py:\d+.*called with int32 \[\d+, \d+\], int32",
+        ),
     ],
 )
 def test_what_is_no_metric_is_refused_in_words(images, metric, words):

@@ -163,11 +163,14 @@ def test_a_logit_of_zero_is_the_first_class():
         (lambda prediction, label: 10 * label + prediction, 12),
         (lambda y_pred, y_true, weight: 100 * y_true + 10 * y_pred + weight, 125),
         (lambda prediction, weight: 10 * prediction + weight, 25),
+        # A key of the example is that key, also where a label is expected.
+        (lambda weight, prediction: 10 * prediction + weight, 25),
+        (lambda weight, a, b: 100 * a + 10 * b + weight, 125),
         (lambda label, found, *, weight: 100 * label + 10 * found + weight, 125),
         (lambda a, b, /, weight: 100 * a + 10 * b + weight, 125),
         (lambda prediction: prediction, 2),
     ],
 )
 def test_what_a_metric_of_ones_own_is_called_with(function, value):
-    (metric,) = build_metrics({"own": function})
+    (metric,) = build_metrics({"own": function}, keys=["image", "label", "weight"])
     assert metric.of_image({"label": 1, "prediction": 2, "weight": 5}) == value

@@ -14,6 +14,7 @@ from trainer.models import build_model
 from trainer.models.build import logits_per_pixel, size_multiple
 from trainer.models.layers.batch_normalization import BatchNormalization
 from trainer.models.layers.dropout import Dropout
+from trainer.parts import resolve
 
 TWO = Data(classes=("background", "object"))
 SMALL = Model(width=4, depth=2)
@@ -183,7 +184,7 @@ def users(tmp_path_factory):
         yield lambda name, **options: Config(model=Model(name=f"users_models:{name}", options=options), data=TWO)
 
 
-@pytest.mark.parametrize("name", ["conv", "lazy", "sequential"])
+@pytest.mark.parametrize("name", ["conv", "lazy", "sequential", "Lazy"])
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_a_model_of_the_users_is_built_in_the_scope(users, name, replicas):
     strategy = mirrored(replicas)
@@ -195,6 +196,13 @@ def test_a_model_of_the_users_is_built_in_the_scope(users, name, replicas):
 
 def test_options_reach_the_function(users):
     assert len(build_model(users("conv", blocks=3)).trainable_variables) == 8
+
+
+def test_an_option_that_a_model_does_not_take_is_refused_by_name_and_as_an_object(users):
+    config = users("conv", block=3)
+    for model in (None, resolve(config.model.name, "model")):
+        with pytest.raises(UserError, match=r"unexpected keyword argument 'block'.*conv\(.*block=3\)"):
+            build_model(config, model)
 
 
 @pytest.mark.parametrize(

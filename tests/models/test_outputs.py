@@ -148,3 +148,48 @@ def test_a_file_by_its_path(tmp_path):
     with pytest.raises(UserError, match=r"my.keras' cannot be loaded"):
         build_form(config)
     assert Loss().from_logits
+
+
+class InADict(Subclassed):
+    def call(self, images):
+        return {"masks": super().call(images)}
+
+
+def test_a_model_of_ones_own_class_may_give_a_dict_of_one():
+    form = build_form(config_of(), InADict("sigmoid"))
+    assert form.model(X).shape == (2, *SIZE, 3) and form.activation == "sigmoid"
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "words"),
+    [
+        (keras.layers.Conv2D(3, 1), {}, r"is of type Conv2D: pass a keras.Model, or a function"),
+        (object(), {}, "is of type object: pass a keras.Model"),
+        (lambda outputs, width=3: None, {"wdith": 4}, "unexpected keyword argument .wdith"),
+    ],
+)
+def test_what_is_no_model_is_refused(model, options, words):
+    with pytest.raises(UserError, match=words):
+        build_form(config_of(options=options), model)
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        (keras.losses.Dice(), r"is a Keras loss of probabilities, and the model gives logits.\n.*from_logits=false"),
+        (lambda logits, labels: 0.0, r"takes \(logits, labels\), and a loss is called as loss\(y_true, y_pred\)"),
+    ],
+)
+def test_a_loss_that_would_compute_something_else_is_refused(loss, words):
+    with pytest.raises(UserError, match=words):
+        build_objective(config_of(), 3, loss)
+
+
+def test_a_function_of_keras_gets_logits_as_its_class_does():
+    labels, logits = tf.constant([[[0, 1], [2, 1]]]), tf.constant(X[:1, :2, :2] / 50.0)
+    made = [build_objective(config_of(), 3, loss) for loss in (_CROSS_ENTROPY, keras.losses.CategoricalCrossentropy)]
+    one, other = (float(objective(labels, logits)["loss"]) for objective in made)
+    assert one == pytest.approx(other, rel=1e-6)
+
+
+_CROSS_ENTROPY = keras.losses.categorical_crossentropy

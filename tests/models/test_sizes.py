@@ -9,7 +9,9 @@ import tensorflow as tf
 
 from configs.schema import Augment, Config, Data, Evaluate, Train
 from trainer import Run, Task, UserError
+from trainer.models import build_model, size_multiple
 from trainer.models.inputs import size_trouble
+from trainer.models.sizes import fit_sizes
 from trainer.prediction.windows import logits_function
 
 _CONFIG = Config(
@@ -74,6 +76,7 @@ def test_from_training_to_export(tmp_path, model, size, said):
     assert loaded.serve(tf.zeros([3, *size, 3], tf.uint8))["class_ids"].shape == (3, *size)
     # The same command goes on: the crop that was set is no change of the config.
     again = Run(_CONFIG, workdir=tmp_path, model=model, data={"train": _data(), "validation": _data()})
+    assert again.evaluate().images == 4
     assert again.train().step == 1
 
 
@@ -107,6 +110,70 @@ def test_sizes_as_tensors_are_no_trouble():
     model(tf.zeros([1, 8, 8, 3]))
 
     assert size_trouble(model, 3, (8, 8)) is None
+
+
+def dense(outputs=2):
+    """A dense layer over all pixels, in a model that does not say its size."""
+
+    class Dense(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.last = keras.layers.Dense(24 * 24 * outputs)
+
+        def call(self, x):
+            return tf.reshape(self.last(tf.reshape(x, (-1, x.shape[1] * x.shape[2] * 3))), (-1, 24, 24, outputs))
+
+    return Dense()
+
+
+def patches(outputs=2, side=12):
+    x = inputs = keras.Input((None, None, 3))
+    x = keras.layers.Conv2DTranspose(outputs, side, strides=side)(keras.layers.Conv2D(4, side, strides=side)(x))
+    return keras.Model(inputs, x)
+
+
+def pooled_far(outputs=2):
+    x = inputs = keras.Input((None, None, 3))
+    x = keras.layers.UpSampling2D(64)(keras.layers.MaxPooling2D(64)(x))
+    return keras.Model(inputs, keras.layers.Conv2D(outputs, 1)(keras.layers.Concatenate()([inputs, x])))
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "said"),
+    [
+        (patches, (24, 24), "of images of 32 x 32 pixels the model makes 24 x 24"),
+        (pooled_far, (64, 128), "the model does not take images of 96 x 160"),
+        (dense, (24, 24), "x.shape[1] * x.shape[2] * 3"),
+    ],
+)
+def test_a_model_that_does_not_take_every_size_is_applied_in_tiles_of_the_training_crop(model, size, said):
+    model = model()
+    model(tf.zeros([1, *size, 3]))
+    config, notes = fit_sizes(dataclasses.replace(_CONFIG, augment=Augment(crop=size)), model)
+    assert config.evaluate.tile == size and said in notes[0]
+
+
+def test_a_crop_that_a_model_does_not_give_back_is_answered_with_one_that_it_does(tmp_path):
+    run = Run(
+        dataclasses.replace(_CONFIG, augment=Augment(crop=(32, 32))), workdir=tmp_path, model=patches, data=_data()
+    )
+    with pytest.raises(UserError, match=r"to \(1, 24, 24, 2\): .* multiples of 12.\n.*Augment\(crop=\(36, 36\)\)"):
+        run.task  # noqa: B018
+
+
+def test_a_side_that_the_input_leaves_open_is_the_crops(tmp_path):
+    def wide(outputs):
+        inputs = keras.Input((None, 32, 3))
+        return keras.Model(inputs, keras.layers.Conv2D(outputs, 1)(inputs))
+
+    run = Run(_CONFIG, workdir=tmp_path, model=wide, data=_data())
+    assert run.task.model.input_shape == (None, 24, 32, 3)
+    assert run.config.augment.crop == run.config.evaluate.tile == (24, 32)
+
+
+def test_whole_images_are_padded_for_the_model_that_is_there_not_for_the_one_that_the_config_names():
+    assert size_multiple(_CONFIG, build_model(_CONFIG)) == 16
+    assert size_multiple(_CONFIG, fixed()) == 32
 
 
 def test_what_fails_at_a_known_size_is_no_trouble_of_sizes_and_is_named_by_its_line(tmp_path):

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from configs.schema import Augment, Config, Data, Evaluate, Model, Train
 from trainer import Run, UserError
-from trainer.reporting.memory.out_of_memory import is_out_of_memory, smaller_tile
+from trainer.reporting.memory.out_of_memory import is_out_of_memory, lacking_memory, less_to_train, smaller_tile
 
 _CONFIG = Config(
     data=Data(classes=("background", "disc"), cache_mib=64),
@@ -107,3 +107,11 @@ def test_which_errors_are_a_lack_of_memory(error, expected):
         raise RuntimeError("around it") from error
     except RuntimeError as around:
         assert is_out_of_memory(around) is expected
+
+
+def test_a_model_of_ones_own_has_no_width_that_a_field_could_halve(tmp_path):
+    run = Run(_CONFIG, workdir=tmp_path, model=_too_large, optimizer=_no_memory, data=_data())
+    told = str(lacking_memory(MemoryError(), run.named_config, "building the model"))
+    assert "The model is tests.reporting.test_memory:_too_large; held are" in told
+    assert "width" not in told and "sgd" not in told and "a smaller model" in told
+    assert not any("width" in line for line in less_to_train(run.named_config, 1, 1))

@@ -5,10 +5,11 @@ import math
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from configs.schema import Optimizer
+from configs.schema import Config, Optimizer
 from trainer.errors import UserError
-from trainer.stepping.optimizer import build_optimizer
+from trainer.stepping.optimizer import build_optimizer, lower_rate
 from trainer.stepping.schedule import WarmupSchedule, build_schedule
 from trainer.stepping.state import new_rate_factor
 
@@ -115,14 +116,46 @@ def test_a_schedule_is_a_function_of_the_step_or_of_kerass():
         return lambda step: learning_rate * total_steps
 
     assert float(build(settings, schedule=by_the_run).learning_rate) == pytest.approx(3e-2)
-    with pytest.raises(UserError, match="is of type int"):
-        build(settings, schedule=3)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "words"),
+    [
+        (3, "is of type int"),
+        (lambda step: 0.1 if step < 3 else 0.01, r"test_optimizer.py:\d+ raised .*tf.where\(step < 100, 0.1, 0.01\)"),
+        (lambda step: math.cos(step), "raised TypeError.*compute with TensorFlow"),
+        (lambda step: None, "gave None, of type NoneType, and a rate is a number"),
+        (lambda step: tf.ones(3), r"gave a tensor of shape \[3\], and a rate is one number"),
+        (
+            lambda step: 0.1 - step,
+            r"gives -4.9 at step 5, -8.9 at step 9: a learning rate is a finite number, 0 or more",
+        ),
+        (lambda step, epoch: 0.1, r"is called with the step alone, and takes \(step, epoch\)"),
+        (lambda learning_rate: learning_rate, "gave 0.003, of type float: .*returns a function of the step"),
+        (keras.optimizers.schedules.CosineDecay, "missing 2 required .*Pass the object"),
+    ],
+)
+def test_a_schedule_that_gives_no_rates_is_refused_before_the_first_step(schedule, words):
+    with pytest.raises(UserError, match="(?s)" + words):
+        build(Optimizer(name="adam"), schedule=schedule)
+
+
+def test_an_optimizer_whose_copy_would_be_another_is_refused():
+    class Heavy(keras.optimizers.SGD):
+        def __init__(self, learning_rate=0.1, mass=1, **options):
+            super().__init__(learning_rate, **options)
+            self.mass = mass
+
+    used = Heavy(mass=3)
+    used.build([keras.Variable([1.0])])
+    with pytest.raises(UserError, match=r"(?s)Heavy is copied.*leaves out mass \(3 became 1\).*get_config\(self\)"):
+        build(Optimizer(), used)
 
 
 @pytest.mark.parametrize(
     ("optimizer", "words"),
     [
-        (lambda: keras.optimizers.Adam(clipnorm=1.0), "set config.optimizer.clip_norm"),
+        (lambda: keras.optimizers.Adam(clipnorm=1.0), r"set --config.optimizer.clip_norm=…"),
         (lambda: keras.optimizers.Adam(use_ema=True, gradient_accumulation_steps=2), "config.train.accumulate"),
         (lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam()), "mixed_float16"),
         (lambda: 3, "not a keras.optimizers.Optimizer"),
@@ -141,3 +174,9 @@ def test_apply_gradients_of_ones_own_would_not_be_called():
 
     with pytest.raises(UserError, match=r"Noisy.apply_gradients is not called here. .*apply\(grads"):
         build_optimizer(Optimizer(), lambda step: 0.1, new_rate_factor(), Noisy(1e-2))
+
+
+def test_a_lower_rate_is_advised_where_it_is_said():
+    config = Config(optimizer=Optimizer(learning_rate=0.1))
+    assert lower_rate(config, None) == "Lower --config.optimizer.learning_rate (now 0.1)"
+    assert "handed in, Lion(learning_rate=…)" in lower_rate(config, keras.optimizers.Lion(1.0))

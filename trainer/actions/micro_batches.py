@@ -19,12 +19,14 @@ import numpy as np
 import tensorflow as tf
 
 from configs.reading.line_wrapping import wrapped
+from configs.reading.setting_names import named
 from configs.schema import Config
 from trainer.checkpoints.restore import put_back, snapshot
 from trainer.checkpoints.resume import write_config
 from trainer.data.errors import from_pipeline
 from trainer.errors import EXIT_FAILED, UserError
 from trainer.reporting.memory.out_of_memory import is_out_of_memory, tensor_of
+from trainer.stepping.compiled import CompiledWith
 from trainer.stepping.step import Steps, make_train_steps
 
 
@@ -60,15 +62,21 @@ class FittingSteps:
         self._said: str = ""
         self.auto = self._config.train.accumulate == "auto"
         self._steps()  # errors of model and config are raised now
+        self._with = CompiledWith(run.state, self._remark)
 
     def _remark(self, text: str) -> None:
         """Every replica, micro-batch and trace makes the same remark."""
         if text not in self._remarks:
             self._remarks.add(text)
-            self._run.log(wrapped(f"warning: {text}"))
+            self._run.log(wrapped(f"warning: {named(text)}"))
 
     def many(self, batches: Batches, count: tf.Tensor) -> None:
         """As `Steps.many`."""
+        self._with.before_call()
+        self._many(batches, count)
+        self._with.after_call()
+
+    def _many(self, batches: Batches, count: tf.Tensor) -> None:
         if not self.auto:
             self._steps().many(batches.iterator, count)
             return
@@ -89,11 +97,14 @@ class FittingSteps:
 
     def one(self, batch):
         """As `Steps.one`."""
-        if not self.auto:
-            return self._steps().one(batch)
+        self._with.before_call()
         rows = []
-        while not self._fitted(lambda: rows.append(self._steps().one(batch))):
-            pass
+        if not self.auto:
+            rows.append(self._steps().one(batch))
+        else:
+            while not self._fitted(lambda: rows.append(self._steps().one(batch))):
+                pass
+        self._with.after_call()
         return rows[-1]
 
     def _steps(self) -> Steps:
@@ -144,7 +155,7 @@ class FittingSteps:
         first = self._said.partition(" did not fit")[0] or (
             f"Step {step + 1} in {count} micro-batch{'es' if count > 1 else ''} of {share // count} images"
         )
-        batch_norm = run.config.model.normalization == "batch" and ":" not in run.config.model.name
+        batch_norm = run.config.model.normalization == "batch" and ":" not in run.named_config.model.name
         self._said = (
             f"{first} did not fit in memory{what}: from here on steps are computed in {more} micro-batches of "
             f"{share // more}"

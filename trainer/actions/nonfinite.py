@@ -22,6 +22,7 @@ from trainer.data import training_batches
 from trainer.errors import EXIT_FAILED, UserError
 from trainer.reporting.records import write_whole
 from trainer.stepping.batches import data_step
+from trainer.stepping.optimizer import lower_rate
 
 # Files in bad_batches/: data that are bad throughout must not fill the disk.
 _MOST_KEPT = 20
@@ -73,7 +74,7 @@ class Nonfinite:
             text = (
                 f"{in_row} steps in a row were skipped, since {self._offenders()}: more than "
                 f"config.guard.max_skips={limit}, so nothing is learned any more.{scale}\n"
-                f"  Lower --config.optimizer.learning_rate (now {self._run.config.optimizer.learning_rate:g}), or use "
+                f"  {lower_rate(self._run.config, self._run.parts.optimizer)}, or use "
                 "--precision=mixed_bfloat16 or float32; --config.guard.nonfinite=stop names the line."
             )
             raise UserError(text, exit_code=EXIT_FAILED, markdown=text)

@@ -67,7 +67,7 @@ def explain_norm_gap(run, step: int) -> None:
         f"Dice is {dice:.2f} in training and {score:.2f} in evaluation. On one and the same training batch it is "
         f"{own:.2f} with the batch's own statistics and {averages:.2f} with the moving averages that evaluation uses: "
         f"the {len(layers)} layers of batch normalisation lag behind. Their momentum is {momentum:g}, and {why}. "
-        f"{_remedy(run.config.model.name, momentum, step)}"
+        f"{_remedy(run.named_config.model.name, momentum, step)}"
     )
     run.log(wrapped(f"warning: {text}"))
     if run.journal is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -65,14 +65,21 @@ def restore(state: TrainState, saved: Saved) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class WarmStart:
-    """Which variables a warm start loaded and left out; `reasons` says why for each left out."""
+    """What a warm start took and left, variable by variable; `reasons` says why for each that was left.
+
+    `renamed` has those that stand in another task there: name here -> name there.
+    """
 
     taken: tuple[str, ...]
     reasons: Mapping[str, str]
+    renamed: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __str__(self) -> str:
         total = len(self.taken) + len(self.reasons)
         lines = [f"{len(self.taken)} of {total} model variables taken"]
+        if self.renamed:
+            here, there = next(iter(self.renamed.items()))
+            lines[0] += f", {len(self.renamed)} of them from another task: {here} from {there}"
         by_reason: dict[str, list[str]] = {}
         for path, reason in self.reasons.items():
             by_reason.setdefault(reason, []).append(path)
@@ -85,14 +92,20 @@ class WarmStart:
 def warm_start(state: TrainState, saved: Saved, pattern: str) -> WarmStart:
     """Loads the models' variables whose path matches and whose shape agrees; averages start from them, too.
 
+    A task with several models has their attributes' names before the paths: the model may be an attribute there
+    ("encoder/conv/kernel") and the only one here ("conv/kernel"), or the other way round.
+
     Raises:
       UserError: nothing at all was loaded, with the reasons.
     """
-    taken, reasons = [], {}
+    taken, reasons, renamed = [], {}, {}
     variables = {p: v for p, v in state.variables_by_path().items() if p.startswith("model/")}
     source = _by_this_runs_names(weights_of(saved), variables)
     for path, variable in variables.items():
         name = path.removeprefix("model/")
+        if path not in source and len(others := _in_another_task(name, source)) == 1:
+            renamed[name] = others[0].removeprefix("model/")
+            path = others[0]
         if not re.search(pattern, name):
             reasons[name] = f"left out by the pattern {pattern!r}"
         elif path not in source:
@@ -102,15 +115,22 @@ def warm_start(state: TrainState, saved: Saved, pattern: str) -> WarmStart:
         else:
             variable.assign(source[path])
             taken.append(name)
+    renamed = {name: there for name, there in renamed.items() if name in taken}
     for path in source:
-        if path not in variables:
+        if path not in variables and path.removeprefix("model/") not in renamed.values():
             reasons[path.removeprefix("model/")] = "extra in the checkpoint, no such variable here"
     for variable, average in zip(state.followed, state.averages, strict=False):
         average.assign(variable.value)
-    result = WarmStart(tuple(taken), reasons)
+    result = WarmStart(tuple(taken), reasons, renamed)
     if not taken:
         raise UserError(f"config.checkpoint.warm_start: nothing of {saved.folder} fits this model.\n  {result}")
     return result
+
+
+def _in_another_task(name: str, paths: Iterable[str]) -> list[str]:
+    """The paths that are the same but for the attribute's name, which one of both tasks has before it."""
+    inner = name.partition("/")[2]
+    return [p for p in paths if name == p.removeprefix("model/").partition("/")[2] or p == f"model/{inner}"]
 
 
 def load_weights(task: Task, saved: Saved) -> None:

@@ -43,7 +43,7 @@ def _together(problems: Sequence[str]) -> list[str]:
     """Problems of more than a few files that differ only in names and numbers become one."""
     kinds: dict[str, list[str]] = {}
     for problem in problems:
-        name, colon, rest = problem.partition(": ")
+        name, colon, rest = _subject(problem)
         stem = os.path.splitext(os.path.basename(name))[0]
         kind = re.sub(r"\d+", "#", re.sub(r"\S*" + re.escape(stem) + r"[\w.]*", "*", rest) if stem else rest)
         kinds.setdefault(kind if colon else problem, []).append(problem)
@@ -52,9 +52,19 @@ def _together(problems: Sequence[str]) -> list[str]:
         if len(alike) <= _MOST_ALIKE:
             made += alike
             continue
-        names = ", ".join(problem.partition(": ")[0] for problem in alike[:3])
-        made.append(f"{len(alike)} files alike: {names}, …\n  The first: {alike[0].partition(': ')[2]}")
+        names = ", ".join(_subject(problem)[0] for problem in alike[:3])
+        what, first = ("examples", alike[0]) if _ITEM.match(alike[0]) else ("files", _subject(alike[0])[2])
+        made.append(f"{len(alike)} {what} alike: {names}, …\n  The first: {first}")
     return made
+
+
+_ITEM = re.compile(r"(\w+\[\d+\])(?!:)")
+
+
+def _subject(problem: str) -> tuple[str, str, str]:
+    """The parts of a problem: the file, or the item of an object; the separator; and what is wrong."""
+    item = _ITEM.match(problem)
+    return (item[1], " ", problem[item.end() :]) if item else problem.partition(": ")
 
 
 # How the kernel behind tf.numpy_function reports a Python exception: "<type>: <message>\nTraceback …".

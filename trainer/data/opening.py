@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from configs.schema import Config, Data
 from trainer.data.errors import DataError, listed
 from trainer.data.masks.overlapping import overlapping_masks
 from trainer.data.masks.recognition import recognise_masks
+from trainer.data.pipeline import augmented
 from trainer.data.processes import Opening
 from trainer.data.source import DataSets, MemoryCache, Source
 from trainer.data.sources import SOURCES
@@ -20,7 +22,7 @@ from trainer.data.sources.folds import in_folds
 from trainer.data.sources.objects.labels import infer_classes
 from trainer.data.sources.objects.objects import open_object
 from trainer.data.sources.splits import Splits
-from trainer.parts import load_attribute, resolve
+from trainer.parts import load_attribute, name_of, resolve, takes
 
 # Masks examined where neither the config nor the data name the classes.
 _LOOKED_AT = 200
@@ -73,7 +75,7 @@ def open_data(config: Config, data: Any = None, augment: Sequence[Callable | str
         channels=section.channels,
         config=dataclasses.replace(config, data=section),
         title=splits.title,
-        notes=splits.notes,
+        notes=(*splits.notes, *_changing_augmentations(train, config)),
         problems=splits.problems,
     )
 
@@ -223,13 +225,32 @@ def _called(opener: Callable, section: Data) -> Any:
     from trainer.data.augment.own import raised_at
 
     try:
-        return opener(section)
+        return opener(section) if takes(opener, 1) else opener()
     except DataError:
         raise
     except Exception as error:
         if section.source in SOURCES:
             raise
         raise DataError(f"config.data.source={section.source!r}: the function {raised_at(error)}") from error
+
+
+def _changing_augmentations(train: Source, config: Config) -> list[str]:
+    """A note on each augmentation of the user's that, called again on an example, gives another one."""
+    found = []
+    for function in train.functions if train.stream is None else ():
+        alone = copy.copy(train)
+        alone.functions = (function,)
+        try:
+            example = train.load_compact(0)
+            one, other = (augmented(alone, config, 0, example) for _ in range(2))
+        except Exception:  # It is met, and said, when it is trained on.
+            continue
+        if not all(np.array_equal(one[key], other[key]) for key in one):
+            found.append(
+                f"the augmentation {name_of(function)} gives another example when it is called again, so a resumed run "
+                "will differ: draw from its argument `random` alone"
+            )
+    return found
 
 
 def own_augmentations(config: Config, augment: Sequence[Callable | str] = ()) -> tuple[Callable, ...]:
@@ -243,6 +264,13 @@ def own_augmentations(config: Config, augment: Sequence[Callable | str] = ()) ->
             raise DataError(
                 f"augment holds {function!r}, which cannot be called: an augmentation is a function of (example, "
                 "random)."
+            )
+        if not takes(function, 2):
+            layer = type(function).__module__.startswith("keras")
+            how = "lambda example, random: {**example, 'image': layer(example['image'])}, for what leaves labels alone"
+            raise DataError(
+                f"augment holds {name_of(function)}, which does not take two arguments: an augmentation is a function "
+                "of (example, random), the example a dict of arrays." + (f"\n  Around a layer: {how}." if layer else "")
             )
     return tuple(functions)
 

@@ -82,7 +82,8 @@ def split_cpu(count: int) -> None:
         if have < count:
             raise UserError(
                 f"config.logical_devices={count}: TensorFlow already runs with {have} CPU device(s) in this process; "
-                "the number can be set only before its first operation."
+                "the number can be set only before its first operation, such as a model, an optimizer or a variable "
+                "that a script makes before the run. Pass functions or classes that make them."
             ) from error
 
 

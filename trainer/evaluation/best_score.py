@@ -68,3 +68,30 @@ def check_metrics(metrics: Sequence[Metric], config: Config, task: Task, keys: S
             f"config.evaluate.metric={wanted!r}: there is no such score. It is one of {', '.join(names)}."
             f"{did_you_mean(wanted, names)}"
         )
+
+
+def check_terms(wanted: str, terms: Sequence[str], watched: Sequence[str], metrics: Sequence[Metric]) -> None:
+    """Whether a task has the score that decides, and each of its scores a name of its own.
+
+    Args:
+      wanted: the score that decides.
+      terms, watched: what `Task.losses` gives to be minimised, and to be reported alone.
+      metrics: of the user's.
+
+    Raises:
+      UserError: with both.
+    """
+    own = [metric.name for metric in metrics]
+    problems = [
+        f"{name} is the name of a metric and of a term of the task's losses. Give each a name of its own."
+        for name in own
+        if name in terms or name in watched
+    ]
+    names = ["loss", *terms, *(f"loss/{name}" for name in terms), *watched, *own]
+    if wanted not in names:
+        problems.append(
+            f"config.evaluate.metric={wanted!r}: there is no such score. It is one of {', '.join(names)}."
+            f"{did_you_mean(wanted, names)}"
+        )
+    if problems:
+        raise UserError(numbered(problems))

@@ -34,6 +34,7 @@ from trainer.prediction.windows import Ways, logits_function
 from trainer.stepping.segmentation import Segmentation, predicted, probabilities
 from trainer.stepping.state import task_variables
 from trainer.stepping.task import Examples, Task, terms_of
+from trainer.tracing import traced
 
 # Images whose numbers may still be on the device: enough to keep it busy, few enough to hold.
 _IN_FLIGHT = 16
@@ -70,7 +71,9 @@ def make_evaluator(
       A function that returns the scores (an `Evaluation`, or `TermScores` for a task other than segmentation) and the
       pictures of the `config.evaluate.panels` worst images, and of two in the middle and the two best (see
       `trainer.evaluation.pictures`). Every worker must call it; each gets the same. Its argument `stop` is called
-      before each image, and has to return the same on all workers; when it returns True the function returns None.
+      before each image, and has to return the same on all workers; when it returns True the function returns None. Its
+      attribute `terms` names the values of a task in the last call: "term/<name>", and "watched/<name>" for those that
+      are only reported.
     """
     strategy = strategy or tf.distribute.get_strategy()
     source = datasets.validation
@@ -121,7 +124,7 @@ def make_evaluator(
             # A user's task may need the size while it is traced, as a dense layer does: if all images have the same
             # size, it is known; the first image of another size makes a trace for all sizes.
             kind = {"input_signature": [batches.element_spec]} if segments else {"reduce_retracing": True}
-            scored[key] = tf.function(lambda batch: strategy.run(one, args=(batch,)), **kind)
+            scored[key] = traced(lambda batch: strategy.run(one, args=(batch,)), **kind)
             if any(key):
                 remark(ways.said(**options))
         return scored[key](batch)
@@ -136,15 +139,18 @@ def make_evaluator(
             postprocessed=bool(post),
         )
         with _seeds_kept(task):
-            return evaluate_all(tally, stop)
+            scores = evaluate_all(tally, stop)
+        evaluate.terms = list(tally.terms)
+        return scores
 
     def evaluate_all(tally: _Tally, stop: Callable[[], bool]):
         pictures = Pictures(datasets, config.evaluate.panels if segments else 0, workers)
         in_flight = collections.deque()
-        iterator = iter(batches)
+        iterator, stopped = iter(batches), False
         for done in range(rounds):
-            if stop():
-                return None
+            stopped = stop()
+            if stopped:
+                break
             found = score_images(next(iterator))
             for replica in range(replicas // workers):
                 image = tf.nest.map_structure(lambda v, r=replica: strategy.experimental_local_results(v)[r], found)
@@ -158,6 +164,8 @@ def make_evaluator(
             image = finished(**image)
             tally.add(**image)
             pictures.keep(**image)
+        if stopped:
+            return None
         if workers > 1:
             tally.sum_over_workers(strategy, replicas // workers)
         scores = tally.scores(datasets.classes, source.names, config, metrics)
@@ -177,6 +185,7 @@ def make_evaluator(
         arrays = {name: strategy.experimental_local_results(arrays[name])[0] for name in arrays}
         return arrays | ({"prediction": post(arrays["prediction"].numpy())} if post else {})
 
+    evaluate.terms = []
     evaluate.trace_count = lambda: sum(function.experimental_get_tracing_count() for function in scored.values())
     return evaluate
 

@@ -6,8 +6,8 @@
     def boundary_f1(label, prediction):          # int32 [height, width] each; NaN where the image says nothing
         ...
 
-A function with one parameter gets the confusion counts. One with more gets label and prediction, and further parameters
-by name: a key of the example ("weights"), "image", "probabilities", "classes", "void_id".
+A function with one parameter gets the confusion counts. One with more gets by name each parameter that is named like a
+key of the example ("weights"), "image", "probabilities", "classes" or "void_id", and label and prediction as the rest.
 """
 
 from __future__ import annotations
@@ -16,15 +16,30 @@ import dataclasses
 import inspect
 import math
 import numbers
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from trainer.errors import UserError
+from trainer.data.augment.own import raised_at
+from trainer.errors import EXIT_FAILED, UserError
 from trainer.parts import name_of, resolve
 
 _BOTH = ("label", "prediction")
+# What a metric gets by name beside the keys of the example.
+_GIVEN = ("image", "probabilities", "classes", "void_id", "spacing")
+
+
+class MetricError(UserError):
+    """A metric of the user's raised, or returned no number."""
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {list(value.shape)}"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key!r}: {_described(item)}" for key, item in value.items()) + "}"
+    return repr(value) if value is None or isinstance(value, (str, int, float)) else type(value).__name__
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,34 +70,45 @@ class Metric:
         given |= {key: values.get(role) for key, role in self.roles.items()}
         # In the order of the signature, except keyword-only parameters.
         positional = [given.pop(key) for key in self.positional]
-        return self._number(self.function(*positional, **given))
+        return self._number(*positional, **given)
 
     def of_counts(self, confusion: np.ndarray) -> float:
-        return self._number(self.function(confusion))
+        return self._number(confusion)
 
-    def _number(self, value) -> float:
+    def _number(self, *positional, **given) -> float:
+        try:
+            value = self.function(*positional, **given)
+        except Exception as error:
+            got = ", ".join(map(_described, [*positional, *given.values()]))
+            raise MetricError(
+                f"The metric {self.name} {raised_at(error)}\n  It was called with {got}.", exit_code=EXIT_FAILED
+            ) from error
         if hasattr(value, "numpy"):
             value = value.numpy()
         if isinstance(value, np.ndarray) and value.size == 1:
             value = value.item()
         if not isinstance(value, numbers.Number):
             kind = f"{type(value).__name__}{getattr(value, 'shape', '')}"
-            raise UserError(f"The metric {self.name} returned {kind}; a metric is a number.")
+            raise MetricError(
+                f"The metric {self.name} returned {kind}; a metric is a number, such as float(numpy.mean(…))."
+            )
         return float(value)
 
 
-def build_metrics(metrics: Mapping[str, Any] | None, named: Sequence[str] = ()) -> tuple[Metric, ...]:
-    """Metrics from name -> function, and from a config's "package.module:name".
+def build_metrics(
+    metrics: Mapping[str, Any] | None, named: Sequence[str] = (), keys: Collection[str] = ()
+) -> tuple[Metric, ...]:
+    """Metrics from name -> function, and from a config's "package.module:name"; `keys` are those of the examples.
 
     Raises:
       UserError: something is not a function, or takes no arguments.
     """
     given = {name.partition(":")[2]: resolve(name, "config.evaluate.metrics") for name in named}
     given |= {name: resolve(part, f"metrics[{name!r}]") for name, part in (metrics or {}).items()}
-    return tuple(_metric(name, function) for name, function in given.items())
+    return tuple(_metric(name, function, {*keys, *_GIVEN} - set(_ROLES)) for name, function in given.items())
 
 
-def _metric(name: str, function: Any) -> Metric:
+def _metric(name: str, function: Any, by_name: Collection[str]) -> Metric:
     if type(function).__module__.startswith("keras") or inspect.isclass(function) and "keras" in function.__module__:
         raise UserError(
             f"The metric {name} is a Keras metric, whose state adds up batches. Pass a function of (label, "
@@ -102,7 +128,7 @@ def _metric(name: str, function: Any) -> Metric:
         raise UserError(f"The metric {name} takes no argument: write def {name}(label, prediction), or (confusion).")
     if len(parameters) == 1 and parameters[0] not in _ROLES:
         return Metric(name, function, of_confusion=True)
-    roles = _roles(parameters)
+    roles = _roles([key for key in parameters if key not in by_name])
     further = tuple(key for key in parameters if key not in roles)
     return Metric(name, function, False, further, roles, tuple(p.name for p in found if p.kind != p.KEYWORD_ONLY))
 

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 
+from configs.reading.nearest import did_you_mean
 from trainer.errors import UserError
 from trainer.reporting.terminal import number
 
@@ -32,7 +33,9 @@ class TermScores:
         """The value named by `config.evaluate.metric`: "loss", a term or a metric."""
         values = {"loss": self.loss, **self.terms, **{f"loss/{n}": v for n, v in self.terms.items()}, **self.metrics}
         if metric not in values:
-            raise UserError(f"There is no score {metric!r}. There are {', '.join(values)}.")
+            raise UserError(
+                f"There is no score {metric!r}. There are {', '.join(values)}.{did_you_mean(metric, list(values))}"
+            )
         return float(values[metric])
 
     def scalars(self, prefix: str = "eval/") -> dict[str, float]:

@@ -18,6 +18,7 @@ from trainer.prediction.postprocessing import PostProcessing
 from trainer.prediction.volume_windows import VolumeNetwork
 from trainer.reporting.volume_panels import volume_planes
 from trainer.stepping.segmentation import Segmentation
+from trainer.tracing import traced
 
 # Up to this many float32 logits are kept for the loss of a whole volume.
 _MOST_LOGITS = 2**26
@@ -49,11 +50,11 @@ def make_volume_evaluator(
     regions = {name: (classes.index(name),) for name in scored} | dict(getattr(source, "regions", {}))
     outputs = network.outputs
 
-    @tf.function(
-        input_signature=[tf.TensorSpec([1] + [None] * 3, tf.int32), tf.TensorSpec([1] + [None] * 3 + [outputs])]
-    )
-    def loss_of(label, logits):
+    def loss(label, logits):
         return tf.add_n([tf.cast(term, tf.float32) for term in task.objective(label, logits).values()])
+
+    space = [1, None, None, None]
+    loss_of = traced(loss, input_signature=[tf.TensorSpec(space, tf.int32), tf.TensorSpec([*space, outputs])])
 
     def case_of(index: int, example) -> _Case:
         wanted = with_probabilities or bool(post.cuts)

@@ -47,6 +47,7 @@ from trainer.export.serving_function import Sizes, decision, serving_function
 from trainer.prediction.postprocessing import FILE as POSTPROCESSING_FILE
 from trainer.prediction.postprocessing import PostProcessing
 from trainer.reporting.records import write_json
+from trainer.tracing import traced
 
 # Format -> its file, and how much mean Dice it may lose on validation images; None: only rounding may differ.
 FORMATS = {
@@ -156,7 +157,7 @@ def _proof_of_the_model(
     """The model's own scores on whole images; None if nothing can be scored."""
     if data is None or data.validation is None or len(sizes.fixed) != 2:
         return None
-    serve = tf.function(serving_function(model, config, sizes))
+    serve = traced(serving_function(model, config, sizes))
 
     def predictor(image):
         return {name: value.numpy() for name, value in serve(tf.constant(image)).items()}

@@ -35,8 +35,8 @@ class Sizes:
             return cls(fixed, ones, False, "the model takes no other size")
         trouble = size_trouble(model, config.data.channels, usual)
         if trouble is not None:
-            return cls(usual, ones, False, f"the model computes with sizes in Python, {trouble}")
-        multiples = size_multiples(config)
+            return cls(usual, ones, False, str(trouble))
+        multiples = size_multiples(config, model)
         sides = zip(usual, multiples, strict=True)
         return cls(tuple(rounded_up(side, multiple) for side, multiple in sides), multiples, True)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import tensorflow as tf
 
 from trainer.data import evaluation_batches
 from trainer.prediction.windows import Ways, logits_function
 from trainer.reporting.memory.out_of_memory import explaining_memory
 from trainer.stepping.segmentation import probabilities
+from trainer.tracing import traced
 
 
 def judged(run) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
@@ -33,7 +33,7 @@ def judged(run) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         key = tuple(options.values())
         if key not in functions:
             logits_of = logits_function(run.task.model, config, **options)
-            functions[key] = tf.function(
+            functions[key] = traced(
                 lambda batch: probabilities(logits_of(batch))[0], input_signature=[batches.element_spec]
             )
         return functions[key](batch).numpy()

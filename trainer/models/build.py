@@ -6,7 +6,9 @@ import contextlib
 import dataclasses
 import inspect
 import math
+import reprlib
 import traceback
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -17,7 +19,7 @@ from configs.schema import Config
 from trainer.errors import EXIT_FAILED, UserError
 from trainer.models.check import check_model
 from trainer.models.encoder_unet import encoder_unet
-from trainer.models.inputs import fixed_size, input_names, said_by, users_line
+from trainer.models.inputs import fixed_size, input_names, said_by, space_made, users_line
 from trainer.models.keras_files import is_model_file, load_model
 from trainer.models.outputs import Form, logits_form
 from trainer.models.synchronization import synchronize
@@ -27,13 +29,15 @@ from trainer.parts import name_of, resolve
 _BUILT_IN = {"unet": unet, "encoder_unet": encoder_unet}
 
 
-def size_multiple(config: Config) -> int:
+def size_multiple(config: Config, model: keras.Model | None = None) -> int:
     """The divisor of an image's sides. For a user's model it is the usual 32."""
-    return math.lcm(*size_multiples(config))
+    return math.lcm(*size_multiples(config, model))
 
 
-def size_multiples(config: Config) -> tuple[int, ...]:
-    """The same for each axis of space."""
+def size_multiples(config: Config, model: keras.Model | None = None) -> tuple[int, ...]:
+    """The same for each axis of space: for a built model, or for the one that the config names."""
+    if model is not None:
+        return getattr(model, "size_multiples", (32,) * rank_of(config))
     return levels(config).multiples if config.model.name == "unet" else (32,) * rank_of(config)
 
 
@@ -82,38 +86,44 @@ def build_form(
         with dtype_policy(policy):
             further = {"levels": levels(config)} if config.model.name == "unet" else {}
             built = _BUILT_IN[config.model.name](config.model, channels, outputs, synchronized=replicas > 1, **further)
+        built.size_multiples = size_multiples(config)
         return Form(built, outputs)
     field = "config.model.name" if model is None else "model"
     if model is None and is_model_file(config.model.name):
         model = load_model(config.model.name, config.model.options)
     part = resolve(config.model.name if model is None else model, field, _BUILT_IN)
     name = name_of(config.model.name if model is None else model)
+    if not isinstance(part, keras.Model) and (isinstance(part, keras.Layer) or not callable(part)):
+        raise UserError(
+            f"{field}={reprlib.repr(part)} is of type {type(part).__name__}: pass a keras.Model, or a function that "
+            "gives one; layers make one by keras.Sequential([…])."
+        )
     if not isinstance(part, keras.Model):
-        given = {**dict(input_channels=channels, outputs=outputs), **config.model.options}
+        offered = dict(input_channels=channels, outputs=outputs)
         with dtype_policy(policy), fresh_names():
-            part = _call(part, f"{field}={name!r}", given, optional=model is not None)
+            part = _call(part, f"{field}={name!r}", offered, config.model.options)
     if replicas > 1 and isinstance(part, keras.Model):
         synchronize(part)
     return _checked(part, name, config, outputs, free)
 
 
-def _call(function, what: str, given: dict, *, optional: bool):
-    """Calls the user's function; if the arguments do not fit, the message has those that are passed.
+def _call(function, what: str, offered: dict, options: Mapping):
+    """Calls the user's function with the arguments of `offered` that it names, and with all `options`.
 
-    `optional`: a function passed as an object need not take all arguments.
+    If it does not take these, the message says how it was called.
     """
+    given, called_as = {**offered, **options}, getattr(function, "__name__", type(function).__name__)
     try:
         signature = inspect.signature(function)
-        names = signature.parameters.values()
-        if optional and not any(p.kind is p.VAR_KEYWORD for p in names):
-            given = {key: value for key, value in given.items() if key in signature.parameters}
+        if not any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
+            given = {key: value for key, value in given.items() if key in signature.parameters or key in options}
         signature.bind(**given)
     except TypeError as error:
-        called = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        called = ", ".join(f"{name}={value!r}" for name, value in {**offered, **options}.items())
         raise UserError(
-            f"{what}: {error}. It is called as {function.__name__}({called}).\n"
-            f"  Write it as: def {function.__name__}({', '.join(given)}); further arguments come from "
-            "config.model.options."
+            f"{what}: {error}. It is called as {called_as}({called}).\n"
+            f"  Write it as: def {called_as}({', '.join({**offered, **options})}), where the first two may be "
+            "left out; further arguments come from config.model.options."
         ) from error
     except ValueError:
         pass  # a callable without a signature: only the call shows it
@@ -149,7 +159,7 @@ def _checked(model, name: str, config: Config, outputs: int, free: bool) -> Form
             "keras.Model(inputs, logits)`."
         )
     _check_channels(model, name, config.data.channels)
-    space = fixed_size(model) or tuple(config.augment.crop)
+    space = fixed_size(model) or _filled(model, tuple(config.augment.crop))
     shape = (1, *space, config.data.channels)
     last_layer = f"keras.layers.Conv{len(space)}D({outputs}, 1, dtype='float32')"
     if not model.built:
@@ -162,6 +172,10 @@ def _checked(model, name: str, config: Config, outputs: int, free: bool) -> Form
     with _naming_users_line(name, shape):
         form = logits_form(model, outputs, size=space, channels=config.data.channels, wanted=config.model.output)
         spec = form.model.compute_output_spec(keras.KerasTensor(shape, "float32"))
+    if fixed_size(model) is None and space != tuple(config.augment.crop):
+        # Of one side alone: the other is the crop's.
+        inputs = keras.Input((*space, config.data.channels))
+        form = dataclasses.replace(form, model=keras.Model(inputs, form.model(inputs), name=form.model.name))
     model = form.model
     if form.outputs == 1 and outputs == 2 and len(config.data.classes) == 2:
         note = "the model gives one value a pixel: model.outputs is sigmoid, of class 1"
@@ -169,6 +183,13 @@ def _checked(model, name: str, config: Config, outputs: int, free: bool) -> Form
     specs = spec if isinstance(spec, (list, tuple)) else [spec]
     got = tuple(getattr(specs[0], "shape", ()))
     if got != (1, *space, outputs):
+        fitting = _fitting_crop(model, space, config) if got[-1:] == (outputs,) and len(got) == len(shape) else None
+        if fitting is not None:
+            multiple, crop = fitting
+            raise UserError(
+                f"{name} maps images {shape} to {got}: it gives the sides back that are multiples of {multiple}.\n"
+                f"  Train on such crops: --config.augment.crop={','.join(map(str, crop))}"
+            )
         raise UserError(
             f"{name} maps images {shape} to {got}, but the loss needs logits {(1, *space, outputs)}: one for "
             f"each of the {outputs} output channel(s) at each pixel.\n  End the model with: {last_layer}"
@@ -178,6 +199,24 @@ def _checked(model, name: str, config: Config, outputs: int, free: bool) -> Form
             f"{name} returns {specs[0].dtype} logits; losses need float32.\n  Write the last layer as: {last_layer}"
         )
     return form
+
+
+def _filled(model: keras.Model, crop: tuple[int, ...]) -> tuple[int, ...]:
+    """The training crop with the sides of the model's input, which may leave some open."""
+    inputs = getattr(model, "inputs", None) or ()
+    said = tuple(inputs[0].shape[1:-1]) if inputs else ()
+    return tuple(side or here for side, here in zip(said, crop, strict=True)) if len(said) == len(crop) else crop
+
+
+def _fitting_crop(model: keras.Model, space: tuple[int, ...], config: Config) -> tuple[int, tuple[int, ...]] | None:
+    """A number of which sides have to be multiples for the model to return them, and the nearest crop of such sides."""
+    for multiple in range(2, 65):
+        crop = tuple(max(multiple, round(side / multiple) * multiple) for side in space)
+        with contextlib.suppress(Exception):  # the user's code may raise anything
+            larger = tuple(side + multiple for side in crop)
+            if all(space_made(model, config.data.channels, sides) == sides for sides in (crop, larger)):
+                return multiple, crop
+    return None
 
 
 @contextlib.contextmanager

@@ -43,28 +43,58 @@ def call_model(model: keras.Model, batch: Mapping[str, tf.Tensor], *, training: 
 
 @dataclasses.dataclass(frozen=True)
 class SizeTrouble:
-    """Why a model cannot be traced for images of unknown size: the line, and the error."""
+    """Why a model that takes images of one size must not be called on those of another.
 
-    place: str
-    code: str
+    place, code, error: the line that cannot be traced for an unknown size, and its error; or only an error, in words:
+      the effect of another size.
+    """
+
     error: str
+    place: str = ""
+    code: str = ""
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.code} ({self.error})" if self.code else self.error
+        if not self.place:
+            return self.error
+        return f"the model computes with sizes in Python, {self.place}: {self.code} ({self.error})"
 
 
 def size_trouble(model: keras.Model, channels: int, size: tuple[int, ...]) -> SizeTrouble | None:
-    """The error of a model traced with images whose sides are None, if it has none with sides of `size`.
+    """Why a model cannot take images of any size, although it takes those of `size`.
 
     `x.shape[1] // 2` is the usual case: Python arithmetic on a size, instead of which tf.shape(x)[1] // 2 always works.
+    Others have a dense layer over all pixels, or shrink an image by a factor that does not divide its sides.
     """
-    if getattr(model, "inputs", None):
-        return None  # A functional model was already called with such sizes when it was made.
-    error = _tracing_error(model, (1, *(None,) * len(size), channels))
-    if error is None or _tracing_error(model, (1, *size, channels)) is not None:
-        return None
-    place, code = users_line(error)
-    return SizeTrouble(place, code, said_by(error))
+    if hasattr(model, "size_multiples"):
+        return None  # a built-in network
+    # A functional model was called with unknown sizes when it was made.
+    if not getattr(model, "inputs", None):
+        error = _tracing_error(model, (1, *(None,) * len(size), channels))
+        if error is not None:
+            if _tracing_error(model, (1, *size, channels)) is not None:
+                return None
+            place, code = users_line(error)
+            return SizeTrouble(said_by(error), place, code)
+    other = tuple(32 * (side // 32 + 1) for side in size)  # whole images are padded to a multiple of 32
+    # Traced, since Keras infers shapes of single layers: a Concatenate compares none.
+    error = _tracing_error(model, (1, *other, channels))
+    if error is not None:
+        return SizeTrouble(f"the model does not take images of {by(other)} ({said_by(error)})")
+    made = space_made(model, channels, other)
+    if made != other and space_made(model, channels, size) == tuple(size):
+        return SizeTrouble(f"of images of {by(other)} pixels the model makes {by(made)}")
+    return None
+
+
+def space_made(model: keras.Model, channels: int, size: tuple[int, ...]) -> tuple[int, ...]:
+    """The sides of a model's output for images with these sides; of several outputs, the first's."""
+    spec = keras.tree.flatten(model.compute_output_spec(keras.KerasTensor((1, *size, channels), "float32")))[0]
+    return tuple(spec.shape[1:-1])
+
+
+def by(sides: tuple[int | None, ...]) -> str:
+    """Sides for a message: "24 x 32"."""
+    return " x ".join(map(str, sides))
 
 
 def _tracing_error(model: keras.Model, shape: tuple) -> Exception | None:

@@ -60,7 +60,8 @@ def logits_form(model: keras.Model, outputs: int, *, size: tuple[int, ...], chan
     count = parts[key].shape[-1]
     if getattr(model, "outputs", None):
         return _functional(model, list(parts).index(key), len(parts), count, notes)
-    return _subclassed(model, key if len(parts) > 1 else None, size, channels, count, notes)
+    several = isinstance(spec, (Mapping, list, tuple))
+    return _subclassed(model, key if several else None, size, channels, count, notes)
 
 
 def _by_name(spec: Any, model: keras.Model) -> dict[Any, Any]:

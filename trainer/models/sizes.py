@@ -8,14 +8,14 @@ import keras
 
 from configs.reading import fields
 from configs.schema import Augment, Config
-from trainer.models.inputs import fixed_size, size_trouble
+from trainer.models.inputs import by, fixed_size, size_trouble
 
 
 def fit_sizes(config: Config, model: keras.Model) -> tuple[Config, list[str]]:
     """A config with which a model can be trained and evaluated, and a note for each field that was changed.
 
-    A model with a fixed input size is trained on crops and applied in tiles of that size. One that computes with image
-    sizes in Python is applied in tiles as large as the training crop, so that sizes are known while tracing.
+    A model with a fixed input size is trained on crops and applied in tiles of that size. One that does not take every
+    size, or computes with it in Python, is applied in tiles as large as the training crop.
     """
     crop, tile, notes, new = tuple(config.augment.crop), tuple(config.evaluate.tile), [], {}
     fixed = fixed_size(model)
@@ -23,25 +23,19 @@ def fit_sizes(config: Config, model: keras.Model) -> tuple[Config, list[str]]:
         if crop != fixed:
             new["augment.crop"] = fixed
             notes.append(
-                f"the model takes images of {_by(fixed)} pixels alone: augment.crop is set to it (was "
+                f"the model takes images of {by(fixed)} pixels alone: augment.crop is set to it (was "
                 f"{','.join(map(str, crop))})"
             )
         if tile != fixed:
             new["evaluate.tile"] = fixed
-            notes.append(f"evaluation and prediction go in tiles of {_by(fixed)}, the model's one size")
+            notes.append(f"evaluation and prediction go in tiles of {by(fixed)}, the model's one size")
     elif not any(tile):
         trouble = size_trouble(model, config.data.channels, crop)
         if trouble is not None:
             new["evaluate.tile"] = crop
-            notes.append(
-                f"evaluation and prediction go in tiles of {_by(crop)}: the model computes with sizes in "
-                f"Python, {trouble}. With tf.shape(x)[1] in place of x.shape[1] it takes images whole."
-            )
+            tensors = " With tf.shape(x)[1] in place of x.shape[1] it takes images whole." if trouble.place else ""
+            notes.append(f"evaluation and prediction go in tiles of {by(crop)}: {trouble}.{tensors}")
     return fields.replace(config, new), notes
-
-
-def _by(sides: tuple[int, ...]) -> str:
-    return " x ".join(map(str, sides))
 
 
 def fit_crop(config: Config, models: Mapping[str, keras.Model]) -> tuple[Config, list[str]]:
@@ -54,5 +48,5 @@ def fit_crop(config: Config, models: Mapping[str, keras.Model]) -> tuple[Config,
     crop = tuple(config.augment.crop)
     if fixed is None or fixed == crop or crop != Augment().crop:
         return config, []
-    note = f"the model {name} takes images of {_by(fixed)} pixels alone: augment.crop is set to it"
+    note = f"the model {name} takes images of {by(fixed)} pixels alone: augment.crop is set to it"
     return fields.replace(config, {"augment.crop": fixed}), [note]

@@ -18,6 +18,7 @@ from trainer.prediction.windows import logits_function
 from trainer.stepping.segmentation import Segmentation, predicted
 from trainer.stepping.segmentation import probabilities as probabilities_of
 from trainer.stepping.task import Examples, Task
+from trainer.tracing import traced
 
 
 def predict_arrays(task: Task, images, config: Config, postprocessing: PostProcessing | None = None):
@@ -64,7 +65,7 @@ def predict_arrays(task: Task, images, config: Config, postprocessing: PostProce
         logits = logits_of(batch)
         return predicted(logits, multi_label, post.cuts) if wanted == "none" else probabilities_of(logits, multi_label)
 
-    compute = tf.function(answer, reduce_retracing=True)
+    compute = traced(answer, reduce_retracing=True)
     for i in range(count):
         batch = {key: tf.convert_to_tensor(np.asarray(values[i])[None]) for key, values in batches.items()}
         batch["image"] = tf.cast(batch["image"], tf.float32)

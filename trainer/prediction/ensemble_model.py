@@ -65,4 +65,7 @@ def ensemble_model(members: Sequence[keras.Model], shape: Sequence[int | None], 
         # In front of all members, where the code that cuts tiles looks for it: a tile has other means.
         features = StandardizeImage(name="standardize")(image)
         members = [behind_standardization(member) for member in members]
-    return keras.Model(image, Ensemble(members, outputs, sigmoid=sigmoid)(features))
+    model = keras.Model(image, Ensemble(members, outputs, sigmoid=sigmoid)(features))
+    if hasattr(first, "size_multiples"):
+        model.size_multiples = first.size_multiples
+    return model

@@ -27,6 +27,7 @@ from trainer.prediction.windows import (
     sample_starts,
 )
 from trainer.stepping.segmentation import predicted, probabilities
+from trainer.tracing import traced
 
 # Pixels in a batch of small images: enough to keep a device busy, few enough to wait for.
 _BATCH = 2**20
@@ -80,7 +81,7 @@ class Network:
         cuts: Sequence[float] = (),
     ):
         self.plan: Plan = plan(model, config)
-        self.outputs, self._multiple = logits_per_pixel(config), size_multiple(config)
+        self.outputs, self._multiple = logits_per_pixel(config), size_multiple(config, model)
         self._channels, self._dtype = config.data.channels, np.uint8 if len(config.data.classes) <= 256 else np.uint16
         self._strategy, self._multi_label = strategy, config.data.multi_label
         self.batch_pixels = min(_BATCH, self.plan.whole)
@@ -217,10 +218,10 @@ class Network:
     def _function(self, key: tuple, function: Callable, signature: list[tf.TensorSpec]) -> Callable:
         if key not in self._compiled:
             if self.replicas == 1:
-                self._compiled[key] = tf.function(function, input_signature=signature)
+                self._compiled[key] = traced(function, input_signature=signature)
             else:
                 spread = functools.partial(_run, self._strategy, function)
-                self._compiled[key] = tf.function(spread, reduce_retracing=True)
+                self._compiled[key] = traced(spread, reduce_retracing=True)
         return self._compiled[key]
 
     def _spread(self, function: Callable, calls: Sequence[tuple]) -> list:

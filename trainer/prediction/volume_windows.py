@@ -23,6 +23,7 @@ from trainer.models.inputs import fixed_size
 from trainer.prediction.mirroring import mirrored
 from trainer.prediction.windows import main_logits
 from trainer.stepping.segmentation import probabilities
+from trainer.tracing import traced
 
 # The Gaussian's deviation as a share of a window's side, nnU-Net's.
 _DEVIATION = 1 / 8
@@ -76,7 +77,7 @@ class VolumeNetwork:
 
         seen = mirrored(apply, sigmoid=activation(config) == "sigmoid", axes=axes) if axes else apply
         signature = tf.TensorSpec([1, *self.window, config.data.channels], tf.float32)
-        self._apply = tf.function(seen, input_signature=[signature])
+        self._apply = traced(seen, input_signature=[signature])
         self._cut = float(cuts[0]) if cuts else 0.0
         self._weights = gaussian(self.window)[..., None]
 

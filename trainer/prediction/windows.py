@@ -68,7 +68,7 @@ def plan(model, config) -> Plan:
 
     A model that takes only one size gets tiles of that size.
     """
-    multiple, tile = size_multiple(config), fixed_size(model) or tuple(config.evaluate.tile)
+    multiple, tile = size_multiple(config, model), fixed_size(model) or tuple(config.evaluate.tile)
     if any(tile):
         why = "as its input says" if fixed_size(model) else "as config.evaluate.tile says"
         batch = max(1, _TILE**2 // 4 // (tile[0] * tile[1]))
@@ -159,7 +159,7 @@ def logits_function(model, config, *, large: bool = True, apart: bool = False) -
     The result's attribute `plan` says what is done with which size.
     """
     outputs = logits_per_pixel(config)
-    multiple, names = size_multiple(config), input_names(model)
+    multiple, names = size_multiple(config, model), input_names(model)
     if len(names) > 1 and fixed_size(model):
         return lambda batch: _tiles_of_several(model, batch, names, fixed_size(model), config, outputs)
     if len(names) > 1:

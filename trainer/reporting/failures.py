@@ -163,6 +163,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _is_user_code(filename: str) -> bool:
+    if filename == "<string>":
+        return False  # made by a library, such as the methods of a dataclass
     path = os.path.abspath(filename)
     libraries = [*site.getsitepackages(), os.path.dirname(os.__file__), sys.prefix]
     inside = any(path.startswith(os.path.abspath(folder) + os.sep) for folder in libraries)

@@ -25,7 +25,7 @@ def opening_rows(run) -> list[tuple[str, str]]:
 
 
 def _about(run) -> dict[str, Any]:
-    config, data = run.config, run.data
+    data = run.data
     models = list(run.task.models().values())
     return dict(
         data=_data_text(run),
@@ -40,7 +40,7 @@ def _about(run) -> dict[str, Any]:
         workdir=run.workdir,
         more=[
             *_parts(run),
-            *_notes(config, run.devices),
+            *_notes(run.named_config, run.devices),
             *(("note", note) for note in (*data.notes, *run.notes)),
             *_unread(run),
             ("process", process.described()),

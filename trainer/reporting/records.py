@@ -15,6 +15,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 METRICS_FILE = "metrics.jsonl"
 EVALUATION_FILE = "evaluation.json"
 CONFIG_FILE = "config.json"
@@ -40,6 +42,24 @@ def jsonable(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return jsonable(value.tolist())
     raise TypeError(f"A record holds numbers, text, lists and mappings. Received: {value!r} of {type(value).__name__}.")
+
+
+def unsaved(value: Any, where: str = "run.memory") -> str:
+    """What of a value would not be read back from JSON as it is, and where it is; "" for nothing."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value} in {where}"
+    if value is None or isinstance(value, (bool, str, int, float)):
+        return ""
+    if isinstance(value, (list, tuple)):
+        return next(filter(None, (unsaved(item, f"{where}[{i}]") for i, item in enumerate(value))), "")
+    if isinstance(value, dict):
+        odd = [key for key in value if not isinstance(key, str)]
+        if odd:
+            return f"the key {odd[0]!r}, of type {type(odd[0]).__name__}, in {where}"
+        return next(filter(None, (unsaved(item, f"{where}[{key!r}]") for key, item in value.items())), "")
+    return f"a value of type {type(value).__name__} in {where}"
 
 
 def write_json(path: str, value: Any) -> None:

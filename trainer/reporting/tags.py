@@ -11,6 +11,7 @@ train   loss                    mean over the steps since the last report, regul
         images_per_second       since the last report, without evaluations and checkpoints
         waiting_for_data        share of that time in which the step waited for its batch, 0 to 1
         epoch                   how often the training images have been seen; unknown for a stream of unknown length
+        memory/host             GiB, the process's peak so far; memory/GPU:0 … likewise, if there are GPUs
         skipped                 steps left out so far because a gradient was not finite
         loss_scale              only with float16
 

@@ -38,8 +38,8 @@ class Intervals:
         return duration.steps(steps_per_epoch=Fraction(self.examples or 1, self.batch_size), total=self.total)
 
     def margin(self, every: int) -> int:
-        """An occasion this close to the end is left to the end: no checkpoint two steps before the last one."""
-        return max(2, every // 10) if every else 0
+        """How near to the end an occasion is left to the end: no checkpoint two steps before the last, unless asked."""
+        return min(every - 1, max(2, every // 10)) if every else 0
 
 
 def make_intervals(config: Config, examples: int | None) -> Intervals:

@@ -9,17 +9,20 @@ batch.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import numbers
 import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 import losses
 from configs.schema import Config
+from trainer.distribution.keras_losses import undivided
 from trainer.errors import UserError
 from trainer.parts import name_of, resolve
 from trainer.stepping.global_sums import current
@@ -48,17 +51,27 @@ class Objective:
     batchwide: bool
     own: Callable | None = None
 
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """Of a loss of the user's: what it holds, or a function reads, and nobody trains, such as a part's weight."""
+        held = list(getattr(self.own, "__dict__", {}).values())
+        if inspect.isfunction(self.own):
+            read = inspect.getclosurevars(self.own)
+            held += [*read.nonlocals.values(), *read.globals.values()]
+        return [value for value in held if isinstance(value, keras.Variable) and not value.trainable]
+
     def __call__(self, labels, outputs, batch: Mapping[str, tf.Tensor] = _NO_EXTRAS) -> dict[str, tf.Tensor]:
         levels = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
         all_reduce = current()
-        if len(levels) == 1:
-            return self.function(labels, levels[0], batch, all_reduce)
 
         def loss(y_true, y_pred):
             terms = self.function(y_true, y_pred, _at_size(batch, labels, y_true), all_reduce)
             return losses.LossValue(tf.add_n(list(terms.values())), terms)
 
-        return losses.deep_supervision(labels, levels, loss=loss).parts
+        with undivided():
+            if len(levels) == 1:
+                return self.function(labels, levels[0], batch, all_reduce)
+            return losses.deep_supervision(labels, levels, loss=loss).parts
 
 
 def _at_size(batch: Mapping[str, tf.Tensor], labels, smaller) -> Mapping[str, tf.Tensor]:
@@ -144,10 +157,16 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
                 f"{field}={name!r} is a class, and {loss.__name__}() raised {type(error).__name__}: {error}.\n"
                 "  Name a function, or a class whose arguments all have defaults."
             ) from error
+    if isinstance(loss, (list, tuple)):
+        raise UserError(
+            f'{field} is a {type(loss).__name__}: a sum of built-in losses is written "dice+cross_entropy", with '
+            "Loss(weights=…), and one of your own is a function that adds its terms."
+        )
     if not callable(loss):
         raise UserError(f"{field}={name!r} is of type {type(loss).__name__}; a loss is called as loss(y_true, y_pred).")
     further, needed = _parameters(loss, name, field)
     kind = loss.__name__ if inspect.isfunction(loss) else type(loss).__name__
+    of_keras = (loss if inspect.isfunction(loss) else type(loss)).__module__.startswith("keras.")
     if kind in _OF_IDS and config.loss.labels != "ids":
         raise UserError(
             f"{field}={name!r} takes class ids, and a loss of your own gets one-hot labels unless it asks for ids.\n"
@@ -160,6 +179,14 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
             f"{field}={name!r} is a Keras loss of probabilities (from_logits=False), and the model gives logits.\n"
             f"  Write keras.losses.{kind}(from_logits=True), or give it probabilities: --config.loss.from_logits=false"
         )
+    if of_keras and kind.replace("_", "").lower() in _OF_PROBABILITIES and config.loss.from_logits and not activation:
+        raise UserError(
+            f"{field}={name!r} is a Keras loss of probabilities, and the model gives logits.\n"
+            "  Give it probabilities: --config.loss.from_logits=false"
+        )
+    if of_keras and inspect.isfunction(loss) and "from_logits" in inspect.signature(loss).parameters:
+        # As a class of Keras's above: it takes probabilities unless it is said otherwise.
+        loss = functools.partial(loss, from_logits=config.loss.from_logits and not activation)
     void, multi_label = config.data.void_id, config.data.multi_label
     sigmoid = activation == "sigmoid" if activation else outputs == 1 or multi_label
     probabilities = not config.loss.from_logits or (activation and not getattr(loss, "from_logits", False))
@@ -181,8 +208,11 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
             y_true = tf.one_hot(tf.where(valid, labels, -1), outputs)
         given = {key: batch[key] for key in further if key in batch}
         mask = next((key for key in ("mask", "sample_weight") if key in further and key not in given), None)
-        if mask:
+        if mask and (not isinstance(loss, keras.losses.Loss) or _weighs_pixels(loss, y_true, y_pred)):
             given[mask] = tf.cast(valid, tf.float32)
+        elif mask and probabilities:
+            # Zeros in both add nothing to an overlap or a size.
+            y_pred = y_pred * tf.cast(valid, tf.float32)[..., None]
         if "all_reduce" in further:
             given["all_reduce"] = all_reduce
         missing = [key for key in needed if key not in given]
@@ -194,7 +224,19 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
             )
         # The loss may return a scalar, or a value for each image or pixel. The mean is taken here, once, so that it
         # means the same on any number of replicas.
-        value = loss(y_true, y_pred, **given)
+        try:
+            value = loss(y_true, y_pred, **given)
+        except Exception as error:
+            if not (loss if inspect.isfunction(loss) else type(loss)).__module__.startswith("keras."):
+                raise
+            shapes = ", ".join(
+                f"{name} {v.dtype.name} {v.shape}" for name, v in (("y_true", y_true), ("y_pred", y_pred))
+            )
+            message = str(error).strip().splitlines() or [""]
+            raise UserError(
+                f"{field}={name!r} cannot be used here: it raised {type(error).__name__}: {message[0][:300]}\n"
+                f"  It was called with {shapes}."
+            ) from error
         if hasattr(value, "parts") and hasattr(value, "total"):
             # The result of `losses.build`.
             return {"loss": value.total}
@@ -210,8 +252,23 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
     return Objective(name, function, batchwide, loss)
 
 
+def _weighs_pixels(loss: keras.losses.Loss, y_true: tf.Tensor, y_pred: tf.Tensor) -> bool:
+    """Whether a Keras loss has a value for each pixel, to be weighted; a Dice has one for an image, or for all."""
+    try:
+        specs = (tf.TensorSpec(value.shape, value.dtype) for value in (y_true, y_pred))
+        return tf.function(loss.call).get_concrete_function(*specs).output_shapes.rank == y_pred.shape.rank - 1
+    except Exception:  # the call itself reports what is wrong
+        return True
+
+
+# Losses of Keras that have no from_logits and mean nothing but probabilities; in lower case, without underscores.
+_OF_PROBABILITIES = ("dice", "tversky", "kldivergence", "poisson", "categoricalgeneralizedcrossentropy")
 # Keras losses that compare class ids.
 _OF_IDS = ("SparseCategoricalCrossentropy", "sparse_categorical_crossentropy")
+
+
+# What is in the names of predictions and of labels, which other libraries have in this order.
+_PREDICTIONS, _LABELS = ("pred", "logit", "output", "input"), ("true", "label", "target", "mask")
 
 
 def _parameters(loss: Any, name: str, field: str) -> tuple[list[str], list[str]]:
@@ -224,6 +281,12 @@ def _parameters(loss: Any, name: str, field: str) -> tuple[list[str], list[str]]
         signature = inspect.signature(loss)
     except (TypeError, ValueError):
         return [], []
+    first, second = [*signature.parameters, "", ""][:2]
+    if any(word in first for word in _PREDICTIONS) and any(word in second for word in _LABELS):
+        raise UserError(
+            f"{field}={name!r} takes ({first}, {second}), and a loss is called as loss(y_true, y_pred): labels first. "
+            "Write its first two parameters the other way round."
+        )
     further = [p for p in list(signature.parameters.values())[2:] if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     try:
         signature.bind(None, None, **{p.name: None for p in further})

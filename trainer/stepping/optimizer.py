@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from configs.schema import Optimizer
+from configs.schema import Config, Optimizer
 from trainer.errors import UserError, numbered
 from trainer.parts import name_of, resolve
 from trainer.stepping.schedule import Scaled, Schedule
@@ -33,12 +33,12 @@ _FIELDS = {
 # The step does these after the reduction over replicas. An optimizer would do them before it, with another result on
 # two replicas.
 _OF_THE_STEP = {
-    "clipnorm": "config.optimizer.clip_norm",
-    "clipvalue": "config.optimizer.clip_norm",
-    "global_clipnorm": "config.optimizer.clip_norm",
-    "use_ema": "config.optimizer.ema_decay",
-    "gradient_accumulation_steps": "config.train.accumulate",
-    "loss_scale_factor": "config.precision",
+    "clipnorm": "--config.optimizer.clip_norm=…",
+    "clipvalue": "--config.optimizer.clip_norm=…",
+    "global_clipnorm": "--config.optimizer.clip_norm=…",
+    "use_ema": "--config.optimizer.ema_decay=…",
+    "gradient_accumulation_steps": "--config.train.accumulate=…",
+    "loss_scale_factor": "--config.precision=…",
 }
 
 
@@ -88,6 +88,13 @@ def build_optimizer(
     return made
 
 
+def lower_rate(config: Config, optimizer: Any) -> str:
+    """Where a lower rate is said: by the config, or to the optimizer that was handed in with one of its own."""
+    if isinstance(optimizer, keras.optimizers.Optimizer):
+        return f"Lower the rate of the optimizer that was handed in, {type(optimizer).__name__}(learning_rate=…)"
+    return f"Lower --config.optimizer.learning_rate (now {config.optimizer.learning_rate:g})"
+
+
 def scaled_rate(optimizer: keras.optimizers.Optimizer) -> Scaled:
     """The rate of an optimizer built here."""
     # There is no public way to an optimizer's schedule: `learning_rate` is its current value.
@@ -122,7 +129,20 @@ def _in_scope(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimiz
     """The user's object; on several replicas a copy of it whose variables are mirrored."""
     if tf.distribute.get_strategy().num_replicas_in_sync == 1 and not optimizer.built:
         return optimizer
-    return type(optimizer).from_config({**optimizer.get_config(), "learning_rate": _rate_of(optimizer)})
+    made = type(optimizer).from_config({**optimizer.get_config(), "learning_rate": _rate_of(optimizer)})
+    lost = [
+        f"{name} ({value!r} became {getattr(made, name, None)!r})"
+        for name, value in vars(optimizer).items()
+        if isinstance(value, (bool, int, float, str)) and name != "name" and not name.startswith("_")
+        if name not in ("built", "auto") and getattr(made, name, None) != value
+    ]
+    if lost:
+        raise UserError(
+            f"The optimizer {type(optimizer).__name__} is copied, for several replicas or another run, and its "
+            f"get_config leaves out {', '.join(lost)}.\n  Write def get_config(self): return super().get_config() | "
+            "{…}, or pass the class or a function that makes it."
+        )
+    return made
 
 
 def _check(optimizer: keras.optimizers.Optimizer, field: str) -> None:

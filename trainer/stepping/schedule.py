@@ -13,7 +13,8 @@ import tensorflow as tf
 from configs.reading.fields import all_fields
 from configs.schema import Optimizer
 from trainer.errors import UserError
-from trainer.parts import resolve
+from trainer.models.inputs import said_by, users_line
+from trainer.parts import name_of, resolve, takes
 
 SCHEDULES = all_fields()["optimizer.schedule"].knob.names
 
@@ -100,7 +101,7 @@ def build_schedule(config: Optimizer, schedule: Any, *, total_steps: int, warmup
       total_steps, warmup_steps: of the run.
 
     Raises:
-      UserError: there is no such name, or it is no schedule.
+      UserError: there is no such name, it is no schedule, or gives no rates.
     """
     given = config.schedule if schedule is None else schedule
     if isinstance(given, str) and given in SCHEDULES:
@@ -114,12 +115,71 @@ def build_schedule(config: Optimizer, schedule: Any, *, total_steps: int, warmup
         raise UserError(
             f"schedule={part!r} is of type {type(part).__name__}: pass a Keras schedule or a function of the step."
         )
-    made = _called_with(part, learning_rate=config.learning_rate, total_steps=total_steps, warmup_steps=warmup_steps)
-    return made if isinstance(made, Schedule) else _OfAFunction(made)
+    name = f"schedule={name_of(given)}"
+    made = _called_with(
+        part, name, learning_rate=config.learning_rate, total_steps=total_steps, warmup_steps=warmup_steps
+    )
+    if not callable(made):
+        raise UserError(
+            f"{name} gave {made!r}, of type {type(made).__name__}: it takes learning_rate, total_steps or warmup_steps "
+            "and returns a function of the step, or it takes the step alone and returns the rate."
+        )
+    if not takes(made, 1):
+        raise UserError(f"{name} is called with the step alone, and takes {inspect.signature(made)}.")
+    made = made if isinstance(made, Schedule) else _OfAFunction(made)
+    _check_rates(made, name, total_steps)
+    return made
 
 
-def _called_with(part: Callable, **known) -> Any:
-    """Calls a factory with the arguments of `known` that it names; returns a function of the step as it is."""
-    names = [p.name for p in inspect.signature(part).parameters.values()]
-    given = {name: value for name, value in known.items() if name in names}
-    return part(**given) if given or isinstance(part, type) else part
+def _check_rates(schedule: Schedule, name: str, total_steps: int) -> None:
+    """Whether a schedule of the user's gives rates at the first, the middle and the last step, computed in a graph.
+
+    Raises:
+      UserError: it gives no scalar, a rate below 0 or none that is finite, or cannot be computed from a tensor.
+    """
+    spec = tf.TensorSpec([], tf.int64)
+    # Of a branch the rate at each step is wanted as it will be computed: in a graph, without AutoGraph.
+    function = tf.function(lambda step: tf.cast(_scalar(schedule(step), name), tf.float32), [spec], autograph=False)
+    try:
+        rates = {step: float(function(tf.constant(step, tf.int64))) for step in (0, total_steps // 2, total_steps - 1)}
+    except UserError:
+        raise
+    except Exception as error:
+        place, code = users_line(error)
+        raise UserError(
+            f"{name}: {place or 'it'} raised {said_by(error).partition('. ')[0]}"
+            + (f"\n    {code}" if code else "")
+            + "\n  The step is a float32 tensor: compute with TensorFlow, tf.where(step < 100, 0.1, 0.01) in place of "
+            "`if`, tf.cos in place of math.cos."
+        ) from error
+    wrong = [f"{rate:g} at step {step}" for step, rate in rates.items() if not 0 <= rate < math.inf]
+    if wrong:
+        raise UserError(f"{name} gives {', '.join(wrong)}: a learning rate is a finite number, 0 or more.")
+
+
+def _scalar(rate: Any, name: str) -> tf.Tensor:
+    if isinstance(rate, (str, bytes, type(None))):
+        raise UserError(f"{name} gave {rate!r}, of type {type(rate).__name__}, and a rate is a number.")
+    rate = tf.convert_to_tensor(rate)
+    if rate.shape.rank != 0:
+        raise UserError(f"{name} gave a tensor of shape {rate.shape.as_list()}, and a rate is one number.")
+    return rate
+
+
+def _called_with(part: Callable, what: str, **known) -> Any:
+    """A factory is called with what it names of `known`; a function of the step is returned as it is."""
+    try:
+        parameters = inspect.signature(part).parameters
+    except ValueError:
+        return part  # of C: it says nothing, and the first rate shows what it gives
+    given = {name: value for name, value in known.items() if name in parameters}
+    if not given and not isinstance(part, type):
+        return part
+    try:
+        return part(**given)
+    except TypeError as error:
+        raise UserError(
+            f"{what}: {error}. It is called with those of {', '.join(known)} that it names, here with "
+            f"{', '.join(given) or 'none'}.\n  Pass the object, keras.optimizers.schedules.CosineDecay(…), or a "
+            "function that makes it: def schedule(learning_rate, total_steps): return …"
+        ) from error

@@ -116,6 +116,8 @@ class TrainState:
         """Every variable that a continued run needs, by a unique path, in a fixed order."""
         paths = task_variables(self.task)
         named = [(path, v.value) for path, v in paths.items()]
+        objective = getattr(self.task, "objective", None)
+        named += [(f"loss/{v.path}", v.value) for v in (objective.variables if objective is not None else ())]
         path_of = {id(v): path.removeprefix("model/") for path, v in paths.items()}
         for update in self.updates:
             prefix = f"optimizer/{update.name}/" if update.name else "optimizer/"

@@ -30,6 +30,7 @@ from trainer.stepping.totals import Totals
 from trainer.stepping.unsaved_random_state import unsaved_draws
 from trainer.stepping.variables import in_place, is_to_learn, own_and_other, put_back, strange, written
 from trainer.stepping.waiting_for_data import Waiting
+from trainer.tracing import traced
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,7 +195,6 @@ def make_train_steps(
         totals.add(totals.row({"steps": 1.0}), finite)
         return tf.add_n([report for report, _ in reports])
 
-    @tf.function(autograph=False)
     def many(iterator, count):
         def next_step(done):
             one_step(next(iterator) if waiting is None else waiting.next(iterator))
@@ -202,11 +202,7 @@ def make_train_steps(
 
         tf.while_loop(lambda done: (done < count) & (state.halted == 0), next_step, [tf.zeros_like(count)])
 
-    @tf.function(autograph=False)
-    def one(batch):
-        return one_step(batch)
-
-    return Steps(many, one)
+    return Steps(traced(many, autograph=False), traced(one_step, autograph=False))
 
 
 def _outcome(task: Task, phase: str, part: Mapping[str, tf.Tensor]):

@@ -15,7 +15,8 @@ import keras
 import tensorflow as tf
 
 from configs.reading.nearest import did_you_mean
-from trainer.errors import UserError
+from trainer.distribution.keras_losses import undivided
+from trainer.errors import UserError, numbered
 from trainer.parts import takes
 
 
@@ -37,6 +38,16 @@ class Phase:
     models: tuple[str, ...] = ()
     optimizer: Any = None
     every: int = 1
+
+    def __new__(cls, *positional, **given):
+        # A copy is made without arguments.
+        known = [field.name for field in dataclasses.fields(cls)]
+        problems = [f"Phase has no {name!r}.{did_you_mean(name, known)}" for name in given if name not in known]
+        if positional or given and "name" not in given:
+            problems.append("A phase has a name, and all is given by name: Phase(name=…, terms=…, models=…).")
+        if problems:
+            raise UserError(numbered(problems) + f"\n  It takes {', '.join(known)}.")
+        return super().__new__(cls)
 
     def __post_init__(self):
         for name in ("terms", "models"):
@@ -138,7 +149,8 @@ class Task:
     def outcome(self, batch: Mapping[str, tf.Tensor], training: bool, phase: str = "") -> Outcome:
         """The result of `losses` as an `Outcome`, for the step."""
         extra = {"phase": phase} if "phase" in inspect.signature(self.losses).parameters else {}
-        found = self.losses(Examples(batch), training, **extra)
+        with undivided():
+            found = self.losses(Examples(batch), training, **extra)
         if not (isinstance(found, tuple) and len(found) == 2 and all(isinstance(part, Mapping) for part in found)):
             return Outcome(found)
         terms, watched = found
@@ -175,12 +187,14 @@ class Task:
         return {name: value for name, value in self._attributes() if isinstance(value, keras.random.SeedGenerator)}
 
     def _attributes(self) -> Iterator[tuple[str, Any]]:
-        """Attributes, and items of attributes that are lists, tuples or mappings."""
+        """What is an attribute, or in a list, tuple, mapping or loss that is one."""
         for name, value in vars(self).items():
             if isinstance(value, (list, tuple)):
                 yield from ((f"{name}/{number}", item) for number, item in enumerate(value))
             elif isinstance(value, Mapping):
                 yield from ((f"{name}/{key}", item) for key, item in value.items())
+            elif isinstance(value, keras.losses.Loss):
+                yield from ((f"{name}/{key}", item) for key, item in vars(value).items())
             else:
                 yield name, value
 
@@ -243,12 +257,15 @@ def _check_phases(task: Task) -> None:
         problems.append("it has no losses(self, batch, training), which gives the terms to be minimised")
     elif not takes(task.losses, 2) and "phase" not in inspect.signature(task.losses).parameters:
         problems.append(f"losses{inspect.signature(task.losses)} is called as losses(batch, training)")
+    if not takes(task.after_update, 0):
+        problems.append(f"after_update{inspect.signature(task.after_update)} is called as after_update()")
     if not takes(task.predict, 1):
         problems.append(f"predict{inspect.signature(task.predict)} is called as predict(batch)")
     known = {**models, **task.others()}
     for phase in task.phases:
         problems += [
             f"the phase {phase.name!r} trains {wanted!r}, and the task has {', '.join(known)}"
+            + ("" if isinstance(wanted, str) else ": models are named by their attributes")
             for wanted in phase.models
             if not any(is_named(name, (wanted,)) for name in known)
         ]
@@ -286,13 +303,22 @@ def terms_of(outcome: Outcome, phase: Phase | None, task: Task) -> dict[str, Any
     name, terms = type(task).__name__, outcome.terms
     if not isinstance(terms, Mapping):
         terms = {"loss": terms}
-    wanted = phase.terms if phase is not None and phase.terms else tuple(terms)
-    missing = [term for term in wanted if term not in terms]
-    if missing or not wanted:
-        raise UserError(
-            f"{name}.losses gave {', '.join(terms) or 'no term'}"
-            + (f", and the phase {phase.name!r} minimises {', '.join(missing)}." if missing else ".")
+    gave = f"{name}.losses gave {', '.join(terms) or 'no term'}"
+    asked = task.phases if phase is None else (phase,)
+    problems = [
+        f"{gave}, and the phase {each.name!r} minimises {', '.join(missing)}."
+        for each in asked
+        if (missing := [term for term in each.terms if term not in terms])
+    ]
+    unused = [term for term in terms if not any(term in each.terms or not each.terms for each in task.phases)]
+    if task.phases and unused and not problems:
+        problems.append(
+            f"{gave}, and no phase minimises {', '.join(unused)}: name it in Phase(terms=…), or return what is only to "
+            "be reported as a second mapping, `return terms, reported`."
         )
+    wanted = phase.terms if phase is not None and phase.terms else tuple(terms)
+    if problems or not wanted:
+        raise UserError(numbered(problems) if problems else f"{gave}.")
     return {term: _scalar(terms[term], f"{name}.losses: {term!r}") for term in wanted}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from configs.reading.line_wrapping import columns
 from configs.schema import Config
 from trainer.data.check.facts import Facts, read_all
 from trainer.data.check.remarks import (
@@ -143,18 +144,20 @@ def _split_text(split: SplitAudit, classes: tuple[str, ...], bands: tuple[str, .
     size = f"images, {wide} pixels wide and {high} high"
     if depths:
         size = f"volumes, {wide} voxels wide, {high} high and {min(depths[0])} … {max(depths[0])} deep"
+    room = min(max(24, *map(len, classes)), max(columns() - 37, 24))  # what the other columns leave
+    shown = [name if len(name) <= room else f"{name[: room - 1]}…" for name in classes]
     lines = [
         f"{split.name}: {split.examples} {size}",
-        f"  {'id':>4}  {'class':<24} {'pixels':>8} {'images':>8} {'without':>8}",
+        f"  {'id':>4}  {'class':<{room}} {'pixels':>8} {'images':>8} {'without':>8}",
     ]
     total = max(split.area, 1)
-    for position, class_name in enumerate(classes):
+    for position, class_name in enumerate(shown):
         images = int(split.images[position])
         lines.append(
-            f"  {position:>4}  {class_name:<24} {split.pixels[position] / total:>8.2%} {images:>8} "
+            f"  {position:>4}  {class_name:<{room}} {split.pixels[position] / total:>8.2%} {images:>8} "
             f"{split.examples - images:>8}"
         )
-    lines.append(f"  {'':>4}  {'void':<24} {split.pixels[-1] / total:>8.2%}")
+    lines.append(f"  {'':>4}  {'void':<{room}} {split.pixels[-1] / total:>8.2%}")
     if split.brightness:
         means, deviations = np.percentile(np.array(split.brightness), (5, 95), axis=0).T
         lines.append(
@@ -168,5 +171,5 @@ def _split_text(split: SplitAudit, classes: tuple[str, ...], bands: tuple[str, .
             + ", ".join(f"{name} {mean:.0f}" for name, mean in zip(names, split.bands, strict=False))
         )
     if split.several >= 0:
-        lines.append(f"  {'':>4}  {'of two classes or more':<24} {split.several / total:>8.2%}")
+        lines.append(f"  {'':>4}  {'of two classes or more':<{room}} {split.several / total:>8.2%}")
     return "\n".join(lines)

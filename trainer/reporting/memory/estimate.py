@@ -209,7 +209,7 @@ def described(run) -> list[str]:
         lines.append(
             f"It would not fit: {size_of(needed)} are needed on the {where}, {size_of(there)} are there. Less takes:"
         )
-        lines += [f"  {advice}" for advice in less_to_train(config, run.devices.replicas, micro_batches)]
+        lines += [f"  {advice}" for advice in less_to_train(run.named_config, run.devices.replicas, micro_batches)]
     return lines
 
 

@@ -52,7 +52,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def training_memory(error: BaseException, run) -> UserError:
     """The message for a training step that did not fit."""
-    config, replicas = run.config, run.devices.replicas
+    config, replicas = run.named_config, run.devices.replicas
     train, crop = config.train, tuple(config.augment.crop)
     micro_batches = run.micro_batches
     at_once = train.batch_size // (replicas * micro_batches)
@@ -116,13 +116,15 @@ def _of_data(config: Config) -> tuple[str, list[str]]:
 def _of_model(config: Config) -> tuple[str, list[str]]:
     model, optimizer = config.model, config.optimizer
     copies = "weights, their gradients and the optimizer's moments" + (", and averages" if optimizer.ema_decay else "")
-    numbers = f"The model is {model.name} of width {model.width}; held are {copies}."
+    ours = model.name in ("unet", "encoder_unet")
+    width = f" of width {model.width}" if ours else ""
+    numbers = f"The model is {model.name}{width}; held are {copies}."
     advice = []
-    if model.name in ("unet", "encoder_unet") and model.width > 1:
+    if ours and model.width > 1:
         advice.append(f"--config.model.width={model.width // 2}  half the channels, a quarter of the weights")
     if model.name == "encoder_unet":
         advice.append("--config.model.encoder=MobileNetV2  the smallest encoder")
-    if optimizer.name != "sgd":
+    if optimizer.name != "sgd" and ":" not in optimizer.name:
         advice.append("--config.optimizer.name=sgd  one moment in place of two")
     if optimizer.ema_decay:
         advice.append("--config.optimizer.ema_decay=0  without averages of the weights")
@@ -132,8 +134,9 @@ def _of_model(config: Config) -> tuple[str, list[str]]:
 def _of_saving(config: Config) -> tuple[str, list[str]]:
     numbers, advice = _of_model(config)
     numbers += " A checkpoint is copied to the host as a whole before it is written."
-    cache = f"--config.data.cache_mib={config.data.cache_mib // 4}  fewer decoded images beside it"
-    return numbers, [cache, *advice]
+    cached = config.data.cache_mib
+    cache = [f"--config.data.cache_mib={cached // 4}  fewer decoded images beside it"] if cached else []
+    return numbers, [*cache, *advice]
 
 
 _ADVICE: dict[str, Callable[[Config], tuple[str, list[str]]]] = {
@@ -191,10 +194,10 @@ def less_to_train(config: Config, replicas: int, micro_batches: int) -> list[str
         advice.append("--precision=mixed_bfloat16  half the memory for the layers, on devices that have it")
     if config.model.name in ("unet", "encoder_unet") and config.model.width > 1:
         advice.append(f"--config.model.width={config.model.width // 2}  half the channels")
-    advice.append(
-        f"--config.data.cache_mib={config.data.cache_mib // 4}  where the machine's memory is short, not the device's"
-    )
-    return advice
+    if config.data.cache_mib:
+        cache = config.data.cache_mib // 4
+        advice.append(f"--config.data.cache_mib={cache}  where the machine's memory is short, not the device's")
+    return advice or ["a smaller model, or smaller crops"]
 
 
 def _error(doing: str, error: BaseException, numbers: str, advice: list[str], step: int | None) -> UserError:

@@ -10,6 +10,7 @@ from trainer.reporting.panels import CARD_WIDTH
 
 # Above this many classes a cell has no room for a number.
 _MOST_NUMBERS = 16
+_LONGEST_NAME = 20
 
 
 def confusion_picture(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> np.ndarray:
@@ -30,6 +31,10 @@ def confusion_picture(confusion: Sequence[Sequence[int]], classes: Sequence[str]
         counts, columns = counts[:, 1], ("missed", "found")
     else:
         columns = classes
+    classes, columns = (
+        [name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…" for name in names]
+        for names in (classes, columns)
+    )
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(100.0 * counts, totals, out=np.zeros_like(counts), where=totals > 0)
     # TensorBoard's card, or twice as large, so that it is shrunk by a whole number.

@@ -163,7 +163,7 @@ def _reader(value: Any, prefix: str) -> ObjectReader | StreamReader:
         )
     else:
         indexed = hasattr(value, "__getitem__") and hasattr(value, "__len__")
-        if not indexed or isinstance(value, (str, bytes, Mapping)):
+        if not indexed or isinstance(value, (str, bytes, Mapping, type)):
             raise DataError(_unreadable(value, prefix))
         length = len(value)
         own = getattr(value, "names", None)
@@ -194,6 +194,14 @@ def _is_column(value: Any) -> bool:
     return hasattr(value, "shape") and hasattr(value, "__getitem__") and len(value.shape) > 0
 
 
+# Keys of others -> what they are called here.
+_MEANT = {
+    **dict.fromkeys(("val", "valid", "dev", "test"), "validation"),
+    **dict.fromkeys(("x", "images", "img", "inputs"), "image"),
+    **dict.fromkeys(("y", "labels", "mask", "masks", "target"), "label"),
+}
+
+
 def _unreadable(value: Any, prefix: str) -> str:
     kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
     takes = (
@@ -203,13 +211,17 @@ def _unreadable(value: Any, prefix: str) -> str:
     if isinstance(value, (str, bytes)):
         return f"{takes}\n  A folder goes into the config: Data(source='folder', path={value!r})."
     if isinstance(value, Mapping):
-        return f"{takes}\n  This one has the keys {', '.join(map(repr, value)) or 'none'}."
+        renamed = ", ".join(f"{key!r} to {_MEANT[key]!r}" for key in value if key in _MEANT)
+        keys = f"{takes}\n  This one has the keys {', '.join(map(repr, value)) or 'none'}."
+        return f"{keys} Rename {renamed}." if renamed else keys
     if isinstance(value, Iterator) or hasattr(value, "__iter__"):
         return (
             f"{takes}\n  What can only be iterated over becomes a data set so:\n"
             "    tf.data.Dataset.from_generator(function, output_signature=(tf.TensorSpec([None, None, 3], tf.uint8), "
             "tf.TensorSpec([None, None], tf.uint8)))"
         )
+    if isinstance(value, type):
+        return f"{takes}\n  This is the class itself: pass an object of it, data={value.__name__}(…)."
     missing = [call for call in ("__len__", "__getitem__") if not hasattr(value, call)]
     return f"{takes}\n  This one has no {' and no '.join(missing)}." if missing else takes
 
