@@ -217,8 +217,8 @@ def small_disk(tmp_path):
     place = tmp_path / "small"
     place.mkdir()
     mount = shutil.which("mount")
-    asked = mount and subprocess.run([mount, "-t", "tmpfs", "-o", "size=1m", "tmpfs", place], capture_output=True)
-    if not asked or asked.returncode:
+    mounted = mount and subprocess.run([mount, "-t", "tmpfs", "-o", "size=1m", "tmpfs", place], capture_output=True)
+    if not mounted or mounted.returncode:
         pytest.skip("a file system can be mounted by root alone")
     yield str(place)
     subprocess.run(["umount", place], check=True)

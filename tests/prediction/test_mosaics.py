@@ -138,12 +138,12 @@ def test_evaluation_says_once_that_it_takes_images_apart(model, mosaic, capsys):
     }
     scores = Run(CONFIG, model=model, data=data).evaluate(checkpoint=None)
     assert scores.score("pixel_accuracy") > 0.9
-    said = " ".join(capsys.readouterr().out.split())
+    output = " ".join(capsys.readouterr().out.split())
     assert (
-        said.count("is taken apart at its seams, and each is seen by itself (Evaluate(seams=False) leaves it whole)")
+        output.count("is taken apart at its seams, and each is seen by itself (Evaluate(seams=False) leaves it whole)")
         == 1
     )
-    assert "A large image is cut" not in said
+    assert "A large image is cut" not in output
 
 
 def test_it_is_asked_for_and_only_where_statistics_are_of_the_image(model, mosaic):

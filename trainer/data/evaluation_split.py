@@ -50,8 +50,8 @@ def open_evaluated(config: Config, data: Any = None) -> DataSets:
         data = {"train": _of_mapping(data, wanted), "validation": None}
     elif data is not None:
         data = {"train": data, "validation": None}
-    asked = dataclasses.replace(section, split="all" if wanted == "auto" else wanted)
-    splits, asked = opened_splits(asked, data)
+    full = dataclasses.replace(section, split="all" if wanted == "auto" else wanted)
+    splits, full = opened_splits(full, data)
     readers = {name: getattr(splits, name) for name in _SPLITS}
     readers = {name: reader for name, reader in readers.items() if reader is not None and len(reader.names)}
     if splits.fatal and not readers:
@@ -61,32 +61,32 @@ def open_evaluated(config: Config, data: Any = None) -> DataSets:
         reader = chosen[0].chosen(chosen, range(sum(len(part.names) for part in chosen)))
     else:
         reader = JoinedReader(chosen) if len(chosen) > 1 else chosen[0]
-    if section.channels and asked.channels != section.channels:
+    if section.channels and full.channels != section.channels:
         raise DataError(
-            f"{splits.title}: images have {asked.channels} channels, and the model takes {section.channels}."
+            f"{splits.title}: images have {full.channels} channels, and the model takes {section.channels}."
         )
-    reader, asked = _with_classes(reader, splits, section, asked)
-    one = dataclasses.replace(splits, train=reader, validation=None, test=None, fatal=(), fields={})
-    one, asked = completed(one, asked)
-    if one.fatal or (one.problems and asked.bad_files == "stop"):
-        problems = [*one.fatal, *one.problems]
-        advice = "" if one.fatal or not one.advice else f"\n{one.advice}"
-        raise DataError(f"{one.title}: {len(problems)} problem(s):\n{listed(problems)}{advice}")
-    asked, different = _thresholded(one.train, asked)
-    reader = one.train.reading(asked) if different and hasattr(one.train, "reading") else one.train
-    source = source_of("validation", reader, asked, MemoryCache(0))
+    reader, full = _with_classes(reader, splits, section, full)
+    opened = dataclasses.replace(splits, train=reader, validation=None, test=None, fatal=(), fields={})
+    opened, full = completed(opened, full)
+    if opened.fatal or (opened.problems and full.bad_files == "stop"):
+        problems = [*opened.fatal, *opened.problems]
+        advice = "" if opened.fatal or not opened.advice else f"\n{opened.advice}"
+        raise DataError(f"{opened.title}: {len(problems)} problem(s):\n{listed(problems)}{advice}")
+    full, different = _thresholded(opened.train, full)
+    reader = opened.train.reading(full) if different and hasattr(opened.train, "reading") else opened.train
+    source = source_of("validation", reader, full, MemoryCache(0))
     if "label" not in source.features:
-        raise DataError(f"{one.title}: the examples have no labels, so that nothing can be scored; --mode=predict.")
+        raise DataError(f"{opened.title}: the examples have no labels, so that nothing can be scored; --mode=predict.")
     return DataSets(
         train=source,
         validation=source,
-        classes=asked.classes,
-        void_id=asked.void_id,
-        channels=asked.channels,
-        config=dataclasses.replace(config, data=dataclasses.replace(asked, split=section.split)),
-        title=one.title,
-        notes=tuple(note for note in (*one.notes, note, different) if note),
-        problems=one.problems,
+        classes=full.classes,
+        void_id=full.void_id,
+        channels=full.channels,
+        config=dataclasses.replace(config, data=dataclasses.replace(full, split=section.split)),
+        title=opened.title,
+        notes=tuple(note for note in (*opened.notes, note, different) if note),
+        problems=opened.problems,
     )
 
 

@@ -242,10 +242,10 @@ def _changing_augmentations(train: Source, config: Config) -> list[str]:
         alone.functions = (function,)
         try:
             example = train.load_compact(0)
-            one, other = (augmented(alone, config, 0, example) for _ in range(2))
+            first, second = (augmented(alone, config, 0, example) for _ in range(2))
         except Exception:  # It is met, and said, when it is trained on.
             continue
-        if not all(np.array_equal(one[key], other[key]) for key in one):
+        if not all(np.array_equal(first[key], second[key]) for key in first):
             found.append(
                 f"the augmentation {name_of(function)} gives another example when it is called again, so a resumed run "
                 "will differ: draw from its argument `random` alone"

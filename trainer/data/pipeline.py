@@ -179,9 +179,9 @@ def augmented(
         )
         for key, value in changed.items():
             out[key][...] = value
-    one = {key: row[0] for key, row in out.items()}
-    one["index"] = np.int64(number if source.length is None else number % source.length)
-    return one
+    row_of_each = {key: row[0] for key, row in out.items()}
+    row_of_each["index"] = np.int64(number if source.length is None else number % source.length)
+    return row_of_each
 
 
 def _place_image(source: Source, config: Config, number: int, example: Example, out) -> None:

@@ -120,11 +120,13 @@ def make_evaluator(
         key = tuple(options.values())
         if key not in scored:
             about = (with_probabilities, post.cuts)
-            one = _segmentation(task, datasets, config, *about, options) if segments else _terms(task, bool(per_image))
+            scores_of = (
+                _segmentation(task, datasets, config, *about, options) if segments else _terms(task, bool(per_image))
+            )
             # A user's task may need the size while it is traced, as a dense layer does: if all images have the same
             # size, it is known; the first image of another size makes a trace for all sizes.
             kind = {"input_signature": [batches.element_spec]} if segments else {"reduce_retracing": True}
-            scored[key] = traced(lambda batch: strategy.run(one, args=(batch,)), **kind)
+            scored[key] = traced(lambda batch: strategy.run(scores_of, args=(batch,)), **kind)
             if any(key):
                 remark(ways.said(**options))
         return scored[key](batch)

@@ -204,8 +204,8 @@ def _checked(model, name: str, config: Config, outputs: int, free: bool) -> Form
 def _filled(model: keras.Model, crop: tuple[int, ...]) -> tuple[int, ...]:
     """The training crop with the sides of the model's input, which may leave some open."""
     inputs = getattr(model, "inputs", None) or ()
-    said = tuple(inputs[0].shape[1:-1]) if inputs else ()
-    return tuple(side or here for side, here in zip(said, crop, strict=True)) if len(said) == len(crop) else crop
+    fixed = tuple(inputs[0].shape[1:-1]) if inputs else ()
+    return tuple(side or here for side, here in zip(fixed, crop, strict=True)) if len(fixed) == len(crop) else crop
 
 
 def _fitting_crop(model: keras.Model, space: tuple[int, ...], config: Config) -> tuple[int, tuple[int, ...]] | None:

@@ -73,12 +73,12 @@ def measure(config: Config, clock: Clock = "wall") -> Measured:
         environment = os.environ | {"PYTHONPATH": paths, "PYTHONIOENCODING": "utf-8"}
         done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", env=environment)
     lines = done.stdout.splitlines()
-    said = {mark: line.removeprefix(mark) for line in lines for mark in _MARKS if line.startswith(mark)}
-    if done.returncode or _MEASURED not in said:
+    results = {mark: line.removeprefix(mark) for line in lines for mark in _MARKS if line.startswith(mark)}
+    if done.returncode or _MEASURED not in results:
         last = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[-12:]
-        text = json.loads(said[_FAILED]) if _FAILED in said else "\n".join(last)
+        text = json.loads(results[_FAILED]) if _FAILED in results else "\n".join(last)
         raise UserError(f"The steps that were to be timed ended in an error:\n{text}")
-    return Measured(**json.loads(said[_MEASURED]))
+    return Measured(**json.loads(results[_MEASURED]))
 
 
 def _processor_time() -> float:

@@ -88,10 +88,10 @@ class _Step:
 
     def __str__(self) -> str:
         low, high = self.found.low, self.found.high
-        said = "kept" if self.kept else "not kept: it may be luck" if self.found.difference > 0 else "not kept"
+        verdict = "kept" if self.kept else "not kept: it may be luck" if self.found.difference > 0 else "not kept"
         return (
             f"{self.name}: {self.step}: Dice {self.found.a:.4f} -> {self.found.b:.4f} ({self.found.difference:+.4f}, "
-            f"95 % of resamples {low:+.4f} to {high:+.4f}): {said}"
+            f"95 % of resamples {low:+.4f} to {high:+.4f}): {verdict}"
         )
 
 

@@ -195,8 +195,8 @@ class _Flow:
                 if not is_out_of_memory(error):
                     raise
                 written = [error] * len(items)
-            for item, one in zip(items, written, strict=True):
-                self._finish(item, **{"trouble" if isinstance(one, BaseException) else "written": one})
+            for item, outcome in zip(items, written, strict=True):
+                self._finish(item, **{"trouble" if isinstance(outcome, BaseException) else "written": outcome})
 
     # --- through the network
 
@@ -242,8 +242,8 @@ class _Flow:
             else:
                 self._finish(groups[0][0], trouble=error)
             return
-        for items, one in zip(groups, made, strict=True):
-            self._writing[self._writers.submit(self._write_whole, items, one)] = items
+        for items, results in zip(groups, made, strict=True):
+            self._writing[self._writers.submit(self._write_whole, items, results)] = items
 
     def _write_whole(self, items: list[_Item], made) -> list[Written]:
         made = {name: values.numpy() for name, values in made.items()}
@@ -251,9 +251,9 @@ class _Flow:
             made["probabilities"] = made["probabilities"].astype(np.float16)
         written = []
         for number, item in enumerate(items):
-            one = {name: values[number] for name, values in made.items()}
-            ids = self._postprocessing(one["ids"])
-            strip = Strip(0, item.raster.array, ids, one.get("probabilities"))
+            result = {name: values[number] for name, values in made.items()}
+            ids = self._postprocessing(result["ids"])
+            strip = Strip(0, item.raster.array, ids, result.get("probabilities"))
             written.append(self._outputs.write(item.name, item.raster, [strip], tiff=item.found.geo))
         return written
 

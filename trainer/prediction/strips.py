@@ -182,5 +182,5 @@ def _tiles(network: Network, band, weights, across: tile_grid.Axis, given) -> It
         places = [slice(at, at + batch) for at in range(0, len(parts), batch)]
         batches = [(np.stack(parts[place]), weights, np.stack([w for *_, w in some[place]])) for place in places]
         for at, logits in enumerate(network.tiles(batches, given)):
-            for (start, end, _), one in zip(some[at * batch :], logits.numpy(), strict=False):
-                yield start, end, one
+            for (start, end, _), tile in zip(some[at * batch :], logits.numpy(), strict=False):
+                yield start, end, tile

@@ -106,8 +106,8 @@ def _users_own(error: Exception) -> UserError | None:
             last = last_line(inner)
             kind = type(inner).__name__
             # Autograph wraps exceptions that it cannot copy, and names the original type itself.
-            said = last if kind == "StagingError" or last.startswith(kind) else f"{kind}: {last}"
-            return UserError(f"{filename}:{line} raised {said}\n    {code}{_hint(last)}", exit_code=EXIT_FAILED)
+            message = last if kind == "StagingError" or last.startswith(kind) else f"{kind}: {last}"
+            return UserError(f"{filename}:{line} raised {message}\n    {code}{_hint(last)}", exit_code=EXIT_FAILED)
     return None
 
 
@@ -142,9 +142,9 @@ _HINTS = {
 }
 
 
-def _hint(said: str) -> str:
+def _hint(message: str) -> str:
     """What to write instead, if the error is about types or shapes that do not fit."""
-    return "".join(f"\n  {text}" for pattern, text in _HINTS.items() if re.search(pattern, said))
+    return "".join(f"\n  {text}" for pattern, text in _HINTS.items() if re.search(pattern, message))
 
 
 def _autograph_frames(error: BaseException) -> Iterator[tuple[str, int]]:

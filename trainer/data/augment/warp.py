@@ -59,10 +59,10 @@ def rotation(angles: Sequence[float], spacing: Sequence[float]) -> np.ndarray:
     planes = [(0, 1)] if rank == 2 else [(1, 2), (0, 2), (0, 1)]
     turned = np.eye(rank)
     for angle, (first, second) in zip(angles, planes, strict=True):
-        one = np.eye(rank)
-        one[first, first] = one[second, second] = math.cos(angle)
-        one[first, second], one[second, first] = -math.sin(angle), math.sin(angle)
-        turned = one @ turned
+        single = np.eye(rank)
+        single[first, first] = single[second, second] = math.cos(angle)
+        single[first, second], single[second, first] = -math.sin(angle), math.sin(angle)
+        turned = single @ turned
     sides = np.asarray(spacing, np.float64)
     return turned * sides[None, :] / sides[:, None]
 
@@ -148,4 +148,4 @@ def _bends(warp: Warp) -> np.ndarray:
     count = _KNOTS**rank
     drawn = uniforms_at(*warp.key, rank * count).reshape(rank, *(_KNOTS,) * rank) * 2.0 - 1.0
     smooth = [resample(drawn[axis], warp.shape, (3,) * rank).reshape(-1) * warp.bend[axis] for axis in range(rank)]
-    return np.stack([np.clip(one, -most, most) for one, most in zip(smooth, warp.bend, strict=True)])
+    return np.stack([np.clip(shift, -most, most) for shift, most in zip(smooth, warp.bend, strict=True)])

@@ -97,9 +97,9 @@ def mirrored_pairs(classes: Sequence[str], sides: Sequence[tuple[str, str]] = _S
     pairs = []
     for name in classes:
         words = re.split(r"([_\-. ]+)", name.lower())
-        for one, other in sides:
-            if one in words:
-                twin = "".join(other if word == one else word for word in words)
+        for side, opposite in sides:
+            if side in words:
+                twin = "".join(opposite if word == side else word for word in words)
                 pairs += [f"{name} and {names[twin]}"] if twin in names else []
     return pairs
 

@@ -92,10 +92,10 @@ def _colors(masks, data: Data) -> Recognised:
     jpeg = any(mask.format in ("JPEG", "MPO") for _, mask in masks)
     counts, noise = _without_noise(counts, jpeg, masks[0][0], data)
     tolerance: dict[str, Any] = {"color_tolerance": noise} if noise else {}
-    said = f", and others within {noise} of them, as JPEG leaves them, which are taken for them" if noise else ""
+    traces = f", and others within {noise} of them, as JPEG leaves them, which are taken for them" if noise else ""
     if len(counts) == 2 and (0, 0, 0) in counts and len(data.classes) in (0, 2):
         other = next(color for color in counts if any(color))
-        return _of_two(f"black and {_hex(other)}{said}", data, (max(other) + 1) // 2)
+        return _of_two(f"black and {_hex(other)}{traces}", data, (max(other) + 1) // 2)
     void = {(224, 224, 192): "Pascal VOC's border"} if len(counts) > 2 else {}
     ordered = sorted((c for c in counts if c not in void), key=lambda c: (any(c), -counts[c], c))
     if data.classes and len(data.classes) != len(ordered):
@@ -118,7 +118,7 @@ def _colors(masks, data: Data) -> Recognised:
     voided = "".join(f"; {_hex(c)} ({why}) is void" for c, why in void.items() if c in counts)
     return Recognised(
         {"mask_encoding": "colors", "mask_colors": tuple(table), "classes": names, **tolerance},
-        (f"the masks have {len(ordered)} colours, a class each: {_shares(counts)}{said}{voided}",),
+        (f"the masks have {len(ordered)} colours, a class each: {_shares(counts)}{traces}{voided}",),
     )
 
 
@@ -217,8 +217,8 @@ def _values(masks, data: Data, alone: bool) -> Recognised:
         raise DataError(_asked(whole, levels, data))
     if binary_asked or (two and len(levels) == 2 and _two_values(levels, blacks, data)):
         if levels == [0, 255] or levels == [0, 1] or levels[0] == 0:
-            said = "" if levels in ([0, 255], [0, 1]) else f"0 and {levels[1]}"
-            return _of_two(said, data, (levels[-1] + 1) // 2)
+            levels_text = "" if levels in ([0, 255], [0, 1]) else f"0 and {levels[1]}"
+            return _of_two(levels_text, data, (levels[-1] + 1) // 2)
         return Recognised(
             {"mask_encoding": "ids", "mask_ids": _table([levels[0]], [levels[1]], void, data), **_named(data)},
             (f"the masks hold {levels[0]} and {levels[1]}: {levels[0]} is class 0 and {levels[1]} class 1",),

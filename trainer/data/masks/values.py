@@ -102,10 +102,10 @@ def _paged(opened: Opened, pages: str, page: int | None) -> MaskValues:
         raise DataError(which_pages(opened, "mask", pages))
     values = None
     for page in range(opened.tiff.pages if pages == "objects" else 1):
-        one = read_tiff(opened.content, opened.name, page)
-        if one.shape[2] != 1 or one.dtype.kind not in "iub" or (values is not None and values.shape != one.shape[:2]):
+        ids = read_tiff(opened.content, opened.name, page)
+        if ids.shape[2] != 1 or ids.dtype.kind not in "iub" or (values is not None and values.shape != ids.shape[:2]):
             raise DataError(f"{opened.name}: page {page} is not a mask of whole numbers of the first page's size.")
-        values = one[:, :, 0] if values is None else np.where(one[:, :, 0] != 0, one[:, :, 0], values)
+        values = ids[:, :, 0] if values is None else np.where(ids[:, :, 0] != 0, ids[:, :, 0], values)
     return MaskValues(values.astype(np.uint8) if values.dtype == np.bool_ else values, None, "TIFF")
 
 

@@ -47,9 +47,9 @@ def read_both(
     return Example(read[0], read[1], name)
 
 
-def alike(one: Sequence[int], other: Sequence[int]) -> bool:
+def alike(size: Sequence[int], other_size: Sequence[int]) -> bool:
     """Whether sizes (height, width, …) have the same proportions, apart from rounding to whole pixels."""
-    (height, width), (other_height, other_width) = one[:2], other[:2]
+    (height, width), (other_height, other_width) = size[:2], other_size[:2]
     error = abs(height * other_width - width * other_height)
     return error <= max(height, width, other_height, other_width)
 

@@ -103,8 +103,8 @@ class FilePairs:
 
     def _values(self, mask: str, page: int | None = None) -> MaskValues:
         data = self._data
-        asked = data.multi_label and (data.mask_encoding, data.pages) == ("auto", "refuse")
-        pages = "planes" if data.mask_encoding == "planes" or asked else data.pages
+        planes_allowed = data.multi_label and (data.mask_encoding, data.pages) == ("auto", "refuse")
+        pages = "planes" if data.mask_encoding == "planes" or planes_allowed else data.pages
         return decode_values(os.path.join(self.root, mask), self._data.max_pixels, pages=pages, page=page)
 
     def mask_file(self, index: int) -> str:

@@ -71,15 +71,15 @@ _Good = Sequence[tuple[cases.Files, Header, int]]
 
 def _described(data: Data, listing: Listing, train: _Good, problems: list[str], notes: list[str]):
     """The section completed from the data, and the fields that came from them."""
-    description, said = listing.description, {}
+    description, found = listing.description, {}
     channels = _channels(train, description, problems)
-    said["channels"] = channels
+    found["channels"] = channels
     if description is not None and description.ignore is not None:
-        said["void_id"] = description.ignore
+        found["void_id"] = description.ignore
         notes.append(f"label {description.ignore} is ignored, as dataset.json says: no loss or score counts it")
-    data = dataclasses.replace(data, **said)
+    data = dataclasses.replace(data, **found)
     if not data.classes:
-        said["classes"] = _classes(data, description, train, notes)
+        found["classes"] = _classes(data, description, train, notes)
     names = description.channels if description is not None else ("",) * channels
     names = names if len(names) == channels else ("",) * channels
     if len(data.normalize) not in (1, channels):
@@ -87,31 +87,31 @@ def _described(data: Data, listing: Listing, train: _Good, problems: list[str], 
             f"config.data.normalize has {len(data.normalize)} words, and the images {channels} channels: write one for "
             "all, or one for each."
         )
-    said["normalize"] = intensities.kinds(data.normalize, names)
+    found["normalize"] = intensities.kinds(data.normalize, names)
     if not data.spacing:
         spacings = np.array([Orientation.of(header.affine).spacing for _, header, _ in train])
-        said["spacing"] = tuple(float(f"{length:.6g}") for length in np.median(spacings, axis=0))
+        found["spacing"] = tuple(float(f"{length:.6g}") for length in np.median(spacings, axis=0))
         low, high = spacings.min(axis=0), spacings.max(axis=0)
         if (high / low).max() > 1.01:
             notes.append(
-                f"voxels of {_mm(low)} to {_mm(high)} mm (depth x height x width) become {_mm(said['spacing'])}, as "
+                f"voxels of {_mm(low)} to {_mm(high)} mm (depth x height x width) become {_mm(found['spacing'])}, as "
                 "data.spacing says from now on"
             )
-    data = dataclasses.replace(data, **said)
+    data = dataclasses.replace(data, **found)
     if "ct" in data.normalize and len(data.intensities) != channels:
         if data.intensities:
             raise DataError(
                 f"config.data.intensities has {len(data.intensities)} rows, and there are {channels} channels."
             )
-        said["intensities"] = _measured(data, train, channels)
-        for row, kind in zip(said["intensities"], data.normalize, strict=True):
+        found["intensities"] = _measured(data, train, channels)
+        for row, kind in zip(found["intensities"], data.normalize, strict=True):
             if kind == "ct":
                 notes.append(
                     f"CT: intensities are clipped to {row[0]:g} … {row[1]:g} and scaled by mean {row[2]:g} and "
                     f"deviation {row[3]:g} of the training foreground, as data.intensities says from now on"
                 )
-        data = dataclasses.replace(data, intensities=said["intensities"])
-    return data, said
+        data = dataclasses.replace(data, intensities=found["intensities"])
+    return data, found
 
 
 def _channels(train: _Good, description: Description | None, problems: list[str]) -> int:

@@ -171,11 +171,11 @@ def _split(
         )
         return Listing((), (), (), description, problems, (fatal + "evaluate.",), tuple(notes))
     names = [case.name for case in cases]
-    said = _said(root, names, incomplete, notes)
-    if said is None:
+    stated = _said(root, names, incomplete, notes)
+    if stated is None:
         chosen = held_out(names, data)
-        said = ([i for i in range(len(cases)) if i not in chosen], sorted(chosen))
-    train, validation = ([cases[i] for i in part] for part in said)
+        stated = ([i for i in range(len(cases)) if i not in chosen], sorted(chosen))
+    train, validation = ([cases[i] for i in part] for part in stated)
     return Listing(tuple(train), tuple(validation), (), description, problems, (), tuple(notes))
 
 

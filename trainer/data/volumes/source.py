@@ -183,13 +183,13 @@ class VolumeSource(Source):
             large = large or example.image.size > _LARGE
             return ""
 
-        said = time.monotonic()
+        logged = time.monotonic()
         problems = [load(0)] if self.names else []
         with ThreadPoolExecutor(1 if large else _THREADS) as pool:
             for done, problem in enumerate(pool.map(load, range(1, len(self.names))), start=2):
                 problems.append(problem)
-                if time.monotonic() - said > _SAID_EVERY:
-                    said = time.monotonic()
+                if time.monotonic() - logged > _SAID_EVERY:
+                    logged = time.monotonic()
                     console.log(f"  prepared {done} of {len(self.names)} volumes")
         bad = {name: problem for name, problem in zip(self.names, problems, strict=True) if problem}
         if bad and stop:

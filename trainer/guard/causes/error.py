@@ -82,8 +82,8 @@ def _by_graph(forward_loss: Callable, entries: Sequence[Entry]) -> list[Finding]
     lineage = Lineage(trace)
     cut = [entry for entry in entries if lineage.distance_of(entry.keys)]
     findings = cut_findings(lineage, cut)
-    said = {(finding.op_type, finding.line) for finding in findings}
-    return findings + [f for f in raising(lineage, entries) if (f.op_type, f.line) not in said]
+    known = {(finding.op_type, finding.line) for finding in findings}
+    return findings + [f for f in raising(lineage, entries) if (f.op_type, f.line) not in known]
 
 
 def _plain(cause: str, entries: Sequence[Entry], detail: str, site, op_type: str | None = None) -> Finding:

@@ -34,8 +34,8 @@ def nonfinite_findings(
     groups = merged(edge for edge, answer in own if answer is None or not is_finite(answer))
     findings = [_backward(lineage, group, affected) for group in groups]
     findings = [finding for finding in findings if finding.variables]
-    said = {path for finding in findings for path in finding.variables}
-    rest = [path for path in paths if path not in said]
+    known = {path for finding in findings for path in finding.variables}
+    rest = [path for path in paths if path not in known]
     return [*findings, *([Finding("nonfinite", "nan_gradient", rest)] if rest else [])]
 
 

@@ -124,8 +124,8 @@ def _examined(program: Program, depth: str, clock: Clock) -> tuple[list[Suspicio
         found += turned_masks(program, pair)
         found += moved_inside(program, pair)
         found += losses_of_masks(pair)
-    one = pairs[0] if len(pairs) == 1 else None
-    if one is None:
+    single = pairs[0] if len(pairs) == 1 else None
+    if single is None:
         for pair in pairs:
             found += scale_of_targets(pair)
     if trial is None:
@@ -137,13 +137,13 @@ def _examined(program: Program, depth: str, clock: Clock) -> tuple[list[Suspicio
         if not any(s.certain for s in found):
             found.append(_does_not_run(program, seen))
         return [s for s in found if s.certain], [], "batch"
-    found += of_batch(program, one, seen)
-    found += _nothing_trainable(program, one, seen)
-    certain = [dataclasses.replace(s, pair=one) for s in found if s.certain]
-    trial.pair = one
+    found += of_batch(program, single, seen)
+    found += _nothing_trainable(program, single, seen)
+    certain = [dataclasses.replace(s, pair=single) for s in found if s.certain]
+    trial.pair = single
     if certain or depth == "batch" or _unsuited(program):
         return certain, [], "batch"
-    borne_out, notes = settle(program, one, seen, trial, found, clock)
+    borne_out, notes = settle(program, single, seen, trial, found, clock)
     return borne_out, notes, "steps"
 
 
@@ -222,8 +222,8 @@ def _corrected(program: Program, trial: Trial | None, objective, output: Output,
     """
     act = output.activation
     squashed = act.low >= -0.01 and act.high <= 1.01
-    asked = squashed and (objective.family == "own" or objective.family in CROSS_ENTROPIES and objective.from_logits)
-    if trial is None or count > 1 or not asked:
+    matters = squashed and (objective.family == "own" or objective.family in CROSS_ENTROPIES and objective.from_logits)
+    if trial is None or count > 1 or not matters:
         return output.known and not output.after
     x, y = program.batch(8)
     try:

@@ -130,8 +130,8 @@ def batches_of(run, config: Config) -> int:
     """Bytes of the batches made ahead on this host."""
     share = config.train.batch_size // run.devices.workers
     shapes = [(f.batch_shape(*config.augment.crop), f.dtype) for f in run.data.train.features.values()]
-    one = sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in shapes if dtype.kind != "O")
-    return share * one * batches_ahead(config)
+    batch = sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in shapes if dtype.kind != "O")
+    return share * batch * batches_ahead(config)
 
 
 def _cache(run, config: Config) -> int:
@@ -174,8 +174,8 @@ def described(run) -> list[str]:
     try:
         found = estimate(run)
     except Exception as error:  # A step that cannot be traced: training reports why, with the line.
-        said = (str(error).strip().splitlines() or [""])[0]
-        return [f"not known: the step cannot be traced ({type(error).__name__}: {said})"]
+        reason = (str(error).strip().splitlines() or [""])[0]
+        return [f"not known: the step cannot be traced ({type(error).__name__}: {reason})"]
     config, micro_batches = run.config, run.micro_batches
     at_once = config.train.batch_size // (run.devices.replicas * micro_batches)
     images = f"{at_once} image{'s' if at_once > 1 else ''} of {config.augment.crop[0]} x {config.augment.crop[1]}"

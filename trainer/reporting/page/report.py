@@ -40,8 +40,8 @@ def write_report(workdir: str) -> str:
         return path
     folder = read_folder(workdir)
     if not (folder.config or folder.train or folder.evaluation):
-        said = "".join(f"\n  {problem}" for problem in folder.problems)
-        raise UserError(f"{workdir}: there is no run in this folder (no config.json).{said}", exit_code=EXIT_FAILED)
+        problems = "".join(f"\n  {problem}" for problem in folder.problems)
+        raise UserError(f"{workdir}: there is no run in this folder (no config.json).{problems}", exit_code=EXIT_FAILED)
     write_whole(path, page(folder).encode())
     return path
 

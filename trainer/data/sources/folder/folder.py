@@ -39,10 +39,10 @@ def open_pairs(data: Data) -> Splits:
     if not listing.fatal:
         pairs = [*listing.train, *listing.validation]
         problems += check_headers(root, pairs, data)
-        reader, fields, misplaced, said = geotiff.look(root, pairs, data)
+        reader, fields, misplaced, remarks = geotiff.look(root, pairs, data)
         problems += misplaced
         more, named = _named_by_table(root, pairs, data)
-        fields, notes = {**fields, **more}, (*notes, *said, *named)
+        fields, notes = {**fields, **more}, (*notes, *remarks, *named)
     if data.pages == "slices":
         listing, more = slices.of_listing(root, listing, data)
         problems += more

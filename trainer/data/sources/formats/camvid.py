@@ -92,8 +92,8 @@ def open_splits(data: Data) -> Splits:
         return Splits(title=shown(tree.root), problems=tuple(problems), fatal=fatal)
     fields: Mapping[str, Any] = {}
     if not says_masks(data):
-        fields, said = _fields(tree, pairs, data)
-        notes += said
+        fields, remarks = _fields(tree, pairs, data)
+        notes += remarks
     return pair_splits(tree, pairs, data, fields=fields, problems=problems, notes=notes)
 
 

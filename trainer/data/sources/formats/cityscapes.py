@@ -75,8 +75,8 @@ def open_splits(data: Data) -> Splits:
         return Splits(title=shown(tree.root), problems=tuple(problems), fatal=fatal)
     fields: Mapping[str, Any] = {}
     if not says_masks(data):
-        fields, said = _fields(tree, pairs, kind, data)
-        notes += said
+        fields, remarks = _fields(tree, pairs, kind, data)
+        notes += remarks
     return pair_splits(tree, pairs, data, fields=fields, problems=problems, notes=notes)
 
 
@@ -105,7 +105,7 @@ def _fields(tree: Tree, pairs: Sequence[Placed], kind: str, data: Data) -> tuple
             f"{shown(tree.root)}: the files are called as Cityscapes', but the masks hold {held}: {why}. If they are "
             "ids of your own: --config.data.source=pairs"
         )
-    said = "the nineteen classes of Cityscapes; " + (
+    note = "the nineteen classes of Cityscapes; " + (
         "the other label ids are void" if kind == "labelIds" else "255 is void"
     )
-    return by_values(entries, data), [said]
+    return by_values(entries, data), [note]

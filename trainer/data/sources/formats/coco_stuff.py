@@ -52,8 +52,8 @@ def open_splits(data: Data) -> Splits:
         return Splits(title=shown(tree.root), problems=tuple(problems), fatal=fatal)
     notes, fields = [f"recognised: {TITLE}, {shown(folder)}/"], {}
     if not says_masks(data):
-        fields, said = _fields(tree, data)
-        notes += said
+        fields, remarks = _fields(tree, data)
+        notes += remarks
     return pair_splits(tree, pairs, data, fields=fields, problems=problems, notes=notes)
 
 

@@ -283,12 +283,12 @@ def _keys(tree: Tree, schema, data: Data) -> tuple[str, str]:
     defaults = Data()
     chosen = []
     for field, usual in (("image_key", _IMAGES), ("mask_key", _MASKS)):
-        said = getattr(data, field)
-        if said in schema.names:
-            chosen.append(said)
+        key = getattr(data, field)
+        if key in schema.names:
+            chosen.append(key)
             continue
-        if said != getattr(defaults, field):
-            raise DataError(f"data.{field}={said!r}: {shown(tree.root)} has the columns {', '.join(schema.names)}.")
+        if key != getattr(defaults, field):
+            raise DataError(f"data.{field}={key!r}: {shown(tree.root)} has the columns {', '.join(schema.names)}.")
         possible = [name for name in schema.names if name.lower() in usual and _holds_pictures(schema.field(name).type)]
         if len(possible) != 1:
             pictures = [name for name in schema.names if _holds_pictures(schema.field(name).type)]

@@ -79,6 +79,6 @@ def open_splits(data: Data) -> Splits:
     fields: Mapping[str, Any] = {}
     table = next((t for t in tables if t is not None), None) or find_table(tree, above(pairs[0].image))
     if table is not None:
-        fields, said = fields_of_table(tree, table, pairs, data)
-        notes += said
+        fields, remarks = fields_of_table(tree, table, pairs, data)
+        notes += remarks
     return pair_splits(tree, pairs, data, fields=fields, problems=problems, notes=notes)

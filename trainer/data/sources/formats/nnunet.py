@@ -175,8 +175,8 @@ def _of_regions(described: Description, data: Data, at: str) -> tuple[dict[str, 
     table = [(value, classes.index(name)) for name, ids in united.items() for value in ids]
     void = [] if described.ignore is None else [(described.ignore, data.void_id)]
     fields = {"classes": classes, "labels": "multi", "mask_encoding": "regions", "mask_ids": (*sorted(table), *void)}
-    said = "; ".join(f"{name} = {', '.join(map(str, ids))}" for name, ids in united.items())
-    notes = [f"the labels are regions that overlap, each with a sigmoid of its own: {said}"]
+    unions = "; ".join(f"{name} = {', '.join(map(str, ids))}" for name, ids in united.items())
+    notes = [f"the labels are regions that overlap, each with a sigmoid of its own: {unions}"]
     if described.region_values:
         # The file's order decides what lies on top, and cannot be kept if data.classes has another.
         if classes != described.order:

@@ -131,8 +131,8 @@ def _multi(labels: Sequence[tuple[str, np.ndarray]], data: Data) -> tuple[LabelK
         )
     several = sum(int(((label == high).sum(axis=2) > 1).sum()) for _, label in labels)
     share = several / max(sum(label.shape[0] * label.shape[1] for _, label in labels), 1)
-    said = f"the labels have {planes} planes of 0 and {high}, and {share:.1%} of the pixels are of several classes"
-    return LabelKind("multi", (planes,), high), [f"{said}: each class has an output with a sigmoid of its own"]
+    evidence = f"the labels have {planes} planes of 0 and {high}, and {share:.1%} of the pixels are of several classes"
+    return LabelKind("multi", (planes,), high), [f"{evidence}: each class has an output with a sigmoid of its own"]
 
 
 def class_ids(label: np.ndarray, kind: LabelKind, data: Data, classes: int, name: str) -> np.ndarray:

@@ -237,9 +237,9 @@ def _examined(readers: Mapping[str, Any], data: Data, classes: tuple[str, ...]):
         if not items:
             raise all_of(problems)
         section = data if layout is None else layout.data
-        own, said = find_layout(items, section, looked_at=looked_at, classes=classes)
+        own, recognised = find_layout(items, section, looked_at=looked_at, classes=classes)
         if layout is None:
-            layout, notes = own, notes + said
+            layout, notes = own, notes + recognised
         else:
             mismatch = _mismatch(split, own, layout)
             if mismatch:
@@ -275,8 +275,8 @@ def _look(reader) -> tuple[list, str, list[str], list[str]]:
     return items, looked_at, problems, remarks
 
 
-def _same(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
-    return one.keys() == other.keys() and all(np.array_equal(one[key], other[key]) for key in one)
+def _same(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> bool:
+    return first.keys() == second.keys() and all(np.array_equal(first[key], second[key]) for key in first)
 
 
 def _mismatch(split: str, own: Layout, train: Layout) -> str:
