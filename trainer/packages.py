@@ -21,7 +21,7 @@ def _from_here(path: str) -> str:
 
 
 def missing_package(error: ModuleNotFoundError, command: Sequence[str]) -> str:
-    """The answer to a package that is not there; empty where the module is none of the program's packages.
+    """The answer to a package that is not there; empty where the module is not one of the program's packages.
 
     Args:
       error: as the import raised it.

@@ -43,7 +43,7 @@ def test_a_config_of_volumes_that_is_right():
         ),
         (
             dict(data=Data(source="volumes", normalize=("zscore",)), augment=Augment(crop=(32, 32, 32)), model=SMALL),
-            ["zscore is none of", "Did you mean z_score?"],
+            ["zscore is not one of", "Did you mean z_score?"],
         ),
         (
             dict(

@@ -504,7 +504,10 @@ MUTATIONS = {
         in_text("annotations.xml", 'left="0"', 'left="9"'),
         ["image 0", "mask 0", "not inside the image"],
     ),
-    ("yolo", "unknown class"): (line_of_yolo("7 .1 .1 .2 .2 .3 .1"), ["pic 2_ä.txt:2", "its class 7 is none of 0 … 1"]),
+    ("yolo", "unknown class"): (
+        line_of_yolo("7 .1 .1 .2 .2 .3 .1"),
+        ["pic 2_ä.txt:2", "its class 7 is not one of 0 … 1"],
+    ),
     ("yolo", "class as a fraction"): (line_of_yolo("0.5 .1 .1 .2 .2 .3 .1"), ["pic 2_ä.txt:2", "class 0.5"]),
     ("yolo", "a box"): (line_of_yolo("0 .5 .5 .2 .2"), ["pic 2_ä.txt:2", "boxes are no masks"]),
     ("yolo", "pixels"): (line_of_yolo("0 10 10 20 20 30 10"), ["pic 2_ä.txt:2", "from 0 to 1. Received: 10"]),
@@ -757,7 +760,7 @@ def test_what_is_meant_can_be_said(made, tmp_path):
     swapped = np.array([0, 2, 1])[expected("coco", 2)]
     np.testing.assert_array_equal(labels[2], swapped)
     with pytest.raises(
-        DataError, match=r"annotation 1: its category 'dög ß' is none of the classes: background, cat\."
+        DataError, match=r"annotation 1: its category 'dög ß' is not one of the classes: background, cat\."
     ):
         read(made("coco")[0], classes=NAMES[:2])
     with pytest.raises(DataError, match=r"--config.data.classes=background,cat,dög ß"):

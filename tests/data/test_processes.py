@@ -79,7 +79,7 @@ def test_batches_are_those_of_one_process_and_bad_examples_are_named():
 
 def test_what_cannot_be_handed_over_is_said_at_once():
     source, config = _opened(augment=(lambda example, random: example,))
-    with pytest.raises(DataError, match="data.processes=2: augment cannot be handed to another process"):
+    with pytest.raises(DataError, match="data.processes=2: augment cannot be passed to another process"):
         training_batches(source, config, start_step=0, steps=1, processes=True)
     images = np.tile(np.arange(2, dtype=np.uint8), (4, 32, 16, 1))[..., None].repeat(3, axis=-1)[:, 0]
     stream = tf.data.Dataset.from_tensor_slices((images, images[..., 0]))

@@ -144,7 +144,7 @@ class Processes:
             except Exception as error:  # whatever the object raises
                 count = opening.config.data.processes
                 raise DataError(
-                    f"config.data.processes={count}: {what} cannot be handed to another process "
+                    f"config.data.processes={count}: {what} cannot be passed to another process "
                     f"({type(error).__name__}: {error}). Functions and classes have to be at the top of a module; or "
                     'name them, "package.module:name"; or --config.data.processes=0'
                 ) from error

@@ -267,7 +267,7 @@ def _length(config: Config, measured: Measured, steps: int) -> list[Choice]:
     takes = (measured.start + measured.evaluation + steps * measured.step) / 60
     reason = f"{minutes:g} minutes by what was measured on this machine"
     if takes > 1.05 * minutes:
-        reason = f"a run of fewer is none; they take {takes:.2g} minutes, more than the {minutes:g} that were given"
+        reason = f"fewer steps are useless; they take {takes:.2g} minutes, more than the {minutes:g} that were given"
     elif steps < (fewest := _FEWEST[len(config.augment.crop)]):
         reason += f"; {fewest} and more would be better: --config.plan.minutes={math.ceil(fewest * takes / steps)}"
     # The last twenty-fifth of the run, when the rate has fallen.

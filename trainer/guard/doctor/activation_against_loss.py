@@ -118,7 +118,7 @@ def _of_scores(pair: Pair) -> Iterator[Suspicion]:
     if layer != output.weights and change:
         change = Change({layer: {"activation": fit}}) if _is_activation_layer(pair, layer) else None
     remedy = f"Let {fit} make probabilities of them:\n\n    {made(output.units_layer, fit)}" + (
-        f"\n\nor say to the loss that it gets scores: {class_name(objective)}(from_logits=True), with no activation."
+        f"\n\nor tell the loss that it gets scores: {class_name(objective)}(from_logits=True), with no activation."
         if objective.family in CROSS_ENTROPIES
         else ""
     )

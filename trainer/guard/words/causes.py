@@ -59,7 +59,7 @@ CAUSES = {
     "not_trainable": Cause(
         sentence="They are not trainable",
         advice=(
-            "Unfreeze what is to be trained, after which the list must be asked for again; or leave the others out "
+            "Unfreeze the layers to be trained, and read the list again afterwards; or leave the others out "
             "of the list."
         ),
         code=(

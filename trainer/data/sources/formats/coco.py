@@ -200,7 +200,7 @@ def _drawings(
         category = whole(annotation.get("category_id"))
         if category not in categories:
             known = ", ".join(map(str, list(categories)[:8]))
-            problems.append(f"{name}: its category {annotation.get('category_id')} is none of the file's: {known}.")
+            problems.append(f"{name}: its category {annotation.get('category_id')} is not one of the file's: {known}.")
             continue
         class_id = labels.id_of(categories[category], name)
         if class_id is not None:

@@ -178,7 +178,7 @@ def _examples(file: str, content: Mapping, ids: Mapping, tree: Tree, problems: l
             category = whole(segment.get("category_id")) if isinstance(segment, Mapping) else None
             key = whole(segment.get("id")) if isinstance(segment, Mapping) else None
             if category not in ids:
-                wrong.append(f"{name}: segment {key}: its category {category} is none of the file's.")
+                wrong.append(f"{name}: segment {key}: its category {category} is not one of the file's.")
             elif not isinstance(key, int) or not 0 < key < 2**24:
                 wrong.append(f"{name}: segment {key!r}: its id has to be a whole number from 1 to {2**24 - 1}.")
             elif key in segments:

@@ -105,7 +105,7 @@ def _drawing(
         label, name = element.get("label", ""), f"{at}: {element.tag} {number}"
         if label not in known:
             listed = ", ".join(sorted(known)[:8])
-            problems.append(f"{name}: its label {label!r} is none of the task's: {listed}.")
+            problems.append(f"{name}: its label {label!r} is not one of the task's: {listed}.")
             continue
         class_id = labels.id_of(label, name)
         if class_id is not None:

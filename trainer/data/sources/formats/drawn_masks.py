@@ -144,7 +144,7 @@ class Labels:
         """A problem for each label that is not a class."""
         known = ", ".join(self.classes)
         return [
-            f"{places[0]}: its {self._meant} {name!r} is none of the classes: {known}"
+            f"{places[0]}: its {self._meant} {name!r} is not one of the classes: {known}"
             + (f". The same in {len(places) - 1} more" if places[1:] else "")
             + "."
             for name, places in self._unknown.items()

@@ -141,4 +141,4 @@ def _shape(shape: Mapping, class_id: int, number: int, at: str) -> Shape:
             return Shape(class_id, (box,), drawn="ellipse", name=name)
         left, top = np.rint(corners[0]).astype(int).tolist()
         return Shape(class_id, bitmap=(mask_of_png(shape.get("mask") or "", at), left, top), name=name)
-    raise DataError(f"{at}: its shape_type {kind!r} is none that LabelMe writes.")
+    raise DataError(f"{at}: its shape_type {kind!r} is not one that LabelMe writes.")

@@ -141,7 +141,7 @@ def by_colors(entries: Sequence[tuple[tuple[int, int, int], str]], data: Data) -
         if table.setdefault(color, ids[number]) != ids[number]:
             first = next(other for shade, other in entries if shade == color)
             raise DataError(
-                f"The classes {first!r} and {name!r} have the same colour, {color}: they cannot be told apart."
+                f"The classes {first!r} and {name!r} have the same colour, {color}: they cannot be distinguished."
             )
     return {
         "classes": classes,

@@ -87,7 +87,7 @@ def _drawing(file: str, content: Mapping, labels: Labels, known: set[str], tree:
         title = str(thing.get("classTitle")) if isinstance(thing, Mapping) else str(thing)[:40]
         place = f"{at}: object {number} ({title!r})"
         if title not in known:
-            problems.append(f"{place}: its class is none of meta.json: {', '.join(sorted(known)[:8])}.")
+            problems.append(f"{place}: its class is not in meta.json: {', '.join(sorted(known)[:8])}.")
             continue
         class_id = labels.id_of(title, place)
         if class_id is not None:

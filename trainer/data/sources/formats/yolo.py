@@ -227,7 +227,7 @@ def _read(path: str, names: list[str], ids: list[int | None]) -> list[tuple[int,
             raise DataError(f"{at}: a line is a class and three points (x, y) or more. Received: {len(words)} numbers")
         number_of_class = int(values[0]) if np.isfinite(values[0]) else -1
         if number_of_class != values[0] or not 0 <= number_of_class < len(names):
-            raise DataError(f"{at}: its class {words[0]} is none of 0 … {len(names) - 1} ({', '.join(names[:8])}).")
+            raise DataError(f"{at}: its class {words[0]} is not one of 0 … {len(names) - 1} ({', '.join(names[:8])}).")
         points = values[1:]
         if not ((points >= 0) & (points <= 1)).all():
             wrong = next(word for word, point in zip(words[1:], points, strict=True) if not 0 <= point <= 1)

@@ -101,7 +101,7 @@ def _check_no_axis_is_missing(part: Any, data: Data) -> None:
     shape = f"[{depth}, {height}, {planes}]"
     raise DataError(
         f"The first image and its label both have the shape {shape}, which can be read in two ways.\n"
-        "  A volume of one channel has an axis for it, [depth, height, width, 1]: hand over image[..., None].\n"
+        "  A volume of one channel has an axis for it, [depth, height, width, 1]: pass image[..., None].\n"
         f"  An image of {planes} channels whose label has a plane of 0 and 1 for each of {planes} classes: say so, "
         "Data(labels='multi')."
     )
