@@ -26,7 +26,7 @@ from tests.golden_libraries import LIBRARY_FORMULAS, deep_supervision
 
 # (relative to the largest, absolute) differences allowed in a value or gradient.
 FLOAT64, FLOAT32, LARGE = (1e-9, 1e-12), (1e-5, 1e-7), (1e-6, 0.0)
-# What rounding to 11 or 8 bits does to each element of a gradient handed back in the type of its logits.
+# The effect of rounding to 11 or 8 bits on each element of a gradient returned in the type of its logits.
 ROUNDING = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
 
 

@@ -1,4 +1,4 @@
-"""train.accumulate=auto: a step that does not fit is run again in smaller micro-batches, as if asked for outright.
+"""train.accumulate=auto: a step that does not fit is run again in smaller micro-batches, as if configured like that.
 
 The lack of memory is TensorFlow's own: a model that asks for 2^50 bytes where it is given more images than "fit".
 """

@@ -52,7 +52,7 @@ def test_a_damaged_file_is_named_and_the_one_before_taken(workdir, name):
 
 
 def edit_manifest(folder, text=None, **changes):
-    """Writes the manifest anew, as a hand would: its own digest stays the old one."""
+    """Writes the manifest anew, as by hand: its own digest stays the old one."""
     path = os.path.join(folder, "manifest.json")
     if text is None:
         with open(path, encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""Data passed as Python objects: what they become, that they stay exact, what is said of those that are wrong."""
+"""Data passed as Python objects: what they become, that they stay exact, and the errors for wrong ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classes that overlap: every form in which files say them, what is asked about, and their way into a batch."""
+"""Classes that overlap: every form in files, what is ambiguous, and their way into a batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Volumes as files: kinds, layouts, places in space, what is wrong with them; prepared, kept and cut into patches."""
+"""Volumes as files: kinds, layouts, places in space, errors; prepared, kept and cut into patches."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""The networks, the layers of ours in them, and what is said of a model of the user's that cannot be trained."""
+"""The built-in networks and their layers, and the errors for a user's model that cannot be trained."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""The normalisations of ours: the formulas, their gradients, large images, replicas, and networks they are put into."""
+"""The built-in normalisations: formulas, gradients, large images, replicas, and networks that get them."""
 
 import itertools
 

@@ -99,7 +99,7 @@ def test_a_task_of_one_size_is_trained_on_such_crops_and_tried_on_a_validation_i
     assert "was to be evaluated before the first step" in text and "crops of 8 x 8" in text
     assert 'Evaluate(every="0 steps")' in text and run.current_step == 0
     assert run.notes == ["the model net takes images of 8 x 8 pixels alone: augment.crop is set to it"]
-    # A crop that was asked for stays: what a task does with it before its model is its own affair.
+    # A requested crop stays: a task may do anything with it before its model.
     cropped = dataclasses.replace(_CONFIG, augment=Augment(crop=(16, 16)))
     run = Run(cropped, workdir=tmp_path, task=OfOneSize, data=_data())
     assert run.task and tuple(run.config.augment.crop) == (16, 16)

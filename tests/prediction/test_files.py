@@ -1,4 +1,4 @@
-"""Many files: what is written for each is what it gives alone, in order, within the bytes that may wait."""
+"""Many files: each result equals that of the file alone, in order, within the bytes that may wait."""
 
 import dataclasses
 import os

@@ -1,4 +1,4 @@
-"""Is B better than A, or luck? The bootstrap on distributions that are known, and what is not compared."""
+"""Is B better than A, or was it chance? The bootstrap on known distributions, and which runs are not compared."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Every way of handing in something wrong, into every loss: told, never broadcast, and never silent under XLA."""
+"""Every kind of wrong argument, for every loss: reported, never broadcast, and never silent under XLA."""
 
 import inspect
 import re
