@@ -84,8 +84,8 @@ def main(argv: list[str]) -> int:
         return error.exit_code
     except MemoryError as error:
         # What lies between the verbs; these say themselves what was too large, and for what.
-        said = f": {error}" if str(error) else ""
-        print(f"Out of memory on this machine{said}. What a run needs: --mode=describe", file=sys.stderr)
+        reason = f": {error}" if str(error) else ""
+        print(f"Out of memory on this machine{reason}. What a run needs: --mode=describe", file=sys.stderr)
         return EXIT_FAILED
     except SystemExit as error:
         # A model or a loss of the user's called sys.exit(): without a word, and with whatever exit code, it would look

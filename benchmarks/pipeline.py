@@ -61,11 +61,11 @@ def measure(run: Run, seconds: float, rounds: int = _ROUNDS) -> Rates:
         return batches_from(run.data.train, config, strategy, step=0, total=_MANY)
 
     alone, feeding = batches(), batches()
-    one = next(alone)
+    batch = next(alone)
     local = strategy.experimental_local_results
 
     def kept(context):
-        pieces = {key: [tf.identity(piece) for piece in local(value)] for key, value in one.items()}
+        pieces = {key: [tf.identity(piece) for piece in local(value)] for key, value in batch.items()}
         stacked = {key: tf.stack(value) for key, value in pieces.items()}
         return tf.data.Dataset.from_tensor_slices(stacked).cache().repeat()
 

@@ -179,15 +179,15 @@ def predict_with(compiled: Network, folder: str, output: str, model, config) -> 
 
 def sizes(model, config, rounds: int, most: float) -> None:
     """Every size against 1024 x 1024."""
-    one = Network(model, config)
-    print(f"\nPixels a second of processor time, of those at 1024 x 1024 ({one.plan.reason})")
+    network = Network(model, config)
+    print(f"\nPixels a second of processor time, of those at 1024 x 1024 ({network.plan.reason})")
 
     def through(image):
         height, width = image.shape[:2]
-        if one.fits_whole(height, width):
-            one.whole([image[None]])[0]["ids"].numpy()
+        if network.fits_whole(height, width):
+            network.whole([image[None]])[0]["ids"].numpy()
         else:
-            for _ in strips(one, lambda top, bottom, left, right: image[top:bottom, left:right], height, width):
+            for _ in strips(network, lambda top, bottom, left, right: image[top:bottom, left:right], height, width):
                 pass
 
     square = mosaic(1024, 1024)
@@ -201,8 +201,8 @@ def sizes(model, config, rounds: int, most: float) -> None:
         for _ in range(max(1, min(rounds, round(20 / megapixels)))):
             reference, used = timed(lambda: through(square))[1], timed(lambda image=image: through(image))[1]
             found.append(megapixels / used / (square.shape[0] * square.shape[1] / 1e6 / reference))
-        down, across = (axis.side for axis in one.axes(height, width))
-        how = "whole" if one.fits_whole(height, width) else f"tiles of {down} x {across}"
+        down, across = (axis.side for axis in network.axes(height, width))
+        how = "whole" if network.fits_whole(height, width) else f"tiles of {down} x {across}"
         print(
             f"  {height:>5} x {width:<5} {statistics.median(found):.2f}  {megapixels / used:.2f} MP/s  {how}",
             flush=True,

@@ -201,17 +201,17 @@ def kill_workers(options, workdir: str, tally: Tally) -> int:
     """Kills one worker at a time under one launcher, which starts all of them again."""
     life = new_life(options, workdir, forked=False)
     draw = random.Random(f"{options.seed} {tally.kills}")
-    said = 0
+    seen = 0
     while tally.kills < options.kills and time.monotonic() < options.end:
-        life.wait_for(lambda: any("] step" in line for line in life.lines()[said:]))  # noqa: B023
+        life.wait_for(lambda: any("] step" in line for line in life.lines()[seen:]))  # noqa: B023
         time.sleep(draw.uniform(0.0, 2.0))
         if not life.running() or not (workers := life.children()):
             break
         number = draw.randrange(len(workers))
         os.kill(workers[number], signal.SIGKILL)
         tally.add(f"worker {number}", -signal.SIGKILL)
-        life.wait_for(lambda: any("starting all again" in line for line in life.lines()[said:]))  # noqa: B023
-        said = len(life.lines())
+        life.wait_for(lambda: any("starting all again" in line for line in life.lines()[seen:]))  # noqa: B023
+        seen = len(life.lines())
     if tally.kills < options.kills and life.running():
         life.send(signal.SIGTERM)
         life.wait()

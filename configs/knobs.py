@@ -206,7 +206,7 @@ def _name_problem(name: str, about: Knob, path: str, subject: str) -> str:
     hint = foreign_names.value(path, name, "{!r}") or did_you_mean(name, about.names, "{!r}")
     if path == "data.source" and os.path.isdir(name):
         hint = f" It is a folder: --config.data.source=folder --config.data.path={name}."
-    return f"{subject} is none of {', '.join(about.names)}.{hint} One of your own: {own}."
+    return f"{subject} is not one of {', '.join(about.names)}.{hint} One of your own: {own}."
 
 
 def _numbers(value: Any) -> Iterator[float]:

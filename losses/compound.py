@@ -137,9 +137,9 @@ class Compound(keras.losses.Loss):
         """The value of one batch for `fit`, made once: Keras asks the loss first, and then the metric of each part."""
         y_pred = tf.convert_to_tensor(y_pred)
         graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
-        asked = (y_true, sample_weight, graph)
-        sum_of_losses, made_of, value = getattr(y_pred, _MADE, (None, asked, None))
-        if sum_of_losses == self._sum and all(a is b for a, b in zip(made_of, asked, strict=True)):
+        arguments = (y_true, sample_weight, graph)
+        sum_of_losses, made_of, value = getattr(y_pred, _MADE, (None, arguments, None))
+        if sum_of_losses == self._sum and all(a is b for a, b in zip(made_of, arguments, strict=True)):
             return value
         value = self._value(y_true, y_pred, sums_over_replicas(), weights_of(sample_weight, y_pred))
         if value.total.shape.rank != 0:
@@ -148,7 +148,7 @@ class Compound(keras.losses.Loss):
                 "option out of the loss."
             )
         # On the tensor itself, as Keras keeps its masks, so that it goes when the tensor goes.
-        setattr(y_pred, _MADE, (self._sum, asked, value))
+        setattr(y_pred, _MADE, (self._sum, arguments, value))
         return value
 
     def _value(self, y_true, y_pred, all_reduce, extras) -> LossValue:

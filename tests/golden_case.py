@@ -17,7 +17,7 @@ class Unoffered(Exception):
 
 
 class Case:
-    """One case's options, read by any of the names they go by; what nobody read can be told afterwards."""
+    """A case's options, read by any of their names; unread ones can be listed afterwards."""
 
     def __init__(self, entry, arrays):
         self.formula, self.library = entry["formula"], entry.get("library")

@@ -26,7 +26,7 @@ from tests.golden_libraries import LIBRARY_FORMULAS, deep_supervision
 
 # (relative to the largest, absolute) differences allowed in a value or gradient.
 FLOAT64, FLOAT32, LARGE = (1e-9, 1e-12), (1e-5, 1e-7), (1e-6, 0.0)
-# What rounding to 11 or 8 bits does to each element of a gradient handed back in the type of its logits.
+# The effect of rounding to 11 or 8 bits on each element of a gradient returned in the type of its logits.
 ROUNDING = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
 
 
@@ -208,22 +208,22 @@ def _difference(what, found, wanted, tolerance):
 def report(outcomes, write=print):
     """Writes what is off and what is not offered, then the count; returns how many are off."""
     outcomes = list(outcomes)
-    off = [one for one in outcomes if one.state == "off"]
-    missing = [one for one in outcomes if one.state == "not offered"]
-    for one in off:
-        write(f"OFF {one.case} [{one.mode}]: {one.why}")
-    for why in sorted({one.why for one in missing}):
-        names = [one.case for one in missing if one.why == why]
+    off = [outcome for outcome in outcomes if outcome.state == "off"]
+    missing = [outcome for outcome in outcomes if outcome.state == "not offered"]
+    for outcome in off:
+        write(f"OFF {outcome.case} [{outcome.mode}]: {outcome.why}")
+    for why in sorted({outcome.why for outcome in missing}):
+        names = [outcome.case for outcome in missing if outcome.why == why]
         write(f"NOT OFFERED {why} ({len(names)}: {', '.join(names)})")
-    right = {one.case for one in outcomes if one.state == "right"} - {one.case for one in off}
-    modes = list(dict.fromkeys(one.mode for one in outcomes if one.mode))
+    right = {outcome.case for outcome in outcomes if outcome.state == "right"} - {outcome.case for outcome in off}
+    modes = list(dict.fromkeys(outcome.mode for outcome in outcomes if outcome.mode))
     for mode in modes:
-        tried = [one for one in outcomes if one.mode == mode]
-        write(f"{mode}: {sum(one.state == 'right' for one in tried)} of {len(tried)} right")
-    cases = len({one.case for one in outcomes})
+        tried = [outcome for outcome in outcomes if outcome.mode == mode]
+        write(f"{mode}: {sum(outcome.state == 'right' for outcome in tried)} of {len(tried)} right")
+    cases = len({outcome.case for outcome in outcomes})
     write(
-        f"{cases} cases: {len(right)} right in every mode, {len({one.case for one in off})} off, "
-        f"{len({one.case for one in missing})} not offered"
+        f"{cases} cases: {len(right)} right in every mode, {len({outcome.case for outcome in off})} off, "
+        f"{len({outcome.case for outcome in missing})} not offered"
     )
     return len(off)
 

@@ -41,7 +41,7 @@ def _tree(path):
 
 
 def _imported(node, path):
-    """Modules of ours that an import statement names: `from trainer import loop` names trainer.stepping.loop."""
+    """Own modules that an import statement names: `from trainer import loop` names trainer.stepping.loop."""
     names = []
     if isinstance(node, ast.Import):
         names = [alias.name for alias in node.names]

@@ -74,16 +74,16 @@ def test_a_group_is_never_on_both_sides_and_folds_are_even():
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "reason"),
     [
         ({"folds": 1}, "one fold would hold everything out"),
         ({"folds": 3, "fold": 3}, "they are 0 to 2"),
         ({"fold": 1}, "how many"),
     ],
 )
-def test_a_fold_that_is_not_there(data, said):
+def test_a_fold_that_is_not_there(data, reason):
     (problem,) = problems(config(**data))
-    assert said in problem.text
+    assert reason in problem.text
 
 
 def test_too_few_examples_for_the_folds():
@@ -130,9 +130,9 @@ def test_what_is_done_is_not_trained_again(validated, tmp_path, capsys):
     run = Run(config(folds=2), workdir=workdir, data=(IMAGES, LABELS))
     again = run.crossvalidate()
     assert again.scores == found.scores
-    asked = iter([False, False, True, True, True])
+    answers = iter([False, False, True, True, True])
     stopped = Run(config(folds=2), workdir=tmp_path / "stopped", data=(IMAGES, LABELS)).crossvalidate(
-        lambda: next(asked, True)
+        lambda: next(answers, True)
     )
     assert stopped.stopped and len(stopped.folds) < 2
 
@@ -177,7 +177,7 @@ def test_folds_are_an_ensemble(validated, tmp_path):
     alone = [
         Run(config(folds=2, fold=fold), workdir=workdir / f"fold_{fold}", data=(IMAGES, LABELS)) for fold in (0, 1)
     ]
-    shares = [one.predict(IMAGES[:2], probabilities="float16").astype("float32") for one in alone]
+    shares = [member.predict(IMAGES[:2], probabilities="float16").astype("float32") for member in alone]
     together = run.predict(IMAGES[:2], ensemble=workdir, probabilities="float16")
     np.testing.assert_allclose(together, np.mean(shares, axis=0), atol=2e-3)
     assert run.members == []
@@ -207,9 +207,9 @@ def test_post_processing_is_chosen_out_of_fold_and_used_from_then_on(validated, 
     workdir, _ = validated
     run = Run(config(folds=2), workdir=workdir, data=(IMAGES, LABELS))
     made = run.postprocess()
-    said = capsys.readouterr().out
-    assert "Dice on 10 images, each predicted by the fold of 2 that had not seen it" in said
-    assert "note: 10 images are few" in said and "holes filled" in said
+    output = capsys.readouterr().out
+    assert "Dice on 10 images, each predicted by the fold of 2 that had not seen it" in output
+    assert "note: 10 images are few" in output and "holes filled" in output
     path = workdir / "postprocessing.json"
     assert path.is_file() == bool(made)
     # Whatever helps these networks of three steps: with it written, it is in what is predicted and scored.

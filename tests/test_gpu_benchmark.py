@@ -21,7 +21,7 @@ def test_every_row_is_there(capsys, monkeypatch):
         first, rate, ratio, busy = row.split(" | ")[3:7]
         assert float(first) > 0 and float(rate) > 0 and float(ratio) > 0 and busy.endswith("%"), row
     text = "\n".join(lines)
-    for said in (
+    for expected in (
         "no GPU: small networks on the CPU",
         "63 -> 141",
         "| fused |",
@@ -29,7 +29,7 @@ def test_every_row_is_there(capsys, monkeypatch):
         "the step waits for data in",
         "| as main.py sets it |",
     ):
-        assert said in text, said
+        assert expected in text, expected
 
 
 class _Done:

@@ -74,11 +74,11 @@ def test_a_label_that_is_displaced(background, classes):
     assert claim.gain > 1
 
 
-@pytest.mark.parametrize(("radius", "said"), [(8, "2 px narrower"), (4, "2 px wider")])
-def test_an_outline_that_is_too_wide_or_narrow(radius, said):
+@pytest.mark.parametrize(("radius", "reason"), [(8, "2 px narrower"), (4, "2 px wider")])
+def test_an_outline_that_is_too_wide_or_narrow(radius, reason):
     label = discs((14, 14), (14, 48), (46, 30), radius=radius)
     claims = [c for c in claims_of(label, sure(TRUE), background=(0,)) if c.whole_label]
-    assert [(claim.kind, claim.text) for claim in claims] == [(LOOSE, f"fits better {said}")]
+    assert [(claim.kind, claim.text) for claim in claims] == [(LOOSE, f"fits better {reason}")]
 
 
 def test_a_thin_seam_is_weak_and_what_agrees_says_nothing():
@@ -193,8 +193,8 @@ def test_a_run_without_folds_judges_what_it_held_out(audited, folder, capsys):
     """A fold is such a run; the command takes its config from the workdir."""
     workdir, found = audited
     assert main.main(["main.py", "--mode=audit_labels", f"--workdir={workdir / 'fold_0'}"]) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "Only the 6 validation images were judged" in said and "--config.data.folds=5" in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert "Only the 6 validation images were judged" in output and "--config.data.folds=5" in output
     rows = list(csv.DictReader((workdir / "fold_0" / "audit.csv").open(encoding="utf-8")))
     held = {image.name for image in found.images if image.fold == 0}
     assert {row["image"] for row in rows} <= held and {row["fold"] for row in rows} <= {""}

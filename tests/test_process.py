@@ -68,8 +68,8 @@ def test_the_users_environment_wins_and_is_said():
         assert "as your environment says (MALLOC_TOP_PAD_)" in found["text"]
     if X86:
         assert found["kept"]["TF_ENABLE_ONEDNN_OPTS"] == "0" == found["record"]["TF_ENABLE_ONEDNN_OPTS"]
-        said = process.differences(prepared()["record"], found["record"])
-        assert "TF_ENABLE_ONEDNN_OPTS was 1 and is 0" in said and "ONEDNN_MAX_CPU_ISA was not set and is AVX2" in said
+        text = process.differences(prepared()["record"], found["record"])
+        assert "TF_ENABLE_ONEDNN_OPTS was 1 and is 0" in text and "ONEDNN_MAX_CPU_ISA was not set and is AVX2" in text
 
 
 @pytest.mark.skipif(not X86, reason="oneDNN is turned on on x86 alone")

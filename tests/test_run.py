@@ -54,8 +54,8 @@ def weights(run):
     return [variable.numpy() for variable in run.task.model.variables]
 
 
-def alike(one, other):
-    return len(one) == len(other) and all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+def alike(first, second):
+    return len(first) == len(second) and all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -324,11 +324,11 @@ def test_a_loop_of_ones_own_without_data_goes_on_where_it_was(tmp_path):
         UserError, match=r"(?s)1\. image is \[4, 16, 16, 3\].*2\. label holds 6, 7; the classes are 0\.\.1"
     ):
         run.step(strange)
-    for label, said in (
+    for label, message in (
         (LABELS[:4, :8], r"label is \[4, 8, 16\] and image \[4, 16, 16, 1\]"),
         (LABELS[:4] + 0.5, "label has fractions"),
     ):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             run.step({"image": IMAGES[:4, ..., None], "label": label})
     with pytest.raises(UserError, match="label is missing: it has image"):
         run.step({"image": batches[0]["image"]})
@@ -431,12 +431,12 @@ class Thrice(Players):
 def test_phases_mean_the_same_on_two_replicas():
     data = runs.batches(4)
     changes = runs.tiny(train={"accumulate": 1})
-    one, two = (runs.make(changes, n, task=Thrice).run(data) for n in (1, 2))
-    assert runs.distance(one.weights(), two.weights()) < 1e-5
-    found = one.totals.read()
+    single, double = (runs.make(changes, n, task=Thrice).run(data) for n in (1, 2))
+    assert runs.distance(single.weights(), double.weights()) < 1e-5
+    found = single.totals.read()
     assert found["loss"] == pytest.approx(found["loss/judge"] + found["loss/paint"])
     assert found["gradient_norm/critic"] > 0 and found["gradient_norm/painter"] > 0
-    assert [int(update.optimizer.iterations.numpy()) for update in one.state.updates] == [4, 1]
+    assert [int(update.optimizer.iterations.numpy()) for update in single.state.updates] == [4, 1]
 
 
 def test_a_phase_of_every_third_step_moves_there_alone(tmp_path):
@@ -586,10 +586,10 @@ def test_actions_that_are_none(actions, words):
 
 
 def test_what_the_compiled_step_does_not_see_is_said(tmp_path):
-    run, said = Run(config(), workdir=tmp_path, model=small, data=(IMAGES, LABELS)), []
+    run, logged = Run(config(), workdir=tmp_path, model=small, data=(IMAGES, LABELS)), []
     task, model = run.task, run.task.model
     task.alpha, task.traced = 0.0, 0
-    compiled = CompiledWith(run.state, said.append)
+    compiled = CompiledWith(run.state, logged.append)
     compiled.before_call()
     task.traced += 1  # by what is called while tracing
     compiled.after_call()
@@ -597,7 +597,7 @@ def test_what_the_compiled_step_does_not_see_is_said(tmp_path):
     task.alpha = 1.0
     compiled.before_call()
     compiled.before_call()
-    assert len(said) == 1 and "run.task.alpha was 0.0 when the step was compiled and is 1.0 now" in said[0]
+    assert len(logged) == 1 and "run.task.alpha was 0.0 when the step was compiled and is 1.0 now" in logged[0]
     task.model, model.layers[-1].trainable = small(), False
     with pytest.raises(UserError) as raised:
         compiled.before_call()

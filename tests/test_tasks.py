@@ -151,8 +151,8 @@ class Contrast(Task):
 
     def losses(self, batch, training):
         view = batch["image"] + keras.random.normal(tf.shape(batch["image"]), stddev=20.0, seed=self.seeds)
-        one, other = (head(view, training=training) for head in self.heads)
-        far = tf.reduce_mean((one - self.scales["first"] * other - 1.0) ** 2)
+        first, second = (head(view, training=training) for head in self.heads)
+        far = tf.reduce_mean((first - self.scales["first"] * second - 1.0) ** 2)
         return {"far": far}, {"twice": 2.0 * far}
 
     def predict(self, batch):

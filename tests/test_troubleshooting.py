@@ -24,7 +24,7 @@ def messages(program: str, folder: pathlib.Path) -> str:
     """What the program, run from a file of its own (AutoGraph reads it), says on its way and at its end."""
     path = folder / "program.py"
     path.write_text(f"{blocks(BEGINNING, 'before each of them')[0]}\n\n{program}", encoding="utf-8")
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), {"__name__": "program"})
@@ -32,7 +32,7 @@ def messages(program: str, folder: pathlib.Path) -> str:
             return str(error)
         finally:
             tf.debugging.disable_check_numerics()
-    return "\n".join(str(warning.message) for warning in said if not issubclass(warning.category, DeprecationWarning))
+    return "\n".join(str(warning.message) for warning in caught if not issubclass(warning.category, DeprecationWarning))
 
 
 def heading(entry: str) -> re.Pattern[str]:
@@ -59,5 +59,5 @@ def test_there_are_thirty_of_them():
 def test_entry(entry, folder):
     (fails,), (works,) = blocks(entry, "fails"), blocks(entry, "works")
     assert heading(entry).search(messages(fails, folder))
-    said = messages(works, folder)
-    assert said == "" or "shuffle=True" in said, said
+    warned = messages(works, folder)
+    assert warned == "" or "shuffle=True" in warned, warned

@@ -280,5 +280,5 @@ def test_post_processing_is_by_mm3_and_goes_into_scores_and_files(finished, data
     assert 1 not in mask
     capsys.readouterr()
     run.postprocess()
-    said = capsys.readouterr().out
-    assert "Dice on 2 validation volumes" in said and "without parts below 4 mm³" in said and "threshold" not in said
+    text = capsys.readouterr().out
+    assert "Dice on 2 validation volumes" in text and "without parts below 4 mm³" in text and "threshold" not in text

@@ -255,8 +255,8 @@ def check_derivatives(run) -> Section:
     except ValueError as error:  # gradients that are missing or not finite have a section of their own
         return Section("Derivatives", (str(error),), ("they could not be compared",))
     if report.ok:
-        said = report.notes or ("the gradient is the derivative of the loss, along one direction",)
-        return Section("Derivatives", tuple(said))
+        remarks = report.notes or ("the gradient is the derivative of the loss, along one direction",)
+        return Section("Derivatives", tuple(remarks))
     lines = tuple(report.shown_on(sys.stdout).splitlines())
     return Section("Derivatives", lines, (f"{len(report.findings)} wrong derivative(s), see above",))
 

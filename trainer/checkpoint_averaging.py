@@ -105,7 +105,7 @@ def _average(run, steps: Sequence[int], layers: Sequence) -> Averaged:
                 try_out(chosen)
     single, folder = (ranked[0],), ""
     better = sign * scores[best[0]] > sign * scores[single]
-    said = (
+    problem = (
         f"The mean of {_named(best[0])} has {run.metric} {scores[best[0]]:.4f}, {_named(single)} {scores[single]:.4f}"
     )
     if run.devices.chief:
@@ -119,11 +119,11 @@ def _average(run, steps: Sequence[int], layers: Sequence) -> Averaged:
     run.log("\n" + table(["weights", run.metric], rows))
     if better:
         run.log(
-            f"{said}, on the {len(run.data.validation)} validation images that picked it: expect a little less on "
+            f"{problem}, on the {len(run.data.validation)} validation images that picked it: expect a little less on "
             f"others.\nWritten to {folder}: --checkpoint=averaged"
         )
     else:
-        run.log(f"{said}: no average is better, and none was kept.")
+        run.log(f"{problem}: no average is better, and none was kept.")
     return Averaged(scores, best[0] if better else (), folder)
 
 

@@ -210,20 +210,20 @@ def check_unseen(run, members: Sequence[Member], examples) -> None:
     if not seen:
         return
     listed = ", ".join(f"{workdir} {count}" for workdir, count in seen.items())
-    said = f"Of the {total} images that are to be scored these members were trained on some: {listed}."
-    if examples.train is examples.validation:  # somebody has said what is to be scored
-        run.log(f"warning: {said} The scores say nothing about other images.")
+    problem = f"Of the {total} images that are to be scored these members were trained on some: {listed}."
+    if examples.train is examples.validation:  # somebody has problem what is to be scored
+        run.log(f"warning: {problem} The scores say nothing about other images.")
         return
     others = "--input=FOLDER" if by_flags() else 'data="FOLDER"'
     raise UserError(
-        f"{said} Scores on these say nothing about other images.\n"
+        f"{problem} Scores on these say nothing about other images.\n"
         "  Of a cross-validation the scores of all images, each by the fold that had not seen it, are in "
         f"{FOLDS_FILE}.\n  Score the ensemble on others: {others}, or the test split, --config.data.split=test; "
         "if you mean these: --config.data.split=all"
     )
 
 
-def _same_place(one: Config, other: Config) -> bool:
+def _same_place(first: Config, second: Config) -> bool:
     """Whether examples of the same name are the same."""
-    a, b = one.data, other.data
+    a, b = first.data, second.data
     return (a.source, a.name, os.path.realpath(a.path)) == (b.source, b.name, os.path.realpath(b.path))

@@ -21,7 +21,7 @@ def _from_here(path: str) -> str:
 
 
 def missing_package(error: ModuleNotFoundError, command: Sequence[str]) -> str:
-    """The answer to a package that is not there; empty where the module is none of the program's packages.
+    """The answer to a package that is not there; empty where the module is not one of the program's packages.
 
     Args:
       error: as the import raised it.
@@ -30,18 +30,18 @@ def missing_package(error: ModuleNotFoundError, command: Sequence[str]) -> str:
     name = (error.name or "").partition(".")[0]
     if name not in _NEEDED:
         return ""
-    said = f"The package {name!r} is missing in this Python: {sys.executable} ({sys.version.split()[0]})."
+    problem = f"The package {name!r} is missing in this Python: {sys.executable} ({sys.version.split()[0]})."
     venv = os.path.join(_HOME, ".venv", "Scripts" if os.name == "nt" else "bin", "python")
     if os.path.exists(venv) and os.path.realpath(sys.prefix) != os.path.realpath(os.path.join(_HOME, ".venv")):
         here = _from_here(venv)
         activate = shlex.quote(os.path.join(os.path.dirname(here), "activate"))
         return (
-            f"{said}\nThe program's own environment is there, in .venv. Write:\n"
+            f"{problem}\nThe program's own environment is there, in .venv. Write:\n"
             f"    {shlex.join([here, *command])}\nor activate it once in this terminal:\n    source {activate}"
         )
     requirements = shlex.quote(_from_here(os.path.join(_HOME, "requirements.txt")))
     return (
-        f"{said}\nInstall what the program needs, in an environment of its own (or: make train):\n"
+        f"{problem}\nInstall what the program needs, in an environment of its own (or: make train):\n"
         f"    python3 -m venv .venv\n    .venv/bin/python -m pip install -r {requirements}\n"
         f"    {shlex.join(['.venv/bin/python', *command])}"
     )

@@ -74,8 +74,8 @@ def read(arguments: list[str]) -> tuple[Command, list[str]]:
         # A field whose text was wrong still has its old value, which needs no message.
         found = validation.problems(config, files=values.mode not in (*READ_A_RUN, *READ_FILES))
         # A recipe may set fields of a part that is not in use; on the command line that is a mistake.
-        said = {assignment.path for assignment in assignments}
-        found += [problem for problem in validation.unread(config) if problem.fields[0] in said]
+        given = {assignment.path for assignment in assignments}
+        found += [problem for problem in validation.unread(config) if problem.fields[0] in given]
         problems += [problem.text for problem in found if field_problems.keys().isdisjoint(problem.fields)]
         if values.mode == "audit_labels" and not config.data.folds and not os.path.isdir(workdir):
             problems.append(
@@ -83,7 +83,7 @@ def read(arguments: list[str]) -> tuple[Command, list[str]]:
                 "judge every image by a network that has not seen it: --config.data.folds=5 trains them, or goes on "
                 "with those that --mode=crossvalidate left."
             )
-        if "data.split" in said and values.mode != "evaluate":
+        if "data.split" in given and values.mode != "evaluate":
             problems.append(f"data.split={config.data.split}: --mode={values.mode} does not read it; evaluate would.")
     sweep, sweep_problems = _sweep_of(values, config, assignments) if values.mode == "sweep" else (None, [])
     problems += sweep_problems
@@ -107,8 +107,8 @@ def read(arguments: list[str]) -> tuple[Command, list[str]]:
 
 
 def _shorthands(values: flags.FlagValues) -> list[overrides.Assignment]:
-    said = {name: values[name].value for name in SHORTHANDS if values[name].value is not None}
-    return [overrides.Assignment(name, str(value), f"--{name}={value}", short=True) for name, value in said.items()]
+    given = {name: values[name].value for name in SHORTHANDS if values[name].value is not None}
+    return [overrides.Assignment(name, str(value), f"--{name}={value}", short=True) for name, value in given.items()]
 
 
 def _flag_problems(values: flags.FlagValues) -> list[str]:
@@ -198,8 +198,8 @@ def _base_config(values: flags.FlagValues, assignments: list[overrides.Assignmen
         recipe, problems = recipes.load(values.config)
     else:
         own = any(a.path == "data.path" or (a.path, a.text) == ("data.source", "folder") for a in assignments)
-        said = {a.path: a.text for a in assignments}
-        volumes = said.get("data.source", "volumes" if holds_volumes(said.get("data.path", "")) else "") == "volumes"
+        given = {a.path: a.text for a in assignments}
+        volumes = given.get("data.source", "volumes" if holds_volumes(given.get("data.path", "")) else "") == "volumes"
         home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         name = OWN_VOLUMES_RECIPE if volumes else OWN_DATA_RECIPE if own else DEFAULT_RECIPE
         recipe, problems = recipes.load(os.path.join(home, name))

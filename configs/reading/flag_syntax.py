@@ -64,23 +64,23 @@ def _assignment(name: str, text: str | None, rest: list[str]) -> Assignment:
     negated = name.startswith("no")
     path = name.removeprefix("no").removeprefix("config.")
     field = fields.all_fields().get(path)
-    said = f"--{name}" + (f"={text}" if text is not None else "")
+    argument = f"--{name}" + (f"={text}" if text is not None else "")
     if field is None:
         if text is None and not negated:
             text = _take_value(rest)
-        raise ValueError(f"{_cut(said)}: {unknown_field(path, text)}")
+        raise ValueError(f"{_cut(argument)}: {unknown_field(path, text)}")
     if negated:
         if field.type is not bool or text is not None:
             kind = "is set by --no… without a value" if field.type is bool else "is not true or false"
-            raise ValueError(f"{_cut(said)}: {path} {kind}: write --config.{path}={'false' if text else '…'}.")
-        return Assignment(path, "false", said)
+            raise ValueError(f"{_cut(argument)}: {path} {kind}: write --config.{path}={'false' if text else '…'}.")
+        return Assignment(path, "false", argument)
     if text is None:
         if field.type is bool:
             text = rest.pop(0) if rest and rest[0].lower() in TRUE + FALSE else "true"
         else:
             text = _take_value(rest)
             if text is None:
-                raise ValueError(f"{said} has no value: write {said}=…")
+                raise ValueError(f"{argument} has no value: write {argument}=…")
     return Assignment(path, text, _cut(f"--{name}={text}"))
 
 
@@ -117,7 +117,7 @@ def _set_flag(name: str, text: str | None, rest: list[str], known: flags.FlagVal
 
 
 def _unknown_flag(name: str, text: str | None, known: flags.FlagValues) -> str:
-    said = f"--{_cut(name)}: there is no such flag."
+    problem = f"--{_cut(name)}: there is no such flag."
     plain = name.removeprefix("no")
     instead = foreign_names.flag(plain)
     if instead:
@@ -125,16 +125,16 @@ def _unknown_flag(name: str, text: str | None, known: flags.FlagValues) -> str:
     if plain in fields.sections():
         chooser = chooser_of(plain)
         better = written(chooser, text) if chooser else f"--config.{plain}.<field>=…"
-        return f"{said} Did you mean {better}?{foreign_names.value(chooser, text or '')}"
+        return f"{problem} Did you mean {better}?{foreign_names.value(chooser, text or '')}"
     near_flag, near_field = nearest(plain, known), meant_field(plain)
     if name.partition(".")[0] in fields.sections():
         better = written(near_field, text) if near_field else f"--config.{name}=…"
-        return f"{said} A field of the config is written {better}"
+        return f"{problem} A field of the config is written {better}"
     if near_flag is not None and not foreign_names.field(plain):
-        return f"{said} Did you mean --{near_flag}?"
+        return f"{problem} Did you mean --{near_flag}?"
     if near_field is not None:
-        return f"{said} Did you mean {written(near_field, text, plain)}?"
-    return f"{said} --help shows the flags."
+        return f"{problem} Did you mean {written(near_field, text, plain)}?"
+    return f"{problem} --help shows the flags."
 
 
 def _take_value(rest: list[str]) -> str | None:

@@ -32,11 +32,11 @@ def named_with(name: str, values: dict) -> str:
     def text(value):
         return "x".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
-    said = ",".join(f"{path.rpartition('.')[2]}={text(value)}" for path, value in values.items())
-    said = re.sub(r"[^\w.=,+-]+", "_", said)
-    if len(said) > 60:
-        said = hashlib.sha256(repr(sorted(values.items())).encode()).hexdigest()[:8]
-    return f"{name}-{said}"
+    suffix = ",".join(f"{path.rpartition('.')[2]}={text(value)}" for path, value in values.items())
+    suffix = re.sub(r"[^\w.=,+-]+", "_", suffix)
+    if len(suffix) > 60:
+        suffix = hashlib.sha256(repr(sorted(values.items())).encode()).hexdigest()[:8]
+    return f"{name}-{suffix}"
 
 
 def holds_volumes(path: str) -> bool:

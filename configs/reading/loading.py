@@ -68,22 +68,22 @@ def find(path: str, kind: Kind = RECIPE) -> str:
     Raises:
         RecipeError: There is no such file; the message names the nearest one.
     """
-    said = f"--{kind.flag}="
+    flag = f"--{kind.flag}="
     for folder in ("", _HOME):
         candidate = os.path.join(folder, path)
         if os.path.isfile(candidate):
             return os.path.abspath(candidate)
     if os.path.isdir(path):
-        raise RecipeError(f"{said}{path}: this is a folder. Write a {kind.title} in it: {_known(path, kind)}.")
+        raise RecipeError(f"{flag}{path}: this is a folder. Write a {kind.title} in it: {_known(path, kind)}.")
     folder, ours = os.path.dirname(path), _known(kind.folder, kind)
     if folder and not any(os.path.isdir(os.path.join(home, folder)) for home in ("", _HOME)):
-        raise RecipeError(f"{said}{path}: there is no folder {folder!r}. The program's own: {ours}.")
+        raise RecipeError(f"{flag}{path}: there is no folder {folder!r}. The program's own: {ours}.")
     name = os.path.basename(path).removesuffix(".py") + ".py"
     names = _files_in(folder or ".", kind) + _files_in(os.path.join(_HOME, folder), kind)
-    hint = did_you_mean(name, names, said + os.path.join(folder, "{}")) if names else ""
+    hint = did_you_mean(name, names, flag + os.path.join(folder, "{}")) if names else ""
     if not hint:
         hint = f" The program's own: {ours}."
-    raise RecipeError(f"{said}{path}: there is no such file.{hint}")
+    raise RecipeError(f"{flag}{path}: there is no such file.{hint}")
 
 
 def run(path: str, kind: Kind) -> schema.Config | Sweep:
@@ -140,8 +140,8 @@ def _failure(error: BaseException, full: str) -> str:
         text = str(error)
     except Exception as second:  # An exception class of the recipe's own.
         text = f"(str() of it raises {type(second).__name__})"
-    said = f": {text}" if text else ""
-    return f"{place}{type(error).__name__}{said}{_hint(error, text)}{code}"
+    reason = f": {text}" if text else ""
+    return f"{place}{type(error).__name__}{reason}{_hint(error, text)}{code}"
 
 
 def _hint(error: BaseException, text: str) -> str:

@@ -93,15 +93,15 @@ def _settings(match: re.Match) -> str:
 
 def _other(name: str, value: str) -> str:
     """A flag that is no field of the config."""
-    said = f"{name}={value}" if value else name
+    setting = f"{name}={value}" if value else name
     if name == "--mode":
-        return _VERBS.get(value, said)
+        return _VERBS.get(value, setting)
     if name in _TRUE:
         return f"Run(…, {_TRUE[name]}=True)"
     if name in _ARGUMENTS:
         return _ARGUMENTS[name].format(_text(value) if value else "…")
     path = name.removeprefix("--config.")
-    return f"config.{path}" if path != name and path in fields.sections() else said
+    return f"config.{path}" if path != name and path in fields.sections() else setting
 
 
 def _value(text: str, field: fields.Field, path: str) -> str:

@@ -185,10 +185,10 @@ def _of_combinations(
         drawn = fields.replace(config, settings)
         for problem in validation.problems(drawn, given=given, metrics=metrics):
             others = [f"{path}={shown(v)}" for path, v in settings.items() if path in problem.fields[1:]]
-            said = f" (drawn together with {', '.join(others)})" if others else ""
+            together = f" (drawn together with {', '.join(others)})" if others else ""
             if problem.text not in own:
                 # The first example of each rule: the same fields, in words that differ by their values.
-                found.setdefault(str(problem.fields), f"{problem.text}{said}")
+                found.setdefault(str(problem.fields), f"{problem.text}{together}")
         now = {problem.fields[0]: problem.text for problem in validation.unread(drawn, given=given)}
         unread |= {path: text for path, text in now.items() if path in settings}
         # Of a default nobody says that it is not read.

@@ -327,7 +327,7 @@ def _metric(config: Config, *, given: Collection[str] = (), task: bool = False):
             )
         hint = foreign_names.value("evaluate.metric", evaluate.metric, "{!r}")
         hint = hint or did_you_mean(evaluate.metric, known, "{!r}")
-        text = f"it is none of the scores measured: {', '.join(known)}.{hint} {own}."
+        text = f"it is not one of the scores measured: {', '.join(known)}.{hint} {own}."
         yield ("evaluate.metric", "evaluate.metrics"), text
 
 

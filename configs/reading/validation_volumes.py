@@ -49,7 +49,7 @@ def volume_problems(config: Config):
     unknown = [word for word in data.normalize if word not in NORMALIZATIONS]
     if unknown or not data.normalize:
         hint = did_you_mean(unknown[0], NORMALIZATIONS) if unknown else ""
-        text = f"{', '.join(unknown) or 'nothing'} is none of {', '.join(NORMALIZATIONS)}.{hint}"
+        text = f"{', '.join(unknown) or 'nothing'} is not one of {', '.join(NORMALIZATIONS)}.{hint}"
         yield ("data.normalize",), text
     wrong = [row for row in data.intensities if not (row[0] < row[1] and row[3] > 0)]
     if wrong:

@@ -100,7 +100,7 @@ def image_sums(problem: Problem, **flags: bool) -> dict[str, tf.Tensor]:
     wanted = Flags(*(a or b for a, b in zip(Flags(**flags), problem.wanted, strict=True)))
     wanted = wanted._replace(logs=wanted.logs or wanted.smoothing or at_hand)
     for made, sums in problem.memo.items():
-        if all(has or not asked for has, asked in zip(made, wanted, strict=True)):
+        if all(has or not needed for has, needed in zip(made, wanted, strict=True)):
             return sums
     make = fused_sums if problem.fused else plain_sums
     is_ids = problem.ids is not None

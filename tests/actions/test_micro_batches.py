@@ -1,4 +1,4 @@
-"""train.accumulate=auto: a step that does not fit is run again in smaller micro-batches, as if asked for outright.
+"""train.accumulate=auto: a step that does not fit is run again in smaller micro-batches, as if configured like that.
 
 The lack of memory is TensorFlow's own: a model that asks for 2^50 bytes where it is given more images than "fit".
 """
@@ -90,12 +90,12 @@ def test_the_result_is_that_of_the_number_asked_for_outright(tmp_path, capsys):
     own = [name for name in outright.report if name.startswith(("images_per_second", "waiting_for_data", "memory/"))]
     assert outright.report == found.report | {name: outright.report[name] for name in own}
     assert found.found_micro_batches == {0: 4}
-    said = " ".join(capsys.readouterr().out.split())
-    assert said.count("did not fit in memory") == 1
+    output = " ".join(capsys.readouterr().out.split())
+    assert output.count("did not fit in memory") == 1
     assert (
-        "Step 1 in 1 micro-batch of 8 images did not fit in memory: no room for a tensor [16777216, 16777216]" in said
+        "Step 1 in 1 micro-batch of 8 images did not fit in memory: no room for a tensor [16777216, 16777216]" in output
     )
-    assert "from here on steps are computed in 4 micro-batches of 2 (train.accumulate=auto)" in said
+    assert "from here on steps are computed in 4 micro-batches of 2 (train.accumulate=auto)" in output
     assert json.loads((tmp_path / "auto" / "config.json").read_text(encoding="utf-8"))["micro_batches"] == {"0": 4}
 
 
@@ -175,9 +175,9 @@ def test_a_lack_of_memory_in_the_data_is_not_the_steps(tmp_path, bad_files):
     with pytest.raises(UserError) as raised:
         run.train()
     assert not run.found_micro_batches
-    said = str(raised.value)
-    assert said.startswith("Out of memory in reading the data, at train[7]: no room for an array [16777216, 16777216]")
-    assert "of 2,048.0 TiB" in said and "Data(cache_mib=16)" in said and "Data(max_pixels" in said, said
+    text = str(raised.value)
+    assert text.startswith("Out of memory in reading the data, at train[7]: no room for an array [16777216, 16777216]")
+    assert "of 2,048.0 TiB" in text and "Data(cache_mib=16)" in text and "Data(max_pixels" in text, text
 
 
 @pytest.mark.parametrize(("share", "numbers"), [(8, [2, 4, 8]), (6, [2, 6]), (7, [7]), (12, [2, 4, 12]), (1, [])])

@@ -72,10 +72,10 @@ def kept_batches(workdir):
 def test_stop_names_the_step_keeps_the_batch_and_does_so_again(flags, tmp_path, capsys):
     command = ["main.py", f"--workdir={tmp_path}", "--config.guard.nonfinite=stop", *flags]
     assert main.main(command) == 1
-    told = capsys.readouterr().err
+    errors = capsys.readouterr().err
     ((step, index),) = kept_batches(tmp_path).items()
-    assert f"Training stopped before the update of step {step}" in told and "Traceback" not in told
-    assert "loss_of_a_test.py:8" in told and f"step_{step:08d}.npz" in told
+    assert f"Training stopped before the update of step {step}" in errors and "Traceback" not in errors
+    assert "loss_of_a_test.py:8" in errors and f"step_{step:08d}.npz" in errors
     assert step < EPOCH and 3 in index
     with np.load(tmp_path / "bad_batches" / f"step_{step:08d}.npz") as batch:
         row = index.index(3)
@@ -92,10 +92,10 @@ def test_skip_leaves_the_batches_out_and_goes_on_alike_from_anywhere(flags, tmp_
         return ["main.py", f"--workdir={workdir}", "--config.guard.nonfinite=skip", *flags]
 
     assert main.main(command(tmp_path / "run")) == 0
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     kept = kept_batches(tmp_path / "run")
     assert len(kept) >= 2 and all(3 in index for index in kept.values())
-    assert all(f"step {step}: skipped" in told for step in kept)
+    assert all(f"step {step}: skipped" in output for step in kept)
     saved = checkpoint.find(str(tmp_path / "run"), "latest")
     assert saved.arrays["counter/skipped"] == len(kept)
     assert all(np.isfinite(array).all() for array in saved.arrays.values())
@@ -110,10 +110,10 @@ def test_back_leaves_the_data_out_for_good_also_when_broken_off(flags, tmp_path,
         return ["main.py", f"--workdir={workdir}", "--config.guard.nonfinite=back", *flags, *more]
 
     assert main.main(command(tmp_path / "run")) == 0
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     saved = checkpoint.find(str(tmp_path / "run"), "latest")
     skipped = saved.host["skipped_data"]
-    assert len(skipped) >= 2 and saved.host["returns"] == len(skipped) == told.count("going back to step")
+    assert len(skipped) >= 2 and saved.host["returns"] == len(skipped) == output.count("going back to step")
     assert saved.step == LENGTH and saved.arrays["optimizer/adam_w/iteration"] == LENGTH
     # The decision is in the checkpoint that the run went back to: it is not taken a second time.
     first = min(skipped)

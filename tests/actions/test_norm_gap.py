@@ -1,4 +1,4 @@
-"""Good in training and bad in evaluation: said to be batch normalisation where it is."""
+"""Good in training and bad in evaluation: reported as batch normalisation's fault where it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The actions that ship as examples of one's own: CSV, a rate that is reduced, a tracker."""
+"""The actions that ship as examples for your own: CSV, a rate that is reduced, a tracker."""
 
 import csv
 import sys

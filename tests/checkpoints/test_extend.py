@@ -65,8 +65,8 @@ def test_what_is_no_extension_is_refused(tmp_path):
         Run(renamed, workdir=tmp_path, data=images_and_labels(4, 3), extend=True).train()
     with pytest.raises(UserError, match="the train split had 3 images, now 2"):
         Run(config_of(2, 4), workdir=tmp_path, data=images_and_labels(3, 2), extend=True).train()
-    one = tmp_path / "one"
-    Run(config_of(2, 2, outputs="sigmoid"), workdir=one, loss="dice", data=images_and_labels(4, 2)).train()
+    workdir = tmp_path / "one"
+    Run(config_of(2, 2, outputs="sigmoid"), workdir=workdir, loss="dice", data=images_and_labels(4, 2)).train()
     with pytest.raises(UserError, match="one output for its two classes"):
-        run = Run(config_of(3, 4), workdir=one, loss="dice", data=images_and_labels(4, 3), extend=True, force=True)
+        run = Run(config_of(3, 4), workdir=workdir, loss="dice", data=images_and_labels(4, 3), extend=True, force=True)
         run.train()

@@ -52,7 +52,7 @@ def test_a_damaged_file_is_named_and_the_one_before_taken(workdir, name):
 
 
 def edit_manifest(folder, text=None, **changes):
-    """Writes the manifest anew, as a hand would: its own digest stays the old one."""
+    """Writes the manifest anew, as by hand: its own digest stays the old one."""
     path = os.path.join(folder, "manifest.json")
     if text is None:
         with open(path, encoding="utf-8") as file:
@@ -217,8 +217,8 @@ def small_disk(tmp_path):
     place = tmp_path / "small"
     place.mkdir()
     mount = shutil.which("mount")
-    asked = mount and subprocess.run([mount, "-t", "tmpfs", "-o", "size=1m", "tmpfs", place], capture_output=True)
-    if not asked or asked.returncode:
+    mounted = mount and subprocess.run([mount, "-t", "tmpfs", "-o", "size=1m", "tmpfs", place], capture_output=True)
+    if not mounted or mounted.returncode:
         pytest.skip("a file system can be mounted by root alone")
     yield str(place)
     subprocess.run(["umount", place], check=True)

@@ -1,4 +1,4 @@
-"""From a checkpoint's arrays to variables: all of them, or those that match, and what is said of the others."""
+"""From a checkpoint's arrays to variables: all of them, or those that match, with a report about the others."""
 
 import types
 

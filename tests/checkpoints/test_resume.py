@@ -98,14 +98,14 @@ def test_damaged_ones_are_named_once_and_all_workers_take_the_one_before(tmp_pat
     save(tmp_path, 5, 10, 15)
     for step in (10, 15):
         damage(tmp_path, step)
-    told = []
-    found = on_all(workers, lambda devices: find_start(str(tmp_path), devices, told.append))
+    lines = []
+    found = on_all(workers, lambda devices: find_start(str(tmp_path), devices, lines.append))
     assert [saved.step for saved in found] == [5] * workers
-    assert len(told) == 3 and "step_00000015" in told[0] and "step_00000010" in told[1] and "of step 5" in told[2]
+    assert len(lines) == 3 and "step_00000015" in lines[0] and "step_00000010" in lines[1] and "of step 5" in lines[2]
     assert checkpoint.list_steps(str(tmp_path)) == [5]
     # The next start has nothing to say.
-    on_all(workers, lambda devices: find_start(str(tmp_path), devices, told.append))
-    assert len(told) == 3
+    on_all(workers, lambda devices: find_start(str(tmp_path), devices, lines.append))
+    assert len(lines) == 3
 
 
 @pytest.mark.parametrize("workers", [1, 2])

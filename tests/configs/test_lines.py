@@ -12,9 +12,9 @@ from configs.reading.flags import define_flags
 from trainer import console
 
 
-@pytest.mark.parametrize(("said", "expected"), [("64", 64), ("300", 110), ("10", 40), ("", 80), ("x", 80)])
-def test_the_terminals_width_within_bounds(monkeypatch, said, expected):
-    monkeypatch.setenv("COLUMNS", said)  # what shutil asks first; the tests have no terminal
+@pytest.mark.parametrize(("columns", "expected"), [("64", 64), ("300", 110), ("10", 40), ("", 80), ("x", 80)])
+def test_the_terminals_width_within_bounds(monkeypatch, columns, expected):
+    monkeypatch.setenv("COLUMNS", columns)  # what shutil asks first; the tests have no terminal
 
     assert line_wrapping.columns() == expected
 

@@ -180,7 +180,7 @@ def test_evaluations_count_where_they_can_end_the_run():
 def test_what_breaks_the_run_comes_first():
     found = differences(Config(), _change(name="x", checkpoint__keep=1, optimizer__beta_1=0.5))
 
-    assert [one.field for one in found] == ["optimizer.beta_1", "name", "checkpoint.keep"]
+    assert [problem.field for problem in found] == ["optimizer.beta_1", "name", "checkpoint.keep"]
 
 
 def test_equal_configs_and_equal_durations_do_not_differ():

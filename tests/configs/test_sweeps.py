@@ -17,7 +17,7 @@ def problems(ranges, config=None, given=(), **fields):
 
 
 @pytest.mark.parametrize(
-    ("path", "range_", "said"),
+    ("path", "range_", "reason"),
     [
         ("optimizer.lr", between(1e-4, 1e-2), "there is no such field. Did you mean optimizer.learning_rate?"),
         ("optimizer", between(1e-4, 1e-2), "this is a section. Write one of its fields: optimizer.name, "),
@@ -49,9 +49,9 @@ def problems(ranges, config=None, given=(), **fields):
         ("optimizer.momentum", between(0.5, 0.8), "optimizer.name=adamw does not read it; sgd does."),
     ],
 )
-def test_a_range_that_cannot_be(path, range_, said):
+def test_a_range_that_cannot_be(path, range_, reason):
     (problem,) = problems({path: range_})
-    assert problem.startswith(path) and said in problem
+    assert problem.startswith(path) and reason in problem
 
 
 def test_all_mistakes_come_together():
@@ -111,8 +111,8 @@ def read(*arguments):
 
 def test_the_flags_are_in_the_help(capsys):
     assert main.main(["main.py", "--help"]) == 0
-    said = capsys.readouterr().out
-    assert "--sweep=…" in said and "--trials=…" in said and "--minutes=…" in said
+    output = capsys.readouterr().out
+    assert "--sweep=…" in output and "--trials=…" in output and "--minutes=…" in output
 
 
 def test_the_command_line(tmp_path):
@@ -131,10 +131,10 @@ def test_the_command_line(tmp_path):
             "--config.optimizer.learning_rate=1",
             "--output=x",
         )
-    said = str(caught.value)
-    assert "4 mistakes" in said and "--trials=many: 'many' is not a whole number." in said
-    assert "sweep.minutes=-1.0: it has to be at least 0." in said and "--output: --mode=sweep does not read it" in said
-    assert "--config.optimizer.learning_rate=1: configs/sweeps/nuclei.py draws it for each trial." in said
+    text = str(caught.value)
+    assert "4 mistakes" in text and "--trials=many: 'many' is not a whole number." in text
+    assert "sweep.minutes=-1.0: it has to be at least 0." in text and "--output: --mode=sweep does not read it" in text
+    assert "--config.optimizer.learning_rate=1: configs/sweeps/nuclei.py draws it for each trial." in text
     with pytest.raises(UserError, match="--trials: --mode=train does not read it; sweep would"):
         main.read(["--trials=3"])
     (tmp_path / "wrong.py").write_text(

@@ -43,7 +43,7 @@ def test_a_config_of_volumes_that_is_right():
         ),
         (
             dict(data=Data(source="volumes", normalize=("zscore",)), augment=Augment(crop=(32, 32, 32)), model=SMALL),
-            ["zscore is none of", "Did you mean z_score?"],
+            ["zscore is not one of", "Did you mean z_score?"],
         ),
         (
             dict(
@@ -91,4 +91,4 @@ def test_surface_scores_decide_of_volumes_alone(metric):
     evaluate = Evaluate(metric=metric)
     assert not problems(data=VOLUMES, augment=Augment(crop=(32, 32, 32)), model=SMALL, evaluate=evaluate)
     (text,) = problems(evaluate=evaluate)
-    assert "none of the scores measured" in text
+    assert "not one of the scores measured" in text

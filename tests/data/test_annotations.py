@@ -75,7 +75,7 @@ def item(content, **fields):
 
 
 FAULTS = {
-    "unknown category": (lambda c: item(c, category_id=9), ["annotation 11", "category 9 is none"]),
+    "unknown category": (lambda c: item(c, category_id=9), ["annotation 11", "category 9 is not one"]),
     "unknown image": (lambda c: item(c, image_id=1), ["annotation 11", "image 1, which is not in the list"]),
     "box alone": (lambda c: item(c, segmentation=[], bbox=[1, 2, 3, 4]), ["annotation 11", "boxes are no masks"]),
     "two points": (lambda c: item(c, segmentation=[[1, 2, 3, 4]]), ["annotation 11", "three points (x, y) or more"]),
@@ -151,7 +151,7 @@ def test_labelme_is_recognised_and_drawn_as_it_draws(tmp_path):
     ("change", "says"),
     [
         (lambda c: c["shapes"][0].update(points=[[1, 2]]), ["2.json: shape 0 ('dog')", "three points"]),
-        (lambda c: c["shapes"][1].update(shape_type="cube"), ["2.json: shape 1 ('cat')", "'cube' is none"]),
+        (lambda c: c["shapes"][1].update(shape_type="cube"), ["2.json: shape 1 ('cat')", "'cube' is not one"]),
         (lambda c: c["shapes"][1].update(shape_type="line", points=[[1, 2]]), ["2.json: shape 1", "two points"]),
         (lambda c: c["shapes"][1].update(shape_type="point", points=[]), ["2.json: shape 1", "one point"]),
         (lambda c: c.update(imageWidth=9), ["2.png: is 56 x 40", "9 x 40"]),

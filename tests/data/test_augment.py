@@ -49,10 +49,10 @@ def test_image_and_label_show_the_same_place(size, scale):
     differences = []
     for number in range(40):
         picture, ids = augmented(image, label, augment, number)
-        told = ids != VOID
-        assert told.any()
+        valid = ids != VOID
+        assert valid.any()
         for channel, coordinate in ((0, ids // 1000), (1, ids % 1000)):
-            differences.append((picture[..., channel] - coordinate)[told])
+            differences.append((picture[..., channel] - coordinate)[valid])
     difference = np.concatenate(differences)
     # A nearest pixel is off by up to half a source pixel and rounding by half a grey level; at the image's border the
     # image is mirrored, where a wide filter sees more of it.
@@ -163,8 +163,8 @@ def test_one_channel_is_augmented_as_three_equal_ones(scale):
     augment = on(scale=scale, quarter_turns=True, brightness=0.3, contrast=0.3)
     for number in range(10):
         three, _ = augmented(np.repeat(grey, 3, axis=2), label, augment, number)
-        one, _ = augmented(grey, label, augment, number)
-        np.testing.assert_array_equal(np.repeat(one, 3, axis=2), three)
+        single, _ = augmented(grey, label, augment, number)
+        np.testing.assert_array_equal(np.repeat(single, 3, axis=2), three)
 
 
 def test_the_same_seed_and_number_draw_the_same_and_others_differ():

@@ -10,7 +10,7 @@ from trainer.data import DataError, check_data, data_error_from, open_data, trai
 
 
 def first_error(config) -> str:
-    """What a training run is told: at its start, or when it meets the file in its first epoch."""
+    """The error of a training run: at its start, or when it reads the file in its first epoch."""
     try:
         train = open_data(config).train
         validation = open_data(config).validation

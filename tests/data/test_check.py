@@ -1,4 +1,4 @@
-"""The check counts what is there, and says what can be trained on and is probably not meant."""
+"""The check counts the contents, and reports oddities that can be trained on but are probably not intended."""
 
 from __future__ import annotations
 

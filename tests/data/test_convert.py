@@ -13,10 +13,10 @@ from trainer.data.convert import convert
 
 
 def same(data, again):
-    for one, other in ((data.train, again.train), (data.validation, again.validation)):
-        assert len(one) == len(other)
-        found = {example.label.tobytes() + example.image.tobytes() for example in map(other.load, range(len(other)))}
-        assert {e.label.tobytes() + e.image.tobytes() for e in map(one.load, range(len(one)))} == found
+    for source, copy in ((data.train, again.train), (data.validation, again.validation)):
+        assert len(source) == len(copy)
+        found = {example.label.tobytes() + example.image.tobytes() for example in map(copy.load, range(len(copy)))}
+        assert {e.label.tobytes() + e.image.tobytes() for e in map(source.load, range(len(source)))} == found
 
 
 def test_coco_and_objects_become_images_and_masks(tmp_path):

@@ -108,7 +108,7 @@ def test_classes_go_by_their_names(tmp_path, config):
     assert run.data.classes == ("background", "cat", "dog") and set(np.unique(label)) == {0, 2}
     content["categories"][0]["name"] = "cow"
     (tmp_path / "two" / "annotations.json").write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(DataError, match="'cow' is none of the classes: background, cat, dog"):
+    with pytest.raises(DataError, match="'cow' is not one of the classes: background, cat, dog"):
         opened(run, tmp_path / "two")
 
 

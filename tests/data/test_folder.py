@@ -1,4 +1,4 @@
-"""Layouts, lists and splits of a folder of one's own."""
+"""Layouts, lists and splits of a user's folder."""
 
 from __future__ import annotations
 

@@ -353,7 +353,7 @@ MUTATIONS = {
         in_text(_ADE.replace("2.json", "0_atr.txt"), "003 # 0", "009 # 0 # 0 # zebra # zebra # \n003 # 0"),
         "_atr.txt has 4 objects, and its mask 3",
     ),
-    ("coco", "unknown category"): (annotation(category_id=9), ["annotation 4", "category 9 is none"]),
+    ("coco", "unknown category"): (annotation(category_id=9), ["annotation 4", "category 9 is not one"]),
     ("coco", "category as text"): (annotation(category_id="1"), "right"),
     ("coco", "ids as fractions"): (annotation(category_id=1.0, image_id=2.0), "right"),
     ("coco", "unknown image"): (annotation(image_id=77), ["annotation 4", "image 77"]),
@@ -420,7 +420,7 @@ MUTATIONS = {
     ("labelme", "two points"): (shape_of_labelme(points=[[1, 2]]), ["pic 2", "shape 1", "three points"]),
     ("labelme", "no numbers"): (shape_of_labelme(points=[["a", "b"]] * 3), ["pic 2", "shape 1", "of numbers"]),
     ("labelme", "a line"): (shape_of_labelme(shape_type="line"), "drawn 10 pixels wide"),
-    ("labelme", "a cube"): (shape_of_labelme(shape_type="cube"), ["pic 2", "shape 1", "'cube' is none"]),
+    ("labelme", "a cube"): (shape_of_labelme(shape_type="cube"), ["pic 2", "shape 1", "'cube' is not one"]),
     ("labelme", "outside"): (
         shape_of_labelme(points=outside(format_folders.outlines(2)[1][1], 99)),
         ["pic 2", "shape 1", "outside"],
@@ -481,7 +481,7 @@ MUTATIONS = {
     ("label_studio_brush", "another size"): (region(original_width=35), ["task 3: region r2", "values"]),
     ("cvat", "unknown label"): (
         in_text("annotations.xml", f'label="{NAMES[1]}"', 'label="cow"'),
-        ["polygon 1", "'cow' is none"],
+        ["polygon 1", "'cow' is not one"],
     ),
     ("cvat", "two points"): (
         in_text("annotations.xml", 'points="12.5,1.5;', 'points="1,1;2,2" was="'),
@@ -504,7 +504,10 @@ MUTATIONS = {
         in_text("annotations.xml", 'left="0"', 'left="9"'),
         ["image 0", "mask 0", "not inside the image"],
     ),
-    ("yolo", "unknown class"): (line_of_yolo("7 .1 .1 .2 .2 .3 .1"), ["pic 2_ä.txt:2", "its class 7 is none of 0 … 1"]),
+    ("yolo", "unknown class"): (
+        line_of_yolo("7 .1 .1 .2 .2 .3 .1"),
+        ["pic 2_ä.txt:2", "its class 7 is not one of 0 … 1"],
+    ),
     ("yolo", "class as a fraction"): (line_of_yolo("0.5 .1 .1 .2 .2 .3 .1"), ["pic 2_ä.txt:2", "class 0.5"]),
     ("yolo", "a box"): (line_of_yolo("0 .5 .5 .2 .2"), ["pic 2_ä.txt:2", "boxes are no masks"]),
     ("yolo", "pixels"): (line_of_yolo("0 10 10 20 20 30 10"), ["pic 2_ä.txt:2", "from 0 to 1. Received: 10"]),
@@ -757,7 +760,7 @@ def test_what_is_meant_can_be_said(made, tmp_path):
     swapped = np.array([0, 2, 1])[expected("coco", 2)]
     np.testing.assert_array_equal(labels[2], swapped)
     with pytest.raises(
-        DataError, match=r"annotation 1: its category 'dög ß' is none of the classes: background, cat\."
+        DataError, match=r"annotation 1: its category 'dög ß' is not one of the classes: background, cat\."
     ):
         read(made("coco")[0], classes=NAMES[:2])
     with pytest.raises(DataError, match=r"--config.data.classes=background,cat,dög ß"):

@@ -56,7 +56,7 @@ def test_pixels_without_data_are_void(bands, tmp_path):
     assert data.classes in (("field", "lake"), ("background", "foreground")) and data.channels == bands
     assert any("GeoTIFF files in EPSG:32633" in note for note in data.notes)
     assert any("pixels of images without data" in note for note in data.notes)
-    # What is no data says nothing about the range of what is.
+    # Values for no data do not affect the range of the others.
     assert bands == 3 or (np.isfinite(example.image).all() and data.config.data.value_range[0][0] >= 0)
 
 

@@ -1,4 +1,4 @@
-"""Data passed as Python objects: what they become, that they stay exact, what is said of those that are wrong."""
+"""Data passed as Python objects: what they become, that they stay exact, and the errors for wrong ones."""
 
 from __future__ import annotations
 
@@ -77,10 +77,10 @@ def batches(source, config, start, steps, **cut):
 
 def assert_same(first, second):
     assert len(first) == len(second)
-    for one, other in zip(first, second, strict=True):
-        assert one.keys() == other.keys()
-        for key in one:
-            np.testing.assert_array_equal(one[key], other[key])
+    for left, right in zip(first, second, strict=True):
+        assert left.keys() == right.keys()
+        for key in left:
+            np.testing.assert_array_equal(left[key], right[key])
 
 
 def add_noise(example, random):
@@ -408,8 +408,8 @@ def unsteady(example, random):
 
 def test_an_augmentation_that_draws_elsewhere_is_noted():
     notes = [open_data(config_of(), Listed(make=pair), augment=[function]).notes for function in (add_noise, unsteady)]
-    said = [[note for note in found if "draw from its argument `random` alone" in note] for found in notes]
-    assert not said[0] and len(said[1]) == 1 and "test_objects:unsteady gives another example" in said[1][0]
+    warnings = [[note for note in found if "draw from its argument `random` alone" in note] for found in notes]
+    assert not warnings[0] and len(warnings[1]) == 1 and "test_objects:unsteady gives another example" in warnings[1][0]
 
 
 @pytest.mark.parametrize(

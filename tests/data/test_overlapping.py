@@ -1,4 +1,4 @@
-"""Classes that overlap: every form in which files say them, what is asked about, and their way into a batch."""
+"""Classes that overlap: every form in files, what is ambiguous, and their way into a batch."""
 
 from __future__ import annotations
 
@@ -187,8 +187,8 @@ def test_pictures_mix_the_colours_of_classes_that_meet():
     planes = np.zeros((9, 9, 2), np.uint8)
     planes[:, :5, 0] = planes[:, 3:, 1] = 1
     picture = colored(planes, ("a", "b"), 255)
-    one, both, other = picture[0, 0], picture[0, 4], picture[0, 8]
-    assert one.any() and other.any() and (one != other).any()
-    np.testing.assert_allclose(both, (one.astype(int) + other) / 2, atol=1)
+    first, both, second = picture[0, 0], picture[0, 4], picture[0, 8]
+    assert first.any() and second.any() and (first != second).any()
+    np.testing.assert_allclose(both, (first.astype(int) + second) / 2, atol=1)
     grey = overlay(np.full((9, 9, 3), 100), planes * 0, classes=("a", "b"))
     assert (grey == 100).all()

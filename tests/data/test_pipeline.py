@@ -44,9 +44,9 @@ def batches(source, config, start, steps, **cut):
 
 def assert_same(first, second):
     assert len(first) == len(second)
-    for one, other in zip(first, second, strict=True):
-        for key in one:
-            np.testing.assert_array_equal(one[key], other[key])
+    for left, right in zip(first, second, strict=True):
+        for key in left:
+            np.testing.assert_array_equal(left[key], right[key])
 
 
 def test_shapes_are_static_and_values_are_the_loops(config):

@@ -58,10 +58,10 @@ def test_batches_are_those_of_one_process_and_bad_examples_are_named():
         made = _batches(source, config, 0, 6, parts=2, processes=True)
         made[4:] = _batches(source, config, 2, 4, parts=2, processes=True)  # from a step on
         assert len(made) == len(wanted) == 12
-        for one, other in zip(made, wanted, strict=True):
-            assert one.keys() == other.keys() and {"patient", "age", "index"} <= one.keys()
-            for key in one:
-                np.testing.assert_array_equal(one[key], other[key])
+        for batch, expected in zip(made, wanted, strict=True):
+            assert batch.keys() == expected.keys() and {"patient", "age", "index"} <= batch.keys()
+            for key in batch:
+                np.testing.assert_array_equal(batch[key], expected[key])
         assert list(source.skipped) == list(alone.skipped) and "[7]" in list(source.skipped)[0]
 
         children = list(source.pool._pool._processes.values())
@@ -79,7 +79,7 @@ def test_batches_are_those_of_one_process_and_bad_examples_are_named():
 
 def test_what_cannot_be_handed_over_is_said_at_once():
     source, config = _opened(augment=(lambda example, random: example,))
-    with pytest.raises(DataError, match="data.processes=2: augment cannot be handed to another process"):
+    with pytest.raises(DataError, match="data.processes=2: augment cannot be passed to another process"):
         training_batches(source, config, start_step=0, steps=1, processes=True)
     images = np.tile(np.arange(2, dtype=np.uint8), (4, 32, 16, 1))[..., None].repeat(3, axis=-1)[:, 0]
     stream = tf.data.Dataset.from_tensor_slices((images, images[..., 0]))

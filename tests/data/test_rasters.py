@@ -1,4 +1,4 @@
-"""Large TIFF files a part at a time: pixels are those of the whole, whatever is inside; and what is refused."""
+"""Large TIFF files a part at a time: pixels equal those of the whole, whatever the encoding; refusals."""
 
 import dataclasses
 import struct

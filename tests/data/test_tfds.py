@@ -1,4 +1,4 @@
-"""TFDS sets: any record at any time, the same as TFDS itself reads; what is missing is said at once."""
+"""TFDS sets: any record at any time, the same as TFDS itself reads; missing sets are reported at once."""
 
 from __future__ import annotations
 

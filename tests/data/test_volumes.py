@@ -1,4 +1,4 @@
-"""Volumes as files: kinds, layouts, places in space, what is wrong with them; prepared, kept and cut into patches."""
+"""Volumes as files: kinds, layouts, places in space, errors; prepared, kept and cut into patches."""
 
 import dataclasses
 import json
@@ -118,11 +118,11 @@ def test_nnunet_and_the_decathlon_give_the_same_data(tmp_path):
         assert data.classes == ("background", "liver") and data.channels == 2 and data.void_id == 2
         assert data.config.data.spacing == (1.5, 1.0, 2.0) and data.config.data.normalize == ("z_score", "z_score")
     assert both[0].train.names == both[1].train.names and len(both[0].validation) == 1
-    one, other = (data.train.load_compact(0) for data in both)
-    np.testing.assert_array_equal(one.image, other.image)
-    np.testing.assert_array_equal(one.label, other.label)
-    np.testing.assert_allclose(one.image.mean(axis=(0, 1, 2)), 0, atol=1e-3)
-    np.testing.assert_allclose(one.image.std(axis=(0, 1, 2)), 1, atol=1e-3)
+    first, second = (data.train.load_compact(0) for data in both)
+    np.testing.assert_array_equal(first.image, second.image)
+    np.testing.assert_array_equal(first.label, second.label)
+    np.testing.assert_allclose(first.image.mean(axis=(0, 1, 2)), 0, atol=1e-3)
+    np.testing.assert_allclose(first.image.std(axis=(0, 1, 2)), 1, atol=1e-3)
 
 
 def test_what_is_wrong_with_files_is_said_by_name_before_anything_is_decoded(tmp_path):
@@ -260,9 +260,9 @@ def test_patches_are_a_function_of_seed_and_step_wherever_the_volumes_are_kept(t
         made.append(steps)
     assert len(os.listdir(tmp_path / "kept")) == 3
     for others in made[1:]:
-        for one, other in zip(made[0], others, strict=True):
-            for key in one:
-                np.testing.assert_array_equal(one[key], other[key])
+        for batch, expected in zip(made[0], others, strict=True):
+            for key in batch:
+                np.testing.assert_array_equal(batch[key], expected[key])
     labels = np.stack([step["label"] for step in made[0]])
     assert np.isfinite(np.stack([step["image"] for step in made[0]])).all()
     assert set(np.unique(labels)) <= {0, 1, 2, 255} and labels.dtype == np.int32

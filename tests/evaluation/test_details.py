@@ -1,4 +1,4 @@
-"""What an evaluation keeps beyond its means, against NumPy and by hand."""
+"""An evaluation's details besides its means, compared with NumPy and by hand."""
 
 import numpy as np
 import pytest

@@ -298,11 +298,11 @@ def test_workers_count_every_image_once_and_agree_and_share_what_is_predicted(im
     alone, _ = evaluator_of(pointwise_model(), images, config_with())()
     expected = json.loads(json.dumps(jsonable(alone.to_dict())))
     sockets = [socket.socket() for _ in range(2)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
-    for one in sockets:
-        one.close()
+    for listener in sockets:
+        listener.bind(("127.0.0.1", 0))
+    addresses = [f"127.0.0.1:{listener.getsockname()[1]}" for listener in sockets]
+    for listener in sockets:
+        listener.close()
     workers = []
     for number in range(2):
         cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": number}}

@@ -241,8 +241,8 @@ def test_weights_are_as_they_were(images, masks):
     assert not model.compiled
 
 
-@pytest.mark.parametrize("arguments, told", [((None, 1.0), "needs a loss"), (("mse", None), "needs data")])
-def test_what_is_missing_is_told(arguments, told):
+@pytest.mark.parametrize("arguments, message", [((None, 1.0), "needs a loss"), (("mse", None), "needs data")])
+def test_what_is_missing_is_told(arguments, message):
     loss, x = arguments
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         explain_model(segmenter(), loss, x, None)

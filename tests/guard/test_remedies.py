@@ -92,8 +92,8 @@ def test_every_lost_keras_name_has_a_new_one_that_exists():
 
     lost = [n for n in dir(old) if not n.startswith("_") and not hasattr(keras.backend, n)]
     assert len(lost) > 80
-    told = {name: names.keras_replacement(name) for name in lost}
-    for name, new in told.items():
+    replacements = {name: names.keras_replacement(name) for name in lost}
+    for name, new in replacements.items():
         if new and new.startswith(("keras.", "tf.")):
             place = {"keras": keras, "tf": tf}[new.split(".")[0]]
             for part in new.split("(")[0].split(".")[1:]:
@@ -112,7 +112,7 @@ def test_every_lost_keras_name_has_a_new_one_that_exists():
         "maximum",
         "binary_crossentropy",
     ):
-        assert told[name]
+        assert replacements[name]
 
 
 @pytest.mark.parametrize("cause", CAUSES)

@@ -199,11 +199,11 @@ def test_nan_cannot_be_allowed():
     assert report.allowing([".*"]) == report
 
 
-@pytest.mark.parametrize("allow, told", [(["a("], "allow='a('"), ("a/.*", "allow takes a list")])
-def test_bad_patterns_are_told(allow, told):
+@pytest.mark.parametrize("allow, message", [(["a("], "allow='a('"), ("a/.*", "allow takes a list")])
+def test_bad_patterns_are_told(allow, message):
     with pytest.raises(ValueError, match="allow") as error:
         Report((Finding("missing", "not_used", ["a/k"]),), 2).allowing(allow)
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize(

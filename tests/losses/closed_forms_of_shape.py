@@ -24,18 +24,18 @@ def images(z, target, per_image):
 
 def lovasz_hinge(z, target, *, per_image=False, ignore=None):
     losses = []
-    for one, labels in images(z, np.asarray(target), per_image):
+    for image, labels in images(z, np.asarray(target), per_image):
         labels = labels.ravel()
         keep = np.ones(labels.shape, bool) if ignore is None else labels != ignore
-        truth, scores = labels[keep].astype(float), one.ravel()[keep]
+        truth, scores = labels[keep].astype(float), image.ravel()[keep]
         losses.append(ranked(at_least(1 - scores * (2 * truth - 1), 0.0), truth))
     return np.mean(losses)
 
 
 def lovasz_softmax(z, target, *, classes="present", per_image=False, ignore=None):
     losses = []
-    for one, labels in images(z, np.asarray(target), per_image):
-        p, labels = softmax(one).reshape(-1, z.shape[-1]), labels.ravel()
+    for image, labels in images(z, np.asarray(target), per_image):
+        p, labels = softmax(image).reshape(-1, z.shape[-1]), labels.ravel()
         keep = np.ones(labels.shape, bool) if ignore is None else labels != ignore
         chosen = [c for c in range(z.shape[-1]) if classes == "all" or (labels[keep] == c).any()]
         truth = {c: (labels[keep] == c).astype(float) for c in chosen}

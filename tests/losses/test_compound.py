@@ -64,14 +64,14 @@ def test_one_term_is_a_sum_too():
 
 
 def test_all_mistakes_come_in_one_message():
-    with pytest.raises(ValueError) as told:
+    with pytest.raises(ValueError) as error:
         losses.build(
             "dice+cross_entropy",
             weights=(1, 2, 3),
             options={"dise": {}, "dice": {"squred": True}, "*": {"ignor_id": 255}},
         )
     for part in ("2 terms and 3 weights", "'dise'", "'squred' (did you mean 'squared'?)", "'ignore_id'"):
-        assert part in str(told.value)
+        assert part in str(error.value)
 
 
 def test_an_option_for_all_that_one_cannot_honour_raises():
@@ -159,8 +159,10 @@ def test_terms_in_any_order_share_one_pass(activation, monkeypatch):
     ids, logits = ids_and_logits()
     made = []
     for make in ("fused_sums", "plain_sums"):
-        one = getattr(statistics, make)
-        monkeypatch.setattr(statistics, make, lambda *a, one=one, **k: made.append(k["flags"]) or one(*a, **k))
+        made_by = getattr(statistics, make)
+        monkeypatch.setattr(
+            statistics, make, lambda *a, made_by=made_by, **k: made.append(k["flags"]) or made_by(*a, **k)
+        )
     cross_entropy = {"softmax": "cross_entropy", "sigmoid": "binary_cross_entropy"}[activation]
     options = {"*": {"activation": activation}, "jaccard": {"squared": True}, "tversky": {"soft_label": True}}
     options[cross_entropy] = {"label_smoothing": 0.1}

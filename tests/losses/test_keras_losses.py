@@ -102,7 +102,7 @@ def test_two_replicas_of_fit_are_one(logical_devices):
         model.fit(images, ids, batch_size=4, epochs=2, shuffle=False, verbose=0)
         return model.get_weights()
 
-    one = weights(tf.distribute.OneDeviceStrategy("CPU:0"))
-    two = weights(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
-    for a, b in zip(one, two, strict=True):
+    single = weights(tf.distribute.OneDeviceStrategy("CPU:0"))
+    mirrored = weights(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
+    for a, b in zip(single, mirrored, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)

@@ -82,9 +82,9 @@ def test_large_images_keep_their_digits():
 
 def test_joint_ranks_all_channels_together():
     mask, logits = mask_and_logits((2, 6, 5, 3))
-    one = lovasz_hinge(mask.reshape(2, 6, 15, 1), tf.reshape(logits, [2, 6, 15, 1]))
-    np.testing.assert_allclose(lovasz_hinge(mask, logits, joint=True), one, rtol=1e-12)
-    assert abs(float(lovasz_hinge(mask, logits)) - float(one)) > 1e-3
+    joint = lovasz_hinge(mask.reshape(2, 6, 15, 1), tf.reshape(logits, [2, 6, 15, 1]))
+    np.testing.assert_allclose(lovasz_hinge(mask, logits, joint=True), joint, rtol=1e-12)
+    assert abs(float(lovasz_hinge(mask, logits)) - float(joint)) > 1e-3
 
 
 def test_what_raises():

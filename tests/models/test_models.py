@@ -1,4 +1,4 @@
-"""The networks, the layers of ours in them, and what is said of a model of the user's that cannot be trained."""
+"""The built-in networks and their layers, and the errors for a user's model that cannot be trained."""
 
 import dataclasses
 
@@ -206,7 +206,7 @@ def test_an_option_that_a_model_does_not_take_is_refused_by_name_and_as_an_objec
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "parts"),
     [
         ("not_a_model", ["not a keras.Model", "return keras.Model(inputs, logits)"]),
         ("too_few", ["(1, 128, 128, 5)", "(1, 128, 128, 2)", "Conv2D(2, 1"]),
@@ -218,10 +218,10 @@ def test_an_option_that_a_model_does_not_take_is_refused_by_name_and_as_an_objec
         ("missing", ["'missing' does not exist"]),
     ],
 )
-def test_a_model_that_cannot_be_trained_is_refused_in_words(users, name, said):
+def test_a_model_that_cannot_be_trained_is_refused_in_words(users, name, parts):
     with pytest.raises(UserError) as caught:
         build_model(users(name))
-    for part in said:
+    for part in parts:
         assert part in str(caught.value)
 
 

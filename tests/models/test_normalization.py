@@ -1,4 +1,4 @@
-"""The normalisations of ours: the formulas, their gradients, large images, replicas, and networks they are put into."""
+"""The built-in normalisations: formulas, gradients, large images, replicas, and networks that get them."""
 
 import itertools
 
@@ -36,8 +36,8 @@ def test_group_normalisation_is_the_formula_and_its_gradient_is_right(channels, 
 
     found = both(tf.constant(x), layer.gamma.value, layer.beta.value, lambda x, gamma, beta: layer(x))
     expected = both(*(tf.constant(np.float64(v)) for v in (x, layer.gamma.numpy(), layer.beta.numpy())), formula)
-    for one, other in zip(found, expected, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-4)
+    for ours, kept in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, kept, rtol=1e-5, atol=1e-4)
 
 
 def test_group_normalisation_takes_large_images_and_half_precision():

@@ -188,8 +188,8 @@ def test_a_loss_that_would_compute_something_else_is_refused(loss, words):
 def test_a_function_of_keras_gets_logits_as_its_class_does():
     labels, logits = tf.constant([[[0, 1], [2, 1]]]), tf.constant(X[:1, :2, :2] / 50.0)
     made = [build_objective(config_of(), 3, loss) for loss in (_CROSS_ENTROPY, keras.losses.CategoricalCrossentropy)]
-    one, other = (float(objective(labels, logits)["loss"]) for objective in made)
-    assert one == pytest.approx(other, rel=1e-6)
+    first, second = (float(objective(labels, logits)["loss"]) for objective in made)
+    assert first == pytest.approx(second, rel=1e-6)
 
 
 _CROSS_ENTROPY = keras.losses.categorical_crossentropy

@@ -55,17 +55,17 @@ def _data():
 
 
 @pytest.mark.parametrize(
-    ("model", "size", "said"),
+    ("model", "size", "expected"),
     [
         (fixed, (20, 16), ["augment.crop is set to it (was 24,24)", "tiles of 20 x 16"]),
         (Halves, (24, 24), ["tiles of 24 x 24", "test_sizes.py:", "x.shape[1] // 2", "NoneType", "tf.shape(x)[1]"]),
     ],
 )
-def test_from_training_to_export(tmp_path, model, size, said):
+def test_from_training_to_export(tmp_path, model, size, expected):
     run = Run(_CONFIG, workdir=tmp_path, model=model, data={"train": _data(), "validation": _data()})
 
     opening = " ".join(run.describe().split())
-    assert all(text in opening for text in said)
+    assert all(text in opening for text in expected)
     run.train()
     assert (run.config.augment.crop, run.config.evaluate.tile) == (size if model is fixed else (24, 24), size)
     assert run.evaluate().images == 4
@@ -99,9 +99,9 @@ def test_a_task_of_one_size_is_trained_on_such_crops_and_tried_on_a_validation_i
     assert "was to be evaluated before the first step" in text and "crops of 8 x 8" in text
     assert 'Evaluate(every="0 steps")' in text and run.current_step == 0
     assert run.notes == ["the model net takes images of 8 x 8 pixels alone: augment.crop is set to it"]
-    # A crop that was asked for stays: what a task does with it before its model is its own affair.
-    asked = dataclasses.replace(_CONFIG, augment=Augment(crop=(16, 16)))
-    run = Run(asked, workdir=tmp_path, task=OfOneSize, data=_data())
+    # A requested crop stays: a task may do anything with it before its model.
+    cropped = dataclasses.replace(_CONFIG, augment=Augment(crop=(16, 16)))
+    run = Run(cropped, workdir=tmp_path, task=OfOneSize, data=_data())
     assert run.task and tuple(run.config.augment.crop) == (16, 16)
 
 
@@ -139,18 +139,18 @@ def pooled_far(outputs=2):
 
 
 @pytest.mark.parametrize(
-    ("model", "size", "said"),
+    ("model", "size", "reason"),
     [
         (patches, (24, 24), "of images of 32 x 32 pixels the model makes 24 x 24"),
         (pooled_far, (64, 128), "the model does not take images of 96 x 160"),
         (dense, (24, 24), "x.shape[1] * x.shape[2] * 3"),
     ],
 )
-def test_a_model_that_does_not_take_every_size_is_applied_in_tiles_of_the_training_crop(model, size, said):
+def test_a_model_that_does_not_take_every_size_is_applied_in_tiles_of_the_training_crop(model, size, reason):
     model = model()
     model(tf.zeros([1, *size, 3]))
     config, notes = fit_sizes(dataclasses.replace(_CONFIG, augment=Augment(crop=size)), model)
-    assert config.evaluate.tile == size and said in notes[0]
+    assert config.evaluate.tile == size and reason in notes[0]
 
 
 def test_a_crop_that_a_model_does_not_give_back_is_answered_with_one_that_it_does(tmp_path):

@@ -241,10 +241,10 @@ def test_the_command_plans_and_its_recipe_trains(disc_folder, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     small = ["--config.model.width=2", "--config.augment.crop=32,32", "--config.plan.minutes=5"]
     assert main.main(["main.py", "--mode=plan", f"--config.data.path={disc_folder.data.path}", *small]) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     path = pathlib.Path("runs/discs/plan.py")
     assert path.exists()
-    assert f"python main.py --config={path}" in said and "20 were looked at" not in said and "classes" in said
+    assert f"python main.py --config={path}" in output and "20 were looked at" not in output and "classes" in output
     made = runpy.run_path(str(path))["get_config"]()
     assert (made.model.width, made.augment.crop, made.name) == (2, (32, 32), "discs")
     short = ["--config.train.length=2 steps", "--config.train.log_every=1 steps", "--workdir=runs/short"]

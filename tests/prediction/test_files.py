@@ -1,4 +1,4 @@
-"""Many files: what is written for each is what it gives alone, in order, within the bytes that may wait."""
+"""Many files: each result equals that of the file alone, in order, within the bytes that may wait."""
 
 import dataclasses
 import os
@@ -78,9 +78,9 @@ def test_equal_sizes_go_together_and_reports_come_in_order(tmp_path, model, monk
         done=done.append,
         moved=lambda now, all_of_them: moved.append((now, all_of_them)),
     )
-    assert [os.path.basename(one.path) for one in done] == names
-    assert [name for name, one in zip(names, done, strict=True) if one.trouble is not None] == ["03x.png"]
-    assert sorted(seen) == [2, 4]  # the large one is cut
+    assert [os.path.basename(result.path) for result in done] == names
+    assert [name for name, result in zip(names, done, strict=True) if result.trouble is not None] == ["03x.png"]
+    assert sorted(seen) == [2, 4]  # the large result is cut
     for name, image in pixels.items():
         mask = mask_of(tmp_path / "out" / "masks" / f"{name}.png")
         assert mask.shape == image.shape[:2] and (mask == expected(image)).mean() > 0.999

@@ -102,5 +102,5 @@ def test_replicas_share_the_tiles():
     batches = [np.stack([image[: 40 + n, :50]] * (2 + n)) for n in range(2)]
     for count in (1, 2):  # the second replica may have nothing of its own
         made = shared.whole(batches[:count])
-        for batch, one in zip(batches, made, strict=False):
-            np.testing.assert_array_equal(one["ids"], alone.whole([batch])[0]["ids"])
+        for batch, result in zip(batches, made, strict=False):
+            np.testing.assert_array_equal(result["ids"], alone.whole([batch])[0]["ids"])

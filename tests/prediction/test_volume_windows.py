@@ -1,4 +1,4 @@
-"""Volumes through a network in windows: what is averaged, what is held, and what reaches the image's own grid."""
+"""Volumes in windows: averaging, memory, and the way to the image's own grid."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Seconds of training, apart from what is none, and images a second."""
+"""Seconds of training, without pauses, and images a second."""
 
 from trainer.reporting.clock import SAVING, STARTING, STEPS, Clock
 

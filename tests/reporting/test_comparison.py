@@ -1,4 +1,4 @@
-"""Is B better than A, or luck? The bootstrap on distributions that are known, and what is not compared."""
+"""Is B better than A, or was it chance? The bootstrap on known distributions, and which runs are not compared."""
 
 import json
 import math
@@ -85,13 +85,13 @@ def test_runs_are_compared_in_the_terminal_and_on_a_page(tmp_path, capsys):
     a = write_run(tmp_path / "first", dice)
     b = write_run(tmp_path / "<second>", (dice + 0.05 + random.normal(0, 0.01, 40)).clip(0, 1), settings={"seed": 3})
     code = main.main(["main.py", "--mode=compare", f"--runs={a}", f"--runs={b}", f"--output={tmp_path / 'out'}"])
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert code == 0
-    assert [line.split() for line in told.splitlines() if "seed" in line][:1] == [["seed", "0", "3"]]
-    (mean,) = (line.split() for line in told.splitlines() if line.startswith("  mean"))
+    assert [line.split() for line in output.splitlines() if "seed" in line][:1] == [["seed", "0", "3"]]
+    (mean,) = (line.split() for line in output.splitlines() if line.startswith("  mean"))
     assert float(mean[1]) == pytest.approx(dice.mean(), abs=1e-4) and float(mean[3]) == pytest.approx(0.05, abs=0.005)
     assert mean[-4:] == ["40", "B", "is", "better"]
-    assert "* back" in told and "not whether another seed would" in " ".join(told.split())
+    assert "* back" in output and "not whether another seed would" in " ".join(output.split())
     text = (tmp_path / "out" / "compare.html").read_text(encoding="utf-8")
     page = assert_offline(text)
     assert "A = first, B = <second>" in page.said
@@ -140,17 +140,17 @@ def test_what_does_not_compare_is_said(tmp_path):
 )
 def test_a_wrong_command_line_is_answered_at_once(flags, words, capsys):
     assert main.main(["main.py", "--mode=compare", *flags]) == 2
-    told = capsys.readouterr().err
-    assert all(word in told for word in words), told
+    errors = capsys.readouterr().err
+    assert all(word in errors for word in words), errors
 
 
 def test_a_folder_without_scores_is_named(tmp_path, capsys):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
     code = main.main(["main.py", "--mode=compare", f"--runs={tmp_path / 'a'}", f"--runs={tmp_path / 'b'}"])
-    told = capsys.readouterr().err
+    errors = capsys.readouterr().err
     assert (
         code == 2
-        and " ".join(told.split()).count("there is no evaluation.json in it") == 2
-        and "--mode=evaluate" in told
+        and " ".join(errors.split()).count("there is no evaluation.json in it") == 2
+        and "--mode=evaluate" in errors
     )

@@ -44,13 +44,13 @@ def test_what_does_not_fit_is_said_with_what_to_change():
     _, text = _rows(batch_size=2**16, crop=(512, 1024))
     there = process.memory_limit()
     assert there > 2**28
-    for said in (
+    for line in (
         "It would not fit: ",
         "are needed on the host",
         "Train(accumulate=2) ",
         "Augment(crop=(256, 512)) ",
     ):
-        assert said in text, said
+        assert line in text, line
 
 
 def test_the_limit_of_the_container_counts(tmp_path):

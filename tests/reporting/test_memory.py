@@ -111,7 +111,7 @@ def test_which_errors_are_a_lack_of_memory(error, expected):
 
 def test_a_model_of_ones_own_has_no_width_that_a_field_could_halve(tmp_path):
     run = Run(_CONFIG, workdir=tmp_path, model=_too_large, optimizer=_no_memory, data=_data())
-    told = str(lacking_memory(MemoryError(), run.named_config, "building the model"))
-    assert "The model is tests.reporting.test_memory:_too_large; held are" in told
-    assert "width" not in told and "sgd" not in told and "a smaller model" in told
+    message = str(lacking_memory(MemoryError(), run.named_config, "building the model"))
+    assert "The model is tests.reporting.test_memory:_too_large; held are" in message
+    assert "width" not in message and "sgd" not in message and "a smaller model" in message
     assert not any("width" in line for line in less_to_train(run.named_config, 1, 1))

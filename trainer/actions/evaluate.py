@@ -47,8 +47,8 @@ class Evaluate:
         reasons = [action.function(run, step) for action in self._then]
         if better and run.config.checkpoint.keep_best:
             run.save(again=True)
-        asked = step < run.intervals.total and self._stop()
-        return next((reason for reason in reasons if reason), STOPPED if asked else None)
+        interrupted = step < run.intervals.total and self._stop()
+        return next((reason for reason in reasons if reason), STOPPED if interrupted else None)
 
     @staticmethod
     def _keep_score(run, step: int, score: float) -> bool:

@@ -1,8 +1,8 @@
-"""Python called from TensorFlow's threads: made to end before the interpreter does.
+"""Makes sure that Python called from TensorFlow's threads ends before the interpreter does.
 
 A pipeline goes on making batches until its buffers are full, also after an error, a signal or the last step. Once the
-interpreter is being finalised a thread that wants to run Python waits for ever, and whoever frees the iterator waits
-for that thread: the process never ends. So the calls are counted, and at exit, before that, refused and waited for.
+interpreter is being finalised a thread that wants to run Python waits for ever, and freeing the iterator waits for that
+thread: the process never ends. So the calls are counted, and before that, at exit, refused and waited for.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import time
 import traceback
 from collections.abc import Callable
 
-# Without a call for so long, the threads have nothing left to do: whoever is waiting for the interpreter gets it within
+# Without a call for so long the threads have nothing left to do: one waiting for the interpreter gets it within
 # milliseconds while this thread sleeps.
 _QUIET_SECONDS = 0.1
 # A call that takes longer than this (a file on a network that does not answer) is not waited for.
 _MOST_SECONDS = 10.0
 
 
-# No lock: a collection of garbage in a thread that holds it could free an iterator, and so wait for a call that waits
+# No lock: garbage collection in the thread that holds it could free an iterator, and so wait for a call that waits
 # for the lock. Single operations on these are atomic.
 _begun = itertools.count(1)
 _last: list[int] = [0]
@@ -47,7 +47,7 @@ def ending(function: Callable) -> Callable:
 
 
 def end_calls() -> None:
-    """Refuses further calls, and returns when none runs and none waits. Called at exit; no batch comes after it."""
+    """Refuses further calls, and returns when none is running or waiting. Called at exit; no batch comes after it."""
     if not _last[0]:
         return
     _refused.append(True)
@@ -61,10 +61,10 @@ def end_calls() -> None:
 
 
 def release(error: BaseException) -> None:
-    """Frees what the finished calls of an error's traceback hold: the iterator that failed, while its threads can end.
+    """Frees the objects in the finished calls of an error's traceback: the failed iterator, while its threads can end.
 
-    Else it lives as long as the error, or its cycle, and is freed where that ends: in the last moments of the program,
-    or in one of its own threads, which then waits for itself.
+    Otherwise it lives as long as the error, or its cycle, and is freed with it: in the last moments of the program, or
+    in one of its own threads, which then waits for itself.
     """
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
@@ -74,7 +74,7 @@ def release(error: BaseException) -> None:
 
 
 def _free_iterators() -> None:
-    """Frees what only the traceback of the error that ended the program, or a cycle, holds."""
+    """Frees objects held only by the traceback of the error that ended the program, or by a cycle."""
     last = getattr(sys, "last_traceback", None)
     if last is not None:
         traceback.clear_frames(last)

@@ -1,4 +1,4 @@
-"""Any data set that can be read, written as files: train/images and train/masks, val/images and val/masks."""
+"""Writes any readable data set as files: train/images and train/masks, val/images and val/masks."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _FOLDERS = {"train": "train", "validation": "val"}
 
 
 def convert(data: DataSets, output: str, *, progress: Callable[[int, int], None] = lambda done, total: None) -> int:
-    """Writes the examples of both splits, and the classes' names in classes.txt, a line each.
+    """Writes the examples of both splits, and the class names to classes.txt, one a line.
 
     Images of 8 bits become PNG files; deeper ones, and those with 2 or more than 3 channels, TIFF files of float32.
-    Masks are PNG files whose pixels are the class ids, of 8 bits, or 16 where an id or the void id needs them. What is
-    written is read again by data.source=folder with data.mask_encoding=ids and these classes. Of classes that overlap a
-    mask file for each is written, masks/<class>/<name>.png.
+    Masks are PNG files whose pixels are the class ids, of 8 bits, or 16 where an id or the void id needs them.
+    data.source=folder reads the files with data.mask_encoding=ids and these classes. Classes that overlap get a mask
+    file each, masks/<class>/<name>.png.
 
     Args:
-      data: as `open_data` gives it; with class ids as labels.
-      output: a folder, which is made; files in it are replaced.
-      progress: called with the number of examples written and of all.
+      data: as returned by `open_data`; with class ids as labels.
+      output: a folder, created if necessary; files in it are replaced.
+      progress: called with the number of examples written and the total.
     Returns:
       the number of examples written.
     Raises:
@@ -66,7 +66,7 @@ def convert(data: DataSets, output: str, *, progress: Callable[[int, int], None]
 
 
 def _write_planes(label: np.ndarray, folder: str, name: str, data: DataSets) -> None:
-    """Of classes that overlap a file for each, 0 and 255; where anything is void, 128 (data.void_values=128)."""
+    """A file of 0 and 255 for each of the classes that overlap; void pixels are 128 (data.void_values=128)."""
     values = np.where(label == data.void_id, 128, label * 255).astype(np.uint8)
     for number, class_name in enumerate(data.classes):
         path = os.path.join(folder, re.sub(r"[^\w.\- ]+", "_", class_name), name + ".png")
@@ -74,10 +74,10 @@ def _write_planes(label: np.ndarray, folder: str, name: str, data: DataSets) -> 
 
 
 def _file_names(source: Source) -> list[str]:
-    """A name for each example's files, without suffix: its own, as far as a file may be called so."""
+    """A name for each example's files, without suffix: its own, as far as it is allowed for a file."""
     names, seen = [], {}
     for name in source.names:
-        # Of "a.tif[3]" and "train.parquet[7]" the number tells examples apart.
+        # In "a.tif[3]" and "train.parquet[7]" only the number distinguishes examples.
         plain, suffix = os.path.splitext(name)
         plain = plain if suffix.lower() in IMAGE_SUFFIXES else name
         stem = re.sub(r"[^\w.\- ]+", "_", plain).strip("_ .") or "example"

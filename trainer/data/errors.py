@@ -1,4 +1,4 @@
-"""What is wrong with a user's data, said with the file's name; and found again behind TensorFlow's own error."""
+"""Errors in a user's data, with the file's name; also recovered from TensorFlow's own errors."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from trainer.data.calls import release
 from trainer.errors import EXIT_USAGE, UserError, numbered
 
-# A list longer than this says how many more there are: a folder of 7000 images without masks must stay readable.
+# A longer list is cut with the number of the rest: the message on 7000 images without masks must stay readable.
 _MOST_LISTED = 100
-# So many files with the same fault are named one by one.
+# Up to this many files with the same fault are named one by one.
 _MOST_ALIKE = 3
 
 
@@ -20,7 +20,7 @@ class DataError(UserError, ValueError):
 
 
 def shown(path: str | os.PathLike) -> str:
-    """A path as text that can be printed, logged and put in a TensorFlow status, whatever bytes its name holds."""
+    """A path as text that can be printed, logged and put in a TensorFlow status, whatever bytes it consists of."""
     text = os.fspath(path)
     if isinstance(text, bytes):
         text = os.fsdecode(text)
@@ -31,7 +31,7 @@ def shown(path: str | os.PathLike) -> str:
 
 
 def listed(problems: Sequence[str]) -> str:
-    """Problems as one text: those that many files have once; all of them, or the first hundred and how many others."""
+    """Problems as one text, one shared by many files only once: all, or the first hundred and the number of others."""
     problems = _together(problems)
     kept = list(problems[:_MOST_LISTED])
     if len(problems) > len(kept):
@@ -40,7 +40,7 @@ def listed(problems: Sequence[str]) -> str:
 
 
 def _together(problems: Sequence[str]) -> list[str]:
-    """What more than a few files have alike, but for their names and for numbers, is one finding."""
+    """Problems of more than a few files that differ only in names and numbers become one."""
     kinds: dict[str, list[str]] = {}
     for problem in problems:
         name, colon, rest = _subject(problem)
@@ -62,12 +62,12 @@ _ITEM = re.compile(r"(\w+\[\d+\])(?!:)")
 
 
 def _subject(problem: str) -> tuple[str, str, str]:
-    """What a problem is of, a file or the item of an object, what stands between, and what is wrong with it."""
+    """The parts of a problem: the file, or the item of an object; the separator; and what is wrong."""
     item = _ITEM.match(problem)
     return (item[1], " ", problem[item.end() :]) if item else problem.partition(": ")
 
 
-# What the kernel behind tf.numpy_function makes of a Python exception: "<type>: <message>\nTraceback …".
+# How the kernel behind tf.numpy_function reports a Python exception: "<type>: <message>\nTraceback …".
 _IN_STATUS = re.compile(r"\bDataError: (.*?)\n+Traceback \(most recent call last\)", re.DOTALL)
 
 
@@ -75,11 +75,11 @@ def data_error_from(exception: BaseException) -> DataError | None:
     """The `DataError` that made a step of the input pipeline fail, or None when something else did.
 
     TensorFlow turns an exception raised inside `tf.numpy_function` into an `InvalidArgumentError` whose text holds the
-    message among stack traces; this takes the message out again, also when it was raised on another worker. What the
-    finished calls of its traceback hold is freed: see `calls.release`.
+    message among stack traces; this extracts the message, also when it was raised on another worker. Objects in the
+    finished calls of its traceback are freed: see `calls.release`.
 
     Args:
-      exception: what iterating over a data set, or calling a function that does, raised.
+      exception: raised by iterating over a data set, or by a function that does.
     """
     seen: set[int] = set()
     error: BaseException | None = exception
@@ -96,5 +96,5 @@ def data_error_from(exception: BaseException) -> DataError | None:
 
 
 def from_pipeline(exception: BaseException) -> bool:
-    """Whether an exception came out of reading the next batch, not of what was computed with it."""
+    """Whether an exception was raised while reading the next batch, not while computing with it."""
     return any(name in str(exception) for name in ("IteratorGetNext", "MakeIterator"))

@@ -1,4 +1,4 @@
-"""The examples of a split as they are scored: each once, at its own resolution, one a batch."""
+"""The examples of a split for scoring: each once, at its own resolution, in a batch of its own."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def evaluation_batches(
     shard_count: int = 1,
     parts: int = 1,
 ) -> tf.data.Dataset:
-    """Every image of a split once, at its own resolution, one a batch.
+    """Every image of a split once, at its own resolution, in a batch of its own.
 
     Args:
       source: the split to evaluate.
-      config: workers, and what a bad file does.
+      config: workers, and the policy for bad files.
       multiple: sides are padded up to multiples of this, at the bottom and the right.
       shard_index, shard_count, parts: as in `training_batches`; all shards and parts get equally many elements.
     Returns:
@@ -34,10 +34,10 @@ def evaluation_batches(
         "image": float32 `[1, h, w, channels]`, mirrored in the padding;
         "label": int32 `[1, h, w]`, void in the padding (absent where examples have none; float32 where they hold
           fractions);
-        "index": int64 `[1]`, the example's position, -1 in an element that only fills up;
-        "valid": float32 `[1]`, 1, or 0 where the element only fills up or the example was skipped;
+        "index": int64 `[1]`, the example's position, -1 in an element that is only padding;
+        "valid": float32 `[1]`, 1, or 0 where the element is only padding or the example was skipped;
         "size": int32 `[1, 2]` (of volumes `[1, 3]`), the sides before padding;
-        the examples' extra keys: `[1, h, w, …]` where they go with the image, else `[1, …]`.
+        the examples' extra keys: `[1, h, w, …]` if they follow the image, otherwise `[1, …]`.
     """
     if not len(source):
         raise DataError(f"The {source.split} split is empty.")
@@ -93,7 +93,7 @@ def _padded(source: Source, config: Config, index: int, multiple: int) -> dict[s
 
 
 def _filler(source: Source, position: int, multiple: int, rank: int) -> dict[str, np.ndarray]:
-    """An element that counts nowhere."""
+    """An element of padding, which is not counted."""
     made = {}
     for key, feature in source.features.items():
         shape = (1, *feature.batch_shape(*(multiple,) * rank))

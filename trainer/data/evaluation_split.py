@@ -1,7 +1,7 @@
-"""The examples of one split, opened to be scored: the test split of a run's data, or data that it never saw.
+"""Opens the examples of one split for scoring: the test split of a run's data, or data that it never saw.
 
-No other split is needed beside it. Classes, void id, channels and range of values stay those of the run; what the masks
-of other data hold is compared with it.
+No other split is needed. Classes, void id, channels and range of values stay those of the run; the masks of other data
+are compared with them.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ _MASKS_LOOKED_AT = 64
 
 
 def other_data(data: Data, path: str) -> Data:
-    """The section that reads `path`, a folder or a list of files, in place of a run's own data, as that were read."""
+    """The section that reads `path`, a folder or a list of files, instead of a run's own data, in the same way."""
     by_path = data.source not in ("nuclei", "tfds") and ":" not in data.source
-    # Of what kind of annotations another folder has is found out, unless the run's were named.
+    # The kind of annotations in another folder is recognised, unless the run's config named it.
     return dataclasses.replace(data, path=path, source=data.source if by_path else "folder", group="")
 
 
 def open_evaluated(config: Config, data: Any = None) -> DataSets:
-    """The examples that config.data.split names, as the validation split of what is returned.
+    """The examples that config.data.split names, as the validation split of the result.
 
     Args:
-      config: its data section says where they lie and how they are read; `split` "auto" takes the test split, or all
+      config: its data section says where they are and how they are read; `split` "auto" takes the test split, or all
         where the data are not divided.
-      data: an object in place of the config's source, as `open_data` takes it; of a mapping of splits the one that is
-        asked for.
+      data: an object instead of the config's source, as `open_data` takes it; from a mapping of splits, the
+        requested one.
 
     Raises:
-      DataError: there is no such split; the data are divided, and nobody says which part is meant; or what
-        `open_data` says of single examples.
+      DataError: there is no such split; the data are divided, and it is not said which part is meant; or the
+        errors of `open_data` about single examples.
     """
     section = config.data
     wanted = section.split
@@ -50,8 +50,8 @@ def open_evaluated(config: Config, data: Any = None) -> DataSets:
         data = {"train": _of_mapping(data, wanted), "validation": None}
     elif data is not None:
         data = {"train": data, "validation": None}
-    asked = dataclasses.replace(section, split="all" if wanted == "auto" else wanted)
-    splits, asked = opened_splits(asked, data)
+    full = dataclasses.replace(section, split="all" if wanted == "auto" else wanted)
+    splits, full = opened_splits(full, data)
     readers = {name: getattr(splits, name) for name in _SPLITS}
     readers = {name: reader for name, reader in readers.items() if reader is not None and len(reader.names)}
     if splits.fatal and not readers:
@@ -61,37 +61,37 @@ def open_evaluated(config: Config, data: Any = None) -> DataSets:
         reader = chosen[0].chosen(chosen, range(sum(len(part.names) for part in chosen)))
     else:
         reader = JoinedReader(chosen) if len(chosen) > 1 else chosen[0]
-    if section.channels and asked.channels != section.channels:
+    if section.channels and full.channels != section.channels:
         raise DataError(
-            f"{splits.title}: images have {asked.channels} channels, and the model takes {section.channels}."
+            f"{splits.title}: images have {full.channels} channels, and the model takes {section.channels}."
         )
-    reader, asked = _with_classes(reader, splits, section, asked)
-    one = dataclasses.replace(splits, train=reader, validation=None, test=None, fatal=(), fields={})
-    one, asked = completed(one, asked)
-    if one.fatal or (one.problems and asked.bad_files == "stop"):
-        problems = [*one.fatal, *one.problems]
-        advice = "" if one.fatal or not one.advice else f"\n{one.advice}"
-        raise DataError(f"{one.title}: {len(problems)} problem(s):\n{listed(problems)}{advice}")
-    asked, different = _thresholded(one.train, asked)
-    reader = one.train.reading(asked) if different and hasattr(one.train, "reading") else one.train
-    source = source_of("validation", reader, asked, MemoryCache(0))
+    reader, full = _with_classes(reader, splits, section, full)
+    opened = dataclasses.replace(splits, train=reader, validation=None, test=None, fatal=(), fields={})
+    opened, full = completed(opened, full)
+    if opened.fatal or (opened.problems and full.bad_files == "stop"):
+        problems = [*opened.fatal, *opened.problems]
+        advice = "" if opened.fatal or not opened.advice else f"\n{opened.advice}"
+        raise DataError(f"{opened.title}: {len(problems)} problem(s):\n{listed(problems)}{advice}")
+    full, different = _thresholded(opened.train, full)
+    reader = opened.train.reading(full) if different and hasattr(opened.train, "reading") else opened.train
+    source = source_of("validation", reader, full, MemoryCache(0))
     if "label" not in source.features:
-        raise DataError(f"{one.title}: the examples have no labels, so that nothing can be scored; --mode=predict.")
+        raise DataError(f"{opened.title}: the examples have no labels, so that nothing can be scored; --mode=predict.")
     return DataSets(
         train=source,
         validation=source,
-        classes=asked.classes,
-        void_id=asked.void_id,
-        channels=asked.channels,
-        config=dataclasses.replace(config, data=dataclasses.replace(asked, split=section.split)),
-        title=one.title,
-        notes=tuple(note for note in (*one.notes, note, different) if note),
-        problems=one.problems,
+        classes=full.classes,
+        void_id=full.void_id,
+        channels=full.channels,
+        config=dataclasses.replace(config, data=dataclasses.replace(full, split=section.split)),
+        title=opened.title,
+        notes=tuple(note for note in (*opened.notes, note, different) if note),
+        problems=opened.problems,
     )
 
 
 def _of_mapping(data: Mapping, wanted: str) -> Any:
-    """The part of {"train": …, "test": …} that is meant."""
+    """The requested part of {"train": …, "test": …}."""
     having = {name: value for name, value in data.items() if value is not None}
     name = next(iter(having), "") if len(having) == 1 else "test" if wanted in ("auto", "all") else wanted
     if name not in having:
@@ -100,7 +100,7 @@ def _of_mapping(data: Mapping, wanted: str) -> Any:
 
 
 def _chosen(readers: Mapping[str, Any], splits: Splits, wanted: str) -> tuple[list, str]:
-    """The readers of the split that is wanted, and a note on what was taken."""
+    """The readers of the requested split, and a note on the choice."""
     flag = "--config.data.split"
     if wanted == "all":
         return list(readers.values()), ""
@@ -129,10 +129,10 @@ def _chosen(readers: Mapping[str, Any], splits: Splits, wanted: str) -> tuple[li
 
 
 def _with_classes(reader, splits: Splits, run: Data, section: Data) -> tuple[Any, Data]:
-    """The reader with the run's numbers for its classes, where the data name them themselves, as annotations do.
+    """The reader with the run's ids for its classes, where the data name these themselves, as annotations do.
 
     Raises:
-      DataError: they have a class that the run has not.
+      DataError: they have a class that the run does not have.
     """
     names = tuple(splits.fields.get("classes", ()) or splits.classes)
     if not run.classes or not names or names == tuple(run.classes):
@@ -151,7 +151,7 @@ def _with_classes(reader, splits: Splits, run: Data, section: Data) -> tuple[Any
 
 
 def _thresholded(reader, section: Data) -> tuple[Data, str]:
-    """The section with another threshold, where the run's would put all pixels of other masks on one side."""
+    """The section with another threshold, where the run's would make all pixels of the other masks one class."""
     if section.mask_encoding != "binary" or not section.mask_threshold or not hasattr(reader, "mask_values"):
         return section, ""
     masks, length = [], len(reader.names)
@@ -159,7 +159,7 @@ def _thresholded(reader, section: Data) -> tuple[Data, str]:
         try:
             masks.append((reader.names[index], reader.mask_values(index)))
         except DataError:
-            continue  # It is met, and said, when it is scored.
+            continue  # It is reported when it is scored.
     values = [mask.values for _, mask in masks if mask.palette is None]
     if not values:
         return section, ""

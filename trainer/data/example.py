@@ -1,4 +1,4 @@
-"""An example and how each of its keys travels: cropped with the image, or as it is."""
+"""An example, and how each of its keys travels: cropped with the image, or unchanged."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import numpy as np
 
 from configs.schema import Data
 
-# Keys that batches have of themselves.
+# Keys that the pipeline adds to batches.
 RESERVED = ("index", "valid", "size")
 
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """An image with what belongs to it.
+    """An image with everything that belongs to it.
 
-    image: uint8 or float32 `[height, width, channels]`; of a volume `[depth, height, width, channels]`.
-    label: integers `[height, width]` (class ids, or the data set's void id where no class is known), of classes that
+    image: uint8 or float32 `[height, width, channels]`; for a volume `[depth, height, width, channels]`.
+    label: integers `[height, width]` (class ids, or the data set's void id where no class is known), for classes that
       overlap `[height, width, classes]` (1, 0, or the void id), float32
-      `[height, width]` or `[height, width, c]` (a target that is no class), or None where there is none; of a volume
+      `[height, width]` or `[height, width, c]` (a target other than classes), or None where there is none; for a volume
       with its depth first.
-    name: what the user calls it: the image's path inside the data set, "data[3]", a TFRecord file and a record number.
-    extras: further keys; arrays with the image's height and width first go with the image.
-    span: highest value minus lowest of a float image: what its brightness is measured by. 255 for uint8.
+    name: the user's name for it: the image's path inside the data set, "data[3]", a TFRecord file and a record number.
+    extras: further keys; arrays whose first axes are the image's height and width follow the image.
+    span: highest minus lowest value of a float image: the unit of its brightness. 255 for uint8.
     """
 
     image: np.ndarray
@@ -36,7 +36,7 @@ class Example:
 
     @property
     def size(self) -> tuple[int, ...]:
-        """Height and width in pixels; of a volume depth, height and width."""
+        """Height and width in pixels; depth, height and width for a volume."""
         return self.image.shape[:-1]
 
     @property
@@ -54,11 +54,11 @@ class Example:
 class Feature:
     """How one key travels from an example to a batch.
 
-    kind: "picture" goes with the image, resampled bilinearly and mirrored beyond its border; "ids" goes with it, each
-      pixel taken from the nearest; "values" is handed on as it is.
+    kind: "picture" follows the image, resampled bilinearly and mirrored beyond its border; "ids" follows it, each pixel
+      taken from the nearest; "values" is passed on unchanged.
     dtype: of the key in batches; object is text.
-    shape: of "values" the whole shape; of the others what follows the axes of space.
-    outside: what "ids" are beyond the border.
+    shape: for "values" the whole shape; for the others the axes after those of space.
+    outside: the value of "ids" beyond the border.
     """
 
     kind: Literal["picture", "ids", "values"]
@@ -71,32 +71,32 @@ class Feature:
         return self.kind != "values"
 
     def batch_shape(self, *space: int | None) -> tuple[int | None, ...]:
-        """The shape of one example's part of a batch, where images have these sides."""
+        """The shape of one example's part of a batch, for images with these sides."""
         return (*space, *self.shape) if self.spatial else self.shape
 
 
 def image_feature(channels: int) -> Feature:
-    """How images travel, whatever they are stored as: float32, uint8 ones with values 0 to 255."""
+    """How images travel, however they are stored: float32, uint8 ones with values 0 to 255."""
     return Feature("picture", np.dtype(np.float32), (channels,))
 
 
 def label_feature(void_id: int, planes: int = 0) -> Feature:
-    """How class ids travel, or 0 and 1 in a plane for each of classes that overlap: int32, void beyond the border."""
+    """How class ids travel, or for classes that overlap a plane of 0 and 1 each: int32, void beyond the border."""
     return Feature("ids", np.dtype(np.int32), (planes,) if planes else (), void_id)
 
 
 def overlapping_features(data: Data) -> dict[str, Feature] | None:
-    """How image and label travel where classes overlap; None where they do not, whose way is the usual one."""
+    """How image and label travel where classes overlap; None, for the usual way, where they do not."""
     if not data.multi_label:
         return None
     return {"image": image_feature(data.channels), "label": label_feature(data.void_id, len(data.classes))}
 
 
 def extra_feature(value: np.ndarray, size: tuple[int, int]) -> Feature:
-    """How an extra key travels, by one of its values.
+    """How an extra key travels, judged by one of its values.
 
     Args:
-      value: as `as_array` gives it.
+      value: as returned by `as_array`.
       size: height and width of the image beside it.
     """
     if value.ndim < 2 or value.shape[:2] != tuple(size):
@@ -108,6 +108,6 @@ def extra_feature(value: np.ndarray, size: tuple[int, int]) -> Feature:
 
 
 def as_array(value: Any) -> np.ndarray:
-    """A value of a user's example as an array: float64 and float16 become float32, as all that is computed with."""
+    """A value of a user's example as an array: float64 and float16 become float32, the type of all computations."""
     array = np.asarray(value)
     return array.astype(np.float32) if array.dtype in (np.float64, np.float16) else array

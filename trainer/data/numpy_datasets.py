@@ -1,4 +1,4 @@
-"""Functions that make batches of NumPy arrays, in parallel and in order, as a `tf.data.Dataset`."""
+"""Functions that return batches of NumPy arrays, in parallel and in order, as a `tf.data.Dataset`."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _OWN_TYPES = {"index": np.int64, "valid": np.float32, "size": np.int32}
 
 
 def called(function, arguments: list, features: Mapping[str, Feature], shapes: Mapping[str, tuple]):
-    """`function`, which gives a dict of arrays, in a graph: a dict of tensors with these shapes."""
+    """Calls `function`, which returns a dict of arrays, in a graph: gives a dict of tensors with these shapes."""
     keys, types = zip(*types_of(features, shapes), strict=True)
 
     def flat(*values):
         made = function(*values)
         return [np.asarray(made[key], dtype) for key, dtype in zip(keys, types, strict=True)]
 
-    # Stateless, as it is: what it gives depends on the number alone. A stateful function would be called by one thread
+    # Stateless, as it is: its result depends only on the number. A stateful function would be called by one thread
     # at a time under --deterministic.
     outputs = [tf.string if t.kind == "O" else tf.as_dtype(t) for t in types]
     plain = tf.autograph.experimental.do_not_convert(ending(flat))
@@ -51,6 +51,6 @@ def in_parallel(numbers: tf.data.Dataset, element, config: Config, ahead: int, a
 def ordered(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.deterministic = True
-    # Shards are cut above; TensorFlow must not cut again.
+    # Shards are made above; TensorFlow must not shard again.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return dataset.with_options(options)

@@ -1,4 +1,4 @@
-"""Config and data -> the splits, checked as far as is cheap: names, lists, headers; every problem in one message."""
+"""Opens the splits of a config or an object, with cheap checks (names, lists, headers); one error has all problems."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from trainer.data.sources.objects.objects import open_object
 from trainer.data.sources.splits import Splits
 from trainer.parts import load_attribute, name_of, resolve, takes
 
-# Masks that are looked at where neither the config nor the data name the classes.
+# Masks examined where neither the config nor the data name the classes.
 _LOOKED_AT = 200
 _IMAGES_LOOKED_AT, _MASKS_LOOKED_AT, _PIXELS_LOOKED_AT = 32, 64, 200_000_000
-# What is void where there are so many classes that the default is one of them.
+# The void id where there are so many classes that the default is one of them.
 _WIDE_VOID = 65535
-# More classes than any mask of 16 bits has: what is looked at is any id.
+# More classes than a mask of 16 bits can have: any id is allowed here.
 _ANY_ID = tuple(map(str, range(2**16)))
 
 
 def open_data(config: Config, data: Any = None, augment: Sequence[Callable | str] = ()) -> DataSets:
-    """The splits that a config names, or those of an object.
+    """Opens the splits of a config, or those of an object.
 
-    Files are listed and their headers read, records indexed, and some hundreds of an object's examples looked at.
+    Files are listed and their headers read, records indexed, and a few hundred of an object's examples examined.
 
     Args:
       config: data.source says where examples come from, unless `data` is given.
       data: an object with len() and [i], whose items are (image, label) or a dict with "image"; a pair of arrays; a
         `tf.data.Dataset`; or {"train": …, "validation": …} of these. See `trainer.data.sources.objects.objects`.
-      augment: augmentations of the user's own, after those of config.augment.functions: `f(example, random)`, or their
+      augment: the user's own augmentations, after those of config.augment.functions: `f(example, random)`, or their
         names, "package.module:function". See `trainer.data.augment.own`.
 
     Raises:
@@ -81,17 +81,17 @@ def open_data(config: Config, data: Any = None, augment: Sequence[Callable | str
 
 
 def open_splits(section: Data, data: Any = None) -> tuple[Splits, Data]:
-    """The splits, whatever is wrong with single examples, and the section with what the data say written into it.
+    """The splits, whatever is wrong with single examples, and the section completed from the data.
 
     Raises:
-      DataError: there is nothing that can be opened.
+      DataError: nothing can be opened.
     """
     splits, section = opened_splits(section, data)
     return completed(splits, section)
 
 
 def opened_splits(section: Data, data: Any = None) -> tuple[Splits, Data]:
-    """What the source gives, and the section with the fields that it knows."""
+    """The splits of the source, and the section with the fields that the source knows."""
     splits, found = _opened(section, data)
     if splits.fatal or not _void_is_a_class(found):
         return splits, found
@@ -101,7 +101,7 @@ def opened_splits(section: Data, data: Any = None) -> tuple[Splits, Data]:
             f"The data have {len(found.classes)} classes, and data.void_id={section.void_id} is the id of {name!r}, "
             f"which nothing would count then. Write another: --config.data.void_id={_WIDE_VOID}"
         )
-    # Read once more: what is void is in the tables already.
+    # Read again: the tables already have the void values.
     splits, found = _opened(dataclasses.replace(section, void_id=_WIDE_VOID), data)
     note = f"void is {_WIDE_VOID}, as data.void_id says from now on: {section.void_id} is the id of {name!r}"
     return dataclasses.replace(splits, notes=(*splits.notes, note)), found
@@ -122,7 +122,7 @@ def _opened(section: Data, data: Any) -> tuple[Splits, Data]:
 
 
 def completed(splits: Splits, section: Data) -> tuple[Splits, Data]:
-    """The splits with readers that know the whole section, and the section with what their files were found to hold."""
+    """The splits with readers that know the whole section, and the section completed from their files."""
     if splits.fatal or (splits.problems and section.bad_files == "stop" and not section.classes):
         return splits, section
     try:
@@ -150,7 +150,7 @@ def completed(splits: Splits, section: Data) -> tuple[Splits, Data]:
 
 
 def _depth(splits: Splits, section: Data) -> tuple[Data, tuple[str, ...]]:
-    """The section with the number of channels and the range of values that image files have, and notes on them."""
+    """The section with the number of channels and the range of values in image files, and notes on them."""
     reader, notes = splits.train, []
     if not hasattr(reader, "deep_values"):
         return dataclasses.replace(section, channels=section.channels or 3), ()
@@ -168,7 +168,7 @@ def _depth(splits: Splits, section: Data) -> tuple[Data, tuple[str, ...]]:
         try:
             deep = reader.deep_values(index)
         except DataError:
-            continue  # It is met, and said, when it is trained on.
+            continue  # It is reported when it is trained on.
         if deep is None:
             break
         step = max(1, int((deep.shape[0] * deep.shape[1] / 250_000) ** 0.5))
@@ -188,14 +188,14 @@ def _depth(splits: Splits, section: Data) -> tuple[Data, tuple[str, ...]]:
 
 
 def _recognised(splits: Splits, section: Data) -> tuple[Data, tuple[str, ...]]:
-    """The section with what mask files were found to hold, and notes on it."""
+    """The section with the recognised meaning of mask files, and notes on it."""
     reader = splits.train
     kinds = getattr(reader, "kinds", ())
     overlap = section.multi_label or kinds or section.mask_encoding in ("bits", "planes", "files", "regions")
     decided = section.mask_encoding not in ("auto", "binary") or (
         section.mask_encoding == "binary" and section.mask_threshold
     )
-    # Whoever goes on, or is evaluated, knows the classes of masks that overlap.
+    # A resumed or evaluated run knows the classes of masks that overlap.
     decided = section.multi_label and section.classes if decided and overlap else decided
     if not hasattr(reader, "mask_values") or decided:
         return section, ()
@@ -204,7 +204,7 @@ def _recognised(splits: Splits, section: Data) -> tuple[Data, tuple[str, ...]]:
         try:
             masks.append((reader.names[index], reader.mask_values(index)))
         except DataError as error:
-            failed.append(str(error))  # It is met, and said, when it is trained on.
+            failed.append(str(error))  # It is reported when it is trained on.
             continue
         pixels += masks[-1][1].values.size
         if pixels > _PIXELS_LOOKED_AT:
@@ -242,10 +242,10 @@ def _changing_augmentations(train: Source, config: Config) -> list[str]:
         alone.functions = (function,)
         try:
             example = train.load_compact(0)
-            one, other = (augmented(alone, config, 0, example) for _ in range(2))
+            first, second = (augmented(alone, config, 0, example) for _ in range(2))
         except Exception:  # It is met, and said, when it is trained on.
             continue
-        if not all(np.array_equal(one[key], other[key]) for key in one):
+        if not all(np.array_equal(first[key], second[key]) for key in first):
             found.append(
                 f"the augmentation {name_of(function)} gives another example when it is called again, so a resumed run "
                 "will differ: draw from its argument `random` alone"
@@ -276,7 +276,7 @@ def own_augmentations(config: Config, augment: Sequence[Callable | str] = ()) ->
 
 
 def _classes_of_masks(splits: Splits, section: Data) -> tuple[tuple[str, ...], str]:
-    """Names for the classes that mask files name, where nobody names them."""
+    """Names for the classes of mask files, where neither config nor data name them."""
     if section.mask_encoding == "binary":
         return ("background", "foreground"), ""
     table = section.mask_ids or section.mask_colors
@@ -292,7 +292,7 @@ def _classes_of_masks(splits: Splits, section: Data) -> tuple[tuple[str, ...], s
         try:
             values, pixels = np.unique(reader(index).label, return_counts=True)
         except DataError:
-            continue  # It is met, and said, when it is trained on.
+            continue  # It is reported when it is trained on.
         for value, count in zip(values.tolist(), pixels.tolist(), strict=True):
             counts[value] = counts.get(value, 0) + count
     looked_at = f"all {length} training masks" if length <= _LOOKED_AT else f"{_LOOKED_AT} of {length:,} training masks"
@@ -300,7 +300,7 @@ def _classes_of_masks(splits: Splits, section: Data) -> tuple[tuple[str, ...], s
 
 
 def _check_lengths(config: Config, splits: Splits) -> None:
-    """Epochs need a number of examples."""
+    """Refuses epochs without a known number of examples."""
     if getattr(splits.train, "length", 0) is not None:
         return
     counted = [
@@ -324,7 +324,7 @@ def _check_lengths(config: Config, splits: Splits) -> None:
 def source_of(split: str, reader, section: Data, cache: MemoryCache, functions: Sequence[Callable] = ()) -> Source:
     stream = getattr(reader, "stream", None)
     features: Mapping | None = getattr(reader, "features", None)
-    if hasattr(type(reader), "source"):  # not what a reader around it passes on
+    if hasattr(type(reader), "source"):  # not one passed on by a reader around it
         about = dict(channels=section.channels, cache=cache, functions=functions)
         return reader.source(split, classes=section.classes, void_id=section.void_id, **about)
     return Source(

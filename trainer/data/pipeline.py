@@ -1,9 +1,9 @@
 """Batches as a function of (config, seed, step): the same in any process, from any step on, at no cost before it.
 
 Example number n of a run is step * batch_size + its position in the global batch. n // len(source) is its epoch and
-n % len(source) its place in that epoch's order; what is done to the image is drawn from (seed, n). Nothing else enters,
-so there is no iterator state to save, and a replica or worker computes its own slice without the others'.
-A `tf.data.Dataset` of the user's has an order of its own: there example n is its n-th element, found by skipping.
+n % len(source) its place in that epoch's order; its augmentation is drawn from (seed, n). Nothing else matters, so
+there is no iterator state to save, and a replica or worker computes its own slice without the others'.
+A user's `tf.data.Dataset` has its own order: there example n is its n-th element, found by skipping.
 """
 
 from __future__ import annotations
@@ -46,20 +46,20 @@ def training_batches(
 
     Args:
       source: the split to train on.
-      config: batch_size, seed, crop and augmentation, workers, and what a bad file does.
+      config: batch_size, seed, crop and augmentation, workers, and the policy for bad files.
       start_step: the first step, from 0.
-      steps: how many.
+      steps: the number of steps.
       shard_index: which of `shard_count` equal consecutive slices of the global batch, one a worker.
       shard_count: the number of workers.
-      parts: elements a shard's slice comes in, one after the other: one for each local replica or micro-batch.
-      processes: whether data.processes counts: not worth their start for a batch or two. `source.close()` ends them.
+      parts: the number of elements into which a shard's slice is divided: one for each local replica or micro-batch.
+      processes: whether to use data.processes: not worth their start for a batch or two. `source.close()` ends them.
     Returns:
       steps * parts elements, each with b = batch_size / (shard_count * parts):
         "image": float32 `[b, *crop, channels]`, 0..255 where the images have 8 bits;
         "label": int32 `[b, *crop]`, void where the crop reaches beyond the image (absent where examples have none;
           float32 where they hold fractions);
         "index": int64 `[b]`, the examples' positions in the source;
-        the examples' extra keys: `[b, *crop, …]` where they go with the image, else `[b, …]`.
+        the examples' extra keys: `[b, *crop, …]` if they follow the image, otherwise `[b, …]`.
       Iterating raises an error in which `data_error_from` finds the `DataError`, where a file cannot be used and
       data.bad_files is "stop"; with "skip" the next good example takes its place and `source.skipped` names it.
     """
@@ -93,7 +93,7 @@ def training_batches(
 
 
 def _pool(source: Source, config: Config, shapes: Mapping[str, tuple]) -> Processes:
-    """The source's, kept from one call to the next."""
+    """The source's pool, kept from call to call."""
     if source.pool is None:
         opening = dataclasses.replace(source.opening, config=config, examples=fingerprint(source))
         source.pool = Processes(opening, shapes, dict(types_of(source.features, shapes)), config.data.processes)
@@ -101,12 +101,12 @@ def _pool(source: Source, config: Config, shapes: Mapping[str, tuple]) -> Proces
 
 
 def batches_ahead(config: Config) -> int:
-    """Whole batches of this process's that may be there at a time: buffered, being made, and in the step."""
+    """This process's whole batches that may exist at a time: buffered, being made, and in the step."""
     return _AHEAD + 1 + (config.data.workers or os.cpu_count() or 1)
 
 
 def _streamed(source, config: Config, start_step: int, steps: int, mine: slice, size: int, shapes) -> tf.data.Dataset:
-    """As `training_batches`, of a `tf.data.Dataset`: all workers read it whole and take their slice of each batch."""
+    """As `training_batches`, for a `tf.data.Dataset`: all workers read all of it and take their slice of each batch."""
     batch_size, stream = config.train.batch_size, source.stream
     elements = stream.elements.repeat() if stream.repeats else stream.elements
     first = start_step * batch_size
@@ -130,10 +130,10 @@ def _streamed(source, config: Config, start_step: int, steps: int, mine: slice, 
 def make_batch(
     source: Source, config: Config, numbers: Iterable[int], out: Mapping[str, np.ndarray] | None = None
 ) -> dict[str, np.ndarray]:
-    """The examples with these numbers, augmented, by key, as `training_batches` gives them.
+    """The examples with these numbers, augmented, by key, as in `training_batches`.
 
     Args:
-      out: arrays to be written to, by key; new ones for those that it lacks.
+      out: arrays to write to, by key; others are allocated.
     """
     numbers, batch = list(numbers), dict(out or {})
     for key, feature in source.features.items():
@@ -156,10 +156,10 @@ def make_batch(
 def augmented(
     source: Source, config: Config, number: int, example: Example, out: MutableMapping[str, np.ndarray] | None = None
 ) -> dict[str, np.ndarray]:
-    """Example number `number` of a run as a batch holds it, by key.
+    """Example number `number` of a run as in a batch, by key.
 
     Args:
-      out: one row of each key's batch, `[1, …]`, to be written to; new arrays by default.
+      out: one row of each key's batch, `[1, …]`, to write to; new arrays by default.
     """
     features, crop = source.features, tuple(config.augment.crop)
     if out is None:
@@ -179,9 +179,9 @@ def augmented(
         )
         for key, value in changed.items():
             out[key][...] = value
-    one = {key: row[0] for key, row in out.items()}
-    one["index"] = np.int64(number if source.length is None else number % source.length)
-    return one
+    row_of_each = {key: row[0] for key, row in out.items()}
+    row_of_each["index"] = np.int64(number if source.length is None else number % source.length)
+    return row_of_each
 
 
 def _place_image(source: Source, config: Config, number: int, example: Example, out) -> None:

@@ -1,9 +1,9 @@
-"""Batches made by processes of their own (`data.processes`), the same as one process makes.
+"""Batches made by separate processes (`data.processes`), the same as those of a single process.
 
-Python decodes and augments under one lock, which holds a process to some hundreds of images a second. Here the standard
-library's process pool makes batches, a batch a call, in processes that are spawned (a fork of TensorFlow's threads can
-hang) and open the data themselves, as the config says. What a batch holds is a function of the seed and the step, so
-it does not matter who makes it; it travels in shared memory, once written and once copied.
+Python decodes and augments under one lock, which limits a process to a few hundred images a second. Here the standard
+library's process pool makes a batch per call, in processes that are spawned (a fork of TensorFlow's threads can hang)
+and open the data themselves by the config. A batch is a function of the seed and the step, so it does not matter which
+process makes it; it travels in shared memory, written once and copied once.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _ALIGNED = 64
 
 @dataclasses.dataclass(frozen=True)
 class Opening:
-    """What opens the data once more, in another process.
+    """All that is needed to open the data again, in another process.
 
     Attributes:
-      config: the run's, with what the data said.
+      config: the run's, completed from the data.
       data, augment: as `open_data` took them.
-      examples: what `fingerprint` says of them.
+      examples: their `fingerprint`.
     """
 
     config: Config
@@ -49,7 +49,7 @@ class Opening:
 
 
 def fingerprint(source) -> str:
-    """Which examples a source has, in which order."""
+    """Identifies the examples of a source and their order."""
     return f"{source.length} {hashlib.sha256(chr(0).join(source.names).encode()).hexdigest()}"
 
 
@@ -64,16 +64,16 @@ class _Place:
 
 
 class Processes:
-    """A pool that makes batches of one source. Ends with the program, and its processes with this one, however it ends.
+    """A pool that makes batches of a source. Ends with the program, and its processes with this one, however it ends.
 
     Args:
-      opening: what the processes open.
+      opening: the data that the processes open.
       shapes: of a batch's arrays by key; objects (text) travel beside the shared memory.
       types: their dtypes.
-      count: processes.
+      count: the number of processes.
 
     Raises:
-      DataError: data or augmentation cannot be handed to another process.
+      DataError: data or augmentation cannot be passed to another process.
     """
 
     def __init__(self, opening: Opening, shapes: Mapping[str, tuple], types: Mapping[str, np.dtype], count: int):
@@ -84,7 +84,7 @@ class Processes:
             if dtype.kind != "O":
                 self._places.append(_Place(key, tuple(shape), dtype.str, offset))
                 offset += -(-int(np.prod(shape)) * dtype.itemsize // _ALIGNED) * _ALIGNED
-        # A block a call at a time; the pipeline makes no more calls than there are blocks.
+        # A block for each concurrent call; the pipeline makes no more calls than there are blocks.
         self.at_a_time = count + max(2, count // 2)
         self._blocks = [shared_memory.SharedMemory(create=True, size=max(offset, 1)) for _ in range(self.at_a_time)]
         self._free: queue.SimpleQueue = queue.SimpleQueue()
@@ -95,13 +95,13 @@ class Processes:
         context = multiprocessing.get_context("spawn")
         with _environment(CUDA_VISIBLE_DEVICES="", TF_CPP_MIN_LOG_LEVEL="3"):
             self._pool = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(opening,))
-            # All are started now, while the environment is theirs.
+            # All are started now, while the environment is set for them.
             for _ in range(count):
                 self._pool.submit(_nothing)
         atexit.register(self.close)
 
     def batch(self, numbers: range, skipped: dict[str, str]) -> dict[str, np.ndarray]:
-        """The examples with these numbers as `pipeline.make_batch` gives them; `skipped` learns what was left out.
+        """The examples with these numbers, as from `pipeline.make_batch`; those left out are added to `skipped`.
 
         Raises:
           DataError: a file cannot be used, or a process has ended.
@@ -122,9 +122,9 @@ class Processes:
             self._free.put(block)
 
     def close(self) -> None:
-        """Ends the processes and gives the shared memory back."""
+        """Ends the processes and frees the shared memory."""
         atexit.unregister(self.close)
-        processes = list((self._pool._processes or {}).values())  # a pool that is full of work has no public end
+        processes = list((self._pool._processes or {}).values())  # nothing public ends a pool that is still busy
         self._pool.shutdown(wait=False, cancel_futures=True)
         for process in processes:
             process.kill()
@@ -140,17 +140,17 @@ class Processes:
     def _check(opening: Opening) -> None:
         for what, part in (("data", opening.data), ("augment", opening.augment)):
             try:
-                reduction.ForkingPickler.dumps(part)  # as it is sent
+                reduction.ForkingPickler.dumps(part)  # as it is when sent
             except Exception as error:  # whatever the object raises
                 count = opening.config.data.processes
                 raise DataError(
-                    f"config.data.processes={count}: {what} cannot be handed to another process "
+                    f"config.data.processes={count}: {what} cannot be passed to another process "
                     f"({type(error).__name__}: {error}). Functions and classes have to be at the top of a module; or "
                     'name them, "package.module:name"; or --config.data.processes=0'
                 ) from error
 
 
-# What a process of the pool has opened, or why it could not.
+# The data that a process of the pool has opened, or the error.
 _opened: list[Any] = []
 
 
@@ -160,7 +160,7 @@ def _nothing() -> None:
 
 def _begin(opening: Opening) -> None:
     """In a process of the pool: opens the data, and ends with the process that started it."""
-    # A signal to the whole group is for the program, which saves; these end when it does.
+    # A signal to the whole group is meant for the program, which saves; these processes end with it.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
@@ -175,7 +175,7 @@ def _begin(opening: Opening) -> None:
                 "in another order: what lists them has to give the same each time, or --config.data.processes=0"
             )
         _opened[:] = source, opening.config
-    except Exception as error:  # Said by the first batch: the pool says of an initialiser only that it failed.
+    except Exception as error:  # Reported by the first batch: the pool only reports that an initialiser failed.
         reason = error if isinstance(error, DataError) else DataError(f"{type(error).__name__}: {error}")
         _opened[:] = [reason]
 
@@ -186,7 +186,7 @@ def _end_with(parent) -> None:
 
 
 def _made(numbers: range, block_name: str, places: Sequence[_Place]) -> tuple[dict, dict[str, str]]:
-    """Writes a batch into a block; returns what is no array of numbers, and what was left out."""
+    """Writes a batch to a block; returns the values that are not arrays of numbers, and the examples left out."""
     from trainer.data.pipeline import make_batch
 
     if len(_opened) == 1:
@@ -213,7 +213,7 @@ def _array(block: shared_memory.SharedMemory, place: _Place) -> np.ndarray:
 
 @contextlib.contextmanager
 def _environment(**values: str):
-    """Variables for the processes that are started inside."""
+    """Inside, environment variables are set for the processes that are started."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

@@ -18,7 +18,7 @@ Function = Callable[[dict[str, np.ndarray], np.random.Generator], Mapping[str, A
 
 
 class MemoryCache:
-    """Decoded examples, kept while they fit. The first that come are kept: with a shuffled order any are as good."""
+    """Decoded examples, kept while they fit. The first ones are kept: in shuffled order any are as good."""
 
     def __init__(self, limit_mib: int):
         self._free = limit_mib * 2**20
@@ -41,16 +41,16 @@ class Source:
 
     Args:
       split: "train" or "validation", for messages.
-      names: one name an example.
-      read: gives example `i`; raises `DataError` with the file's name.
-      classes: the classes' names; their position is the id.
-      void_id: the id of pixels that count nowhere.
+      names: a name for each example.
+      read: returns example `i`; raises `DataError` with the file's name.
+      classes: the names of the classes; their position is the id.
+      void_id: the id of pixels that are not counted.
       channels: of every image.
-      cache: keeps decoded examples; None reads each time.
+      cache: keeps decoded examples; None reads them each time.
       features: key -> how it travels; by default an image and class ids.
-      functions: augmentations of the user's own; only the training split has them.
+      functions: the user's own augmentations, for the training split only.
       stream: a `tf.data.Dataset` to be read in its own order instead of `read`; see `sources/stream.py`.
-      length: the number of examples; None where a stream does not know it. By default that of the names.
+      length: the number of examples; None where a stream does not know it. By default the number of names.
     """
 
     def __init__(
@@ -77,9 +77,9 @@ class Source:
         self.functions = tuple(functions)
         self.stream = stream
         self.length = len(self.names) if length == -1 else length
-        # Name -> reason of the examples that were skipped so far, by the policy data.bad_files="skip".
+        # Name -> reason for each example skipped so far, by the policy data.bad_files="skip".
         self.skipped: dict[str, str] = {}
-        # What opens these data in another process (`processes.Opening`), and the pool of such, while there is one.
+        # Opens these data in another process (`processes.Opening`); the pool of such processes, while there is one.
         self.opening: Any = None
         self.pool: Any = None
         self._read = read
@@ -116,7 +116,7 @@ class Source:
     def load_compact(self, index: int) -> Example:
         """As `load`, in the form it is cached: grey has one channel, labels have the smallest integer type.
 
-        It broadcasts to what `load` gives, so a crop is widened when it is written, not the whole image before.
+        It broadcasts to the result of `load`, so only a crop is widened when it is written, not the whole image before.
         """
         key = (self.split, index)
         example = self._cache.get(key) if self._cache else None
@@ -130,18 +130,18 @@ class Source:
         return example
 
     def mask_file(self, index: int) -> str:
-        """The file that has the label of example `index` and no other; "" where there is none."""
+        """The file with the label of example `index` alone; "" where there is none."""
         find = getattr(self._read, "mask_file", None)
         return find(index) if find is not None else ""
 
     def close(self) -> None:
-        """Ends the processes that make batches, where there are some."""
+        """Ends the processes that make batches, if there are any."""
         if self.pool is not None:
             self.pool.close()
             self.pool = None
 
     def why_unusable(self, index: int) -> str:
-        """Why example `index` cannot be used; "" where it can."""
+        """Why example `index` cannot be used; "" if it can."""
         try:
             self.load_compact(index)
         except DataError as error:
@@ -149,7 +149,7 @@ class Source:
         return ""
 
     def load_good(self, index: int) -> tuple[int, Example]:
-        """Example `index` or, where it cannot be used, the next one that can; what was passed over is in `skipped`."""
+        """Example `index` or, if it cannot be used, the next one that can; those passed over are in `skipped`."""
         for distance in range(len(self)):
             candidate = (index + distance) % len(self)
             if self.names[candidate] in self.skipped:
@@ -173,7 +173,7 @@ def _compact(example: Example) -> Example:
 
 @dataclasses.dataclass(frozen=True)
 class Numbered(Sequence):
-    """Names that are numbers in brackets, "data[3]", made when they are asked for."""
+    """Names that are numbers in brackets, "data[3]", made on demand."""
 
     prefix: str
     length: int
@@ -189,14 +189,14 @@ class Numbered(Sequence):
 
 @dataclasses.dataclass(frozen=True)
 class DataSets:
-    """The splits, and what they have in common.
+    """The splits, and their common facts.
 
-    validation: None where there is nothing to evaluate on.
-    classes, channels: as the data have them, or as the config says.
-    config: the config that was opened, with what the data said written into its data section.
-    title: what the data are called, for the opening lines.
-    notes: remarks that stop nothing: files that are no part of it, and why; what was recognised.
-    problems: what was found wrong with single files before anything was decoded; bad_files="skip" goes on without them.
+    validation: None if there is nothing to evaluate on.
+    classes, channels: those of the data, or of the config.
+    config: the config that was opened, its data section completed from the data.
+    title: the name of the data in the opening lines.
+    notes: remarks without consequences: ignored files, and why; what was recognised.
+    problems: faults of single files found before anything was decoded; bad_files="skip" goes on without those.
     """
 
     train: Source

@@ -1,1 +1,1 @@
-"""Scores of a trained model: metrics, the passes over a split, and what is kept of them."""
+"""Scores of a trained model: metrics, the passes over a split, and their records."""

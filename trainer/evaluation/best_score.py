@@ -1,4 +1,4 @@
-"""The score that picks the best checkpoint and stops early: built in, a term of a task, or a metric of the user's."""
+"""The score that picks the best checkpoint and stops early: built in, a term of a task, or a user's metric."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SCORES = all_fields()["evaluate.metric"].knob.names
 
 
 def best_score(config: Config, task: Task) -> str:
-    """The name of the score that decides; a task without classes has no Dice, and goes by its loss."""
+    """The name of the deciding score; a task without classes has no Dice, so its loss decides."""
     metric = config.evaluate.metric
     return metric if isinstance(task, Segmentation) or metric not in SCORES else "loss"
 
@@ -32,16 +32,16 @@ def highest_is_best(config: Config, score: str, metrics: Sequence[Metric]) -> bo
 
 
 def check_metrics(metrics: Sequence[Metric], config: Config, task: Task, keys: Sequence[str]) -> None:
-    """Whether there is what each metric asks for, and the score that decides.
+    """Checks that everything needed by the metrics exists, and the deciding score.
 
     Args:
-      metrics: of the user's.
+      metrics: the user's.
       config: `evaluate.metric` is read.
-      task: of the run.
-      keys: of the examples.
+      task: the run's.
+      keys: the examples' keys.
 
     Raises:
-      UserError: with all that is missing.
+      UserError: with everything that is missing.
     """
     known = {*keys, "image", "label", "prediction", "classes", "void_id"}
     of_segmentation = "spacing" if rank_of(config) == 3 else "probabilities"

@@ -1,6 +1,6 @@
-"""What an evaluation keeps beyond the means: how sure the network was and how often right, and which objects it found.
+"""What an evaluation keeps besides the means: the network's confidence and accuracy, and the objects that it found.
 
-The device counts in bins, the host in whole numbers; all of it adds up over images, replicas and workers.
+The device counts in bins, the host in whole numbers, so that everything adds up over images, replicas and workers.
 
   reliability       pixels by the probability of the predicted class: how often that class is right (Guo et al., 2017,
                     "On Calibration of Modern Neural Networks": the expected calibration error, with ten bins)
@@ -25,15 +25,15 @@ from trainer.prediction.postprocessing import LARGEST_LABELLED
 from trainer.reporting.panels import background_ids
 from trainer.stepping.segmentation import predicted, probabilities
 
-# Bins of a probability, each 0.01 wide; the last one holds 1.0, too.
+# Bins of a probability, each 0.01 wide; the last one includes 1.0.
 BINS = 100
-# Bins of the reliability diagram, each of ten of those.
+# Bins of the reliability diagram, each made of ten of those.
 RELIABILITY_BINS = 10
 # An object of n pixels is in size bin log2(n), rounded down.
 SIZE_BINS = 32
-# Sums of fractions are kept in these units: whole numbers add up to the same in every order, over workers, too.
+# Sums of fractions are kept in these units: whole numbers have the same sum in any order, also over workers.
 _UNIT = 2**-20
-# Values of [pixels, classes] that are counted at a time: a large image's temporary arrays stay small.
+# Values of [pixels, classes] counted at a time, so that a large image's temporary arrays stay small.
 _AT_A_TIME = 2**22
 
 
@@ -41,16 +41,16 @@ def probability_counts(labels, logits, classes: int, void_id: int, multi_label: 
     """Counts an image's pixels by their predicted probabilities, on the device.
 
     Args:
-      labels: int `[1, height, width]`; void, and anything else outside 0..classes-1, is not counted. Of classes that
+      labels: int `[1, height, width]`; void, and anything else outside 0..classes-1, is not counted. For classes that
         overlap `[1, height, width, classes]` of 0 and 1, or void.
-      logits: `[1, height, width, outputs]`, one output for two classes or one a class.
+      logits: `[1, height, width, outputs]`, one output for two classes, or one for each class.
       classes: number of classes.
-      void_id: the id of pixels that do not count.
-      multi_label: whether classes overlap: each is decided by itself then, and each decision counts as a pixel.
+      void_id: the id of pixels that are not counted.
+      multi_label: whether classes overlap: then each is decided by itself, and each decision counts as a pixel.
 
     Returns:
-      "by_class": int64 `[classes, 2, BINS]`, pixels whose label is another class, and is this one, by its probability;
-      "confidence": float64 `[BINS, 3]`, by the probability of the predicted class: pixels, right ones, and the sum of
+      "by_class": int64 `[classes, 2, BINS]`, pixels of other classes, and of this class, by its probability;
+      "confidence": float64 `[BINS, 3]`, by the probability of the predicted class: pixels, correct ones, and the sum of
       the probability.
     """
     label = tf.reshape(tf.cast(labels, tf.int32), [-1, classes] if multi_label else [-1])
@@ -72,12 +72,12 @@ def probability_counts(labels, logits, classes: int, void_id: int, multi_label: 
             known = true[:, None] >= 0
             is_class = tf.cast(true[:, None] == tf.range(classes)[None], tf.int32)
             sure, right = tf.reduce_max(probability, axis=-1, keepdims=True), (predicted(part, False) == true)[:, None]
-        # Negative places are dropped.
+        # Negative positions are dropped.
         places = tf.where(known, offsets + is_class * BINS + bins, -1)
         counted = tf.math.unsorted_segment_sum(tf.ones_like(places), places, classes * 2 * BINS)
         sure_bins = tf.where(known, tf.clip_by_value(tf.cast(sure * BINS, tf.int32), 0, BINS - 1), -1)
         right = tf.cast(right, tf.float64)
-        # float64: sums of millions of float32 would stand still.
+        # float64: sums of millions of float32 would stop growing.
         values = tf.stack([tf.ones_like(right), right, tf.cast(sure, tf.float64)], axis=-1)
         summed = tf.math.unsorted_segment_sum(values, sure_bins, BINS)
         return start + block, by_class + tf.cast(counted, tf.int64), confidence + summed
@@ -94,7 +94,7 @@ def objects_of(label: np.ndarray, prediction: np.ndarray, class_id: int) -> tupl
 
     Args:
       label, prediction: class ids, of the same shape; 2 or 3 dimensions.
-      class_id: of the class.
+      class_id: the class.
 
     Returns:
       the label's objects' sizes in pixels, int64 `[objects]`; the intersection over union of each with the predicted
@@ -118,7 +118,7 @@ def objects_of(label: np.ndarray, prediction: np.ndarray, class_id: int) -> tupl
 
 
 def digest(label: np.ndarray) -> int:
-    """A number that two labels share only if they are equal, but for one in four billion: shape and class ids."""
+    """A number that labels with other shapes or class ids share only by a chance of one in four billion."""
     label = np.ascontiguousarray(label, np.int32)
     return zlib.crc32(label.tobytes(), zlib.crc32(repr(label.shape).encode()))
 
@@ -127,13 +127,13 @@ class Details:
     """Sums over the images of an evaluation; see the module's docstring.
 
     Args:
-      images: of the split.
+      images: the number in the split.
       classes: names, by class id.
       void_id: the id of pixels that do not count.
       multi_label: whether classes overlap.
     """
 
-    # What is added up over workers.
+    # Counts that are added up over workers.
     SUMMED = ("by_class", "confidence", "found", "invented", "labels", "unlabelled")
 
     def __init__(self, images: int, classes: Sequence[str], void_id: int, multi_label: bool = False):
@@ -143,21 +143,21 @@ class Details:
         self._foreground = [c for c in range(count) if c not in background]
         self.by_class = np.zeros([count, 2, BINS], np.int64)
         self.confidence = np.zeros([BINS, 3], np.int64)
-        # Objects, found ones, the sum of their intersections over unions.
+        # Objects, found objects, the sum of their intersections over unions.
         self.found = np.zeros([count, SIZE_BINS, 3], np.int64)
         self.invented = np.zeros([count], np.int64)
         self.labels = np.zeros([images], np.int64)
         self.unlabelled = np.zeros([1], np.int64)
 
     def add(self, position: int, numbers: Mapping, label: np.ndarray, prediction: np.ndarray) -> None:
-        """Counts one image: its place in the split, its `probability_counts`, its class ids."""
+        """Counts one image, given its position in the split, its `probability_counts` and its class ids."""
         self.by_class += np.asarray(numbers["by_class"])
         self.confidence += np.rint(np.asarray(numbers["confidence"]) / (1, 1, _UNIT)).astype(np.int64)
         self.labels[position] = digest(label)
         if label.size > LARGEST_LABELLED:
             self.unlabelled += 1
             return
-        # A prediction on void is neither right nor wrong.
+        # A prediction on void is neither correct nor wrong.
         prediction = np.where(label == self._void, -1, prediction)
         if not self._multi_label:
             present = {*np.unique(label).tolist(), *np.unique(prediction).tolist()}
@@ -175,7 +175,7 @@ class Details:
             self.invented[class_id] += invented
 
     def to_dict(self) -> dict:
-        """What evaluation.json holds of it: "reliability", "precision_recall", "objects"."""
+        """Its entries in evaluation.json: "reliability", "precision_recall", "objects"."""
         return {
             "reliability": self._reliability(),
             "precision_recall": self._precision_recall(),
@@ -200,7 +200,7 @@ class Details:
         return {"expected_calibration_error": error, "bins": found}
 
     def _precision_recall(self) -> dict:
-        """By class, pixels that are (true positive) or are not (false positive) of it at each threshold, rising."""
+        """For each class, its true and false positive pixels at each threshold, rising."""
         above = self.by_class[..., ::-1].cumsum(axis=-1)[..., ::-1]
         return {
             "thresholds": [number / BINS for number in range(BINS)],

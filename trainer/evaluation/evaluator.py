@@ -1,9 +1,8 @@
 """Evaluation: every validation example once, at its own size, over all replicas and workers; pictures of some of them.
 
-One trace serves all sizes (of a task of the user's the first size has its own), others those that are cut into tiles
-or taken apart at seams. The device hands back a few numbers an image, and the image's arrays where a picture or a
-metric of the user's wants them; the host waits for them only some images later, and all ratios are taken once, at the
-end.
+One trace serves all sizes (a user's task has another for the first size), others those that are cut into tiles or at
+seams. The device returns a few numbers for each image, and the image's arrays if a picture or a user's metric needs
+them; the host waits for them only some images later, and all ratios are computed once, at the end.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ from trainer.tracing import traced
 
 # Images whose numbers may still be on the device: enough to keep it busy, few enough to hold.
 _IN_FLIGHT = 16
-# Of large images fewer: pixels of all that are waited for.
+# Fewer large images: pixels of all that are waited for.
 _PIXELS_IN_FLIGHT = 2**24
 
 Evaluate = Callable[..., "tuple[object, list[Picture]] | None"]
@@ -56,24 +55,25 @@ def make_evaluator(
     progress: Callable[[int, int], None] = lambda done, total: None,
     remark: Callable[[str], None] = lambda text: None,
 ) -> Evaluate:
-    """Compiles the evaluation of a task once, to be called as often as wanted.
+    """Compiles the evaluation of a task once, for any number of calls.
 
     Args:
-      task: built, in the strategy's scope. It is evaluated with the weights it has at the call.
+      task: built, in the strategy's scope. It is evaluated with its weights at the time of the call.
       datasets: has `validation` (a source with `names`), `classes` and `void_id`.
       config: `data` and `evaluate` are read.
-      strategy: a `tf.distribute` strategy; None is the current one.
+      strategy: a `tf.distribute` strategy; by default the current one.
       metrics: the user's.
-      postprocessing: of the masks that are scored; those before it are scored beside them. Training has none.
-      progress: called with the images done and all there are, after each round.
-      remark: called with what is to be known when the first image comes that is cut into tiles or taken apart.
+      postprocessing: that of the scored masks; the masks before it are also scored. Training has none.
+      progress: called with the number of images done and the total, after each round.
+      remark: called with a note when the first image comes that is cut into tiles or at seams.
 
     Returns:
-      A function that returns the scores (an `Evaluation`, or `TermScores` of a task that is no segmentation) and the
+      A function that returns the scores (an `Evaluation`, or `TermScores` for a task other than segmentation) and the
       pictures of the `config.evaluate.panels` worst images, and of two in the middle and the two best (see
-      `trainer.evaluation.pictures`). Every worker must call it; each gets the same. Its argument `stop` is asked before
-      each image, and has to answer alike on all workers; when it says yes the function returns None. Its attribute
-      `terms` names what a task gave in the last call: "term/<name>", and "watched/<name>" of what is reported alone.
+      `trainer.evaluation.pictures`). Every worker must call it; each gets the same. Its argument `stop` is called
+      before each image, and has to return the same on all workers; when it returns True the function returns None. Its
+      attribute `terms` names the values of a task in the last call: "term/<name>", and "watched/<name>" for those that
+      are only reported.
     """
     strategy = strategy or tf.distribute.get_strategy()
     source = datasets.validation
@@ -87,7 +87,7 @@ def make_evaluator(
         return evaluation_batches(
             source,
             config,
-            # Padded on the device, as prediction and the exported model do it: the same pixels get the same class.
+            # Padded on the device, as in prediction and the exported model: the same pixels get the same class.
             multiple=1,
             shard_index=context.input_pipeline_id,
             shard_count=context.num_input_pipelines,
@@ -115,16 +115,18 @@ def make_evaluator(
         return {"numbers": {**numbers, **changed}, "arrays": {**arrays, "prediction": prediction}}
 
     def score_images(batch):
-        # What cuts large images, or takes them apart, is traced when the first of them comes.
+        # The graph that cuts large images, into tiles or at seams, is traced when the first of them comes.
         options = ways.options(strategy.experimental_local_results(batch["image"])) if segments else {}
         key = tuple(options.values())
         if key not in scored:
             about = (with_probabilities, post.cuts)
-            one = _segmentation(task, datasets, config, *about, options) if segments else _terms(task, bool(per_image))
-            # A task of the user's may need the size while it is traced, as a dense layer does: where all images have
-            # one, it is known; the second of another makes a trace for all sizes.
+            scores_of = (
+                _segmentation(task, datasets, config, *about, options) if segments else _terms(task, bool(per_image))
+            )
+            # A user's task may need the size while it is traced, as a dense layer does: if all images have the same
+            # size, it is known; the first image of another size makes a trace for all sizes.
             kind = {"input_signature": [batches.element_spec]} if segments else {"reduce_retracing": True}
-            scored[key] = traced(lambda batch: strategy.run(one, args=(batch,)), **kind)
+            scored[key] = traced(lambda batch: strategy.run(scores_of, args=(batch,)), **kind)
             if any(key):
                 remark(ways.said(**options))
         return scored[key](batch)
@@ -172,7 +174,7 @@ def make_evaluator(
         return scores, pictures.chosen(scores, again)
 
     def again(index: int) -> Mapping:
-        """The arrays of one image once more; every worker has to call it, with the same image."""
+        """The arrays of an image, computed again; every worker has to call it, with the same image."""
         example = evaluation_example(source, config, index)
         if replicas == 1:
             batch = {key: tf.convert_to_tensor(value) for key, value in example.items()}
@@ -192,7 +194,7 @@ def make_evaluator(
 
 @contextlib.contextmanager
 def _seeds_kept(task: Task) -> Iterator[None]:
-    """What is drawn inside by Keras's generators is drawn again after it: training goes on as without evaluation."""
+    """Keras's generators are put back afterwards, so that training goes on as without evaluation."""
     seeds = [variable for variable in task_variables(task).values() if variable.name == "seed_generator_state"]
     kept = [np.array(variable.numpy()) for variable in seeds]
     try:
@@ -238,7 +240,7 @@ def _segmentation(
 
 
 def _terms(task: Task, predicts: bool):
-    """Scores an image by the task's terms, and with `predicts` hands on what metrics of the user's look at."""
+    """Scores an image by the task's terms, and with `predicts` passes on the arrays for the user's metrics."""
 
     def score_image(batch):
         outcome = task.evaluated(batch)
@@ -250,7 +252,7 @@ def _terms(task: Task, predicts: bool):
         arrays = {key: value[0] for key, value in batch.items() if key not in ("index", "valid", "size")}
         if not predicts:
             return {"numbers": numbers, "arrays": {}}
-        # One array, or a mapping or list of them, as the task has it.
+        # An array, or a mapping or list of them, by the task.
         arrays["prediction"] = tf.nest.map_structure(
             lambda value: tf.convert_to_tensor(value)[0], task.predict(Examples(batch))
         )
@@ -260,7 +262,7 @@ def _terms(task: Task, predicts: bool):
 
 
 class _Tally:
-    """What this process has counted, by the image's index; `classes` is 0 for a task that is no segmentation."""
+    """This process's counts, by the image's index; `classes` is 0 for a task other than segmentation."""
 
     def __init__(
         self,
@@ -281,7 +283,7 @@ class _Tally:
         self.confusion = np.zeros([classes, 2, 2] if multi_label else [classes, classes], np.int64)
         self.losses = np.zeros([images], np.float64)
         self.own = np.zeros([images, len(per_image)], np.float64)
-        # Of a task: "term/<name>", and "watched/<name>" of what is reported alone.
+        # For a task: "term/<name>", and "watched/<name>" for values that are only reported.
         self.terms: dict[str, np.ndarray] = {}
 
     def add(self, *, numbers: Mapping, arrays: Mapping) -> None:
@@ -308,7 +310,7 @@ class _Tally:
     def sum_over_workers(self, strategy, local_replicas: int) -> None:
         def total(values):
             if not values.size:
-                return values  # TensorFlow's collective operations crash on nothing
+                return values  # TensorFlow's collective operations crash on empty tensors
 
             def first_replica_only(context):
                 first = context.replica_id_in_sync_group % local_replicas == 0

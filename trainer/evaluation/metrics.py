@@ -1,17 +1,17 @@
 """Dice, IoU and pixel accuracy: whole-number counts on the device, ratios from them in float64.
 
-The device only counts: one confusion matrix an image, in integers, so that no order of summation, number of replicas or
-arithmetic policy changes a score. What the scores mean:
+The device only counts: a confusion matrix for each image, in integers, so that no order of summation, number of
+replicas or dtype policy changes a score. The scores are:
 
-  dice[class]    2 |label ∩ prediction| / (|label| + |prediction|) of each image, averaged over the images that count
+  dice[class]    2 |label ∩ prediction| / (|label| + |prediction|) of each image, averaged over the counted images
   iou[class]     |label ∩ prediction| / |label ∪ prediction|, likewise
-  *_pooled       the same ratio of the pixels of all images together: large objects weigh more
+  *_pooled       the same ratio for the pixels of all images together: large objects weigh more
   pixel_accuracy the share of pixels whose predicted class is their label's
 
 **Empty masks.** An image in which neither label nor prediction has the class says nothing about it and is not counted
-for that class; one that has the class in only one of them counts as 0. `counted` says how many images each mean has.
-Pixels of the void class count nowhere. A score without a single image is NaN, and `null` in JSON. Of classes that
-overlap each is scored by itself, a pixel being of it or not.
+for that class; one that has the class in only one of them counts as 0. `counted` is the number of images in each mean.
+Pixels of the void class are not counted. A score without any image is NaN, and `null` in JSON. Classes that overlap
+are scored one by one, a pixel being of the class or not.
 
 References: Dice (1945), "Measures of the amount of ecologic association between species"; Jaccard (1901). The pooled
 mean IoU is that of Pascal VOC (Everingham et al., 2010, section 4.2).
@@ -37,9 +37,9 @@ WORST_IMAGES = 10
 
 
 def scored_classes(classes: Sequence[str], chosen: Sequence[str] = (), multi_label: bool = False) -> tuple[str, ...]:
-    """The classes whose scores enter the means: the chosen; else all but the first (background) of two, all of more.
+    """The classes whose scores enter the means: the chosen ones, or the second (foreground) of two, or all of more.
 
-    Classes that overlap have no background among them: all count.
+    Classes that overlap have no background: all count.
     """
     return tuple(chosen) or tuple(classes[1:] if len(classes) == 2 and not multi_label else classes)
 
@@ -51,7 +51,7 @@ def confusion_matrices(labels, predictions, classes: int, void_id: int):
       labels: int `[batch, height, width]`; void, and anything else outside 0..classes-1, is not counted.
       predictions: int `[batch, height, width]` class ids, or float logits `[batch, height, width, outputs]`.
       classes: number of classes.
-      void_id: the id of pixels that do not count. It wins over a class of that id.
+      void_id: the id of pixels that are not counted, even if a class has it.
 
     Returns:
       int64 `[batch, classes, classes]`; row = label, column = prediction.
@@ -69,15 +69,15 @@ def confusion_matrices(labels, predictions, classes: int, void_id: int):
 
 
 def overlapping_counts(labels, predictions, void_id: int):
-    """Of classes that overlap: counts the pixels in and outside each, image by image, on the device.
+    """For classes that overlap: counts the pixels in and outside each, image by image, on the device.
 
     Args:
-      labels: int `[batch, height, width, classes]`, 1 or 0; void counts nowhere.
+      labels: int `[batch, height, width, classes]`, 1 or 0; void is not counted.
       predictions: likewise.
-      void_id: the id of what does not count.
+      void_id: the id of pixels that are not counted.
 
     Returns:
-      int64 `[batch, classes, 2, 2]`; row = label (not of the class, of it), column = prediction.
+      int64 `[batch, classes, 2, 2]`; row = label (outside the class, in it), column = prediction.
     """
     valid = labels != void_id
     cells = [
@@ -94,13 +94,13 @@ def overlapping_counts(labels, predictions, void_id: int):
 
 
 def confusion_of(label: np.ndarray, prediction: np.ndarray, classes: int, void_id: int, multi_label: bool = False):
-    """The same of one image or volume, on the host: void, and what is no class, is not counted.
+    """The counts of a single image or volume, on the host; void, and other ids than classes, are not counted.
 
     Args:
-      label, prediction: class ids `[…]`; of classes that overlap 0 and 1, `[…, classes]`.
+      label, prediction: class ids `[…]`; for classes that overlap 0 and 1, `[…, classes]`.
 
     Returns:
-      int64 NumPy `[classes, classes]`; row = label, column = prediction; `[classes, 2, 2]` of classes that overlap.
+      int64 NumPy `[classes, classes]`; row = label, column = prediction; `[classes, 2, 2]` for classes that overlap.
     """
     if multi_label:
         planes = range(classes)
@@ -115,7 +115,7 @@ def confusion_of(label: np.ndarray, prediction: np.ndarray, classes: int, void_i
 
 
 def image_counts(confusions, multi_label: bool = False):
-    """What the scores are made of: int64 `[..., classes, classes]` (or `[..., classes, 2, 2]`) -> `[..., classes, 3]`.
+    """The counts behind the scores: int64 `[..., classes, classes]` (or `[..., classes, 2, 2]`) -> `[..., classes, 3]`.
 
     The last axis is (pixels common to label and prediction, the label's pixels, the prediction's).
     """
@@ -139,17 +139,17 @@ def dice_and_iou(counts):
 
 
 def _mean(values) -> float:
-    """Mean of what is not NaN; NaN of nothing, without NumPy's warning."""
+    """Mean of the values that are not NaN; NaN without any, and without NumPy's warning."""
     values = [float(v) for v in values if not math.isnan(v)]
     return math.fsum(values) / len(values) if values else math.nan
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Scores of a model on a set of images; see the module's docstring for what each one means."""
+    """Scores of a model on a set of images, defined in the module's docstring."""
 
     classes: tuple[str, ...]
-    # The classes that the means below are taken over.
+    # The classes in the means below.
     scored: tuple[str, ...]
     # Images evaluated.
     images: int
@@ -162,32 +162,32 @@ class Evaluation:
     iou: Mapping[str, float]
     dice_pooled: Mapping[str, float]
     iou_pooled: Mapping[str, float]
-    # Images that each class's mean is over.
+    # Images in each class's mean.
     counted: Mapping[str, int]
-    # Pixels by (label, prediction) over all images; of classes that overlap such a table of 2 x 2 for each.
+    # Pixels by (label, prediction) over all images; for classes that overlap a table of 2 x 2 each.
     confusion: tuple[tuple, ...]
-    # The mean over images of the validation loss; NaN where none was computed.
+    # The mean validation loss over images; NaN if none was computed.
     loss: float = math.nan
     # (name, Dice averaged over the scored classes) of the images with the lowest scores, lowest first.
     worst: tuple[tuple[str, float], ...] = ()
     # The user's metrics by name.
     metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
     # Columns with a value for each image: "name", "mean_dice" over the scored classes, "loss", "dice" by class; and
-    # "label", a digest of the label, by which two evaluations of the same images are known.
+    # "label", a digest of the label, which identifies two evaluations of the same images.
     by_image: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     # See `trainer.evaluation.details`.
     reliability: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     precision_recall: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     objects: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    # Of each image: name, loss, means over the scored classes, scores by class, the user's metrics; NaN counts nowhere.
+    # For each image: name, loss, means over the scored classes, scores by class, the user's metrics; or NaN.
     rows: tuple[Mapping[str, float | str], ...] = ()
-    # Of volumes: surfaces and millilitres of each scored class and region.
+    # For volumes: surfaces and millilitres of each scored class and region.
     volumes: Mapping[str, VolumeScores] = dataclasses.field(default_factory=dict)
-    # "mean_dice", and "dice/<class>" of each class, of the masks before post-processing, where there is some.
+    # "mean_dice", and "dice/<class>" for each class, of the masks before post-processing, if there is any.
     without_postprocessing: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def score(self, metric: str) -> float:
-        """The score that `config.evaluate.metric` names. NaN when no image counts for any scored class."""
+        """The score named by `config.evaluate.metric`. NaN if no image counts for any scored class."""
         values = {**self.__dict__, **self.scalars(""), **self._surfaces(), **self.metrics}
         if not isinstance(values.get(metric), (int, float)):
             known = [name for name, value in values.items() if isinstance(value, (int, float))]
@@ -195,17 +195,17 @@ class Evaluation:
         return float(values[metric])
 
     def _surfaces(self) -> dict[str, float]:
-        """Of volumes: the means of surface scores over the scored classes."""
+        """For volumes: the means of surface scores over the scored classes."""
         found = [self.volumes[name] for name in self.scored if name in self.volumes]
         names = ("surface_dice", "hausdorff_95_mm") if found else ()
         return {name: _mean(getattr(scores, name) for scores in found) for name in names}
 
     def in_line(self) -> dict[str, float]:
-        """What is shown of it in one line."""
+        """The values to show in one line."""
         return {"Dice": self.mean_dice, "IoU": self.mean_iou, **self.metrics}
 
     def scalars(self, prefix: str = "eval/") -> dict[str, float]:
-        """Tag -> value for TensorBoard and `metrics.jsonl`; what is NaN (nothing counted) is left out."""
+        """Tag -> value for TensorBoard and `metrics.jsonl`; NaN (nothing counted) is left out."""
         values = {name: getattr(self, name) for name in ("mean_dice", "mean_iou", "pixel_accuracy", "loss")}
         values |= {f"dice/{name}": value for name, value in self.dice.items()}
         values |= {f"iou/{name}": value for name, value in self.iou.items()}
@@ -216,7 +216,7 @@ class Evaluation:
         return {prefix + name: value for name, value in values.items() if not math.isnan(value)}
 
     def to_dict(self) -> dict:
-        """What `evaluation.json` holds."""
+        """The contents of `evaluation.json`."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "rows"}
         if self.volumes:
             values["volumes"] = {name: dataclasses.asdict(scores) for name, scores in self.volumes.items()}
@@ -227,7 +227,7 @@ class Evaluation:
         return values | {"worst": [{"name": name, "dice": dice} for name, dice in self.worst]}
 
     def table(self) -> str:
-        """The scores a class as text, aligned, with the means below."""
+        """The scores of each class as aligned text, with the means below."""
         return evaluation_table(self) + (volume_table(self.volumes) if self.volumes else "")
 
 
@@ -249,15 +249,15 @@ def evaluation_of(
 
     Args:
       counts: int64 NumPy `[images, classes, 3]`, see `image_counts`.
-      confusion: int64 NumPy `[classes, classes]`, of all images together; `[classes, 2, 2]` of classes that overlap.
+      confusion: int64 NumPy `[classes, classes]`, of all images together; `[classes, 2, 2]` for classes that overlap.
       classes: names, by class id.
       chosen: `config.evaluate.classes`.
       names: the images' names, for the list of the worst.
       losses: the images' losses.
       metrics: the user's, by name.
-      metrics_by_image: those of them that are measured image by image: name -> a value an image.
-      volumes: of volumes, by class and region.
-      plain: as `counts`, of the masks before post-processing, where there is some.
+      metrics_by_image: those measured image by image: name -> a value for each image.
+      volumes: for volumes, the scores by class and region.
+      plain: as `counts`, for the masks before post-processing, if there is any.
       more: further fields of an `Evaluation`; "labels", a column by image.
     """
     classes = tuple(classes)

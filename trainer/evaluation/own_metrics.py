@@ -1,4 +1,4 @@
-"""Metrics of the user's: a number from the confusion counts, or one an image from label and prediction.
+"""The user's metrics: a number from the confusion counts, or one for each image from label and prediction.
 
     def specificity(confusion):                  # int64 [classes, classes] of all images, row = label
         return confusion[0, 0] / confusion[0].sum()
@@ -6,7 +6,7 @@
     def boundary_f1(label, prediction):          # int32 [height, width] each; NaN where the image says nothing
         ...
 
-A function with one parameter gets the confusion counts. One with more gets by name each parameter that is called as a
+A function with one parameter gets the confusion counts. One with more gets by name each parameter that is named like a
 key of the example ("weights"), "image", "probabilities", "classes" or "void_id", and label and prediction as the rest.
 """
 
@@ -44,12 +44,12 @@ def _described(value: Any) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """A metric and what it is called with.
+    """A metric and the arguments that it takes.
 
     Attributes:
-      parameters: what it takes beside label and prediction, by name; empty for one of confusion counts.
-      roles: which of its parameters get "label" and "prediction".
-      positional: those of both that are given by their position, in order.
+      parameters: names of those besides label and prediction; empty for a metric on confusion counts.
+      roles: the parameters for "label" and "prediction".
+      positional: all parameters that are passed by position, in order.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Metric:
     positional: tuple[str, ...] = _BOTH
 
     def of_image(self, values: Mapping[str, Any]) -> float:
-        """The metric of one image; `values` has "prediction", what else there is, and "label" unless there is none."""
+        """The metric of one image; `values` has "prediction", other values, and "label" unless there is none."""
         missing = [key for key in self.parameters if key not in values]
         if missing:
             raise UserError(
@@ -68,7 +68,7 @@ class Metric:
             )
         given = {key: values[key] for key in self.parameters}
         given |= {key: values.get(role) for key, role in self.roles.items()}
-        # In the order of the signature, but for those that can be given by name alone.
+        # In the order of the signature, except keyword-only parameters.
         positional = [given.pop(key) for key in self.positional]
         return self._number(*positional, **given)
 
@@ -101,7 +101,7 @@ def build_metrics(
     """Metrics from name -> function, and from a config's "package.module:name"; `keys` are those of the examples.
 
     Raises:
-      UserError: something is no function, or takes nothing.
+      UserError: something is not a function, or takes no arguments.
     """
     given = {name.partition(":")[2]: resolve(name, "config.evaluate.metrics") for name in named}
     given |= {name: resolve(part, f"metrics[{name!r}]") for name, part in (metrics or {}).items()}
@@ -133,15 +133,15 @@ def _metric(name: str, function: Any, by_name: Collection[str]) -> Metric:
     return Metric(name, function, False, further, roles, tuple(p.name for p in found if p.kind != p.KEYWORD_ONLY))
 
 
-# What label and prediction are called, here and by Keras.
+# Names for label and prediction, here and in Keras.
 _ROLES = {"label": "label", "y_true": "label", "prediction": "prediction", "y_pred": "prediction"}
 
 
 def _roles(parameters: Sequence[str]) -> dict[str, str]:
-    """Which parameters are the label and the prediction: those of such names, else the first two in this order."""
+    """Which parameters are the label and the prediction: by their names, otherwise the first two in this order."""
     roles = {key: _ROLES[key] for key in parameters if key in _ROLES}
     for key, role in zip(parameters, _BOTH, strict=False):
-        # Where one of the two is named elsewhere, what stands in its place is a key of the example.
+        # If one of the two is named elsewhere, the parameter in its position is a key of the example.
         if key not in roles and role not in roles.values() and len(roles) < 2:
             first_named = next((p for p in parameters[:2] if p in _ROLES), None)
             if first_named is None or _ROLES[first_named] == _BOTH[parameters.index(first_named)]:
@@ -150,6 +150,6 @@ def _roles(parameters: Sequence[str]) -> dict[str, str]:
 
 
 def mean_of(values: np.ndarray) -> float:
-    """The mean over images of what is not NaN; NaN of nothing."""
+    """The mean over images of the values that are not NaN; NaN without any."""
     counted = [float(value) for value in values if not math.isnan(value)]
     return math.fsum(counted) / len(counted) if counted else math.nan

@@ -1,4 +1,4 @@
-"""Which images of an evaluation are shown, and their pictures: the worst, some in the middle, the best."""
+"""Which images of an evaluation are shown, and their pictures: the worst, a few in the middle, the best."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 
 from trainer.reporting.panels import Panel, shrunk
 
-# In the middle, and of the best.
+# How many in the middle, and of the best.
 _OTHERS = 2
-# Images of a split up to this size are kept, shrunk, as they are scored; of a larger one the few that are shown are
-# predicted a second time.
+# The images of a split up to this size are kept, shrunk, when they are scored; in a larger split the few shown images
+# are predicted again.
 _MOST_KEPT = 128
 
 
@@ -25,8 +25,8 @@ class Picture:
       kind: "worst", "median" or "best".
       rank: 1 for the first of its kind.
       name: the image's, as in the split.
-      dice: mean over the scored classes; the image's `mean_dice` of the evaluation.
-      panel: what is drawn of it.
+      dice: mean over the scored classes; the image's `mean_dice` in the evaluation.
+      panel: its drawing.
     """
 
     kind: str
@@ -43,12 +43,12 @@ class Picture:
 
 
 class Pictures:
-    """Keeps what `chosen` may need.
+    """Keeps the arrays that `chosen` may need.
 
     Args:
       datasets: has `validation`, `classes` and `void_id`.
-      worst: images of the worst to show; 0 shows none of any kind.
-      workers: of which each scores a part of the images.
+      worst: how many of the worst to show; 0 shows none of any kind.
+      workers: their number; each scores a part of the images.
     """
 
     def __init__(self, datasets, worst: int, workers: int):
@@ -72,8 +72,8 @@ class Pictures:
 
         Args:
           scores: the evaluation's.
-          again: gives the arrays of an image by its place in the split; not asked of a stream, of which those shown are
-            chosen among the first.
+          again: returns the arrays of an image by its position in the split; not called for a stream, whose pictures
+            are chosen from the first images.
         """
         if not self._worst:
             return []
@@ -94,7 +94,7 @@ class Pictures:
 
 
 def ranks(images: int, worst: int) -> list[tuple[str, int, int]]:
-    """(kind, rank, place in the order from the worst to the best) of what is shown of so many images, each once."""
+    """(kind, rank, position from the worst to the best) of the shown images, of this many, each once."""
     middle = (images - 1) // 2
     wanted = [("worst", number) for number in range(min(worst, images))]
     wanted += [("median", middle + number) for number in range(_OTHERS)]

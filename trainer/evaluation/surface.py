@@ -1,12 +1,12 @@
 """Distances between the surfaces of two masks in millimetres, each piece of surface counted with its area.
 
-The surface lies between voxels: at each corner where eight voxels meet, those of them that are inside say which piece
-of surface passes there, and how large it is (marching cubes). Definitions, and areas, are those of Nikolov et al. 2018,
+The surface lies between voxels: at each corner where eight voxels meet, those inside determine which piece of surface
+passes there, and its area (marching cubes). Definitions, and areas, are those of Nikolov et al. 2018,
 "Deep learning to achieve clinically applicable segmentation of head and neck anatomy for radiotherapy",
-arXiv:1809.04430, whose authors' package surface-distance this agrees with:
+arXiv:1809.04430; results agree with the authors' package surface-distance:
 
-  hausdorff_95    the distance within which 95 % of either surface's area lies of the other; the larger of the two
-  surface_dice    the share of both surfaces' area that lies within a tolerance of the other
+  hausdorff_95    the distance from the other surface within which 95 % of a surface's area lies; the larger of the two
+  surface_dice    the share of both surfaces' area within a tolerance of the other
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-# Pieces of surface at a corner, by the voxels around it that are inside: each a normal as long as its area, in eighths
-# of a voxel's side, without signs. A row for each of the 14 ways that differ by more than a turn, a mirror image, or
-# inside for outside (surface-distance 0.1, lookup_tables.py; Apache License 2.0).
+# Pieces of surface at a corner, by the voxels around it that are inside: each a normal whose length is its area, in
+# eighths of a voxel's side, without signs. A row for each of the 14 cases that differ by more than a turn, a mirror
+# image, or inside for outside (surface-distance 0.1, lookup_tables.py; Apache License 2.0).
 _PIECES = {
     0: (),
     1: ((1, 1, 1),),
@@ -45,7 +45,7 @@ _BITS = np.array([[[128, 64], [32, 16]], [[8, 4], [2, 1]]])
 
 @dataclasses.dataclass(frozen=True)
 class SurfaceDistances:
-    """Of each piece of two surfaces: its area in mm², and the distance in mm to the other, infinite without one."""
+    """For each piece of two surfaces: its area in mm², and the distance in mm to the other, infinite if empty."""
 
     to_second: np.ndarray
     to_first: np.ndarray
@@ -57,7 +57,7 @@ def surface_distances(first: np.ndarray, second: np.ndarray, spacing: Sequence[f
     """Distances between the surfaces of two masks.
 
     Args:
-      first, second: bool `[depth, height, width]`; beyond the border there is nothing.
+      first, second: bool `[depth, height, width]`; False beyond the border.
       spacing: millimetres of a voxel along each axis.
     """
     if first.shape != second.shape or first.ndim != 3 or len(spacing) != 3:
@@ -81,7 +81,7 @@ def surface_distances(first: np.ndarray, second: np.ndarray, spacing: Sequence[f
 
 
 def hausdorff(distances: SurfaceDistances, percent: float = 95.0) -> float:
-    """The distance in mm within which `percent` of either surface's area lies of the other, the larger of both.
+    """The distance in mm from the other surface within which `percent` of a surface's area lies; the larger of the two.
 
     Infinite where one mask is empty, NaN where both are.
     """
@@ -119,7 +119,7 @@ def _box(mask: np.ndarray) -> tuple[slice, ...] | None:
 
 
 def _codes(mask: np.ndarray) -> np.ndarray:
-    """uint8, one larger along each axis: which of the eight voxels around each corner are inside."""
+    """uint8, longer by 1 along each axis: which of the eight voxels around each corner are inside."""
     padded = np.pad(mask, 1).astype(np.uint8)
     sides = [side - 1 for side in padded.shape]
     codes = np.zeros(sides, np.uint8)

@@ -1,4 +1,4 @@
-"""Scores of a task that is no segmentation: the means of its terms, and of the user's metrics."""
+"""Scores of a task other than segmentation: the means of its terms, and of the user's metrics."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class TermScores:
     """Means over the validation examples.
 
     Attributes:
-      images: how many.
-      loss: of the sum of all terms.
-      terms: by name, as `Task.losses` gives them with training=False.
+      images: their number.
+      loss: mean of the sum of all terms.
+      terms: means by name, as `Task.losses` returns them with training=False.
       metrics: the user's, by name.
-      rows: of each image, by name.
+      rows: the values of each image, by name.
     """
 
     images: int
@@ -30,7 +30,7 @@ class TermScores:
     rows: tuple[Mapping[str, float | str], ...] = ()
 
     def score(self, metric: str) -> float:
-        """The value that `config.evaluate.metric` names: "loss", a term or a metric."""
+        """The value named by `config.evaluate.metric`: "loss", a term or a metric."""
         values = {"loss": self.loss, **self.terms, **{f"loss/{n}": v for n, v in self.terms.items()}, **self.metrics}
         if metric not in values:
             raise UserError(
@@ -39,12 +39,12 @@ class TermScores:
         return float(values[metric])
 
     def scalars(self, prefix: str = "eval/") -> dict[str, float]:
-        """Tag -> value for TensorBoard and `metrics.jsonl`; what is NaN is left out."""
+        """Tag -> value for TensorBoard and `metrics.jsonl`, without NaN."""
         values = {"loss": self.loss, **{f"loss/{name}": value for name, value in self.terms.items()}, **self.metrics}
         return {prefix + name: value for name, value in values.items() if not math.isnan(value)}
 
     def to_dict(self) -> dict:
-        """What `evaluation.json` holds."""
+        """The contents of `evaluation.json`."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "rows"}
 
     def table(self) -> str:
@@ -55,5 +55,5 @@ class TermScores:
         return "\n".join([*lines, f"  means over {self.images} validation examples"])
 
     def in_line(self) -> dict[str, float]:
-        """What is shown of it in one line."""
+        """The values to show in one line."""
         return dict(self.metrics)

@@ -20,7 +20,7 @@ from trainer.reporting.volume_panels import volume_planes
 from trainer.stepping.segmentation import Segmentation
 from trainer.tracing import traced
 
-# Numbers of logits up to which they are kept for the loss of a whole volume, float32.
+# Up to this many float32 logits are kept for the loss of a whole volume.
 _MOST_LOGITS = 2**26
 
 
@@ -34,11 +34,11 @@ def make_volume_evaluator(
     postprocessing: PostProcessing | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ):
-    """As `make_evaluator`, of volumes. The loss is that of a whole volume, of those that are small enough to hold.
+    """As `make_evaluator`, for volumes. The loss is that of a whole volume, for volumes small enough to hold.
 
-    Labels and predictions are compared on the grid of the image's file. A metric of the user's is given them as
-    int32 `[depth, height, width]`, and by name "spacing" (mm), "classes", "void_id", "probabilities"
-    `[depth, height, width, classes]`, and "image" where the network sees that very grid.
+    Labels and predictions are compared on the grid of the image's file. A user's metric gets them as int32
+    `[depth, height, width]`, and by name "spacing" (mm), "classes", "void_id", "probabilities"
+    `[depth, height, width, classes]`, and "image" where the network sees that same grid.
     """
     source, classes = datasets.validation, tuple(datasets.classes)
     post = postprocessing or PostProcessing(classes=classes, rank=3)
@@ -115,12 +115,12 @@ def make_volume_evaluator(
         return scores, pictures.chosen(scores, again)
 
     def shown(example, label, prediction, spacing) -> dict:
-        """What pictures are made of."""
+        """The arrays for a picture."""
         box = example.place.box if getattr(example, "place", None) else None
         return {"image": example.image, "label": label, "prediction": prediction, "spacing": spacing, "box": box}
 
     def again(index: int) -> dict:
-        """The same of one case, once more."""
+        """The arrays of a case, computed again."""
         example = source.load_compact(index)
         case = case_of(index, example)
         return shown(example, case.label, case.prediction, case.spacing)
@@ -130,7 +130,7 @@ def make_volume_evaluator(
 
 
 class VolumePictures(Pictures):
-    """Pictures of volumes: three planes through the largest structure of each that is shown."""
+    """Pictures of volumes: three planes through the largest structure of each shown case."""
 
     def _shrunk(self, arrays):
         return volume_planes(**arrays, void_id=self._datasets.void_id)
@@ -151,7 +151,7 @@ def _place(strategy) -> tuple[int, int, int]:
 
 
 def _summed(values: np.ndarray, strategy, local: int) -> np.ndarray:
-    """The sum over the workers of what each has, zeros but for its own cases: NaN and infinity stay what they are."""
+    """The sum of values over the workers, each with zeros except for its own cases: NaN and infinity are kept."""
     if not values.size:
         return values
 
@@ -176,9 +176,9 @@ def _loaded(source, index: int, config: Config):
 class _Case:
     """A case on the grid of its file: class ids after and before post-processing, `[depth, height, width]`.
 
-    spacing: of its voxels, mm.
-    loss: on the network's grid, NaN where it is too large to be held.
-    probabilities: `[depth, height, width, classes]`, where they are wanted.
+    spacing: that of its voxels, mm.
+    loss: on the network's grid, NaN if that is too large to hold.
+    probabilities: `[depth, height, width, classes]`, if requested.
     """
 
     label: np.ndarray

@@ -1,8 +1,8 @@
-"""Scores of volumes beside Dice and IoU: surfaces in millimetres, and how much there is in millilitres.
+"""Scores of volumes besides Dice and IoU: surface distances in millimetres, and volumes in millilitres.
 
 **Empty masks.** A case in which neither label nor prediction has the class says nothing about its surfaces. One that
-has it on one side alone counts as 0 in the surface Dice; it has no Hausdorff distance, so it is not in that mean, and
-`one_sided` says how many such cases there are. Volumes are means over all cases.
+has it in only one of them counts as 0 in the surface Dice; it has no Hausdorff distance, so it is not in that mean, and
+`one_sided` is the number of such cases. Volumes are means over all cases.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from trainer.evaluation.surface import hausdorff, surface_dice, surface_distances
 
-# What is measured of a class in a case.
+# The measures of a class in a case.
 MEASURES = ("dice", "hausdorff_95_mm", "surface_dice", "volume_ml", "label_volume_ml")
 
 
@@ -23,8 +23,8 @@ MEASURES = ("dice", "hausdorff_95_mm", "surface_dice", "volume_ml", "label_volum
 class VolumeScores:
     """Means over cases of one class, or of a region that unites several.
 
-    one_sided: cases that have it in the label or the prediction alone.
-    counted: cases that the Hausdorff distance is the mean of.
+    one_sided: cases with it in only the label or only the prediction.
+    counted: cases in the mean of the Hausdorff distance.
     """
 
     dice: float
@@ -37,7 +37,7 @@ class VolumeScores:
 
 
 def measured(label: np.ndarray, prediction: np.ndarray, spacing: Sequence[float], tolerance: float) -> list[float]:
-    """`MEASURES` of two masks, bool `[d, h, w]`; NaN where nothing is said, infinite where one is empty."""
+    """`MEASURES` of two masks, bool `[d, h, w]`; NaN where undefined, infinite if one is empty."""
     millilitres = math.prod(spacing) / 1000.0
     sizes = [int(mask.sum()) for mask in (label, prediction)]
     distances = surface_distances(label, prediction, spacing)

@@ -1,4 +1,4 @@
-"""An exported model against the model itself: the pictures that both are given, and how far they may differ."""
+"""Compares an exported model with the model itself: the pictures for both, and how far they may differ."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from trainer.export.proof import chosen
 from trainer.export.saved_model import Predictor
 from trainer.export.serving_function import Sizes, decision, serving_function
 
-# Largest difference of a probability: rounding in another order of operations, by the model's arithmetic.
+# Largest allowed difference of a probability, from rounding in another order of operations, by the model's dtype.
 TOLERANCE = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 5e-2}
-# Training images from which the ranges of whole numbers are taken, and on which half precision is compared.
+# Training images that calibrate the ranges of integers, and on which half precision is compared.
 _CALIBRATION = 64
 
 
@@ -48,7 +48,7 @@ def calibration(data: DataSets | None, fixed: tuple[int, ...]) -> list[np.ndarra
 def pictures_for(channels: int, fixed: tuple[int, ...], examples: Sequence[np.ndarray], *, any_size: bool):
     """Images to compare on: noise, a gradient, the examples; cut or repeated to a fixed size.
 
-    uint8 `[batch, height, width, channels]`; of volumes float32 `[batch, depth, height, width, channels]`.
+    uint8 `[batch, height, width, channels]`; for volumes float32 `[batch, depth, height, width, channels]`.
     """
     random = np.random.default_rng(0)
     if len(fixed) == 3:
@@ -68,7 +68,7 @@ def pictures_for(channels: int, fixed: tuple[int, ...], examples: Sequence[np.nd
 
 
 def compare(name, predictor: Predictor, model, config: Config, pictures, sizes: Sizes, tolerance: float) -> float:
-    """The largest difference of a probability; the ids must agree but where the two best classes are nearly equal."""
+    """The largest difference of a probability; the ids must agree unless the two best classes are nearly equal."""
     reference, decided, worst = serving_function(model, config, sizes), decision(config), 0.0
     for picture in pictures:
         got, expected = predictor(picture), reference(tf.constant(picture))

@@ -21,7 +21,7 @@ def differs(name: str, what: str) -> ExportError:
 
 
 def not_converted(name: str, layers: Sequence, error: Exception) -> ExportError:
-    """In words why a model has no form in a format."""
+    """Why a model cannot be converted to a format, in words."""
     half = sorted({layer.compute_dtype for layer in layers} - {"float32"})
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = next((line for line in lines if "ops:" in line), lines[0] if lines else type(error).__name__)

@@ -1,21 +1,21 @@
-"""Export: the model for use elsewhere, uint8 images in, class ids and probabilities out, proven equal to the model.
+"""Export: the model for use elsewhere, from uint8 images to class ids and probabilities, proven equal to the model.
 
-    <output>/saved_model/   TensorFlow SavedModel: images of any size, any number at a time; of one size where the model
+    <output>/saved_model/   TensorFlow SavedModel: images of any size, any number at a time; of one size if the model
                             takes no other
     <output>/model.tflite   LiteRT: one image of a fixed size (the training crop, or the evaluation tile)
     <output>/model_float16.tflite, model_int8.tflite
-                            the same with weights in half precision, or computing in whole numbers of 8 bits, whose
-                            ranges are taken from training images; the latter only where it scores as the model does
+                            the same with weights in half precision, or computing in integers of 8 bits, whose ranges
+                            are taken from training images; the latter only if it scores like the model
     <output>/model.onnx     ONNX: as the SavedModel; needs tf2onnx, onnx and onnxruntime
-    <output>/serve.py       a program for all: an image file in, a mask file out; it needs nothing of ours
+    <output>/serve.py       a program for all, from image file to mask file; it needs nothing from this project
     <output>/postprocessing.json, postprocess.py
-                            what is done to masks after the network, where it was chosen, and what does it
-    <output>/model.json     classes, channels and sizes, for whoever writes the other side
+                            the chosen post-processing of masks, if any, and its program
+    <output>/model.json     classes, channels and sizes, for other programs
 
-Volumes go in as float32, at the spacing and the scale of intensities that model.json names.
+Volumes have to be float32, at the spacing and the scale of intensities in model.json.
 
-Each is written beside its place, loaded again, compared with the model on pictures, scored on the validation images
-where these are at hand, and only then moved there: a failed export leaves an earlier one as it was.
+Each is written under a temporary name, loaded again, compared with the model on pictures, scored on the validation
+images if these are at hand, and only then moved into place: a failed export leaves an earlier one unchanged.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from trainer.prediction.postprocessing import PostProcessing
 from trainer.reporting.records import write_json
 from trainer.tracing import traced
 
-# Format -> its file, and how much of mean Dice it may lose on validation images; None: it is the model, up to rounding.
+# Format -> its file, and how much mean Dice it may lose on validation images; None: only rounding may differ.
 FORMATS = {
     "saved_model": ("saved_model", None),
     "litert": ("model.tflite", None),
@@ -74,20 +74,20 @@ def export(
     Args:
       model: float32 images `[batch, height, width, channels]`, 0..255, to logits `[batch, height, width, outputs]`.
       config: `data`, `model`, `augment.crop` and `evaluate.tile` are read.
-      output_dir: made if need be.
+      output_dir: created if necessary.
       formats: any of FORMATS.
-      examples: uint8 images `[height, width, channels]` to compare on, beside generated ones.
-      data: its validation split is what the formats are scored on, its training split what litert_int8 is calibrated
-        by; without it nothing is scored.
-      postprocessing: goes out beside the model, and is in the scores.
+      examples: uint8 images `[height, width, channels]` to compare on, besides generated ones.
+      data: the formats are scored on its validation split, and litert_int8 is calibrated on its training split; without
+        it nothing is scored.
+      postprocessing: exported beside the model, and applied in the scores.
 
     Returns:
-      A line for each format: where it is, its size, the largest difference found, its score and its time an image.
+      A line for each format: its path, its size, the largest difference found, its score and its time per image.
 
     Raises:
       UserError: a format is unknown or its packages are missing; nothing is written.
       ExportError: the model cannot be converted to a format, or differs from the model when it is loaded again. The
-        other formats are done.
+        other formats are written.
     """
     check_formats(formats)
     os.makedirs(output_dir, exist_ok=True)
@@ -108,7 +108,7 @@ def export(
                 if name != "litert_int8":
                     pictures = pictures_for(config.data.channels, sizes.fixed, examples, any_size=any_size)
                     if loss is not None and data is not None and len(sizes.fixed) == 2:
-                        # Noise drives activations to where no image does, and half precision shows it.
+                        # Noise drives activations further than any image does, which half precision shows.
                         pictures = calibration(data, sizes.fixed)
                     within = tolerance if loss is None else max(tolerance, TOLERANCE["float16"])
                     worst = compare(name, predictor, model, config, pictures, sizes, within)
@@ -154,7 +154,7 @@ def export(
 def _proof_of_the_model(
     model, config: Config, sizes: Sizes, data: DataSets | None, postprocessing: PostProcessing | None
 ) -> Proof | None:
-    """What the model itself scores, whole images at a time; None where nothing can be scored."""
+    """The model's own scores on whole images; None if nothing can be scored."""
     if data is None or data.validation is None or len(sizes.fixed) != 2:
         return None
     serve = traced(serving_function(model, config, sizes))
@@ -178,13 +178,13 @@ def _write(name: str, model, config: Config, path: str, sizes: Sizes, data: Data
 
 
 def _write_program(name: str, output_dir: str) -> None:
-    """Puts one of the programs that need nothing of ours beside the models."""
+    """Copies one of the standalone programs beside the models."""
     own = os.path.join(os.path.dirname(os.path.abspath(serving.__file__)), name)
     shutil.copyfile(own, os.path.join(output_dir, name))
 
 
 def _write_postprocessing(made: PostProcessing | None, output_dir: str) -> list[str]:
-    """Writes the steps and the program that carries them out, or removes those of before; the lines for it."""
+    """Writes the steps and their program, or removes earlier ones; returns the lines about it."""
     paths = [os.path.join(output_dir, name) for name in (POSTPROCESSING_FILE, "postprocess.py")]
     if not made:
         for path in paths:
@@ -197,14 +197,14 @@ def _write_postprocessing(made: PostProcessing | None, output_dir: str) -> list[
 
 
 def _said(made: PostProcessing | None) -> str:
-    """What model.json says of it."""
+    """Its entries in model.json."""
     if not made:
         return "none"
     return f"{made}. It is in {POSTPROCESSING_FILE} and postprocess.py, and not in the models; scores are with it."
 
 
 def usual_formats(config: Config) -> tuple[str, ...]:
-    """What is written where nobody says which."""
+    """The formats that are written by default."""
     return ("saved_model",) if len(config.augment.crop) == 3 else ("saved_model", "litert")
 
 

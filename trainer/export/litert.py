@@ -1,4 +1,4 @@
-"""The model as a LiteRT file, in single or half precision or in whole numbers of 8 bits."""
+"""The model as a LiteRT file, in single or half precision or in integers of 8 bits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def litert(
     model, config: Config, path: str, sizes: Sizes, name: str = "litert", data: DataSets | None = None
 ) -> Predictor:
     check_litert(name, model.layers)
-    # The converter wants static sizes: with free ones, the U-Net's concatenations lose the number of channels.
+    # The converter needs static sizes: with dynamic ones, the U-Net's concatenations lose the number of channels.
     spec = tf.TensorSpec([1, *sizes.fixed, config.data.channels], sizes.dtype, name="image")
 
     def serve(image):
@@ -39,7 +39,7 @@ def litert(
 
 
 def check_litert(name: str, layers: Sequence) -> None:
-    """Says what the converter would need pages for.
+    """Reports in a sentence a fault for which the converter would need pages.
 
     Raises:
       ExportError: a layer pools along three axes, for which LiteRT has no operation.
@@ -53,12 +53,12 @@ def check_litert(name: str, layers: Sequence) -> None:
 
 
 def write_litert(saved_model: str, path: str, layers: Sequence, name: str = "litert", pictures=()) -> Callable:
-    """Converts a SavedModel of one endpoint and gives the function that the file is, loaded again.
+    """Converts a SavedModel of one endpoint and returns the function of the file, loaded again.
 
     Args:
-      layers: of the models, whose arithmetic an error names.
-      name: of the format.
-      pictures: for litert_int8, from which the ranges of whole numbers are taken.
+      layers: those of the models, whose dtype an error names.
+      name: the format's name.
+      pictures: for litert_int8, to calibrate the ranges of integers.
 
     Raises:
       ExportError: it cannot be converted.
@@ -75,12 +75,12 @@ def write_litert(saved_model: str, path: str, layers: Sequence, name: str = "lit
             content = converter.convert()
     except (UserError, MemoryError, tf.errors.ResourceExhaustedError):
         raise
-    except Exception as error:  # its class cannot be imported by a public name
+    except Exception as error:  # its class has no public name to import
         raise not_converted(name, layers, error) from error
     with open(path, "wb") as file:
         file.write(content)
     with warnings.catch_warnings():
-        # It advises a package of its own; the one in TensorFlow is the same, and here already.
+        # It recommends its own package; the one in TensorFlow is the same, and already here.
         warnings.filterwarnings("ignore", message=".*tf.lite.Interpreter is deprecated", category=UserWarning)
         with without_chatter():
             interpreter = tf.lite.Interpreter(model_path=path)

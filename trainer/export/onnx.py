@@ -21,7 +21,7 @@ def onnx(model, config: Config, path: str, sizes: Sizes) -> Predictor:
 
 
 def write_onnx(serve: Callable, spec: tf.TensorSpec, path: str, layers: Sequence) -> Predictor:
-    """Converts a function of one tensor and gives what the file is, loaded again; see `write_litert`."""
+    """Converts a function of one tensor and returns the function of the file, loaded again; see `write_litert`."""
     import onnxruntime
     import tf2onnx
 
@@ -31,7 +31,7 @@ def write_onnx(serve: Callable, spec: tf.TensorSpec, path: str, layers: Sequence
             tf2onnx.convert.from_function(serve, input_signature=[spec], opset=17, output_path=path)
     except (MemoryError, tf.errors.ResourceExhaustedError):
         raise
-    except Exception as error:  # it raises whatever its parts raise
+    except Exception as error:  # it may raise anything
         raise not_converted("onnx", layers, error) from error
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]

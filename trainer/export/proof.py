@@ -1,4 +1,4 @@
-"""What an exported model is worth: its scores on the validation images, and its time, beside the model's own."""
+"""The scores of an exported model on the validation images, and its time, beside the model's own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trainer.export.serving.postprocess import decided
 from trainer.export.serving.serve import predict as predict_in_tiles
 from trainer.prediction.postprocessing import PostProcessing
 
-# Images scored; of more, so many at even distances.
+# Images scored; of more, this many, evenly spaced.
 _MOST = 100
 
 # uint8 [height, width, channels] -> probabilities [height, width, classes].
@@ -29,9 +29,9 @@ Probabilities = Callable[[np.ndarray], np.ndarray]
 class Proof:
     """Scores of one format, or of the model itself.
 
-    mean_dice: as an evaluation has it, NaN where no image counts.
-    seconds: of an image on this machine, the median, reading left out.
-    images: that were scored.
+    mean_dice: as in an evaluation, NaN if no image counts.
+    seconds: the median for an image on this machine, without reading.
+    images: how many were scored.
     """
 
     mean_dice: float
@@ -40,12 +40,12 @@ class Proof:
 
 
 def whole(predictor, outputs: str = "probabilities") -> Probabilities:
-    """Of a format that takes images of any size."""
+    """For a format that takes images of any size."""
     return lambda image: predictor(image[None])[outputs][0]
 
 
 def in_tiles(predictor, fixed: tuple[int, int]) -> Probabilities:
-    """Of a format that takes one size: by tiles, as the program that goes out with it does it."""
+    """For a format that takes one size: by tiles, as in the program exported with it."""
     return lambda image: predict_in_tiles(lambda image: predictor(image), image, *fixed)
 
 
@@ -64,7 +64,7 @@ def prove(
         try:
             example = source.load(index)
         except DataError:
-            continue  # it is named by the evaluation, and by --mode=check
+            continue  # the evaluation and --mode=check name it
         if example.label is None or example.image.dtype != np.uint8:
             continue
         started = time.perf_counter()
@@ -83,7 +83,7 @@ def prove(
 
 
 def chosen(length: int, most: int = _MOST) -> Sequence[int]:
-    """All indices, or so many at even distances."""
+    """All indices, or this many, evenly spaced."""
     return range(length) if length <= most else np.unique(np.linspace(0, length - 1, most).astype(int)).tolist()
 
 

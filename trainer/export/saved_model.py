@@ -30,7 +30,7 @@ def saved_model(model, config: Config, path: str, sizes: Sizes) -> Predictor:
     serve = serving_function(model, config, sizes)
 
     def checked(image):
-        # Signatures of a SavedModel do not look at ranks: an image without a batch would fail somewhere inside.
+        # Signatures of a SavedModel do not check ranks: an image without a batch would fail somewhere inside.
         return serve(tf.ensure_shape(image, spec.shape, name="image_is_batch_height_width_channels"))
 
     write_saved_model([model], checked, spec, path)

@@ -1,4 +1,4 @@
-"""What an exported model computes: uint8 images of which sizes in, ids and probabilities out."""
+"""The function of an exported model: from uint8 images, of certain sizes, to ids and probabilities."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from trainer.stepping.segmentation import predicted, probabilities
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """Which images the exported model takes: `fixed` are their sides where a format or the model wants one size.
+    """The sizes of images for the exported model: `fixed` are their sides if a format or the model needs one size.
 
-    multiples: of which sides are multiples after padding, one an axis.
+    multiples: sides are padded to multiples of these, one for each axis.
     any: whether the model takes every size, padded inside; `why` not.
     """
 
@@ -47,12 +47,12 @@ class Sizes:
 
     @property
     def dtype(self) -> tf.DType:
-        """Of the input: volumes have no range of 0 to 255."""
+        """That of the input: volumes have no range of 0 to 255."""
         return tf.float32 if len(self.fixed) == 3 else tf.uint8
 
 
 def decision(config: Config) -> str:
-    """What the output that decides is called: ids of classes, or, where they overlap, 0 and 1 for each."""
+    """The name of the output with the decision: ids of classes, or, if they overlap, 0 and 1 for each."""
     return "labels" if config.data.multi_label else "class_ids"
 
 
@@ -62,7 +62,7 @@ def outputs(logits, config: Config):
 
 
 def serving_function(model, config: Config, sizes: Sizes):
-    """Images `[batch, *space, channels]` -> ids and probabilities in that size."""
+    """A function from images `[batch, *space, channels]` to ids and probabilities of that size."""
 
     def serve(image):
         image = tf.cast(image, tf.float32)

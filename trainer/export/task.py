@@ -1,11 +1,11 @@
-"""Export of a task of the user's: images in, what its `predict` gives out, proven equal to it.
+"""Export of a user's task: from images to the results of its `predict`, proven equal to it.
 
-    <output>/saved_model/   TensorFlow SavedModel, with the signature `serve`; any size where predict takes it
+    <output>/saved_model/   TensorFlow SavedModel, with the signature `serve`; any size if predict takes it
     <output>/model.tflite   LiteRT: one image of a fixed size (the training crop, or the first model's one size)
     <output>/model.onnx     ONNX: as the SavedModel
     <output>/model.json     the input and the outputs, by name
 
-Images go in as float32 `[batch, height, width, channels]`, values as in training. A tensor comes out as "output", a
+Images are float32 `[batch, height, width, channels]`, with values as in training. A tensor is returned as "output", a
 mapping by its keys, a list as "output_0", "output_1" …
 """
 
@@ -32,27 +32,27 @@ from trainer.models.inputs import fixed_size, said_by, users_line
 from trainer.reporting.records import write_json
 from trainer.stepping.task import Examples, NoSuchKey, Task
 
-# The others are kept or not by their Dice.
+# Other formats are kept or dropped by their Dice.
 _FORMATS = ("saved_model", "litert", "onnx")
-# Values of whole-number outputs that may differ: where two results are nearly equal, rounding decides.
+# Share of integer outputs that may differ: rounding decides where two results are nearly equal.
 _OF_NUMBERS = 1e-3
 
 
 def export_task(task: Task, config: Config, output_dir: str, formats: Sequence[str]) -> list[str]:
-    """Writes what `task.predict` computes of images in each format, and compares it.
+    """Writes `task.predict` as a function of images in each format, and compares it.
 
     Args:
-      task: with its weights.
+      task: the task, with its weights.
       config: `data.channels` and `augment.crop` are read.
-      output_dir: made if need be.
+      output_dir: created if necessary.
       formats: "saved_model", "litert", "onnx".
 
     Returns:
-      A line for each format: where it is, its size, the largest difference found.
+      A line for each format: its path, its size, the largest difference found.
 
     Raises:
-      UserError: a format is none of these, or predict needs more than images; nothing is written.
-      ExportError: it cannot be converted, or differs when it is loaded again. The other formats are done.
+      UserError: a format is not one of these, or predict needs more than images; nothing is written.
+      ExportError: it cannot be converted, or differs when it is loaded again. The other formats are written.
     """
     check_formats(formats)
     scored = [name for name in formats if name not in _FORMATS]
@@ -111,10 +111,10 @@ def _spec(sides: Sequence[int | None], channels: int, batch: int | None = None) 
 
 
 def _sides(serve, task: Task, config: Config, fixed: tuple[int, ...], *, free: bool) -> tuple[tuple, str]:
-    """The sides of the input, None where any will do, and why they are what they are, empty where any will do.
+    """The sides of the input and the reason for them; None and empty if it may have any.
 
     Raises:
-      UserError: predict does not work on images alone.
+      UserError: predict needs more than images.
     """
     why = "the first model takes no other size"
     if free:
@@ -122,7 +122,7 @@ def _sides(serve, task: Task, config: Config, fixed: tuple[int, ...], *, free: b
             sides = (None,) * len(fixed)
             tf.function(serve).get_concrete_function(_spec(sides, config.data.channels))
             return sides, ""
-        except Exception as error:  # it is the user's code that raises
+        except Exception as error:  # user code raises
             why = f"predict computes with sizes in Python ({said_by(error)})"
     try:
         tf.function(serve).get_concrete_function(_spec(fixed, config.data.channels))
@@ -147,7 +147,7 @@ def _write(name, serve, parts, layers, path, sides, fixed, channels) -> Callable
         return lambda image: loaded.serve(tf.constant(image))
     check_litert(name, layers)
     with tempfile.TemporaryDirectory() as folder:
-        # The converter wants static sizes.
+        # The converter needs static sizes.
         write_saved_model(parts, serve, _spec(fixed, channels, batch=1), folder)
         return write_litert(folder, path, layers)
 

@@ -153,8 +153,8 @@ def _after_a_step(forward_loss: Callable, entries: Sequence[Entry], answer: Answ
 
 
 def _unless_named(first: list[Finding], others: list[Finding]) -> list[Finding]:
-    said = {(finding.op_type, finding.file, finding.line) for finding in first}
-    return first + [other for other in others if (other.op_type, other.file, other.line) not in said]
+    known = {(finding.op_type, finding.file, finding.line) for finding in first}
+    return first + [other for other in others if (other.op_type, other.file, other.line) not in known]
 
 
 def _missing(entries: Sequence[Entry], answer: Answer, lineage: Lineage) -> list[Entry]:

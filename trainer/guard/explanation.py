@@ -72,7 +72,7 @@ def check(forward_loss: Callable, variables: Iterable, *, allow: Sequence[str] =
 
     Raises:
       MissingGradientError: a ValueError with the report in its text, if `missing="error"`.
-      ValueError: `missing` is none of the three words, or `allow` is not a list of regular expressions.
+      ValueError: `missing` is not one of the three words, or `allow` is not a list of regular expressions.
     """
     if not wanted(missing):
         return Report()

@@ -141,8 +141,8 @@ def _called_by_hand(by_hand, variables, why: str) -> Report | None:
 def _why_it_failed(error: Exception, model: keras.Model, x: Any, y: Any) -> str:
     """The loss's inputs with shapes, types and ranges: the usual reasons for an error inside it."""
     site = site_of_error(error)
-    said = _GRAPH_WORDS.sub("", str(error).strip()).splitlines()
-    lines = [f"The loss could not be computed: {type(error).__name__}: {said[0] if said else ''}"]
+    message_lines = _GRAPH_WORDS.sub("", str(error).strip()).splitlines()
+    lines = [f"The loss could not be computed: {type(error).__name__}: {message_lines[0] if message_lines else ''}"]
     if site is not None:
         lines.append(f"  at {site.file}:{site.line}:  {site.code}")
     try:

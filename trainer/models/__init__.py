@@ -1,7 +1,7 @@
 """Models by name: the U-Net, a U-Net on a keras.applications encoder, or any function of the user's.
 
 Models are made of Keras's layers. The exceptions, which a model of your own may use as well, are normalisations whose
-sums neither drift with the image's size nor differ with the number of replicas, and dropout with one meaning on any.
+sums neither drift with the image's size nor differ with the number of replicas, and dropout that does not either.
 """
 
 from trainer.models.build import build_model, size_multiple

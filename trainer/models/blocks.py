@@ -1,4 +1,4 @@
-"""The pieces both U-Nets are made of: input scaling, convolution blocks, the step up, and the head."""
+"""The building blocks of both U-Nets: input scaling, convolution blocks, the step up, and the head."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def normalize(x, config: Model, name: str, synchronized: bool):
 
 
 def of_rank(kind: str, x):
-    """Keras's layer of a kind for what has as many axes of space as `x`: "Conv" is Conv2D of images."""
+    """Keras's layer of a kind for as many axes of space as `x` has: "Conv" is Conv2D for images."""
     return getattr(layers, f"{kind}{len(x.shape) - 2}D")
 
 
 def conv_block(x, channels: int, config: Model, name: str, synchronized: bool, kernel=3, residual: bool = False):
     """Two convolutions, 3x3 by default, each normalised and rectified.
 
-    A convolution in front of a normalisation by channel has no bias: the normalisation takes it away again, its
-    gradient is rounding noise, and Adam would turn that noise into steps of full size.
+    A convolution in front of a normalisation by channel has no bias: the normalisation would remove it, its gradient is
+    rounding noise, and Adam would turn that noise into steps of full size.
 
     Args:
       kernel: the convolutions' side, or sides.
-      residual: the input is added before the last rectification, by a 1x1 convolution where it has other channels
+      residual: the input is added before the last rectification, through a 1x1 convolution if its channels differ
         (He et al. 2016, "Deep residual learning for image recognition").
     """
     by_channel = config.normalization in ("batch", "instance") or (
@@ -67,7 +67,7 @@ def _groups(channels: int) -> int:
 
 
 def step_up(x, channels: int, config: Model, name: str, factors=2):
-    """`factors` times the size along each axis; `channels` channels where it learns, else as many as before."""
+    """`factors` times the size along each axis; `channels` channels if it learns, otherwise as many as before."""
     if config.upsampling == "transpose":
         layer = layers.Conv3DTranspose if len(x.shape) == 5 else layers.Conv2DTranspose
         return layer(channels, factors, strides=factors, name=f"{name}_up")(x)
@@ -77,5 +77,5 @@ def step_up(x, channels: int, config: Model, name: str, factors=2):
 
 
 def logits_head(x, outputs: int, name: str = "logits"):
-    """A 1x1 convolution in float32 whatever the policy: a loss on float16 logits has lost before it starts."""
+    """A 1x1 convolution in float32 whatever the policy: a loss on float16 logits is already too inexact."""
     return of_rank("Conv", x)(outputs, 1, dtype="float32", name=name)(x)

@@ -1,4 +1,4 @@
-"""Config -> model, with checks that say in words what would otherwise end in gibberish."""
+"""Config -> model, with checks whose messages replace cryptic errors."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ _BUILT_IN = {"unet": unet, "encoder_unet": encoder_unet}
 
 
 def size_multiple(config: Config, model: keras.Model | None = None) -> int:
-    """What the sides of an image must be divisible by. A model of the user's is given the usual 32."""
+    """The divisor of an image's sides. For a user's model it is the usual 32."""
     return math.lcm(*size_multiples(config, model))
 
 
 def size_multiples(config: Config, model: keras.Model | None = None) -> tuple[int, ...]:
-    """The same for each axis of space: of a built model, or of the one that the config names."""
+    """The same for each axis of space: for a built model, or for the one that the config names."""
     if model is not None:
         return getattr(model, "size_multiples", (32,) * rank_of(config))
     return levels(config).multiples if config.model.name == "unet" else (32,) * rank_of(config)
 
 
 def logits_per_pixel(config: Config) -> int:
-    """Channels of the model's output: one a class, or one for two classes with a sigmoid."""
+    """Channels of the model's output: one for each class, or one for two classes with a sigmoid."""
     one = config.model.outputs == "sigmoid" and not config.data.multi_label
     return 1 if one else len(config.data.classes)
 
 
 def activation(config: Config) -> str:
-    """What makes probabilities of the logits: "softmax" over the classes, or a "sigmoid" of each."""
+    """The function from logits to probabilities: "softmax" over the classes, or a "sigmoid" of each."""
     return "sigmoid" if config.data.multi_label else config.model.outputs
 
 
@@ -63,20 +63,20 @@ def build_form(
 
     Args:
       config: `model`, `data.classes` and `data.channels` are read.
-      model: a `keras.Model`, which is taken as it is, or a function or class that gives one; None takes
+      model: a `keras.Model`, which is used unchanged, or a function or class that returns one; None for
         `config.model.name`.
-      policy: Keras's dtype policy for what is built here.
+      policy: Keras's dtype policy for the model built here.
       replicas: with more than one, batch statistics are synchronised.
-      outputs: what the model is asked for, for a task that itself knows what it does with the output, so that this is
-        not checked; None takes the logits that the config's loss needs.
+      outputs: passed to the model's function, for a task that uses the output itself, which is then not checked; None
+        means the logits that the config's loss needs.
 
     Returns:
       A built model from float32 images `[batch, *space, channels]` to float32 logits `[batch, *space, outputs]`; space
-      is height and width, and of volumes depth before them.
-      Also what was recognised of a user's.
+      is height and width, and for volumes depth before them.
+      Also notes on a user's model.
 
     Raises:
-      UserError: the name leads nowhere, the function fails to return a Keras model, the model is not built, has no
+      UserError: the name does not exist, the function fails to return a Keras model, the model is not built, has no
         trainable variable, or its output does not have the shape of logits.
     """
     free, outputs = outputs is not None, logits_per_pixel(config) if outputs is None else outputs
@@ -107,9 +107,9 @@ def build_form(
 
 
 def _call(function, what: str, offered: dict, options: Mapping):
-    """Calls the user's function with what it names of `offered`, and with all `options`.
+    """Calls the user's function with the arguments of `offered` that it names, and with all `options`.
 
-    Where these are not what it takes, the message says how it was called.
+    If it does not take these, the message says how it was called.
     """
     given, called_as = {**offered, **options}, getattr(function, "__name__", type(function).__name__)
     try:
@@ -125,7 +125,7 @@ def _call(function, what: str, offered: dict, options: Mapping):
             "left out; further arguments come from config.model.options."
         ) from error
     except ValueError:
-        pass  # a callable without a signature: the call itself shows it
+        pass  # a callable without a signature: only the call shows it
     return made_by(function, given, what)
 
 
@@ -151,12 +151,12 @@ def _checked(model, name: str, config: Config, outputs: int, free: bool) -> Form
     shape = (1, *space, config.data.channels)
     last_layer = f"keras.layers.Conv{len(space)}D({outputs}, 1, dtype='float32')"
     if not model.built:
-        # A subclassed model makes its variables at its first call; here, inside the scope, is the place for it.
+        # A subclassed model makes its variables in its first call, which has to be inside the scope.
         with _naming_users_line(name, shape):
             model(keras.ops.zeros(shape, "float32"))
     check_model(model, tf.distribute.get_strategy())
     if free or len(input_names(model)) > 1:
-        return Form(model, outputs)  # Of what shape the other inputs are, the examples say.
+        return Form(model, outputs)  # Only the examples know the shapes of the other inputs.
     with _naming_users_line(name, shape):
         form = logits_form(model, outputs, size=space, channels=config.data.channels, wanted=config.model.output)
         spec = form.model.compute_output_spec(keras.KerasTensor(shape, "float32"))
@@ -190,17 +190,17 @@ def _checked(model, name: str, config: Config, outputs: int, free: bool) -> Form
 
 
 def _filled(model: keras.Model, crop: tuple[int, ...]) -> tuple[int, ...]:
-    """The training crop with the sides that the model's input says; it may leave the others open."""
+    """The training crop with the sides of the model's input, which may leave some open."""
     inputs = getattr(model, "inputs", None) or ()
-    said = tuple(inputs[0].shape[1:-1]) if inputs else ()
-    return tuple(side or here for side, here in zip(said, crop, strict=True)) if len(said) == len(crop) else crop
+    fixed = tuple(inputs[0].shape[1:-1]) if inputs else ()
+    return tuple(side or here for side, here in zip(fixed, crop, strict=True)) if len(fixed) == len(crop) else crop
 
 
 def _fitting_crop(model: keras.Model, space: tuple[int, ...], config: Config) -> tuple[int, tuple[int, ...]] | None:
-    """A multiple that sides have to be of for the model to give them back, and the nearest crop of such sides."""
+    """A number of which sides have to be multiples for the model to return them, and the nearest crop of such sides."""
     for multiple in range(2, 65):
         crop = tuple(max(multiple, round(side / multiple) * multiple) for side in space)
-        with contextlib.suppress(Exception):  # whatever the user's code raises
+        with contextlib.suppress(Exception):  # the user's code may raise anything
             larger = tuple(side + multiple for side in crop)
             if all(space_made(model, config.data.channels, sides) == sides for sides in (crop, larger)):
                 return multiple, crop
@@ -209,7 +209,7 @@ def _fitting_crop(model: keras.Model, space: tuple[int, ...], config: Config) ->
 
 @contextlib.contextmanager
 def _naming_users_line(name: str, shape: tuple):
-    """What a model raises when it is called, with the line of the user's that did."""
+    """Inside, an error of a model's call gets the user's line that raised it."""
     try:
         yield
     except (UserError, MemoryError, tf.errors.ResourceExhaustedError):
@@ -225,7 +225,7 @@ def _naming_users_line(name: str, shape: tuple):
 
 @contextlib.contextmanager
 def dtype_policy(name: str):
-    """Keras reads the global policy when a layer is made; it is put back for whoever builds next."""
+    """Keras reads the global policy when a layer is made; it is put back afterwards."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
     try:
@@ -236,8 +236,8 @@ def dtype_policy(name: str):
 
 @contextlib.contextmanager
 def fresh_names():
-    """Layers made inside are numbered from one, so that a model's paths are the same in every process."""
-    # Keras has no public way to its counters but `clear_session`, which takes the user's other models' names, too.
+    """Layers made inside are numbered from 1, so that a model's paths are the same in every process."""
+    # Keras has no public access to its counters except `clear_session`, which resets names of other models, too.
     from keras.src.backend.common import global_state
 
     counters = global_state.get_global_attribute("object_name_uids", default=None)

@@ -1,6 +1,6 @@
-"""What a step needs of its model, said in words before the first one: TensorFlow's own answers come late, or never.
+"""Checks before the first step what a step needs of its model: TensorFlow's own errors come late, or never.
 
-Training a model without variables passes in silence; one made outside the strategy's scope ends in an AssertionError
+Training a model without variables goes unnoticed; one made outside the strategy's scope ends in an AssertionError
 without text; XLA over several replicas in "merge_call called while defining a new graph or a tf.function".
 """
 
@@ -16,10 +16,10 @@ from trainer.errors import UserError, numbered
 
 
 def check_model(model: keras.Model, strategy: tf.distribute.Strategy, *, trained: bool = True) -> None:
-    """Looks at a model that is about to be trained, or, where `trained` is false, to be used beside it.
+    """Checks a model that is about to be trained or, if `trained` is false, used beside it.
 
     Raises:
-      UserError: it is not built, nothing of it is trainable, or its variables were made outside the strategy's scope.
+      UserError: it is not built, has nothing trainable, or its variables were made outside the strategy's scope.
     """
     if not model.built:
         raise UserError(
@@ -46,7 +46,7 @@ def check_model(model: keras.Model, strategy: tf.distribute.Strategy, *, trained
 
 
 def check_compiled(config: Config, models: Iterable[keras.Model], batchwide: bool, replicas: int) -> None:
-    """Refuses XLA for a step that waits for other replicas in its middle: XLA compiles no message between them.
+    """Refuses XLA for a step that waits for other replicas midway: XLA cannot compile messages between them.
 
     Raises:
       UserError: with each reason and what to write instead.
@@ -74,5 +74,5 @@ def check_compiled(config: Config, models: Iterable[keras.Model], batchwide: boo
 
 def _layers(model: keras.Model) -> list[keras.layers.Layer]:
     """All layers, those of nested models too."""
-    # keras.Model has no public way to all nested layers.
+    # keras.Model has no public method for all nested layers.
     return model._flatten_layers(include_self=False, recursive=True)

@@ -1,4 +1,4 @@
-"""A U-Net whose way down is a network from keras.applications."""
+"""A U-Net whose encoder is a network from keras.applications."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trainer.models.blocks import conv_block, logits_head, step_up
 from trainer.models.layers.dropout import Dropout
 from trainer.models.synchronization import same_on_all_replicas
 
-# Side of the image, in pixels, by which the strides of feature maps are found.
+# Side of the image, in pixels, with which the strides of feature maps are found.
 _SIDE = 64
 
 

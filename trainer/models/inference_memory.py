@@ -1,4 +1,4 @@
-"""What a network takes at inference, from its own sizes: how large an image it can be given at once."""
+"""The memory that a network needs at inference, from its own sizes: how large an image it can take at once."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import math
 
 import keras
 
-# Where a convolution's patch matrix passes this, TensorFlow's CPU kernels take a path some 300 times slower.
+# If a convolution's patch matrix exceeds this, TensorFlow's CPU kernels take a path some 300 times slower.
 PATCH_BYTES = 2**32
-# Side of the image, in pixels, by which sizes are found; divisible by 64.
+# Side of the image, in pixels, with which sizes are found; divisible by 64.
 _SIDE = 256
-# For a network that cannot be looked into: what a U-Net of width 64 takes.
+# For a network that cannot be examined: the needs of a U-Net of width 64.
 _UNKNOWN = (8 * 64 * 9 * 3, 16 * 64 * 4)
 
 
@@ -20,8 +20,8 @@ class Footprint:
     """Bytes for each pixel of the input.
 
     Attributes:
-      patches: of the largest patch matrix of a convolution (kernel height x width x channels, float32).
-      activations: of what is held at a time, estimated: a quarter of all layers' outputs, and four times the largest.
+      patches: those of the largest patch matrix of a convolution (kernel height x width x channels, float32).
+      activations: an estimate of those held at a time: a quarter of all layers' outputs, and four times the largest.
     """
 
     patches: float
@@ -33,14 +33,14 @@ class Footprint:
 
 
 def footprint(model: keras.Model, channels: int) -> Footprint:
-    """Looks at the layers of a functional model; others are taken for a large U-Net."""
+    """Computed from the layers of a functional model; others are taken for a large U-Net."""
     members = [member for layer in getattr(model, "layers", ()) for member in getattr(layer, "members", ())]
-    if members:  # of an ensemble, which are computed one after the other
+    if members:  # those of an ensemble are computed in turn
         each = [footprint(member, channels) for member in members]
         return Footprint(max(part.patches for part in each), max(part.activations for part in each))
     try:
         found = list(_layers(model, keras.KerasTensor((1, _SIDE, _SIDE, channels), "float32")))
-    except Exception:  # a subclassed model, or one that takes one size alone: it need not be looked into
+    except Exception:  # a subclassed model, or one that takes only one size, which needs no examination
         return Footprint(*_UNKNOWN)
     sizes = [4 * math.prod(shape[1:]) for _, _, shape in found] or [_UNKNOWN[1] * _SIDE**2]
     patches = [_patches(*layer) for layer in found]
@@ -51,8 +51,8 @@ def footprint(model: keras.Model, channels: int) -> Footprint:
 def _layers(model: keras.Model, spec):
     """(layer, shape of its input, shape of its output) of all layers with one output, those of nested models too."""
     inner = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
-    # Where a layer is called in this model; a nested model's own input and output are those of its inside.
-    # Keras has no public way to the calls of a functional model.
+    # The layer's call in this model; a nested model's own input and output are those of its inside.
+    # Keras has no public access to the calls of a functional model.
     nodes = {id(node.operation): node for level in model._nodes_by_depth.values() for node in level}
     calls = [(layer, nodes[id(layer)]) for layer in inner]
     tensors = [tensor for _, node in calls for tensor in (node.input_tensors[0], node.outputs[0])]
@@ -64,7 +64,7 @@ def _layers(model: keras.Model, spec):
 
 
 def _patches(layer, before, after) -> float:
-    """Bytes of a convolution's patch matrix; 0 of any other layer. A transposed one unfolds its output's gradient."""
+    """Bytes of a convolution's patch matrix; 0 for any other layer. A transposed one unfolds its output's gradient."""
     if not hasattr(layer, "kernel_size") or len(after) != 4:
         return 0.0
     transposed = isinstance(layer, keras.layers.Conv2DTranspose)

@@ -22,13 +22,13 @@ class StandardizeImage(layers.Layer):
         mean = keras.ops.mean(images, axis=axes, keepdims=True)
         variance = keras.ops.mean(keras.ops.square(images - mean), axis=axes, keepdims=True)
         deviation = keras.ops.sqrt(keras.ops.maximum(variance, 1.0))
-        # The outer maximum changes nothing but this: TensorFlow rewrites x / sqrt(v) to x * rsqrt(v), whose last bit
-        # depends on how many images are beside this one.
+        # The outer maximum only prevents TensorFlow from rewriting x / sqrt(v) to x * rsqrt(v), whose last bit depends
+        # on how many images are beside this one.
         return (images - mean) / keras.ops.maximum(deviation, 1.0)
 
 
 def scale_input(images, how: str):
-    """Pixel values 0..255 as the network wants them; see `Model.input_scaling`."""
+    """Pixel values 0..255 scaled for the network; see `Model.input_scaling`."""
     if how == "unit":
         return layers.Rescaling(1.0 / 255.0, dtype="float32", name="to_unit")(images)
     if how == "standardize":

@@ -1,4 +1,4 @@
-"""Which parts of a batch a model is called with."""
+"""The parts of a batch with which a model is called."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from trainer.errors import UserError
 
 
 def input_names(model: keras.Model) -> tuple[str, ...]:
-    """The keys of a batch that the model takes: the names of its inputs where it has several, else "image"."""
+    """The keys of a batch that the model takes: the names of its inputs if it has several, otherwise "image"."""
     inputs = getattr(model, "inputs", None) or ()
     return ("image",) if len(inputs) <= 1 else tuple(tensor.name for tensor in inputs)
 
 
 def call_model(model: keras.Model, batch: Mapping[str, tf.Tensor], *, training: bool) -> Any:
-    """Calls the model with "image", or, where it has several inputs, with what they are called.
+    """Calls the model with "image", or, if it has several inputs, with the keys of their names.
 
     Raises:
       UserError: the batch has no such key.
@@ -43,10 +43,10 @@ def call_model(model: keras.Model, batch: Mapping[str, tf.Tensor], *, training: 
 
 @dataclasses.dataclass(frozen=True)
 class SizeTrouble:
-    """Why a model that takes images of one size is not to be called on those of another.
+    """Why a model that takes images of one size must not be called on those of another.
 
-    place, code, error: the line that cannot be traced where a size is not known beforehand, and what it raised; or an
-      error alone, in words: what comes of another size.
+    place, code, error: the line that cannot be traced for an unknown size, and its error; or only an error, in words:
+      the effect of another size.
     """
 
     error: str
@@ -60,14 +60,14 @@ class SizeTrouble:
 
 
 def size_trouble(model: keras.Model, channels: int, size: tuple[int, ...]) -> SizeTrouble | None:
-    """What keeps a model from images of any size, although it takes those of `size`.
+    """Why a model cannot take images of any size, although it takes those of `size`.
 
-    `x.shape[1] // 2` is the usual case: arithmetic of Python on a size, for which tf.shape(x)[1] // 2 works always.
-    Others have a dense layer over all pixels, or shrink an image by what does not divide its sides.
+    `x.shape[1] // 2` is the usual case: Python arithmetic on a size, instead of which tf.shape(x)[1] // 2 always works.
+    Others have a dense layer over all pixels, or shrink an image by a factor that does not divide its sides.
     """
     if hasattr(model, "size_multiples") or len(input_names(model)) > 1:
-        return None  # a network of ours, or one of several inputs, of whose other sizes nothing is known
-    # A functional model has been called on sizes that are not known when it was made.
+        return None  # a built-in network, or one of several inputs, of whose other sizes nothing is known
+    # A functional model was called with unknown sizes when it was made.
     if not getattr(model, "inputs", None):
         error = _tracing_error(model, (1, *(None,) * len(size), channels))
         if error is not None:
@@ -76,7 +76,7 @@ def size_trouble(model: keras.Model, channels: int, size: tuple[int, ...]) -> Si
             place, code = users_line(error)
             return SizeTrouble(said_by(error), place, code)
     other = tuple(32 * (side // 32 + 1) for side in size)  # whole images are padded to a multiple of 32
-    # Traced, as the shapes that Keras infers are of layers by themselves: a Concatenate compares none.
+    # Traced, since Keras infers shapes of single layers: a Concatenate compares none.
     error = _tracing_error(model, (1, *other, channels))
     if error is not None:
         return SizeTrouble(f"the model does not take images of {by(other)} ({said_by(error)})")
@@ -87,7 +87,7 @@ def size_trouble(model: keras.Model, channels: int, size: tuple[int, ...]) -> Si
 
 
 def space_made(model: keras.Model, channels: int, size: tuple[int, ...]) -> tuple[int, ...]:
-    """The sides of what a model makes of images of these; of several outputs, of the first."""
+    """The sides of a model's output for images with these sides; of several outputs, the first's."""
     spec = keras.tree.flatten(model.compute_output_spec(keras.KerasTensor((1, *size, channels), "float32")))[0]
     return tuple(spec.shape[1:-1])
 
@@ -100,13 +100,13 @@ def by(sides: tuple[int | None, ...]) -> str:
 def _tracing_error(model: keras.Model, shape: tuple) -> Exception | None:
     try:
         tf.function(lambda image: model(image, training=False)).get_concrete_function(tf.TensorSpec(shape, tf.float32))
-    except Exception as error:  # whatever the user's code raises
+    except Exception as error:  # the user's code may raise anything
         return error
     return None
 
 
 def said_by(error: BaseException) -> str:
-    """What an exception says, in one line: Keras frames it, and adds the arguments of the call."""
+    """An exception's message in one line, without Keras's frame and list of arguments."""
     text = re.sub(r"\x1b\[\d*m", "", str(error)).partition("Arguments received by")[0]
     lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
     last = lines[-1]
@@ -114,16 +114,16 @@ def said_by(error: BaseException) -> str:
 
 
 def is_users(file: str) -> bool:
-    """Whether a file is neither installed nor ours."""
+    """Whether a file is neither installed nor part of this project."""
     ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     installed = (ours + os.sep, sys.prefix + os.sep, os.path.dirname(os.__file__) + os.sep)
     return os.path.isfile(file) and not file.startswith(installed) and "site-packages" not in file
 
 
 def users_line(error: BaseException) -> tuple[str, str]:
-    """Where in code that is neither installed nor ours an exception was raised: "file:line" and the line; or empty."""
+    """Where in the user's own code an exception was raised: "file:line" and the line; or empty."""
     frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
-    # TensorFlow keeps the original lines behind its generated code on the exception, without a public accessor.
+    # The exception has the original lines behind TensorFlow's generated code, without a public accessor.
     kept = getattr(getattr(error, "ag_error_metadata", None), "translated_stack", ())
     frames += [(frame.filename, frame.lineno) for frame in reversed(kept)]
     users = [(name, line) for name, line in frames if is_users(name)]
@@ -134,7 +134,7 @@ def users_line(error: BaseException) -> tuple[str, str]:
 
 
 def fixed_size(model: keras.Model) -> tuple[int, ...] | None:
-    """The sides, height and width, of the images where the model takes those of one size only, else None."""
+    """The height and width of images if the model takes only one size, otherwise None."""
     inputs = getattr(model, "inputs", None) or ()
     shape = tuple(inputs[0].shape) if inputs else ()
     space = shape[1:-1]

@@ -1,4 +1,4 @@
-"""A model from a file of Keras's, `--config.model.name=path/to/model.keras`."""
+"""A model from a Keras file, `--config.model.name=path/to/model.keras`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SUFFIXES = (".keras", ".h5", ".hdf5")
 
 
 def is_model_file(name: Any) -> bool:
-    """Whether config.model.name is a file's path."""
+    """Whether config.model.name is the path of a file."""
     return isinstance(name, str) and name.lower().endswith(SUFFIXES)
 
 
@@ -22,11 +22,11 @@ def load_model(path: str, options: Mapping[str, Any]) -> keras.Model:
     """Loads a model with its weights; no code in the file is run.
 
     Args:
-      path: of a .keras or .h5 file that `model.save` wrote.
+      path: a .keras or .h5 file written by `model.save`.
       options: config.model.options: "norm_momentum" sets the momentum of every batch normalisation.
 
     Raises:
-      UserError: there is no such file, it holds no model, or classes that nothing has registered.
+      UserError: there is no such file, or it has no model, or unregistered classes.
     """
     field = f"config.model.name={path!r}"
     unknown = sorted(set(options) - {"norm_momentum"})
@@ -38,7 +38,7 @@ def load_model(path: str, options: Mapping[str, Any]) -> keras.Model:
         raise UserError(f"{field}: there is no such file.")
     try:
         model = keras.saving.load_model(path, compile=False)
-    except Exception as error:  # Keras raises whatever its parts raise.
+    except Exception as error:  # Keras may raise anything.
         text = " ".join(str(error).split())
         what = text[:300] + (" …" if len(text) > 300 else "")
         own = "Could not locate" in text or "custom" in text.lower() or "Unknown layer" in text

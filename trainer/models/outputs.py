@@ -1,7 +1,7 @@
-"""Models in the forms in which people have them: ending in softmax or sigmoid, with several outputs, giving a dict.
+"""Brings users' models to one form: those that end in softmax or sigmoid, have several outputs, or return a dict.
 
-The loop computes with logits. Where a model's last layer has an activation its logits are taken from before it, exactly
-where Keras shows the layer, and otherwise by the inverse; of several outputs the one that has the form of the labels.
+The loop computes with logits. If a model's last layer has an activation, its logits are those before it, exactly if
+Keras shows the layer, otherwise by the inverse; of several outputs the one whose shape fits the labels is used.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy as np
 
 from trainer.errors import UserError
 
-# Nearer to 1 than this float32 has no number: the largest logit that a probability can be turned back into.
+# float32 has no number nearer to 1: the largest logit that can be computed from a probability.
 _EPSILON = 6e-8
-# What an output that gives the masks is called beside others of the same form ("aux", "edge").
+# Names of an output for the masks beside others of the same shape ("aux", "edge").
 _MASKS = ("mask", "logit", "segmentation", "seg", "out", "output", "main", "semantic", "prediction")
 _PASSED = ("Reshape", "Identity", "Cast", "Activation", "Dropout")
 
@@ -28,8 +28,8 @@ class Form:
 
     Attributes:
       model: from images to logits `[batch, height, width, outputs]`, or a list of them at several sizes.
-      outputs: their channels.
-      activation: "softmax" or "sigmoid" where the user's model ends in it, else "".
+      outputs: the logits' channels.
+      activation: "softmax" or "sigmoid" if the user's model ends in it, otherwise "".
       notes: what was recognised.
     """
 
@@ -40,17 +40,17 @@ class Form:
 
 
 def logits_form(model: keras.Model, outputs: int, *, size: tuple[int, ...], channels: int, wanted: str = "") -> Form:
-    """The form of a model of the user's, which is built.
+    """The form of a user's built model.
 
     Args:
       model: with one input; its weights are shared, not copied.
-      outputs: channels of the logits that the labels call for.
-      size: sides of images that it takes: height and width; of volumes depth before them.
-      channels: of these images.
+      outputs: channels of logits that fit the labels.
+      size: sides of images that it takes: height and width, and for volumes depth before them.
+      channels: those of these images.
       wanted: config.model.output: the name or number of an output, "all", or "".
 
     Raises:
-      UserError: several outputs fit, or none; lists them with what to write.
+      UserError: several outputs fit, or none does; lists them with what to write.
     """
     spec = model.compute_output_spec(keras.KerasTensor((1, *size, channels), "float32"))
     parts = _by_name(spec, model)
@@ -65,7 +65,7 @@ def logits_form(model: keras.Model, outputs: int, *, size: tuple[int, ...], chan
 
 
 def _by_name(spec: Any, model: keras.Model) -> dict[Any, Any]:
-    """The outputs by the key or position by which they are found, in the order of the model's own list."""
+    """The outputs by key or position, in the order of the model's own list."""
     if isinstance(spec, Mapping):
         names = list(spec) if not getattr(model, "outputs", None) else list(_structure_order(spec))
         return {name: spec[name] for name in names}
@@ -78,7 +78,7 @@ def _structure_order(spec: Mapping) -> list:
 
 
 def _chosen(parts: Mapping, outputs: int, size, wanted: str, name: str, by_key: bool) -> tuple[Any, tuple[str, ...]]:
-    """Which output gives the masks; None takes all of them, the first as the prediction; and notes."""
+    """Which output gives the masks, or None for all of them, with the first as the prediction; and notes."""
     shapes = {key: tuple(getattr(part, "shape", ())) for key, part in parts.items()}
     if len(parts) == 1:
         return next(iter(parts)), ()
@@ -103,7 +103,7 @@ def _chosen(parts: Mapping, outputs: int, size, wanted: str, name: str, by_key: 
         others = ", ".join(f"{key} {list(shape[1:])}" for key, shape in shapes.items() if key != fitting[0])
         return fitting[0], (f"of the model's outputs {fitting[0]!r} is trained; not used: {others}",)
     if not fitting:
-        return next(iter(parts)), ()  # The check of its shape says what is wrong.
+        return next(iter(parts)), ()  # The check of its shape reports what is wrong.
     every = (
         "" if by_key else f"\n    --config.model.output={'all':<12} # each is trained on the labels; the first predicts"
     )
@@ -140,7 +140,7 @@ def _said(activation: str, outputs: int) -> str:
 
 def _before_activation(tensor) -> tuple[Any, str]:
     """(the logits, "softmax" or "sigmoid"); (None, the name of another activation, or "")."""
-    # Keras has no public way from a tensor to the operation that made it.
+    # Keras has no public access from a tensor to the operation that made it.
     history = getattr(tensor, "_keras_history", None)
     if history is None:
         return None, ""
@@ -166,7 +166,7 @@ def _before_activation(tensor) -> tuple[Any, str]:
 
 
 def _input(model: keras.Model):
-    """The input as it is called with: a tensor where there is one."""
+    """The input as in a call: a tensor if there is only one."""
     return _one(model.inputs)
 
 
@@ -200,7 +200,7 @@ class _Unactivated(keras.layers.Layer):
 
 
 def _subclassed(model: keras.Model, key: Any, size, channels: int, outputs: int, notes: tuple[str, ...]) -> Form:
-    """A model that Keras cannot look into: what it ends in is seen by what it gives."""
+    """A model that Keras cannot look into: its last activation is recognised by its values."""
     activation = _by_values(model, key, size, channels)
     if not activation and key is None:
         return Form(model, outputs, "", notes)
@@ -220,12 +220,12 @@ def _by_values(model: keras.Model, key: Any, size, channels: int) -> str:
         return ""
     if values.shape[-1] > 1 and np.allclose(values.sum(axis=-1), 1, atol=1e-3):
         return "softmax"
-    # What a rectifier gives is 0 in places.
+    # A rectifier's output is 0 in places.
     return "sigmoid" if values.min() > 0 else ""
 
 
 class _AsLogits(keras.Model):
-    """A model of which one output is taken, and turned back into logits."""
+    """A model reduced to one output, which is turned back into logits."""
 
     def __init__(self, inner: keras.Model, key: Any, activation: str):
         super().__init__(name=f"{inner.name}_logits")
@@ -236,7 +236,7 @@ class _AsLogits(keras.Model):
         given = given if self._key is None else given[self._key]
         if not self._activation:
             return given
-        # Keras keeps the logits beside what its own softmax and sigmoid give, without a public name for them.
+        # Keras keeps the logits with the output of its own softmax and sigmoid, without a public name for them.
         kept = getattr(given, "_keras_logits", None)
         if kept is not None:
             return keras.ops.cast(kept, "float32")

@@ -1,4 +1,4 @@
-"""Training crop and tiles for models that do not take images of every size."""
+"""Training crop and tiles for models that do not take images of any size."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from trainer.models.inputs import by, fixed_size, size_trouble
 
 
 def fit_sizes(config: Config, model: keras.Model) -> tuple[Config, list[str]]:
-    """The config as a model can be trained and evaluated with, and a note for each field that was set for it.
+    """A config with which a model can be trained and evaluated, and a note for each field that was changed.
 
-    A model with a fixed input size is trained on crops of that size and applied in tiles of it. One that does not take
-    every size, or computes with it in Python, is applied in tiles as large as the training crop.
+    A model with a fixed input size is trained on crops and applied in tiles of that size. One that does not take every
+    size, or computes with it in Python, is applied in tiles as large as the training crop.
     """
     crop, tile, notes, new = tuple(config.augment.crop), tuple(config.evaluate.tile), [], {}
     fixed = fixed_size(model)
@@ -39,9 +39,9 @@ def fit_sizes(config: Config, model: keras.Model) -> tuple[Config, list[str]]:
 
 
 def fit_crop(config: Config, models: Mapping[str, keras.Model]) -> tuple[Config, list[str]]:
-    """The config for a task of the user's, and a note where the crop was set for its first model.
+    """The config for a user's task, and a note if the crop was set for its first model.
 
-    What a task does with an image before a model gets it is its own affair: a crop that is not the default's stays.
+    A task may do anything with an image before a model gets it: a crop other than the default stays.
     """
     name, model = next(iter(models.items()), ("", None))
     fixed = fixed_size(model) if model is not None else None

@@ -1,4 +1,4 @@
-"""The same on any number of replicas, for networks that were not written for it: Keras's own, and users'."""
+"""Makes networks that were not written for it, Keras's own and users', the same on any number of replicas."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from trainer.models.layers.batch_normalization import BatchNormalization
 
 
 def synchronize(model: keras.Model) -> None:
-    """Makes every batch normalisation in a model, Keras's or ours, take its statistics over all replicas."""
-    # keras.Model has no public way to all nested layers.
+    """Makes every batch normalisation in a model, Keras's or this package's, take its statistics over all replicas."""
+    # keras.Model has no public method for all nested layers.
     for layer in model._flatten_layers(include_self=False, recursive=True):
         if isinstance(layer, (keras.layers.BatchNormalization, BatchNormalization)):
             layer.synchronized = True
 
 
 def same_on_all_replicas(model: keras.Model, momentum: float, synchronized: bool) -> keras.Model:
-    """A copy of a functional model, with its weights, whose batch normalisation is ours; all else is as it was.
+    """A copy of a functional model, with its weights and this package's batch normalisation; the rest is unchanged.
 
-    The networks of keras.applications come with Keras's: with statistics of a replica, and moving averages whose
-    momentum of 0.999 needs thousands of steps. Setting `synchronized` on it would not do: see our layer for what its
-    sums lose, and for how long several replicas take to trace. A layer without gamma or beta stays Keras's own,
-    synchronised.
+    The networks of keras.applications come with Keras's: with statistics of one replica, and moving averages whose
+    momentum of 0.999 needs thousands of steps. Setting `synchronized` on it is not enough: see
+    `layers.batch_normalization` for the rounding of its sums, and for how long several replicas take to trace. A layer
+    without gamma or beta stays Keras's own, synchronised.
     """
 
     def copy(layer):

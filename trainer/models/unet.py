@@ -1,4 +1,4 @@
-"""The U-Net (Ronneberger, Fischer, Brox 2015), with normalisation and same-size convolutions, of images or volumes."""
+"""The U-Net (Ronneberger, Fischer, Brox 2015), with normalisation and same-size convolutions, for images or volumes."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def unet(config: Model, channels: int, outputs: int, levels: Levels, *, synchron
     Args:
       config: width, normalisation, dropout, up-sampling, input scaling, residual blocks, deep supervision.
       channels: channels of the input image.
-      outputs: logits a pixel.
-      levels: what each level does to each axis; their number of axes is the model's. The 3-D U-Net (Çiçek et al. 2016)
-        has three.
+      outputs: logits of each pixel.
+      levels: the effect of each level on each axis; their number of axes is the model's. The 3-D U-Net (Çiçek et al.
+        2016) has three.
       synchronized: batch statistics over all replicas.
 
     Returns:
-      A model from float32 images `[batch, *space, channels]`, values as the data have them (0..255 of images), sides
+      A model from float32 images `[batch, *space, channels]`, with the data's values (0..255 for images) and sides
       divisible by `levels.multiples`, to float32 logits `[batch, *space, outputs]`; with deep supervision to a list of
-      them, the full resolution first, each next one a level smaller.
+      them, the full resolution first, each further one a level smaller.
     """
     rank, depth = len(levels.kernels[0]), len(levels.strides)
     images = keras.Input((*(None,) * rank, channels), dtype="float32", name="image")

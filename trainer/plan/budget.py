@@ -1,4 +1,4 @@
-"""Width, batch, crop and length for the time and the memory there are, after timing some steps."""
+"""Width, batch, crop and length for the available time and memory, after timing some steps."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from trainer.plan.choice import Choice, size, with_choices
 from trainer.plan.fingerprint import Fingerprint
 from trainer.plan.probe import Measured
 
-# By the number of axes: fewer steps are too few to come down from the highest rate. Not more than that: on aerial tiles
+# By the number of axes: fewer steps are too few for the rate to fall. Not more than that: on aerial tiles
 # 250 steps of eight crops of 192 at width 16 were better than 640 of crops of 144 at width 8, in the same time.
 _FEWEST = {2: 200, 3: 600}
-# Only beyond so many steps is width added.
+# Width is only added beyond this many steps.
 _MANY = 2000
 # By the number of axes.
 _LEAST_CROP = {2: 64, 3: 32}
-# Bytes that a step holds for each pixel of a crop and channel of the first level: what is far beyond the memory is not
-# tried. What is chosen has been measured.
+# Bytes that a step holds for each pixel of a crop and channel of the first level: configs far beyond the memory are not
+# tried. The chosen one has been measured.
 _BYTES = 130
-# A run of fewer is none, however short the time.
+# A run of fewer steps is useless, however short the time.
 _LEAST_STEPS = 50
 _MEASUREMENTS = 4
-# Share of the images that a class is missing from, on average over the classes.
+# Share of the images without a class, on average over the classes.
 _ABSENT = 0.05
-# Another precision has to be worth it.
+# Another precision has to pay off.
 _FASTER = 0.85
 _WIDEST = 32
-# Of the time beside the steps: what evaluations may take.
+# Share of the time that evaluations may take.
 _EVALUATIONS = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
-    """Choices that time and memory make, and what was measured last."""
+    """Choices that follow from time and memory, and the last measurement."""
 
     choices: tuple[Choice, ...]
     measured: Measured
@@ -52,16 +52,16 @@ def budget(
     """Fits a config into `config.plan.minutes` and `config.plan.memory_gib`.
 
     Args:
-      config: what follows from the data.
+      config: the config derived from the data.
       found: the fingerprint.
-      measure: takes some steps of a config; called one to five times, and more where memory is short.
-      fixed: fields that stay as they are.
+      measure: runs some steps of a config; called one to five times, and more if memory is short.
+      fixed: fields that must not change.
     """
     seconds, memory = 60 * config.plan.minutes, config.plan.memory_gib
     if _shows_classes(found):
         fixed = fixed | {"train.batch_size"}
     ladder = _ladder(config, fixed)
-    # What one image alone would take is not tried.
+    # Sizes that do not fit even with a single image are not tried.
     kept = [number for number, rung in enumerate(ladder) if _held(rung) <= memory * 2**30] or [len(ladder) - 1]
     rungs, wider = [ladder[number] for number in kept], sum(number < ladder.index(config) for number in kept)
     at = min(wider, len(rungs) - 1)
@@ -76,7 +76,7 @@ def budget(
             break
         seen[at] = measure(rungs[at])
     else:
-        # The last word is a measurement's: of those taken, the largest that leaves enough steps, or the fastest.
+        # Measurements decide: the largest config that leaves enough steps, or the fastest.
         enough = [number for number, each in seen.items() if _steps(each, seconds) >= _FEWEST[found.rank]]
         at = min(enough, default=max(seen))
     fitted, measured = rungs[at], seen[at]
@@ -113,7 +113,7 @@ def budget(
 
 
 def _shows_classes(found: Fingerprint) -> bool:
-    """Whether crops differ by the class that they show, as water from sand: no class is the ground of all, nor in all.
+    """Whether crops differ by the class that they show, as water and sand do: no class is the ground of all, or in all.
 
     Statistics of a batch of four such crops are those of four classes at random. On aerial tiles 250 steps of eight
     crops were better than 930 of four, which took longer.
@@ -129,7 +129,7 @@ def _steps(measured: Measured, seconds: float) -> int:
 
 
 def _precision(config: Config, measured: Measured, measure: Callable[[Config], Measured]):
-    """(the choice, what was measured) where bfloat16 makes a step faster by a good part; else None."""
+    """(the choice, the measurement) if bfloat16 makes a step considerably faster; otherwise None."""
     if not measured.bfloat16 or config.precision != "auto":
         return None
     half = measure(fields.replace(config, {"precision": "mixed_bfloat16"}))
@@ -140,7 +140,7 @@ def _precision(config: Config, measured: Measured, measure: Callable[[Config], M
 
 
 def _ladder(config: Config, fixed: Set[str]) -> list[Config]:
-    """Configs from the dearest to the cheapest: wider than the given one, the given one, and smaller in turn."""
+    """Configs from the most expensive to the cheapest: wider than the given one, the given one, then smaller ones."""
     rungs = [config]
     while rungs[0].model.width < _WIDEST and "model.width" not in fixed:
         rungs.insert(0, fields.replace(rungs[0], {"model.width": rungs[0].model.width * 2}))
@@ -150,10 +150,10 @@ def _ladder(config: Config, fixed: Set[str]) -> list[Config]:
 
 
 def _rung(rungs: Sequence[Config], seen: Mapping[int, Measured], seconds: float, wider: int) -> int:
-    """The first rung that is predicted to leave enough steps; the last where none is.
+    """The first rung that is predicted to leave enough steps; otherwise the last.
 
-    The time of a step is predicted as a constant and a share of the work, from what was measured; a single measurement
-    has no constant.
+    The time of a step is predicted from the measurements as a constant plus a share of the work; without the constant
+    if there is only one.
     """
     work = np.array([_work(rung) for rung in rungs])
     times = {number: each.step for number, each in seen.items()}
@@ -175,12 +175,12 @@ def _rung(rungs: Sequence[Config], seen: Mapping[int, Measured], seconds: float,
 
 def _work(config: Config) -> float:
     """Multiplications of a step, up to a factor."""
-    # Between linear (what is done once a pixel and channel) and quadratic (convolutions).
+    # Between linear (once a pixel and channel) and quadratic (convolutions).
     return config.train.batch_size * math.prod(config.augment.crop) * config.model.width**1.6
 
 
 def _less_work(config: Config, fixed: Set[str]) -> Config | None:
-    """The next smaller config: what costs the least in quality first. None: there is none."""
+    """The next smaller config, in the order of the least loss of quality; None if there is none."""
     crop, width, batch = config.augment.crop, config.model.width, config.train.batch_size
     deep = len(crop) == 3
     for field, value, enough in (
@@ -200,13 +200,13 @@ def _less_work(config: Config, fixed: Set[str]) -> Config | None:
 def _depth(config: Config) -> Choice:
     if len(config.augment.crop) == 3:
         return volumes.depth(config)
-    # The bottom of the network keeps eight pixels a side.
+    # The bottom of the network keeps eight pixels on each side.
     deepest = max(1, int(math.log2(min(config.augment.crop) / 8)))
     return Choice("model.depth", min(config.model.depth, deepest), "")
 
 
 def _smaller(crop: Sequence[int]) -> tuple[int, ...]:
-    """Three quarters of each side that can be halved, and not below the least where it was not."""
+    """Three quarters of each side that can be halved, not below the least unless it already was."""
     least = _LEAST_CROP[len(crop)]
     if len(crop) == 2:
         return tuple(max(min(side, least), int(side * 0.75) // 16 * 16) for side in crop)
@@ -267,10 +267,10 @@ def _length(config: Config, measured: Measured, steps: int) -> list[Choice]:
     takes = (measured.start + measured.evaluation + steps * measured.step) / 60
     reason = f"{minutes:g} minutes by what was measured on this machine"
     if takes > 1.05 * minutes:
-        reason = f"a run of fewer is none; they take {takes:.2g} minutes, more than the {minutes:g} that were given"
+        reason = f"fewer steps are useless; they take {takes:.2g} minutes, more than the {minutes:g} that were given"
     elif steps < (fewest := _FEWEST[len(config.augment.crop)]):
         reason += f"; {fewest} and more would be better: --config.plan.minutes={math.ceil(fewest * takes / steps)}"
-    # A twenty-fifth of the run: the rate has fallen by then.
+    # The last twenty-fifth of the run, when the rate has fallen.
     last = min(steps // 25, 1000)
     decay = round(1 - 1 / last, 4) if last >= 5 else 0.0
     return [

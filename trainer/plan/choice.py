@@ -12,7 +12,7 @@ from configs.schema import Config
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """A field of the config, its value, and why: the figure that it follows from."""
+    """A field of the config, its value, and the reason: the figure from which it follows."""
 
     field: str
     value: Any
@@ -20,7 +20,7 @@ class Choice:
 
 
 def with_choices(config: Config, choices: Sequence[Choice]) -> Config:
-    """The config with the choices' values; a later one of a field counts."""
+    """The config with the choices' values; of several for a field the last counts."""
     return fields.replace(config, {choice.field: choice.value for choice in choices})
 
 

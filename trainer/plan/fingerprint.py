@@ -1,4 +1,4 @@
-"""What a plan is drawn from: figures of the training images and labels, of every example or of a stated sample."""
+"""The basis of a plan: figures of the training images and labels, of every example or of a stated sample."""
 
 from __future__ import annotations
 
@@ -22,39 +22,39 @@ _MOST = 400
 # Volumes take seconds each.
 _MOST_VOLUMES = 100
 _THREADS = 4
-# Cells along each axis of the grid in which the places of the foreground are kept.
+# Cells along each axis of the grid for the places of the foreground.
 GRID = 32
-# Class 0 is the ground where it has a larger share, whatever it is called.
+# Class 0 is the ground if it has a larger share than this, whatever its name.
 _GROUND = 0.8
-# Of fewer cases no trend is believed.
+# A trend is not trusted in fewer cases.
 FEWEST_CASES = 8
-# Pixels of an image from which its intensities are taken.
+# Pixels of an image from which its intensities are computed.
 _PIXELS = 20_000
-# Pixels of a class among them from which its median is believed.
+# Pixels of a class among them from which its median is trusted.
 _ENOUGH = 20
-# Of those the ones that are kept for histograms, of foreground and background each.
+# How many of those are kept for histograms, for foreground and background each.
 _VALUES = 500
-# Voxels of a label that are looked at for its parts.
+# Voxels of a label examined for its parts.
 _VOXELS = 10_000_000
 _PERCENTILES = (0.5, 5, 50, 95, 99.5)
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """What is kept of an example.
+    """The figures of an example.
 
     size: pixels along each spatial axis.
     counts: int64 `[classes + 1]`: pixels of each class, void last.
     levels: float `[channels, 5]`: percentiles 0.5, 5, 50, 95, 99.5 of the values, by channel.
-    inside, outside: float `[channels]`: median of the values over foreground and background; NaN where there is none.
-    medians: float `[classes, channels]`: median of the values over each class; NaN where there is little of it.
+    inside, outside: float `[channels]`: median of the values over foreground and background; NaN if there is none.
+    medians: float `[classes, channels]`: median of the values over each class; NaN if there is little of it.
     values: float32 `[some pixels, channels]` of the foreground, and of the background.
-    parts: class id -> sizes of its connected parts, in pixels; of volumes in cubic millimetres.
-    places: bool `[GRID, …]`: where foreground lies, on a grid laid over the example.
+    parts: class id -> sizes of its connected parts, in pixels, or in cubic millimetres for volumes.
+    places: bool `[GRID, …]`: the cells of a grid over the example that have foreground.
     trend: float `[rank, 1 + classes]`: along each axis, last third minus first third: of brightness as a share of the
-      example's own spread, then of each class's share; NaN where an axis is too short.
+      example's own spread, then of each class's share; NaN if an axis is too short.
     hash: as `perceptual_hash`, of the middle slice of a volume.
-    spacing: millimetres of a voxel along each axis; empty of images.
+    spacing: millimetres of a voxel along each axis; empty for images.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Case:
 class Fingerprint:
     """Figures of a training split.
 
-    examples: in the split; `cases` are those looked at, `unread` the reasons of those that could not be.
+    examples: how many in the split; `cases` are those examined, `unread` the reasons for those that could not be.
     background: whether class 0 is the ground on which the others lie, by name or by its share.
     """
 
@@ -98,12 +98,12 @@ class Fingerprint:
 
     @property
     def spacings(self) -> np.ndarray:
-        """float `[cases, rank]`, millimetres of a voxel; of volumes alone."""
+        """float `[cases, rank]`, millimetres of a voxel; only for volumes."""
         return np.array([case.spacing for case in self.cases])
 
     @property
     def images(self) -> str:
-        """What an example is called."""
+        """The word for examples."""
         return "images" if self.rank == 2 else "volumes"
 
     @property
@@ -122,12 +122,12 @@ class Fingerprint:
 
     @property
     def present(self) -> np.ndarray:
-        """int `[classes]`: examples that hold the class."""
+        """int `[classes]`: examples with the class."""
         return np.sum([case.counts[:-1] > 0 for case in self.cases], axis=0)
 
     @property
     def foreground(self) -> tuple[int, ...]:
-        """Ids of the classes that are objects: all but the first of two, all but a background of more."""
+        """Ids of the classes that are objects: the second of two, all but a background of more."""
         first = self.classes[0].lower() if self.classes else ""
         ground = len(self.classes) == 2 or first in ("background", "bg", "void", "none", "unlabeled", "unlabelled")
         ground = ground or bool(self.classes) and float(self.shares[0]) > _GROUND
@@ -138,25 +138,25 @@ class Fingerprint:
         return float(self.shares[list(self.foreground)].sum())
 
     def diameters(self, class_id: int) -> np.ndarray:
-        """Equivalent diameters of the class's parts, in pixels or mm: of the circle or ball of the same size."""
+        """Equivalent diameters of the class's parts, in pixels or mm: those of circles or balls of the same size."""
         sizes = np.concatenate([case.parts.get(class_id, np.empty(0)) for case in self.cases])
         return 2 * np.sqrt(sizes / np.pi) if self.rank == 2 else 2 * np.cbrt(3 * sizes / (4 * np.pi))
 
     def empty_crops(self, crop: Sequence[int]) -> float:
-        """Share of the random crops of this size that hold no foreground, from the grid of each case."""
+        """Share of the random crops of this size without foreground, from the grid of each case."""
         empty = []
         for case in self.cases:
             window = [
                 min(GRID, max(1, round(GRID * side / length))) for side, length in zip(crop, case.size, strict=True)
             ]
             held = scipy.ndimage.maximum_filter(case.places, window, mode="constant", cval=0)
-            # Windows that lie within: their centres are half a window away from the border.
+            # Windows inside: their centres are half a window away from the border.
             inner = tuple(slice(w // 2, max(w // 2 + 1, GRID - (w - 1) // 2)) for w in window)
             empty.append(1.0 - float(held[inner].mean()))
         return float(np.mean(empty))
 
     def trend(self) -> np.ndarray:
-        """`[rank, 1 + classes]`: the mean over the cases of `Case.trend`, in standard errors of it; 0 of few cases."""
+        """`[rank, 1 + classes]`: the mean over the cases of `Case.trend`, in its standard errors; 0 with few cases."""
         values = np.array([case.trend for case in self.cases])
         known = np.isfinite(values)
         count = known.sum(axis=0)
@@ -182,7 +182,7 @@ class Fingerprint:
             )
         found = []
         for what, values in figures.items():
-            # Spread by the median, which the unusual ones do not move.
+            # Spread by the median, which the unusual ones do not change.
             spread = 1.4826 * np.median(np.abs(values - np.median(values)))
             if spread > 0:
                 distances = (values - np.median(values)) / spread
@@ -212,10 +212,10 @@ def fingerprint(
     """Measures a training split.
 
     Args:
-      splits: as `open_splits` gives them.
-      section: the data section with what the data say written into it.
-      progress: called with the number of examples read and of all to be read.
-      most: examples looked at; of more, so many are taken at even distances. 0: 400 images, or 100 volumes.
+      splits: as returned by `open_splits`.
+      section: the data section, completed from the data.
+      progress: called with the number of examples read and the total.
+      most: examples examined; of more, this many, evenly spaced. 0: 400 images, or 100 volumes.
 
     Raises:
       DataError: no example can be read, or there are no labels.
@@ -248,7 +248,7 @@ def fingerprint(
 
 
 def example_of(reader, index: int, section) -> Example:
-    """An example; of volumes as their files have it, since spacing and intensities are still to be decided on."""
+    """An example; a volume as in its file, since spacing and intensities are not decided yet."""
     if not isinstance(reader, Cases):
         return reader(index)
     files = reader.files[index]
@@ -266,7 +266,7 @@ def case_of(example: Example, classes: int, void_id: int) -> Case:
     void = label == void_id
     valid = label[~void]
     counts = np.append(np.bincount(valid, minlength=classes)[:classes], int(void.sum())).astype(np.int64)
-    # For the parts and places of two classes the first is ground; of more, every class has parts.
+    # With two classes the first is ground for parts and places; with more, every class has parts.
     objects = (label > 0) & ~void
     step = max(1, int((label.size / _PIXELS) ** (1 / label.ndim)))
     thin = tuple(slice(None, None, step) for _ in label.shape)
@@ -280,7 +280,7 @@ def case_of(example: Example, classes: int, void_id: int) -> Case:
     for class_id in np.flatnonzero(np.bincount(seen[~void[thin].ravel()], minlength=classes)[:classes] >= _ENOUGH):
         of_classes[class_id] = np.median(pixels[seen == class_id], axis=0)
     spacing = tuple(getattr(example, "spacing", ())) or ((1.0,) * 3 if label.ndim == 3 else ())
-    # Of a large volume every second or third voxel.
+    # Every second or third voxel of a large volume.
     step = max(1, round((label.size / _VOXELS) ** (1 / label.ndim)))
     small = label[(slice(None, None, step),) * label.ndim]
     unit, parts = math.prod(spacing) * step**label.ndim, {}
@@ -312,7 +312,7 @@ def _some(values: np.ndarray) -> np.ndarray:
 
 
 def _places(objects: np.ndarray) -> np.ndarray:
-    """bool `[GRID, …]`: the cells in which an object has a pixel."""
+    """bool `[GRID, …]`: the cells with a pixel of an object."""
     places = np.zeros((GRID,) * objects.ndim, bool)
     at = tuple(indices * GRID // length for indices, length in zip(np.nonzero(objects), objects.shape, strict=True))
     places[at] = True

@@ -1,4 +1,4 @@
-"""Which examples belong together, and whether so few are scored that folds are worth their time."""
+"""Which examples belong together, and whether folds pay off because few examples are scored."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from trainer.data.sources.splits import Splits
 from trainer.plan.choice import Choice
 from trainer.plan.fingerprint import Fingerprint
 
-# What comes before the last number of a name: "patient_07" of "patient_07_slice_12.png", if that is how they are named.
+# The part before a name's last number: "patient_07" of "patient_07_slice_12.png", if that is how they are named.
 _BEFORE_THE_NUMBER = r"(.+?)(?:[_\-. ][A-Za-z]+)?[_\-. ]?\d+(?:\.\w+)?$"
 _FEWEST_GROUPS, _FEWEST_PAIRS, _SHARE = 5, 3, 0.9
 # A mean over fewer examples depends on which ones they are.
@@ -17,7 +17,7 @@ _FEW = 50
 
 
 def grouping(found: Fingerprint, splits: Splits, section: Data) -> list[Choice]:
-    """data.group where images that look alike have names with the same beginning, such as the slices of a volume."""
+    """data.group if images that look alike have names with the same start, such as the slices of a volume."""
     if section.group:
         return []
     names = [name for reader in (splits.train, splits.validation) if reader is not None for name in reader.names]
@@ -39,7 +39,7 @@ def grouping(found: Fingerprint, splits: Splits, section: Data) -> list[Choice]:
 
 
 def advice(found: Fingerprint, grouped: bool) -> list[str]:
-    """What a person ought to know of the split."""
+    """Advice about the split."""
     out, pairs = [], found.alike()
     if pairs and not grouped:
         out.append(

@@ -1,4 +1,4 @@
-"""plan.html: what the data are and what was chosen for them, as a page of one file that loads nothing."""
+"""plan.html: the data and the choices made for them, as a page in one file that loads nothing."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def pictures(found: Fingerprint, reader, section: Data) -> list[dict]:
 
     Args:
       found: the fingerprint.
-      reader: of the training split.
-      section: the data section that it is read by.
+      reader: that of the training split.
+      section: the data section by which it is read.
     """
     wanted = [*found.unusual(_UNUSUAL), *((name, "as most are") for name in found.usual(_USUAL))]
     places, out = {name: number for number, name in enumerate(reader.names)}, []
@@ -40,13 +40,13 @@ def pictures(found: Fingerprint, reader, section: Data) -> list[dict]:
         try:
             example = example_of(reader, places[name], section)
         except DataError:
-            continue  # It is among those that could not be read.
+            continue  # It is one of those that could not be read.
         out.insert(0, {"name": name, "why": why, "source": _uri(_picture(example, _painted(found)))})
     return out
 
 
 def _painted(found: Fingerprint) -> list[str]:
-    """Names by which classes get their colours: the ground gets none, whatever it is called."""
+    """Names by which classes get their colours: the ground gets none, whatever its name."""
     return [name if number in found.foreground else "background" for number, name in enumerate(found.classes)]
 
 
@@ -73,7 +73,7 @@ def page(made, command: str) -> str:
 
     Args:
       made: the `Plan`.
-      command: what trains it.
+      command: the command that trains it.
     """
     found = made.fingerprint
     diagrams = [_sizes(found), *_intensities(found, made.config.data), _shares(found), *_parts(found)]
@@ -133,7 +133,7 @@ def _intensities(found: Fingerprint, data: Data) -> list[tuple[str, str, str]]:
         kinds = ([], [])
         for case in found.cases:
             both = np.concatenate([part[:, channel] for part in case.values])
-            # As far as a sample of the volume says.
+            # Judged by a sample of the volume.
             mean, spread = (both.mean(), max(float(both.std()), 1e-6)) if scaled and len(both) else (0.0, 1.0)
             for kind, part in zip(kinds, case.values, strict=True):
                 kind.append((part[:, channel] - mean) / spread)
@@ -168,7 +168,7 @@ def _shares(found: Fingerprint) -> tuple[str, str, str]:
     def draw(axes):
         bars = axes.barh([name for name, _ in shares], [share for _, share in shares], height=0.6)
         for bar, (name, share) in zip(bars, shares, strict=True):
-            # Black, the background's, would be nothing on a dark page.
+            # Black, the background's colour, would be invisible on a dark page.
             color = colors.get(name, (0.5,) * 3)
             bar.set_color(color if any(color) else (0.5,) * 3)
             axes.annotate(f" {share:.2%}", (share, bar.get_y() + bar.get_height() / 2), va="center", fontsize=8)
@@ -179,7 +179,7 @@ def _shares(found: Fingerprint) -> tuple[str, str, str]:
 
 
 def _parts(found: Fingerprint) -> list[tuple[str, str, str]]:
-    """How large the parts of the classes are, of those with the most."""
+    """The sizes of the classes' parts, for the classes with the most."""
     parts = {found.classes[number]: found.diameters(number) for number in found.foreground}
     shown = sorted((name for name in parts if len(parts[name])), key=lambda name: -len(parts[name]))[:6]
     if not shown:

@@ -1,4 +1,4 @@
-"""`--mode=plan` and `Run.plan`: look at the data, time some steps, write a recipe."""
+"""`--mode=plan` and `Run.plan`: examine the data, time some steps, write a recipe."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from trainer.reporting.records import write_whole
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """A recipe drawn from the data.
+    """A recipe made from the data.
 
     config: the plan as a config.
     text: the same as a Python file with `get_config()`, and the reason beside each value.
     choices: field, value and reason, in order.
     fingerprint: the figures of the data.
-    measured: time and memory of the steps that were taken.
-    notes: what was recognised, and what is worth a thought.
-    pictures: of unusual examples, for the page: name, why, and the picture as a data URI.
+    measured: time and memory of the timed steps.
+    notes: what was recognised, and what to consider.
+    pictures: unusual examples for the page: name, why, and the picture as a data URI.
     """
 
     config: Config
@@ -59,17 +59,17 @@ def plan(
     progress: Callable[[int, int], None] = lambda done, total: None,
     measuring: Callable[[Config], Measured] = measure,
 ) -> Plan:
-    """Draws a recipe from the data that a config names.
+    """Makes a recipe from the data that a config names.
 
     Args:
-      config: data (path, source, what is known of them), plan.minutes and plan.memory_gib are read.
-      given: fields beside them that stay as they are in `config`: "model.width".
+      config: data (path, source, known facts), plan.minutes and plan.memory_gib are read.
+      given: further fields that keep their value in `config`: "model.width".
       log: gets a line for each stage.
-      progress: called with the number of examples read and of all to be read.
-      measuring: takes some steps of a config.
+      progress: called with the number of examples read and the total.
+      measuring: runs some steps of a config.
 
     Raises:
-      DataError: the data cannot be read, with all that is wrong.
+      DataError: the data cannot be read, with everything that is wrong.
     """
     splits, section = _opened(config.data)
     what = "volumes" if isinstance(splits.train, Cases) else "images"
@@ -79,11 +79,11 @@ def plan(
     if isinstance(splits.train, Cases):
         prepared = volumes.preparation(found, config.data)
         values = {choice.field.removeprefix("data."): choice.value for choice in prepared}
-        # Once more: intensities of CT are measured where files are opened.
+        # Again: intensities of CT are measured when files are opened.
         splits, section = _opened(dataclasses.replace(config.data, **values))
     groups = grouping(found, splits, section)
     notes = (*splits.notes, *_thoughts(found), *advice(found, bool(groups or section.group)))
-    # What the data say is written into the recipe: nobody has to recognise it again.
+    # Facts from the data are written to the recipe, so that they need not be recognised again.
     of_data = [
         Choice(f"data.{f.name}", getattr(section, f.name), _said(f.name, splits.notes))
         for f in dataclasses.fields(section)
@@ -126,7 +126,7 @@ def _opened(data: Data) -> tuple[Splits, Data]:
 
 
 def command(path: str) -> str:
-    """What trains a recipe."""
+    """The command that trains a recipe."""
     return f"python main.py --config={shlex.quote(path)}"
 
 
@@ -134,7 +134,7 @@ def write(made: Plan, path: str) -> None:
     """Writes the recipe to a file, and plan.html beside it.
 
     Raises:
-      UserError: it cannot be written, or is there already with other content: an edited recipe is not overwritten.
+      UserError: it cannot be written, or exists with other contents: an edited recipe is not overwritten.
     """
     try:
         with open(path, encoding="utf-8") as file:
@@ -199,7 +199,7 @@ def _said(name: str, notes: tuple[str, ...]) -> str:
 
 
 def _thoughts(found: Fingerprint) -> list[str]:
-    """What no value can be drawn from, and a person ought to know."""
+    """Facts from which no value follows, but which the user should know."""
     out = [f"{len(found.unread)} examples could not be read: {found.unread[0]}"] if found.unread else []
     absent = [name for name, seen in zip(found.classes, found.present, strict=True) if not seen]
     if absent:

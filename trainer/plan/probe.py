@@ -1,4 +1,4 @@
-"""Time and memory of a step, measured by taking some: in a process of its own, whose memory is nobody else's.
+"""Time and memory of a step, measured by running some in a separate process, whose memory is nothing else's.
 
 python -m trainer.plan.probe CONFIG.json wall 1     # prints a line of JSON, the fields of `Measured`
 """
@@ -27,20 +27,20 @@ from trainer.process import usable_processors
 Clock = Literal["wall", "processor"]
 
 _STEPS = 6
-# Images that an evaluation is timed on; of volumes one window is enough.
+# Images on which an evaluation is timed; for volumes one window is enough.
 _IMAGES = 4
 _MARKS = _MEASURED, _FAILED = "measured: ", "failed: "
 
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """What some steps took.
+    """Time and memory of some steps.
 
-    step: seconds of a step, the median, with reading and augmentation beside it.
-    start: seconds from the beginning of the process to the end of the first step; and what the first evaluation takes
-      beyond the later ones.
-    evaluation: seconds that all validation images take, with their pictures, from the time of some.
-    memory: GiB at the most: of the process, or of the device's memory where that is a GPU.
+    step: seconds of a step, the median, with reading and augmentation going on in parallel.
+    start: seconds from the start of the process to the end of the first step, plus those by which the first evaluation
+      is slower than later ones.
+    evaluation: seconds for all validation images, with their pictures, estimated from some.
+    memory: GiB at the peak, of the process, or of the device if that is a GPU.
     bfloat16: whether the processor has instructions for it that were not used.
     """
 
@@ -52,15 +52,15 @@ class Measured:
 
 
 def measure(config: Config, clock: Clock = "wall") -> Measured:
-    """Takes some steps of a config in a process of its own.
+    """Runs some steps of a config in a separate process.
 
     Args:
-      config: what would be trained.
-      clock: "wall", or "processor": seconds of processor time by the number of processors, which other programs on the
-        machine do not lengthen; it takes all processors to be busy all the time.
+      config: the config that would be trained.
+      clock: "wall", or "processor": seconds of processor time divided by the number of processors, which other
+        programs on the machine do not lengthen; it assumes that all processors are always busy.
 
     Raises:
-      UserError: they end in an error; what it said.
+      UserError: they end in an error, with its message.
     """
     with tempfile.TemporaryDirectory() as place:
         path = os.path.join(place, "config.json")
@@ -69,20 +69,20 @@ def measure(config: Config, clock: Clock = "wall") -> Measured:
         home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         paths = os.pathsep.join(filter(None, [home, os.getcwd(), os.environ.get("PYTHONPATH", "")]))
         command = [sys.executable, "-m", "trainer.plan.probe", path, clock, str(int(by_flags()))]
-        # In the user's directory, for paths of the config that are relative.
+        # In the user's directory, for relative paths in the config.
         environment = os.environ | {"PYTHONPATH": paths, "PYTHONIOENCODING": "utf-8"}
         done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", env=environment)
     lines = done.stdout.splitlines()
-    said = {mark: line.removeprefix(mark) for line in lines for mark in _MARKS if line.startswith(mark)}
-    if done.returncode or _MEASURED not in said:
+    results = {mark: line.removeprefix(mark) for line in lines for mark in _MARKS if line.startswith(mark)}
+    if done.returncode or _MEASURED not in results:
         last = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[-12:]
-        text = json.loads(said[_FAILED]) if _FAILED in said else "\n".join(last)
+        text = json.loads(results[_FAILED]) if _FAILED in results else "\n".join(last)
         raise UserError(f"The steps that were to be timed ended in an error:\n{text}")
-    return Measured(**json.loads(said[_MEASURED]))
+    return Measured(**json.loads(results[_MEASURED]))
 
 
 def _processor_time() -> float:
-    """Seconds that the processors would have taken with nothing else to do."""
+    """Seconds that the processors would have needed with nothing else to do."""
     return time.process_time() / usable_processors()
 
 
@@ -92,7 +92,7 @@ def _main(path: str, clock: Clock, flags: bool) -> None:
             mark, result = _MEASURED, dataclasses.asdict(_taken(path, clock))
     except UserError as error:
         mark, result = _FAILED, str(error)
-    # On a line of its own, in ASCII: what else is printed, and in which encoding, is nobody's to know.
+    # On its own line, in ASCII: other output may have any contents and encoding.
     print(f"\n{mark}{json.dumps(result)}", flush=True)
 
 
@@ -133,7 +133,7 @@ def _taken(path: str, clock: Clock) -> Measured:
 
 
 def _images(run, now: Callable[[], float]) -> tuple[float, float]:
-    """Seconds of tracing, and of an evaluation of all images: reading, forward pass, scores, and the pictures of it."""
+    """Seconds of tracing, and of an evaluation of all images: reading, forward pass, scores, and pictures."""
     from trainer.data.source import Source
     from trainer.evaluation.evaluator import make_evaluator
     from trainer.reporting.evaluation_record import write_evaluation
@@ -162,13 +162,13 @@ def _images(run, now: Callable[[], float]) -> tuple[float, float]:
     write_evaluation(run.workdir, 0, scores, pictures)
     Writer(run.workdir).evaluation(0, scores, pictures)
     written = now() - started
-    # Of more images than were tried more are shown.
+    # With more images than were tried, more pictures are shown.
     shown = min(len(source), run.config.evaluate.panels + 4) / max(len(pictures), 1)
     return max(times[0] - times[1], 0.0), times[1] * len(source) / len(chosen) + written * shown
 
 
 def _volumes(run, now: Callable[[], float]) -> tuple[float, float]:
-    """Seconds of tracing, and of the windows of all validation volumes, from those of one window."""
+    """Seconds of tracing, and of the windows of all validation volumes, from the time of one window."""
     from trainer.prediction.volume_windows import VolumeNetwork
 
     network = VolumeNetwork(run.task.model, run.config)

@@ -1,6 +1,6 @@
-"""From the fingerprint to values: each rule gives a field of the config, its value, and the figure it follows from.
+"""From the fingerprint to values: each rule gives a field of the config, its value, and the figure behind it.
 
-They are rules of thumb for U-Nets on little data, meant to be read, and overruled by whoever knows the data.
+They are rules of thumb for U-Nets on little data, to be read, and to be overruled by those who know the data.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from trainer.plan import volumes
 from trainer.plan.choice import Choice, size
 from trainer.plan.fingerprint import Fingerprint
 
-# A crop is to show an object with as much around it again.
+# A crop should show an object and its surroundings, as much again.
 _AROUND = 2.5
 _SMALLEST_CROP = 96
-# Up to here a whole image is affordable on a processor; beyond, crops are.
+# Up to here a whole image is affordable on a processor; beyond, only crops are.
 _WHOLE = 320
-_BOTTOM = 8  # pixels along a side at the bottom of the U-Net, below which there is nothing left to see
+_BOTTOM = 8  # least pixels along a side at the bottom of the U-Net
 _RARE = 0.02
-# A trend is believed where its mean is so many standard errors from zero.
+# A trend is trusted if its mean is this many standard errors from zero.
 _CERTAIN = 5.0
 
 
 def choices(found: Fingerprint, section: Data) -> list[Choice]:
-    """All that follows from the data alone; time and memory come after that, in `budget`."""
+    """Everything that follows from the data alone; time and memory come after that, in `budget`."""
     if found.rank == 3:
         return [*volumes.choices(found, section), *_zoom(found)]
     crop = _crop(found)
@@ -68,7 +68,7 @@ def _depth(crop: tuple[int, ...]) -> Iterator[Choice]:
 
 
 def _scaling(found: Fingerprint) -> Iterator[Choice]:
-    """Brightness by itself, or within the image: whichever tells the objects from their ground better."""
+    """Brightness by itself, or relative to the image: whichever separates the objects from their ground better."""
     if 0 in found.foreground:
         yield Choice(
             "model.input_scaling",
@@ -90,7 +90,7 @@ def _scaling(found: Fingerprint) -> Iterator[Choice]:
     inside, outside, spread, centre = (values[both] for values in (inside, outside, spread, centre))
     absolute = _apart(inside, outside)
     relative = _apart((inside - centre) / spread, (outside - centre) / spread)
-    # How much the ground of one image differs from another's, beside what tells objects from ground within one.
+    # How much the ground differs between images, relative to the difference of objects and ground within an image.
     wandering = float(outside.std() / max(np.abs(inside - outside).mean(), 1e-6))
     figures = (
         f"objects and ground lie {absolute:.1f} deviations apart by brightness and {relative:.1f} within each image; "
@@ -129,7 +129,7 @@ def _orientation(found: Fingerprint, section: Data) -> Iterator[Choice]:
 
 
 def _zoom(found: Fingerprint) -> Iterator[Choice]:
-    """Zoom by how much the size of an image's objects differs between images."""
+    """Zoom by how much the size of objects differs between images."""
     typical = [
         np.median(np.concatenate([case.parts[c] for c in found.foreground if c in case.parts]))
         for case in found.cases
@@ -139,7 +139,7 @@ def _zoom(found: Fingerprint) -> Iterator[Choice]:
         yield Choice("augment.scale", (0.8, 1.25), "too few images with objects to measure how their sizes differ")
         return
     low, middle, high = np.percentile(np.array(typical) ** (1 / found.rank), (10, 50, 90))
-    # The square root of what the data span by themselves: it fills gaps and does not double the range. Volumes are few.
+    # The square root of the data's own span: it fills gaps and does not double the range. Volumes are few.
     least, most = (0.95, 1.05) if found.rank == 2 else (0.85, 1.2)
     down, up = (
         round(float(np.clip(math.sqrt(r), *limits)), 2)
@@ -151,7 +151,7 @@ def _zoom(found: Fingerprint) -> Iterator[Choice]:
 
 
 def _colour(found: Fingerprint) -> Iterator[Choice]:
-    # Of each class by itself: an image of water is darker than one of sand, and that is what tells them apart.
+    # For each class by itself: an image of water is darker than one of sand, which distinguishes them.
     medians = np.array([case.medians for case in found.cases])  # [cases, classes, channels]
     deviation = float(np.clip(_between_images(found, medians.mean(axis=2, keepdims=True)), 0.0, 0.4))
     yield Choice(

@@ -1,4 +1,4 @@
-"""The rules of volumes: spacing, intensities, patch, levels, directions.
+"""The rules for volumes: spacing, intensities, patch, levels, directions.
 
 Spacing and patch follow nnU-Net (Isensee et al. 2021, "nnU-Net: a self-configuring method for deep learning-based
 biomedical image segmentation", Nature Methods 18): the median voxel, but thin slices where slices are thick; a patch as
@@ -18,22 +18,22 @@ from trainer.data.check.remarks import mirrored_pairs
 from trainer.plan.choice import Choice, size, with_choices
 from trainer.plan.fingerprint import FEWEST_CASES, Fingerprint
 
-# nnU-Net's: an axis is thick where its voxels are so many times as long, and it has so many times fewer of them.
+# nnU-Net's: an axis is thick if its voxels are this many times as long, and this many times fewer.
 _THICK = 3.0
-# Voxels of a patch at the most, and levels.
+# The most voxels of a patch, and levels.
 _VOXELS, _DEEPEST = 128**3, 5
-# CT has air at -1000; whoever cuts the body out still has fat, at -100, and lung. No other scanner measures below 0.
+# CT has air at -1000; a body cut out still has fat, at -100, and lung. No other scanner measures below 0.
 _BELOW_WATER, _ABOVE_PADDING = -150.0, -3100.0
-# A trend is believed where its mean is so many standard errors from zero.
+# A trend is trusted if its mean is this many standard errors from zero.
 _CERTAIN = 5.0
-# Each axis: its flip, its ends, and words by which classes are told apart along it.
+# Each axis: its flip, its ends, and words that distinguish classes along it.
 _UP = (("superior", "inferior"), ("upper", "lower"), ("cranial", "caudal"), ("top", "bottom"))
 _FRONT = (("anterior", "posterior"), ("front", "rear"), ("front", "back"), ("ventral", "dorsal"))
 _DIRECTIONS = (("flip_depth", "feet", "head", _UP), ("flip_vertical", "back", "front", _FRONT))
 
 
 def preparation(found: Fingerprint, given: Data) -> list[Choice]:
-    """What volumes are resampled to and how their intensities are scaled, unless `given` says it."""
+    """The spacing for resampling and the scale of intensities, except fields in `given`."""
     out = [] if given.spacing else [_spacing(found)]
     return out + ([_normalize(found)] if given.normalize == ("auto",) else [])
 
@@ -81,7 +81,7 @@ def _normalize(found: Fingerprint) -> Choice:
 
 
 def choices(found: Fingerprint, section: Data) -> list[Choice]:
-    """All that follows from the data alone, for volumes that are prepared as `section` says."""
+    """Everything that follows from the data alone, for volumes prepared by `section`."""
     spacing = _known(found, section)
     sizes = found.sizes * found.spacings / spacing
     median = np.median(sizes, axis=0)
@@ -107,13 +107,13 @@ def choices(found: Fingerprint, section: Data) -> list[Choice]:
 
 
 def _known(found: Fingerprint, section: Data) -> np.ndarray:
-    """The spacing, with the median where an axis is kept as each volume has it."""
+    """The spacing, with the median for an axis that keeps each volume's own."""
     median = np.median(found.spacings, axis=0)
     return np.where(section.spacing, section.spacing, median) if section.spacing else median
 
 
 def patch(median: Sequence[float], spacing: Sequence[float]) -> tuple[int, ...]:
-    """Sides of a patch: a cube of millimetres, no longer than the median volume, that can be halved some times."""
+    """Sides of a patch: a cube in millimetres, no longer than the median volume, that can be halved some times."""
     median, spacing = np.asarray(median, float), np.asarray(spacing, float)
     low, high = 0.0, float((median * spacing).max())
     for _ in range(50):
@@ -123,13 +123,13 @@ def patch(median: Sequence[float], spacing: Sequence[float]) -> tuple[int, ...]:
 
 
 def halvable(side: float) -> int:
-    """The nearest multiple of 16, or, of a short side, of what it has at least two of."""
+    """The nearest multiple of 16, or for a short side of the largest power of 2 that fits twice."""
     of = next(of for of in (16, 8, 4, 2, 1) if side >= 2 * of or of == 1)
     return max(of, int(math.floor(side / of + 0.5)) * of)
 
 
 def depth(config: Config) -> Choice:
-    """As many levels as the patch can be halved, with what each does to the axes."""
+    """As many levels as the patch can be halved, with the effect of each on the axes."""
     for number in range(_DEEPEST, 0, -1):
         rows = levels(with_choices(config, [Choice("model.depth", number, "")]))
         if all(max(row) > 1 for row in rows.strides) or number == 1:
@@ -143,7 +143,7 @@ def depth(config: Config) -> Choice:
 
 
 def _directions(found: Fingerprint, section: Data) -> Iterator[Choice]:
-    """Flips along axes without a direction. Bodies are nearly their own mirror image from left to right alone."""
+    """Flips along axes without a direction. Bodies are nearly their own mirror image only from left to right."""
     scores, free = found.trend(), []
     what = ("brightness", *(repr(name) for name in found.classes))
     for axis, (name, first, last, words) in enumerate(_DIRECTIONS):

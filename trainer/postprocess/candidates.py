@@ -1,7 +1,7 @@
-"""Every candidate for post-processing at once: what each would score, image by image, from one look at an image.
+"""Scores every candidate for post-processing at once, image by image, from one pass over an image.
 
-A threshold is one cut through the sorted probabilities, and a smallest size one through the sorted parts, so that all
-of them are counted in the time of one. Steps of a class change that class and the background alone.
+A threshold is a cut through the sorted probabilities, and a smallest size one through the sorted parts, so that all of
+them are counted in the time of one. Steps of a class only change that class and the background.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def threshold_counts(label: np.ndarray, valid: np.ndarray, probability: np.ndarr
     """Counts of a class at each of `THRESHOLDS`: int64 `[thresholds, 3]`, see `metrics.image_counts`.
 
     Args:
-      label: where the class is, bool; valid: what counts, bool.
-      probability: of the class, in its shape.
+      label: the pixels of the class, bool; valid: the pixels that count, bool.
+      probability: that of the class, in the same shape.
     """
     passed = np.searchsorted(THRESHOLDS, probability, side="left")  # how many thresholds are below it
     within = [np.bincount(passed[valid & where], minlength=len(THRESHOLDS) + 1) for where in (label, ~label)]
@@ -39,14 +39,15 @@ def threshold_counts(label: np.ndarray, valid: np.ndarray, probability: np.ndarr
 def part_counts(
     label: np.ndarray, valid: np.ndarray, found: np.ndarray, free: np.ndarray, voxel: float = 1.0
 ) -> np.ndarray:
-    """Counts of a class for each way with its parts: int64 `[2, 2 + sizes, 3]`.
+    """Counts of a class for each treatment of its parts: int64 `[2, 2 + sizes, 3]`.
 
-    The first axis is holes as they are, and filled; the second all parts, those of at least each of `SIZES`, and the
-    largest alone.
+    The first axis is holes unchanged, and filled; the second all parts, those of at least each of `SIZES`, and only the
+    largest.
 
     Args:
-      label: where the class is, bool; valid: what counts; found: where it was predicted; free: what holes may take.
-      voxel: what a pixel counts in sizes.
+      label: the pixels of the class, bool; valid: those that count; found: those predicted; free: those that holes may
+        consist of.
+      voxel: the size of a pixel.
     """
     rows = []
     for holes in (False, True):
@@ -63,11 +64,11 @@ def part_counts(
 
 @dataclasses.dataclass
 class Candidates:
-    """Gathers, as a metric of an evaluation, the Dice of every class and candidate, an image a row.
+    """Collects, as a metric of an evaluation, the Dice of every class and candidate, with a row for each image.
 
     classes: names, by class id.
     multi_label: whether they overlap.
-    thresholds: whether probabilities are looked at.
+    thresholds: whether thresholds are candidates.
     """
 
     classes: Sequence[str]
@@ -79,14 +80,14 @@ class Candidates:
 
     @property
     def changeable(self) -> list[str]:
-        """Classes whose parts can be changed: what is removed of them has to become background."""
+        """Classes whose parts can be changed: removed pixels have to become background."""
         background = background_ids(self.classes)
         if self.multi_label:
             return list(self.classes)
         return [name for number, name in enumerate(self.classes) if number not in background] if background else []
 
     def metric(self, rank: int) -> Metric:
-        """To be handed to `make_evaluator`; of images `rank` is 2, of volumes 3."""
+        """A metric for `make_evaluator`; `rank` is 2 for images, 3 for volumes."""
         names = ("void_id", *(("probabilities",) if self.thresholds else ()), *(("spacing",) if rank == 3 else ()))
 
         def gather(label, prediction, **further):
@@ -96,7 +97,7 @@ class Candidates:
         return Metric("candidates", gather, False, names)
 
     def add(self, label, prediction, void_id: int, probabilities=None, spacing: Sequence[float] = ()) -> None:
-        """Counts one image; arguments as a metric of the user's gets them."""
+        """Counts one image; arguments as for a user's metric."""
         counts = confusion_of(label, prediction, len(self.classes), void_id, self.multi_label)
         self.before.append(dice_and_iou(image_counts(counts, self.multi_label))[0])
         voxel = float(np.prod(spacing)) if len(spacing) else 1.0
@@ -118,5 +119,5 @@ class Candidates:
 
 
 def scores(rows: Mapping[str, list[np.ndarray]], name: str) -> np.ndarray:
-    """Of a class: Dice `[images, candidates…]`, NaN where an image does not count."""
+    """Of a class: Dice `[images, candidates…]`, NaN if an image does not count."""
     return np.stack(rows[name])

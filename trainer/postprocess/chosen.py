@@ -1,4 +1,4 @@
-"""The post-processing that a run's workdir holds, for whoever makes masks with the run's weights."""
+"""The post-processing in a run's workdir, for masks made with the run's weights."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """`Run.postprocess`: finds the post-processing that helps.
 
-Every candidate is scored on images that the network was not trained on: of a cross-validation on all of them, each
-predicted by the fold that had not seen it; else on the validation images. For each class in turn a threshold, whether
-holes are filled, and a smallest size or the largest part alone are chosen by the mean of its Dice over images. A step
-is kept where it is better in 97.5 of 100 resamples of the images (a paired bootstrap), so that luck is not taken for
-help, and all of them together where the mean Dice of the scored classes is better with them.
+Every candidate is scored on images that the network was not trained on: in a cross-validation on all images, each
+predicted by the fold that has not seen it; otherwise on the validation images. For each class in turn a threshold,
+whether holes are filled, and a smallest size or only the largest part are chosen by the class's mean Dice over images.
+A step is kept if it is better in 97.5 of 100 resamples of the images (a paired bootstrap), so that chance is not
+mistaken for an improvement, and all of them together if they improve the mean Dice of the scored classes.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ def postprocess(run, checkpoint: str = "best") -> PostProcessing:
     """Chooses the post-processing of a run's masks, or of a cross-validation's, and writes postprocessing.json.
 
     Returns:
-      What was kept, which is nothing where nothing helps; then a file from before is removed.
+      The steps that were kept; without any an earlier file is removed.
 
     Raises:
-      UserError: it is no segmentation, has no images to choose by, or runs on several machines.
+      UserError: the task is not segmentation, there are no images to choose by, or the run is on several machines.
     """
     if run.devices.workers > 1:
         raise UserError("Post-processing is chosen in one process: --strategy=one")
@@ -76,7 +76,7 @@ def _runs(run) -> list:
 
 @dataclasses.dataclass(frozen=True)
 class _Step:
-    """A candidate against what is kept so far."""
+    """A candidate compared with the steps kept so far."""
 
     name: str
     step: str
@@ -88,10 +88,10 @@ class _Step:
 
     def __str__(self) -> str:
         low, high = self.found.low, self.found.high
-        said = "kept" if self.kept else "not kept: it may be luck" if self.found.difference > 0 else "not kept"
+        verdict = "kept" if self.kept else "not kept: it may be luck" if self.found.difference > 0 else "not kept"
         return (
             f"{self.name}: {self.step}: Dice {self.found.a:.4f} -> {self.found.b:.4f} ({self.found.difference:+.4f}, "
-            f"95 % of resamples {low:+.4f} to {high:+.4f}): {said}"
+            f"95 % of resamples {low:+.4f} to {high:+.4f}): {verdict}"
         )
 
 
@@ -118,7 +118,7 @@ class _Choice:
             log(f"  note: {images} images are few: below {FEW} the intervals are too narrow.")
         thresholds = self._thresholds(found)
         if thresholds:
-            # Parts are of the masks that these thresholds make.
+            # Parts are those of the masks made with these thresholds.
             by_part = self._gathered(self._post(thresholds), thresholds=False)
         else:
             by_part = found
@@ -161,7 +161,7 @@ class _Choice:
         return found
 
     def _table(self, found: Candidates) -> str:
-        """A line a candidate, a column a class."""
+        """A line for each candidate, a column for each class."""
         unit = "mm³" if self._rank == 3 else "pixels"
         lines = [["as predicted"]]
         lines += [[f"threshold {value:g}"] for value in THRESHOLDS] if found.by_threshold else []
@@ -175,13 +175,13 @@ class _Choice:
             means.append(_means(np.stack(column, axis=-1)))
             for line, mean in zip(lines, means[-1], strict=True):
                 line.append(f"{mean:.4f}")
-        # Sizes that leave less than half of every class are not worth a line.
+        # Sizes that leave less than half of every class get no line.
         hopeless = (np.stack(means) < 0.5 * np.stack(means)[:, :1]).all(axis=0)
         shown = [line for line, drop in zip(lines, hopeless, strict=True) if not (drop and "parts below" in line[0])]
         return table(["candidate", *found.changeable], shown)
 
     def _better(self, name: str, step: str, before: np.ndarray, after: np.ndarray) -> bool:
-        """Notes a candidate's Dice `[images]` beside the one kept so far; whether it is kept."""
+        """Notes a candidate's Dice `[images]` beside the current one, and returns whether it is kept."""
         self._steps.append(_Step(name, step, paired_bootstrap(before, after)))
         return self._steps[-1].kept
 
@@ -241,11 +241,11 @@ class _Choice:
 
 
 def _best(values: np.ndarray) -> int:
-    """The candidate of the highest mean of `[images, candidates]`, the first of equals."""
+    """The candidate with the highest mean in `[images, candidates]`, the first of equals."""
     return int(np.argmax(_means(values)))
 
 
 def _means(values: np.ndarray) -> np.ndarray:
-    """The mean of each column over the images that count for it; 0 of none."""
+    """The mean of each column over the images that count for it; 0 without any."""
     counted = ~np.isnan(values)
     return np.where(counted, values, 0.0).sum(axis=0) / np.maximum(counted.sum(axis=0), 1)

@@ -1,1 +1,1 @@
-"""A trained network at inference: images and volumes of any size in, probabilities, masks and files out."""
+"""A trained network at inference: from images and volumes of any size to probabilities, masks and files."""

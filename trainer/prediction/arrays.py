@@ -1,4 +1,4 @@
-"""Prediction of images that are arrays in memory."""
+"""Prediction for images that are arrays in memory."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def predict_arrays(task: Task, images, config: Config, postprocessing: PostProce
     """Predicts images that are arrays.
 
     Args:
-      task: with its weights.
+      task: the task, with its weights.
       images: `[batch, height, width, channels]`, or a list of `[height, width, channels]`, values as in training; or a
         mapping of such arrays by the names of the model's inputs.
       config, postprocessing: as for `predict`.
 
     Returns:
-      int32 class ids `[height, width]` for each, in a list, or stacked where an array came in; of classes that overlap
-      0 and 1, `[height, width, classes]`; of a task that is no segmentation what its `predict` gives, likewise.
+      int32 class ids `[height, width]` for each, in a list, or stacked for an array; for classes that overlap 0 and 1,
+      `[height, width, classes]`; for a task other than segmentation the results of its `predict`, likewise.
     """
     batches = dict(images) if isinstance(images, Mapping) else {"image": images}
     if "image" not in batches:
@@ -76,12 +76,12 @@ def predict_arrays(task: Task, images, config: Config, postprocessing: PostProce
         results.append(post(result) if segments and wanted == "none" else result)
     if not stacked:
         return results
-    # Stacked as the images were; what a task gives may be a mapping of arrays.
+    # Stacked as the images were; a task's results may be a mapping of arrays.
     return tf.nest.map_structure(lambda *values: np.stack(values), *results)
 
 
 def _through(network: Network, images, part: str) -> list[np.ndarray]:
-    """Each image's ids, int32, or probabilities; neighbours of one size together."""
+    """Each image's ids, int32, or probabilities; neighbours of the same size are computed together."""
     images = [image if image.dtype == np.uint8 else np.asarray(image, np.float32) for image in images]
     apart = [network.pictures(image) for image in images]
     results: list[np.ndarray] = []
@@ -110,7 +110,7 @@ def _through(network: Network, images, part: str) -> list[np.ndarray]:
 
 
 def with_channels(images, channels: int):
-    """Images `[height, width, channels]`, an array or a list of them; grey ones may come without the last axis."""
+    """Images `[height, width, channels]`, an array or a list of them; grey ones may lack the last axis."""
     shape = tuple(getattr(images, "shape", ()))
     if len(shape) == 3 and shape[2] == channels:
         raise UserError(f"images is {list(shape)}, one image alone: write a list, [image], or image[None].")

@@ -1,7 +1,7 @@
-"""Several networks as one: a Keras model whose probabilities are the mean of its members'.
+"""Several networks as one Keras model whose probabilities are the mean of its members'.
 
-It goes through evaluation, prediction, tiles, windows, mirrored views and export as any other model. Its members are
-computed one after the other, so that the memory of one is needed at a time, beside the weights of all.
+Evaluation, prediction, tiles, windows, mirroring and export use it like any other model. Its members are computed one
+after the other, so that only the memory of one is needed at a time, besides the weights of all.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Ensemble(keras.layers.Layer):
     Args:
       members: models from images to logits.
       outputs: channels of these.
-      sigmoid: each logit is of a probability of its own; else they are a softmax's.
+      sigmoid: whether each logit has its own probability; otherwise they are a softmax's.
     """
 
     def __init__(self, members: Sequence[keras.Model], outputs: int, *, sigmoid: bool):
@@ -51,7 +51,7 @@ def ensemble_model(members: Sequence[keras.Model], shape: Sequence[int | None], 
 
     Args:
       members: alike in their inputs, and all or none of them `standardizes`.
-      shape: of an image, `(*space, channels)`, where the members leave it open.
+      shape: that of an image, `(*space, channels)`, if the members leave it open.
       outputs, sigmoid: see `Ensemble`.
     """
     first = members[0]
@@ -62,7 +62,7 @@ def ensemble_model(members: Sequence[keras.Model], shape: Sequence[int | None], 
         return keras.Model(inputs, Ensemble(members, outputs, sigmoid=sigmoid)(inputs))
     image = features = keras.Input((*(fixed_size(first) or shape[:-1]), shape[-1]), name="image")
     if standardizes(first):
-        # In front of all of them, where what cuts an image into tiles looks for it: a tile has other means.
+        # In front of all members, where the code that cuts tiles looks for it: a tile has other means.
         features = StandardizeImage(name="standardize")(image)
         members = [behind_standardization(member) for member in members]
     model = keras.Model(image, Ensemble(members, outputs, sigmoid=sigmoid)(features))

@@ -1,6 +1,7 @@
-"""Many image files through a network: decoded ahead, equal sizes together, written while the next are computed.
+"""Runs many image files through a network: decoded ahead, equal sizes together, written while the next are computed.
 
-One thread, the caller's, keeps the books and runs the network; others decode and write. What waits is bounded by bytes.
+One thread, the caller's, does the scheduling and runs the network; others decode and write. Waiting data are bounded in
+bytes.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from trainer.prediction.postprocessing import PostProcessing
 from trainer.prediction.strips import Strip, changed_whole, strips, strips_of_pictures
 from trainer.reporting.memory.out_of_memory import is_out_of_memory
 
-# Headers that are read ahead of what is decoded; threads that decode, and as many that write.
+# Headers read ahead of decoding; threads that decode, and as many that write.
 _HEADERS, _THREADS = 64, max(2, min(8, os.cpu_count() or 2))
 # Strips of a large image that wait to be written.
 _STRIPS = 2
@@ -35,14 +36,14 @@ _STRIPS = 2
 
 @dataclasses.dataclass(frozen=True)
 class Done:
-    """An image that is done, or why it is not.
+    """A finished image, or the reason why there is none.
 
     Attributes:
-      path: of the image.
-      pixels: of it; 0 where not even its header could be read.
+      path: the image's.
+      pixels: their number; 0 if not even the header could be read.
       written: what was written, or None.
-      trouble: why not, or None: an error of the file, or a lack of memory.
-      pictures: that went through the network by themselves; see `trainer.prediction.mosaics`.
+      trouble: the error of the file, or a lack of memory, or None.
+      pictures: how many went through the network separately; see `trainer.prediction.mosaics`.
     """
 
     path: str
@@ -54,7 +55,7 @@ class Done:
 
 @dataclasses.dataclass
 class _Item:
-    """An image on its way. `raster` from when it is decoded; one that is read by windows is opened when it is due."""
+    """An image in work. It has a `raster` once it is decoded; one read by windows is opened when it is due."""
 
     number: int
     path: str
@@ -62,7 +63,7 @@ class _Item:
     found: Header | None = None
     raster: Raster | None = None
     pictures: Sequence[Part] = ()
-    counted: int = 0  # pixels of it that are in the progress
+    counted: int = 0  # its pixels counted in the progress
 
 
 def predict_files(
@@ -78,13 +79,13 @@ def predict_files(
     """Predicts files and writes the results.
 
     Args:
-      network: what they go through.
+      network: the network to run.
       items: path and name of the outputs, without extension, of each image.
-      outputs: what is written, and where.
+      outputs: what to write, and where.
       config: `data` and `predict.ahead_mib` are read.
-      postprocessing: of the masks; an image that is too large for it is none that is done.
-      done: called with each image, in the order of `items`, when its outputs are written.
-      moved: called now and then with the pixels done and those expected in all, by the headers read so far.
+      postprocessing: that of the masks; an image too large for it fails.
+      done: called for each image, in the order of `items`, when its outputs are written.
+      moved: called now and then with the pixels done and the total expected from the headers read so far.
 
     Raises:
       OSError: an output cannot be written.
@@ -112,7 +113,7 @@ class _Flow:
         self._todo = collections.deque(_Item(number, *item) for number, item in enumerate(items))
         self._looking: collections.deque = collections.deque()  # (item, future of its header)
         self._decoding: dict[futures.Future, _Item] = {}
-        # By height, width and type; those that are cut into tiles are by themselves.
+        # By height, width and type; images cut into tiles are alone.
         self._ready: dict[tuple, list[_Item]] = {}
         self._writing: dict[futures.Future, list[_Item]] = {}
         self._held = 0
@@ -133,7 +134,7 @@ class _Flow:
     # --- in
 
     def _look_ahead(self) -> None:
-        """Has headers read, and what fits in the bytes that may wait decoded, in order."""
+        """Starts reading headers, and decoding the images that fit in the bytes allowed to wait, in order."""
         while self._todo and len(self._looking) < _HEADERS:
             item = self._todo.popleft()
             self._looking.append((item, self._decoders.submit(header, item.path, self._data, self._limit)))
@@ -156,7 +157,7 @@ class _Flow:
                 self._decoding[self._decoders.submit(self._decoded, item.found)] = item
 
     def _next_header(self) -> list[futures.Future]:
-        """The header that decoding waits for; none where it waits for room."""
+        """The header that decoding waits for; None if it waits for space."""
         return [future for _, future in list(self._looking)[:1] if not future.done()]
 
     def _decoded(self, found: Header) -> tuple[Raster, list[Part]]:
@@ -167,7 +168,7 @@ class _Flow:
         return item.found.facts is not None and item.found.nbytes > self._limit
 
     def _size(self, item: _Item) -> int:
-        """Bytes that an image and its results take while they wait."""
+        """Bytes of an image and its results while they wait."""
         if self._by_windows(item):
             return 0
         shares = 0 if self._outputs.wanted.probabilities == "none" else 2 * max(len(self._outputs.classes), 2)
@@ -190,17 +191,17 @@ class _Flow:
             try:
                 written = future.result()
             except Exception as error:
-                # On a device that works ahead of the program, a lack of memory shows when its result is fetched.
+                # On an asynchronous device a lack of memory shows when the result is fetched.
                 if not is_out_of_memory(error):
                     raise
                 written = [error] * len(items)
-            for item, one in zip(items, written, strict=True):
-                self._finish(item, **{"trouble" if isinstance(one, BaseException) else "written": one})
+            for item, outcome in zip(items, written, strict=True):
+                self._finish(item, **{"trouble" if isinstance(outcome, BaseException) else "written": outcome})
 
     # --- through the network
 
     def _due(self) -> list[tuple]:
-        """Groups to be computed now, at most one for each replica: full ones; others when no more can be waited for."""
+        """Groups to compute now, at most one for each replica: full ones, or others if no more images can come."""
         full = [key for key, items in self._ready.items() if len(items) >= self._batch(key)]
         waiting = sum(item.found.pixels for items in self._ready.values() for item in items)
         more = bool(self._decoding or self._next_header())
@@ -225,7 +226,7 @@ class _Flow:
             self._ready[key] = items[size:]
             if not self._ready[key]:
                 del self._ready[key]
-        # One type of values at a time: they are of different programs.
+        # One dtype at a time: different dtypes need different traces.
         for kind in {items[0].raster.array.dtype for items in groups}:
             self._compute_whole([items for items in groups if items[0].raster.array.dtype == kind])
 
@@ -241,8 +242,8 @@ class _Flow:
             else:
                 self._finish(groups[0][0], trouble=error)
             return
-        for items, one in zip(groups, made, strict=True):
-            self._writing[self._writers.submit(self._write_whole, items, one)] = items
+        for items, results in zip(groups, made, strict=True):
+            self._writing[self._writers.submit(self._write_whole, items, results)] = items
 
     def _write_whole(self, items: list[_Item], made) -> list[Written]:
         made = {name: values.numpy() for name, values in made.items()}
@@ -250,14 +251,14 @@ class _Flow:
             made["probabilities"] = made["probabilities"].astype(np.float16)
         written = []
         for number, item in enumerate(items):
-            one = {name: values[number] for name, values in made.items()}
-            ids = self._postprocessing(one["ids"])
-            strip = Strip(0, item.raster.array, ids, one.get("probabilities"))
+            result = {name: values[number] for name, values in made.items()}
+            ids = self._postprocessing(result["ids"])
+            strip = Strip(0, item.raster.array, ids, result.get("probabilities"))
             written.append(self._outputs.write(item.name, item.raster, [strip], tiff=item.found.geo))
         return written
 
     def _compute_strips(self, item: _Item) -> None:
-        """A strip at a time, while the one before is written."""
+        """Computes a strip at a time, while the one before is written."""
         line: queue.Queue = queue.Queue(_STRIPS)
         writing = None
         try:
@@ -322,12 +323,12 @@ class _Flow:
 
 
 def _stacked(images: list[np.ndarray]) -> np.ndarray:
-    """As np.stack, without a copy of the one."""
+    """As np.stack, without a copy of a single array."""
     return images[0][None] if len(images) == 1 else np.stack(images)
 
 
 def _put(line: queue.Queue, value, writing: futures.Future) -> bool:
-    """Puts a value in a line that a thread takes from; False where that has ended before."""
+    """Puts a value into a thread's queue; False if the thread has ended."""
     while not writing.done():
         with contextlib.suppress(queue.Full):
             line.put(value, timeout=0.5)

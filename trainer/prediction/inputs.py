@@ -1,4 +1,4 @@
-"""Which images are meant by files, folders and patterns, and what the outputs of each are called."""
+"""The images given by files, folders and patterns, and the names of their outputs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Failure:
 
 
 def are_paths(images) -> bool:
-    """Whether images are given by the names of files."""
+    """Whether images are given as names of files."""
     if isinstance(images, (str, os.PathLike)):
         raise UserError(f"predict takes a list of paths: [{os.fspath(images)!r}].")
     if isinstance(images, Mapping):
@@ -36,7 +36,7 @@ def find_images(inputs: Sequence[str], output_dir: str = "") -> tuple[dict[str, 
     """Expands files, folders and globs.
 
     Returns:
-      (path -> its path below the folder that was searched, in order and each once; the inputs that led nowhere).
+      (path -> its path below the searched folder, in order and each once; the inputs without images).
     """
     found, failures = expanded(
         inputs,
@@ -52,10 +52,10 @@ def expanded(
     """Files, folders and patterns as paths.
 
     Args:
-      inputs: as they were given.
-      below: what lies in a folder.
-      nothing: the reason of a folder in which there is nothing.
-      is_one: whether a folder is an input by itself, as a DICOM series.
+      inputs: as given.
+      below: returns the images in a folder.
+      nothing: the reason for a folder without images.
+      is_one: whether a folder is an input by itself, like a DICOM series.
 
     Returns:
       As `find_images`.
@@ -64,7 +64,7 @@ def expanded(
     failures = []
     for given in inputs:
         text = os.path.expanduser(given)
-        # A file may be called "a[1].png": what exists as it is written is no pattern.
+        # A file may be called "a[1].png": the name of an existing file is not a pattern.
         matches = [text] if os.path.lexists(text) else sorted(glob.glob(text, recursive=True))
         held = 0
         for match in matches:
@@ -100,14 +100,14 @@ def _images_below(folder: str, output_dir: str) -> list[str]:
 
 
 def output_names(paths: dict[str, str]) -> dict[str, str]:
-    """Names for the outputs, without extension, no two alike (nor alike but for upper and lower case).
+    """Names for the outputs, without extension, all different, even if case is ignored.
 
     Args:
-      paths: path -> the name wished for, with extension.
+      paths: path -> the preferred name, with extension.
     """
     names = {path: os.path.splitext(wish)[0] for path, wish in paths.items()}
     for group in _alike(names):
-        # The same name in several folders: the part of the path in which the folders differ goes before it.
+        # The same name in several folders: the differing part of the path is put before it.
         folders = {path: os.path.dirname(os.path.abspath(path)) for path in group}
         common = os.path.commonpath(folders.values())
         for path in group:

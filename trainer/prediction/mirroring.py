@@ -1,4 +1,4 @@
-"""Test-time mirroring: a model sees its input mirrored along every combination of axes, and its answers are averaged.
+"""Test-time mirroring: a model sees its input mirrored along every combination of axes, and its outputs are averaged.
 
 nnU-Net does it by default (Isensee et al. 2021, Nature Methods 18, 203), MONAI as TestTimeAugmentation.
 """
@@ -14,17 +14,17 @@ import tensorflow as tf
 
 
 def mirrored(apply: Callable, *, sigmoid: bool, axes: Sequence[int] = (1, 2)) -> Callable:
-    """A function like `apply` that averages probabilities over all mirror images of what it is given.
+    """A function like `apply` that averages probabilities over all mirror images of its input.
 
     Args:
       apply: from a tensor `[batch, height, width, channels]`, or a mapping of tensors, to logits
-        `[batch, height, width, outputs]`. Of a mapping what has as many axes as an image is mirrored.
-      sigmoid: each logit is of a probability of its own; else they are a softmax's.
-      axes: which are mirrored: (1, 2) of images, any of (1, 2, 3) of volumes.
+        `[batch, height, width, outputs]`. In a mapping, tensors with as many axes as an image are mirrored.
+      sigmoid: whether each logit has its own probability; otherwise they are a softmax's.
+      axes: the axes to mirror: (1, 2) for images, any of (1, 2, 3) for volumes.
 
     Returns:
       A function to float32 logits whose sigmoid, or softmax, is the average: log p, or log p - log (1 - p).
-      One mirror image is in the model at a time.
+      The model gets one mirror image at a time.
     """
     subsets = [subset for n in range(len(axes) + 1) for subset in itertools.combinations(axes, n)]
 
@@ -42,19 +42,19 @@ def mirrored(apply: Callable, *, sigmoid: bool, axes: Sequence[int] = (1, 2)) ->
 
 
 def mean_answer(answers: Sequence[Callable], *, sigmoid: bool):
-    """Logits whose probabilities are the mean of several answers' probabilities.
+    """Logits whose probabilities are the mean of several outputs' probabilities.
 
     Args:
-      answers: functions without arguments that give logits `[…, outputs]`; one is computed after the other, so that
-        the memory of one is needed at a time.
-      sigmoid: each logit is of a probability of its own; else they are a softmax's.
+      answers: functions without arguments that return logits `[…, outputs]`; they are computed one after the other,
+        so that only the memory of one is needed at a time.
+      sigmoid: whether each logit has its own probability; otherwise they are a softmax's.
 
     Returns:
-      float32 of their shape: log p - log (1 - p), or log p.
+      float32 in their shape: log p - log (1 - p), or log p.
     """
     total, rest, after = None, None, []
     for answer in answers:
-        # Without it all would be computed side by side, in as many times the memory.
+        # Otherwise all would be computed side by side, in as many times the memory.
         with tf.control_dependencies(after):
             logits = tf.cast(answer(), tf.float32)
         if sigmoid:
@@ -68,5 +68,5 @@ def mean_answer(answers: Sequence[Callable], *, sigmoid: bool):
 
 
 def _log_add(a, b):
-    """log(exp(a) + exp(b)), of which None is exp(a) = 0."""
+    """log(exp(a) + exp(b)); None stands for exp(a) = 0."""
     return b if a is None else tf.maximum(a, b) + tf.math.log1p(tf.exp(-tf.abs(a - b)))

@@ -1,15 +1,15 @@
-"""Images put together of several pictures, taken apart again at the seams: numbers alone.
+"""Divides images composed of several pictures at their seams, by their numbers alone.
 
-A network that takes statistics of its image (`input_scaling=standardize`, group or instance normalisation) sees another
-picture where unlike ones lie side by side: one normalisation cannot suit a dark micrograph and a bright one. Statistics
-of a neighbourhood do not either, since there is no window that fits all pictures, and a part of one without objects has
-other statistics than the picture. So pictures are found and each goes through the network by itself.
+A network that takes statistics of its image (`input_scaling=standardize`, group or instance normalisation) is misled by
+unlike pictures side by side: no single normalisation suits a dark micrograph and a bright one. Statistics of a
+neighbourhood do not help, since no window fits all pictures, and a part without objects has other statistics than the
+picture. So pictures are found, and each goes through the network separately.
 
 A seam is a straight line, along an axis and through all of the part that it divides, across which neighbouring pixels
-differ, in the mean of their amounts, at least `_STANDS_OUT` times as much as across any line beside it. Content runs
-on across a line of one picture, so that no such line stands out: of 190 micrographs the largest ratio was 1.6, of 185
-photographs and aerial pictures 1.9 at the 99th percentile (a door's edge has more); at seams 256 pixels long the median
-was 4.6.
+differ, in the mean of their amounts, at least `_STANDS_OUT` times as much as across any line beside it. Within a
+picture content continues across every line, so that none stands out: in 190 micrographs the largest ratio was 1.6, in
+185 photographs and aerial pictures 1.9 at the 99th percentile (a door's edge has more); at seams 256 pixels long the
+median was 4.6.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ import itertools
 import numpy as np
 from PIL import Image
 
-# How much more than all lines beside it, so many on either side, a seam stands out.
+# How much more a seam stands out than all lines beside it, of this many on either side.
 _STANDS_OUT, _BESIDE = 2.0, 8
-# The share of its length, in stretches of a crop, in which it does at all: an edge of a thing ends somewhere.
+# The share of its length, in stretches of a crop, in which it stands out at all: an object's edge ends somewhere.
 _NEARLY_ALL = 0.75
-# Training crops that an image has to hold: smaller ones are seen as in training, whatever is on them.
+# Training crops that an image has to contain: smaller images are seen as in training, whatever they show.
 _CROPS = 4
-# Grey levels that are always there to be compared with: in a part without noise every step would be infinitely more.
+# Grey levels that every line is assumed to have: without noise every step would stand out infinitely.
 _FLOOR = 0.25
 # Rows of an image at a time, so that differences stay small enough for the processor's cache.
 _ROWS = 64
@@ -47,12 +47,12 @@ class Part:
 
 
 def parts(image: np.ndarray, crop: tuple[int, int]) -> list[Part]:
-    """The pictures of which an image is put together, in reading order; the image alone where there is no seam.
+    """The pictures of which an image is composed, in reading order; only the image if it has no seam.
 
     Args:
       image: `[height, width, channels]`, values 0..255.
-      crop: height and width that the network was trained with. An image of less than four of them is one picture, and
-        no picture is taken to be less than half as high or wide.
+      crop: height and width of the training crops. An image of less than four of them is a single picture, and no
+        picture is assumed to be less than half as high or wide.
     """
     whole = Part(0, 0, *image.shape[:2])
     if not may_have(*image.shape[:2], crop):
@@ -76,12 +76,12 @@ def parts(image: np.ndarray, crop: tuple[int, int]) -> list[Part]:
 
 
 def may_have(height: int, width: int, crop: tuple[int, int]) -> bool:
-    """Whether an image of a size is looked at for seams."""
+    """Whether an image of this size is searched for seams."""
     return height * width >= _CROPS * crop[0] * crop[1] > 0
 
 
 def bands(found: list[Part]) -> list[list[Part]]:
-    """Parts in groups from top to bottom, as few in each as can be, that are as wide as the image together."""
+    """Parts in groups from top to bottom, as few as possible in each, which together are as wide as the image."""
     groups: list[list[Part]] = []
     bottom = 0
     for part in sorted(found):
@@ -93,7 +93,7 @@ def bands(found: list[Part]) -> list[list[Part]]:
 
 
 def places(found: list[Part], height: int, width: int) -> np.ndarray:
-    """For each pixel of an image its number in the row of all parts' pixels one after the other, int32."""
+    """For each pixel of an image its number in the sequence of all parts' pixels, int32."""
     made, first = np.empty([height, width], np.int32), 0
     for part in found:
         made[part.place] = np.arange(first, first + part.height * part.width).reshape(part.height, part.width)
@@ -102,14 +102,14 @@ def places(found: list[Part], height: int, width: int) -> np.ndarray:
 
 
 def _grey(image: np.ndarray) -> np.ndarray:
-    """`[height, width]`, of uint8 where the values allow it: the seams are the same however an image comes."""
+    """`[height, width]`, uint8 if the values allow it, so that the seams are the same for any dtype of the image."""
     if image.dtype != np.uint8:
         with np.errstate(invalid="ignore"):
             whole = image.astype(np.uint8)
         image = whole if np.array_equal(whole, image) else image
     if image.dtype == np.uint8 and image.shape[2] == 3:
         made = np.empty(image.shape[:2], np.uint8)
-        # Pillow holds four bytes for each pixel: not of all rows at once.
+        # Pillow holds four bytes for each pixel: not for all rows at once.
         for top in range(0, len(made), 16 * _ROWS):
             rows = np.ascontiguousarray(image[top : top + 16 * _ROWS])
             made[top : top + 16 * _ROWS] = Image.fromarray(rows).convert("L")
@@ -122,7 +122,7 @@ def _grey(image: np.ndarray) -> np.ndarray:
 def _lines(
     grey: np.ndarray, least: tuple[int, int], crop: tuple[int, int]
 ) -> tuple[dict[int, float], dict[int, float]]:
-    """Seams between rows, and between columns: where the second side begins -> how much it stands out."""
+    """Seams between rows, and between columns: start of the second side -> how much it stands out."""
     if all(side < 2 * smallest for side, smallest in zip(grey.shape, least, strict=True)):
         return {}, {}
     down, across = _jumps(grey, crop)
@@ -130,7 +130,7 @@ def _lines(
 
 
 def _jumps(grey: np.ndarray, crop: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean amounts by which rows differ from the ones before, and columns, in each stretch of a crop's length.
+    """Mean amounts by which rows, and columns, differ from the one before, in each stretch of a crop's length.
 
     Returns:
       float64 `[stretches, height - 1]` and `[stretches, width - 1]`.
@@ -153,13 +153,13 @@ def _jumps(grey: np.ndarray, crop: tuple[int, int]) -> tuple[np.ndarray, np.ndar
 
 
 def _stretches(length: int, side: int) -> list[int]:
-    """Where stretches of an axis begin, each of about a crop's length, and where the last one ends."""
+    """The starts of an axis's stretches, each of about a crop's length, and the end of the last."""
     count = max(1, round(length / side))
     return [length * number // count for number in range(count + 1)]
 
 
 def _difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    # Without a wider type, which would cost most of the time.
+    # Without a wider type, which would take most of the time.
     return np.maximum(a, b) - np.minimum(a, b)
 
 
@@ -186,7 +186,7 @@ def _seams(jumps: np.ndarray, least: int) -> dict[int, float]:
 
 
 def _ratio(jumps: np.ndarray) -> np.ndarray:
-    """How much more than across the lines beside it pixels differ across each line; `[n, lines]` as it came."""
+    """How much more pixels differ across each line than across the lines beside it; `[n, lines]`, like the input."""
     padded = np.pad(jumps, [(0, 0), (_BESIDE, _BESIDE)], mode="edge")
     around = np.lib.stride_tricks.sliding_window_view(padded, 2 * _BESIDE + 1, axis=1)
     beside = np.maximum(around[..., :_BESIDE].max(axis=-1), around[..., _BESIDE + 1 :].max(axis=-1))

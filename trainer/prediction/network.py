@@ -31,7 +31,7 @@ from trainer.tracing import traced
 
 # Pixels in a batch of small images: enough to keep a device busy, few enough to wait for.
 _BATCH = 2**20
-# Values of an image at a time in sums over all of it.
+# Values of an image at a time in sums over the whole image.
 _VALUES = 2**22
 
 # Rows top … bottom - 1 and columns left … right - 1 of an image: `[rows, columns, channels]`, uint8 or float32.
@@ -40,11 +40,11 @@ Read = Callable[[int, int, int, int], np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Given:
-    """What is known of a whole image before its first tile.
+    """What is known about a whole image before its first tile.
 
     Attributes:
-      shift, scale: with which its values are standardised: (value - shift) / scale.
-      kept: statistics of group normalisation, of each layer in turn.
+      shift, scale: its values are standardised as (value - shift) / scale.
+      kept: statistics of group normalisation, for each layer in turn.
     """
 
     shift: np.ndarray
@@ -53,21 +53,21 @@ class Given:
 
 
 class Network:
-    """A model with all that its inference needs, compiled at the first call of each kind.
+    """A model with everything that its inference needs, compiled at the first call of each kind.
 
     Args:
       model: from float32 images `[batch, height, width, channels]`, 0..255, to logits.
       config: `data`, `model`, `augment.crop`, `evaluate.tile` and `evaluate.seams` are read.
-      strategy: whose replicas on this machine share the work; None: the model as it is.
+      strategy: its replicas on this machine share the work; None runs the model directly.
       mirror: see `trainer.prediction.mirroring`.
-      with_probabilities: whole images also give their probabilities.
+      with_probabilities: whether probabilities are also returned for whole images.
       cuts: see `trainer.stepping.segmentation.predicted`.
 
     Attributes:
-      plan: what is taken whole, and what tiles are like.
-      outputs: logits of a pixel.
+      plan: which images are taken whole, and the tiles of others.
+      outputs: logits of each pixel.
       replicas: how many batches are computed at a time.
-      batch_pixels: of all images of a batch together, at most, unless one alone has more.
+      batch_pixels: at most this many in all images of a batch, unless a single image has more.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Network:
         # The replicas of this process.
         self.replicas = len(strategy.extended.worker_devices) if strategy is not None else 1
         self._model = model
-        # Parts of a model that is looked into only where an image is cut.
+        # Parts of a model, found only if an image is cut.
         self._network, self._standardizes, self._pools = model, False, False
         if isinstance(getattr(model, "layers", None), list):
             behind = behind_standardization(model)
@@ -111,13 +111,13 @@ class Network:
         return height * width <= self.plan.whole
 
     def pictures(self, image: np.ndarray) -> list[mosaics.Part]:
-        """The pictures that go through by themselves: of an image `[height, width, channels]` mostly the one."""
+        """The pictures of an image `[height, width, channels]` that are computed separately, mostly just one."""
         if self._crop is None:
             return [mosaics.Part(0, 0, *image.shape[:2])]
         return mosaics.parts(image, self._crop)
 
     def batch(self, height: int, width: int) -> int:
-        """How many images of a size are taken at a time."""
+        """How many images of a size are computed at a time."""
         padded = tile_grid.rounded_up(height, self._multiple) * tile_grid.rounded_up(width, self._multiple)
         return max(1, self.batch_pixels // padded)
 
@@ -125,8 +125,8 @@ class Network:
         """Up to `replicas` batches `[n, height, width, channels]` at a time.
 
         Returns:
-          For each "ids" `[n, height, width]`, of classes that overlap `[n, height, width, classes]` of 0 and 1; and
-          "probabilities" float32 `[n, height, width, classes]` where wanted.
+          For each "ids" `[n, height, width]`, or for classes that overlap `[n, height, width, classes]` of 0 and 1; and
+          "probabilities" float32 `[n, height, width, classes]` if requested.
         """
         kind = batches[0].dtype
         function = self._function(
@@ -141,7 +141,7 @@ class Network:
         return self.answers(whole_logits(self._maybe_mirrored(apply), tf.cast(images, tf.float32), self._multiple))
 
     def answers(self, logits) -> dict[str, tf.Tensor]:
-        """What is made of logits `[…, height, width, outputs]`."""
+        """The results for logits `[…, height, width, outputs]`."""
         made = {"ids": tf.cast(predicted(logits, self._multi_label, self._cuts), self._dtype)}
         if self._with_probabilities:
             made["probabilities"] = probabilities(logits, self._multi_label)
@@ -150,7 +150,7 @@ class Network:
     # --- tiles
 
     def axes(self, height: int, width: int) -> tuple[tile_grid.Axis, tile_grid.Axis]:
-        """The tiles of an image, down and across."""
+        """The tiles of an image, vertically and horizontally."""
         about = {"multiple": self.plan.multiple, "fitted": self.plan.fitted}
         return tuple(
             tile_grid.Axis.of(length, side, self.plan.overlap, **about)
@@ -158,7 +158,7 @@ class Network:
         )
 
     def given(self, read: Read, height: int, width: int) -> Given:
-        """Looks through an image for what its tiles would not show: a model that standardises sees all of it."""
+        """Reads an image for facts that its tiles do not show: a model that standardises needs all of it."""
         shift, scale = np.float32(0), np.float32(1)
         if self._standardizes:
             shift, scale = _mean_and_deviation(read, height, width, self._multiple)
@@ -190,8 +190,9 @@ class Network:
         """Up to `replicas` batches of tiles -> their logits, float32 `[n, *tile, outputs]`, times the weights.
 
         Args:
-          batches: tiles `[n, *tile, channels]` with their weights down, `[tile height]`, and across, `[n, tile width]`.
-          given: of the whole image.
+          batches: tiles `[n, *tile, channels]` with their weights along rows, `[tile height]`, and columns,
+            `[n, tile width]`.
+          given: facts about the whole image.
         """
         kind = batches[0][0].dtype
         kept = [tf.TensorSpec(value.shape, value.dtype) for value in given.kept]
@@ -224,7 +225,7 @@ class Network:
         return self._compiled[key]
 
     def _spread(self, function: Callable, calls: Sequence[tuple]) -> list:
-        """Each call's result, computed side by side on the replicas."""
+        """Each call's result, computed in parallel on the replicas."""
         if self.replicas == 1:
             return [function(*arguments) for arguments in calls]
         strategy, count = self._strategy, self.replicas
@@ -232,7 +233,7 @@ class Network:
         def of_replica(position):
             def value(context):
                 replica = context.replica_id_in_sync_group % count
-                # Replicas without work of their own repeat the last.
+                # Replicas without work repeat the last call.
                 return tf.convert_to_tensor(calls[min(replica, len(calls) - 1)][position])
 
             return strategy.experimental_distribute_values_from_function(value)
@@ -259,7 +260,7 @@ def _of_replica(local, number: int):
 
 
 def mirrored_read(read: Read, rows: tuple[int, int], columns: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
-    """A part of an image that may lie beyond its bottom and right, where it is mirrored."""
+    """A part of an image, which is mirrored beyond its bottom and right."""
     if rows[1] <= size[0] and columns[1] <= size[1]:
         return read(*rows, *columns)
     down, across = (tile_grid.mirrored_index(*span, length) for span, length in zip((rows, columns), size, strict=True))
@@ -269,13 +270,13 @@ def mirrored_read(read: Read, rows: tuple[int, int], columns: tuple[int, int], s
 
 
 def _mean_and_deviation(read: Read, height: int, width: int, multiple: int) -> tuple[np.float32, np.float32]:
-    """Of all values of an image, padded to the multiple as the model would see it whole; deviation at least 1."""
+    """Mean and deviation, at least 1, of all values of an image, padded to the multiple as the whole image would be."""
     high, wide = tile_grid.rounded_up(height, multiple), tile_grid.rounded_up(width, multiple)
     rows = max(1, _VALUES // (wide * 4))
     count, total, squares, middle = 0, 0.0, 0.0, None
     for top in range(0, high, rows):
         part = mirrored_read(read, (top, min(top + rows, high)), (0, wide), (height, width)).astype(np.float64).ravel()
-        # About a value near the mean: squares of fractions far from 0 would lose all digits.
+        # Relative to a value near the mean: squares of fractions far from 0 would lose all digits.
         middle = part.mean() if middle is None else middle
         part -= middle
         count, total, squares = count + part.size, total + part.sum(), squares + np.dot(part, part)

@@ -1,10 +1,10 @@
-"""What prediction writes of an image, a strip at a time: mask, overlay and probabilities, each complete or not there.
+"""The files of a prediction, written a strip at a time: mask, overlay and probabilities, each complete or absent.
 
 <output>/masks/<name>.png            palette PNG: a pixel's value is its class id; more than 256 classes: 16-bit grey
-<output>/masks/<name>.tif            of a GeoTIFF, with its coordinates, and of a TIFF read by windows
-<output>/overlays/<name>.jpg         the image with the classes' colours over it; of a large one every n-th pixel
+<output>/masks/<name>.tif            for a GeoTIFF, with its coordinates, and for a TIFF read by windows
+<output>/overlays/<name>.jpg         the image with the classes' colours over it; every n-th pixel of a large one
 <output>/probabilities/<name>.npy    float16 [height, width, classes]
-<output>/probabilities/<name>.png    grey, 0 to 255: of two classes the second; of more <name>/<class>.png each
+<output>/probabilities/<name>.png    grey, 0 to 255: the second of two classes; of more <name>/<class>.png each
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from trainer.prediction.png import PngWriter, beside
 from trainer.prediction.strips import Strip
 from trainer.reporting.panels import class_colors, overlay_picture
 
-# Pixels of the largest overlay; it is to be looked at.
+# Pixels of the largest overlay, which is only for viewing.
 _OVERLAY = 2**24
 # The longest side that a JPEG file can have.
 _JPEG_SIDE = 65500
@@ -35,10 +35,10 @@ _TILE = 256
 
 @dataclasses.dataclass(frozen=True)
 class Outputs:
-    """Where predictions go, and which.
+    """Where predictions are written, and which.
 
     Attributes:
-      folder: of masks/ and the others.
+      folder: that of masks/ and the others.
       data, wanted: the config's sections `data` and `predict`.
     """
 
@@ -57,7 +57,7 @@ class Outputs:
         return os.path.join(self.folder, "overlays", name + ".jpg")
 
     def probabilities(self, name: str) -> list[str]:
-        """The files of an image's probabilities; of pictures by class id."""
+        """The files of an image's probabilities; for pictures by class id."""
         place = os.path.join(self.folder, "probabilities", name)
         if self.wanted.probabilities == "none":
             return []
@@ -70,7 +70,7 @@ class Outputs:
         return [os.path.join(place, text + ".png") for text in plain]
 
     def exist(self, name: str) -> bool:
-        """Whether all that is wanted of an image is there."""
+        """Whether all requested files of an image exist."""
         others = [*self.probabilities(name), *([self.overlay(name)] if self.wanted.overlays else [])]
         masks = [[self.mask(name, tiff=tiff)] for tiff in (False, True)]
         if self.data.multi_label:
@@ -82,13 +82,13 @@ class Outputs:
         """Writes an image's strips, from top to bottom.
 
         Args:
-          name: of the outputs, without extension.
-          raster: the image: its size and coordinates.
-          strips: what is written.
-          tiff: the mask is a TIFF file.
+          name: that of the outputs, without extension.
+          raster: the image, for its size and coordinates.
+          strips: the predictions to write.
+          tiff: whether the mask is a TIFF file.
 
         Raises:
-          OSError: something cannot be written; nothing half done is left.
+          OSError: a file cannot be written; no incomplete file is left.
         """
         size, step = (raster.height, raster.width), 1
         counts = np.zeros([len(self.classes)], np.int64)
@@ -132,7 +132,7 @@ class Outputs:
 
 @dataclasses.dataclass(frozen=True)
 class Written:
-    """What was written of an image: the mask's file, pixels of each class, and how far apart the overlay's are."""
+    """What was written for an image: the mask's file, the pixels of each class, and the step of the overlay."""
 
     mask: str
     counts: np.ndarray
@@ -140,7 +140,7 @@ class Written:
 
 
 def _counted(ids: np.ndarray, classes: int) -> np.ndarray:
-    """Pixels of each class; `np.bincount` makes 64-bit numbers of them all first."""
+    """Pixels of each class; `np.bincount` would convert them all to 64-bit numbers first."""
     if ids.ndim == 3:
         return ids.sum(axis=(0, 1), dtype=np.int64)
     if classes > 8:
@@ -151,7 +151,7 @@ def _counted(ids: np.ndarray, classes: int) -> np.ndarray:
 class _PngMask:
     """Class ids `[height, width]` as a PNG whose pixel values are the ids.
 
-    Up to 256 classes it has a palette, which viewers show in colours; with more it is 16-bit grey.
+    With up to 256 classes it has a palette, which viewers show in colours; with more it is 16-bit grey.
     """
 
     def __init__(self, path: str, size: tuple[int, int], classes: Sequence[str]):
@@ -182,14 +182,14 @@ class _OverlappingMasks:
 
 
 class _Overlay:
-    """Every `step`-th pixel of the overlay, as JPEG, in full resolution of colour: it is to be looked at.
+    """Every `step`-th pixel of the overlay, as JPEG with full colour resolution, for viewing.
 
-    As PNG its compression took a tenth of the time in which the network made the mask, and 2.6 times the room.
+    A PNG took a tenth of the network's time to compress, and 2.6 times the space.
     """
 
     def __init__(self, path: str, size: tuple[int, int], classes: Sequence[str], step: int):
         self._path, self._classes, self._step = path, classes, step
-        # Width and height, as Pillow has them.
+        # Width and height, as in Pillow.
         self._size, self._made = (-(-size[1] // step), -(-size[0] // step)), None
         os.makedirs(os.path.dirname(path), exist_ok=True)
 
@@ -260,7 +260,7 @@ class _Pictures:
 
 
 class _TiffMask:
-    """A mask in tiles, deflated, with a palette and with the image's coordinates: rows are pulled, not pushed."""
+    """A mask in deflated tiles, with a palette and the image's coordinates; rows are pulled, not pushed."""
 
     _path = ""
 
@@ -304,7 +304,7 @@ def _by_tifffile(path: str, raster: Raster, palette, rows: Iterator[np.ndarray])
             compression="zlib",
             metadata=None,
             software=False,
-            # It would take in many rows of tiles at a time.
+            # Otherwise it would read many rows of tiles at a time.
             maxworkers=1,
             extratags=[(*tag, True) for tag in raster.tags],
             **about,
@@ -339,7 +339,7 @@ def _by_rasterio(path: str, raster: Raster, palette, rows: Iterator[np.ndarray])
 
 
 def _bands(rows: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Rows of any number as bands as high as a tile, the last as high as is left."""
+    """Any number of rows as bands as high as a tile, the last with the rest."""
     kept = None
     for part in rows:
         kept = part if kept is None else np.concatenate([kept, part])

@@ -1,7 +1,7 @@
-"""Predictions of classes that overlap as files, in the form in which the masks of the training were read.
+"""Writes predictions of classes that overlap in the form of the training masks.
 
-bits     masks/<name>.png           bit k of a pixel is class k; 8 bits, or 16 of more than 8 classes
-regions  masks/<name>.png           with data.region_values: the value of the last of a pixel's classes, 0 where none
+bits     masks/<name>.png           bit k of a pixel is class k; 8 bits, or 16 for more than 8 classes
+regions  masks/<name>.png           with data.region_values: the value of a pixel's last class, 0 where it has none
 planes   masks/<name>.png           3 or 4 classes: the channels, 0 and 255
          masks/<name>.tif           else a page for each class
 else     masks/<class>/<name>.png   a file for each class, 0 and 255
@@ -22,8 +22,8 @@ def write_overlapping(folder: str, name: str, planes: np.ndarray, data: Data) ->
     """Writes `[height, width, classes]` of 0 and 1 below `folder`; returns the paths.
 
     Args:
-      folder: it and those below it are made.
-      name: of the image, without suffix; may have folders in it.
+      folder: created, with subfolders.
+      name: that of the image, without suffix; may have folders in it.
       planes: the classes of each pixel.
       data: `mask_encoding`, `region_values` and `classes` are read. More than 16 classes in bits are written as a file
         for each.
@@ -51,7 +51,7 @@ def write_overlapping(folder: str, name: str, planes: np.ndarray, data: Data) ->
 
 
 def class_files(folder: str, name: str, data: Data) -> list[str]:
-    """Where the masks of an image are that have a file for each class."""
+    """The paths of an image's masks, with a file for each class."""
     plain = [re.sub(r"[^\w.\- ]+", "_", class_name) for class_name in data.classes]
     return [os.path.join(folder, class_name, name + ".png") for class_name in plain]
 

@@ -1,13 +1,13 @@
-"""Prediction: images in; for each a mask of class ids and an overlay to look at, in the image's own size.
+"""Prediction of image files: for each a mask of class ids and an overlay for viewing, in the image's own size.
 
-    <output>/masks/<name>.png      palette PNG: a pixel's value is its class id, the palette makes it visible; of
+    <output>/masks/<name>.png      palette PNG: a pixel's value is its class id, the palette makes it visible; for
                                    classes that overlap in the form in which they were read, see `overlapping`
     <output>/overlays/<name>.jpg   the image with the classes' colours over it
 
-and what else `trainer.prediction.outputs` has. `<name>` is the image's path below the folder it was found in, without
-its extension, so that masks/ can be used as the masks of a data set of your own. Where two images would have the same
-name, as much of their paths is added as tells them apart. An image that is displayed turned (EXIF orientation) is
-predicted, and written, as it is displayed.
+and the further files of `trainer.prediction.outputs`. `<name>` is the image's path below the folder it was found in,
+without its extension, so that masks/ can be used as the masks of your own data set. If two images had the same name, as
+much of their paths is added as distinguishes them. An image that is displayed turned (EXIF orientation) is predicted,
+and written, as it is displayed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from trainer.prediction.postprocessing import PostProcessing
 from trainer.reporting.memory.out_of_memory import is_out_of_memory, smaller_tile
 from trainer.reporting.progress import Progress
 
-# Up to so many images each has a line of its own.
+# Up to this many images have a line each.
 _LINES = 100
 
 
@@ -49,23 +49,23 @@ def predict_paths(
     Args:
       model: float32 images `[1, height, width, channels]`, 0..255, to logits `[1, height, width, outputs]`.
       inputs: files, folders (searched with their subfolders) and glob patterns (`**` for any depth).
-      output_dir: where masks/ and overlays/ go, or the masks/ among them; made if need be. What lies in it is never an
-        input of a folder.
+      output_dir: the folder for masks/ and overlays/, or that masks/ itself; created if necessary. Files in it are
+        never inputs from a folder.
       config: `data`, `model`, `predict` and `evaluate.tile` are read.
-      devices: whose replicas and workers share the files; each worker has to call this, and sees the same files.
-      network: the model compiled before, with the same options; None compiles it.
-      postprocessing: of the masks.
-      report: is given a line for each image that is done, or now and then where there are many, and at the end one for
-        each failure.
+      devices: their replicas and workers share the files; each worker has to call this with the same files.
+      network: the model already compiled with the same options; None compiles it.
+      postprocessing: that of the masks.
+      report: called with a line for each finished image, or now and then if there are many, and at the end for each
+        failure.
 
     Returns:
-      The inputs that failed, in their order, of all workers; empty when all went well.
+      The inputs that failed, in their order, on all workers; empty if there are none.
 
     Raises:
       OSError: the output cannot be written.
     """
     paths, failures = find_images(inputs, output_dir)
-    # Somebody who writes --output=masks/ means that folder, not masks/masks/.
+    # --output=masks/ means that folder, not masks/masks/.
     base = os.path.normpath(output_dir)
     base = os.path.dirname(base) if os.path.basename(base) == "masks" else base
     outputs = Outputs(base, config.data, config.predict)
@@ -110,7 +110,7 @@ def predict_paths(
     except OSError as error:
         if workers == 1:
             raise
-        # The others wait at the end.
+        # The other workers wait at the end.
         trouble = error
         own.append(Failure(outputs.folder, f"cannot be written: {error}"))
     seconds = time.monotonic() - start
@@ -154,7 +154,7 @@ def _reason(image: Done, config: Config) -> str:
 
 
 def _of_all_workers(own: list[Failure], devices: Devices) -> list[Failure]:
-    """Every worker's failures, on every worker: bytes of text, each worker's at a place of its own, added up."""
+    """All workers' failures, on every worker: bytes of text, each worker's at its own position, added up."""
     text = json.dumps([(failure.path, failure.reason) for failure in own]).encode()
     lengths = np.zeros([devices.workers], np.float64)
     lengths[devices.worker] = len(text)

@@ -1,4 +1,4 @@
-"""PNG files written a few rows at a time, so that no picture need be in memory whole; Pillow takes whole ones only."""
+"""PNG files written a few rows at a time, so that no picture need be in memory whole; Pillow only writes whole ones."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _AS_IT_IS, _UP = 0, 2
 
 
 class PngWriter:
-    """A PNG that appears under its name when it is complete.
+    """A PNG that gets its name when it is complete.
 
     Args:
-      path: of the file; its folder is made if need be.
-      height, width: of the picture, in pixels.
-      bits: 8 or 16 a value.
+      path: the file; its folder is created if necessary.
+      height, width: those of the picture, in pixels.
+      bits: 8 or 16 per value.
       palette: uint8 `[entries, 3]`: values are indices into it.
       level: zlib's, 1 fast to 9 small.
     """
@@ -36,7 +36,7 @@ class PngWriter:
         self._chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0))
         if palette is not None:
             self._chunk(b"PLTE", np.asarray(palette, np.uint8).tobytes())
-        # Masks are runs of one class: told so, zlib is three times as fast, and its files a little smaller.
+        # Masks are runs of one class: with Z_RLE zlib is three times as fast, and its files a little smaller.
         strategy = zlib.Z_RLE if palette is not None else zlib.Z_DEFAULT_STRATEGY
         self._packer = zlib.compressobj(level, zlib.DEFLATED, zlib.MAX_WBITS, 9, strategy)
 
@@ -62,7 +62,7 @@ class PngWriter:
         os.replace(self._beside, self._path)
 
     def abandon(self) -> None:
-        """Leaves nothing behind; what was under the name before stays."""
+        """Leaves nothing behind; an earlier file of the name stays."""
         self._file.close()
         if os.path.exists(self._beside):
             os.remove(self._beside)
@@ -73,6 +73,6 @@ class PngWriter:
 
 
 def beside(path: str) -> str:
-    """Where a file is written before it has its name: hidden, so that it is no image of its folder."""
+    """The temporary path of a file: hidden, so that it does not count as an image in its folder."""
     folder, name = os.path.split(path)
     return os.path.join(folder, f".{name}.writing-{os.getpid()}")

@@ -1,10 +1,10 @@
-"""What is done to a mask after the network: thresholds, holes filled, small parts removed, the largest part alone kept.
+"""Post-processing of a mask: thresholds, holes filled, small parts removed, only the largest part kept.
 
-It is chosen by `trainer.postprocess`, stored in the run's folder as postprocessing.json, and carried out by the program
-that goes out with an exported model, `trainer.export.serving.postprocess`, so that both do the same.
+It is chosen by `trainer.postprocess`, stored in the run's folder as postprocessing.json, and computed by the program
+exported with a model, `trainer.export.serving.postprocess`, so that both give the same.
 
-A part of a class is what hangs together of it, across corners too. What is removed becomes background, what is filled
-was background: other classes stay as they are. It needs the whole mask of an image at a time.
+A part of a class is a connected component, across corners too. Removed pixels become background, and only background is
+filled: other classes stay unchanged. It needs the whole mask of an image at a time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from trainer.export.serving.postprocess import processed
 from trainer.reporting.panels import background_ids
 from trainer.reporting.records import write_json
 
-# Pixels of the largest image whose objects are looked for: labelling them takes the host's memory and time.
+# Pixels of the largest image whose objects are searched: labelling them takes the host's memory and time.
 LARGEST_LABELLED = 50_000_000
 FILE = "postprocessing.json"
 FORMAT = 1
@@ -32,11 +32,11 @@ _OFF = "--config.{}.postprocessing=false"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What is done to the parts of a class.
+    """The steps for the parts of a class.
 
-    fill_holes: background that a part encloses becomes the class. It is done first.
-    smallest: smaller parts are removed; pixels, of volumes mm³. 0 keeps all.
-    largest: of all parts the largest alone is kept.
+    fill_holes: background enclosed by a part becomes the class. This is the first step.
+    smallest: smaller parts are removed; in pixels, or mm³ for volumes. 0 keeps all.
+    largest: only the largest part is kept.
     """
 
     fill_holes: bool = False
@@ -53,11 +53,11 @@ class PostProcessing:
 
     classes: names, by class id.
     multi_label: whether they overlap.
-    rank: 2 of images, 3 of volumes.
-    thresholds: class -> the probability above which it is there, in place of one half: of two classes the second, or
-      any of classes that overlap.
-    parts: class -> what is done to its parts.
-    chosen: how it was chosen, for people to read.
+    rank: 2 for images, 3 for volumes.
+    thresholds: class -> the probability above which it is predicted, instead of 0.5: the second of two classes, or any
+      of classes that overlap.
+    parts: class -> the steps for its parts.
+    chosen: how it was chosen, for people.
     """
 
     classes: tuple[str, ...]
@@ -72,7 +72,7 @@ class PostProcessing:
 
     @property
     def cuts(self) -> tuple[float, ...]:
-        """The thresholds as logits, for `trainer.stepping.segmentation.predicted`; empty where there are none."""
+        """The thresholds as logits, for `trainer.stepping.segmentation.predicted`; empty if there are none."""
         if not self.thresholds:
             return ()
         names = self.classes if self.multi_label else self.classes[1:]
@@ -81,20 +81,20 @@ class PostProcessing:
 
     @property
     def of_whole_masks(self) -> bool:
-        """Whether there is more than thresholds, which a piece of a mask can be given by itself."""
+        """Whether there are steps besides thresholds, which alone can be applied to a piece of a mask."""
         return any(self.parts.values())
 
     def __call__(self, mask: np.ndarray, spacing: Sequence[float] = (), *, name: str = "It") -> np.ndarray:
-        """A mask that the thresholds have been used on, after the other steps.
+        """Applies the other steps to a mask made with the thresholds.
 
         Args:
-          mask: class ids `[height, width]` or `[depth, height, width]`; of classes that overlap 0 and 1,
+          mask: class ids `[height, width]` or `[depth, height, width]`; for classes that overlap 0 and 1,
             `[height, width, classes]`.
           spacing: mm of a volume's voxels along its axes.
-          name: of the image, for the error.
+          name: the image's, for the error.
 
         Raises:
-          UserError: it is too large for its parts to be looked for.
+          UserError: it is too large for its parts to be searched.
         """
         if not self.of_whole_masks:
             return mask
@@ -110,7 +110,7 @@ class PostProcessing:
             )
 
     def steps(self) -> dict:
-        """As `trainer.export.serving.postprocess` takes it."""
+        """The steps for `trainer.export.serving.postprocess`."""
         background = background_ids(self.classes)
         return {
             "classes": list(self.classes),
@@ -121,7 +121,7 @@ class PostProcessing:
         }
 
     def to_dict(self) -> dict:
-        """What postprocessing.json holds."""
+        """The contents of postprocessing.json."""
         units = {"unit": "mm3" if self.rank == 3 else "pixels", "neighbours": 26 if self.rank == 3 else 8}
         return {"format": FORMAT, **self.steps(), **units, "chosen": self.chosen}
 
@@ -148,10 +148,10 @@ def save(workdir: str, made: PostProcessing) -> str:
 
 
 def load(workdir: str, classes: Sequence[str], *, multi_label: bool, rank: int) -> PostProcessing | None:
-    """What `save` left in a folder, or None where there is nothing.
+    """Reads the file written by `save` from a folder; None if there is none.
 
     Raises:
-      UserError: it cannot be read, or is of another model.
+      UserError: it cannot be read, or belongs to another model.
     """
     path = os.path.join(workdir, FILE)
     try:

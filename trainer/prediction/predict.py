@@ -1,4 +1,4 @@
-"""`Run.predict`: images or volumes, as arrays or as the paths of files, each by its own way through the network."""
+"""`Run.predict`: images or volumes, as arrays or as the paths of files."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def predict(
     postprocessing: PostProcessing | None,
     report: Callable[[str], None],
 ):
-    """As `Run.predict`, of a task with its weights; `output` is the folder for what paths give."""
+    """As `Run.predict`, for a task with its weights; `output` is the folder for the results of paths."""
     volumes = rank_of(config) == 3 and isinstance(task, Segmentation)
     if volumes:
-        # A field for each verb of pictures; volumes read one.
+        # A field for each kind of picture output; volumes read only one.
         mirror = config.predict.mirror or config.evaluate.mirror
         config = dataclasses.replace(config, evaluate=dataclasses.replace(config.evaluate, mirror=mirror))
     with explaining_memory(config, "prediction"):

@@ -1,7 +1,7 @@
-"""Images of any size, a row of tiles at a time: what no later tile can change is given out, and forgotten.
+"""Images of any size, a row of tiles at a time: rows that no later tile can change are yielded, and forgotten.
 
-Memory is bounded by a row of tiles: its pixels, and of the logits only where tiles overlap. Where tiles overlap their
-logits are averaged, weighted towards the tiles' middles.
+Memory is bounded by a row of tiles: its pixels, and logits only where tiles overlap. There logits are averaged,
+weighted towards the tiles' middles.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from trainer.prediction.network import Network, Read, mirrored_read
 
 @dataclasses.dataclass(frozen=True)
 class Strip:
-    """Rows of an image that are done.
+    """Finished rows of an image.
 
     Attributes:
       top: the first row.
@@ -41,11 +41,11 @@ def strips(
     """The strips of an image from top to bottom.
 
     Args:
-      network: what it goes through.
-      read: gives parts of the image; rows are read from top to bottom, once for the network and, where it needs to know
-        the whole image beforehand, once before that.
-      height, width: of the image.
-      moved: called after each tile with the pixels done.
+      network: the network to run.
+      read: returns parts of the image; rows are read from top to bottom, once for the network and, if it needs facts
+        about the whole image, once before that.
+      height, width: the image's.
+      moved: called after each tile with the number of pixels done.
     """
     down, across = network.axes(height, width)
     given = network.given(read, height, width)
@@ -87,13 +87,13 @@ def strips_of_pictures(
     pictures: Sequence[mosaics.Part],
     moved: Callable[[int], None] = lambda pixels: None,
 ) -> Iterator[Strip]:
-    """The strips of an image whose pictures go through the network by themselves, those of one size together.
+    """The strips of an image whose pictures go through the network separately, those of the same size together.
 
     Args:
-      network: what they go through.
+      network: the network to run.
       image: `[height, width, channels]`.
       pictures: see `Network.pictures`.
-      moved: called now and then with the pixels done.
+      moved: called now and then with the number of pixels done.
     """
     done = 0
     for band in mosaics.bands(pictures):
@@ -111,7 +111,7 @@ def strips_of_pictures(
 
 
 def _each(network: Network, image: np.ndarray, band: Sequence[mosaics.Part]):
-    """Each picture of a band with its "ids" and, where wanted, "probabilities"."""
+    """Each picture of a band with its "ids" and, if requested, "probabilities"."""
     sizes = collections.defaultdict(list)
     for part in band:
         sizes[part.height, part.width].append(part)
@@ -144,13 +144,13 @@ def _each(network: Network, image: np.ndarray, band: Sequence[mosaics.Part]):
 def changed_whole(
     parts: Iterator[Strip], change: Callable[[np.ndarray], np.ndarray], read: Read, width: int
 ) -> Iterator[Strip]:
-    """Strips whose ids are changed as a whole, from top to bottom: those are held, and the image is read again.
+    """Strips whose ids are changed as a whole, from top to bottom: the ids are held, and the image is read again.
 
     Args:
       parts: the strips.
-      change: from the ids of the whole image to others.
-      read: gives parts of the image.
-      width: of the image.
+      change: a function from the ids of the whole image to others.
+      read: returns parts of the image.
+      width: the image's.
     """
     held = [(strip.top, strip.ids, strip.probabilities) for strip in parts]
     ids = change(np.concatenate([ids for _, ids, _ in held]))
@@ -160,7 +160,7 @@ def changed_whole(
 
 
 def _band(read: Read, band, moved: int, top: int, down: tile_grid.Axis, across: tile_grid.Axis, size) -> np.ndarray:
-    """The rows of a row of tiles, `[side, extended width, channels]`; what the one before has of them is not read."""
+    """The rows of a row of tiles, `[side, extended width, channels]`; those in the row before are not read again."""
     columns = (0, across.extended)
     if band is None or moved >= down.side:
         return mirrored_read(read, (top, top + down.side), columns, size)
@@ -169,10 +169,10 @@ def _band(read: Read, band, moved: int, top: int, down: tile_grid.Axis, across: 
 
 
 def _tiles(network: Network, band, weights, across: tile_grid.Axis, given) -> Iterator[tuple[int, int, np.ndarray]]:
-    """For each tile of a row where it starts, where the next one does, and its weighted logits.
+    """For each tile of a row its start, the next one's start, and its weighted logits.
 
     Args:
-      weights: of the row, `[tile height]`.
+      weights: those of the row, `[tile height]`.
     """
     spans = list(zip(across.starts, [*across.starts[1:], across.extended], across.weights, strict=True))
     batch, count = network.plan.batch, network.replicas
@@ -182,5 +182,5 @@ def _tiles(network: Network, band, weights, across: tile_grid.Axis, given) -> It
         places = [slice(at, at + batch) for at in range(0, len(parts), batch)]
         batches = [(np.stack(parts[place]), weights, np.stack([w for *_, w in some[place]])) for place in places]
         for at, logits in enumerate(network.tiles(batches, given)):
-            for (start, end, _), one in zip(some[at * batch :], logits.numpy(), strict=False):
-                yield start, end, one
+            for (start, end, _), tile in zip(some[at * batch :], logits.numpy(), strict=False):
+                yield start, end, tile

@@ -1,6 +1,6 @@
-"""Where windows lie over an array of any number of axes, and how much each of their places counts: numbers alone.
+"""The positions of windows over an array of any number of axes, and the weights of their pixels.
 
-`trainer.prediction.tiling` has the same along an axis in graph ops, for sizes that are known only there.
+`trainer.prediction.tiling` has the same along an axis in graph ops, for sizes known only there.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ def rounded_up(size: int, multiple: int) -> int:
 
 
 def mirrored_index(start: int, stop: int, length: int) -> np.ndarray:
-    """Places start … stop - 1 on an axis of `length` that goes on beyond both ends by mirroring: … 1 0 1 2 1 0 …"""
+    """Indices of start … stop - 1 on an axis of `length` that is mirrored beyond both ends: … 1 0 1 2 1 0 …"""
     period = max(2 * length - 2, 1)
     position = np.arange(start, stop) % period
     return np.minimum(position, period - position) % max(length, 1)
 
 
 def ramps(starts: Sequence[int], side: int, overlap: int, length: int) -> np.ndarray:
-    """Weights of windows' places along an axis of `length`, float32 `[windows, side]`.
+    """Weights of windows' pixels along an axis of `length`, float32 `[windows, side]`.
 
-    Nothing in the outer quarter of the overlap, where a window lacks what lies around it, unless no other window has
-    the place; then rising over half of it, so that no edge shows. At the ends of the axis nothing is lacking.
+    0 in the outer quarter of the overlap, where a window lacks its surroundings, unless no other window has the pixel;
+    then rising over half of the overlap, so that no edge shows. At the ends of the axis nothing is lacking.
     """
     starts, position = np.asarray(starts, np.float32)[:, None], np.arange(side, dtype=np.float32)
     before = np.where(starts == 0, np.float32(np.inf), position)
@@ -42,12 +42,12 @@ class Axis:
     """Windows along an axis.
 
     Attributes:
-      length: of the axis, in pixels or voxels.
-      side: of a window.
-      starts: of the windows, rising: the first 0, the last one ends with the extended axis.
-      extended: the axis's length up to where the last window ends: `length`, or more where that is shorter than a
-        window or no multiple of what windows start at; beyond its end it is mirrored.
-      weights: of each window's places, float32 `[windows, side]`.
+      length: that of the axis, in pixels or voxels.
+      side: that of a window.
+      starts: those of the windows, rising from 0; the last window ends with the extended axis.
+      extended: the axis's length up to the end of the last window: `length`, or more if that is shorter than a window
+        or not a multiple of the step of starts; beyond its end the axis is mirrored.
+      weights: those of each window's pixels, float32 `[windows, side]`.
     """
 
     length: int
@@ -61,25 +61,25 @@ class Axis:
         """Windows every `side - overlap` places, the last one moved back to end with the axis.
 
         Args:
-          length: of the axis, at least 1.
-          side: of a window.
-          overlap: what neighbours share at least; below `side`.
-          multiple: windows start at multiples of it where side and overlap are such.
-          fitted: windows are as small as they can be, in multiples of `multiple`, without becoming more: windows of one
-            given size cover up to twice an axis that is a little longer than one of them.
+          length: that of the axis, at least 1.
+          side: that of a window.
+          overlap: the least that neighbours share; below `side`.
+          multiple: windows start at multiples of it if side and overlap are multiples.
+          fitted: whether windows are made as small as possible, in multiples of `multiple`, without becoming more:
+            windows of a given size cover up to twice an axis that is a little longer than one of them.
         """
         if fitted:
             count = -(-max(length - overlap, 1) // (side - overlap))
             side = min(rounded_up(-(-(length + (count - 1) * overlap) // count), multiple), side)
         extended = rounded_up(max(length, side), multiple)
-        # A window that is the whole of a short axis may be smaller than the overlap.
+        # A window as long as a short axis may be smaller than the overlap.
         stride = max(side - overlap, 1)
         count = -(-(extended - side) // stride) + 1
         starts = tuple(min(number * stride, extended - side) for number in range(count))
         return cls(length, side, starts, extended, ramps(starts, side, overlap, extended))
 
     def total(self, start: int, stop: int) -> np.ndarray:
-        """The weights of all windows together at places start … stop - 1, float32 `[stop - start]`."""
+        """The weights of all windows together at start … stop - 1, float32 `[stop - start]`."""
         sums = np.zeros(stop - start, np.float32)
         for first, weights in zip(self.starts, self.weights, strict=True):
             low, high = max(first, start), min(first + self.side, stop)
@@ -89,7 +89,7 @@ class Axis:
 
 
 def windows(axes: Sequence[Axis]) -> Iterator[tuple[tuple[slice, ...], np.ndarray]]:
-    """Where every window lies, the last axis fastest, and how much its places count, float32 of the window's shape."""
+    """The position of every window, the last axis fastest, and its weights, float32 in the window's shape."""
     for numbers in itertools.product(*(range(len(axis.starts)) for axis in axes)):
         both = list(zip(axes, numbers, strict=True))
         place = tuple(slice(axis.starts[n], axis.starts[n] + axis.side) for axis, n in both)
@@ -97,7 +97,7 @@ def windows(axes: Sequence[Axis]) -> Iterator[tuple[tuple[slice, ...], np.ndarra
 
 
 def outer(vectors: Sequence[np.ndarray]) -> np.ndarray:
-    """The product of vectors, each along an axis of its own."""
+    """The product of vectors, each along its own axis."""
     product = np.ones([1] * len(vectors), np.float32)
     for number, vector in enumerate(vectors):
         product = product * vector.reshape([-1 if n == number else 1 for n in range(len(vectors))])

@@ -1,6 +1,6 @@
-"""Overlapping tiles of an image, and their results put back together, in graph ops on dynamic shapes.
+"""Cuts an image into overlapping tiles and joins their results, in graph ops on dynamic shapes.
 
-`trainer.prediction.tile_grid` has the same along an axis for sizes that the host knows.
+`trainer.prediction.tile_grid` has the same along an axis for sizes known on the host.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ def tile_starts(length, tile: int, overlap: int):
     Args:
       length: int32 scalar tensor, at least `tile`.
       tile: pixels of a tile.
-      overlap: pixels that neighbours share at least; below `tile`.
+      overlap: the least pixels that neighbours share; below `tile`.
 
     Returns:
       int32 `[tiles]`, rising, the first 0 and the last `length - tile`.
     """
-    # A tile that is the whole of a short axis may be smaller than the overlap.
+    # A tile as long as a short axis may be smaller than the overlap.
     stride = tf.maximum(tile - overlap, 1)
     count = (length - tile + stride - 1) // stride + 1
     return tf.minimum(tf.range(count) * stride, length - tile)
@@ -53,7 +53,7 @@ def tile_starts(length, tile: int, overlap: int):
 def fitted_tile(length, tile: int, overlap: int, multiple: int):
     """The smallest side, a multiple of `multiple`, with which as few tiles cover an axis as with `tile`; int32 scalar.
 
-    Tiles of one given size cover up to twice an image that is a little longer than one of them.
+    Tiles of a given size cover up to twice an image that is a little longer than one of them.
     """
     count = (tf.maximum(length - overlap, 1) + tile - overlap - 1) // (tile - overlap)
     return tf.minimum(rounded_up((length + (count - 1) * overlap + count - 1) // count, multiple), tile)
@@ -73,18 +73,18 @@ def ramps(starts, tile, overlap: int, length):
 def tiled_logits(apply: Callable, image, tile, overlap: int, outputs: int, *, batch: int = 1, multiple: int = 1):
     """Applies a model tile by tile; where tiles overlap their logits are averaged, weighted towards tiles' middles.
 
-    Some tiles are in the model at a time; besides them some four times the image's logits are held. Costs are linear in
-    pixels: tiles are joined to rows, and rows to the image, by a sum over what lies at the same place.
+    Some tiles are in the model at a time; besides them about four times the image's logits are held. Costs are linear
+    in pixels: tiles are joined to rows, and rows to the image, by summing the values of the same pixel.
 
     Args:
       apply: `[n, tile height, tile width, channels]` -> logits `[n, tile height, tile width, outputs]`.
       image: `[1, height, width, channels]`, of any type that `apply` takes.
       tile: height and width of a tile, pixels; numbers, or int32 scalars.
-      overlap: pixels that neighbouring tiles share at least; below both sides of the tile.
+      overlap: the least pixels that neighbouring tiles share; below both sides of the tile.
       outputs: channels of the logits.
       batch: tiles in the model at a time.
-      multiple: tiles start at multiples of it where tile and overlap are such, since a network that halves its
-        resolution gives other results a pixel further.
+      multiple: tiles start at multiples of it if tile and overlap are multiples, since a network that halves its
+        resolution has other results when moved by a pixel.
 
     Returns:
       float32 `[1, height, width, outputs]`.
@@ -92,7 +92,7 @@ def tiled_logits(apply: Callable, image, tile, overlap: int, outputs: int, *, ba
     true_height, true_width = tf.shape(image)[1], tf.shape(image)[2]
     height = rounded_up(tf.maximum(true_height, tile[0]), multiple)
     width = rounded_up(tf.maximum(true_width, tile[1]), multiple)
-    # Smaller images are extended by mirroring, a tile at a time: an extended copy of the image is not made.
+    # Smaller images are extended by mirroring, a tile at a time, without an extended copy of the image.
     lines, columns = mirrored_index(true_height, height), mirrored_index(true_width, width)
     tops, lefts = tile_starts(height, tile[0], overlap), tile_starts(width, tile[1], overlap)
     down, across = ramps(tops, tile[0], overlap, height), ramps(lefts, tile[1], overlap, width)
@@ -123,7 +123,7 @@ def tiled_logits(apply: Callable, image, tile, overlap: int, outputs: int, *, ba
 
 
 def _joined(parts, starts, ramps, length):
-    """Weighted parts `[tiles x tile, values]` that lie at `starts` along an axis, as their mean `[length, values]`."""
+    """The mean `[length, values]` of weighted parts `[tiles x tile, values]` at `starts` along an axis."""
     places = tf.reshape(starts[:, None] + tf.range(tf.shape(ramps)[1]), [-1])
     weights = tf.math.unsorted_segment_sum(tf.reshape(ramps, [-1, 1]), places, length)
     return tf.math.unsorted_segment_sum(parts, places, length) / weights

@@ -1,7 +1,7 @@
-"""A whole volume through a network in windows, in memory that does not grow with its depth.
+"""Runs a whole volume through a network in windows, in memory that does not grow with its depth.
 
-Windows overlap, and what they say of a voxel is averaged with the weights of a Gaussian around each window's centre,
-where a network knows its surroundings best (nnU-Net, Isensee et al. 2021). The volume is gone through from its first
+Windows overlap, and their logits for a voxel are averaged with the weights of a Gaussian around each window's centre,
+where a network sees most of the surroundings (nnU-Net, Isensee et al. 2021). The volume is processed from its first
 slice to its last: only as many slices of logits are held as a window is deep, and slices that no further window
 reaches are brought to the image's own grid and become class ids at once.
 """
@@ -25,9 +25,9 @@ from trainer.prediction.windows import main_logits
 from trainer.stepping.segmentation import probabilities
 from trainer.tracing import traced
 
-# Of a window's side: the deviation of the Gaussian, nnU-Net's.
+# The Gaussian's deviation as a share of a window's side, nnU-Net's.
 _DEVIATION = 1 / 8
-# The least weight, so that a corner that one window alone sees is not lost to rounding.
+# The least weight, so that a corner that only one window sees is not lost to rounding.
 _LEAST = 1e-3
 
 
@@ -38,7 +38,7 @@ def window_of(model: keras.Model, config: Config) -> tuple[int, int, int]:
 
 
 def starts(length: int, window: int, overlap: float) -> list[int]:
-    """Where windows start along an axis that is at least as long: evenly, neighbours sharing `overlap` at least."""
+    """The starts of windows along an axis that is at least as long: even, with at least `overlap` shared."""
     step = max(1, math.floor(window * (1.0 - overlap)))
     count = -(-(length - window) // step) + 1
     room = length - window
@@ -56,11 +56,11 @@ def gaussian(window: Sequence[int]) -> np.ndarray:
 
 
 class VolumeNetwork:
-    """A model as it is applied to whole volumes.
+    """A model applied to whole volumes.
 
     Args:
       model: float32 `[batch, depth, height, width, channels]` to logits.
-      config: evaluate.tile, window_overlap and mirror; which axes augmentation mirrors.
+      config: evaluate.tile, window_overlap and mirror, and the axes mirrored by augmentation, are read.
       cuts: see `trainer.stepping.segmentation.predicted`.
     """
 
@@ -108,13 +108,13 @@ class VolumeNetwork:
             for number in range(done):
                 if down + number < shape[0]:
                     yield (total[number] / weight[number])[: shape[1], : shape[2]]
-            # The slices that the next windows reach move to the front.
+            # The slices that the next windows reach are moved to the front.
             for held in (total, weight):
                 held[: depth - done] = held[done:].copy()
                 held[depth - done :] = 0
 
     def windows(self, shape: Sequence[int]) -> int:
-        """How many windows a volume `[depth, height, width]` takes."""
+        """The number of windows for a volume `[depth, height, width]`."""
         sides = [max(pair) for pair in zip(shape, self.window, strict=True)]
         counts = [len(starts(s, w, self.overlap)) for s, w in zip(sides, self.window, strict=True)]
         return math.prod(counts)
@@ -126,19 +126,19 @@ class VolumeNetwork:
         kept: list[np.ndarray] | None = None,
         shares: np.ndarray | None = None,
     ) -> np.ndarray:
-        """The class of each voxel on a grid of `shape` that covers the same box: uint8, or int32 of many classes.
+        """The class of each voxel on a grid of `shape` that covers the same box: uint8, or int32 for many classes.
 
         Args:
           image: `[depth, height, width, channels]`.
-          shape: of the grid.
-          kept: gets the logits of each slice of the network's own grid, for those who can hold them.
+          shape: the grid's.
+          kept: gets the logits of each slice of the network's own grid, if they fit in memory.
           shares: `[*shape, classes]`, gets the probabilities.
         """
         kind = np.uint8 if self.outputs <= 256 else np.int32
         ids = np.empty(tuple(shape), kind)
         slices = self.slices(image) if kept is None else _keeping(self.slices(image), kept)
         for number, logits in enumerate(on_grid(slices, image.shape[:3], shape)):
-            if self.outputs <= 2:  # the second class is the one that is decided upon
+            if self.outputs <= 2:  # the decision is about the second class
                 ids[number] = (logits[..., 0] if self.outputs == 1 else logits[..., 1] - logits[..., 0]) > self._cut
             else:
                 ids[number] = np.argmax(logits, axis=-1)
@@ -154,7 +154,7 @@ def _keeping(slices: Iterator[np.ndarray], kept: list[np.ndarray]) -> Iterator[n
 
 
 def on_grid(slices: Iterator[np.ndarray], before: Sequence[int], after: Sequence[int]) -> Iterator[np.ndarray]:
-    """Slices `[height, width, outputs]` of one grid, linearly interpolated to another's, while they come."""
+    """Slices `[height, width, outputs]` of one grid, linearly interpolated to another's as they come."""
     if tuple(before) == tuple(after):
         yield from slices
         return
@@ -177,5 +177,5 @@ def on_grid(slices: Iterator[np.ndarray], before: Sequence[int], after: Sequence
             del held[older]
         first, second = held[int(low[number])], held[int(high[number])]
         yield first if not share[number] else first + share[number] * (second - first)
-    for _ in slices:  # so that the last windows are gone through, for whoever counts them
+    for _ in slices:  # so that the last windows are processed, for progress
         pass

@@ -1,9 +1,9 @@
-"""Prediction of volumes: for each a label file that lies where its image does, and a picture of three planes.
+"""Prediction of volumes: for each a label file in the same place as its image, and a picture of three planes.
 
     <output>/masks/<name>.nii.gz    class ids, with the shape, affine and kind of file of the image
     <output>/overlays/<name>.png    three planes through the largest structure
 
-`<name>` is the image's path below the folder it was found in, without suffix and channel number: CASE of
+`<name>` is the image's path below the folder it was found in, without suffix and channel number: CASE for
 CASE_0000.nii.gz.
 """
 
@@ -86,7 +86,7 @@ def predict_volumes(
 
 
 def _amounts(mask: np.ndarray, place: cases.Place, classes: Sequence[str]) -> str:
-    """Millilitres of the classes, of the first its share: "liver 1520 ml, background 98.1 %"."""
+    """Millilitres of the classes, but the share of the first: "liver 1520 ml, background 98.1 %"."""
     # Class by class: bincount would take eight bytes a voxel.
     counts = [int((mask == number).sum()) for number in range(len(classes))]
     millilitres = np.prod(place.spacing) / 1000.0
@@ -95,7 +95,7 @@ def _amounts(mask: np.ndarray, place: cases.Place, classes: Sequence[str]) -> st
 
 
 def find_cases(inputs: Sequence[str], channels: int, output_dir: str = "") -> tuple[list[cases.Files], list[Failure]]:
-    """Files, folders, DICOM series and patterns as cases, a case's channels together; and what failed."""
+    """Files, folders, DICOM series and patterns as cases, with a case's channels joined; and the failures."""
     output = os.path.realpath(output_dir) if output_dir else None
     nothing = f"no volume in it; looked for {', '.join(SUFFIXES)} and DICOM series"
     found, failures = expanded(inputs, lambda folder: _below(folder, output), nothing, is_series)
@@ -125,7 +125,7 @@ def find_cases(inputs: Sequence[str], channels: int, output_dir: str = "") -> tu
 
 
 def _others(path: str, found) -> bool:
-    """Whether a volume with another number lies beside one of a single channel: then numbers count cases."""
+    """Whether a volume with another number is beside one of a single channel: then numbers count cases."""
     suffix = suffix_of(path)
     stem = path[: -len(suffix)]
     if not stem.endswith("_0000"):
@@ -163,7 +163,7 @@ def predict_volume_arrays(
 ) -> list[np.ndarray]:
     """Class ids `[depth, height, width]` of volumes `[depth, height, width, channels]`, values as in training.
 
-    Their voxels have the sides of data.spacing.
+    Their voxels have to have the sides of data.spacing.
     """
     shaped = [np.asarray(volume) for volume in volumes]
     shaped = [volume[..., None] if volume.ndim == 3 and config.data.channels == 1 else volume for volume in shaped]

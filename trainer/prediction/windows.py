@@ -1,4 +1,4 @@
-"""Images of any size through a model that wants multiples of a size, whole or in overlapping tiles put back together.
+"""Runs images of any size through a model that needs multiples of a size, whole or in overlapping tiles.
 
 Everything here is in graph ops on dynamic shapes, so that one trace serves images of every size.
 """
@@ -22,14 +22,14 @@ from trainer.prediction import mosaics
 from trainer.prediction.mirroring import mirrored
 from trainer.prediction.tiling import fitted_tile, mirrored_index, padded_to, rounded_up, tiled_logits, whole_logits
 
-# Side of a tile where the network allows it, in pixels; bytes of activations that an image taken whole may need.
+# Side of a tile if the network allows it, in pixels; bytes of activations that an image taken whole may need.
 _TILE, _MEMORY = 1024, 2 * 2**30
-# The share of such a tile's side, one in so many, that neighbours have in common.
+# The share of such a tile's side that neighbours have in common, as its inverse.
 _SHARED = 8
-# Side of the windows over which group normalisation takes the statistics of a tiled image, and their pixels together:
-# they go through the network once more, all at a time. A quarter of them changed the mean Dice of 2 MP by 0.006.
+# Side of the windows over which group normalisation takes the statistics of a tiled image, and their pixels in total:
+# they go through the network first, all at once. A quarter of them changed the mean Dice of 2 MP by 0.006.
 _WINDOW, _MOST = 384, 9 * 384**2
-# Rows of an image at a time in sums over all of it.
+# Rows of an image at a time in sums over the whole image.
 _ROWS = 64
 
 
@@ -40,17 +40,17 @@ def main_logits(outputs):
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """How large an image a network is given at once, and what larger ones are cut into.
+    """How large an image a network gets at once, and the tiles of larger ones.
 
     Attributes:
-      whole: pixels of the largest image that is taken whole; 0 where tiles are asked for.
+      whole: pixels of the largest image that is taken whole; 0 if tiles are requested.
       tile: height and width of a tile.
       overlap: pixels that neighbouring tiles share.
       batch: tiles at a time.
-      multiple: of which tiles, their overlap and their places are multiples.
-      fitted: tiles may be smaller, where as few of them then cover the image.
-      sample: pixels over which statistics of a tiled image are taken, about.
-      reason: in words.
+      multiple: tiles, their overlap and their positions are multiples of it.
+      fitted: whether tiles may be smaller, if as few of them then cover the image.
+      sample: the approximate number of pixels over which statistics of a tiled image are taken.
+      reason: the reason in words.
     """
 
     whole: int
@@ -64,9 +64,9 @@ class Plan:
 
 
 def plan(model, config) -> Plan:
-    """Whole or tiles: as the model's input or the config says, or by the network's own sizes where they leave it open.
+    """Whole or tiles: by the model's input or the config, or, if they leave it open, by the network's own sizes.
 
-    A model with an input of one size alone gets tiles of that size.
+    A model that takes only one size gets tiles of that size.
     """
     multiple, tile = size_multiple(config, model), fixed_size(model) or tuple(config.evaluate.tile)
     if any(tile):
@@ -87,9 +87,9 @@ def plan(model, config) -> Plan:
 
 
 def crop_of_pictures(model, config) -> tuple[int, int] | None:
-    """The training crop, by which pictures in an image are told from each other; None where they need not be.
+    """The training crop, which is needed to find the pictures in an image; None if they need not be found.
 
-    That is where a model takes no statistics of its image that it is known to take, and where the config says so.
+    They need not if a model is not known to take statistics of its image, or if the config says so.
     """
     if not config.evaluate.seams or len(config.augment.crop) != 2 or len(input_names(model)) > 1:
         return None
@@ -102,10 +102,10 @@ def crop_of_pictures(model, config) -> tuple[int, int] | None:
 
 @dataclasses.dataclass(frozen=True)
 class Ways:
-    """How images are taken that are not simply given to the network, each a program of its own.
+    """How images are treated that are not simply passed to the network, each in its own trace.
 
     Attributes:
-      whole: pixels of the largest that is taken whole; None where that does not depend on the image.
+      whole: pixels of the largest image that is taken whole; None if that does not depend on the image.
       crop: see `crop_of_pictures`.
       reason: why images are whole or in tiles, in words.
     """
@@ -121,7 +121,7 @@ class Ways:
         return cls(whole, crop_of_pictures(model, config), chosen.reason if chosen is not None else "")
 
     def options(self, images) -> dict[str, bool]:
-        """Those of `logits_function` for batches `[1, height, width, channels]` that are taken side by side."""
+        """The options of `logits_function` for batches `[1, height, width, channels]` that are computed in parallel."""
         large = any(self.whole is not None and image.shape[1] * image.shape[2] > self.whole for image in images)
         apart = self.crop is not None and any(
             mosaics.may_have(*image.shape[1:3], self.crop) and len(mosaics.parts(image.numpy()[0], self.crop)) > 1
@@ -130,7 +130,7 @@ class Ways:
         return {"large": large, "apart": apart}
 
     def said(self, *, large: bool, apart: bool) -> str:
-        """What is done with an image that has these options; empty where it is simply given to the network."""
+        """What is done with an image that has these options; empty if it is simply passed to the network."""
         said = []
         if apart:
             said.append(
@@ -148,15 +148,14 @@ def logits_function(model, config, *, large: bool = True, apart: bool = False) -
     Args:
       model: from images to logits.
       config: `data`, `model`, `evaluate.tile`, `evaluate.tile_overlap` and `evaluate.mirror` are read.
-      large: False where no image will be too large to be taken whole, which `plan.whole` says: what cuts them need not
-        be traced then.
-      apart: images are taken apart where they have seams; see `Ways`.
+      large: False if no image will be larger than `plan.whole`, so that cutting need not be traced.
+      apart: whether images are divided at seams; see `Ways`.
 
-    A batch is a mapping with "image", float32 `[1, h, w, channels]`, or with all inputs of a model of several, which
+    A batch is a mapping with "image", float32 `[1, h, w, channels]`, or with all inputs of a model with several, which
     sees the image whole.
 
-    Tiles see what the whole image would show them: its pixels are scaled before they are cut, and group normalisation
-    takes its statistics over windows spread over all of it. So what is left of the choice is the edge of a tile.
+    Tiles see almost the same as in the whole image: pixels are scaled before they are cut, and group normalisation
+    takes its statistics over windows spread over the whole image, so that only the edges of tiles differ.
     The result's attribute `plan` says what is done with which size.
     """
     outputs = logits_per_pixel(config)
@@ -242,14 +241,14 @@ def logits_function(model, config, *, large: bool = True, apart: bool = False) -
 
 
 def _pictures(image: np.ndarray, crop: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """An image's pictures, int32 `[n, 4]`, and where each of its pixels is in the row of theirs, int32 `[pixels]`."""
+    """An image's pictures, int32 `[n, 4]`, and each pixel's position in the sequence of theirs, int32 `[pixels]`."""
     found = mosaics.parts(image, crop)
     rows = np.array([dataclasses.astuple(part) for part in found], np.int32)
     return rows, mosaics.places(found, *image.shape[:2]).ravel()
 
 
 def _before_the_network(model, image, multiple: int):
-    """(what scales a tile as its whole image is scaled, the network after that): a tile has other means than its image.
+    """(scales a tile like its whole image, the network after that): a tile has other means than its image.
 
     Statistics are those of the whole image padded to the multiple, as the model itself would see it, taken a few rows
     at a time, so that no scaled copy of the image is held.
@@ -277,26 +276,26 @@ def _before_the_network(model, image, multiple: int):
 
 
 def behind_standardization(model) -> keras.Model | None:
-    """What follows a model's `StandardizeImage`, where it begins with one; else None."""
+    """The part after a model's `StandardizeImage`, if it begins with one; otherwise None."""
     scaling = [layer for layer in model.layers if isinstance(layer, StandardizeImage)]
     return keras.Model(scaling[0].output, model.outputs) if scaling else None
 
 
 def has_pooled_statistics(model) -> bool:
-    """Whether a model takes statistics of each image inside, which tiles of it would not show."""
+    """Whether a model takes statistics of each image inside, which its tiles do not have."""
     return any(isinstance(layer, GroupNormalization) for layer in model._flatten_layers())
 
 
 def sample_starts(size, sides, most: int):
-    """Where windows lie over which an image's statistics are taken: all of a small image, evenly over a large one.
+    """The windows over which an image's statistics are taken: all of a small image, evenly spaced over a large one.
 
     Args:
       size: the image's height and width, numbers or int32 scalars.
       sides: height and width of a window, at most those of the image.
-      most: pixels of all windows together, roughly.
+      most: pixels of all windows in total, roughly.
 
     Returns:
-      int32 rows and int32 columns where windows start; there is a window at each pair.
+      int32 rows and int32 columns of the starts; there is a window at each pair.
     """
     size, sides = ([tf.cast(n, tf.float32) for n in pair] for pair in (size, sides))
     pixels = size[0] * size[1]
@@ -325,7 +324,7 @@ def _windows(image, chosen: Plan):
 
 
 def sample_sides(chosen: Plan, size):
-    """Height and width of a window: of the tiles where these are fixed, since a model may take no other."""
+    """Height and width of a window: those of tiles if these are fixed, since a model may take no other."""
     if not chosen.fitted:
         return chosen.tile
     side = rounded_up(_WINDOW, chosen.multiple)
@@ -335,7 +334,7 @@ def sample_sides(chosen: Plan, size):
 
 
 def _tiles_of_several(model, batch, names, tile: tuple[int, int], config, outputs: int):
-    """A model of several inputs and one size: what is as large as the image goes through in one stack of channels."""
+    """For a model with several inputs and one size: tiles all inputs as large as the image in one stack of channels."""
     sigmoid = activation(config) == "sigmoid"
     spatial = [name for name in names if batch[name].shape.rank == 4]
     channels = [batch[name].shape[-1] for name in spatial]
@@ -351,7 +350,7 @@ def _tiles_of_several(model, batch, names, tile: tuple[int, int], config, output
 
 
 def _whole_of_several(model, batch, names, multiple: int, config):
-    """A model of several inputs sees the image whole; inputs of its height and width are padded alike."""
+    """For a model with several inputs, which sees the image whole; inputs of its height and width are padded alike."""
     shape = tf.shape(batch["image"])
     height, width = rounded_up(shape[1], multiple), rounded_up(shape[2], multiple)
     spatial = {name for name in names if batch[name].shape.rank == 4}

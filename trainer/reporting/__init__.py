@@ -1,1 +1,1 @@
-"""What a run says: terminal, metrics.jsonl, TensorBoard, pictures."""
+"""Reports of a run: terminal, metrics.jsonl, TensorBoard, pictures."""

@@ -1,6 +1,6 @@
-"""Time: seconds spent training, apart from pauses, what else took how long, and what is left.
+"""Time: seconds of training without pauses, the parts of that, and the time left.
 
-It goes on where a stopped run left it.
+It continues from where a stopped run left it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 
-# What time is spent on. Of training itself: the first call, which compiles; waiting for batches; and the steps.
+# Parts of the time. In training itself: the first call, which compiles; waiting for batches; and the steps.
 STARTING, INPUT, STEPS, EVALUATION, SAVING = "starting", "input", "steps", "evaluation", "saving"
 PAGE, OTHER = "page", "other"
 
@@ -21,7 +21,7 @@ class Clock:
       images_per_step: the global batch.
       now: seconds, monotonic; a test passes its own.
       trained: seconds already trained in earlier sessions of the run.
-      parts: what `parts` was at the end of these.
+      parts: the value of `parts` at the end of these.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Clock:
 
     @property
     def parts(self) -> dict[str, float]:
-        """Seconds by what they were spent on, over all sessions; `STEPS` is what is left of training."""
+        """Seconds by part, over all sessions; `STEPS` is the rest of training."""
         steps = self.trained - self._parts.get(STARTING, 0.0) - self._parts.get(INPUT, 0.0)
         return {STEPS: max(0.0, steps), **self._parts}
 
@@ -57,7 +57,7 @@ class Clock:
 
     @contextlib.contextmanager
     def pause(self, part: str = OTHER):
-        """What happens inside (an evaluation, a checkpoint's copy) is not training."""
+        """The time inside (an evaluation, a checkpoint's copy) is not training."""
         start = self._now()
         try:
             yield
@@ -68,7 +68,7 @@ class Clock:
             self.add(part, spent)
 
     def start_once(self, step: int) -> bool:
-        """Rates are counted from here: called after every call to the device, of which the first compiles.
+        """Starts counting rates: called after every call to the device, of which the first compiles.
 
         Returns:
           Whether this was the first.
@@ -80,7 +80,7 @@ class Clock:
         return first
 
     def rate(self, step: int) -> float | None:
-        """Images a second since the last call, or None before there is a rate."""
+        """Images a second since the last call, or None if there is no rate yet."""
         if self._mark_step is None or step <= self._mark_step:
             return None
         seconds = self._now() - self._mark_time
@@ -90,5 +90,5 @@ class Clock:
         return rate
 
     def seconds_left(self, steps_left: int, rate: float | None) -> float | None:
-        """Seconds to the end at this rate, without the pauses to come."""
+        """Seconds to the end at this rate, without pauses."""
         return steps_left * self._images / rate if rate else None

@@ -1,4 +1,4 @@
-"""run.json: what is known of a run only while it runs, for those who read its folder afterwards."""
+"""run.json: facts that are known only while a run goes on, for later readers of its folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def write_description(run, ended: str = "") -> None:
 
     Args:
       run: at the step to describe.
-      ended: why the run is over; empty while it goes on.
+      ended: why the run has ended; empty while it goes on.
 
     Raises:
       OSError: it cannot be written.

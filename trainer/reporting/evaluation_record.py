@@ -1,6 +1,6 @@
 """An evaluation as files: its numbers as JSON, its pictures beside it.
 
-The pictures' names hold the step, and the JSON names them: a kill between the two leaves the old ones together.
+The pictures' names have the step, and the JSON names them: a kill between the two leaves the old files together.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ def write_evaluation(
     name: str = EVALUATION_FILE,
     settings: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes evaluation.json, or a file of another name, and its pictures in pictures/; then removes those before.
+    """Writes evaluation.json, or a file of another name, and its pictures in pictures/; then removes earlier ones.
 
     Args:
       scores: an `Evaluation` or `TermScores`.
-      pictures: of `trainer.evaluation.pictures`.
-      settings: of the evaluation where they are not the run's.
+      pictures: those of `trainer.evaluation.pictures`.
+      settings: those of the evaluation that are not the run's.
 
     Raises:
-      OSError: the disk is full or not writable; what was there before is whole.
+      OSError: the disk is full or not writable; earlier files are intact.
     """
     stem, written = name.removesuffix(".json"), []
     for picture in pictures:

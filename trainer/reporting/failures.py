@@ -1,4 +1,4 @@
-"""What went wrong while training, in the user's words: the guard's report, a bad file, their own line that raised."""
+"""Explains errors in training to the user: the guard's report, a bad file, the line of theirs that raised."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _OURS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__
 
 
 def explain_failure(error: Exception, run, stream: TextIO | None = None, batch=None) -> UserError | None:
-    """Turns an exception out of the training loop into what the user can put right, or None where it is not theirs.
+    """Turns an exception from the training loop into an error that the user can correct, or None if it is not theirs.
 
     Args:
-      error: as it came out of `tf.function`, which wraps what is raised while tracing.
+      error: as raised by `tf.function`, which wraps exceptions raised while tracing.
       run: its task and data are used to run the first batch again under the guard.
-      stream: where the text will be written; standard error if nothing else is said. A terminal gets colours.
-      batch: the global batch at hand where it is not the pipeline's.
+      stream: where the text will be written; by default standard error. A terminal gets colours.
+      batch: the current global batch if it is not the pipeline's.
     """
     for inner in _chain(error):
         if isinstance(inner, guard.MissingGradientError) and hasattr(inner, "report"):
@@ -66,7 +66,7 @@ def _before_the_first_step(report: guard.Report, run, stream: TextIO | None) -> 
 
 
 def _void_in_labels(error: Exception, run) -> UserError | None:
-    """A loss of class ids met the void id, which TensorFlow answers with every label of the batch."""
+    """Explains a void id in a loss on class ids, for which TensorFlow's message lists every label of the batch."""
     found = re.search(r"Received a label value of (-?\d+) which is outside the valid range of \[(.*?)\)", str(error))
     if found is None:
         return None
@@ -89,12 +89,12 @@ def _what(run) -> str:
 
 
 def _is_of_the_users(error: Exception) -> bool:
-    """Not an out-of-memory, a lost worker or a failed operation on the device: something that Python raised."""
+    """Whether Python code raised it: not lack of memory, a lost worker or a failed operation on the device."""
     return not type(error).__module__.startswith("tensorflow.python.framework.errors")
 
 
 def _users_own(error: Exception) -> UserError | None:
-    """The last line of the user's own code that the exception passed through, if there is one."""
+    """The last line of the user's own code that the exception passed through, or None."""
     for inner in _chain(error):
         frames = [(f.filename, f.lineno) for f in traceback.extract_tb(inner.__traceback__)]
         frames += [f[:2] for f in _autograph_frames(inner)]
@@ -105,22 +105,22 @@ def _users_own(error: Exception) -> UserError | None:
             code = linecache.getline(filename, line).strip()
             last = last_line(inner)
             kind = type(inner).__name__
-            # Autograph wraps what it cannot copy, and says the first exception's type itself.
-            said = last if kind == "StagingError" or last.startswith(kind) else f"{kind}: {last}"
-            return UserError(f"{filename}:{line} raised {said}\n    {code}{_hint(last)}", exit_code=EXIT_FAILED)
+            # Autograph wraps exceptions that it cannot copy, and names the original type itself.
+            message = last if kind == "StagingError" or last.startswith(kind) else f"{kind}: {last}"
+            return UserError(f"{filename}:{line} raised {message}\n    {code}{_hint(last)}", exit_code=EXIT_FAILED)
     return None
 
 
 def last_line(error: BaseException) -> str:
-    """What an exception says in the end, without the names that TensorFlow gives to what nobody named."""
-    # Keras lists the arguments after what it has to say.
+    """The last line of an exception's message, without the names that TensorFlow makes up."""
+    # Keras lists the arguments after the message.
     text = re.split(r"\n\s*Arguments received by ", _COLORS.sub("", str(error)))[0]
     lines = [line for line in text.splitlines() if line.strip() and not line.strip().startswith("[[")]
     return _NODES.sub("", lines[-1]).strip() if lines else ""
 
 
 def _made_at(error: BaseException) -> list[tuple[str, int]]:
-    """Where an operation that failed in a graph was made, as its text says it: what our own lines called."""
+    """Where an operation that failed in a graph was made, from its message: the caller of this project's lines."""
     frames = [(name, int(line)) for name, line in _MADE_AT.findall(str(error))]
     ours = [i for i, (name, _) in enumerate(frames) if name.startswith(os.path.join(_OURS, "trainer") + os.sep)]
     return frames[ours[0] :] if ours else []
@@ -128,7 +128,7 @@ def _made_at(error: BaseException) -> list[tuple[str, int]]:
 
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
 _MADE_AT = re.compile(r'^\s*File "([^"]+)", line (\d+), in ', re.MULTILINE)
-_NODES = re.compile(r" for '\{\{node [^}]*\}\} = [^']*'|\{\{function_node .*?\}\} ?")  # names that nobody wrote
+_NODES = re.compile(r" for '\{\{node [^}]*\}\} = [^']*'|\{\{function_node .*?\}\} ?")  # generated names
 _HINTS = {
     r"does not match type|was expected to be an? \w+ tensor but is": (
         "If labels and predictions meet here, cast the labels, not the predictions:\n"
@@ -142,13 +142,13 @@ _HINTS = {
 }
 
 
-def _hint(said: str) -> str:
-    """What to write instead, where the words of the error are those of types or shapes that do not fit."""
-    return "".join(f"\n  {text}" for pattern, text in _HINTS.items() if re.search(pattern, said))
+def _hint(message: str) -> str:
+    """What to write instead, if the error is about types or shapes that do not fit."""
+    return "".join(f"\n  {text}" for pattern, text in _HINTS.items() if re.search(pattern, message))
 
 
 def _autograph_frames(error: BaseException) -> Iterator[tuple[str, int]]:
-    """The original lines behind generated code. TensorFlow keeps them on the exception and has no public accessor."""
+    """The original lines behind generated code. The exception has them, without a public accessor."""
     metadata = getattr(error, "ag_error_metadata", None)
     for frame in reversed(getattr(metadata, "translated_stack", ())):
         yield frame.filename, frame.lineno
@@ -168,7 +168,7 @@ def _is_user_code(filename: str) -> bool:
     path = os.path.abspath(filename)
     libraries = [*site.getsitepackages(), os.path.dirname(os.__file__), sys.prefix]
     inside = any(path.startswith(os.path.abspath(folder) + os.sep) for folder in libraries)
-    # Of another environment that this one looks into, or of the user's home.
+    # Packages of another environment that this one includes, or of the user's home.
     inside = inside or not {"site-packages", "dist-packages"}.isdisjoint(path.split(os.sep))
     ours = any(path.startswith(os.path.join(_OURS, part) + os.sep) for part in ("trainer", "losses", "configs"))
     return (

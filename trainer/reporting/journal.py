@@ -1,4 +1,4 @@
-"""Where a run is reported: the terminal, metrics.jsonl, TensorBoard. The chief alone reports."""
+"""Writes the reports of a run: terminal, metrics.jsonl, TensorBoard. Only the chief reports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trainer.reporting.tensorboard.summaries import Writer
 class Journal:
     """The records of a run from a step on.
 
-    Made anew where training goes on from a checkpoint: what was reported of later steps is dropped.
+    A new one is made when training goes on from a checkpoint: reports of later steps are dropped.
     """
 
     def __init__(self, run):
@@ -31,7 +31,7 @@ class Journal:
         self._log = MetricsLog(os.path.join(self.workdir, METRICS_FILE), step)
 
     def opening(self, run) -> None:
-        """What does not change: the config, the graph, pictures of training crops; these once in a run."""
+        """Reports what does not change: the config, the graph, pictures of training crops; these once in a run."""
         self.writer.config_text(run.config)
         self.writer.settings(run.config, run.data.classes)
         self.writer.graph(run.task, run.config.data.channels)
@@ -41,7 +41,7 @@ class Journal:
             self.writer.images(0, {tags.CROPS: crops})
 
     def _trying(self, name: str, write: Callable[[], None]) -> None:
-        """A full disk or a read-only folder costs a record, not the run; each file is named once."""
+        """Inside, a full disk or a read-only folder loses a record, but not the run; each file is named once."""
         try:
             write()
         except OSError as error:
@@ -50,15 +50,15 @@ class Journal:
                 self.line(f"warning: {os.path.join(self.workdir, name)} cannot be written: {error.strerror}.")
 
     def numbers(self, step: int, kind: str, values: dict[str, float]) -> None:
-        """One report: a line of metrics.jsonl and a point of each curve."""
+        """Writes a report: a line of metrics.jsonl and a point of each curve."""
         if self._log is not None:
             self._trying(METRICS_FILE, lambda: self._log.append(step, kind, values))
         self.writer.scalars(step, {f"{kind}/{name}": value for name, value in values.items()})
 
     def note(self, markdown: str, step: int | None = None) -> None:
-        """What the guard has to say: a line of guard.jsonl, and text in TensorBoard.
+        """Writes a report of the guard: a line of guard.jsonl, and text in TensorBoard.
 
-        Without a step it is of the one that training goes on from.
+        Without a step it belongs to the one that training goes on from.
         """
         self.writer.text(tags.GUARD_TEXT, markdown, step)
         if self._notes is not None:
@@ -66,7 +66,7 @@ class Journal:
             self._trying(GUARD_FILE, lambda: self._notes.append(at, "guard", {"text": markdown}, again=True))
 
     def evaluation(self, step: int, scores, pictures: Sequence = ()) -> None:
-        """The scores: a line of metrics.jsonl, evaluation.json with its pictures, what TensorBoard shows of them."""
+        """Writes the scores: a line of metrics.jsonl, evaluation.json with its pictures, and TensorBoard's records."""
         self.numbers(step, tags.EVALUATION, scores.scalars(""))
         self.writer.evaluation(step, scores, pictures)
         if self._log is not None:

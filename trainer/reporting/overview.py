@@ -1,4 +1,4 @@
-"""What a run is about to do, in rows for the terminal."""
+"""The opening summary of a run, in rows for the terminal."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _data_text(run) -> str:
 
 
 def _parts(run) -> list[tuple[str, str]]:
-    """What was passed as an object beside data, model and loss."""
+    """Parts passed as objects, besides data, model and loss."""
     names = run.parts.names()
     shown = {name: names[name] for name in ("optimizer", "schedule", "metrics", "augment", "actions") if name in names}
     return [(name, ", ".join(value) if isinstance(value, (list, dict)) else value) for name, value in shown.items()]
@@ -101,7 +101,7 @@ def _loss_text(run) -> str:
         return "as the task says"
     if run.parts.loss is not None:
         return run.parts.names()["loss"]
-    # Where classes overlap, a loss for a softmax has been exchanged.
+    # For classes that overlap, a loss for a softmax has been replaced.
     names = run.task.objective.name.split("+")
     weights = config.loss.weights or (1.0,) * len(names)
     return " + ".join(

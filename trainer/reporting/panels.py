@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-# With black, which is kept for the background, eight colours that colour-blind people tell apart: Okabe and Ito (2008),
+# With black, which is kept for the background, eight colours that the colour-blind can distinguish: Okabe, Ito (2008),
 # "Color Universal Design"; also in Wong (2011), Nature Methods 8, 441.
 _FIRST_COLORS = (
     (230, 159, 0),
@@ -21,23 +21,23 @@ _FIRST_COLORS = (
     (213, 94, 0),
     (204, 121, 167),
 )
-# Void is drawn in two greys, in stripes, as no class is.
+# Void is drawn in stripes of two greys, unlike any class.
 _VOID_GREYS = (96, 160)
 _STRIPE = 4
 # White rows and columns between the pictures of a panel, and the height of a line of text.
 _GAP = 4
 _LINE = 17
-# A panel's pictures are at most so many pixels high and wide.
+# A panel's pictures are at most this many pixels high and wide.
 PANEL_SIDE = 224
-# TensorBoard shows every picture so wide, and enlarges or shrinks others without smoothing, which spoils text.
+# TensorBoard shows every picture this wide, and enlarges or shrinks others without smoothing, which spoils text.
 CARD_WIDTH = 350
-# Where label and prediction differ: colours that colour-blind people tell apart, and no class's but by chance.
+# Where label and prediction differ: colours that the colour-blind can distinguish, and that hardly any class has.
 MISSED, INVENTED, CONFUSED = (213, 70, 0), (0, 90, 190), (170, 40, 150)
 DIFFERENCES = {"missed": MISSED, "invented": INVENTED, "another class": CONFUSED}
 
 
 def class_colors(classes: Sequence[str]) -> np.ndarray:
-    """A colour for each of 256 ids, uint8 `[256, 3]`: black for the background, then others, no two alike.
+    """A colour for each of 256 ids, uint8 `[256, 3]`: black for the background, then others, all different.
 
     Args:
       classes: names, by class id.
@@ -45,7 +45,7 @@ def class_colors(classes: Sequence[str]) -> np.ndarray:
     return _colors(background_ids(classes)).copy()
 
 
-# Prediction asks for it twice an image.
+# Prediction needs it twice for each image.
 @functools.lru_cache(maxsize=32)
 def _colors(background: tuple[int, ...]) -> np.ndarray:
     colors = np.zeros((256, 3), np.uint8)
@@ -57,7 +57,7 @@ def _colors(background: tuple[int, ...]) -> np.ndarray:
 
 
 def _more_colors() -> list[tuple[int, int, int]]:
-    """The colour map of Pascal VOC (Everingham et al., 2010): the bits of an id dealt out to the three channels."""
+    """The colour map of Pascal VOC (Everingham et al., 2010): the bits of an id go in turn to the three channels."""
     ids = np.arange(1, 256)
     colors = np.zeros((255, 3), np.int64)
     for bit in range(8):
@@ -67,15 +67,15 @@ def _more_colors() -> list[tuple[int, int, int]]:
 
 
 def background_ids(classes: Sequence[str]) -> tuple[int, ...]:
-    """Classes that are left unpainted: those called background, and the first of two."""
+    """Classes that are not painted: those called background, and the first of two."""
     named = tuple(i for i, name in enumerate(classes) if name.lower() in ("background", "bg"))
     return named or ((0,) if len(classes) == 2 else ())
 
 
 def colored(mask: np.ndarray, classes: Sequence[str], void_id: int) -> np.ndarray:
-    """Class ids `[height, width]` -> RGB uint8; void, and whatever is no class, in grey stripes.
+    """Class ids `[height, width]` -> RGB uint8; void, and any other id, in grey stripes.
 
-    Of classes that overlap, `[height, width, classes]` of 0 and 1: the mean of the colours of those that a pixel has.
+    For classes that overlap, `[height, width, classes]` of 0 and 1: the mean of the colours of a pixel's classes.
     """
     mask = np.asarray(mask)
     if mask.ndim == 3:
@@ -97,7 +97,7 @@ def _mixed(planes: np.ndarray, classes: Sequence[str]) -> np.ndarray:
 
 
 def overlapping_colors(classes: Sequence[str]) -> np.ndarray:
-    """As `class_colors`, of classes that overlap: the first of two is no background then."""
+    """As `class_colors`, for classes that overlap: the first of two is not a background then."""
     return class_colors((*classes, "", ""))
 
 
@@ -111,7 +111,7 @@ def rgb(image: np.ndarray) -> np.ndarray:
 def shrunk(
     image: np.ndarray, label: np.ndarray, prediction: np.ndarray, *, side: int = PANEL_SIDE
 ) -> dict[str, np.ndarray]:
-    """An image and its masks, each at most `side` pixels high and wide: the arrays of a `Panel`.
+    """An image and its masks, each at most `side` pixels high and wide: the arrays for a `Panel`.
 
     Args:
       image: `[height, width, channels]`, values 0..255; the first three channels are shown.
@@ -122,7 +122,7 @@ def shrunk(
     size = tuple(max(1, round(pixels * scale)) for pixels in reversed(label.shape[:2]))
     stretched, low, high = stretch(image)
     masks = {}
-    # Masks are shrunk before they are painted: there is no colour, and no void, between two classes.
+    # Masks are shrunk before they are painted, so that no colour, or void, arises between two classes.
     for name, mask in (("label", label), ("prediction", prediction)):
         masks[name] = resized_mask(mask, size)
     picture = np.asarray(Image.fromarray(stretched).resize(size, Image.Resampling.BILINEAR))
@@ -137,10 +137,10 @@ def resized_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def stretch(image: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """An image for a screen: RGB uint8, and the values that are shown as black and as white.
+    """An image for a screen: RGB uint8, and the values shown as black and as white.
 
     An image whose middle 99 % of values span less than half of 0..255 (a dark micrograph) is stretched over all of it;
-    another one is shown as it is.
+    others are shown unchanged.
     """
     values = np.asarray(image, np.float32)
     values = np.repeat(values[..., :1], 3, axis=-1) if values.shape[-1] < 3 else values[..., :3]
@@ -152,14 +152,14 @@ def stretch(image: np.ndarray) -> tuple[np.ndarray, float, float]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Panel:
-    """What is drawn of an image: itself, its label, its prediction and where these differ, two by two.
+    """The drawing of an image: itself, its label, its prediction and where these differ, two by two.
 
     Attributes:
-      image: RGB uint8 `[height, width, 3]`, as `stretch` gives it.
-      low, high: the image's values that are shown as black and as white.
+      image: RGB uint8 `[height, width, 3]`, as returned by `stretch`.
+      low, high: the image's values shown as black and as white.
       label, prediction: class ids `[height, width]`, or `[height, width, classes]` of 0 and 1.
       classes: names, by class id.
-      void_id: the id of pixels that do not count.
+      void_id: the id of pixels that are not counted.
     """
 
     image: np.ndarray
@@ -175,7 +175,7 @@ class Panel:
         return (self.low, self.high) != (0.0, 255.0)
 
     def difference(self) -> np.ndarray:
-        """The image in pale grey, in colour where the prediction is not the label; void in stripes."""
+        """The image in pale grey, in colour where prediction and label differ; void in stripes."""
         grey = self.image.mean(axis=-1, keepdims=True) * 0.4 + 140.0
         picture = np.repeat(np.rint(grey), 3, axis=-1).astype(np.uint8)
         if self.label.ndim == 3:
@@ -215,7 +215,7 @@ class Panel:
         return whole
 
     def _within(self, side: int) -> Panel:
-        """The same, at most so many pixels wide."""
+        """The same panel, at most this many pixels wide."""
         height, width = self.label.shape[:2]
         if width <= side:
             return self
@@ -229,7 +229,7 @@ class Panel:
         )
 
     def legend(self) -> list[tuple[str, tuple[int, int, int]]]:
-        """(what it stands for, RGB colour) of the classes and differences that are seen in it."""
+        """(meaning, RGB colour) of the classes and differences in it."""
         if self.label.ndim == 3:
             here = ((self.label == 1) | (self.prediction == 1)).any(axis=(0, 1))
             present = np.flatnonzero(here).tolist()
@@ -240,7 +240,7 @@ class Panel:
             colors = class_colors(self.classes)
         found = [(self.classes[c], tuple(int(v) for v in colors[c % 256])) for c in present]
         difference = self.difference()
-        # Three comparisons, where sorting the colours of every pixel took 0.5 s an evaluation.
+        # Three comparisons: sorting the colours of every pixel took 0.5 s per evaluation.
         return found + [(text, c) for text, c in DIFFERENCES.items() if (difference == c).all(axis=-1).any()]
 
     def titled(self, title: str) -> np.ndarray:
@@ -276,7 +276,7 @@ class Panel:
 
 
 def _broken(text: str, font, width: int) -> list[str]:
-    """A line as lines that are not wider; a word may be cut."""
+    """A line broken into lines that are not wider; a word may be cut."""
     lines, rest = [], text
     while rest:
         count = len(rest)
@@ -291,14 +291,14 @@ def _broken(text: str, font, width: int) -> list[str]:
 
 @functools.cache
 def text_font(size: int):
-    """DejaVu Sans, which comes with matplotlib and has letters of most alphabets."""
+    """DejaVu Sans, which comes with matplotlib and has the letters of most alphabets."""
     import matplotlib
 
     return ImageFont.truetype(os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
 
 
 def overlay(image: np.ndarray, mask: np.ndarray, *, classes: Sequence[str], opacity: float = 0.4) -> np.ndarray:
-    """The image with each class's colour over it and its outline in full colour; the background as it is.
+    """The image with each class's colour over it and its outline in full colour; the background is unchanged.
 
     Args:
       image: `[height, width, 1 or 3]`, values 0..255.
@@ -315,7 +315,7 @@ def overlay(image: np.ndarray, mask: np.ndarray, *, classes: Sequence[str], opac
 def overlay_picture(
     image: np.ndarray, mask: np.ndarray, *, classes: Sequence[str], opacity: float = 0.4
 ) -> Image.Image:
-    """As `overlay`, for a file: without the way back to an array."""
+    """As `overlay`, for a file: without conversion back to an array."""
     made = rgb(image)
     if mask.ndim == 3:
         here = mask == 1
@@ -325,11 +325,11 @@ def overlay_picture(
     ids = Image.fromarray(np.ascontiguousarray(mask % 256 if mask.dtype != np.uint8 else mask, np.uint8))
     background = background_ids(classes)
     painted = np.asarray(ids.point([0 if class_id in background else 255 for class_id in range(256)]))
-    # Shares in 255ths: those of an outline, and of what is painted otherwise.
+    # Shares in 255ths: those of an outline, and of other painted pixels.
     level = round(255 * opacity)
     share = painted & (_outline(mask).view(np.uint8) * np.uint8(255 - level) + np.uint8(level))
     ids.putpalette(class_colors(classes).tobytes())
-    # Pillow's loops are several times as fast as NumPy's on gathered pixels, and round alike.
+    # Pillow's loops are several times as fast as NumPy's on gathered pixels, and round in the same way.
     made = Image.fromarray(np.ascontiguousarray(made))
     made.paste(ids.convert("RGB"), mask=Image.fromarray(share))
     return made

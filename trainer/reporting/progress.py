@@ -1,4 +1,4 @@
-"""A line now and then while something goes on that would be silent for long."""
+"""Logs a line now and then during long work that would be silent otherwise."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ from collections.abc import Callable
 
 from trainer.reporting.terminal import duration
 
-# The first line comes after this many seconds, the next at this distance: short work says nothing.
+# The first line comes after this many seconds, the next at this distance: short work logs nothing.
 _SECONDS = 15.0
 
 
 class Progress:
-    """Called with what is done and what there is in all; logs "evaluated 120 of 500, 1:03 left".
+    """Called with the number done and the total; logs "evaluated 120 of 500, 1:03 left".
 
-    With pixels, done and expected in all, the time left goes by these: "predicted 120 of 500, 14.2 MP/s, 1:03 left".
+    With pixels, done and expected in total, the time left follows from these: "predicted 120 of 500, 14.2 MP/s, 1:03
+    left".
 
-    The time left is reckoned from what came after the first call: what is compiled is in the first.
+    The time left is computed from the calls after the first, which includes compilation.
 
     Args:
-      verb: what is done to each.
+      verb: what was done to each.
       log: called with a line.
       now: seconds, monotonic; a test passes its own.
 
-    The time left goes by what came after the first, which has to be prepared for: a graph is traced, files are opened.
+    The time left is computed from the calls after the first, which includes preparations: a graph is traced, files are
+    opened.
     """
 
     def __init__(self, verb: str, log: Callable[[str], None], *, now: Callable[[], float] = time.monotonic):
@@ -36,7 +38,7 @@ class Progress:
         now = self._now()
         amount, whole = (done, total) if pixels is None else (pixels, expected)
         if self._first is None or amount < self._done or (pixels is None and amount == self._done):
-            # It begins, or begins again.
+            # It starts, or starts again.
             self._first = (amount, now)
             if self._done:
                 self._last = now

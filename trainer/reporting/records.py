@@ -1,7 +1,7 @@
-"""What a run leaves for machines: metrics.jsonl, a line a report, and JSON files that are old or new but never half.
+"""A run's machine-readable files: metrics.jsonl, a line for each report, and JSON files, old or new but never partial.
 
-The keys of a line are in `tags.py`. JSON has no NaN or infinity; both are written as null, so that every reader can
-read the file.
+The keys of a line are in `tags.py`. JSON has no NaN or infinity; both are written as null, so that any parser can read
+the file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RUN_FILE = "run.json"
 
 
 def jsonable(value: Any) -> Any:
-    """Dataclasses, mappings, sequences, NumPy and TensorFlow values -> what `json` writes; NaN and infinity -> None."""
+    """Dataclasses, mappings, sequences, NumPy and TensorFlow values for `json`; NaN and infinity become None."""
     if value is None or isinstance(value, (bool, str, int)):
         return value
     if isinstance(value, float):
@@ -63,16 +63,16 @@ def unsaved(value: Any, where: str = "run.memory") -> str:
 
 
 def write_json(path: str, value: Any) -> None:
-    """Writes a JSON file, indented, beside the old one and moved over it: a kill leaves one of the two whole.
+    """Writes a JSON file, indented, beside the old one and moves it over that: a kill leaves one of the two intact.
 
     Raises:
-      OSError: the disk is full or the folder cannot be written; the old file is still there, whole.
+      OSError: the disk is full or the folder cannot be written; the old file is intact.
     """
     write_whole(path, f"{_indented(jsonable(value))}\n".encode())
 
 
 def _indented(value: Any, indent: str = "") -> str:
-    """JSON a line a value, but lists of numbers, of which an evaluation has long ones, on one line."""
+    """JSON with a line for each value, except lists of numbers, which are long in an evaluation, on a single line."""
     if isinstance(value, dict) and value:
         items = [f"{json.dumps(key)}: {_indented(item, indent + '  ')}" for key, item in value.items()]
     elif isinstance(value, list) and any(isinstance(item, (dict, list, str)) for item in value):
@@ -84,7 +84,7 @@ def _indented(value: Any, indent: str = "") -> str:
 
 
 def write_rows(path: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes a CSV file, a line a mapping, with the first one's keys as its header; NaN is an empty field.
+    """Writes a CSV file with a line for each mapping, and the first one's keys as header; NaN is an empty field.
 
     Raises:
       OSError: as `write_json`.
@@ -97,7 +97,7 @@ def write_rows(path: str, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def write_whole(path: str, content: bytes) -> None:
-    """Writes a file beside the old one and moves it over it.
+    """Writes a file beside the old one and moves it over that.
 
     Raises:
       OSError: as `write_json`.
@@ -117,7 +117,7 @@ def write_whole(path: str, content: bytes) -> None:
 
 
 def read_metrics(path: str) -> list[dict]:
-    """The lines of a metrics file; a last line that a kill cut off is left out. An absent file is empty."""
+    """The lines of a metrics file; a last line cut off by a kill is left out. An absent file is empty."""
     return [record for _, record in _lines(path)]
 
 
@@ -139,12 +139,12 @@ def _lines(path: str) -> list[tuple[bytes, dict]]:
 
 
 class MetricsLog:
-    """`metrics.jsonl`: appends a line a report, and on going on drops what the restored step has not seen yet.
+    """`metrics.jsonl`: appends a line for each report, and after a restart drops reports of later steps.
 
     Args:
       path: the file.
-      restored_step: the step that training goes on from; lines of later steps are dropped, since those steps are done
-        again. 0 starts the file anew. None keeps all: a reader's or an evaluator's view.
+      restored_step: the step that training goes on from; lines of later steps are dropped, since those steps are
+        repeated. 0 starts the file anew. None keeps all, for a reader or an evaluator.
 
     A line is one `write`, so a kill leaves at most the last line unfinished; it is dropped at the next start.
     """
@@ -160,17 +160,16 @@ class MetricsLog:
         content = b"".join(line + b"\n" for line, _ in kept)
         if os.path.exists(path) and os.path.getsize(path) != len(content):
             write_whole(path, content)
-        # A report of the restored step itself may be made again after a kill between report and checkpoint.
+        # A report of the restored step itself may be repeated after a kill between report and checkpoint.
         self._already = {(_step(record), record.get("kind")) for _, record in kept if _step(record) == restored_step}
 
     def append(self, step: int, kind: str, values: Mapping[str, Any], *, again: bool = False) -> None:
         """Adds `{"step": step, "kind": kind, **values}`, e.g. kind "train" or "eval".
 
-        A report that the file already has for the restored step is not written twice, unless `again` says that there
-        may be several.
+        A report that the file already has for the restored step is not written twice, unless `again` allows several.
 
         Raises:
-          OSError: the disk is full or the file cannot be written; the lines before are whole.
+          OSError: the disk is full or the file cannot be written; earlier lines are intact.
         """
         if (step, kind) in self._already and not again:
             return

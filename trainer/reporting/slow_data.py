@@ -1,4 +1,4 @@
-"""The hint of a run whose step waits for its data: what of the pipeline is slow, and what to change."""
+"""The hint for a run whose steps wait for data: which part of the pipeline is slow, and what to change."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import os
 
 from trainer.reporting.memory.out_of_memory import size_of
 
-# Share of the time above which it is said.
+# Share of the time above which the hint is logged.
 MUCH = 0.1
 _LOOKED_AT = 8
 
 
 def hint(run, share: float) -> str:
-    """A line of what was measured, and a line for each change that fits this run."""
+    """A line with the measurements, and a line for each change that fits this run."""
     lines = "".join(f"\n    {line}" for line in advice(run))
     return (
         f"hint: the step waits for data in {share:.0%} of the time: decoding and augmenting are slower than the "

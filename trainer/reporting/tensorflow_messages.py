@@ -1,4 +1,4 @@
-"""TensorFlow's remarks kept off the terminal: lines that C++ writes to standard error and that no log level reaches."""
+"""Keeps TensorFlow's remarks off the terminal: lines that C++ writes to standard error at any log level."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _REMARKS = (
     rb"INFO: (?:Created TensorFlow Lite|Initialized TensorFlow Lite)",
     rb"\s*(?:I tensorflow/|To enable the following instructions)",
 )
-# Of lines that call themselves errors only these, by what they say.
+# Of lines marked as errors only these, by their text.
 _NO_ERRORS = (
     rb"NodeDef mentions attribute \w+ which is not in the op definition",
     rb"oneDNN supports DT_HALF only on platforms with",
@@ -30,17 +30,16 @@ _NO_ERRORS_WITHOUT_GPU = (rb"Unable to register \w+ factory", rb"[Ff]ailed call 
 
 @contextlib.contextmanager
 def without_chatter() -> Iterator[None]:
-    """Holds standard error back while inside, and then writes it without TensorFlow's remarks.
+    """Inside, standard error is held back; it is then written without TensorFlow's remarks.
 
-    Errors, warnings of Python and whatever is not known to be a remark come out, in their order, and everything does
-    when an exception leaves. A user who has set TF_CPP_MIN_LOG_LEVEL below 2 wants to see the remarks: then nothing is
-    held back.
+    Errors, Python's warnings and every line not known to be a remark are written, in order, and after an exception
+    everything is. A user who has set TF_CPP_MIN_LOG_LEVEL below 2 wants to see the remarks: then nothing is held back.
     """
     try:
         wanted = int(os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")) < 2
         sys.stderr.flush()
         before = os.dup(2)
-    except (ValueError, OSError, AttributeError):  # no standard error to speak of
+    except (ValueError, OSError, AttributeError):  # no usable standard error
         wanted = True
     if wanted:
         yield
@@ -63,7 +62,7 @@ def without_chatter() -> Iterator[None]:
 
 
 def is_chatter(line: bytes) -> bool:
-    """Whether a line of standard error is a remark of TensorFlow's that says nothing to act on."""
+    """Whether a line of standard error is one of TensorFlow's remarks that need no action."""
     if any(re.match(pattern, line) for pattern in _REMARKS):
         return True
     logged = _LOGGED.match(line)

@@ -1,6 +1,6 @@
-"""What a run prints: plain aligned text, the same on a terminal and in a log file.
+"""A run's output: plain aligned text, the same on a terminal and in a log file.
 
-Every function returns text and prints nothing; who prints (the chief alone) is the caller's business.
+Every function returns text and prints nothing; the caller decides who prints (only the chief).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def summary(title: str, rows: Sequence[tuple[str, str]], *, width: int | None = 
 
 
 def opening(*, name: str, **about) -> str:
-    """What training is about to do, before it does it: the config's name, and what `opening_rows` takes."""
+    """The summary before training: the config's name, and the arguments of `opening_rows`."""
     return summary(f"Gradline · {name}", opening_rows(**about))
 
 
@@ -52,16 +52,16 @@ def opening_rows(
     workdir: str,
     more: Sequence[tuple[str, str]] = (),
 ) -> list[tuple[str, str]]:
-    """What training is about to do, as (label, text) rows.
+    """The summary before training, as (label, text) rows.
 
     Args:
       data: e.g. "nuclei: 150 training and 40 validation images".
-      classes: names, by class id; empty where labels are no class ids.
+      classes: names, by class id; empty if labels are not class ids.
       model: e.g. "unet, width 16, depth 4".
       parameters: numbers in the model's weights.
-      trainable_parameters: how many of them training changes.
+      trainable_parameters: how many of them are trained.
       loss: e.g. "dice + cross_entropy".
-      devices: what was taken and why.
+      devices: the chosen ones and why.
       precision: likewise.
       steps: e.g. "1,000 steps of 8 images (53.3 epochs)".
       workdir: where the run writes.
@@ -83,7 +83,7 @@ def opening_rows(
 
 
 def number(value: float) -> str:
-    """Four significant digits, in the form that lines up best: 0.4312, 12.34, 1.234e-05, nan."""
+    """Four significant digits, in the form that aligns best: 0.4312, 12.34, 1.234e-05, nan."""
     value = float(value)
     if not math.isfinite(value):
         return str(value)
@@ -155,10 +155,10 @@ def table(
     rule_before: int | None = None,
     dispensable: Sequence[str] = (),
 ) -> str:
-    """Text in columns: the first to the left, the others to the right, a rule under the header and before a row.
+    """Text in columns: the first aligned left, the others right, with a rule under the header and before a row.
 
-    Where it is wider than the terminal the columns in `dispensable` are left out, which a last line says; names that
-    are too long even then are cut.
+    If it is wider than the terminal, the columns in `dispensable` are left out, and a last line says so; names that are
+    too long even then are cut.
     """
 
     def fits(names):
@@ -195,7 +195,7 @@ def _score(value: float) -> str:
 
 
 def evaluation_table(evaluation) -> str:
-    """Dice and IoU a class, how many images each mean counts, and the means.
+    """Dice and IoU of each class, the number of images in each mean, and the means.
 
     Args:
       evaluation: a `trainer.evaluation.metrics.Evaluation`.
@@ -231,7 +231,7 @@ def evaluation_table(evaluation) -> str:
 
 
 def volume_table(volumes) -> str:
-    """Surfaces and millilitres a class, for below the table of `evaluation_table`.
+    """Surfaces and millilitres of each class, to be printed below `evaluation_table`.
 
     Args:
       volumes: name -> `trainer.evaluation.volume_scores.VolumeScores`.
@@ -255,7 +255,7 @@ def volume_table(volumes) -> str:
 
 
 def command(*words: str, indent: int = 0) -> str:
-    """Words as a shell takes them, in lines of the terminal's width; what comes before the first is `indent` wide."""
+    """Words quoted for a shell, in lines of the terminal's width; the text before the first is `indent` wide."""
     return "\n".join(command_lines(_quoted(words), columns() - indent, then="  "))
 
 
@@ -264,7 +264,7 @@ def _quoted(words: Sequence[str]) -> list[str]:
 
 
 def closing(workdir: str, *, flags: bool = True) -> str:
-    """The exact commands, or calls, for what comes after training, as text; arguments as of `next_commands`."""
+    """The exact commands, or calls, for the next steps after training, as text; arguments as for `next_commands`."""
     rows = _next(workdir, flags)
     indent = 4 + max(map(len, rows))
     texts = [
@@ -274,18 +274,18 @@ def closing(workdir: str, *, flags: bool = True) -> str:
 
 
 def next_commands(workdir: str, *, flags: bool = True) -> list[tuple[str, str]]:
-    """The exact commands, or calls, for what comes after training: (what for, command in one line).
+    """The exact commands, or calls, for the next steps after training: (purpose, command in one line).
 
     Args:
       workdir: the run's directory.
-      flags: main.py started the run, which can do the rest; else the script that did.
+      flags: whether main.py started the run, and can do the rest; otherwise a script did.
     """
     rows = _next(workdir, flags)
     return [(label, words if isinstance(words, str) else " ".join(_quoted(words))) for label, words in rows.items()]
 
 
 def _next(workdir: str, flags: bool) -> dict[str, list[str] | str]:
-    """What for -> the words of a command, or a call in Python."""
+    """Purpose -> the words of a command, or a call in Python."""
     rows: dict[str, list[str] | str] = {"curves": ["tensorboard", "--logdir", workdir, "--host", "127.0.0.1"]}
     if not flags:
         return rows | {"predict": "run.predict(images)", "export": "run.export()", "evaluate": "run.evaluate()"}

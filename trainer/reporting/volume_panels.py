@@ -13,14 +13,14 @@ from trainer.data.volumes.resampling import resample
 from trainer.reporting.panels import overlay
 
 _GAP = 4
-# Voxels of a volume that are looked at for its largest structure.
+# Voxels of a volume examined for its largest structure.
 _LOOKED_AT = 10_000_000
 
 
 def largest_structure(mask: np.ndarray) -> tuple[int, int, int]:
-    """The planes along each axis of bool `[d, h, w]` that the largest part fills most; the middle where it is empty.
+    """The plane along each axis of bool `[d, h, w]` with most of the largest part; the middle if it is empty.
 
-    Of a large volume every second or third voxel is looked at, so that it takes little memory.
+    In a large volume only every second or third voxel is examined, which needs little memory.
     """
     if not mask.any():
         return tuple(side // 2 for side in mask.shape)
@@ -35,11 +35,11 @@ def largest_structure(mask: np.ndarray) -> tuple[int, int, int]:
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
-    """What the network sees of a volume, to be cut as its file has it.
+    """A volume as the network sees it, for planes on its file's grid.
 
     image: float32 `[depth, height, width, channels]`.
-    shape: of the file's grid.
-    box: the part of that grid that the image covers; None is all.
+    shape: that of the file's grid.
+    box: the part of that grid covered by the image; None is all.
     """
 
     image: np.ndarray
@@ -47,7 +47,7 @@ class Seen:
     box: Sequence[slice] | None = None
 
     def plane(self, axis: int, position: int) -> np.ndarray:
-        """The first channel across an axis, float32 0..255 on the file's grid; black where the volume is empty."""
+        """The first channel's plane across an axis, float32 0..255 on the file's grid; black where it is empty."""
         box = [slice(0, side) for side in self.shape] if self.box is None else self.box
         spans = [part.indices(side)[:2] for part, side in zip(box, self.shape, strict=True)]
         whole = np.zeros([side for other, side in enumerate(self.shape) if other != axis], np.float32)
@@ -65,7 +65,7 @@ class Seen:
         return whole
 
     def _range(self) -> tuple[float, float]:
-        """0.5 and 99.5 % of the values, of some of them."""
+        """The percentiles 0.5 and 99.5 of the values, from a sample."""
         step = max(1, round((self.image[..., 0].size / 200_000) ** (1 / 3)))
         low, high = np.percentile(self.image[::step, ::step, ::step, 0], (0.5, 99.5))
         return float(low), float(high)
@@ -74,7 +74,7 @@ class Seen:
 def planes(
     seen: Seen, masks: Sequence[np.ndarray], at: Sequence[int], spacing: Sequence[float], side: int
 ) -> list[list[np.ndarray]]:
-    """Three planes of a volume and of masks through a voxel, up and down as a person stands, pixels square in mm."""
+    """Three planes of a volume and of masks through a voxel, upright, with pixels that are square in mm."""
     found = []
     for axis, position in enumerate(at):
         lengths = [length for other, length in enumerate(spacing) if other != axis]
@@ -102,14 +102,14 @@ def volume_planes(
     void_id: int,
     side: int = 192,
 ) -> dict[str, np.ndarray]:
-    """Three planes through the label's largest structure, one under the other: the arrays of a `Panel`.
+    """Three planes through the label's largest structure, one under the other: the arrays for a `Panel`.
 
     Args:
       image: float32 `[d, h, w, channels]`, as the network sees it.
       label, prediction: class ids on the grid of the file.
       spacing: millimetres of the file's voxels.
-      box: of the file's grid, what the network sees; None is all.
-      void_id: the id of voxels that do not count.
+      box: the part of the file's grid that the network sees; None is all.
+      void_id: the id of voxels that are not counted.
       side: pixels of the longer side of a plane.
     """
     inside = (label > 0) & (label != void_id)
@@ -131,10 +131,10 @@ def volume_overlay(
     classes: Sequence[str],
     side: int = 384,
 ) -> np.ndarray:
-    """Three planes through the largest structure of a prediction, its classes' colours over the image, RGB uint8.
+    """Three planes through the largest structure of a prediction, with its classes' colours over the image, RGB uint8.
 
     Args:
-      image, spacing, box: as of `volume_planes`.
+      image, spacing, box: as for `volume_planes`.
       mask: class ids `[d, h, w]` on the grid of the file.
       classes: names, by class id.
       side: pixels of the longer side of a plane.

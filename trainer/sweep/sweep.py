@@ -324,8 +324,8 @@ class _Sweeper:
                 reduction=self._spec.reduction,
                 highest=self._highest,
             )
-        asked = bool(self._asked())
-        found = self._result(trials, stopped=asked and task != DONE)
+        interrupted = bool(self._asked())
+        found = self._result(trials, stopped=interrupted and task != DONE)
         self._write()
         if trials:
             more = f" (the first 20 of {len(trials)})" if len(trials) > 20 else ""

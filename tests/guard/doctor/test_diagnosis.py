@@ -1,4 +1,4 @@
-"""The diagnosis as text, its lines and replacements, the callback, and what is refused."""
+"""The diagnosis as text, its lines and replacements, the callback, and refused arguments."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""What the doctor says of programs that do not learn, and that it keeps silent about their mended twins and sound ones.
+"""The doctor's findings on programs that do not learn, and none on mended and sound ones.
 
 Here each is looked at as far as a batch; steps on copies, which cost seconds, are tried on a few. All programs in full:
 `python -m benchmarks.doctor`.

@@ -1,4 +1,4 @@
-"""Every way of handing in something wrong, into every loss: told, never broadcast, and never silent under XLA."""
+"""Every kind of wrong argument, for every loss: reported, never broadcast, and never silent under XLA."""
 
 import inspect
 import re
@@ -62,9 +62,9 @@ def test_shapes_are_never_broadcast(name, case):
     options = ONE_CHANNEL if y_pred.shape[-1] == 1 else {}
     if "activation" in refused_options(name):
         options = {}
-    with pytest.raises(ValueError, match=re.escape(names) if names != "classes" else "class") as told:
+    with pytest.raises(ValueError, match=re.escape(names) if names != "classes" else "class") as failure:
         call(name, y_true, y_pred, **options)
-    assert "Received" in str(told.value)
+    assert "Received" in str(failure.value)
 
 
 @pytest.mark.parametrize("case", ["batch of 1", "swapped height and width", "a height of 1", "half the size"])
@@ -191,9 +191,9 @@ def test_what_only_resembles_a_mistake_passes():
 
 def test_message_of_swapped_axes():
     ids, logits = ids_and_logits()
-    with pytest.raises(ValueError) as told:
+    with pytest.raises(ValueError) as error:
         losses.dice(np.swapaxes(ids, 1, 2), logits)
-    assert str(told.value) == (
+    assert str(error.value) == (
         "dice: y_true and y_pred differ in height and width; shapes are never broadcast. The axes of y_true look "
         "swapped: tf.transpose(y_true, [0, 2, 1]), with the axis of classes kept last.\n"
         "Received: y_true (batch=2, height=5, width=6), y_pred (batch=2, height=6, width=5)"
@@ -203,9 +203,9 @@ def test_message_of_swapped_axes():
 def test_message_of_wrong_ids_has_the_numbers():
     ids, logits = ids_and_logits()
     ids[0, 0, :2] = 255
-    with pytest.raises(ValueError, match=r"(?s)4 classes 0 to 3.*smallest_id=0, largest_id=255, outside=2") as told:
+    with pytest.raises(ValueError, match=r"(?s)4 classes 0 to 3.*smallest_id=0, largest_id=255, outside=2") as failure:
         losses.dice(ids, logits)
-    assert "ignore_id=255" in str(told.value)
+    assert "ignore_id=255" in str(failure.value)
 
 
 bad_options = {

@@ -15,7 +15,7 @@ def of_each(function, mask):
 
 def expected(mask, spacing=None):
     return of_each(
-        lambda one: np.full(one.shape, np.inf) if one.all() else distance_transform_edt(one, sampling=spacing), mask
+        lambda part: np.full(part.shape, np.inf) if part.all() else distance_transform_edt(part, sampling=spacing), mask
     )
 
 

@@ -1,6 +1,6 @@
-"""What scanners and cameras do to brightness: gamma, blur, a lower resolution, noise. Of images and volumes alike.
+"""Effects of scanners and cameras on brightness: gamma, blur, a lower resolution, noise. For images and volumes alike.
 
-Each happens to config.augment.share of the examples, by itself, drawn from (seed, example number).
+Each is applied independently to config.augment.share of the examples, drawn from (seed, example number).
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from configs.schema import Augment
 from trainer.data.augment.draws import normals, uniforms
 from trainer.data.volumes.resampling import resample
 
-# The first of the example's random numbers that are used here; those before it place and colour the crop.
+# The first of the example's random numbers used here; those before it place and colour the crop.
 _FIRST = 48
 
 
 def varies(augment: Augment) -> bool:
-    """Whether any of it can happen."""
+    """Whether any of these effects is on."""
     return augment.share > 0 and (augment.gamma > 0 or augment.blur > 0 or augment.coarsen > 1 or augment.noise > 0)
 
 

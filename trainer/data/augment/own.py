@@ -1,4 +1,4 @@
-"""Augmentations of the user's own: functions of (example, random numbers), called after the built-in ones."""
+"""The user's own augmentations: functions of (example, random numbers), called after the built-in ones."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def apply_own(
     Args:
       functions: `f(example, random) -> example`; `example` maps keys to NumPy arrays: "image" float32
         `[height, width, channels]`, "label" int32 `[height, width]`, and the extra keys. It may be changed in place.
-        `random` is a `numpy.random.Generator` of (seed, number, position of the function): nothing else should be drawn
-        from, or a resumed run differs.
+        `random` is a `numpy.random.Generator` of (seed, number, position of the function): random numbers must come
+        from it alone, or a resumed run differs.
       example: cropped, turned and recoloured.
       features: how its keys travel.
       seed, number: the run's, and the example's over the whole run.
       name: the example's, for messages.
-      classes, void_id: what labels may hold afterwards.
+      classes, void_id: the ids that labels may hold afterwards.
 
     Raises:
-      DataError: a function raised, or gave back something else; names the function, its file and line, the example.
+      DataError: a function raised, or returned something else; names the function, its file and line, the example.
     """
     for position, function in enumerate(functions):
         shapes = {key: value.shape for key, value in example.items()}
@@ -57,7 +57,7 @@ def apply_own(
 
 
 def _problem(result, shapes: Mapping, features: Mapping[str, Feature], classes: int, void_id: int) -> str:
-    """What is wrong with what a function gave back; "" for nothing."""
+    """What is wrong with a function's result; "" if nothing."""
     if not isinstance(result, Mapping):
         given = "nothing; does it end in `return example`?" if result is None else f"a {type(result).__name__}."
         return f"has to give back the example, a dict with {', '.join(shapes)}, and gave {given}"
@@ -97,9 +97,9 @@ def _problem(result, shapes: Mapping, features: Mapping[str, Feature], classes: 
 
 
 def raised_at(error: BaseException) -> str:
-    """`raised ValueError: message`, with the file, line and text where it came from, the user's if there is one."""
+    """`raised ValueError: message`, with the file, line and text of its origin, in the user's code if there is any."""
     frames = traceback.extract_tb(error.__traceback__)
-    # The last line that is the user's: a library's inside says less. Ours is the one that called it.
+    # The last of the user's lines: one inside a library says less. Ours only calls it.
     own = [frame for frame in frames if _is_users(frame.filename)] or frames[-1:]
     text = f"raised {type(error).__name__}: {str(error).strip() or '(no message)'}"
     for frame in own[-1:]:

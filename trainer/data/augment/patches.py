@@ -1,7 +1,7 @@
-"""Patches of volumes as a function of (config, seed, example number): where, how turned, scaled and bent, how bright.
+"""Patches of volumes as a function of (config, seed, example number): place, turn, scale, bend and brightness.
 
-A share of them, augment.foreground, is laid over a voxel of a class other than the first, the classes that the case has
-in turn: example number n takes the (n mod classes)-th.
+A share of them, augment.foreground, is laid over a voxel of a class other than the first, the case's classes in turn:
+example number n takes the (n mod classes)-th.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from trainer.data.augment.intensity import varies, vary
 from trainer.data.augment.placement import Draw, Placement, recolor
 from trainer.data.augment.warp import Warp, rotation, warped
 
-# Volumes whose voxels are so many times as long along one axis are turned about that axis alone.
+# Volumes whose voxels are this many times as long along one axis are only turned about that axis.
 _THICK = 3.0
-# Sides of voxels that differ by less are equal.
+# Sides of voxels that differ by less count as equal.
 _SQUARE = 0.01
 
 
@@ -31,7 +31,7 @@ def draw_patch(
     spacing: Sequence[float],
     positions: np.ndarray,
 ) -> Warp:
-    """Where the patch of example number `number` (counted over the whole run) lies.
+    """The place of the patch of example number `number` (counted over the whole run).
 
     Args:
       augment: the config's section.
@@ -39,7 +39,7 @@ def draw_patch(
       number: step * batch_size + position in the global batch.
       shape: depth, height and width of the volume.
       spacing: millimetres of its voxels.
-      positions: int `[voxels, 4]`, class and place of voxels that patches may be laid over.
+      positions: int `[voxels, 4]`, class and position of voxels that patches may be laid over.
     """
     drawn = iter(uniforms(seed, number, 32))
     at = [next(drawn) for _ in range(3)]
@@ -91,19 +91,19 @@ def draw_patch(
 
 
 def _start(have: int, need: float, at: float) -> int:
-    """One of the whole positions from which a patch lies inside, or, where it is longer, has all of the volume."""
+    """A whole start position at which a patch lies inside the volume, or, where it is longer, covers it."""
     room = math.floor(have - need)
     return min(room, 0) + math.floor((abs(room) + 1) * at)
 
 
 def _within(start: int, have: int, need: float) -> int:
-    """The nearest start from which a patch is not further out of the volume than it has to be."""
+    """The nearest start at which a patch is not further outside the volume than it has to be."""
     low, high = sorted((0, math.floor(have - need)))
     return min(max(start, low), high)
 
 
 def place_image(image: np.ndarray, warp: Warp, augment: Augment, seed: int, number: int, span: float, out) -> None:
-    """Writes the patch of float32 `[d, h, w, channels]` to `out`, float32 `[*crop, channels]`, with its brightness."""
+    """Writes the patch of float32 `[d, h, w, channels]`, with new brightness, to `out`, float32 `[*crop, channels]`."""
     crop = warped(image, warp, order=1, outside=None)
     bright_at, contrast_at = uniforms(seed, number, 34)[32:]
     drawn = Draw(
@@ -117,7 +117,7 @@ def place_image(image: np.ndarray, warp: Warp, augment: Augment, seed: int, numb
 
 
 def positions_of(label: np.ndarray | None, void_id: int, most: int = 10_000) -> np.ndarray:
-    """int32 `[voxels, 1 + rank]`: class and place of some voxels of each class but the first, evenly spread."""
+    """int32 `[voxels, 1 + rank]`: class and position of some voxels of each class but the first, evenly spread."""
     found = [np.zeros((0, 4 if label is None else 1 + label.ndim), np.int32)]
     for value in [] if label is None else np.unique(label).tolist():
         if value in (0, void_id):

@@ -1,7 +1,7 @@
 """Augmentation without state: (config, seed, example number) decides everything, image and label together.
 
-Zoom, position, quarter turn and flips are one window of the source image, taken once: the window is resampled to the
-crop's size and then turned. So only the pixels of the crop are ever resampled, and image and label cannot drift apart.
+Zoom, position, quarter turn and flips make a single window of the source image: it is resampled to the crop's size and
+then turned. So only the pixels of the crop are ever resampled, and image and label cannot drift apart.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Placement:
 
     top, left, height, width: the window in source pixels; it may reach beyond the image. A window of the crop's own
       size lies on whole pixels.
-    quarter_turns: turns by 90 degrees, counter-clockwise, made after the window is resampled.
+    quarter_turns: turns by 90 degrees, counter-clockwise, after the window is resampled.
     flip_vertical, flip_horizontal: mirrored after turning.
     """
 
@@ -49,7 +49,7 @@ class Draw:
 
 
 def draw(augment: Augment, seed: int, number: int, size: tuple[int, int]) -> Draw:
-    """What happens to example number `number` (counted over the whole run) of a run with this seed.
+    """The augmentation of example number `number` (counted over the whole run) in a run with this seed.
 
     Args:
       augment: the config's section.
@@ -86,7 +86,7 @@ def draw(augment: Augment, seed: int, number: int, size: tuple[int, int]) -> Dra
 
 
 def draw_warp(augment: Augment, seed: int, number: int, placement: Placement) -> Warp | None:
-    """The same window turned by any angle or bent, in augment.share of the examples each; None where it is neither."""
+    """The same window turned by any angle or bent, each in augment.share of the examples; None where it is neither."""
     if not (augment.rotate or augment.elastic):
         return None
     turns_at, bends_at, angle_at = uniforms(seed, number, 19)[16:]
@@ -106,13 +106,13 @@ def draw_warp(augment: Augment, seed: int, number: int, placement: Placement) ->
 
 
 def over_foreground(drawn: Draw, augment: Augment, label: np.ndarray, void_id: int, seed: int, number: int) -> Draw:
-    """The same, in augment.foreground of all examples with the window over a pixel of a class other than the first.
+    """The draw, in augment.foreground of all examples with the window over a pixel of a class other than the first.
 
     Args:
-      drawn: what `draw` gave for this example.
+      drawn: the result of `draw` for this example.
       augment: the config's section.
-      label: class ids `[height, width]`; of classes that overlap `[height, width, classes]`, of which each counts.
-      void_id: the id that is no class.
+      label: class ids `[height, width]`; for classes that overlap `[height, width, classes]`, each of which counts.
+      void_id: the id that is not a class.
       seed, number: as in `draw`.
     """
     happens, class_at, pixel_at, down_at, right_at = uniforms(seed, number, 16)[11:]
@@ -129,7 +129,7 @@ def over_foreground(drawn: Draw, augment: Augment, label: np.ndarray, void_id: i
     y, x = divmod(int(pixels[int(pixel_at * len(pixels))]), label.shape[1])
     placed = drawn.placement
     top, left = y - down_at * (placed.height - 1), x - right_at * (placed.width - 1)
-    # Not further out of the image than it has to be.
+    # Not further outside the image than it has to be.
     low, high = sorted((0.0, label.shape[0] - placed.height))
     top = min(max(top, low), high)
     low, high = sorted((0.0, label.shape[1] - placed.width))
@@ -142,7 +142,7 @@ def over_foreground(drawn: Draw, augment: Augment, label: np.ndarray, void_id: i
 def crop_image(image: np.ndarray, placement: Placement, crop: tuple[int, int]) -> np.ndarray:
     """The window of an image at the crop's size: bilinear, with anti-aliasing where it shrinks.
 
-    Beyond its border the image is mirrored; the label is void there, so what is shown only has to look natural.
+    Beyond its border the image is mirrored; the label is void there, so the pixels only have to look natural.
 
     Args:
       image: uint8 or float32 `[height, width, channels]`.
@@ -180,7 +180,7 @@ def _resampled(window: np.ndarray, size: tuple[int, int], box: tuple[float, floa
 def crop_label(
     label: np.ndarray, placement: Placement, crop: tuple[int, int], void_id: int, dtype: np.dtype | type = np.int32
 ) -> np.ndarray:
-    """The same window of a label: each pixel takes the id of the nearest source pixel, or void beyond the border.
+    """The same window of a label: each pixel gets the id of the nearest source pixel, or void beyond the border.
 
     Args:
       label: integers `[height, width]` or `[height, width, …]`.
@@ -205,20 +205,20 @@ def crop_label(
 
 def recolor(crop: np.ndarray, draw: Draw, out: np.ndarray, span: float = 255.0) -> None:
     """Colour, contrast, brightness: `(x - mean) * contrast + mean + brightness * span / 255`, where x is the image
-    times its channels' gains, and mean is that of x over all channels. What was uint8 is kept within 0..255.
+    times its channels' gains, and mean is that of x over all channels. uint8 images are kept within 0..255.
 
     Args:
       crop: uint8 or float32 `[*space, channels]`, or one channel for all.
-      draw: the example's.
+      draw: the example's draw.
       out: float32 `[*space, channels]`, written to.
-      span: highest value minus lowest of the whole image: the range that brightness is in.
+      span: highest minus lowest value of the whole image: the unit of brightness.
     """
     # A single channel has no colour to change.
     tinted = out.shape[2] == 3 and draw.gains != (1.0, 1.0, 1.0)
     if draw.contrast == 1.0 and draw.brightness == 0.0 and not tinted:
         out[...] = crop
         return
-    # One channel for all is worked on alone, and written three times.
+    # One channel for all is changed once and written three times.
     work = out if tinted or crop.shape == out.shape else np.empty(crop.shape, np.float32)
     gains = np.array(draw.gains if tinted else (1.0,))
     shift = (crop.mean(axis=tuple(range(crop.ndim - 1))) * gains).mean() * (1.0 - draw.contrast) + draw.brightness * (
@@ -234,7 +234,7 @@ def recolor(crop: np.ndarray, draw: Draw, out: np.ndarray, span: float = 255.0) 
 
 
 def _whole(room: int, at: float) -> int:
-    """One of the |room| + 1 whole positions between 0 and `room`, which is negative for an image below the crop."""
+    """One of the |room| + 1 whole positions between 0 and `room`, which is negative if the crop is larger."""
     return min(room, 0) + math.floor((abs(room) + 1) * at)
 
 

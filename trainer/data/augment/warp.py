@@ -1,6 +1,6 @@
-"""A crop of an image or a volume that is turned, scaled or bent: one map from its pixels into the source, taken once.
+"""A crop of an image or a volume that is turned, scaled or bent, by a single map from its pixels into the source.
 
-Of as many axes as the source has. Only what the crop covers is read of the source, which may be mapped from a file.
+It has as many axes as the source, which may be mapped from a file: only the part under the crop is read.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from trainer.data.volumes.resampling import resample
 
 # Knots of the smooth deformation along each axis.
 _KNOTS = 5
-# Pixels read around what is needed.
+# Further pixels read around the crop.
 _MARGIN = 2
 
 
 @dataclasses.dataclass(frozen=True)
 class Warp:
-    """Where a crop lies: `source = centre + matrix @ (pixel - middle of the crop) + bend(pixel)`.
+    """The place of a crop: `source = centre + matrix @ (pixel - middle of the crop) + bend(pixel)`.
 
-    shape: of the crop before it is turned by quarters.
+    shape: of the crop before quarter turns.
     centre: in pixels of the source, whose centres are whole numbers.
     matrix: float64 `[rank, rank]`; None is the identity.
-    bend: the largest shift along each axis, in pixels of the source; None is none.
+    bend: the largest shift along each axis, in pixels of the source; None for no bend.
     key: (seed, number) of the random numbers of the bend.
-    turn: two axes and how often the crop is turned by a quarter from the first towards the second.
-    flips: along which axes it is mirrored after that.
+    turn: two axes, and the number of quarter turns from the first towards the second.
+    flips: the axes along which it is mirrored after that.
     """
 
     shape: tuple[int, ...]
@@ -44,25 +44,25 @@ class Warp:
 
 
 def middle(shape: Sequence[int]) -> np.ndarray:
-    """The place in the middle of a grid of pixels."""
+    """The position of the middle of a grid of pixels."""
     return (np.array(shape, np.float64) - 1.0) / 2.0
 
 
 def rotation(angles: Sequence[float], spacing: Sequence[float]) -> np.ndarray:
-    """A turn as a map of indices, float64 `[rank, rank]`, of what has pixels with sides of `spacing`.
+    """A rotation as a map of indices, float64 `[rank, rank]`, for pixels with sides of `spacing`.
 
     Args:
-      angles: radians: of an image one; of a volume one about each of depth, height and width.
+      angles: radians: one for an image; three for a volume, about depth, height and width.
       spacing: any unit.
     """
     rank = len(spacing)
     planes = [(0, 1)] if rank == 2 else [(1, 2), (0, 2), (0, 1)]
     turned = np.eye(rank)
     for angle, (first, second) in zip(angles, planes, strict=True):
-        one = np.eye(rank)
-        one[first, first] = one[second, second] = math.cos(angle)
-        one[first, second], one[second, first] = -math.sin(angle), math.sin(angle)
-        turned = one @ turned
+        single = np.eye(rank)
+        single[first, first] = single[second, second] = math.cos(angle)
+        single[first, second], single[second, first] = -math.sin(angle), math.sin(angle)
+        turned = single @ turned
     sides = np.asarray(spacing, np.float64)
     return turned * sides[None, :] / sides[:, None]
 
@@ -71,10 +71,10 @@ def warped(array: np.ndarray, warp: Warp, *, order: int, outside: float | None) 
     """The crop `[*shape, channels]` of `[*space, channels]`.
 
     Args:
-      array: any type; with `order` 0 it is kept, else the result is float32.
-      warp: where.
+      array: any type; with `order` 0 it is kept, otherwise the result is float32.
+      warp: the crop's place.
       order: 1 interpolates linearly, 0 takes the nearest pixel.
-      outside: what lies beyond the border; None mirrors what is inside.
+      outside: the value beyond the border; None mirrors the inside.
     """
     rank = len(warp.shape)
     if warp.matrix is None and warp.bend is None:
@@ -132,7 +132,7 @@ def _plain(array: np.ndarray, warp: Warp, outside: float | None) -> np.ndarray:
 
 
 def _window(array: np.ndarray, lowest: np.ndarray, highest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The part of the source that lies between two places, with a margin, and where it begins."""
+    """The part of the source between two positions, with a margin, and its start."""
     parts, starts = [], []
     for low, high, length in zip(lowest, highest, array.shape, strict=False):
         first = min(max(math.floor(low) - _MARGIN, 0), length - 1)
@@ -148,4 +148,4 @@ def _bends(warp: Warp) -> np.ndarray:
     count = _KNOTS**rank
     drawn = uniforms_at(*warp.key, rank * count).reshape(rank, *(_KNOTS,) * rank) * 2.0 - 1.0
     smooth = [resample(drawn[axis], warp.shape, (3,) * rank).reshape(-1) * warp.bend[axis] for axis in range(rank)]
-    return np.stack([np.clip(one, -most, most) for one, most in zip(smooth, warp.bend, strict=True)])
+    return np.stack([np.clip(shift, -most, most) for shift, most in zip(smooth, warp.bend, strict=True)])

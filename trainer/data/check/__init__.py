@@ -1,1 +1,1 @@
-"""What `--mode=check` says of the data: facts of each example, and remarks on all of them."""
+"""`--mode=check` of the data: facts of each example, and remarks on all of them."""

@@ -1,4 +1,4 @@
-"""--mode=check: every file of both splits is read once, and everything that is wrong or odd is said by name."""
+"""--mode=check: every file of both splits is read once, and everything wrong or odd is reported by name."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from trainer.data.opening import open_splits
 
 @dataclasses.dataclass(frozen=True)
 class SplitAudit:
-    """What one split holds.
+    """The contents of one split.
 
     examples: the number of usable ones.
-    sizes: (height, width) of each; of volumes (depth, height, width), at the spacing that they are prepared for.
+    sizes: (height, width) of each; for volumes (depth, height, width), at the spacing of the prepared data.
     pixels: int64 `[classes + 1]`: pixels of each class, void last.
-    images: int64 `[classes]`: examples that have the class.
+    images: int64 `[classes]`: examples with the class.
     area: pixels of all examples.
     brightness: mean and deviation of each image, over its channels.
-    bands: the mean of each channel over the images, where there are more than three or they have names.
-    several: those of two classes or more, where classes overlap; -1 where they do not.
+    bands: the mean of each channel over the images, if there are more than three channels or they have names.
+    several: pixels of two classes or more, where classes overlap; otherwise -1.
     """
 
     name: str
@@ -54,8 +54,8 @@ class SplitAudit:
 class DataCheck:
     """The result of a check.
 
-    problems: files that cannot be used, and what leaves nothing to train on: training would stop, or skip them.
-    warnings: what can be trained on and is probably not meant.
+    problems: files that cannot be used, or faults that leave nothing to train on: training would stop, or skip them.
+    warnings: oddities that can be trained on but are probably not intended.
     """
 
     splits: tuple[SplitAudit, ...]
@@ -84,12 +84,12 @@ class DataCheck:
 def check_data(
     config: Config, data: Any = None, *, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> DataCheck:
-    """Reads the whole data set of a config, or of an object, in parallel, and keeps none of it.
+    """Reads the whole data set of a config, or of an object, in parallel, without keeping it.
 
     Args:
       config: its data and augment sections are read.
       data: as `open_data` takes it.
-      progress: called with the number of examples read and of all, of both splits together.
+      progress: called with the number of examples read and the total, for both splits together.
 
     Returns:
       the report; problems are collected, never raised.

@@ -1,4 +1,4 @@
-"""What a check keeps of each example: sizes, counts of classes, brightness and hashes; read in parallel."""
+"""The facts that a check keeps about each example: size, class counts, brightness and hashes; read in parallel."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _THREADS = 4
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What is kept of an example that could be read."""
+    """The facts about an example that could be read."""
 
     name: str
     size: tuple[int, ...]
@@ -31,12 +31,12 @@ class Facts:
     several: int = -1
     means: tuple[float, ...] = ()
     deviation: float = 0.0
-    # The mean outside of the objects; of the whole image where nothing is outside.
+    # The mean outside of the objects, or of the whole image where nothing is outside.
     background: float = 0.0
 
 
 def read_all(reader, section: Data, problems: list[str], count: Callable[[], None]) -> list[Facts]:
-    """What can be read of a split, in its order; what cannot is added to the problems. `count()` follows each."""
+    """The facts of a split's readable examples, in order; others are added to the problems. `count()` follows each."""
 
     def read(index: int) -> Facts | str:
         try:
@@ -55,7 +55,7 @@ def read_all(reader, section: Data, problems: list[str], count: Callable[[], Non
 
 
 def _separate(text: str) -> list[str]:
-    """One problem a line that is not indented: an image and its mask can both be bad."""
+    """One problem for each line that is not indented: an image and its mask can both be bad."""
     problems: list[str] = []
     for line in text.split("\n"):
         if line.startswith(" ") and problems:
@@ -74,7 +74,7 @@ def _facts(example: Example, section: Data) -> Facts:
         several = int((here.sum(axis=2) > 1).sum())
     elif label is not None and label.dtype.kind in "iu":
         void = int((label == void_id).sum())
-        # A void id may be negative, which cannot be counted by position; class 0 gives the pixels back.
+        # A void id may be negative, which cannot be counted by position: it is counted as class 0 first.
         counts = np.append(np.bincount(np.where(label == void_id, 0, label).ravel(), minlength=classes), void)
         counts[0] -= void
     return Facts(

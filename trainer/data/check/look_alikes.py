@@ -1,4 +1,4 @@
-"""Images that look nearly the same, by a hash of where brightness rises."""
+"""Images that look nearly the same, by a hash of the places where brightness rises."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ MOST_COMPARED = 25_000_000
 
 
 def perceptual_hash(image: np.ndarray) -> np.ndarray:
-    """Where brightness rises from left to right in 16 x 17 blocks, bool `[256]`: alike for images that look alike."""
-    # Of a volume its middle slice.
+    """Where brightness rises from left to right in 16 x 17 blocks, bool `[256]`: similar for images that look alike."""
+    # For a volume, its middle slice.
     image = image[len(image) // 2] if image.ndim == 4 else image
     grey = image.astype(np.float32).mean(axis=2)
     small = np.asarray(Image.fromarray(grey).resize((17, 16), Image.Resampling.BOX))
@@ -27,6 +27,6 @@ def alike(names: Sequence[str], hashes: np.ndarray) -> list[str]:
         return []
     bits = hashes.astype(np.float32)
     differ = np.tril(np.full((len(names), len(names)), 256.0)) + bits @ (1 - bits.T) + (1 - bits) @ bits.T
-    # One colour throughout has no bit set, and is like nothing.
+    # A single colour has no bit set, and is like no other image.
     differ[~hashes.any(axis=1)] = 256.0
     return [f"{names[row]} ~ {names[column]}" for row, column in np.argwhere(differ <= ALIKE_BITS)]

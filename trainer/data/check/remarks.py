@@ -1,4 +1,4 @@
-"""What can be trained on and is probably not meant: what a check says of the facts about all examples."""
+"""Remarks of a check on the facts about all examples: oddities that can be trained on but are probably not intended."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from trainer.data.check.facts import Facts
 from trainer.data.check.look_alikes import ALIKE_BITS, MOST_COMPARED
 
 _MOST_NAMES = 10
-# A pair of classes whose names differ in this alone is exchanged by mirroring.
+# Mirroring exchanges a pair of classes whose names differ only in this.
 _SIDES = (("left", "right"), ("links", "rechts"), ("gauche", "droite"), ("l", "r"))
 
 
 def oddities(name: str, facts: list[Facts], pixels: np.ndarray, config: Config, section: Data) -> list[str]:
-    """What is odd in one split: classes without a pixel, void masks, images of one colour or too small, twins.
+    """Oddities in one split: classes without a pixel, void masks, images of one colour or too small, duplicates.
 
     Args:
       name: of the split.
@@ -58,7 +58,7 @@ def oddities(name: str, facts: list[Facts], pixels: np.ndarray, config: Config, 
 
 
 def lost_brightness(facts: list[Facts], section: Data, config: Config) -> list[str]:
-    """What is lost where each image is brought to mean 0 and deviation 1, if it tells images apart that differ."""
+    """A remark that scaling each image to mean 0 and deviation 1 loses brightness, where that distinguishes images."""
     if config.model.input_scaling != "standardize" or config.model.name != "unet" or len(facts) < 4:
         return []
     first = 0 if section.multi_label else 1
@@ -92,20 +92,20 @@ def _brightness_of(facts: list[Facts]) -> tuple[float, float, float]:
 
 
 def mirrored_pairs(classes: Sequence[str], sides: Sequence[tuple[str, str]] = _SIDES) -> list[str]:
-    """Classes whose names differ in a side alone, "left kidney and right kidney": a mirrored image exchanges them."""
+    """Classes whose names differ only in a side, "left kidney and right kidney": a mirrored image exchanges them."""
     names = {name.lower(): name for name in classes}
     pairs = []
     for name in classes:
         words = re.split(r"([_\-. ]+)", name.lower())
-        for one, other in sides:
-            if one in words:
-                twin = "".join(other if word == one else word for word in words)
+        for side, opposite in sides:
+            if side in words:
+                twin = "".join(opposite if word == side else word for word in words)
                 pairs += [f"{name} and {names[twin]}"] if twin in names else []
     return pairs
 
 
 def mirrored_classes(section: Data, config: Config) -> list[str]:
-    """What is to be said of classes that a mirrored image exchanges."""
+    """The remark on classes that a mirrored image exchanges."""
     pairs = mirrored_pairs(section.classes)
     if not pairs or not (config.augment.flip_horizontal or config.augment.quarter_turns):
         return []
@@ -117,7 +117,7 @@ def mirrored_classes(section: Data, config: Config) -> list[str]:
 
 
 def rare_classes(facts: list[Facts], section: Data, config: Config) -> list[str]:
-    """How many random crops would hold nothing but the first class, where that is most of them."""
+    """The remark that most random crops would hold only the first class, with their share."""
     if not facts or (len(section.classes) < 2 and not section.multi_label) or config.augment.foreground:
         return []
     first = 0 if section.multi_label else 1  # classes that overlap have no background among them
@@ -125,7 +125,7 @@ def rare_classes(facts: list[Facts], section: Data, config: Config) -> list[str]
     empty = []
     for fact in facts:
         share = min(1.0, math.prod(crop) / math.prod(fact.size))
-        # An image without foreground gives empty crops; of the others a crop sees about its share of the area.
+        # An image without foreground gives empty crops; in others a crop covers about its share of the area.
         empty.append(1.0 if not fact.counts[first:-1].any() else 1.0 - min(1.0, 4.0 * share))
     mean = float(np.mean(empty))
     area = sum(fact.size[0] * fact.size[1] for fact in facts)
@@ -140,11 +140,11 @@ def rare_classes(facts: list[Facts], section: Data, config: Config) -> list[str]
 
 
 def look_alikes(train: list[Facts], validation: list[Facts]) -> list[str]:
-    """Pairs of a validation and a training image that look nearly the same, without those that are the same."""
+    """Pairs of a validation and a training image that look nearly the same, without identical ones."""
     if not train or not validation or len(train) * len(validation) > MOST_COMPARED:
         return []
     first, second = (np.stack([fact.hash for fact in facts]).astype(np.float32) for facts in (train, validation))
-    # Bits that differ: those of one and not of the other, and the other way round.
+    # Bits that differ: set in one and not in the other, and the reverse.
     differ = second @ (1 - first.T) + (1 - second) @ first.T
     nearest = differ.argmin(axis=1)
     return [
@@ -159,5 +159,5 @@ def _in_pixels(sides: Sequence[int]) -> str:
 
 
 def first_names(names: list[str]) -> str:
-    """The first of some names, and how many more there are."""
+    """The first few names, and how many more there are."""
     return ", ".join(names[:_MOST_NAMES]) + (f" and {len(names) - _MOST_NAMES} more" if names[_MOST_NAMES:] else "")

@@ -1,1 +1,1 @@
-"""Image files: what a file is, how it is decoded, and reading one by windows."""
+"""Image files: recognising a file, decoding it, and reading it by windows."""

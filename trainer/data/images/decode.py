@@ -1,7 +1,7 @@
-"""Image files to arrays, whatever they are called inside: every format, mode and depth that real data sets hold.
+"""Image files to arrays: every format, mode and depth that occurs in real data sets.
 
-Pillow reads them all: TensorFlow's decoders turn palette PNGs into colours, 16-bit ones into zeros, and refuse what is
-called by the wrong extension.
+Pillow reads them all: TensorFlow's decoders turn palette PNGs into colours, 16-bit ones into zeros, and refuse files
+with a wrong extension.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from trainer.data.images.tiff import TiffFacts, read_tiff
 def read_image(
     source: str | os.PathLike | bytes, data: Data, *, name: str = "", upright: bool = True, page: int | None = None
 ) -> np.ndarray:
-    """Decodes an image file as a config's data section says: `decode_image` with its fields."""
+    """Decodes an image file by a config's data section: `decode_image` with its fields."""
     return decode_image(
         source,
         data.channels,
@@ -49,22 +49,22 @@ def decode_image(
 ) -> np.ndarray:
     """Decodes an image file.
 
-    Grey is repeated for three channels; colour becomes luma (ITU-R 601) for one; a declared alpha is dropped; palettes
-    become their colours; of an animation the first frame is taken.
+    Grey is repeated for three channels; colour becomes luma (ITU-R 601) for a single one; a declared alpha is dropped;
+    palettes become their colours; of an animation only the first frame is read.
 
     Args:
       source: a path, or the file's content.
-      channels: 3 or 1, or the number of bands that a TIFF file has.
+      channels: 3 or 1, or the number of bands in a TIFF file.
       max_pixels: an image with more is refused before it is decoded.
-      name: what errors call it; the path by default.
-      upright: turn the image as its EXIF orientation says, as every viewer shows it.
-      value_range: of files with more than 8 bits, the values that become 0 and 255: a row for all bands, or one for
-        each. Empty: 0 and 65535.
-      pages: what the pages of a TIFF file are: "channels", "first", or "refuse".
+      name: its name in errors; the path by default.
+      upright: turn the image by its EXIF orientation, as every viewer does.
+      value_range: for files with more than 8 bits, the values that become 0 and 255: one row for all bands, or one
+        for each. Empty: 0 and 65535.
+      pages: how to read the pages of a TIFF file: "channels", "first", or "refuse".
       page: one page of a TIFF file, from 0, whatever `pages` says.
-      bands: names of the file's bands, "-" for those that are left out; of the others there are `channels`.
+      bands: names of the file's bands, "-" for each one left out; the others are `channels` in number.
     Returns:
-      uint8 `[height, width, channels]`; float32 of files with more than 8 bits where a range is given, not clipped.
+      uint8 `[height, width, channels]`; for files with more than 8 bits and a given range float32, not clipped.
     Raises:
       DataError: unreadable, too large, or of a kind without a fixed range; names the file.
     """
@@ -92,7 +92,7 @@ def decode_image(
 
 
 def _banded(array: np.ndarray, facts: TiffFacts, channels: int, value_range, bands, name: str) -> np.ndarray:
-    """What is seen of a TIFF file's bands."""
+    """The bands of a TIFF file that are used."""
     if bands:
         array = _named_bands(array, bands, name)
         return array if array.dtype == np.uint8 else scaled_values(array, channels, value_range or _DEEP, name)
@@ -108,7 +108,7 @@ def _banded(array: np.ndarray, facts: TiffFacts, channels: int, value_range, ban
 
 
 def converted(part: np.ndarray, facts: TiffFacts, data: Data, name: str) -> np.ndarray:
-    """A part of a TIFF file, `[rows, columns, bands]` in the file's own type, as `decode_image` gives the whole.
+    """A part of a TIFF file, `[rows, columns, bands]` in the file's own type, as `decode_image` returns the whole.
 
     Raises:
       DataError: as there.
@@ -141,7 +141,7 @@ def _of_deep_png(
     return scaled_values(array, channels, value_range or _DEEP, name)
 
 
-# The range of whole numbers of 16 bits, where none is known.
+# The range of 16-bit integers, where none is known.
 _DEEP = ((0.0, 65535.0),)
 
 
@@ -157,7 +157,7 @@ def _named_bands(array: np.ndarray, bands: Sequence[str], name: str) -> np.ndarr
 
 
 def scaled_values(array: np.ndarray, channels: int, value_range: Sequence[Sequence[float]], name: str) -> np.ndarray:
-    """float32 `[height, width, channels]`, the range at 0 and 255; one band is repeated for more channels."""
+    """float32 `[height, width, channels]`, the range scaled to 0 and 255; a band is repeated for more channels."""
     values = array.astype(np.float32)
     if not np.isfinite(values).all():
         raise DataError(f"{name}: holds {int((~np.isfinite(values)).sum())} values that are NaN or infinite.")
@@ -170,7 +170,7 @@ def scaled_values(array: np.ndarray, channels: int, value_range: Sequence[Sequen
 
 
 def deep_values(source: str | os.PathLike | bytes, data: Data, page: int | None = None) -> np.ndarray | None:
-    """The pixels `[height, width, bands]` of a file with more than 8 bits, as they are; None of any other."""
+    """The unchanged pixels `[height, width, bands]` of a file with more than 8 bits; None for any other."""
     opened = open_image(source, data.max_pixels)
     if opened.tiff is None or (opened.tiff.plain and opened.tiff.pages == 1):
         colors = deep_png(opened)
@@ -192,7 +192,7 @@ def deep_values(source: str | os.PathLike | bytes, data: Data, page: int | None 
 
 
 def bands_of(source: str | os.PathLike | bytes, data: Data) -> int:
-    """The channels that a file's images have where data.channels leaves it open: 3 for grey and colour."""
+    """The channels of a file's images where data.channels leaves it open: 3 for grey and colour."""
     facts = open_image(source, data.max_pixels).tiff
     if facts is None:
         return 3

@@ -1,6 +1,6 @@
-"""Image files, opened: what a file is by its bytes, how large, which way up, and whether it is whole.
+"""Opens image files: format by their bytes, size, orientation, and whether they are complete.
 
-Bytes decide what a file is, never its name.
+Bytes decide the format, never the name.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from trainer.data.errors import DataError, shown
 from trainer.data.images import size_limits
 from trainer.data.images.tiff import TiffFacts, tiff_facts
 
-# What is tried. A closed list: other plug-ins of Pillow start programs (EPS starts Ghostscript).
+# The formats tried. A closed list: other plug-ins of Pillow start programs (EPS starts Ghostscript).
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 
-# In a folder files of these names are taken, whatever the case; bytes decide what is in them.
+# Suffixes of the files taken from a folder, whatever the case; bytes decide the format.
 IMAGE_SUFFIXES = tuple(".png .jpg .jpeg .jpe .jfif .bmp .dib .gif .tif .tiff .webp .ppm .pgm .pbm .pnm .apng".split())
 
 # Modes whose values are brightness in more than 8 bits.
@@ -36,11 +36,11 @@ Image.MAX_IMAGE_PIXELS = None
 
 @dataclasses.dataclass(frozen=True)
 class Opened:
-    """A file whose header is read: size, mode and format are known, no pixel is decoded.
+    """A file whose header has been read: size, mode and format are known, no pixel is decoded.
 
-    content: the file, or its first bytes where only the header was asked for.
-    stream: what the picture reads from.
-    tiff: what the header of a TIFF file says.
+    content: the file, or its first bytes where only the header was read.
+    stream: the source of the picture's bytes.
+    tiff: facts from the header of a TIFF file.
     """
 
     picture: Image.Image
@@ -100,7 +100,7 @@ def _identified(stream: BinaryIO, content: bytes, length: int, name: str, max_pi
         raise  # the file is not to blame
     except Exception as error:  # A damaged header can make a plug-in raise anything.
         raise _undecodable(name, error) from error
-    # Bits a pixel in memory, not in the file: Pillow has a byte for each pixel of two colours.
+    # Bits a pixel in memory, not in the file: Pillow uses a byte for each black-and-white pixel.
     deep = 4 if picture.mode[:1] in "IF" else 1
     _check_size(picture.size, 8 * deep * len(picture.getbands()), length, name, max_pixels)
     return picture
@@ -116,11 +116,11 @@ def _check_size(size: tuple[int, int], depth: int, length: int, name: str, max_p
 
 
 def exif_orientation(opened: Opened, *, whole: bool = False) -> int:
-    """1 is upright; 5 to 8 exchange width and height when they are applied.
+    """The EXIF orientation: 1 is upright; 5 to 8 exchange width and height when applied.
 
     Args:
       opened: the file.
-      whole: also look behind a PNG's pixels, where the tag may stand; they are decoded for it.
+      whole: also look after a PNG's pixels, where the tag may be; they are decoded for that.
     """
     if opened.picture.format == "PNG" and "exif" not in opened.picture.info and not whole:
         return 1
@@ -145,7 +145,7 @@ def loaded(opened: Opened, upright: bool) -> Image.Image:
 
 
 def deep_png(opened: Opened) -> np.ndarray | None:
-    """The pixels of a PNG of 16 bits with colours or alpha, of which Pillow keeps 8; None of any other file."""
+    """The pixels of a PNG of 16 bits with colours or alpha, of which Pillow keeps 8; None for any other file."""
     if opened.picture.format != "PNG" or opened.content[24] != 16 or opened.content[25] == 0:
         return None
     import tensorflow as tf
@@ -159,7 +159,7 @@ def deep_png(opened: Opened) -> np.ndarray | None:
 
 
 def _check_png(content: bytes) -> None:
-    """Compares each chunk's checksum: Pillow leaves out those of the pixel data, where a flipped bit went unseen."""
+    """Verifies each chunk's checksum: Pillow skips those of the pixel data, where a flipped bit would go unnoticed."""
     at = 8
     while at + 12 <= len(content):
         (length,) = struct.unpack(">I", content[at : at + 4])
@@ -175,7 +175,7 @@ def _check_png(content: bytes) -> None:
 
 
 def which_pages(opened: Opened, what: str, pages: str) -> str:
-    """What the pages of a file could be, with the flag for each."""
+    """The possible readings of a file's pages, with the flag for each."""
     flag, masks = "--config.data.pages", what == "mask"
     if pages == "slices":
         return (

@@ -1,8 +1,8 @@
-"""Image files as prediction reads them: in memory where they are small, else by windows, with their coordinates.
+"""Image files for prediction: in memory where they are small, otherwise read by windows, with their coordinates.
 
-A TIFF file of several strips or tiles, classic or BigTIFF, is read by windows through tifffile; in a compression for
-which that lacks a package through rasterio, where it is installed. Coordinates are the tags of a GeoTIFF, or what
-rasterio finds, which also knows world files and other side files.
+A TIFF file of several strips or tiles, classic or BigTIFF, is read by windows through tifffile, or through rasterio,
+where it is installed, if tifffile lacks a package for the compression. Coordinates are the tags of a GeoTIFF, or those
+found by rasterio, which also knows world files and other side files.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737, 50844)
 _ORIENTATION = 274
 # Photometric interpretations and a compression of TIFF.
 _WHITE_IS_0, _PALETTE, _YCBCR, _JPEG = 0, 3, 6, 7
-# Files beside an image that say the same.
+# Files beside an image that may hold its coordinates.
 _BESIDE = (".tfw", ".tifw", ".wld", ".prj")
 
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-    """What is known of an image file before its pixels are read.
+    """What is known about an image file before its pixels are read.
 
     Attributes:
       path: of the file.
       height, width: of the image, as stored.
       nbytes: of the image decoded.
-      facts: of a TIFF file.
-      geo: the file has coordinates.
+      facts: those of a TIFF file.
+      geo: whether the file has coordinates.
     """
 
     path: str
@@ -65,10 +65,10 @@ class Raster:
     Attributes:
       height, width: in pixels.
       read: top, bottom, left, right -> `[rows, columns, channels]`, uint8, or float32 of files with more than 8 bits,
-        as `trainer.data.decode_image` gives the whole.
+        as `trainer.data.decode_image` returns the whole.
       array: the whole image, where it is in memory.
-      tags: of a GeoTIFF its coordinates, as (code, type, count, value).
-      crs, transform: the same as rasterio has it, where it is installed.
+      tags: the coordinates of a GeoTIFF, as (code, type, count, value).
+      crs, transform: the coordinates as read by rasterio, where it is installed.
     """
 
     height: int
@@ -85,15 +85,15 @@ class Raster:
 
 
 def header(path: str, data: Data, by_windows_above: int) -> Header:
-    """Reads a file's header, and refuses what is no image, or what no file of its length could hold.
+    """Reads a file's header, and refuses a file that is not an image, or claims more pixels than its length allows.
 
     Args:
       path: of the file.
       data: the config's section.
-      by_windows_above: bytes decoded above which a TIFF file is not taken into memory whole.
+      by_windows_above: decoded bytes above which a TIFF file is not read into memory whole.
 
     Raises:
-      DataError: names the file, and what to do.
+      DataError: with the file's name, and what to do.
     """
     opened = open_image(path, sys.maxsize, header=True)
     try:
@@ -118,10 +118,10 @@ def has_rasterio() -> bool:
 
 @contextlib.contextmanager
 def open_raster(found: Header, data: Data, by_windows_above: int) -> Iterator[Raster]:
-    """An image to read from; its file is closed at the end.
+    """Opens an image to read from; its file is closed at the end.
 
     Args:
-      found: of `header`.
+      found: the result of `header`.
       data, by_windows_above: as there.
 
     Raises:
@@ -151,7 +151,7 @@ def open_raster(found: Header, data: Data, by_windows_above: int) -> Iterator[Ra
 
 
 def _coordinates(found: Header) -> dict[str, Any]:
-    """Where the image lies on the earth, as fields of a `Raster`."""
+    """The image's place on the earth, as fields of a `Raster`."""
     if has_rasterio():
         import rasterio
 
@@ -229,7 +229,7 @@ def _through_tifffile(found: Header, data: Data) -> Iterator[Raster]:
 
 
 def _pages(file, found: Header, data: Data) -> list:
-    """The pages of one image; those of lower resolution, which pyramids have, are left out."""
+    """The pages of one image, without those of lower resolution in a pyramid."""
     pages = [page for page in file.pages if not page.is_reduced and not page.is_mask]
     if len(pages) > 1 and data.pages not in ("first", "channels"):
         raise DataError(
@@ -268,7 +268,7 @@ def _check_windows(page, found: Header) -> None:
 
 
 class _Windows:
-    """Rows of a page of a TIFF file; what was decoded last is kept, since rows are read in turn."""
+    """Rows of a page of a TIFF file; the last decoded part is kept, since rows are read in order."""
 
     def __init__(self, page):
         self._page, self._file = page, page.parent.filehandle
@@ -283,7 +283,7 @@ class _Windows:
         self._kept: dict[int, np.ndarray] = {}
 
     def rows(self, top: int, bottom: int) -> np.ndarray:
-        """`[bottom - top, width, samples]`, of a palette its colours, and white is high."""
+        """`[bottom - top, width, samples]`: palettes as colours, and white as the highest value."""
         values, page = self._stored(top, bottom), self._page
         if page.photometric == _PALETTE and page.colormap is not None:
             return (page.colormap >> 8).astype(np.uint8).T[values[:, :, 0]]
@@ -300,12 +300,12 @@ class _Windows:
         strips = [self._kept[row] for row in range(first, last + 1)]
         if len(strips) == 1:
             return strips[0][top - first * self._high : bottom - first * self._high]
-        # Only what was asked for is copied.
+        # Only the requested part is copied.
         parts = [strips[0][top - first * self._high :], *strips[1:-1], strips[-1][: bottom - last * self._high]]
         return np.concatenate(parts)
 
     def _plain(self, top: int, bottom: int) -> np.ndarray:
-        """Of a page in one uncompressed piece, which can be of any length."""
+        """Reads a page that is one uncompressed piece, of any length."""
         page = self._page
         shape = (bottom - top, page.imagewidth, page.samplesperpixel)
         line = page.imagewidth * page.samplesperpixel * page.dtype.itemsize
@@ -324,7 +324,7 @@ class _Windows:
                 index = (plane * self._down + row) * self._across + column
                 count = page.databytecounts[index]
                 if not count:
-                    continue  # a sparse file: nothing is stored where nothing is
+                    continue  # a sparse file stores nothing for empty parts
                 self._file.seek(page.dataoffsets[index])
                 part, _, _ = page.decode(self._file.read(count), index, **self._options)
                 if part is None:

@@ -1,26 +1,26 @@
-"""How large an image may be: what its file could hold, and what fits in memory."""
+"""How large an image may be, by what its file can hold and what fits in memory."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 
-# A photograph or a map has some ten bytes decoded for each of its file's; what has far more is hardly a picture, or is
-# of one colour. Read by windows it costs time alone.
+# A photograph or a map has about ten decoded bytes for each byte of its file; with far more it is hardly a picture, or
+# is of one colour. Read by windows it only costs time.
 _BYTES_FOR_EACH, _BYTES_FOR_EACH_BY_WINDOWS = 200, 2000
 # Decoding holds an image about three times: in the decoder, as an array, and converted.
 _COPIES = 3
 
 
 def trouble(width: int, height: int, depth: int, length: int, max_pixels: int, *, by_windows: bool = False) -> str:
-    """Why an image of more than `max_pixels` is refused; empty where it is not.
+    """Why an image of more than `max_pixels` is refused; empty if it is not.
 
     Args:
       width, height: of the image.
       depth: bits a pixel.
       length: of its file, in bytes.
-      max_pixels: up to which nothing is asked.
-      by_windows: it is read a part at a time, and need not fit in memory.
+      max_pixels: up to this size nothing is checked.
+      by_windows: whether it is read in parts, and need not fit in memory.
     """
     pixels = width * height
     if pixels <= max_pixels:
@@ -42,7 +42,7 @@ def trouble(width: int, height: int, depth: int, length: int, max_pixels: int, *
 
 
 def available_memory() -> int | None:
-    """Bytes that this process could still take, of the machine or of its container; None where that is not known."""
+    """Bytes that this process can still use, of the machine or of its container; None where that is unknown."""
     found = []
     with contextlib.suppress(OSError, ValueError, StopIteration), open("/proc/meminfo", encoding="utf-8") as file:
         found.append(1024 * int(next(line for line in file if line.startswith("MemAvailable")).split()[1]))

@@ -1,4 +1,4 @@
-"""TIFF files of any number of bands, bits and pages: what their headers say, and pixels that Pillow does not read."""
+"""TIFF files of any number of bands, bits and pages: facts from their headers, and pixels that Pillow cannot read."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _GEO_KEYS = (33550, 33922, 34264, 34735)
 
 @dataclasses.dataclass(frozen=True)
 class TiffFacts:
-    """What the first page's header says, and how many pages there are.
+    """Facts from the first page's header, and the number of pages.
 
-    alpha: the last band is declared to be one.
-    printed: the bands are not red, green and blue but other colours: CMYK, YCbCr, CIELab.
-    pages: those of lower resolution, which pyramids have, and masks of pages are not counted.
-    geo: it has the tags that place it on the earth.
+    alpha: whether the last band is declared as alpha.
+    printed: whether the bands are other colours than red, green and blue: CMYK, YCbCr, CIELab.
+    pages: without those of lower resolution in a pyramid, and without masks of pages.
+    geo: whether it has the tags that place it on the earth.
     kind: "u" whole numbers from 0, "i" whole numbers, "f" fractions.
     """
 
@@ -40,12 +40,12 @@ class TiffFacts:
 
     @property
     def plain(self) -> bool:
-        """Whether Pillow reads it as it is: grey of any depth, or colour of 8 bits, perhaps with a declared alpha."""
+        """Whether Pillow reads it unchanged: grey of any depth, or colour of 8 bits, perhaps with a declared alpha."""
         return self.printed or self.bands == 1 or (self.bits == 8 and (self.bands - self.alpha) in (1, 3))
 
 
 def tiff_facts(stream: BinaryIO) -> TiffFacts | None:
-    """The facts of a TIFF file; None where it is none or damaged. The stream is put back to its start."""
+    """The facts of a TIFF file; None for another or damaged file. The stream is put back to its start."""
     try:
         stream.seek(0)
         return _facts(stream)
@@ -106,7 +106,7 @@ def _facts(stream: BinaryIO) -> TiffFacts | None:
 
 
 def _beside_another(stream: BinaryIO, start: int, entries: int, size: int, order: str) -> bool:
-    """Whether a page is another one at lower resolution, or the mask of one: bits 0 and 2 of NewSubfileType."""
+    """Whether a page is another page at lower resolution, or the mask of another: bits 0 and 2 of NewSubfileType."""
     for number in range(entries):
         stream.seek(start + number * size)
         tag, kind = struct.unpack(order + "HH", stream.read(4))

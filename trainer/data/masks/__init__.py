@@ -1,1 +1,1 @@
-"""From a mask file to class ids: its values, what they mean, and classes that overlap."""
+"""From a mask file to class ids: its values, their meaning, and classes that overlap."""

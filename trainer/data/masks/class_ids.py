@@ -1,4 +1,4 @@
-"""Masks to class ids: the three ways a mask file can say which class a pixel is, and what is wrong where it fails."""
+"""Masks to class ids, in the three ways in which a mask file can hold the class of a pixel; errors where they fail."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def decode_mask(
     Args:
       source: a path, or the file's content.
       data: the config's section: mask_encoding with its table, classes, void_id, max_pixels.
-      name: what errors call it; the path by default.
+      name: its name in errors; the path by default.
       upright, page: as in `decode_image`.
     Returns:
-      `[height, width]`, class ids or `data.void_id`, in the smallest integer type that holds them; of classes that
+      `[height, width]`, class ids or `data.void_id`, in the smallest integer type that holds them; for classes that
       overlap `[height, width, classes]`, 1, 0 or `data.void_id`.
     Raises:
       DataError: unreadable, or with values or colours outside the table, each named with its number of pixels.
@@ -42,9 +42,9 @@ def decode_mask(
 
 
 def label_from(mask: MaskValues, data: Data, name: str) -> np.ndarray:
-    """As `decode_mask`, from values that are decoded already."""
+    """As `decode_mask`, from values that are already decoded."""
     if data.mask_encoding == "auto":
-        # Nothing was found out from many of them, so this one has to say it by itself.
+        # Nothing was recognised from many masks, so this one has to be clear by itself.
         data = dataclasses.replace(data, **recognise_masks([(name, mask)], data, alone=True).fields)
     if data.multi_label:
         return planes_from(mask, data, name)
@@ -65,7 +65,7 @@ def label_from(mask: MaskValues, data: Data, name: str) -> np.ndarray:
 
 
 def planes_from(mask: MaskValues, data: Data, name: str) -> np.ndarray:
-    """Of classes that overlap: `[height, width, classes]`, 1 where a pixel is of the class, 0, or `data.void_id`."""
+    """For classes that overlap: `[height, width, classes]`, 1 where a pixel is of the class, 0, or `data.void_id`."""
     values, count = mask.values, len(data.classes)
     if data.mask_encoding == "bits":
         if values.ndim == 3:
@@ -124,7 +124,7 @@ def _regions(mask: MaskValues, data: Data, name: str) -> tuple[np.ndarray, np.nd
 
 
 def foreground(mask: MaskValues, values: np.ndarray) -> np.ndarray:
-    """Which pixels of a mask of two values are the higher: all but 0, or from half on where edges are smeared."""
+    """Which pixels of a mask of two values have the higher one: all but 0, or from half up where edges are smeared."""
     return values >= _threshold(mask, values)
 
 
@@ -142,7 +142,7 @@ def _alpha(mask: MaskValues, name: str) -> np.ndarray:
 def _binary(mask: MaskValues, data: Data) -> np.ndarray:
     values = mask.values
     if mask.palette is not None:
-        # A palette may put black anywhere; where it does, black is 0. One without black goes by its index.
+        # A palette may have black anywhere; black is then 0. Without black the index decides.
         black = ~mask.palette.any(axis=1)
         used = np.bincount(values.ravel(), minlength=len(black))[: len(black)] > 0
         if (black & used).any():
@@ -151,7 +151,7 @@ def _binary(mask: MaskValues, data: Data) -> np.ndarray:
             label = (values != 0).astype(np.int32)
     else:
         values = values.max(axis=2) if values.ndim == 3 else values
-        # JPEG smears edges, and so does resizing: there the nearer of the two values counts.
+        # JPEG and resizing smear edges: there the nearer of the two values counts.
         label = (values >= (data.mask_threshold or _threshold(mask, values))).astype(np.int32)
     for value in data.void_values:
         label[values == value] = data.void_id
@@ -237,7 +237,7 @@ def _colors(mask: MaskValues, data: Data, name: str) -> np.ndarray:
 
 
 def _nearest_colors(label: np.ndarray, values: np.ndarray, data: Data) -> np.ndarray:
-    """The label, with the nearest colour of the table for pixels with none of its colours, within the tolerance."""
+    """The label; pixels with no colour of the table get its nearest one, within the tolerance."""
     unknown = label == _UNKNOWN
     found, places = np.unique(values[unknown].astype(np.int64), axis=0, return_inverse=True)
     if not len(found):
@@ -252,16 +252,16 @@ def _nearest_colors(label: np.ndarray, values: np.ndarray, data: Data) -> np.nda
 
 
 def _packed(colors: np.ndarray) -> np.ndarray:
-    """One number for each of uint8 `[…, 3]`: red, green and blue, a byte each."""
+    """One number for each colour of uint8 `[…, 3]`: red, green and blue, a byte each."""
     flat = np.empty(colors.size + 1, np.uint8)
     flat[:-1] = colors.reshape(-1)
-    # Four bytes are read from where each colour begins; the last of them is the next one's.
+    # Four bytes are read from the start of each colour; the last of them belongs to the next.
     return (np.ndarray(colors.size // 3, ">u4", flat.data, 0, (3,)) >> 8).reshape(colors.shape[:-1])
 
 
 @functools.lru_cache(maxsize=2)
 def _color_lookup(table: tuple[tuple[int, int, int, int], ...]) -> np.ndarray:
-    """Class id of each of the 2**24 colours: 64 MiB once, and then one look-up a pixel."""
+    """Class id of each of the 2**24 colours: 64 MiB once, then one look-up a pixel."""
     lookup = np.full(2**24, _UNKNOWN, np.int32)
     for red, green, blue, class_id in table:
         lookup[(red << 16) | (green << 8) | blue] = class_id

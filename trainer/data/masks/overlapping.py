@@ -1,4 +1,4 @@
-"""What masks of classes that overlap mean: a file for each class, a bit, a channel or page, or ids that they unite."""
+"""Masks of classes that overlap: each class is a file, a bit, a channel or page, or a union of ids."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _ENCODINGS = ("bits", "planes", "files", "regions")
 def overlapping_masks(
     masks: Sequence[tuple[str, MaskValues]], data: Data, kinds: Sequence[str] = ()
 ) -> Recognised | None:
-    """How masks are read whose classes may overlap; None where nothing says that they do.
+    """How to read masks whose classes may overlap; None where nothing suggests that they do.
 
     Args:
-      masks: (name, what the file says), of many; of a file for each class a plane for each.
+      masks: (name, the file's values), of many; with a file for each class, a plane for each.
       data: the config's section.
-      kinds: the classes that files are named after.
+      kinds: the classes in the files' names.
 
     Raises:
-      DataError: files of several classes that never meet may be either; lists both, with the flag for each.
+      DataError: files of several classes that never overlap may mean either; lists both, with the flag for each.
     """
     if kinds and data.mask_encoding in ("auto", "files"):
         return _files(masks, data, kinds)

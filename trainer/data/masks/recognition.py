@@ -1,6 +1,6 @@
-"""What mask files mean, found out from many of them: two values, class ids, colours, or an alpha channel.
+"""Recognises the meaning of mask files from many of them: two values, class ids, colours, or an alpha channel.
 
-Where only one reading is possible it is taken, and said; where several are, they are listed with the flag for each.
+If only one reading is possible, it is taken and reported; several are listed with the flag for each.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ from configs.schema import Data
 from trainer.data.errors import DataError
 from trainer.data.masks.values import MaskValues
 
-# Colours that a person has given meanings to; a photograph, or JPEG's smear, has more.
+# At most this many colours have a meaning; a photograph, or JPEG's smear, has more.
 _MOST_COLORS = 64
 _MOST_IDS = 256
 # How far JPEG moves a colour in flat areas; how far a colour of a PNG without mixtures may be from another, with at
-# most one in _RARER of its pixels, and is still taken for a trace of it.
+# most one in _RARER of its pixels, to be taken for a trace of it.
 _JPEG_NOISE, _COPIED_NOISE, _RARER = 32, 8, 20
-# The share of all pixels below which a colour that is none of these is a mixture; and the most that are looked at.
+# The share of all pixels below which another colour is a mixture; and the most that are examined.
 _RARE, _MOST_LOOKED_AT = 1 / 500, 1000
-# More values than these are no classes where they lie between two: smeared edges.
+# More values than this between two others are not classes but smeared edges.
 _FEW = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class Recognised:
-    """fields: of the data section, that say it; notes: what was recognised and by what."""
+    """fields: those of the data section that say it; notes: what was recognised and by what."""
 
     fields: Mapping[str, Any]
     notes: tuple[str, ...] = ()
 
 
 def recognise_masks(masks: Sequence[tuple[str, MaskValues]], data: Data, *, alone: bool = False) -> Recognised:
-    """How mask files are to be read.
+    """How to read mask files.
 
     Args:
-      masks: (name, what the file says), of many.
-      data: the config's section. mask_encoding "auto" leaves it open; "binary" only asks where two values divide.
-      alone: it is one mask of many, which may well hold one class.
+      masks: (name, the file's values), of many.
+      data: the config's section. mask_encoding "auto" leaves it open; "binary" leaves only the threshold open.
+      alone: whether it is one mask of many, which may well hold a single class.
 
     Raises:
       DataError: several readings are possible, or none; lists them with the flag for each.
@@ -67,13 +67,13 @@ def _are_colored(masks) -> bool:
 
 
 def _alpha(masks: Sequence[MaskValues], data: Data) -> Recognised | None:
-    """The alpha channel, where it holds what the colours do not."""
+    """The alpha channel, where it holds more than the colours."""
     if not any(len(np.unique(mask.alpha)) > 1 for mask in masks):
         return None
     for mask in masks:
         values = mask.values if mask.values.ndim == 2 else mask.values.max(axis=2)
         levels = np.unique(values)
-        # Painted where it is opaque, and black elsewhere: the colours say it by themselves.
+        # Painted where it is opaque, and black elsewhere: the colours alone are enough.
         if 1 < len(levels) <= _MOST_COLORS and not values[mask.alpha < 128].any():
             return None
     return Recognised(
@@ -92,10 +92,10 @@ def _colors(masks, data: Data) -> Recognised:
     jpeg = any(mask.format in ("JPEG", "MPO") for _, mask in masks)
     counts, noise = _without_noise(counts, jpeg, masks[0][0], data)
     tolerance: dict[str, Any] = {"color_tolerance": noise} if noise else {}
-    said = f", and others within {noise} of them, as JPEG leaves them, which are taken for them" if noise else ""
+    traces = f", and others within {noise} of them, as JPEG leaves them, which are taken for them" if noise else ""
     if len(counts) == 2 and (0, 0, 0) in counts and len(data.classes) in (0, 2):
         other = next(color for color in counts if any(color))
-        return _of_two(f"black and {_hex(other)}{said}", data, (max(other) + 1) // 2)
+        return _of_two(f"black and {_hex(other)}{traces}", data, (max(other) + 1) // 2)
     void = {(224, 224, 192): "Pascal VOC's border"} if len(counts) > 2 else {}
     ordered = sorted((c for c in counts if c not in void), key=lambda c: (any(c), -counts[c], c))
     if data.classes and len(data.classes) != len(ordered):
@@ -118,17 +118,17 @@ def _colors(masks, data: Data) -> Recognised:
     voided = "".join(f"; {_hex(c)} ({why}) is void" for c, why in void.items() if c in counts)
     return Recognised(
         {"mask_encoding": "colors", "mask_colors": tuple(table), "classes": names, **tolerance},
-        (f"the masks have {len(ordered)} colours, a class each: {_shares(counts)}{said}{voided}",),
+        (f"the masks have {len(ordered)} colours, a class each: {_shares(counts)}{traces}{voided}",),
     )
 
 
 def _without_noise(
     counts: dict[tuple[int, int, int], int], jpeg: bool, name: str, data: Data
 ) -> tuple[dict[tuple[int, int, int], int], int]:
-    """The colours that were painted with their pixels, and how far others are from them that compression has made.
+    """The painted colours with their pixels, and how far those made by compression are from them.
 
     Raises:
-      DataError: there are colours between them, too; or too many altogether.
+      DataError: there are also colours between them, or too many altogether.
     """
     lossy = jpeg or len(counts) > _MOST_COLORS
     far, rarer = (_JPEG_NOISE, 1) if lossy else (_COPIED_NOISE, _RARER)
@@ -156,7 +156,7 @@ def _without_noise(
         )
     two = len(painted) == 2 and (0, 0, 0) in painted and len(data.classes) in (0, 2)
     if two:
-        return painted, noise or (far if between else 0)  # divided at half, wherever between them a colour is
+        return painted, noise or (far if between else 0)  # divided at half, for any colour between them
     if between and len(painted) > 1:
         ordered = sorted(painted, key=lambda c: (any(c), -painted[c], c))
         rows = ", ".join(f"({c[0]}, {c[1]}, {c[2]}, {n})" for n, c in enumerate(ordered))
@@ -217,8 +217,8 @@ def _values(masks, data: Data, alone: bool) -> Recognised:
         raise DataError(_asked(whole, levels, data))
     if binary_asked or (two and len(levels) == 2 and _two_values(levels, blacks, data)):
         if levels == [0, 255] or levels == [0, 1] or levels[0] == 0:
-            said = "" if levels in ([0, 255], [0, 1]) else f"0 and {levels[1]}"
-            return _of_two(said, data, (levels[-1] + 1) // 2)
+            levels_text = "" if levels in ([0, 255], [0, 1]) else f"0 and {levels[1]}"
+            return _of_two(levels_text, data, (levels[-1] + 1) // 2)
         return Recognised(
             {"mask_encoding": "ids", "mask_ids": _table([levels[0]], [levels[1]], void, data), **_named(data)},
             (f"the masks hold {levels[0]} and {levels[1]}: {levels[0]} is class 0 and {levels[1]} class 1",),
@@ -227,7 +227,7 @@ def _values(masks, data: Data, alone: bool) -> Recognised:
 
 
 def _two_values(levels: list[int], blacks: set, data: Data) -> bool:
-    """Whether two values are two classes; of 0 … n - 1 with the void id, e.g. 3 and 255, only one is."""
+    """Whether two values are two classes; 3 and 255, say, are one of the classes 0 … n - 1 and the void id."""
     return levels[0] in (0, 1) and (levels[1] in (1, 2, 255) or levels[0] == 0)
 
 
@@ -273,7 +273,7 @@ def _ids(counts: Mapping[int, int], void: Mapping[int, int], levels: list[int], 
 
 
 def _asked(counts: Mapping[int, int], levels: list[int], data: Data) -> str:
-    """The readings of values that could mean several things, each with its flag."""
+    """The possible readings of ambiguous values, each with its flag."""
     values = sorted(counts)[:12]
     named = f", and data.classes names {len(data.classes)}" if data.classes else ""
     text = f"The masks hold {len(counts)} values, which could mean several things{named}: {_shares(counts)}. Say which:"
@@ -293,7 +293,7 @@ def _asked(counts: Mapping[int, int], levels: list[int], data: Data) -> str:
 
 
 def _is_smeared(counts: Mapping[int, int]) -> bool:
-    """Whether values are two with something between them: most of what is not low is high."""
+    """Whether the values are two with smeared edges between them: most that are not low are high."""
     high = max(counts)
     above = sum(n for value, n in counts.items() if value > high // 16)
     at_top = sum(n for value, n in counts.items() if value >= high - high // 16)

@@ -1,4 +1,4 @@
-"""Mask files to what their pixels say, before any table is applied: ids, indices of a palette, or colours."""
+"""The values in mask files, before any table is applied: ids, indices of a palette, or colours."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from trainer.data.images.tiff import read_tiff
 
 @dataclasses.dataclass(frozen=True)
 class MaskValues:
-    """What a mask file says, before any table is applied.
+    """The values in a mask file, before any table is applied.
 
-    values: integers `[height, width]` (palette files give indices, never colours; but a GIF of greys gives those, since
-      GIF has no other way to store them), or uint8 `[height, width, 3]`.
-    palette: uint8 `[entries, 3]` of a palette file, else None.
+    values: integers `[height, width]` (indices, never colours, for palette files; but greys for a grey GIF, since GIF
+      has no other way to store them), or uint8 `[height, width, 3]`.
+    palette: uint8 `[entries, 3]` of a palette file, otherwise None.
     format: "PNG", "JPEG", …
-    alpha: uint8 `[height, width]`, opaque 255, where the file has it.
+    alpha: uint8 `[height, width]`, 255 is opaque; None where the file has none.
     """
 
     values: np.ndarray
@@ -38,12 +38,12 @@ def decode_values(
     pages: str = "refuse",
     page: int | None = None,
 ) -> MaskValues:
-    """Decodes a mask file to what its pixels say.
+    """Decodes a mask file to its values.
 
     Args:
       source, max_pixels, name, upright: as in `decode_image`.
-      pages: what the pages of a TIFF file are: "objects", of which the later lie on top, "planes", side by side as
-        channels, "first", or "refuse".
+      pages: how to read the pages of a TIFF file: "objects", the later on top, "planes", side by side as channels,
+        "first", or "refuse".
       page: one page of a TIFF file, from 0, whatever `pages` says.
     Raises:
       DataError: unreadable, too large, or without whole numbers; names the file.
@@ -55,7 +55,7 @@ def decode_values(
         return MaskValues(_whole_numbers(read_tiff(opened.content, opened.name), opened.name), None, "TIFF")
     deep = deep_png(opened)
     if deep is not None and int(deep[:, :, :3].max(initial=0)) % 257:
-        # Of ids in 16 bits Pillow would keep the high byte, 0; what is 8 bits written as 16 it reads as it is.
+        # Of ids in 16 bits Pillow would keep the high byte, 0; it reads 8 bits written as 16 correctly.
         plain = (deep[:, :, :3] == deep[:, :, :1]).all()
         if not plain and deep.max(initial=0) > 255:
             raise DataError(
@@ -76,7 +76,7 @@ def decode_values(
     if palette is not None and opened.picture.format == "GIF":
         used = palette[np.unique(values[values < len(palette)])]
         if (used == used[:, :1]).all():
-            # GIF has no grey pictures: one is stored as indices into the greys that occur.
+            # GIF has no grey pictures: they are stored as indices into the greys that occur.
             values, palette = palette[values.clip(max=len(palette) - 1), 0], None
     factor = _grey_factor(opened)
     return MaskValues(values // factor if factor > 1 else values, palette, opened.picture.format, alpha)
@@ -89,7 +89,7 @@ def _whole_numbers(values: np.ndarray, name: str) -> np.ndarray:
 
 
 def _paged(opened: Opened, pages: str, page: int | None) -> MaskValues:
-    """One page of a mask, or its pages in one."""
+    """One page of a mask, or its pages combined."""
     if page is not None:
         values = _whole_numbers(read_tiff(opened.content, opened.name, page), opened.name)
         return MaskValues(values[:, :, 0] if values.shape[2] == 1 else values, None, "TIFF")
@@ -102,10 +102,10 @@ def _paged(opened: Opened, pages: str, page: int | None) -> MaskValues:
         raise DataError(which_pages(opened, "mask", pages))
     values = None
     for page in range(opened.tiff.pages if pages == "objects" else 1):
-        one = read_tiff(opened.content, opened.name, page)
-        if one.shape[2] != 1 or one.dtype.kind not in "iub" or (values is not None and values.shape != one.shape[:2]):
+        ids = read_tiff(opened.content, opened.name, page)
+        if ids.shape[2] != 1 or ids.dtype.kind not in "iub" or (values is not None and values.shape != ids.shape[:2]):
             raise DataError(f"{opened.name}: page {page} is not a mask of whole numbers of the first page's size.")
-        values = one[:, :, 0] if values is None else np.where(one[:, :, 0] != 0, one[:, :, 0], values)
+        values = ids[:, :, 0] if values is None else np.where(ids[:, :, 0] != 0, ids[:, :, 0], values)
     return MaskValues(values.astype(np.uint8) if values.dtype == np.bool_ else values, None, "TIFF")
 
 
@@ -120,7 +120,7 @@ def _whole(values: np.ndarray, name: str) -> np.ndarray:
 
 
 def _grey_factor(opened: Opened) -> int:
-    """What Pillow multiplies a grey PNG of 2 or 4 bits with to fill 0..255; ids have to be divided by it again."""
+    """Pillow multiplies a grey PNG of 2 or 4 bits by this to fill 0..255; ids have to be divided by it again."""
     if opened.picture.format != "PNG" or opened.picture.mode != "L":
         return 1
     depth, color_type = opened.content[24], opened.content[25]

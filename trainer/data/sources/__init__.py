@@ -1,10 +1,9 @@
-"""Where examples come from, one source a file or folder: `open_splits(data)` gives the readers of its splits.
+"""Where examples come from, a file or folder for each source: `open_splits(data)` returns the readers of its splits.
 
-A new source is a name of data.source in `configs.schema` and a file here, or in formats/, that is called by this name
-and has `open_splits`; only a source whose function lies elsewhere has a row below. The function takes the config's data
-section and returns `Splits`, or anything that `trainer.data.sources.objects` reads: an object with len() and [i],
-arrays, a `tf.data.Dataset`, a mapping of them. A function of the user's, "package.module:name" in data.source, is
-called in the same way.
+A new source is a name of data.source in `configs.schema` and a file of that name here, or in formats/, with an
+`open_splits`; only a source whose function lies elsewhere has a row below. The function takes the config's data section
+and returns `Splits`, or anything that `trainer.data.sources.objects` reads: an object with len() and [i], arrays, a
+`tf.data.Dataset`, a mapping of them. A user's function, "package.module:name" in data.source, is called likewise.
 """
 
 from configs.reading.fields import all_fields

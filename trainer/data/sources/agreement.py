@@ -1,4 +1,4 @@
-"""An image and its mask belong together when both can be read and have the same size."""
+"""Checks that an image and its mask can be read and have the same size."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def read_both(
     *,
     resize: bool = False,
 ) -> Example:
-    """An example from what reads its image and what reads its label.
+    """Reads an example by a function for its image and one for its label.
 
     Args:
       name: of the example.
-      image_name, mask_name: what messages call the two.
-      image: gives uint8 `[height, width, channels]`, or raises `DataError`.
-      label: gives integers `[height, width]`, or raises `DataError`.
-      turned: gives the EXIF orientation that was applied to the image; asked only where the sizes differ.
+      image_name, mask_name: their names in messages.
+      image: returns uint8 `[height, width, channels]`, or raises `DataError`.
+      label: returns integers `[height, width]`, or raises `DataError`.
+      turned: returns the EXIF orientation applied to the image; called only where the sizes differ.
       resize: a label of another size and the same proportions is brought to the image's, to the nearest pixels.
     Raises:
-      DataError: either fails, or both (then the message holds both reasons), or their sizes differ.
+      DataError: either fails, or both (then the message has both reasons), or their sizes differ.
     """
     read, problems = [], []
     for part in (image, label):
@@ -47,15 +47,15 @@ def read_both(
     return Example(read[0], read[1], name)
 
 
-def alike(one: Sequence[int], other: Sequence[int]) -> bool:
-    """Whether sizes (height, width, …) have the same proportions, but for the rounding of either to whole pixels."""
-    (height, width), (other_height, other_width) = one[:2], other[:2]
+def alike(size: Sequence[int], other_size: Sequence[int]) -> bool:
+    """Whether sizes (height, width, …) have the same proportions, apart from rounding to whole pixels."""
+    (height, width), (other_height, other_width) = size[:2], other_size[:2]
     error = abs(height * other_width - width * other_height)
     return error <= max(height, width, other_height, other_width)
 
 
 def nearest(label: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """A label `[height, width, …]` at another size: each pixel's middle takes what it falls on."""
+    """A label `[height, width, …]` at another size: each pixel takes the value under its middle."""
     rows, columns = (
         np.floor((np.arange(new) + 0.5) * (old / new)).astype(np.int64).clip(0, old - 1)
         for new, old in zip(size, label.shape[:2], strict=True)

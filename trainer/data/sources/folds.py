@@ -1,4 +1,4 @@
-"""Folds: every example is held out in one of them, and trained on in the others."""
+"""Folds: every example is held out in one of them, and used for training in the others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainer.data.sources.splitting import group_of, rank
 
 
 class Chosen:
-    """Some examples of several readers, by their number in all of them together."""
+    """Some examples of several readers, numbered through all of them."""
 
     def __init__(self, readers: Sequence[Reader], chosen: Sequence[int]):
         self._places = [(reader, index) for reader in readers for index in range(len(reader.names))]
@@ -33,10 +33,10 @@ class Chosen:
 
 
 def fold_of(names: Sequence[str], data: Data) -> list[int]:
-    """The fold in which each example is held out, from its name, or from the group that data.group finds in it.
+    """The fold in which each example is held out, from its name, or from the group that data.group finds in that.
 
-    Large groups come first, then by a hash; each goes to the fold that has the fewest examples so far, so that folds
-    differ by less than a group.
+    Large groups come first, then by a hash; each goes to the fold with the fewest examples so far, so that folds differ
+    by less than a group.
 
     Raises:
       DataError: there are fewer groups than folds, or data.group finds nothing in a name.
@@ -48,7 +48,7 @@ def fold_of(names: Sequence[str], data: Data) -> list[int]:
         what = f"groups by data.group={data.group!r}" if data.group else "examples"
         raise DataError(f"data.folds={data.folds}: there are {len(groups)} {what}, fewer than folds.")
     folds, held = [0] * len(names), [0] * data.folds
-    # Large groups first: those that come last even the sizes out.
+    # Large groups first: the small ones then even the sizes out.
     for group in sorted(groups, key=lambda group: (-len(groups[group]), rank(group, data.split_seed))):
         fold = min(range(data.folds), key=lambda number: (held[number], number))
         held[fold] += len(groups[group])
@@ -70,7 +70,7 @@ def in_folds(splits: Splits, data: Data) -> Splits:
         )
     names = [name for reader in readers for name in reader.names]
     folds = fold_of(names, data)
-    # Readers that are more than a call by index say themselves what some of them are.
+    # Readers that are more than a call by index select examples themselves.
     choose = getattr(type(readers[0]), "chosen", Chosen)
     train, validation = (
         choose(readers, [number for number, fold in enumerate(folds) if (fold == data.fold) == held])

@@ -1,4 +1,4 @@
-"""What headers alone show before the first step: empty files, files that are no images, sizes that differ."""
+"""Faults that headers show before the first step: empty files, files that are not images, sizes that differ."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from trainer.data.images.files import Opened, exif_orientation, open_image
 from trainer.data.sources.agreement import alike, size_problem
 from trainer.data.sources.pairs import Pair
 
-# Some 0.2 ms a pair on a local disk; the rest of a larger set is met in training, or by --mode=check.
+# About 0.2 ms a pair on a local disk; the rest of a larger set is checked in training, or by --mode=check.
 MOST_PAIRS = 5000
 
 
 def check_headers(root: str, pairs: Sequence[Pair], data: Data) -> list[str]:
-    """Reads the headers of the first `MOST_PAIRS` pairs; says what is wrong with each file."""
+    """Reads the headers of the first `MOST_PAIRS` pairs, and returns the problems of each file."""
     with ThreadPoolExecutor(8) as pool:
         found = pool.map(lambda pair: _pair_problems(root, pair, data), pairs[:MOST_PAIRS])
         return [problem for problems in found for problem in problems]
@@ -55,6 +55,6 @@ def _compared(root: str, pair: Pair, data: Data, opened: list[Opened]) -> list[s
 
 
 def _size(opened: Opened, *, whole: bool) -> tuple[int, int]:
-    """Height and width as they are after the file is turned upright."""
+    """Height and width after the file is turned upright."""
     width, height = opened.picture.size
     return (width, height) if exif_orientation(opened, whole=whole) >= 5 else (height, width)

@@ -1,4 +1,4 @@
-"""Readers put together: several splits as one, and labels of data that number the same classes otherwise."""
+"""Readers around others: several splits as one, and labels of data that number the same classes differently."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainer.data.example import Example
 
 
 class JoinedReader:
-    """The examples of several readers, one after the other.
+    """The examples of several readers in turn.
 
     Args:
       readers: of one kind, at least one.
@@ -30,7 +30,7 @@ class JoinedReader:
         return reader(at)
 
     def __getattr__(self, name: str):
-        """What the readers have beside that: `features`; `mask_values`, `deep_values`, `bands` by index; `reading`."""
+        """The readers' other attributes: `features`; `mask_values`, `deep_values`, `bands` by index; `reading`."""
         if name.startswith("_"):
             raise AttributeError(name)
         first = getattr(self._readers[0], name)
@@ -45,13 +45,13 @@ class JoinedReader:
 
 
 class RenumberedReader:
-    """A reader whose class ids become those of the same names in another list.
+    """A reader whose class ids are replaced by those of the same names in another list.
 
     Args:
-      reader: gives class ids of `names`.
+      reader: returns class ids of `names`.
       names: its classes.
-      classes: those that are wanted; has all of `names`.
-      void_id: stays as it is.
+      classes: the requested classes, including all of `names`.
+      void_id: stays unchanged.
     """
 
     def __init__(self, reader: Any, names: Sequence[str], classes: Sequence[str], void_id: int):

@@ -1,4 +1,4 @@
-"""What folders and files are called: which hold images and which masks, which split they are, which belong together."""
+"""Names of folders and files: which hold images and which masks, their split, and which files belong together."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SPLITS = {
     "labelsts": "test",
 }
 
-# What is written before or behind the name that an image and its mask share.
+# Words before or after the name shared by an image and its mask.
 _BEFORE = re.compile(r"(?i)^(img|image|im|photo|mask|label|lbl|gt|seg|target|annotation)s?[_\-. ]+")
 _BEHIND = re.compile(
     r"(?i)[_\-. ]*(?:(?<=[_\-. ])|(?<=\d))(img|image|photo|rgb|leftimg8bit|mask|label|lbl|gt|seg|segmentation|"
@@ -36,13 +36,13 @@ _BEHIND = re.compile(
 
 
 def kind_of_folder(name: str) -> str:
-    """ "images", "masks" or "", by what people call them."""
+    """ "images", "masks" or "", by the folder's name."""
     plain = re.sub(r"[\s\-]+", "_", name.strip().lower())
     return "images" if plain in _IMAGES else "masks" if plain in _MASKS else ""
 
 
 def preferred(names: Iterable[str], kind: str) -> str | None:
-    """The folder of a kind: the one called just so, or the one that comes first in the list of usual names."""
+    """The folder of a kind: the one with exactly that name, or the first in the list of usual names."""
     usual = _IMAGES if kind == "images" else _MASKS
     found = [name for name in names if kind_of_folder(name) == kind]
     return min(
@@ -51,10 +51,10 @@ def preferred(names: Iterable[str], kind: str) -> str | None:
 
 
 def split_of(path: str) -> str:
-    """ "train", "validation", "test", or "" where no folder of the path is called so."""
+    """ "train", "validation", "test", or "" where no folder of the path is named after a split."""
     for part in reversed(path.split("/")[:-1]):
         plain = part.strip().lower()
-        # The year or number behind it: "train2017".
+        # A year or number after it: "train2017".
         word = plain.rstrip("0123456789").rstrip("_- ")
         if word in _SPLITS:
             return _SPLITS[word]
@@ -64,7 +64,7 @@ def split_of(path: str) -> str:
 
 
 def core(stem: str) -> str:
-    """What is left of a stem without the words that tell an image from a mask: "img_007" and "mask_007" share "007"."""
+    """A stem without the words that distinguish images and masks: "img_007" and "mask_007" share "007"."""
     folder, name = os.path.split(stem)
     short = _BEHIND.sub("", name)
     short = _BEFORE.sub("", short or name)
@@ -72,7 +72,7 @@ def core(stem: str) -> str:
 
 
 def object_core(stem: str) -> str:
-    """As `core`, of one mask of several for an image: "benign (1)_mask_2" is of "benign (1)"."""
+    """As `core`, for one of several masks of an image: "benign (1)_mask_2" belongs to "benign (1)"."""
     return core(re.sub(r"(?i)((?:mask|label|object|instance)s?)[_\-. ]*\d+$", r"\1", stem))
 
 

@@ -9,7 +9,7 @@ from configs.schema import Data
 from trainer.data.sources.folder import folder
 from trainer.data.sources.splits import Splits
 
-# The files lie in a folder of this module's name.
+# The files are in a folder with this module's name.
 NUCLEI = os.path.splitext(os.path.abspath(__file__))[0]
 
 

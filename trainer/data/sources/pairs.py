@@ -1,4 +1,4 @@
-"""What a folder comes down to: pairs of files in two splits, and what is wrong with the rest."""
+"""The result of listing a folder: pairs of files in splits, and the problems of other files."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from trainer.data.sources.agreement import read_both
 class Pair:
     """An image and its mask, as paths below the folder, with "/" between the parts.
 
-    more: further masks of the image, united with the first: one an object.
-    kinds: where each of the masks is of one class, and classes may overlap: the names of their classes, in that order.
-    page: of both files, from 0, where their pages are slices; -1 takes them as they are.
+    more: further masks of the image, one for each object, united with the first.
+    kinds: the names of the masks' classes, in order, if each mask has one class and classes may overlap.
+    page: that of both files, from 0, if their pages are slices; otherwise -1.
     """
 
     image: str
@@ -40,13 +40,13 @@ class Pair:
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-    """What a folder holds.
+    """The contents of a folder.
 
-    test: neither trained on nor evaluated, unless it is asked for.
-    named: the splits that folders or lists name.
-    problems: what is wrong with single files: each can be skipped.
-    fatal: what leaves nothing to train on or to evaluate.
-    notes: what was left out on purpose.
+    test: neither trained on nor evaluated, unless requested.
+    named: the splits named by folders or lists.
+    problems: faults of single files, each of which can be skipped.
+    fatal: faults that leave nothing to train on or to evaluate.
+    notes: files left out on purpose.
     """
 
     train: tuple[Pair, ...] = ()
@@ -69,32 +69,32 @@ class FilePairs:
 
     @property
     def features(self) -> dict[str, Feature] | None:
-        """How labels of classes that overlap travel; None of others, whose way is the usual one."""
+        """How labels of classes that overlap travel; None for the usual way of others."""
         return overlapping_features(self._data)
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The classes that mask files are named after, where there is one for each; in the order of their names."""
+        """The classes in the names of mask files, if there is a file for each; in alphabetical order."""
         return tuple(sorted({name for pair in self.pairs for name in pair.kinds}))
 
     def reading(self, data: Data) -> FilePairs:
-        """The same pairs, read as another section says."""
+        """The same pairs, read with another data section."""
         return type(self)(self.root, self.pairs, data)
 
     def deep_values(self, index: int) -> np.ndarray | None:
-        """The pixels of an image with more than 8 bits as they are, `[height, width, bands]`; None of any other."""
+        """The unchanged pixels of an image with more than 8 bits, `[height, width, bands]`; None for any other."""
         pair = self.pairs[index]
         return deep_values(os.path.join(self.root, pair.image), self._data, _page(pair))
 
     def bands(self, index: int) -> int:
-        """The channels of an image where the config leaves them open."""
+        """The channels of an image, if the config leaves them open."""
         return bands_of(os.path.join(self.root, self.pairs[index].image), self._data)
 
     def mask_values(self, index: int) -> MaskValues:
-        """What the mask file of a pair says, before any encoding; of a file for each class, one plane for each."""
+        """The values in a pair's mask file, before any encoding; with a file for each class, one plane for each."""
         pair = self.pairs[index]
         if pair.kinds:
-            # Of classes that have no file here nothing is said.
+            # Nothing is known about classes without a file here.
             planes = [self._values(path).values for path in (pair.mask, *pair.more)]
             if len({plane.shape[:2] for plane in planes}) > 1:
                 raise DataError(f"{pair.name}: its {len(planes)} masks are of several sizes.")
@@ -103,12 +103,12 @@ class FilePairs:
 
     def _values(self, mask: str, page: int | None = None) -> MaskValues:
         data = self._data
-        asked = data.multi_label and (data.mask_encoding, data.pages) == ("auto", "refuse")
-        pages = "planes" if data.mask_encoding == "planes" or asked else data.pages
+        planes_allowed = data.multi_label and (data.mask_encoding, data.pages) == ("auto", "refuse")
+        pages = "planes" if data.mask_encoding == "planes" or planes_allowed else data.pages
         return decode_values(os.path.join(self.root, mask), self._data.max_pixels, pages=pages, page=page)
 
     def mask_file(self, index: int) -> str:
-        """The path of the mask; of several, one an object or a class, the first."""
+        """The path of the mask, or of the first of several, for objects or classes."""
         return os.path.join(self.root, self.pairs[index].mask)
 
     def __call__(self, index: int) -> Example:
@@ -135,9 +135,9 @@ class FilePairs:
         return label
 
     def _of_classes(self, pair: Pair) -> np.ndarray:
-        """A plane for each class, from a file for each, or, where they exclude each other, ids, the later on top.
+        """A plane for each class, from a file for each; or ids, the later on top, if classes exclude each other.
 
-        A class without a file is nowhere in this image.
+        A class without a file does not occur in this image.
         """
         data, label = self._data, None
         for name, path in zip(pair.kinds, (pair.mask, *pair.more), strict=True):

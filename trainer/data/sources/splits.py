@@ -1,4 +1,4 @@
-"""What a source gives: the readers of its splits, and what was found out while they were opened."""
+"""The result of opening a source: the readers of its splits, and facts found on the way."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from trainer.data.example import Example
 class Reader(Protocol):
     """The examples of one split, by index, from any thread.
 
-    Optional attributes: `features`, key -> how it travels; `stream`, for what can only be read in its own order;
-    `length`, where it is not that of the names; `cached`, False where examples are in memory already; `mask_file(i)`,
-    the path of the file that has an example's label.
+    Optional attributes: `features`, key -> how it travels; `stream`, for data that can only be read in their own order;
+    `length`, if it differs from that of the names; `cached`, False if examples are already in memory; `mask_file(i)`,
+    the path of the file with an example's label.
     """
 
     names: Sequence[str]
@@ -27,18 +27,18 @@ class Reader(Protocol):
 class Splits:
     """The splits of a data set before they are accepted.
 
-    train, validation, test: readers; None where there is no such split. Nobody trains on the last, or looks at it
-      before --mode=evaluate names it.
-    named: which of them the data themselves tell apart, by folders or lists; the rest is held out by a hash.
-    classes: names that come with the data; empty where they have none, and the config's count.
-    channels: of every image; 0 takes the config's.
-    title: what the data are called.
-    problems: what is wrong with single examples: each can be skipped.
-    fatal: what leaves nothing to train on or to evaluate.
-    notes: what was left out on purpose, and what was recognised.
-    fields: of the config's data section, as they were recognised.
-    advice: what can be done about problems.
-    damage: reads everything once and says what is wrong with it that a reader would not notice; for a check.
+    train, validation, test: readers; None if there is no such split. The last is never trained on, and not read
+      unless --mode=evaluate names it.
+    named: those defined by the data themselves, by folders or lists; the rest is held out by a hash.
+    classes: the data's own names; empty if they have none, and the config's are used.
+    channels: those of every image; 0 for the config's.
+    title: the name of the data.
+    problems: faults of single examples, each of which can be skipped.
+    fatal: faults that leave nothing to train on or to evaluate.
+    notes: files left out on purpose, and facts that were recognised.
+    fields: recognised fields of the config's data section.
+    advice: what to do about problems.
+    damage: reads everything once and returns faults that a reader would not notice; for a check.
     """
 
     train: Reader | None = None
@@ -57,5 +57,5 @@ class Splits:
 
 
 def nothing_in(root: str, missing: str) -> Splits:
-    """No splits, since a folder has `missing`: "no train/"."""
+    """No splits, since something is missing in a folder: "no train/"."""
     return Splits(title=shown(root), fatal=(f"{shown(root)}: has {missing}.",))

@@ -1,4 +1,4 @@
-"""Which examples are trained on and which are held out: as the data or folders say it, or by a hash of their names."""
+"""Which examples are trained on and which are held out: by the data, by folders, or by a hash of their names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trainer.data.sources.names import split_of
 
 
 class Placed(Protocol):
-    """An example with its image's path, and its split where the data say it."""
+    """An example with its image's path, and its split if the data define it."""
 
     image: str
     split: str
@@ -28,7 +28,7 @@ Kind = TypeVar("Kind", bound=Placed)
 class Divided(Generic[Kind]):
     """Examples by split, in the order of their images' names.
 
-    named: the splits that the data themselves state; the rest is held out by a hash.
+    named: the splits defined by the data themselves; the rest is held out by a hash.
     """
 
     train: list[Kind]
@@ -40,7 +40,7 @@ class Divided(Generic[Kind]):
 
 
 def refuse_overlap(data: Data, title: str) -> None:
-    """Raises `DataError` where classes are said to overlap, and the format has one class a pixel."""
+    """Raises `DataError` if the config says that classes overlap, and the format has one class per pixel."""
     if data.multi_label:
         raise DataError(f"data.labels=multi: in {title} a pixel has one class; leave it out.")
 
@@ -49,9 +49,9 @@ def split_examples(examples: Sequence[Kind], data: Data, root: str) -> Divided[K
     """Training, validation and test examples.
 
     Args:
-      examples: with `split` "train", "validation", "test", or "" where folders' names are to say it.
-      data: validation_fraction, split_seed and group hold out where no split is stated.
-      root: the folder as it is shown.
+      examples: with `split` "train", "validation", "test", or "" if folders' names decide.
+      data: validation_fraction, split_seed and group hold out examples if no split is defined.
+      root: the folder as shown in messages.
     """
     by_split = collections.defaultdict(list)
     for example in sorted(examples, key=lambda example: example.image):
@@ -83,10 +83,10 @@ def split_examples(examples: Sequence[Kind], data: Data, root: str) -> Divided[K
 def held_out(names: Sequence[str], data: Data) -> set[int]:
     """The indices of the validation examples: data.validation_fraction of them, at least one and not all.
 
-    By a hash of the name, or of the group that data.group finds in it: examples added later leave the others on the
-    side where they are, and no group is on both sides.
+    By a hash of the name, or of the group that data.group finds in it: examples added later leave the others where
+    they are, and no group is on both sides.
 
-    None where all of them are wanted (data.split).
+    None if all of them are requested (data.split).
 
     Raises:
       DataError: data.group finds nothing in a name, or the same in all of them.

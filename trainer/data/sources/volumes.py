@@ -19,15 +19,15 @@ from trainer.data.volumes.layouts import Listing, list_cases
 from trainer.data.volumes.orientation import Orientation
 from trainer.data.volumes.source import Cases
 
-# Training cases whose labels are looked at where nobody names the classes; whose foreground is, for CT.
+# Training cases whose labels are examined if the classes are not named; whose foreground is examined, for CT.
 _LABELS_LOOKED_AT, _FOREGROUNDS_LOOKED_AT = 32, 32
 
 
 def open_splits(data: Data) -> Splits:
     """The splits of data.path: files are listed and their headers read.
 
-    Voxels are read only where the data leave something open: labels where nobody names the classes, and the intensities
-    of the foreground where CT is normalised by them.
+    Voxels are read only for what the data leave open: labels if the classes are not named, and the intensities of the
+    foreground if CT is normalised by them.
     """
     root = os.path.expanduser(data.path)
     listing = list_cases(root, data)
@@ -43,7 +43,7 @@ def open_splits(data: Data) -> Splits:
                 kept.append((files, header, channels))
         good[split] = kept
     notes = list(listing.notes)
-    # Of data that are to be scored as a whole nothing is held out.
+    # Nothing is held out of data that are scored as a whole.
     if not good["train"] or not (good["validation"] or data.split == "all"):
         side = "train" if not good["train"] else "evaluate"
         return Splits(title=shown(data.path), fatal=(*problems, f"{shown(root)}: no case is left to {side} on."))
@@ -70,16 +70,16 @@ _Good = Sequence[tuple[cases.Files, Header, int]]
 
 
 def _described(data: Data, listing: Listing, train: _Good, problems: list[str], notes: list[str]):
-    """The section with all that the data say, and the fields that they said."""
-    description, said = listing.description, {}
+    """The section completed from the data, and the fields that came from them."""
+    description, found = listing.description, {}
     channels = _channels(train, description, problems)
-    said["channels"] = channels
+    found["channels"] = channels
     if description is not None and description.ignore is not None:
-        said["void_id"] = description.ignore
+        found["void_id"] = description.ignore
         notes.append(f"label {description.ignore} is ignored, as dataset.json says: no loss or score counts it")
-    data = dataclasses.replace(data, **said)
+    data = dataclasses.replace(data, **found)
     if not data.classes:
-        said["classes"] = _classes(data, description, train, notes)
+        found["classes"] = _classes(data, description, train, notes)
     names = description.channels if description is not None else ("",) * channels
     names = names if len(names) == channels else ("",) * channels
     if len(data.normalize) not in (1, channels):
@@ -87,31 +87,31 @@ def _described(data: Data, listing: Listing, train: _Good, problems: list[str], 
             f"config.data.normalize has {len(data.normalize)} words, and the images {channels} channels: write one for "
             "all, or one for each."
         )
-    said["normalize"] = intensities.kinds(data.normalize, names)
+    found["normalize"] = intensities.kinds(data.normalize, names)
     if not data.spacing:
         spacings = np.array([Orientation.of(header.affine).spacing for _, header, _ in train])
-        said["spacing"] = tuple(float(f"{length:.6g}") for length in np.median(spacings, axis=0))
+        found["spacing"] = tuple(float(f"{length:.6g}") for length in np.median(spacings, axis=0))
         low, high = spacings.min(axis=0), spacings.max(axis=0)
         if (high / low).max() > 1.01:
             notes.append(
-                f"voxels of {_mm(low)} to {_mm(high)} mm (depth x height x width) become {_mm(said['spacing'])}, as "
+                f"voxels of {_mm(low)} to {_mm(high)} mm (depth x height x width) become {_mm(found['spacing'])}, as "
                 "data.spacing says from now on"
             )
-    data = dataclasses.replace(data, **said)
+    data = dataclasses.replace(data, **found)
     if "ct" in data.normalize and len(data.intensities) != channels:
         if data.intensities:
             raise DataError(
                 f"config.data.intensities has {len(data.intensities)} rows, and there are {channels} channels."
             )
-        said["intensities"] = _measured(data, train, channels)
-        for row, kind in zip(said["intensities"], data.normalize, strict=True):
+        found["intensities"] = _measured(data, train, channels)
+        for row, kind in zip(found["intensities"], data.normalize, strict=True):
             if kind == "ct":
                 notes.append(
                     f"CT: intensities are clipped to {row[0]:g} … {row[1]:g} and scaled by mean {row[2]:g} and "
                     f"deviation {row[3]:g} of the training foreground, as data.intensities says from now on"
                 )
-        data = dataclasses.replace(data, intensities=said["intensities"])
-    return data, said
+        data = dataclasses.replace(data, intensities=found["intensities"])
+    return data, found
 
 
 def _channels(train: _Good, description: Description | None, problems: list[str]) -> int:
@@ -125,7 +125,7 @@ def _channels(train: _Good, description: Description | None, problems: list[str]
 
 
 def _classes(data: Data, description: Description | None, train: _Good, notes: list[str]) -> tuple[str, ...]:
-    """Names by id: of dataset.json, or as many as the labels hold."""
+    """Names by id: those of dataset.json, or as many as the labels have."""
     if description is not None and (description.labels or description.regions):
         if not description.regions:
             return description.classes
@@ -144,7 +144,7 @@ def _classes(data: Data, description: Description | None, train: _Good, notes: l
         try:
             label = cases.whole_numbers(read_volume(train[index][0].label))
         except DataError:
-            continue  # It is met, and said, when it is prepared.
+            continue  # It is reported when it is prepared.
         table = dict(data.mask_ids) | dict.fromkeys(data.void_values, data.void_id)
         for value, count in zip(*(part.tolist() for part in np.unique(label, return_counts=True)), strict=True):
             value = table.get(value, value)

@@ -1,1 +1,1 @@
-"""Volumes: files in, cases at one spacing and one scale of intensities out, and back again. See docs/volumes.md."""
+"""Volumes: from files to cases at one spacing and one scale of intensities, and back. See docs/volumes.md."""

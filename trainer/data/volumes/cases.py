@@ -1,4 +1,4 @@
-"""A case: the files of one patient or scene, read, checked against each other, and brought to what the network sees."""
+"""A case: the files of one patient or scene, read, checked against each other, and prepared for the network."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from trainer.data.volumes import intensities, resampling
 from trainer.data.volumes.files import Header, Volume, read_header, read_volume
 from trainer.data.volumes.orientation import Orientation
 
-# How far the affines of two files of a case may be apart, of a voxel.
+# How far apart the affines of two files of a case may be, in voxels.
 _APART = 0.01
 _ORDERS = {"cubic": 3, "linear": 1}
 
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Files:
-    """images: a path for each channel, or one file of several. label: a path; "" where there is none."""
+    """images: a path for each channel, or a file with several. label: a path; "" if there is none."""
 
     name: str
     images: tuple[str, ...]
@@ -29,12 +29,12 @@ class Files:
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where what the network sees lies in its file.
+    """The place in its file of the part that the network sees.
 
-    header: of the first image.
-    orientation: of the file's axes.
-    shape: of the whole volume, (depth, height, width).
-    box: the part of it that is not empty, which the network sees.
+    header: that of the first image.
+    orientation: that of the file's axes.
+    shape: that of the whole volume, (depth, height, width).
+    box: the non-empty part, which the network sees.
     """
 
     header: Header
@@ -52,7 +52,7 @@ class Place:
         return tuple(len(range(*part.indices(side))) for part, side in zip(self.box, self.shape, strict=True))
 
     def whole(self, inside: np.ndarray) -> np.ndarray:
-        """Class ids of the box as those of the whole volume: what is empty is class 0."""
+        """Class ids of the box as those of the whole volume: the empty part is class 0."""
         made = np.zeros(self.shape, inside.dtype)
         made[self.box] = inside
         return made
@@ -60,10 +60,10 @@ class Place:
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """What the network sees of a case.
+    """A case as the network sees it.
 
     image: float32 `[depth, height, width, channels]`, at the target spacing and one scale of intensities.
-    label: class ids of the same grid, or None.
+    label: class ids on the same grid, or None.
     """
 
     image: np.ndarray
@@ -95,14 +95,14 @@ def read_image(files: Files) -> tuple[np.ndarray, Header, Orientation]:
 
 
 def read_label(files: Files, header: Header, data: Data) -> np.ndarray:
-    """Class ids of a case, int `[depth, height, width]`, void where data.void_id says.
+    """Class ids of a case, int `[depth, height, width]`; data.void_id is void.
 
     Args:
-      header: of the image that it belongs to.
+      header: that of the image to which it belongs.
       data: the config's section: classes, mask_ids, void_id, void_values.
 
     Raises:
-      DataError: it has another shape or affine than its image, or holds what is no class; names it.
+      DataError: its shape or affine differs from its image's, or it has other values than classes; names it.
     """
     volume = read_volume(files.label)
     problem = elsewhere(volume.header, header, "label")
@@ -131,10 +131,10 @@ def read_label(files: Files, header: Header, data: Data) -> np.ndarray:
 
 
 def whole_numbers(volume: Volume) -> np.ndarray:
-    """The labels of a file, `[x, y, z]`, of whatever type they were saved as.
+    """The labels of a file, `[x, y, z]`, in any type.
 
     Raises:
-      DataError: they are fractions, or several channels; names the file.
+      DataError: they are fractions, or have several channels; names the file.
     """
     path, array = shown(volume.header.path), volume.array
     if array.shape[3] != 1:
@@ -155,7 +155,7 @@ def whole_numbers(volume: Volume) -> np.ndarray:
 
 
 def elsewhere(header: Header, image: Header, what: str) -> str:
-    """The sentence for a file that does not lie where the image of its case does; "" where it does."""
+    """The sentence for a file that does not lie in the same place as its case's image; "" if it does."""
     path, other = shown(header.path), shown(image.path)
     if header.shape != image.shape:
         return (
@@ -163,7 +163,7 @@ def elsewhere(header: Header, image: Header, what: str) -> str:
             "files). Resample it to the image, to the nearest voxel."
         )
     difference = header.affine - image.affine
-    # Where the corners of the volume come to lie, in voxels of the image.
+    # The positions of the volume's corners, in voxels of the image.
     corners = np.array([[*np.unravel_index(n, (2, 2, 2)), 1] for n in range(8)], float)
     corners[:, :3] *= np.array(image.shape) - 1
     voxel = np.linalg.norm(image.affine[:3, :3], axis=0).min()
@@ -186,7 +186,7 @@ def _rows(affine: np.ndarray) -> str:
 
 
 def headers(files: Files) -> tuple[list[str], Header | None, int]:
-    """What is wrong with a case, found without reading voxels; the first image's header; the number of channels."""
+    """The problems of a case, found without reading voxels; the first image's header; the number of channels."""
     problems, found = [], []
     for path in files.images:
         try:
@@ -206,10 +206,10 @@ def headers(files: Files) -> tuple[list[str], Header | None, int]:
 
 
 def prepare(files: Files, data: Data) -> Prepared:
-    """A case as the network sees it: cut to what is not empty, normalised, resampled.
+    """A case as the network sees it: cut to the non-empty part, normalised, resampled.
 
     Args:
-      data: the config's section, with spacing, normalize (a word for each channel) and intensities as the data say.
+      data: the config's section, with the data's spacing, normalize (a word for each channel) and intensities.
     Raises:
       DataError: it cannot be used; names the file.
     """

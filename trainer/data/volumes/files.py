@@ -1,7 +1,7 @@
-"""Volume files of every kind, read and written with where their voxels lie in space.
+"""Reads and writes volume files of every kind, with the positions of their voxels in space.
 
-NIfTI by nibabel; NRRD, MetaImage and DICOM series by SimpleITK; TIFF by tifffile. All come out alike: an array whose
-axes are the file's, x first, and the affine that takes its indices to millimetres right, anterior and superior (RAS).
+NIfTI by nibabel; NRRD, MetaImage and DICOM series by SimpleITK; TIFF by tifffile. All are read as an array whose
+axes are the file's, x first, and the affine from its indices to millimetres right, anterior and superior (RAS).
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-    """What is known of a volume without its voxels.
+    """Facts about a volume without its voxels.
 
     shape: (x, y, z), the file's axes.
-    channels: of each voxel; 1 where it is a number.
+    channels: those of each voxel; 1 if it is a number.
     affine: float64 `[4, 4]`, from indices to millimetres (RAS).
     kind: "nifti", "itk", "dicom" or "tiff".
     """
@@ -44,20 +44,20 @@ class Header:
 
 @dataclasses.dataclass(frozen=True)
 class Volume:
-    """A volume as its file has it: array `[x, y, z, channels]`, and the header."""
+    """A volume as in its file: array `[x, y, z, channels]`, and the header."""
 
     array: np.ndarray
     header: Header
 
 
 def suffix_of(name: str) -> str:
-    """The suffix that says a volume, ".nii.gz", in lower case; "" of any other file."""
+    """The suffix of a volume, ".nii.gz", in lower case; "" for any other file."""
     lower = name.lower()
     return next((suffix for suffix in SUFFIXES if lower.endswith(suffix)), "")
 
 
 def is_series(path: str) -> bool:
-    """Whether a folder holds the slices of a DICOM series: files called so, or that begin as DICOM does."""
+    """Whether a folder holds the slices of a DICOM series: files with its suffix, or with the first bytes of DICOM."""
     if not os.path.isdir(path):
         return False
     for name in sorted(os.listdir(path))[:8]:
@@ -79,7 +79,7 @@ def _needed(module: str, package: str, what: str) -> Any:
 
 
 def read_header(path: str) -> Header:
-    """Shape and place of a volume; no voxel is read.
+    """Shape and place of a volume, without reading voxels.
 
     Raises:
       DataError: it cannot be read, or the package for it is missing; names the file.
@@ -88,7 +88,7 @@ def read_header(path: str) -> Header:
 
 
 def read_volume(path: str) -> Volume:
-    """A volume with its voxels, in the file's own type, scaled as its header says.
+    """A volume with its voxels, in the file's own type, scaled by its header.
 
     Raises:
       DataError: it cannot be read, or the package for it is missing; names the file.
@@ -98,12 +98,12 @@ def read_volume(path: str) -> Volume:
         return Volume(array(), header)
     except MemoryError:
         raise
-    except Exception as error:  # each library raises what its own parts raise
+    except Exception as error:  # each library has its own errors
         raise DataError(f"{shown(path)}: its voxels cannot be read: {_said(error)}.") from error
 
 
 def _open(path: str):
-    """(header, what reads the array)."""
+    """(header, a function that reads the array)."""
     if os.path.isdir(path):
         kind = _dicom
     else:
@@ -133,7 +133,7 @@ def _said(error: Exception) -> str:
 
 
 def _space(path: str, shape: tuple[int, ...]) -> tuple[tuple[int, int, int], int]:
-    """(x, y, z) and channels of a file's axes, of which a fourth holds channels (the Decathlon's 4-D files)."""
+    """(x, y, z) and channels of a file's axes; a fourth axis holds channels (the Decathlon's 4-D files)."""
     # NIfTI keeps vectors in its fifth axis, behind an empty fourth.
     axes = [side for position, side in enumerate(shape) if position < 3 or side != 1]
     axes += [1] * (3 - len(axes))
@@ -148,7 +148,7 @@ def _nifti(path: str):
     space, channels = _space(path, image.shape)
 
     def array():
-        # Whole numbers with a slope would become float64.
+        # Integers with a slope would become float64.
         scaled = (getattr(image.dataobj, "slope", 1), getattr(image.dataobj, "inter", 0)) != (1, 0)
         values = np.asanyarray(image.dataobj, np.float32 if scaled else None)
         if values.dtype.names:
@@ -185,7 +185,7 @@ def _itk(path: str):
 
 
 def _affine_of(spacing, direction, origin, dimension: int) -> np.ndarray:
-    """RAS, of SimpleITK's LPS; the first three axes of two, three or four."""
+    """RAS from SimpleITK's LPS; the first three axes of two, three or four."""
     turned = np.reshape(direction, (dimension, dimension))
     affine, axes = np.eye(4), min(dimension, 3)
     affine[:axes, :axes] = turned[:axes, :axes] * np.asarray(spacing)[None, :axes]
@@ -200,7 +200,7 @@ def _dicom(path: str):
         raise DataError(f"{shown(path)}: holds {len(series)} DICOM series; one a folder is read.")
     reader = itk.ImageSeriesReader()
     reader.SetFileNames(itk.ImageSeriesReader.GetGDCMSeriesFileNames(path, series[0]))
-    # The distance of slices is known from all of them together: there is no header apart from the voxels.
+    # The distance of slices is only known from all of them together: there is no header apart from the voxels.
     image = reader.Execute()
     space, channels = _space(path, image.GetSize())
     affine = _affine_of(image.GetSpacing(), image.GetDirection(), image.GetOrigin(), image.GetDimension())
@@ -233,7 +233,7 @@ def _tiff(path: str):
 
 
 def _tiff_spacing(file, path: str) -> tuple[float, float, float]:
-    """Millimetres of a voxel in z, y and x: of CASE.json beside the file (nnU-Net's), of ImageJ's tags, or 1."""
+    """Millimetres of a voxel in z, y and x: from CASE.json beside the file (nnU-Net's), from ImageJ's tags, or 1."""
     beside = path[: -len(suffix_of(path))] + ".json"
     if os.path.isfile(beside):
         try:
@@ -258,7 +258,7 @@ def _tiff_spacing(file, path: str) -> tuple[float, float, float]:
 
 
 def written_suffix(header: Header) -> str:
-    """How a file that belongs to a volume is called: as the volume's own; of a DICOM series ".nii.gz"."""
+    """The suffix of a file that belongs to a volume: the volume's own; ".nii.gz" for a DICOM series."""
     suffix = suffix_of(header.path)
     if header.kind == "nifti":
         return suffix if suffix in (".nii", ".nii.gz") else ".nii.gz"
@@ -266,14 +266,14 @@ def written_suffix(header: Header) -> str:
 
 
 def write_like(path: str, array: np.ndarray, header: Header) -> None:
-    """Writes `[x, y, z]` whole numbers where the voxels of another volume lie.
+    """Writes whole numbers `[x, y, z]` at the positions of another volume's voxels.
 
-    NIfTI files get the affine of the volume, and its header's codes and units, byte for byte.
+    NIfTI files get the volume's affine, and its header's codes and units, byte for byte.
 
     Args:
       path: ends in `written_suffix(header)`; its folder is made.
-      array: in the axes of the volume's file.
-      header: of that volume.
+      array: with the axes of the volume's file.
+      header: that volume's.
     Raises:
       OSError: it cannot be written.
     """

@@ -8,14 +8,14 @@ import numpy as np
 
 # Of the foreground's intensities, for CT: nnU-Net's.
 _PERCENTILES = (0.5, 99.5)
-# Foreground voxels taken of each volume.
+# Foreground voxels taken from each volume.
 _TAKEN = 10_000
-# What is no deviation but rounding.
+# Smaller deviations are only rounding.
 _SMALLEST = 1e-8
 
 
 def kinds(normalize: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
-    """What is done to each channel: `normalize` as the config has it, "auto" by what the data call the channel."""
+    """The normalisation of each channel: the config's `normalize`, or for "auto" by the channel's name in the data."""
     words = tuple(normalize) * len(names) if len(normalize) == 1 else tuple(normalize)
     found = []
     for word, name in zip(words, names, strict=True):
@@ -25,7 +25,7 @@ def kinds(normalize: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
 
 
 def empty_values(image: np.ndarray) -> np.ndarray:
-    """What fills each channel of `[d, h, w, channels]` where nothing was measured: the value of the first corner."""
+    """The value of each channel of `[d, h, w, channels]` where nothing was measured: that of the first corner."""
     return image[0, 0, 0]
 
 
@@ -44,10 +44,11 @@ def filled_box(image: np.ndarray) -> tuple[slice, slice, slice]:
 
 
 def normalized(image: np.ndarray, how: Sequence[str], rows: Sequence[Sequence[float]], empty: np.ndarray) -> np.ndarray:
-    """float32 `[d, h, w, channels]`: each channel as `how` says.
+    """float32 `[d, h, w, channels]`: each channel normalised by `how`.
 
-    "z_score": minus the mean, by the deviation, of the voxels that are not empty. "ct": clipped to the first two
-    numbers of the channel's row, minus the third, by the fourth. "none": as it is. `empty` is a value for each channel.
+    "z_score": minus the mean, divided by the deviation, of the non-empty voxels. "ct": clipped to the first two
+    numbers of the channel's row, minus the third, divided by the fourth. "none": unchanged. `empty` is a value for each
+    channel.
     """
     result = np.empty(image.shape, np.float32)
     for position, kind in enumerate(how):
@@ -67,9 +68,9 @@ def normalized(image: np.ndarray, how: Sequence[str], rows: Sequence[Sequence[fl
 
 
 def _moments(channel: np.ndarray, empty: float) -> tuple[float, float]:
-    """Mean and deviation of what is not empty, in float64, a slice at a time; the deviation is not 0."""
+    """Mean and deviation of the non-empty voxels, in float64, a slice at a time; the deviation is not 0."""
     found = [part[part != empty].astype(np.float64) for part in channel[:: max(1, len(channel) - 1)]]
-    # About a value near the mean, so that squares cost no digits.
+    # Relative to a value near the mean, so that squares lose no digits.
     near = float(np.mean(np.concatenate(found))) if sum(map(len, found)) else float(empty)
     count, total, squares = 0, 0.0, 0.0
     for part in channel:
@@ -90,7 +91,7 @@ def foreground_values(image: np.ndarray, label: np.ndarray, void_id: int) -> np.
 
 
 def rows_of(values: Iterable[np.ndarray], channels: int) -> tuple[tuple[float, float, float, float], ...]:
-    """(low, high, mean, deviation) of each channel of foreground voxels; (0, 1, 0, 1) where there are none."""
+    """(low, high, mean, deviation) of each channel of foreground voxels; (0, 1, 0, 1) if there are none."""
     found = [part for part in values if len(part)]
     if not found:
         return ((0.0, 1.0, 0.0, 1.0),) * channels

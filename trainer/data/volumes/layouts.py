@@ -1,12 +1,12 @@
-"""Which files are a case, and which split it is in: the layouts that collections of volumes come in.
+"""The layouts of collections of volumes: which files are a case, and which split it is in.
 
-imagesTr/CASE_0000.nii.gz …  labelsTr/CASE.nii.gz  dataset.json    nnU-Net's raw data: a file a channel
+imagesTr/CASE_0000.nii.gz …  labelsTr/CASE.nii.gz  dataset.json    nnU-Net's raw data: a file for each channel
 imagesTr/CASE.nii.gz         labelsTr/CASE.nii.gz  dataset.json    the Medical Segmentation Decathlon's: channels in one
 images/CASE.nii.gz           labels/CASE.nii.gz                    or masks/; a case may be a folder with a DICOM series
 train/images/ …              val/images/ …                         the folder's name is the split
 
-train.txt and val.txt with a case a line, or nnU-Net's splits_final.json (its first fold), say the split; without them a
-share is held out.
+train.txt and val.txt with a case on each line, or nnU-Net's splits_final.json (its first fold), define the split;
+without them a share is held out.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _SHOWN = 5
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-    """train, validation, test: the cases. description: dataset.json's. problems, fatal, notes: as of `Splits`."""
+    """train, validation, test: the cases. description: dataset.json's. problems, fatal, notes: as in `Splits`."""
 
     train: tuple[Files, ...] = ()
     validation: tuple[Files, ...] = ()
@@ -50,7 +50,7 @@ class Listing:
 
 
 def list_cases(root: str, data: Data) -> Listing:
-    """The cases of a folder; names are read, no file is opened but dataset.json and lists."""
+    """The cases of a folder; only names, dataset.json and lists are read."""
     if not os.path.isdir(root):
         what = "is a file, not a folder" if os.path.exists(root) else "does not exist"
         return Listing(fatal=(f"{shown(root)}: {what} (config.data.path).",))
@@ -77,7 +77,7 @@ def list_cases(root: str, data: Data) -> Listing:
 
 
 def _places(root: str) -> dict[str, tuple[str, str]]:
-    """Split ("" where none is said) -> the folders of images and of labels, relative to the root."""
+    """Split ("" if undefined) -> the folders of images and of labels, relative to the root."""
     found = {}
     for parent, split in (("", ""), *((name, side) for name, side in _SPLITS.items())):
         images = _first(root, parent, _IMAGES)
@@ -92,7 +92,7 @@ def _first(root: str, parent: str, names: Iterable[str]) -> str:
 
 
 def _stems(root: str, folder: str, problems: list[str]) -> dict[str, str]:
-    """Name without suffix -> path, of the volumes and DICOM series of a folder."""
+    """Name without suffix -> path, for the volumes and DICOM series of a folder."""
     found: dict[str, str] = {}
     for name in sorted(os.listdir(os.path.join(root, folder))):
         path = os.path.join(root, folder, name)
@@ -112,7 +112,7 @@ def _stems(root: str, folder: str, problems: list[str]) -> dict[str, str]:
 def _pair(
     root: str, images: str, labels: str, description: Description | None, problems: list[str], incomplete: set[str]
 ) -> list[Files]:
-    """The cases of two folders; files without a partner, and channels that are missing, become problems."""
+    """The cases of two folders; files without a partner, and missing channels, become problems."""
     pictures, labelled = _stems(root, images, problems), _stems(root, labels, problems)
     cases: dict[str, dict[int, str]] = {}
     for stem, path in pictures.items():
@@ -171,18 +171,18 @@ def _split(
         )
         return Listing((), (), (), description, problems, (fatal + "evaluate.",), tuple(notes))
     names = [case.name for case in cases]
-    said = _said(root, names, incomplete, notes)
-    if said is None:
+    stated = _said(root, names, incomplete, notes)
+    if stated is None:
         chosen = held_out(names, data)
-        said = ([i for i in range(len(cases)) if i not in chosen], sorted(chosen))
-    train, validation = ([cases[i] for i in part] for part in said)
+        stated = ([i for i in range(len(cases)) if i not in chosen], sorted(chosen))
+    train, validation = ([cases[i] for i in part] for part in stated)
     return Listing(tuple(train), tuple(validation), (), description, problems, (), tuple(notes))
 
 
 def _said(
     root: str, names: list[str], incomplete: Collection[str], notes: list[str]
 ) -> tuple[list[int], list[int]] | None:
-    """Positions of the training and validation cases, as files say; None where none does."""
+    """Positions of the training and validation cases, by files; None if there are none."""
     position = {name: index for index, name in enumerate(names)}
     lists = {side: os.path.join(root, side + ".txt") for side in ("train", "val")}
     final = os.path.join(root, "splits_final.json")
@@ -200,7 +200,7 @@ def _said(
         notes.append(f"the first of {len(folds)} folds of splits_final.json")
     else:
         return None
-    # What has an image or a label alone is a problem already.
+    # A case without an image or a label is a problem already.
     wanted = {side: [name for name in listed if name not in incomplete] for side, listed in wanted.items()}
     unknown = [name for side in wanted.values() for name in side if name not in position]
     if unknown:

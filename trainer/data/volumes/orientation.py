@@ -1,4 +1,4 @@
-"""Every volume in the same position: depth from foot to head, height from back to front, width from left to right."""
+"""Volumes in a common position: depth from foot to head, height from back to front, width from left to right."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 class Orientation:
     """How a file's axes x, y, z become depth, height and width: the nearest to superior, anterior and right.
 
-    axes: of the file, for depth, height and width.
+    axes: the file's, for depth, height and width.
     flips: whether each of them then runs the other way.
     spacing: millimetres of a voxel along depth, height and width.
     """
@@ -24,7 +24,7 @@ class Orientation:
     def of(cls, affine: np.ndarray) -> Orientation:
         """The orientation of the volumes with an affine `[4, 4]` to millimetres right, anterior, superior."""
         lengths = np.linalg.norm(affine[:3, :3], axis=0)
-        # Of each axis of the file the share along each direction; the largest are assigned first, each once.
+        # The share of each file axis along each direction; the largest are assigned first, each once.
         cosines = affine[:3, :3] / lengths
         left, chosen = np.abs(cosines), {}
         for _ in range(3):

@@ -1,4 +1,4 @@
-"""Volumes on another grid: splines for images, and for labels the class with the largest share, never a new one.
+"""Resamples volumes to another grid: splines for images; for labels the class with the largest share, never a new one.
 
 A spline is a linear map along each axis in turn, so it is applied as three products with small matrices, which are
 those of scipy.ndimage.zoom. Grids share their outer borders, not the centres of their outer voxels.
@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-# An axis whose voxels are so many times as long as another's is interpolated linearly: a cubic spline would ring over
-# what lies millimetres apart.
+# An axis whose voxels are this many times as long as another's is interpolated linearly: a cubic spline would ring
+# between values millimetres apart.
 THICK = 3.0
 
 
@@ -32,7 +32,7 @@ def orders(spacing: Sequence[float], target: Sequence[float], order: int) -> tup
 
 @functools.lru_cache(maxsize=256)
 def matrix(before: int, after: int, order: int) -> np.ndarray:
-    """float32 `[after, before]`: an axis of `before` values at `after` places, by splines of this order."""
+    """float32 `[after, before]`: an axis of `before` values at `after` positions, by splines of this order."""
     if before == 1:
         return np.ones((after, 1), np.float32)
     unit = np.eye(before)
@@ -43,7 +43,7 @@ def matrix(before: int, after: int, order: int) -> np.ndarray:
 
 
 def resample(array: np.ndarray, shape: Sequence[int], order: Sequence[int]) -> np.ndarray:
-    """An array as float32 `shape`, of as many axes, by splines of `order` along each."""
+    """An array as float32 `shape`, with the same number of axes, by splines of `order` along each."""
     array = np.asarray(array, np.float32)
     # Axes that shrink come first, so that less is computed.
     for axis in sorted(range(array.ndim), key=lambda axis: shape[axis] / array.shape[axis]):
@@ -54,7 +54,7 @@ def resample(array: np.ndarray, shape: Sequence[int], order: Sequence[int]) -> n
 
 
 def resample_labels(label: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """Whole numbers `[d, h, w]` at `shape`: where each is 1 and all else 0, interpolated linearly, the largest wins."""
+    """Whole numbers `[d, h, w]` at `shape`: the linearly interpolated indicator of each; the largest wins."""
     if tuple(shape) == label.shape:
         return label
     best, result = None, None
@@ -70,9 +70,9 @@ def resample_labels(label: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
 
 def places(before: int, after: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each of `after` values along an axis: the two of `before` that it lies between, and the share of the second.
+    """For each of `after` values along an axis: the two of `before` around it, and the share of the second.
 
-    The linear interpolation of `matrix`, for those who cannot hold the whole volume.
+    The linear interpolation of `matrix`, where the whole volume does not fit in memory.
     """
     position = np.clip((np.arange(after) + 0.5) * (before / after) - 0.5, 0, before - 1)
     low = np.minimum(position.astype(np.int64), max(before - 2, 0))

@@ -1,7 +1,7 @@
-"""Prepared volumes as the examples of a split: kept in memory while they fit, else mapped from files.
+"""Prepared volumes as the examples of a split: kept in memory while they fit, otherwise mapped from files.
 
-The files are named after what they were made of and how: the next run finds them, another preparation does not. A crop
-reads the pages of a file that it lies on, and no more.
+The files are named after their sources and their preparation: the next run finds them, another preparation does not. A
+crop reads only the pages of a file under it.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from trainer.data.volumes.cases import Files, Place, Prepared
 from trainer.data.volumes.files import Header
 from trainer.data.volumes.orientation import Orientation
 
-# Cases prepared at a time; above so many voxels in one of them, one.
+# Cases prepared at a time; only one, if any has more voxels than this.
 _THREADS, _LARGE = 2, 50_000_000
 _SAID_EVERY = 10.0  # seconds
-# Preparation as it is now: another number leaves older files alone.
+# The version of the preparation: another number ignores older files.
 _VERSION = 1
 
 
@@ -41,8 +41,8 @@ _VERSION = 1
 class VolumeExample(Example):
     """A prepared volume: image float32 `[depth, height, width, channels]`, label class ids or None, mapped or not.
 
-    positions: int32 `[voxels, 4]`, class and place of some voxels of each class but the first, for crops over them.
-    place: where it lies in its file.
+    positions: int32 `[voxels, 4]`, class and position of some voxels of each class but the first, for crops over them.
+    place: its place in the file.
     spacing: millimetres of its voxels along depth, height and width.
     """
 
@@ -59,7 +59,7 @@ class Cases:
     """Reads the cases of a split, by index.
 
     Args:
-      files: of each case.
+      files: those of each case.
       data: the config's section.
       regions: name -> the class ids that it unites, for scores.
     """
@@ -74,23 +74,23 @@ class Cases:
 
     @staticmethod
     def chosen(readers: Sequence[Cases], numbers: Sequence[int]) -> Cases:
-        """Some cases of several splits, by their number in all of them together, for folds."""
+        """Some cases of several splits, numbered through all of them, for folds."""
         files = [case for reader in readers for case in reader.files]
         return Cases([files[number] for number in numbers], readers[0].data, readers[0].regions)
 
     def reading(self, data: Data) -> Cases:
-        """The same cases, read as another section says."""
+        """The same cases, read with another data section."""
         return Cases(self.files, data, self.regions)
 
     def __call__(self, index: int) -> VolumeExample:
         return _example(self.names[index], cases.prepare(self.files[index], self.data), self.data)
 
     def label(self, index: int, place: Place) -> np.ndarray:
-        """The label as its file has it, `[depth, height, width]`, at the image's own spacing."""
+        """The label as in its file, `[depth, height, width]`, at the image's own spacing."""
         return cases.read_label(self.files[index], place.header, self.data)
 
     def source(self, split: str, **about) -> VolumeSource:
-        """What `opening` makes of it."""
+        """The `VolumeSource` for `opening`."""
         return VolumeSource(split, self, **about)
 
 
@@ -112,7 +112,7 @@ def _example(name: str, prepared: Prepared, data: Data) -> VolumeExample:
 
 
 class VolumeSource(Source):
-    """A split of volumes; what does not fit in memory is mapped from files below `data.cache_path`."""
+    """A split of volumes; those that do not fit in memory are mapped from files below `data.cache_path`."""
 
     def __init__(self, split: str, reader: Cases, **about):
         super().__init__(split, reader.names, reader, **about)
@@ -165,10 +165,10 @@ class VolumeSource(Source):
     def prepare(self, *, stop: bool) -> None:
         """Prepares every case once, before the first step needs them; later calls return at once.
 
-        What takes long is said: a line now and then with the number of cases done.
+        Long preparation is logged: a line now and then with the number of finished cases.
 
         Raises:
-          DataError: where `stop`, the cases that cannot be used, all of them; else they are in `skipped`.
+          DataError: if `stop`, with all cases that cannot be used; otherwise they are in `skipped`.
         """
         if self._prepared:
             return
@@ -183,13 +183,13 @@ class VolumeSource(Source):
             large = large or example.image.size > _LARGE
             return ""
 
-        said = time.monotonic()
+        logged = time.monotonic()
         problems = [load(0)] if self.names else []
         with ThreadPoolExecutor(1 if large else _THREADS) as pool:
             for done, problem in enumerate(pool.map(load, range(1, len(self.names))), start=2):
                 problems.append(problem)
-                if time.monotonic() - said > _SAID_EVERY:
-                    said = time.monotonic()
+                if time.monotonic() - logged > _SAID_EVERY:
+                    logged = time.monotonic()
                     console.log(f"  prepared {done} of {len(self.names)} volumes")
         bad = {name: problem for name, problem in zip(self.names, problems, strict=True) if problem}
         if bad and stop:
@@ -200,7 +200,7 @@ class VolumeSource(Source):
 
 
 def _write(folder: str, example: VolumeExample) -> None:
-    """All files of a prepared case, or none: beside their place first."""
+    """Writes all files of a prepared case, or none: first under temporary names."""
     os.makedirs(os.path.dirname(folder), exist_ok=True)
     beside = tempfile.mkdtemp(dir=os.path.dirname(folder), prefix=".writing-")
     try:
@@ -225,7 +225,7 @@ def _write(folder: str, example: VolumeExample) -> None:
         try:
             os.rename(beside, folder)
         except OSError:
-            # Another process was faster, with the same content.
+            # Another process was faster, with the same contents.
             if not os.path.isfile(os.path.join(folder, "about.json")):
                 raise
     finally:
@@ -233,7 +233,7 @@ def _write(folder: str, example: VolumeExample) -> None:
 
 
 def _mapped(folder: str, name: str) -> VolumeExample | None:
-    """A prepared case whose files are there, its voxels still on the disk; None where it is not, or not whole."""
+    """A prepared case from its files, with the voxels still on disk; None if it is missing or incomplete."""
     try:
         with open(os.path.join(folder, "about.json"), encoding="utf-8") as file:
             about = json.load(file)

@@ -1,1 +1,1 @@
-"""Programs that go out with an exported model and depend on nothing of ours: an image file in, a mask file out."""
+"""Programs that are exported with a model and depend on nothing in this project: from image file to mask file."""

@@ -1,12 +1,12 @@
-"""Post-processing of a mask, as postprocessing.json says it: thresholds, holes, small parts, all but the largest part.
+"""Post-processing of a mask by postprocessing.json: thresholds, holes, small parts, all but the largest part.
 
     pip install numpy scipy
 
     steps = json.load(open("postprocessing.json"))
     mask = processed(decided(probabilities, steps), steps)
 
-Parts hang together across corners, too: 8 neighbours in an image, 26 in a volume. A hole is background that a class
-encloses so that no way leads out of it across sides: 4 neighbours, or 6.
+Parts are also connected across corners: 8 neighbours in an image, 26 in a volume. A hole is background enclosed by a
+class, with no path out of it across sides: 4 neighbours, or 6.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from scipy import ndimage
 
 
 def decided(probabilities, steps):
-    """Class ids [...] of probabilities [..., classes]; of classes that overlap 0 and 1 for each, [..., classes]."""
+    """Class ids [...] of probabilities [..., classes]; for classes that overlap 0 and 1 each, [..., classes]."""
     classes, thresholds = steps["classes"], steps["thresholds"]
     if steps["overlapping"]:
         return (probabilities > [thresholds.get(name, 0.5) for name in classes]).astype(np.uint8)
@@ -26,8 +26,8 @@ def decided(probabilities, steps):
 def processed(mask, steps, spacing=()):
     """A mask of the same form after the steps of each class, in the order of the classes.
 
-    mask: class ids [height, width] or [depth, height, width], or 0 and 1 [..., classes] of classes that overlap.
-    spacing: of a volume, the sides of a voxel in millimetres.
+    mask: class ids [height, width] or [depth, height, width], or 0 and 1 [..., classes] for classes that overlap.
+    spacing: for a volume, the sides of a voxel in millimetres.
     """
     mask, voxel = mask.copy(), float(np.prod(spacing)) if len(spacing) else 1.0
     for name in steps["classes"]:
@@ -46,11 +46,11 @@ def processed(mask, steps, spacing=()):
 
 
 def changed(found, free, step, voxel=1.0):
-    """Where a class is after its step: {"fill_holes": bool, "smallest": size, "largest": bool}.
+    """The pixels of a class after its step: {"fill_holes": bool, "smallest": size, "largest": bool}.
 
-    found: where it is before, bool.
-    free: what holes may be filled of, bool.
-    voxel: what a pixel counts.
+    found: its pixels before, bool.
+    free: pixels that holes may consist of, bool.
+    voxel: the size of a pixel.
     """
     if step["fill_holes"]:
         found = found | ndimage.binary_fill_holes(found) & free

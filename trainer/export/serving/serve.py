@@ -1,13 +1,13 @@
-"""An image file in, a mask file out, by an exported model.
+"""From an image file to a mask file, by an exported model.
 
     python serve.py saved_model photo.jpg mask.png           # pip install tensorflow pillow
     python serve.py model.tflite photo.jpg mask.png          # pip install ai-edge-litert numpy pillow
     python serve.py model.onnx photo.jpg mask.png            # pip install onnxruntime numpy pillow
 
-The mask holds class ids; model.json beside the model, which has to lie there, has their names. Of classes that overlap
-there is a mask for each. A LiteRT model takes images of one size, and others in tiles. Post-processing, where there is
-some, is in postprocessing.json and postprocess.py beside the model, and needs scipy. Images are of 8 bits; what is not
-grey or colour comes as a NumPy file, uint8 [height, width, channels].
+The mask holds class ids; model.json, which has to be beside the model, has their names. Classes that overlap get a
+mask each. A LiteRT model takes images of one size, and others in tiles. Post-processing, if any, is in
+postprocessing.json and postprocess.py beside the model, and needs scipy. Images have 8 bits; those that are not grey or
+colour have to be a NumPy file, uint8 [height, width, channels].
 """
 
 import json
@@ -42,7 +42,7 @@ def litert(path):
     """As `saved_model`."""
     try:
         from ai_edge_litert.interpreter import Interpreter
-    except ImportError:  # TensorFlow has one, too
+    except ImportError:  # TensorFlow also has an interpreter
         import tensorflow as tf
 
         Interpreter = tf.lite.Interpreter
@@ -58,10 +58,10 @@ def predict(run, image, height, width):
     """Probabilities [h, w, classes] of an image [h, w, channels], uint8: the mean of overlapping tiles."""
     rows, columns = image.shape[:2]
     padding = ((0, max(0, height - rows)), (0, max(0, width - columns)), (0, 0))
-    # Mirrored, as in training; an image of one pixel a side has nothing to mirror.
+    # Mirrored, as in training; a side of one pixel has nothing to mirror.
     image = np.pad(image, padding, mode="symmetric")
     total, weights = None, np.zeros((*image.shape[:2], 1), np.float32)
-    # Pixels at a tile's border see less around them, and count less.
+    # Pixels at a tile's border see less of their surroundings, and weigh less.
     ramps = [np.minimum(np.arange(1, side + 1), np.arange(side, 0, -1)) / (side / 2) for side in (height, width)]
     weight = (ramps[0][:, None] * ramps[1][None, :])[..., None].astype(np.float32)
     for top in starts(image.shape[0], height):
@@ -76,13 +76,13 @@ def predict(run, image, height, width):
 
 
 def starts(length, side):
-    """Where tiles begin: neighbours share a quarter, and the last ends with the image."""
+    """The starts of tiles: neighbours share a quarter, and the last ends with the image."""
     count = 1 + -(-(length - side) // (side - side // 4))
     return np.linspace(0, length - side, count).round().astype(int)
 
 
 def read(path, channels):
-    """uint8 [height, width, channels], turned as the camera says."""
+    """uint8 [height, width, channels], turned by the EXIF orientation."""
     if path.endswith(".npy"):
         image = np.load(path, allow_pickle=False)
         if image.dtype != np.uint8 or image.shape[2:] != (channels,):
@@ -98,7 +98,7 @@ def read(path, channels):
 
 
 def finished(probabilities, folder):
-    """Class ids [h, w], of classes that overlap 0 and 1 for each [h, w, classes]; after postprocessing.json's steps."""
+    """Class ids [h, w], or for classes that overlap 0 and 1 [h, w, classes], after postprocessing.json's steps."""
     path = os.path.join(folder, "postprocessing.json")
     if not os.path.isfile(path):
         with open(os.path.join(folder, "model.json"), encoding="utf-8") as file:
@@ -112,7 +112,7 @@ def finished(probabilities, folder):
 
 
 def write(mask, target):
-    """One file of class ids; of classes that overlap one for each, 255 where it is: mask_0.png, mask_1.png …"""
+    """One file of class ids; for classes that overlap a file each, 255 for the class: mask_0.png, mask_1.png …"""
     if mask.ndim == 2:
         Image.fromarray(mask.astype(np.uint8)).save(target)
         return

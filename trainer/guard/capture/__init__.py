@@ -1,1 +1,1 @@
-"""The forward pass as it ran: recorder, graphs, traces, frames, ways out into Python."""
+"""The forward pass as it ran: recorder, graphs, traces, frames, tensors that leave for Python."""

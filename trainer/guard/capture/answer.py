@@ -1,4 +1,4 @@
-"""The variables as the caller listed them, and TensorFlow's own answer of one plain run, before any question why."""
+"""The variables as the caller listed them, and TensorFlow's own result of one plain run, before any diagnosis."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Entry:
     """One entry of the list of variables.
 
     Attributes:
-      path: the name that a report calls it by.
+      path: its name in reports.
       variable: a Keras variable, a `tf.Variable` or a tensor, as in the list.
-      keys: what the trace knows it by.
+      keys: its keys in the trace.
     """
 
     path: str
@@ -69,9 +69,9 @@ def _many(variables) -> bool:
 
 @dataclasses.dataclass
 class Answer:
-    """What TensorFlow says of a loss: gradients, or the error that it raised instead.
+    """TensorFlow's result for a loss: gradients, or the error that it raised instead.
 
-    `began` is a key that only tensors made since then exceed.
+    Only tensors made since the run began have a key above `began`.
     """
 
     loss: Any = None
@@ -92,7 +92,7 @@ def plain_run(forward_loss: Callable, entries: list[Entry]) -> Answer:
     with tf.GradientTape() as tape:
         try:
             answer.loss = forward_loss()
-        except Exception as error:  # the user's code may raise anything; the report says what it was
+        except Exception as error:  # the user's code may raise anything; the report has the error
             answer.forward_error = error
             return answer
     answer.watched = tape.watched_variables()
@@ -118,7 +118,7 @@ def is_zero(gradient) -> bool:
 
 
 def is_tiny(gradient) -> bool:
-    """Whether a gradient is so small that it may be what rounding leaves of zero."""
+    """Whether a gradient is so small that it may be a zero with a rounding error."""
     return not bool(tf.reduce_any(tf.abs(dense(gradient)) > 1e-6))
 
 

@@ -1,8 +1,8 @@
 """Where tensors leave TensorFlow: `.numpy()`, `float()`, `np.mean(tensor)`, `np.asarray(tensor)`, `tf.py_function`.
 
-A tensor has no memory of having been read by Python, so for the time of one recorded run the ways out are watched: the
+A tensor does not remember that Python read it, so during a recorded run the ways out are watched: the
 methods of TensorFlow's eager tensor, NumPy's own protocols for foreign arrays, and the functions that make arrays
-(these read the tensor's memory directly, past every method). All are put back at the end.
+(which read the tensor's memory directly, past every method). All are put back at the end.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Nudge = Callable[[np.ndarray], np.ndarray]
 
 @contextlib.contextmanager
 def watching(seen: Seen, nudge: Nudge | None = None) -> Iterator[None]:
-    """Calls `seen` for each tensor that Python or NumPy reads; `nudge` may change the value that they get."""
+    """Calls `seen` for each tensor that Python or NumPy reads; `nudge` may change the value that is read."""
     raw = _Eager._numpy
 
     def value_of(tensor):
@@ -63,7 +63,7 @@ def watching(seen: Seen, nudge: Nudge | None = None) -> Iterator[None]:
     def array_ufunc(self, ufunc, method, *inputs, **kwargs):
         name = _REFLECTED.get(ufunc.__name__)
         if method == "__call__" and name and not kwargs and _is_operator(sys._getframe(1)):
-            return getattr(inputs[1], name)(inputs[0])  # `array + tensor` stays in TensorFlow, as it does without us
+            return getattr(inputs[1], name)(inputs[0])  # `array + tensor` stays in TensorFlow, as without the guard
         return _as_numpy(
             ufunc if method == "__call__" else getattr(ufunc, method), inputs, kwargs, f"np.{ufunc.__name__}()"
         )
@@ -100,7 +100,7 @@ def watching(seen: Seen, nudge: Nudge | None = None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def counting(seen: Seen) -> Iterator[None]:
-    """Calls `seen` where Python counts the rows of a tensor of integers or truths: how many there are was computed."""
+    """Calls `seen` where Python counts the rows of a tensor of integers or booleans, whose number was computed."""
     plain = _Eager.__len__
 
     def count(self):
@@ -134,7 +134,7 @@ def script_functions(mark: Callable, called: Callable, entered: Callable) -> Ite
 
 
 def nudged(value):
-    """Another value of the same type and shape, for floats; integers index things and stay."""
+    """Another value of the same type and shape, for floats; integers may be indices and stay."""
     array = np.asarray(value)
     if array.dtype.kind not in "fc":
         return value
@@ -157,7 +157,7 @@ def _way_of(method: str) -> str:
 
 
 def _is_operator(frame) -> bool:
-    """Whether the frame stands at an operator (`a + b`, `a < b`) and not at a call (`np.add(a, b)`)."""
+    """Whether the frame is at an operator (`a + b`, `a < b`) and not at a call (`np.add(a, b)`)."""
     name = dis.opname[frame.f_code.co_code[frame.f_lasti]]
     return "CALL" not in name and "PRECALL" not in name
 

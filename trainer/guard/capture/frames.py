@@ -1,4 +1,4 @@
-"""Which line of the user's own code made an op: Python frames and TensorFlow tracebacks, without the libraries'."""
+"""Which line of the user's own code made an op: Python frames and TensorFlow tracebacks, without those of libraries."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def is_user_file(file: str) -> bool:
     return not path.startswith(_LIBRARIES)
 
 
-# A frame in short: enough to find line and columns later, and nothing that keeps the frame's variables alive.
+# A frame in short: enough to find line and columns later, without keeping the frame's variables alive.
 Step = tuple[CodeType, int]
 
 
@@ -86,7 +86,7 @@ def site_of_operation(operation: tf.Operation) -> Site | None:
         with contextlib.suppress(KeyError, ValueError):
             return site_of_operation(operation.graph.get_operation_by_name(name))
     for file, line, *_ in reversed(list(operation.traceback or ())):
-        if file.startswith(_HERE):  # the guard itself ran the user's function; outside of it is somebody else
+        if file.startswith(_HERE):  # the guard itself ran the user's function; frames outside of it are not the user's
             return None
         if _is_rewritten(file):
             file, line = _before_rewriting(file).get(line, (None, None))
@@ -103,7 +103,7 @@ def is_of_optimizer(operation: tf.Operation | None) -> bool:
 
 def site_of_error(error: BaseException) -> Site | None:
     """The user's innermost line on the way to an error."""
-    # AutoGraph runs rewritten code; its errors carry the way back to the original lines, under no public name.
+    # AutoGraph runs rewritten code; its errors carry a map to the original lines, without a public name.
     for frame in getattr(getattr(error, "ag_error_metadata", None), "translated_stack", ()):
         if is_user_file(frame.filename) and not _is_rewritten(frame.filename):
             return Site(frame.filename, frame.lineno)

@@ -1,4 +1,4 @@
-"""A graph as a trace: functions, branches and loops opened, so that a path runs straight through them."""
+"""A graph as a trace: functions, branches and loops are opened, so that paths lead straight through them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .trace import Op, Trace, key
 _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 BRANCHES = frozenset({"If", "StatelessIf", "Case", "StatelessCase"})
 _LOOPS = frozenset({"While", "StatelessWhile"})
-OPENED = _CALLS | BRANCHES | _LOOPS  # ops with a body, which are never asked for their gradient as a whole
+OPENED = _CALLS | BRANCHES | _LOOPS  # ops with a body, whose gradient as a whole is never needed
 
 
 def trace_of(graph: tf.Graph) -> Trace:
-    """The trace of a function graph, with what it captures from the graphs around it."""
+    """The trace of a function graph, with the tensors that it captures from the graphs around it."""
     trace = Trace()
     around = [graph]
     while isinstance(around[-1], FuncGraph) and around[-1].outer_graph is not None:
@@ -36,7 +36,7 @@ def inline(trace: Trace, body: tf.Graph, call: Op, bodies: Bodies) -> None:
     _open(trace, body, call, call.sources, call.results, bodies)
 
 
-Bodies = dict[str, tf.Graph]  # graphs of functions by the name that TensorFlow's runtime knows them by
+Bodies = dict[str, tf.Graph]  # graphs of functions by their names in TensorFlow's runtime
 
 
 def _read(trace: Trace, graph: tf.Graph, shift: int, bodies: Bodies, caller: Op | None = None) -> None:
@@ -83,7 +83,7 @@ def _open_loop(trace: Trace, op: Op, bodies: Bodies) -> bool:
         return False
     first, last = _open(trace, body, op, op.sources, op.results, bodies)
     for before, after in zip(first, last, strict=False):
-        trace.link(after, before)  # what one turn leaves is what the next one finds; at least one turn is assumed
+        trace.link(after, before)  # each turn starts from the results of the one before; at least one turn is assumed
     tested, verdict = _open(trace, condition, op, op.sources, (), bodies)
     for after, value in zip(last, tested, strict=False):
         trace.link(after, value)
@@ -93,7 +93,7 @@ def _open_loop(trace: Trace, op: Op, bodies: Bodies) -> bool:
 
 
 def _open(trace: Trace, body: tf.Graph, caller: Op, sources: Iterable[int], results: Iterable[int], bodies: Bodies):
-    """Joins a copy of a function's body to the tensors around it; the keys of its own inputs and outputs."""
+    """Joins a copy of a function's body to the tensors around it, and returns the keys of its inputs and outputs."""
     shift = trace.fresh_shift()
     first = [key(tensor) + shift for tensor in body.inputs]
     last = [key(tensor) + shift for tensor in body.outputs]

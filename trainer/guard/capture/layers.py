@@ -18,7 +18,7 @@ _CALL = os.path.join("keras", "src", "layers", "layer.py")
 
 
 def running_layer(frame: FrameType | None = None) -> Any:
-    """The innermost layer that is running, if it is one of Keras's own and no code of the user's runs inside of it."""
+    """The innermost layer that is running, if it is one of Keras's own and no user code runs inside of it."""
     frame = frame or sys._getframe(1)
     while frame is not None and not is_user_file(frame.f_code.co_filename):
         if frame.f_code.co_name == "__call__" and frame.f_code.co_filename.endswith(_CALL):
@@ -38,7 +38,7 @@ def described(layer: Any) -> str:
 
 
 def made_at(layer: Any, files: list[str]) -> Site | None:
-    """The line that made a layer: the call of its class with its name, or the only one with its settings."""
+    """The line that made a layer: the call of its class with its name, or the only call with its settings."""
     calls = [
         (file, node)
         for file in dict.fromkeys(files)
@@ -67,7 +67,7 @@ def variable_made_at(path: str, files: list[str]) -> Site | None:
 
 
 def in_functional_model(frame: FrameType | None) -> bool:
-    """Whether a functional model runs an operation of its graph, with no line of the user's nearer."""
+    """Whether a functional model runs an operation of its graph, without a user's line nearer to it."""
     while frame is not None and not is_user_file(frame.f_code.co_filename):
         if frame.f_code.co_filename.endswith(_FUNCTIONAL):
             return True

@@ -18,19 +18,19 @@ from .trace import Op, key
 _HOLDERS = (keras.Layer, keras.losses.Loss, keras.metrics.Metric, tf.Module)
 
 
-# What a model does around its forward pass: what it reads there (a teacher, say) is no part of what it computes.
+# What a model does around its forward pass: variables read there (a teacher's, say) are no part of its computation.
 _AROUND = frozenset({"compute_loss", "train_step", "test_step", "fit"})
 
 
 @dataclasses.dataclass(frozen=True)
 class Read:
-    """An op that touched a resource, and who did so.
+    """An op that touched a resource, and the objects that ran it.
 
     Attributes:
       op: the op.
       holders: the layers and modules whose methods were running, outermost first.
-      factories: functions that have returned, and left the variable in the closure of a function that was running, so
-        that nobody else can name it.
+      factories: functions that have returned, and left the variable in the closure of a running function, so that
+        nobody else can refer to it.
       functional: whether a functional model was running its graph, so that the nearest line only calls the model.
     """
 
@@ -74,7 +74,7 @@ def read_of(op: Op) -> Read:
 
 
 def outermost(tensor: tf.Tensor) -> tf.Tensor:
-    """What a graph's stand-in for a captured tensor stands for, outside of all functions being traced."""
+    """The tensor, outside of all functions being traced, for which a graph's captured placeholder stands."""
     graph = getattr(tensor, "graph", None) if not hasattr(tensor, "numpy") else None
     while isinstance(graph, FuncGraph):
         outer = next((outside for outside, inside in graph.captures if inside is tensor), None)
@@ -99,7 +99,7 @@ def trainable_at_heart(variable) -> bool:
 
 
 def variables_of(holder) -> tuple[Any, ...]:
-    """All variables that a layer or module knows of."""
+    """All variables that a layer or module lists."""
     try:
         return tuple(holder.variables)
     except (AttributeError, RuntimeError, ValueError):  # a half-built layer
@@ -107,7 +107,7 @@ def variables_of(holder) -> tuple[Any, ...]:
 
 
 def trainable_of(holder) -> tuple[Any, ...]:
-    """The variables that a layer or module would hand to an optimizer."""
+    """The variables that a layer or module would pass to an optimizer."""
     try:
         return tuple(holder.trainable_variables)
     except (AttributeError, RuntimeError, ValueError):

@@ -1,4 +1,4 @@
-"""What a data set computes on its way: the variables that the functions of `Dataset.map` and its like have captured.
+"""Variables read by a data set: those captured by the functions of `Dataset.map` and the like.
 
 The functions run in C++, ahead of Python: a tape sees elements come out of an iterator, and nothing else.
 """
@@ -18,7 +18,7 @@ ITERATING = frozenset({"IteratorGetNext", "IteratorGetNextSync", "OptionalGetVal
 
 
 def read_by_pipeline(handles: tuple) -> tuple[tuple[int, Op], ...]:
-    """For each variable that the data set behind an iterator reads: its key, and an op on the line that reads it.
+    """The key of each variable read by the data set behind an iterator, and an op on the line that reads it.
 
     Args:
       handles: the inputs of the op that takes the next element.
@@ -43,5 +43,5 @@ def _captured(dataset: tf.data.Dataset, seen: set[int]) -> Iterator[tuple[int, O
                 readers = [operation for operation in inner.consumers() if site_of_operation(operation) is not None]
                 reader = next(iter(readers), next(iter(inner.consumers()), inner.op))
                 yield key(outer), Op("MapDataset", (outer,), (), operation=reader, opaque=True)
-    for before in dataset._inputs():  # no public way leads from a data set to those that it is made of
+    for before in dataset._inputs():  # nothing public leads from a data set to its inputs
         yield from _captured(before, seen)

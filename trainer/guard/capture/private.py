@@ -1,4 +1,4 @@
-"""TensorFlow's and Keras's private names: all that the guard uses, with the public one that is missing.
+"""All private names of TensorFlow and Keras that the guard uses, and why no public one will do.
 
 Pinned to TensorFlow 2.21 and Keras 3.15; a newer version is tried here first.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-# Imported as modules where the recorder puts a function of its own in the place of one of theirs for a while: no public
+# Imported as modules where the recorder temporarily replaces one of their functions by its own: no public
 # hook reports ops as they run, the calls of a custom gradient, of a function or of a Python function.
 from tensorflow.python import pywrap_tfe
 from tensorflow.python.data.ops.iterator_ops import OwnedIterator  # iter(dataset); tf.data.Iterator is its base
@@ -46,9 +46,9 @@ __all__ = [
 ]
 
 FuncGraph = func_graph.FuncGraph  # a graph that can be filled without a tf.function around it
-AtomicFunction = atomic_function.AtomicFunction  # what every call of a traced function goes through
+AtomicFunction = atomic_function.AtomicFunction  # run in every call of a traced function
 ConcreteFunction = concrete_function.ConcreteFunction  # makes the backward function when a tape watches a call
-EagerFunc = script_ops.EagerFunc  # what runs the Python of a tf.py_function
+EagerFunc = script_ops.EagerFunc  # runs the Python of a tf.py_function
 EagerTensor = ops._EagerTensorBase  # the public tf.Tensor is the base of symbolic tensors as well
 BaseVariable = resource_variable_ops.BaseResourceVariable  # of all kinds of variables; tf.Variable's own check is slow
 
@@ -59,7 +59,7 @@ def tensor_id(tensor: Any) -> int:
 
 
 def tape_is_stopped() -> bool:
-    """Whether this thread is inside `tape.stop_recording()`. No public function says so."""
+    """Whether this thread is inside `tape.stop_recording()`. No public function reports it."""
     return pywrap_tfe.TFE_Py_TapeSetIsStopped()
 
 
@@ -80,7 +80,7 @@ def has_own_gradient(operation: tf.Operation) -> bool:
 
 
 def stand_in(op_type: str, attrs: tuple, inputs: list, outputs: list):
-    """What a gradient function takes for an eager op. The tape itself calls it with this class."""
+    """The operation that a gradient function gets for an eager op. The tape itself uses this class."""
     return backprop._MockOp(attrs, inputs, outputs, op_type, None)
 
 
@@ -88,12 +88,12 @@ def scratch_graph(name: str, around: tf.Graph | None = None):
     """An empty graph; with `around`, one that may capture tensors of that graph."""
     if around is None:
         return FuncGraph(name)
-    with around.as_default():  # a FuncGraph takes the current default graph for the one that it may capture from
+    with around.as_default():  # a FuncGraph may capture from the graph that is the default now
         return FuncGraph(name)
 
 
 def function_graph(graph: tf.Graph, name: str) -> tf.Graph | None:
-    """The graph of a function called in `graph`; no public way leads from a call to what it calls."""
+    """The graph of a function called in `graph`; nothing public leads from a call to its function."""
     function = graph._functions.get(name)
     return getattr(function, "graph", None)
 
@@ -104,9 +104,9 @@ def dataset_functions(dataset: tf.data.Dataset) -> list:
 
 
 def inner_variable(variable: Any) -> Any:
-    """The `tf.Variable` inside a Keras variable, None while that is not built; any other variable itself.
+    """The `tf.Variable` inside a Keras variable, None before it is built; any other variable itself.
 
-    Keras's `value` is the same thing in the open, and reads a tensor under autocast.
+    The public equivalent, Keras's `value`, reads a tensor under autocast.
     """
     if not hasattr(variable, "path"):
         return variable
@@ -114,7 +114,7 @@ def inner_variable(variable: Any) -> Any:
 
 
 def generator() -> random.Random | None:
-    """What eager random ops without a seed draw their seeds from; TensorFlow can set it, and cannot read it."""
+    """The generator of seeds for eager random ops without one; TensorFlow's public functions only set it."""
     return getattr(context.context(), "_rng", None)
 
 

@@ -1,8 +1,8 @@
-"""An eager run of a forward pass, written down op by op, with the values and the user's lines.
+"""Records an eager run of a forward pass op by op, with the values and the user's lines.
 
 Eager mode is what a tape sees: every Python branch taken, every loop unrolled, every `.numpy()` done. TensorFlow
 reports each op through its op callbacks (made for tfdbg; nothing public reports ops as they run); what happens in
-Python without an op is watched besides: custom gradients, variables read inside a kernel call, and the ways out of
+Python without an op is watched as well: custom gradients, variables read inside a kernel call, and the ways out of
 TensorFlow.
 """
 
@@ -37,7 +37,7 @@ _one_at_a_time = threading.Lock()
 
 
 class Recording:
-    """What a recorded run left behind: the trace, the loss as returned, the tape, and who read which variable."""
+    """The results of a recorded run: the trace, the loss as returned, the tape, and who read which variable."""
 
     def __init__(self):
         self.trace = Trace()
@@ -45,7 +45,7 @@ class Recording:
         self.loss = None
         self.tape: tf.GradientTape | None = None
         self.error: Exception | None = None
-        self.failed: tuple = ()  # what a function was called with that raised
+        self.failed: tuple = ()  # the arguments of a function that raised
         self.scopes: tuple[str, ...] = ()  # the functions around the one that computes the loss
 
 
@@ -64,7 +64,7 @@ def reads() -> Iterator[list[Read]]:
         if graph is not None and any(tensor.dtype == tf.resource for tensor in inputs):
             seen.append(read_of(Op(op_type, tuple(inputs), tuple(outputs or ()))))
 
-    def on_call(function, *args):  # a function of a SavedModel, say, of whose variables nobody reads one by itself
+    def on_call(function, *args):  # a function of a SavedModel, say, whose variables are never read singly
         handles = tuple(part for part in args if tf.is_tensor(part) and part.dtype == tf.resource)
         if handles and not tf.executing_eagerly():
             seen.append(read_of(Op("PartitionedCall", handles, ())))
@@ -76,11 +76,11 @@ def reads() -> Iterator[list[Read]]:
 
 
 def record_run(forward_loss: Callable, began: int, *, flat: bool = True, nudge: bool = False) -> Recording:
-    """Runs `forward_loss` once under a tape and writes down all that happens.
+    """Runs `forward_loss` once under a tape and records everything that happens.
 
     Args:
       forward_loss: computes the loss.
-      began: tensors with a smaller key are older than the first run of all.
+      began: tensors with a smaller key are older than the very first run.
       flat: run the body of each `tf.function` op by op, rather than as one call.
       nudge: give Python and NumPy slightly different values than TensorFlow has, to see what depends on them.
 
@@ -94,7 +94,7 @@ def record_run(forward_loss: Callable, began: int, *, flat: bool = True, nudge: 
             recording.tape = tape
             try:
                 recording.loss = tf.autograph.experimental.do_not_convert(forward_loss)() if flat else forward_loss()
-            except Exception as error:  # the user's code may raise anything; it is part of the answer
+            except Exception as error:  # the user's code may raise anything; the error is part of the recording
                 recording.error = error
     recording.scopes = scopes_of(forward_loss)
     recording.trace.loss = recording.loss
@@ -103,13 +103,13 @@ def record_run(forward_loss: Callable, began: int, *, flat: bool = True, nudge: 
 
 
 def is_recording() -> bool:
-    """Whether some thread is inside a recorded run."""
+    """Whether any thread is inside a recorded run."""
     return _one_at_a_time.locked()
 
 
 @contextlib.contextmanager
 def recorded_block() -> Iterator[Recording]:
-    """Writes down what runs inside, under a tape that is open already: for a loop that nobody can run a second time."""
+    """Records what runs inside, under a tape that is already open: for a loop that cannot be run a second time."""
     recording = Recording()
     with _hooks(recording, False):
         recording.trace.began = recording.trace.started = key(tf.constant(0))
@@ -176,7 +176,7 @@ def _hooks(recording: Recording, nudge: bool):
                 )
             )
 
-    mine = {home}  # threads of this forward pass; what others read meanwhile is none of its business
+    mine = {home}  # threads of this forward pass; what others read meanwhile is ignored
 
     def nudged(value):
         return escapes.nudged(value) if threading.get_ident() in mine else value
@@ -193,7 +193,7 @@ def _hooks(recording: Recording, nudge: bool):
 
     def on_script(op_type, inputs, outputs, since):
         made = {known for op in trace.ops[since[0] :] for known in op.results}
-        fresh = tuple(output for output in outputs if key(output) not in made)  # a tensor handed back is no way out
+        fresh = tuple(output for output in outputs if key(output) not in made)  # one passed through does not leave
         op = Op(op_type, inputs, fresh, steps(), opaque=True)
         read = dict.fromkeys(key(escape.tensor) for escape in trace.escapes[since[1] :])
         op.hidden = tuple((known, op) for known in read if known in made)
@@ -260,9 +260,9 @@ _BUILT_IN = frozenset({"captured_value", "ReadVariableOp", "_copy"})
 
 
 def _join(trace: Trace, op: Op, args: tuple, results: tuple, since: tuple[int, int]) -> None:
-    """The function of a `tf.py_function` ran just before its op: values go in, through its own ops, and come out.
+    """Links a `tf.py_function`'s op to those of its function, which ran just before: values pass through them.
 
-    Only what was passed gets its gradient back; what the function takes from elsewhere is cut off by the op.
+    Only arguments get their gradient back; what the function takes from elsewhere is cut off by the op.
     """
     for inner in trace.ops[since[0] : -1]:
         inner.caller = inner.caller or op
@@ -285,7 +285,7 @@ def _join(trace: Trace, op: Op, args: tuple, results: tuple, since: tuple[int, i
 
 
 def _reading_by_ops() -> Callable:
-    """The fast way into a kernel, with variables read by an op of their own first, which a callback gets to see."""
+    """The fast path into a kernel, except that variables are read by an op of their own first, which callbacks see."""
     fast = pywrap_tfe.TFE_Py_FastPathExecute
 
     def read(argument):

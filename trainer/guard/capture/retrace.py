@@ -1,7 +1,7 @@
 """The forward pass as a graph, for what an eager run cannot show.
 
-A constant that Python makes is no op in eager mode, and a tensor that NumPy copies out of memory (`buffer[i] =
-tensor`) leaves no sign. In a graph the first is an op with a line of its own, and at the second the trace fails, on
+A constant that Python makes is not an op in eager mode, and a tensor that NumPy copies out of memory (`buffer[i] =
+tensor`) leaves no sign. In a graph the former is an op with a line of its own, and the latter makes the trace fail on
 that very line.
 """
 
@@ -39,7 +39,7 @@ class Retraced:
 
     @property
     def escape_site(self) -> Site | None:
-        """The user's line at which a tensor met Python or NumPy, and the trace failed."""
+        """The user's line at which the trace failed, where a tensor was passed to Python or NumPy."""
         return site_of_error(self.error) if self.error is not None and leaves_tensorflow(self.error) else None
 
 
@@ -54,14 +54,14 @@ def retrace(forward_loss: Callable) -> Retraced:
     with preserved():
         try:
             concrete = tf.function(run, autograph=False).get_concrete_function()
-        except Exception as error:  # what only runs eagerly fails here, in its own way
+        except Exception as error:  # code that only runs eagerly fails here, in its own way
             return Retraced(error=error)
     outputs = [part for part in concrete.graph.outputs if part.dtype.is_floating or part.dtype.is_integer]
     return Retraced(loss=outputs[0] if outputs else None)
 
 
 def leaves_tensorflow(error: BaseException) -> bool:
-    """Whether an error comes of handing a symbolic tensor to Python or NumPy."""
+    """Whether an error comes from passing a symbolic tensor to Python or NumPy."""
     if not isinstance(error, (AttributeError, NotImplementedError, TypeError, ValueError)):
         return False
     text = str(error).lower().replace("`", "")

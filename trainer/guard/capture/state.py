@@ -1,4 +1,4 @@
-"""Runs the user's forward pass without leaving a trace: variables, random numbers and switches are put back."""
+"""Runs the user's forward pass without leaving a trace: variables, random generators and switches are put back."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from . import private
 
 @contextlib.contextmanager
 def preserved(variables: Sequence[tf.Variable] | None = None) -> Iterator[None]:
-    """Puts every variable of the process, and the generators of random numbers, back to what they were.
+    """Puts every variable of the process, and the generators of random numbers, back to their former state.
 
     Args:
-      variables: what `all_variables()` found a moment ago, for several runs in a row.
+      variables: a recent result of `all_variables()`, for several runs in a row.
 
-    Reading a variable shares its memory until somebody writes, so the copies cost nothing in a healthy run. What
-    a forward pass does outside of TensorFlow (lists it appends to, iterators it advances) cannot be undone.
+    Reading a variable shares its memory until it is written, so the copies cost nothing in a healthy run. What a
+    forward pass does outside of TensorFlow (lists it appends to, iterators it advances) cannot be undone.
     """
     before = [(variable, _value_of(variable)) for variable in (all_variables() if variables is None else variables)]
     of_python, of_numpy = random.getstate(), np.random.get_state()
@@ -41,14 +41,14 @@ def preserved(variables: Sequence[tf.Variable] | None = None) -> Iterator[None]:
 
 def all_variables() -> list[tf.Variable]:
     """Every variable of the process."""
-    # A forward pass may assign to variables that it was never handed: running statistics, seeds, metrics.
-    # A process may hold millions of objects: one look into a set for each, and nothing else.
+    # A forward pass may assign to variables that it was never passed: running statistics, seeds, metrics.
+    # A process may hold millions of objects: one look-up in a set for each, and nothing else.
     kinds = subclasses(private.BaseVariable)
     return [thing for thing in gc.get_objects() if type(thing) in kinds]
 
 
 def subclasses(kind: type) -> set[type]:
-    """A class and all that are derived from it."""
+    """A class and all its subclasses."""
     return {kind}.union(*map(subclasses, kind.__subclasses__()))
 
 

@@ -1,7 +1,7 @@
 """A forward pass as data: the ops that ran (or were traced), in order, and which tensor came out of which.
 
-Two writers fill it in, `recorder.py` from an eager run and `graphs.py` from a graph; one reader, `lineage.py`, does not
-care which of them it was.
+Two modules write it, `recorder.py` from an eager run and `graphs.py` from a graph; the reader, `lineage.py`, does not
+care which.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import tensorflow as tf
 from . import frames
 from .private import tensor_id
 
-# Ops whose result is known from the shape of their input alone: nothing of the input's *value* comes out of them. The
-# gradient registry has no word for it (it knows ArgMax and Shape alike as "not differentiable").
+# Ops whose result is known from the shape of their input alone: it does not depend on the input's *value*. The
+# gradient registry does not show that (ArgMax and Shape alike are "not differentiable").
 _SHAPE_READERS = frozenset({"Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike", "BroadcastGradientArgs"})
 
 
@@ -30,18 +30,18 @@ class Op:
       inputs, outputs: its tensors.
       steps: the user's Python frames, innermost first (eager); a graph operation has its own traceback.
       operation: the graph operation, or None.
-      attrs: names and values in turn, as an eager op has them.
-      recorded: False when no tape could record it.
-      taped: whether there was a tape at all, stopped or not; another thread has none.
+      attrs: names and values alternating, as in an eager op.
+      recorded: False if no tape could record it.
+      taped: whether there was a tape at all, stopped or not; other threads have none.
       backward: the backward function of a custom gradient in eager mode.
-      opaque: nothing is known of its inside: a way out of TensorFlow, which carries no gradient.
-      opened: its inside is a part of the trace, linked to its inputs and outputs, and it has no edges of its own.
-      hidden: what it reads apart from its inputs and cuts off: (key, op to blame), of a Python function, a data set.
-      layer: the one of Keras's own layers that it ran in, where no line of the user's is nearer.
-      differentiating: whether it ran inside of `tape.gradient`, as a part of a derivative that the loss is made of.
-      state: keys of what it reads apart from its inputs: what an earlier assign left behind.
-      shift: tells apart the calls of one function; a part of the keys of its tensors.
-      caller: the call, loop or branch that it is inside of.
+      opaque: its inside is unknown, since it leaves TensorFlow, and carries no gradient.
+      opened: its inside is part of the trace, linked to its inputs and outputs, and it has no edges of its own.
+      hidden: what a Python function or a data set reads besides its inputs and cuts off: (key, op to blame).
+      layer: the Keras layer that it ran in, where no user's line is nearer.
+      differentiating: whether it ran inside of `tape.gradient`, for a derivative that is part of the loss.
+      state: keys of what it reads besides its inputs: values written by an earlier assign.
+      shift: distinguishes the calls of a function; part of the keys of its tensors.
+      caller: the call, loop or branch around it.
       refusal: what its gradient function raised.
     """
 
@@ -78,7 +78,7 @@ class Op:
 
     @functools.cached_property
     def site(self) -> frames.Site | None:
-        """The user's line that called for this op, or for the function without lines that it is inside of."""
+        """The user's line that ran this op, or the function without lines around it."""
         own = frames.site_of_operation(self.operation) if self.operation is not None else frames.site_of(self.steps)
         return own if own is not None or self.caller is None else self.caller.site
 
@@ -111,7 +111,7 @@ class Escape:
 
 @dataclasses.dataclass(frozen=True)
 class InnerGradient:
-    """A call of `tape.gradient` inside the forward pass, for one source; the answer is None where it had none."""
+    """A call of `tape.gradient` inside the forward pass, for one source; the answer is None without a gradient."""
 
     target: Any
     source: Any
@@ -125,14 +125,14 @@ class InnerGradient:
 
 @dataclasses.dataclass(frozen=True)
 class Link:
-    """A value handed on as it is: into a function, out of a loop; or, with `op`, one that only steers (a predicate)."""
+    """A value passed on unchanged, into a function or out of a loop; with `op`, one that only steers (a predicate)."""
 
     source: int
     op: Op | None = None
 
 
 class Trace:
-    """All of a forward pass. Tensors are known by `key`, which TensorFlow never gives twice in a process."""
+    """All of a forward pass. Tensors are identified by `key`, which TensorFlow never assigns twice in a process."""
 
     def __init__(self):
         self.ops: list[Op] = []
@@ -144,7 +144,7 @@ class Trace:
         self.writes: dict[int, Op] = {}  # key of a state -> the op that wrote it
         self.escapes: list[Escape] = []
         self.inner: list[InnerGradient] = []
-        self.began = 0  # tensors with a smaller key are older than the first run of all
+        self.began = 0  # tensors with a smaller key are older than the very first run
         self.started = 0  # tensors with a smaller key are older than this run
         self.loss: Any = None
         self.calls = 0
@@ -163,27 +163,27 @@ class Trace:
         return op
 
     def link(self, source: int, target: int, op: Op | None = None) -> None:
-        """Lets the value of `source` flow to `target` unchanged; with `op`, only steer it."""
+        """Notes that the value of `source` flows to `target` unchanged; with `op`, that it only steers it."""
         self.links.setdefault(target, []).append(Link(source, op))
 
     def root(self, handle: int) -> int:
-        """The key that a resource handle has outside of all functions that it was passed into."""
+        """The key of a resource handle outside of all functions that it was passed to."""
         while handle in self.links:
             handle = self.links[handle][0].source
         return handle
 
     def fresh_shift(self) -> int:
-        """A shift of keys for one more call of a function."""
+        """A shift of keys for another call of a function."""
         self.calls += 1
         return self.calls << 48
 
     def _touch(self, op: Op, resources: list[int]) -> None:
-        """An op with a resource and no result writes into it; one with a result reads what was last written."""
+        """An op with a resource and no result writes to it; one with a result reads what was last written."""
         if not op.outputs and frames.is_of_optimizer(op.operation):
-            return  # the update of another player's weights: training, and no memory that a forward pass keeps
+            return  # the update of another player's weights is training, not a memory of the forward pass
         for handle in resources:
             if not op.outputs and len(op.inputs) > len(resources):
-                state = -1 - len(self.writes)  # states are no tensors: their keys are negative
+                state = -1 - len(self.writes)  # states are not tensors: their keys are negative
                 op.state += (self.written[handle],) if handle in self.written else ()
                 self.written[handle], self.writes[state] = state, op
             elif op.outputs:

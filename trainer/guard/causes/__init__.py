@@ -1,1 +1,1 @@
-"""A file a cause: from what the search found to findings."""
+"""A file for each cause: makes findings of what the search found."""

@@ -1,4 +1,4 @@
-"""Tensors that the loss takes from before the tape: by what name, made on which line, from data or by a model."""
+"""Tensors in the loss from before the tape: their names, the lines that made them, whether from data or by a model."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class Outside:
 
 
 def computed_before(recording, lineage: Lineage, forward_loss, certain: bool = False) -> Outside | None:
-    """The newest tensor among the loss's ancestors that some model computed before this forward pass.
+    """The newest tensor among the loss's ancestors that a model computed before this forward pass.
 
     Args:
-      certain: only where the source shows that variables went into it; otherwise any floating-point tensor from before
-        the run that is not known to be plain data will do.
+      certain: only where the source shows that it was computed from variables; otherwise any floating-point tensor
+        from before the run that is not known to be plain data.
     """
     trace = recording.trace
     old = [
@@ -72,7 +72,7 @@ def computed_before(recording, lineage: Lineage, forward_loss, certain: bool = F
 def computed_by_their_model(
     recording, lineage: Lineage, forward_loss, unread: Iterable[Entry]
 ) -> tuple[Outside, list[Entry]] | None:
-    """A tensor among the loss's ancestors that a model of some of these computed before the forward pass, and those."""
+    """A tensor among the loss's ancestors, computed before the forward pass by a model with some of these; those."""
     wanted = {k for entry in unread for k in entry.keys}
     seen = dict(_names(forward_loss))
     for name, tensor in seen.items():
@@ -89,7 +89,7 @@ def computed_by_their_model(
 
 
 def _assigned_values(forward_loss, name: str) -> Iterator[tuple[ast.expr, str]]:
-    """The right-hand sides that a name, or an attribute of that name, is given in the file of the loss."""
+    """The right-hand sides assigned to a name, or to an attribute of it, in the file of the loss."""
     code = getattr(inspect.unwrap(getattr(forward_loss, "__func__", forward_loss)), "__code__", None)
     tree = parsed(code.co_filename) if code is not None and is_user_file(code.co_filename) else None
     last = name.rpartition(".")[2]
@@ -101,7 +101,7 @@ def _assigned_values(forward_loss, name: str) -> Iterator[tuple[ast.expr, str]]:
 
 
 def _resolved(function: ast.expr, seen: dict[str, Any]) -> Any:
-    """What a called name stands for: `self.generator`, `model.predict` (the model)."""
+    """The object that a called name stands for: `self.generator`, `model.predict` (the model)."""
     path = ast.unparse(function).split(".")
     for depth in range(len(path), 0, -1):
         name = ".".join(path[:depth])
@@ -112,7 +112,7 @@ def _resolved(function: ast.expr, seen: dict[str, Any]) -> Any:
 
 
 def _names(function) -> Iterator[tuple[str, Any]]:
-    """Names that a function can see, and what they stand for; of an object of the user's, its attributes, too."""
+    """Names that a function can see, and their objects; attributes, too, for an object of a user's class."""
     owner = getattr(function, "__self__", None)
     if owner is not None:
         yield from ((f"self.{name}", value) for name, value in _attributes(owner))
@@ -176,7 +176,7 @@ def _is_known(tree: ast.AST, function: ast.expr) -> bool:
 
 
 def _assignment(tree: ast.AST, name: str, near: int) -> ast.Assign | None:
-    """The assignment of a name that stands nearest to a line."""
+    """The assignment of a name nearest to a line."""
     assigned = [node for node in ast.walk(tree) if isinstance(node, ast.Assign)]
     exact = [node for node in assigned if any(ast.unparse(target) == name for target in node.targets)]
     name = name.partition("[")[0]
@@ -185,7 +185,7 @@ def _assignment(tree: ast.AST, name: str, near: int) -> ast.Assign | None:
 
 
 def _reaches_variables(tree: ast.AST, part: ast.AST, near: int, seen: set[str]) -> bool:
-    """Whether what is written here leads, by names of the same file, to something that makes or holds variables."""
+    """Whether code leads, by names of the same file, to something that makes or holds variables."""
     for node in ast.walk(part):
         if isinstance(node, ast.Attribute) and _makes_variables(node):
             return True

@@ -18,7 +18,7 @@ _LEAVING = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc", "MapDataset", 
 
 
 def cut_findings(lineage: Lineage, affected: Iterable[Entry], kind: str = "missing") -> list[Finding]:
-    """A finding for each place that cuts some of these variables off, with all the variables that it does."""
+    """A finding for each place that cuts some of these variables off, with all of those."""
     by_place: dict[tuple, list[str]] = collections.defaultdict(list)
     edges: dict[tuple, Edge] = {}
     for entry in affected:
@@ -32,7 +32,7 @@ def cut_findings(lineage: Lineage, affected: Iterable[Entry], kind: str = "missi
 
 
 def _at_the_stop(lineage: Lineage, edge: Edge) -> Edge:
-    """`tf.stop_gradient(variable)` reads the variable with the tape stopped already: the stop is to blame, no block."""
+    """`tf.stop_gradient(variable)` reads the variable with the tape already stopped: blame the stop, not a block."""
     if edge.way is Way.UNRECORDED and any(tensor.dtype == tf.resource for tensor in edge.op.inputs):
         return next((e for e in lineage.leaving.get(edge.target, ()) if e.op and e.op.type == "StopGradient"), edge)
     return edge
@@ -77,7 +77,7 @@ def blame(lineage: Lineage, edge: Edge) -> tuple[str, str | None]:
 
 
 def _into_variable(op: Op) -> bool:
-    """Whether an op that writes writes into a variable; others put a value into a table or a queue."""
+    """Whether a writing op writes to a variable, and not to a table or a queue."""
     return "Assign" in op.type or op.type.startswith("ResourceScatter")
 
 
@@ -117,7 +117,7 @@ def place_fields(site: Site | None) -> dict:
 
 
 def place_in_layer(op: Op) -> tuple[Site | None, str]:
-    """Where an op's layer was made, if it is one of Keras's own, else the op's line; and a sentence on the layer."""
+    """Where an op's layer was made, if it is one of Keras's own, otherwise the op's line; a sentence on the layer."""
     if op.layer is None:
         return op.site, ""
     made = made_at(op.layer, [code.co_filename for code, _ in op.steps])

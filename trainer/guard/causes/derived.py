@@ -1,7 +1,7 @@
 """Weights that became tensors once: `self.kernel = self.mu + …` in build(), `self.gate = self.gate * 0.9`.
 
-The tape sees a constant where the variable was. Which one it came from is read from the source: the name that the
-forward pass takes, the line that assigned it, and the variables that stand on that line.
+The tape sees a constant where the variable was. Which variable it came from is read from the source: the name that the
+forward pass uses, the line that assigned it, and the variables on that line.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _SIMPLE = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.Expr)
 
 
 def derived_findings(recording: Recording, lineage: Lineage, unread: Sequence[Entry]) -> list[Finding]:
-    """Findings for variables that only a tensor from before this forward pass stands for."""
+    """Findings for variables replaced by a tensor from before this forward pass."""
     by_line: dict[tuple[str, int], tuple[str, dict[str, None]]] = {}
     taken = {entry.path for entry in unread if entry.is_tensor}
-    explained: set[tuple[str, str]] = set()  # a variable, and the container that an item of is known already
+    explained: set[tuple[str, str]] = set()  # a variable, and the container of an item that is known already
     for file, tree, name in _old_names(recording, lineage):
         for assignment in _assignments(tree, name):
             if _makes_a_variable(assignment.value):
@@ -54,7 +54,7 @@ def derived_findings(recording: Recording, lineage: Lineage, unread: Sequence[En
 
 
 def _old_names(recording: Recording, lineage: Lineage) -> Iterator[tuple[str, ast.AST, str]]:
-    """The names on the lines that take a tensor from before this run on its way to the loss."""
+    """The names on the lines where a tensor from before this run enters the loss."""
     trace, seen = recording.trace, set()
     for op in trace.ops:
         if not any(result in lineage.distance for result in op.results) or op.site is None:
@@ -100,7 +100,7 @@ def _assignments(tree: ast.AST, name: str) -> list[ast.Assign]:
 
 
 def _is_update(name: str, assignment: ast.Assign) -> bool:
-    """`w["a"] = w["a"] - rate * g`: an item that is computed from itself, as a step of gradient descent is."""
+    """`w["a"] = w["a"] - rate * g`: an item that is computed from itself, as in a step of gradient descent."""
     return "[" in name and name in _loaded(assignment.value)
 
 
@@ -110,7 +110,7 @@ def _makes_a_variable(value: ast.expr) -> bool:
 
 
 def _stands_for(tree: ast.AST, name: str, entry: Entry) -> bool:
-    """Whether a name of the source is the variable's, by its own name or by the one that it was made with."""
+    """Whether a name in the source is the variable's, by its own name or by the one given to it."""
     wanted = _last_name(entry)
     made = [node.value for node in _assignments(tree, name) if _makes_a_variable(node.value)]
     named = {

@@ -27,13 +27,13 @@ _SYMBOLIC = (
 
 @tf.autograph.experimental.do_not_convert
 def explain_exception(error: Exception, forward_loss: Callable | None, variables: Iterable) -> Report | None:
-    """Puts an error of the forward or the backward pass into findings, where it is one about gradients.
+    """Turns an error of the forward or the backward pass that is about gradients into findings.
 
     Args:
       error: what the forward pass or `tape.gradient` raised, in eager mode or while a step was traced.
-      forward_loss: computes the loss; traced once more on a scratch graph, to find the op's line. None: the error's
-        own words have to do.
-      variables: what the gradient was asked for.
+      forward_loss: computes the loss; traced again on a scratch graph, to find the op's line. None: only the error's
+        message is used.
+      variables: those of the requested gradient.
 
     Returns:
       A report with findings, or None for an error that has nothing to do with gradients.
@@ -41,7 +41,7 @@ def explain_exception(error: Exception, forward_loss: Callable | None, variables
     entries = entries_of(variables)
     if leaves_tensorflow(error):
         site, words = site_of_error(error), (str(error).strip().splitlines() or [""])[-1].strip()
-        kind = type(error).__name__  # AutoGraph puts it before the words itself
+        kind = type(error).__name__  # AutoGraph writes it before the message
         detail = words if words.startswith(kind) else f"{kind}: {words}"
         return Report((_plain("left_tensorflow", entries, detail, site),), len(entries))
     if "KerasTensor" in str(error):
@@ -57,7 +57,7 @@ def explain_exception(error: Exception, forward_loss: Callable | None, variables
 
 
 def raising(lineage: Lineage, entries: Sequence[Entry]) -> list[Finding]:
-    """Findings for ops whose gradient function raises: they spoil the whole backward pass, even beside an open way."""
+    """Findings for ops whose gradient function raises: they spoil the whole backward pass, beside any open path."""
     findings = []
     for group in merged(edge for edge in lineage.edges() if edge.way is Way.RAISES):
         sources = {edge.source for edge in group}
@@ -73,7 +73,7 @@ def _by_graph(forward_loss: Callable, entries: Sequence[Entry]) -> list[Finding]
     with scratch.as_default():
         try:
             loss = forward_loss()
-        except Exception:  # it failed before, or only runs eagerly: then the first error has to do
+        except Exception:  # it failed before, or only runs eagerly: then only the first error is used
             return []
     if not tf.is_tensor(loss):
         return []
@@ -82,8 +82,8 @@ def _by_graph(forward_loss: Callable, entries: Sequence[Entry]) -> list[Finding]
     lineage = Lineage(trace)
     cut = [entry for entry in entries if lineage.distance_of(entry.keys)]
     findings = cut_findings(lineage, cut)
-    said = {(finding.op_type, finding.line) for finding in findings}
-    return findings + [f for f in raising(lineage, entries) if (f.op_type, f.line) not in said]
+    known = {(finding.op_type, finding.line) for finding in findings}
+    return findings + [f for f in raising(lineage, entries) if (f.op_type, f.line) not in known]
 
 
 def _plain(cause: str, entries: Sequence[Entry], detail: str, site, op_type: str | None = None) -> Finding:

@@ -1,4 +1,4 @@
-"""Gradients that are NaN or infinite: the op at which that first appears, on the way forward or on the way back."""
+"""Gradients that are NaN or infinite: the op at which they first appear, in the forward or the backward pass."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def nonfinite_findings(
     groups = merged(edge for edge, answer in own if answer is None or not is_finite(answer))
     findings = [_backward(lineage, group, affected) for group in groups]
     findings = [finding for finding in findings if finding.variables]
-    said = {path for finding in findings for path in finding.variables}
-    rest = [path for path in paths if path not in said]
+    known = {path for finding in findings for path in finding.variables}
+    rest = [path for path in paths if path not in known]
     return [*findings, *([Finding("nonfinite", "nan_gradient", rest)] if rest else [])]
 
 
@@ -64,7 +64,7 @@ def failed_on_numbers(recording: Recording, entries: Sequence[Entry], error: Exc
 def backward_failed_on_numbers(lineage: Lineage, entries: Sequence[Entry], error: Exception) -> list[Finding]:
     """Findings for ops whose gradient function refuses the numbers of the forward pass: a singular matrix, say.
 
-    TensorFlow names the op that failed on the way back (MatrixInverse); the user wrote another (MatrixDeterminant).
+    TensorFlow names the op that failed on the way back (MatrixInverse), the user wrote another (MatrixDeterminant).
     """
     if not _is_about_numbers(error):
         return []
@@ -103,9 +103,9 @@ _ABOUT_NUMBERS = re.compile(r"\b(?:NaN|Inf|nan|inf|invertible|singular|Cholesky|
 
 
 def _forward_origins(recording: Recording) -> list[tuple[Op | None, tf.Tensor]]:
-    """The ops with finite inputs from which the NaN of the loss comes; with None, tensors that came in like that.
+    """The ops with finite inputs from which the NaN of the loss comes; with None, tensors that came in as NaN.
 
-    Infinity that comes in from outside is meant (a mask of attention is): then it is the op that makes NaN of it.
+    Infinity that comes in from outside is intended (as in an attention mask): then the op that makes it NaN is meant.
     """
     losses = [part for part in tf.nest.flatten(recording.loss) if hasattr(part, "numpy")]
     origins = _origins(recording, [part for part in losses if not is_finite(part)], is_finite)

@@ -1,4 +1,4 @@
-"""`keras.backend` lost most of its functions in Keras 3: an AttributeError becomes a finding with the new names.
+"""`keras.backend` lost most of its functions in Keras 3: turns an AttributeError into a finding with the new names.
 
 `import keras.backend as K` still works, and so does `K.epsilon`; `K.flatten`, `K.sum` and the like are gone, although
 `tensorflow.keras.backend` still has them.
@@ -20,7 +20,7 @@ _MODULES = ("keras.backend", "keras.api.backend")
 
 
 def moved_names(error: BaseException, paths: Sequence[str]) -> Report | None:
-    """A report for `K.flatten` and its like; None if the error is another one.
+    """A report for `K.flatten` and the like; None for other errors.
 
     Args:
       error: what the forward pass raised.
@@ -54,7 +54,7 @@ def moved_names(error: BaseException, paths: Sequence[str]) -> Report | None:
 
 
 def _lost_names(file: str, module) -> dict[str, str]:
-    """name -> how it is written, for every call of a function that the module no longer has, in order of the file."""
+    """name -> how it is written, for every call of a function that the module no longer has, in the file's order."""
     tree, source = parsed(file), source_text(file)
     if tree is None:
         return {}
@@ -69,7 +69,7 @@ def _lost_names(file: str, module) -> dict[str, str]:
 
 
 def _aliases(tree: ast.AST) -> set[str]:
-    """The names by which a file speaks of keras.backend."""
+    """A file's names for keras.backend."""
     aliases = {"keras.backend"}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -82,7 +82,7 @@ def _aliases(tree: ast.AST) -> set[str]:
 def _new(name: str, written: str) -> str:
     try:
         call = ast.parse(written, mode="eval").body
-    except SyntaxError:  # cut out of a longer line: the plain form has to do
+    except SyntaxError:  # cut out of a longer line: use the plain form
         call = None
     arguments = [ast.unparse(argument) for argument in call.args] if isinstance(call, ast.Call) else []
     new = keras_replacement(name, arguments[0] if arguments else "x")

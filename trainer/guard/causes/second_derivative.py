@@ -1,4 +1,4 @@
-"""A gradient that the forward pass itself asks for (a penalty, a differential equation), and gets None or zeros."""
+"""A gradient that the forward pass itself computes (a penalty, a differential equation), and that is None or zero."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def inner_gradient_findings(recording: Recording, entries: Sequence[Entry], erro
 
 
 def in_words(recording: Recording, findings: Sequence[Finding]) -> list[Finding]:
-    """The findings, with those that come of a second derivative that vanished told as what they are, at its line."""
+    """The findings; those caused by a second derivative that vanished say so, at its line."""
     vanished = next((found for found in map(_vanished, *_derivatives(recording.trace)) if found is not None), None)
     if vanished is None:
         return list(findings)
@@ -68,7 +68,7 @@ class _Vanished:
     op_type: str | None
 
 
-# Flat pieces side by side: what has no second derivative, wherever it has one at all.
+# Piecewise linear: their second derivative is zero wherever it exists.
 _PIECEWISE = {
     "Relu": "ReluGrad",
     "Relu6": "Relu6Grad",
@@ -135,7 +135,7 @@ def _line(op: Op) -> int | str:
 
 
 def _comes_of(trace: Trace, vanished: _Vanished, finding: Finding) -> bool:
-    """Whether a finding blames what a derivative that vanished has left: at its own line, or further on."""
+    """Whether a finding is a consequence of a vanished derivative: at its own line, or further on."""
     site = vanished.inner.site
     if finding.cause == "not_used" or site and (finding.file, finding.line) == (site.file, site.line):
         return True
@@ -153,7 +153,7 @@ def _comes_of(trace: Trace, vanished: _Vanished, finding: Finding) -> bool:
 
 
 def _ancestors(trace: Trace, target) -> dict[int, Op | None]:
-    """All that a tensor was computed from, by key, with the op that made it."""
+    """All tensors from which a tensor was computed, by key, with the ops that made them."""
     found: dict[int, Op | None] = {}
     queue = [key(part) for part in _tensors(target)]
     while queue:

@@ -1,4 +1,4 @@
-"""Variables that no way leads from to the loss: never read, read and dropped, replaced, computed before the tape."""
+"""Variables without a path to the loss: never read, read and dropped, replaced, computed before the tape."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from .derived import derived_findings
 def absent_findings(
     recording: Recording, lineage: Lineage, absent: Sequence[Entry], entries: Sequence[Entry], forward_loss
 ) -> list[Finding]:
-    """Findings for variables without any way to the loss.
+    """Findings for variables without a path to the loss.
 
     Args:
       recording: the recorded run.
       lineage: its search.
       absent: the variables in question.
       entries: the whole list.
-      forward_loss: the callable, for the names that it holds.
+      forward_loss: the callable, for the names in it.
     """
     readers = recording.trace.readers
     read = [entry for entry in absent if any(k in readers for k in entry.keys)]
@@ -54,7 +54,7 @@ def absent_findings(
 
 
 def _nothing_reaches(recording, lineage, read, unread, forward_loss) -> list[Finding]:
-    """No variable has any influence on the loss: it is made of labels and constants, or of tensors from before."""
+    """No variable has any influence on the loss, which is made of labels and constants, or of tensors from before."""
     derived = derived_findings(recording, lineage, unread) if not read else []
     if derived and {path for finding in derived for path in finding.variables} == {entry.path for entry in unread}:
         return derived
@@ -67,7 +67,7 @@ def _nothing_reaches(recording, lineage, read, unread, forward_loss) -> list[Fin
 
 
 def _steering(recording: Recording, read: Sequence[Entry]) -> tuple[list[Finding], list[Entry]]:
-    """Findings for variables that only decide which way Python goes, and the variables that do not."""
+    """Findings for variables that only decide which branch Python takes, and the other variables."""
     findings, left = [], list(read)
     for escape in recording.trace.escapes:
         if not left or differentiable(escape.tensor):
@@ -82,7 +82,7 @@ def _steering(recording: Recording, read: Sequence[Entry]) -> tuple[list[Finding
 
 
 def _constant(recording: Recording, paths: Sequence[str], graph: Retraced) -> Finding:
-    """The finding for a loss that no variable flows into."""
+    """The finding for a loss that depends on no variable."""
     if graph.escape_site is not None:
         return Finding("missing", "left_tensorflow", paths, detail=f"{graph.error}", **place_fields(graph.escape_site))
     keys = loss_keys(recording.loss)
@@ -169,7 +169,7 @@ def _roots(paths) -> str:
 
 
 def _other_variables(recording: Recording, lineage: Lineage, entries: Sequence[Entry]) -> list:
-    """Trainable variables that the loss is connected to, and that were not asked about."""
+    """Trainable variables that the loss is connected to, and that are not in the list."""
     ours = {k for entry in entries for k in entry.keys}
     found = []
     for variable in recording.tape.watched_variables():
@@ -180,7 +180,7 @@ def _other_variables(recording: Recording, lineage: Lineage, entries: Sequence[E
 
 
 def keras_variable(recording: Recording, variable: tf.Variable):
-    """The Keras variable around a TensorFlow one, if a layer that was running has it."""
+    """The Keras variable around a TensorFlow one, if a running layer has it."""
     keys = set(handles_of(variable))
     for read in recording.reads:
         if keys & set(read.handles):
@@ -192,7 +192,7 @@ def keras_variable(recording: Recording, variable: tf.Variable):
 
 
 def _twin(entry: Entry, others: Sequence):
-    """A variable of the same last name and shape that is read in this one's place."""
+    """A variable of the same last name and shape that is read instead of this one."""
     if entry.is_tensor:
         return None
     name = entry.path.rpartition("/")[2]
@@ -201,7 +201,7 @@ def _twin(entry: Entry, others: Sequence):
 
 
 def _orphaned_layers(recording: Recording, unread: Sequence[Entry]) -> list[Entry]:
-    """Variables of layers that a model lists although none of its attributes holds them any more."""
+    """Variables of layers that a model lists although none of its attributes holds those layers any more."""
     models = {id(h): h for read in recording.reads for h in read.holders if isinstance(h, keras.Model)}
     orphans = []
     for model in models.values():

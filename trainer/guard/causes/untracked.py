@@ -1,7 +1,7 @@
 """Trainable variables that the forward pass reads and nobody listed: forgotten, or left out on purpose?
 
-A variable is forgotten when a layer or module that is being trained computes with it and cannot list it: a
-`tf.Variable` attribute of a Keras 3 layer, a layer kept in a plain object. A variable that its layer does list (a
+A variable is forgotten when a layer or module in training computes with it and cannot list it: a `tf.Variable`
+attribute of a Keras 3 layer, a layer kept in a plain object. A variable that its layer does list (a
 frozen backbone, the other player of a GAN, a target network) was left out on purpose.
 """
 
@@ -24,7 +24,7 @@ from .unreached import keras_variable
 
 
 def may_be_stray(watched: Sequence[tf.Variable], entries: Sequence[Entry]) -> bool:
-    """Whether the tape saw trainable variables outside of the list, which is worth a second look."""
+    """Whether the tape saw trainable variables outside of the list, which need a closer look."""
     ours = {k for entry in entries for k in entry.keys}
     return any(not ours & set(handles_of(variable)) for variable in watched)
 
@@ -38,7 +38,7 @@ def untracked_findings(recording: Recording, lineage: Lineage, entries: Sequence
         if ours & keys or lineage.distance_of(keys) != 0:
             continue
         reads = [read for read in recording.reads if keys & set(read.handles)]
-        if min(keys) > recording.trace.began:  # made anew by each forward pass
+        if min(keys) > recording.trace.began:  # made by each forward pass
             stray = not _holds_a_result(recording, keys)
         else:
             stray = is_stray(keys, reads, ours, recording.scopes)
@@ -51,13 +51,13 @@ def untracked_findings(recording: Recording, lineage: Lineage, entries: Sequence
 
 
 def is_stray(keys: set[int], reads: Sequence[Read], ours: set[int], scopes: Sequence[str] = ()) -> bool:
-    """Whether a variable was forgotten: nobody who computes with it, and is trained, can list it.
+    """Whether a variable was forgotten: no object in training that computes with it can list it.
 
     Args:
       keys: of the variable.
-      reads: the ops that read it, and who ran them.
+      reads: the ops that read it, and the objects that ran them.
       ours: the keys of the variables that are trained.
-      scopes: the functions around the one that computes the loss: what lies in their closures can be listed there.
+      scopes: the functions around the one that computes the loss: variables in their closures can be listed there.
     """
     if not ours:
         return True
@@ -74,7 +74,7 @@ def is_stray(keys: set[int], reads: Sequence[Read], ours: set[int], scopes: Sequ
 
 
 def _is_attribute(holder, keys: set[int]) -> bool:
-    """Whether a Keras loss or metric has the variable as an attribute; no Keras object lists what is not its own."""
+    """Whether a Keras loss or metric has the variable as an attribute; Keras objects list only their own."""
     if not isinstance(holder, (keras.losses.Loss, keras.metrics.Metric)):
         return False
     held = [part for value in vars(holder).values() for part in tf.nest.flatten(value) if hasattr(part, "assign")]

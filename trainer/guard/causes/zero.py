@@ -1,8 +1,8 @@
-"""Gradients that exist and are exactly zero: at which op do they become so?
+"""Gradients that exist and are exactly zero: which op makes them zero?
 
 Walking backward from the loss, an op is at fault where the gradient of its output is not zero and that of its input
-is. Behind it everything is zero, so the search goes on from there with a gradient put in by hand, until the variable
-gets one: two saturated ops in a row are two findings, and mending one of them would not have helped.
+is. Behind it everything is zero, so the search goes on from there with an artificial gradient, until the variable gets
+one: two saturated ops in a row are two findings, and mending only one of them would not help.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .cut import chain_from, cut_findings, place_fields, place_in_layer
 _MOST_ROUNDS = 6
 _MOST_EDGES = 64
 _MOST_SINGLE = 8
-_MOST_STEPS = 12  # from an op that hands zeros on to the one that makes them; they are neighbours as a rule
+_MOST_STEPS = 12  # from an op that passes zeros on to the one that makes them; usually they are neighbours
 _PRODUCTS = (
     "Mul",
     "MulNoNan",
@@ -37,10 +37,10 @@ _PRODUCTS = (
     "DepthwiseConv2dNative",
     "RealDiv",
     "DivNoNan",
-)  # For the words of the report alone
+)  # Only for the wording of the report
 
 
-# Smooth, and level at one point: a value that happens to stand there moves on with what it is computed from.
+# Smooth, and level at one point: a value that happens to be there moves on with its inputs.
 _LEVEL_AT_A_POINT = frozenset({"Square", "Pow", "SquaredDifference", "Cos", "Cosh", "L2Loss", "Mul"})
 
 
@@ -57,12 +57,12 @@ def zero_findings(
       recording: the recorded run, with its tape.
       lineage: its search.
       zeros: the variables in question.
-      learning: those with a gradient that is not zero.
-      after_a_step: says which variables have a gradient when those have made a step.
+      learning: variables with a non-zero gradient.
+      after_a_step: returns which variables have a gradient after a step of those.
 
     A variable of a branch that was not taken is left alone, and so is one whose gradient is zero only because another
-    variable, which is learning, starts at zero, or because a square happens to be at its bottom (a network of zero
-    biases that is to be 0 at 0): the next step mends that.
+    variable, which is learning, starts at zero, or because a square happens to be at its minimum (a network with zero
+    biases that should be 0 at 0): the next step mends that.
     """
     cut = [entry for entry in zeros if (lineage.distance_of(entry.keys) or 0) > 0]
     findings = cut_findings(lineage, cut, kind="zero")
@@ -73,11 +73,11 @@ def zero_findings(
 
 
 def idle_findings(lineage: Lineage, idle: Sequence[Entry]) -> list[Finding]:
-    """Findings for variables of branches that were not taken, where a graph answers zeros and eager mode None.
+    """Findings for variables of branches not taken, for which a graph returns zeros and eager mode None.
 
     Args:
       lineage: of a run in which functions stayed functions, so that all branches are in it.
-      idle: variables that an eager run has no way for.
+      idle: variables without a path in an eager run.
     """
     by_branch: dict[int, tuple[Op, list[str]]] = {}
     for entry in idle:
@@ -110,7 +110,7 @@ def _peeled(
     loss = [part for part in tf.nest.flatten(recording.loss) if tf.is_tensor(part)]
     found: list[Blocked] = []
     seen: set[int] = set()
-    layer = [(loss, None, list(zeros))]  # what to differentiate, its weights, and the variables that are to be reached
+    layer = [(loss, None, list(zeros))]  # the tensors to differentiate, their weights, and the variables to reach
     for _ in range(_MOST_ROUNDS):
         blocked = [block for part in layer for block in _blocked(recording, lineage, tensors, *part)]
         blocked = [block for block in blocked if id(block.edge) not in seen]
@@ -128,13 +128,13 @@ def _peeled(
 
 @dataclasses.dataclass(frozen=True)
 class Blocked:
-    """An op that hands a gradient back as zeros.
+    """An op that turns a gradient into zeros.
 
     Attributes:
       edge: from its input, whose gradient is zero, to its output, whose gradient is not.
       behind: the variables whose gradient goes through it.
-      arriving: the gradient that it was handed.
-      fault: the edge of the op to blame; another one where this op only hands zeros on (a slice, a concatenation).
+      arriving: the gradient that arrives at its output.
+      fault: the edge of the op to blame; another edge where this op only passes zeros on (a slice, a concatenation).
     """
 
     edge: Edge
@@ -165,8 +165,8 @@ def _blocked(recording, lineage: Lineage, tensors, targets, seeds, left: Sequenc
 def _at_fault(recording: Recording, lineage: Lineage, tensors, edge: Edge, arriving) -> Edge:
     """The op whose own slope is zero, at this edge or nearer to the loss.
 
-    What arrives may be zero just where this input comes in: then an op further on made these zeros, the first one
-    that answers with nothing although its whole output asks.
+    The arriving gradient may be zero just where this input comes in: then an op nearer to the loss made these zeros,
+    the first whose input gets none although its whole output has a gradient.
     """
     if _is_empty(tensors[edge.source]):
         return _emptied(lineage, tensors, edge)
@@ -187,7 +187,7 @@ def _is_empty(tensor) -> bool:
 
 
 def _emptied(lineage: Lineage, tensors: dict[int, tf.Tensor], edge: Edge) -> Edge:
-    """The op that leaves nothing of an input that is not empty, before an edge whose input is."""
+    """The op whose output is empty although its input is not, before an edge with an empty input."""
     seen = set()
     while edge.source not in seen:
         seen.add(edge.source)
@@ -215,19 +215,19 @@ def _reached(recording: Recording, entry: Entry, alive: set[int]) -> bool:
 
 
 def _upstream(lineage: Lineage, edge: Edge, left: Sequence[Entry], alive: set[int]) -> list[Entry]:
-    """The variables that this edge holds back: what reaches it only through tensors that do have a gradient, it does
-    not. There something nearer to the variable is to blame."""
+    """The variables that this edge holds back; not those that reach it only through tensors with a gradient, where
+    something nearer to the variable is to blame."""
     behind = lineage.ancestors(edge.source, stop=alive)
     return [entry for entry in left if behind & set(entry.keys)]
 
 
 def _held_back(lineage: Lineage, found: Sequence[Blocked], learning: Sequence[Entry]) -> set[str]:
-    """Variables that something other than a learning variable's first value keeps at zero."""
+    """Variables whose gradient is zero for another reason than the first value of a learning variable."""
     return {path for block in found if not _starts_at_zero(lineage, block.fault, learning) for path in block.paths}
 
 
 def _at_the_bottom(edge: Edge) -> bool:
-    """Whether a square or its like is at the point where it is level, with all of its values."""
+    """Whether all values of a square or the like are at the point where it is level."""
     if edge.op is None or edge.op.type not in _LEVEL_AT_A_POINT:
         return False
     values = [t for t in edge.op.inputs if hasattr(t, "numpy") and t.dtype.is_floating]
@@ -286,7 +286,7 @@ def _findings(recording, lineage, found: Sequence[Blocked], zeros: Sequence[Entr
 
 
 def _by_layer(groups: Sequence[list[Edge]]) -> list[list[Edge]]:
-    """The groups, with all that one of Keras's own normalisations does in a single group."""
+    """The groups, with all ops of one of Keras's own normalisations in a single group."""
     found: dict[int, list[Edge]] = {}
     for group in groups:
         layer = group[0].op.layer

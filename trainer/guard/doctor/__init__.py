@@ -1,4 +1,4 @@
-"""Why does a model not learn? `diagnose` for what `compile` and `fit` get, `Doctor` as a Keras callback."""
+"""Why does a model not learn? `diagnose` takes what `compile` and `fit` take; `Doctor` is a Keras callback."""
 
 from __future__ import annotations
 

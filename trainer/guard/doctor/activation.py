@@ -1,4 +1,4 @@
-"""Which activation a function is, known by what it computes: `tf.nn.softmax`, a lambda or Keras's own."""
+"""Which activation a function is, recognised by what it computes: `tf.nn.softmax`, a lambda or Keras's own."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PROBABILITIES = frozenset({"sigmoid", "softmax", "hard_sigmoid"})
 
 @dataclasses.dataclass(frozen=True)
 class Activation:
-    """An activation by name ("other" where it is none that Keras has), with the range it can reach."""
+    """An activation by name ("other" if Keras has none like it), with the range it can reach."""
 
     name: str
     low: float = -math.inf
@@ -56,7 +56,7 @@ LINEAR = Activation("linear")
 
 
 def reach(outer: Activation, inner: Activation, channels: int | None) -> tuple[float, float]:
-    """The smallest and largest value that an activation can give of what another one hands to it."""
+    """The smallest and largest value of an activation applied to the output of another."""
     low, high = max(inner.low, -1e4), min(inner.high, 1e4)
     if outer.name == "softmax":
         others = (channels or 2) - 1
@@ -96,6 +96,6 @@ def _range(name: str, function: Callable) -> tuple[float, float]:
 def _values(function: Callable, scores: np.ndarray) -> np.ndarray | None:
     try:
         values = np.asarray(function(keras.ops.convert_to_tensor(scores)))
-    except Exception:  # a function of the user's may want another shape, and then its range stays unknown
+    except Exception:  # a user's function may need another shape, and then its range stays unknown
         return None
     return values if values.shape == scores.shape and values.dtype.kind == "f" else None

@@ -1,4 +1,4 @@
-"""Whether the output's activation gives what the loss reads."""
+"""Whether the output's activation fits what the loss expects."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def of_activation(pair: Pair, spoilt: set[str]) -> Iterator[Suspicion]:
 
 
 def _shares(pair: Pair) -> bool:
-    """Whether the labels of an overlap or a divergence are memberships or distributions: then it reads such."""
+    """Whether the labels of an overlap or a divergence are memberships or distributions, as predictions must be."""
     values = pair.labels.values
     if not np.isfinite(values).all() or pair.labels.outside(0.0, 1.0) > 0:
         return False
@@ -83,7 +83,7 @@ def _shares(pair: Pair) -> bool:
 
 
 def _of_two_activations(pair: Pair) -> Iterator[Suspicion]:
-    """An activation applied to what another one has squashed: most of its own range is out of reach."""
+    """An activation applied to values already squashed by another: most of its own range is out of reach."""
     output, act, labels = pair.output, pair.output.activation, pair.labels
     inner = output.inner
     if act.name not in PROBABILITIES or inner.name == "linear" or not (np.isfinite(inner.low) or inner.bounded):
@@ -107,7 +107,7 @@ def _of_two_activations(pair: Pair) -> Iterator[Suspicion]:
 
 
 def _of_scores(pair: Pair) -> Iterator[Suspicion]:
-    """A loss that reads probabilities, and an output that is none."""
+    """A loss that expects probabilities, and an output that is something else."""
     objective, output, act = pair.objective, pair.output, pair.output.activation
     layer, fit = output.layer, _FIT.get(objective.family)
     if fit is None:  # an overlap
@@ -118,7 +118,7 @@ def _of_scores(pair: Pair) -> Iterator[Suspicion]:
     if layer != output.weights and change:
         change = Change({layer: {"activation": fit}}) if _is_activation_layer(pair, layer) else None
     remedy = f"Let {fit} make probabilities of them:\n\n    {made(output.units_layer, fit)}" + (
-        f"\n\nor say to the loss that it gets scores: {class_name(objective)}(from_logits=True), with no activation."
+        f"\n\nor tell the loss that it gets scores: {class_name(objective)}(from_logits=True), with no activation."
         if objective.family in CROSS_ENTROPIES
         else ""
     )
@@ -158,7 +158,7 @@ def _of_scores(pair: Pair) -> Iterator[Suspicion]:
 
 
 def _of_logits(pair: Pair) -> Iterator[Suspicion]:
-    """A loss that takes scores, and an output that is not any number."""
+    """A loss that expects scores (any number), and an output with a limited range."""
     objective, output, act = pair.objective, pair.output, pair.output.activation
     layer = output.layer
     if act.name in PROBABILITIES or (act.name == "other" and act.low >= -0.01 and act.high <= 1.01):
@@ -271,14 +271,14 @@ def _of_range(pair: Pair) -> Iterator[Suspicion]:
 
 
 def _numbers_of_classes(pair: Pair) -> bool:
-    """Whether the labels are class numbers, one a place of the output, for all of which it has a unit."""
+    """Whether the labels are class numbers, one for each position of the output, which has a unit for every class."""
     values, shape = pair.labels.values, pair.output.shape
     single = values.ndim == len(shape) - 1 or values.ndim == len(shape) and values.shape[-1] == 1
     return pair.labels.classes and single and pair.labels.low >= 0 and pair.labels.high < pair.output.channels
 
 
 def reading_of(pair: Pair) -> str | None:
-    """What a home-made loss takes predictions for; asked with the labels in the shape of the predictions."""
+    """What a user's loss takes predictions for, tested with the labels in the shape of the predictions."""
     values, predicted = pair.labels.values, pair.predictions
     if predicted is None or not np.isfinite(values).all():
         return None
@@ -286,7 +286,7 @@ def reading_of(pair: Pair) -> str | None:
     known = pair.labels.distinct
     own = predicted.shape[-1] == 1 or values.shape[1:] == predicted.shape[1:]
     two = own and known is not None and len(known) == 2 and not pair.labels.zero_one
-    if two:  # what it reads is asked with 0 and 1
+    if two:  # the test uses labels of 0 and 1
         values = (values - known[0]) / (known[1] - known[0])
     shape = (len(values), *predicted.shape[1:])
     if values.shape == shape and values.min() >= 0 and values.max() <= 1:
@@ -308,7 +308,7 @@ def reading_of(pair: Pair) -> str | None:
 
 
 def _uses_keras(pair: Pair) -> bool:
-    """Whether a home-made loss hands its predictions to Keras's own, which looks behind the last activation."""
+    """Whether a user's loss passes its predictions to one of Keras's, which looks behind the last activation."""
     code = getattr(pair.objective.function, "__code__", None) or getattr(
         getattr(type(pair.objective.function), "call", None), "__code__", None
     )

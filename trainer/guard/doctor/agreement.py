@@ -1,4 +1,4 @@
-"""Shapes of labels and predictions: whether they broadcast, and what a loss makes of that."""
+"""Shapes of labels and predictions: whether they broadcast, and what a loss computes then."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .pair import Pair
 
 
 def broadcasts(pair: Pair) -> Iterator[Suspicion]:
-    """Labels `[n]` against predictions `[n, 1]` and their kin: every row is compared with every other."""
+    """Labels `[n]` against predictions `[n, 1]` and the like: every row is compared with every other."""
     if pair.predictions is None or pair.objective.family == "sparse":
         return
     if pair.objective.family == "own" and pair.labels.classes and pair.labels.shape[1:] == pair.predictions.shape[1:-1]:
         if pair.predictions.shape[-1] > 1:
-            return  # class numbers, which a loss of one's own may read
+            return  # class numbers, which a user's loss may expect
     count = min(len(pair.labels.values), len(pair.predictions), 16)
     labels, predictions = pair.labels.values[:count], pair.predictions[:count]
     aligned = _aligned(labels.shape, predictions.shape) if pair.objective.adapts else labels.shape
@@ -54,7 +54,7 @@ def broadcasts(pair: Pair) -> Iterator[Suspicion]:
 
 
 def _aligned(labels: tuple, predictions: tuple) -> tuple | None:
-    """The labels' shape as Keras brings it in line with the predictions' where ranks differ by one."""
+    """The labels' shape after Keras has aligned it with the predictions' where ranks differ by one."""
     if len(predictions) == len(labels) + 1 and predictions[-1] == 1:
         if labels == predictions[:-1]:
             return predictions
@@ -69,10 +69,10 @@ def _unless_equal(labels: tuple, squeezed: tuple, expanded: tuple) -> tuple:
 
 
 def _minds(pair: Pair, labels: np.ndarray, predictions: np.ndarray) -> bool:
-    """Whether a home-made loss answers otherwise when the labels come in the predictions' shape.
+    """Whether a user's loss has another value when the labels come in the predictions' shape.
 
-    Where the sizes differ there is no such shape. Then one that tells the columns apart (quantiles of one number, its
-    mean and deviation, a weight beside a label) is made for them: it answers otherwise when they change places.
+    Where the sizes differ there is no such shape. A loss that treats the columns differently (quantiles of one number,
+    its mean and deviation, a weight beside a label) is made for them: its value changes when they are swapped.
     """
     if labels.size != predictions.size:
         return not _tells_columns_apart(pair, labels, predictions)

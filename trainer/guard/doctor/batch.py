@@ -1,4 +1,4 @@
-"""One batch through a copy: what the layers answer, and what gradient arrives at each of them."""
+"""One batch through a copy: the output of each layer, and the gradient that arrives there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .pair import Pair
 from .program import Program
 from .trial import Trial
 
-# Their derivative is zero wherever there is one, and TensorFlow says so rather than None.
+# Their derivative is zero wherever it exists, and TensorFlow returns zeros rather than None.
 _FLAT = frozenset({"Sign", "Floor", "Ceil", "Round", "Rint", "FloorDiv"})
 
 
@@ -27,10 +27,10 @@ class Weights:
     """The main weights of a layer, with the gradients that a batch sends them.
 
     Attributes:
-      layer: the Keras layer, of the copy.
+      layer: the copy's Keras layer.
       kernel: its values.
-      gradient: of the loss on the data; None if none arrives.
-      penalty: of what the layers add to the loss, alike.
+      gradient: the gradient of the loss on the data; None if none arrives.
+      penalty: the gradient of what the layers add to the loss; None if none arrives.
     """
 
     layer: Any
@@ -53,10 +53,10 @@ class Weights:
 
     @property
     def off(self) -> float:
-        """How many times larger (or, below 1, smaller) the weights are than the usual initialisers draw them.
+        """How many times larger (or, below 1, smaller) the weights are than with the usual initialisers.
 
-        1 within what they do: some count the inputs alone, some the outputs as well, which matters to a layer that
-        has few inputs and many units.
+        1 within the range of these: some use the number of inputs alone, some that of outputs as well, which differs
+        for a layer with few inputs and many units.
         """
         alike = float(np.sqrt(2 * self.fan_in / (self.fan_in + self.kernel.shape[-1])))
         ratios = self.scale, self.scale / alike
@@ -73,13 +73,13 @@ class Look:
     """A batch as the untrained copy sees it.
 
     Attributes:
-      predictions: at inference.
-      loss, penalty: on the batch, in training.
-      weights: of every layer with a kernel that is trainable, in the order of the layers.
-      blank: names of embeddings that are zero throughout, and whose gradient is.
-      missing: paths of trainable variables to which no gradient leads.
-      answers: layer name -> its output for the batch, where the model is a graph of layers.
-      error: what the loss raised, if it did.
+      predictions: in inference mode.
+      loss, penalty: on the batch, in training mode.
+      weights: of every layer with a trainable kernel, in the order of the layers.
+      blank: names of embeddings that are zero throughout, as is their gradient.
+      missing: paths of trainable variables that get no gradient.
+      answers: layer name -> the layer's output for the batch, where the model is a graph of layers.
+      error: the exception that the loss raised, or None.
     """
 
     predictions: Any = None
@@ -103,7 +103,7 @@ def look(program: Program, trial: Trial, rows: int = 256) -> Look:
             data, penalty = trial.loss(x, y)
         gradients = tape.gradient(data, variables)
         penalties = tape.gradient(penalty, variables) if model.losses else [None] * len(variables)
-    except Exception as error:  # a loss of the user's may raise anything; it is reported, not hidden
+    except Exception as error:  # a user's loss may raise anything; it is reported, not hidden
         return Look(predictions, answers=_answers(model, x), error=error)
     by_id = {id(v): (_array(g), _array(p)) for v, g, p in zip(variables, gradients, penalties, strict=True)}
     weights = []
@@ -122,7 +122,7 @@ def look(program: Program, trial: Trial, rows: int = 256) -> Look:
 
 
 def kernel_of(layer: Any) -> Any:
-    """The variable that a layer multiplies its inputs with; None if it has none."""
+    """The variable that a layer multiplies its inputs by; None if it has none."""
     if isinstance(layer, keras.Model):
         return None
     cell = getattr(layer, "cell", layer)
@@ -137,13 +137,13 @@ def activation_name(layer: Any) -> str:
 
 
 def of_batch(program: Program, pair: Pair | None, seen: Look) -> list[Suspicion]:
-    """What a batch shows: cut gradients, units that are copies, layers that never fire, a loss that is no number."""
+    """What a batch shows: cut gradients, units that are copies, layers that never fire, a non-finite loss."""
     found = [*_cut(program, seen), *_copies(seen), *_zeros(seen), *_silent(seen, pair)]
     return found
 
 
 def _cut(program: Program, seen: Look) -> Iterator[Suspicion]:
-    """Variables to which no gradient leads, with the layer where it ends and the guard's own word on the line."""
+    """Variables that get no gradient, with the layer where it ends and the guard's finding on the line."""
     if not seen.missing:
         return
     layers = list(layers_of(program.model))
@@ -192,7 +192,7 @@ def still_zero(program: Program, seen: Look, later: Look) -> Iterator[Suspicion]
     report = _guard(program)
     first = next((f for f in report.findings if f.op_type in _FLAT), None) if report is not None else None
     if first is None:
-        return  # dead units and their like, which have causes of their own
+        return  # dead units and the like, which have causes of their own
     layers = [layer.name for layer in layers_of(program.model)]
     behind = layers[layers.index(names[-1]) + 1 :] if names[-1] in layers else []
     weighted = {known.name for known in seen.weights}
@@ -254,7 +254,7 @@ def _copies(seen: Look) -> Iterator[Suspicion]:
 
 
 def _zeros(seen: Look) -> Iterator[Suspicion]:
-    """Layers of zero weights behind one another: nothing but the last bias gets a gradient."""
+    """Consecutive layers whose weights are zero: nothing but the last bias gets a gradient."""
     zero = [known for known in seen.weights if not known.kernel.any()]
     still = [known for known in zero if known.gradient is not None and not known.gradient.any()]
     if seen.blank:
@@ -284,7 +284,7 @@ def _zeros(seen: Look) -> Iterator[Suspicion]:
 
 
 def _silent(seen: Look, pair: Pair | None) -> Iterator[Suspicion]:
-    """A layer that answers the same for every row, so that all behind it knows nothing of the input."""
+    """A layer with the same output for every row, so that nothing after it depends on the input."""
     predictions = [np.asarray(part) for part in keras.tree.flatten(seen.predictions)]
     if any(len(part) < 8 or not np.isfinite(part).all() for part in predictions):
         return
@@ -332,13 +332,13 @@ def _gates(layer: Any) -> int:
 
 
 def _answers(model: keras.Model, x: Any) -> dict[str, np.ndarray]:
-    """The output of every layer of the outermost graph; empty where the model is none."""
+    """The output of every layer of the outermost graph; empty where the model is not a graph."""
     try:
         layers = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"]
         outputs = {layer.name: layer.output for layer in layers if not isinstance(layer.output, (list, tuple, dict))}
         answers = keras.Model(model.inputs, outputs)(x, training=False)
         return {name: np.asarray(answer) for name, answer in answers.items()}
-    except Exception:  # a model of the user's own class, a layer that is called twice: then its layers stay unseen
+    except Exception:  # a subclassed model, or a layer that is called twice: its layers stay unseen
         return {}
 
 

@@ -11,12 +11,12 @@ from .finding import Diagnosis, DoesNotLearnError
 
 
 class Doctor(keras.callbacks.Callback):
-    """Looks at the model, the loss, the data and one batch when training begins, and reports what it finds.
+    """Examines the model, the loss, the data and one batch when training begins, and reports what it finds.
 
         model.fit(images, masks, callbacks=[Doctor(images, masks)])
 
     Args:
-      x, y: the training data, as `fit` gets it, or a data set as x: a callback is not handed them.
+      x, y: the training data as passed to `fit`, or a data set as x: Keras does not pass them to a callback.
       validation: (x, y) or a data set.
       stop: whether a finding ends training with `DoesNotLearnError` instead of being printed.
       depth: "static" or "batch"; "steps" trains copies first, which takes up to `seconds`.
@@ -41,7 +41,7 @@ class Doctor(keras.callbacks.Callback):
         self.diagnosis: Diagnosis | None = None
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Looks, and warns or ends training."""
+        """Examines the program, and warns or ends training."""
         x, y, validation = self._data
         params = self.params or {}
         self.diagnosis = diagnose(
@@ -64,6 +64,6 @@ class Doctor(keras.callbacks.Callback):
 
 
 def _batch_size(x: Any, params: dict) -> int | None:
-    """Rows a step, from the number of steps that Keras says; of a data set its own batches say it."""
+    """Rows a step, computed from Keras's number of steps; for a data set, its own batch size."""
     steps, arrays = params.get("steps"), [part for part in keras.tree.flatten(x) if hasattr(part, "shape")]
     return -(-len(arrays[0]) // steps) if steps and arrays else None

@@ -1,4 +1,4 @@
-"""A change to a program that may be its remedy, and the suspicion that it is to settle."""
+"""A change to a program that may mend it, and the suspicion that it tests."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from .finding import Finding
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """What is to be another in a program; all that is left out stays.
+    """What to change in a program; everything left out stays.
 
     Attributes:
-      layers: layer name -> the arguments that it is to be made with instead.
-      fresh: names of layers that are to start from Keras's own initial weights.
+      layers: layer name -> the arguments to construct it with instead.
+      fresh: names of layers that start from Keras's own initial weights.
       loss: another loss.
-      optimizer: arguments that the optimizer is to be made with instead.
-      batch_size, epochs: other ones.
-      shuffled: whether the rows come in another order in every epoch.
+      optimizer: arguments to construct the optimizer with instead.
+      batch_size, epochs: new values.
+      shuffled: whether the rows are shuffled in every epoch.
       scale_x, scale_y: whether inputs or targets are brought to mean 0 and deviation 1.
-      balanced: whether rows or pixels of the rare class count as much in sum as those of the others.
+      balanced: whether rows or pixels of the rare class weigh as much in total as those of the others.
     """
 
     layers: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
@@ -36,7 +36,7 @@ class Change:
     balanced: bool = False
 
     def __or__(self, other: Change) -> Change:
-        """Both; where they differ, the other's."""
+        """Both changes; where they conflict, the second one's value."""
         layers = {name: dict(options) for name, options in self.layers.items()}
         for name, options in other.layers.items():
             layers[name] = {**layers.get(name, {}), **options}
@@ -60,10 +60,10 @@ class Suspicion:
 
     Attributes:
       finding: what would be reported.
-      change: what would mend it; None if no change of the program does.
-      certain: whether it is a fault as it stands, without trying.
-      strong: whether there is evidence beside the fact that the program does not learn.
-      pair: the output, loss and labels that it is about (a `Pair`), where it is about one.
+      change: what would mend it; None if no change to the program does.
+      certain: whether it is a fault without any trial.
+      strong: whether there is evidence besides the fact that the program does not learn.
+      pair: the output, loss and labels that it is about (a `Pair`), or None.
     """
 
     finding: Finding
@@ -76,7 +76,7 @@ class Suspicion:
 def suspect(
     kind: str, where: str | tuple[str, ...], evidence: str, remedy: str, change: Change, strong: bool = True
 ) -> Suspicion:
-    """A suspicion that steps on a copy are to settle."""
+    """A suspicion to be tested by steps on a copy."""
     return Suspicion(Finding(kind, where, evidence, remedy, depth="steps"), change, strong=strong)
 
 
@@ -88,5 +88,5 @@ def fault(
     depth: str = "static",
     pair: Any = None,
 ) -> Suspicion:
-    """A fault as it stands, which needs no trial."""
+    """A certain fault, which needs no trial."""
     return Suspicion(Finding(kind, where, evidence, remedy, depth), certain=True, pair=pair)

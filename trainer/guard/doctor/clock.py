@@ -8,9 +8,9 @@ import time
 
 @dataclasses.dataclass
 class Clock:
-    """How long the doctor may take, counted from when it was made.
+    """How long the doctor may take, counted from the clock's creation.
 
-    `seconds` of its own work; on a machine that others keep busy, up to half as much again.
+    `seconds` of its own work; on a machine busy with other programs, up to half as much again.
     """
 
     seconds: float

@@ -1,4 +1,4 @@
-"""Inputs, targets and validation data by their numbers: scale, NaN, what was prepared otherwise."""
+"""Inputs, targets and validation data in numbers: scale, NaN, differences in preparation."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _MOST_ROWS = 4096
 
 
 def floats(structure: Any) -> list[tuple[str, np.ndarray]]:
-    """(name, array) of the numeric arrays of a structure, at most 4096 rows of each from all over it."""
+    """(name, array) of the numeric arrays of a structure, at most 4096 rows of each, evenly spread."""
     found = []
     for path, part in keras.tree.flatten_with_path(structure):
         if part is None or np.asarray(part).dtype.kind not in "fiu" or not np.asarray(part).size:
@@ -52,7 +52,7 @@ def not_finite(program: Program, tolerated) -> Iterator[Suspicion]:
 
     Args:
       program: the program.
-      tolerated: whether model and loss give a finite loss and gradient for the rows of numbers given.
+      tolerated: whether model and loss give a finite loss and gradient for the rows with the given numbers.
     """
     held = {"x": program.x, "y": program.y}
     if program.validation:
@@ -82,7 +82,7 @@ def not_finite(program: Program, tolerated) -> Iterator[Suspicion]:
 
 
 def constant_inputs(program: Program) -> Iterator[Suspicion]:
-    """Inputs of which all rows are the same."""
+    """Inputs whose rows are all the same."""
     for path, array in floats(program.x):
         if len(array) > 1 and np.isfinite(array).all() and (array == array[:1]).all():
             held = f"{array.min():.4g}" if array.min() == array.max() else f"{array.min():.4g} to {array.max():.4g}"
@@ -129,7 +129,7 @@ def _different(count: int) -> str:
 
 
 def scale_of_inputs(program: Program) -> Iterator[Suspicion]:
-    """Columns or images far from unit scale in a model that does not bring them there."""
+    """Columns or images far from unit scale in a model that does not normalise them."""
     scaled = _rescaling(program.model)
     if scaled is None and _normalises(program.model):
         return
@@ -182,7 +182,7 @@ def scale_of_inputs(program: Program) -> Iterator[Suspicion]:
 
 
 def scale_of_targets(pair: Pair) -> Iterator[Suspicion]:
-    """Regression targets far from what a new network gives."""
+    """Regression targets far from the outputs of a new network."""
     labels = pair.labels
     if pair.objective.family not in (*REGRESSION, "own") or (labels.zero_one or labels.constant):
         return
@@ -213,7 +213,7 @@ def scale_of_targets(pair: Pair) -> Iterator[Suspicion]:
 
 
 def _rescaling(model: keras.Model) -> keras.layers.Layer | None:
-    """The Rescaling that the inputs meet first, where it is alone; nothing of the kind else."""
+    """The Rescaling in front of the model, unless a normalising layer follows it; otherwise None."""
     first = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"][:2]
     if not first or type(first[0]).__name__ != "Rescaling":
         return None
@@ -225,7 +225,7 @@ def _short(number) -> str:
 
 
 def _normalises(model: keras.Model) -> bool:
-    """Whether one of the first layers normalises, or the inputs are numbers of things."""
+    """Whether one of the first layers normalises, or the inputs are indices (an Embedding's)."""
     for position, layer in enumerate(layers_of(model)):
         kind = type(layer).__name__
         if kind in _NORMALISING or isinstance(layer, keras.Model) and _normalises(layer):

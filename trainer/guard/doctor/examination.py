@@ -1,4 +1,4 @@
-"""`diagnose`: from static facts to a batch to steps on copies, as far as it takes to name a fault."""
+"""`diagnose`: static facts first, then a batch, then steps on copies, until a fault can be named."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .masks import moved_inside, turned_masks
 from .objective import CROSS_ENTROPIES, objective_of
 from .output import Output, layers_of, outputs_of
 from .pair import Pair
-from .pairing import softmaxes_over_one, suspicions
+from .pair_suspects import softmaxes_over_one, suspicions
 from .place import line_of, source_of
 from .program import Program, program_of
 from .replacement import replacement_of
@@ -50,23 +50,23 @@ def diagnose(
     depth: str = "steps",
     seconds: float = 12.0,
 ) -> Diagnosis:
-    """Says why a model does not learn, from what `compile` and `fit` get.
+    """Says why a model does not learn, from the arguments of `compile` and `fit`.
 
         from trainer.guard import diagnose
         print(diagnose(model, "binary_crossentropy", "adam", images, masks, batch_size=16, epochs=20))
 
     It looks at the model, the loss, the labels and the data as they are; then at one batch; then, if nothing is certain
-    yet, it trains copies, as the program says and with one suspected fault mended at a time. The model's weights, the
-    optimizer and the generators of random numbers are as before when it returns.
+    yet, it trains copies, unchanged and with one suspected fault mended at a time. The model's weights, the optimizer
+    and the generators of random numbers are put back before it returns.
 
     Args:
-      model: a Keras model; of one that is a graph of layers (Sequential, functional) most can be read.
+      model: a Keras model; most can be learned from one that is a graph of layers (Sequential, functional).
       loss: what `compile` takes: a name, class, instance or function `(y_true, y_pred)`; a list or dict of them. None:
         what the model was compiled with.
       optimizer: a name or an optimizer. None: what the model was compiled with.
       x, y: what `fit` takes: arrays, tensors, lists or dicts of them, or a `tf.data.Dataset` of batches as x.
-      batch_size: as for `fit`; 32 if not said, that of its batches for a data set.
-      epochs: as for `fit`; if not said, nothing is concluded from the number of steps, and one epoch is tried.
+      batch_size: as for `fit`; by default 32, or a data set's own.
+      epochs: as for `fit`; by default nothing is concluded from the number of steps, and one epoch is tried.
       validation: (x, y) or a data set of batches.
       metrics: what `compile` takes.
       sample_weight, shuffle: as for `fit`.
@@ -77,7 +77,7 @@ def diagnose(
       A diagnosis; `diagnosis.ok` where nothing was found.
 
     Raises:
-      ValueError: there is no model, loss or data, or `depth` is none of the three words.
+      ValueError: there is no model, loss or data, or `depth` is not one of the three words.
     """
     if depth not in DEPTHS:
         raise ValueError(f"depth is one of {', '.join(map(repr, DEPTHS))}. Received: depth={depth!r}")
@@ -90,7 +90,7 @@ def diagnose(
 
 
 def _written_out(found: list[Suspicion], program: Program, depth: str, clock: Clock) -> tuple[Finding, ...]:
-    """The findings with the user's lines and, where a change was tried and helps, what to write there."""
+    """The findings with the user's lines and, where a change was tried and helped, what to write there."""
     source = source_of(program) if found else None
     if source is None:
         return tuple(suspicion.finding for suspicion in found)
@@ -102,7 +102,7 @@ def _written_out(found: list[Suspicion], program: Program, depth: str, clock: Cl
             finding = dataclasses.replace(finding, file=source.file if line else None, line=line)
         if suspicion.change is not None and depth == "steps" and finding.line is not None:
             written = replacement_of(source, program, suspicion.change)
-            # What steps have not settled yet is tried now, all that is certain mended: one fault may hide another.
+            # What steps have not settled yet is tried now with every certain fault mended: one fault may hide another.
             if written and (finding.depth == "steps" or helps(program, suspicion, found, clock)):
                 finding = dataclasses.replace(finding, replacement=written)
         findings.append(finding)
@@ -124,8 +124,8 @@ def _examined(program: Program, depth: str, clock: Clock) -> tuple[list[Suspicio
         found += turned_masks(program, pair)
         found += moved_inside(program, pair)
         found += losses_of_masks(pair)
-    one = pairs[0] if len(pairs) == 1 else None
-    if one is None:
+    single = pairs[0] if len(pairs) == 1 else None
+    if single is None:
         for pair in pairs:
             found += scale_of_targets(pair)
     if trial is None:
@@ -137,18 +137,18 @@ def _examined(program: Program, depth: str, clock: Clock) -> tuple[list[Suspicio
         if not any(s.certain for s in found):
             found.append(_does_not_run(program, seen))
         return [s for s in found if s.certain], [], "batch"
-    found += of_batch(program, one, seen)
-    found += _nothing_trainable(program, one, seen)
-    certain = [dataclasses.replace(s, pair=one) for s in found if s.certain]
-    trial.pair = one
+    found += of_batch(program, single, seen)
+    found += _nothing_trainable(program, single, seen)
+    certain = [dataclasses.replace(s, pair=single) for s in found if s.certain]
+    trial.pair = single
     if certain or depth == "batch" or _unsuited(program):
         return certain, [], "batch"
-    borne_out, notes = settle(program, one, seen, trial, found, clock)
+    borne_out, notes = settle(program, single, seen, trial, found, clock)
     return borne_out, notes, "steps"
 
 
 def pairs_of(program: Program, predictions: Any, trial: Trial | None) -> list[Pair]:
-    """Each output of the model with its loss and its labels; those without one of the three are left out."""
+    """Each output of the model with its loss and its labels; outputs that lack either are left out."""
     model = trial.model if trial is not None else program.model
     outputs = outputs_of(model)
     if trial is not None and not (outputs and all(output.known for output in outputs)):
@@ -183,14 +183,14 @@ def pairs_of(program: Program, predictions: Any, trial: Trial | None) -> list[Pa
 
 
 def _better_known(outputs: list[Output], traced: list[Output]) -> list[Output]:
-    """The outputs as the graph of layers has them; those that it does not tell, as the ops of the model do."""
+    """The outputs as read from the graph of layers, or, where that is not enough, from the ops of the model."""
     if len(outputs) != len(traced):
         return outputs or [output for output in traced if output.known or len(traced) > 1]
     return [own if own.known or not other.known else other for own, other in zip(outputs, traced, strict=True)]
 
 
 def _by_output(structure: Any, model: keras.Model) -> list[tuple[str, Any]]:
-    """(index as the user writes it, part) of what may be one thing, a list or a dict by the names of the outputs."""
+    """(index as the user writes it, part) of a single value, a list, or a dict by the names of the outputs."""
     if isinstance(structure, dict):
         names = [name for name in getattr(model, "output_names", structure) if name in structure] or list(structure)
         return [(f"[{name!r}]", structure[name]) for name in names]
@@ -200,7 +200,7 @@ def _by_output(structure: Any, model: keras.Model) -> list[tuple[str, Any]]:
 
 
 def _unread(model: keras.Model, answer: np.ndarray | None) -> Output:
-    """What is known of the output of a model that is no graph of layers: its shape, and whether it sums to 1."""
+    """What is known about the output of a model that is not a graph of layers: its shape, and whether it sums to 1."""
     if answer is None:
         return Output(known=False)
     return Output(shape=(None, *answer.shape[1:]), channels=answer.shape[-1] if answer.ndim > 1 else None, known=False)
@@ -215,15 +215,15 @@ def _predictions(program: Program, trial: Trial | None) -> Any:
 
 
 def _corrected(program: Program, trial: Trial | None, objective, output: Output, count: int) -> bool:
-    """Whether the loss gets at the scores behind the output's activation: then `from_logits` or not is the same.
+    """Whether the loss finds the scores behind the output's activation: then `from_logits` makes no difference.
 
-    It is asked in a graph, where `fit` has it: what it makes of the output is compared with what it makes of the same
-    numbers without their history.
+    It is run in a graph, as in `fit`: its value for the output is compared with that for the same numbers without their
+    history.
     """
     act = output.activation
     squashed = act.low >= -0.01 and act.high <= 1.01
-    asked = squashed and (objective.family == "own" or objective.family in CROSS_ENTROPIES and objective.from_logits)
-    if trial is None or count > 1 or not asked:
+    matters = squashed and (objective.family == "own" or objective.family in CROSS_ENTROPIES and objective.from_logits)
+    if trial is None or count > 1 or not matters:
         return output.known and not output.after
     x, y = program.batch(8)
     try:
@@ -236,7 +236,7 @@ def _corrected(program: Program, trial: Trial | None, objective, output: Output,
             return own, trial.losses.compute_loss(x=x, y=y, y_pred=bare, sample_weight=None)
 
         own, bare = (float(value) for value in both.get_concrete_function()())
-    except Exception:  # the loss does not run; that is reported where it is run
+    except Exception:  # the loss fails; that is reported where it is run on a batch
         return output.known and not output.after
     return abs(own - bare) > 1e-5 * max(1.0, abs(bare))
 
@@ -252,13 +252,13 @@ def _copies_input(x: Any, y: Any) -> bool:
 
 
 def _tolerated(program: Program, trial: Trial, rows: np.ndarray) -> bool:
-    """Whether rows that hold NaN give a finite loss all the same: a model or a loss that masks them."""
+    """Whether rows with NaN still give a finite loss, because the model or the loss masks them."""
     from .program import taken, tensors
 
     try:
         loss, _ = trial.loss(tensors(taken(program.x, rows)), tensors(taken(program.y, rows)), training=False)
         predictions = trial.model(tensors(taken(program.x, rows)), training=False)
-    except Exception:  # it is reported where the loss is run
+    except Exception:  # it is reported where the loss is run on a batch
         return False
     return bool(np.isfinite(float(loss))) and all(
         np.isfinite(np.asarray(p)).all() for p in keras.tree.flatten(predictions)

@@ -1,4 +1,4 @@
-"""What the doctor found, as data: a `Finding` a fault, and the `Diagnosis` that holds them."""
+"""What the doctor found, as data: a `Finding` for each fault, and the `Diagnosis` that holds them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ KINDS = {
     "softmax_axis": "The softmax runs over another axis than the classes",
     "missing_output_activation": "The loss reads probabilities and gets scores",
     "activation_with_from_logits": "The loss takes probabilities for logits",
-    "wrong_output_activation": "The output's activation is one for another kind of labels",
+    "wrong_output_activation": "The output's activation is for another kind of labels",
     "categorical_loss_on_one_unit": "A categorical cross-entropy over one unit is constant",
     "relu_output": "A ReLU stands before a cross-entropy",
     "output_range": "The output cannot reach what the loss compares it with",
     "wrong_loss": "The loss does not measure what is to be learned",
-    "label_range": "The labels lie outside of what output and loss take",
-    "label_encoding": "The labels are encoded otherwise than the loss reads them",
+    "label_range": "The labels are outside the range of output and loss",
+    "label_encoding": "The labels are encoded differently from what the loss reads",
     "constant_labels": "All labels are the same",
     "class_imbalance": "The rare class is never predicted",
     "nonfinite_data": "The data holds NaN or infinity",
@@ -32,7 +32,7 @@ KINDS = {
     "unscaled_target": "The targets are far from unit scale",
     "shape_broadcast": "Labels and predictions broadcast against each other",
     "labels_not_aligned": "The labels do not belong to the inputs",
-    "train_validation_mismatch": "Validation data is prepared otherwise than training data",
+    "train_validation_mismatch": "Validation data is prepared differently from training data",
     "validation_leak": "Validation data is also in the training data",
     "weight_initialization": "The initial weights keep the layer from learning",
     "symmetric_units": "The units of a layer are copies of each other and stay so",
@@ -69,7 +69,7 @@ class Finding(BaseFinding):
       where: the layer's name, or the argument: `loss`, `optimizer.learning_rate`, `x`, `y`, `batch_size`, `epochs`,
         `validation`; a tuple where several share the fault, the first cause first.
       evidence: what was seen, in numbers.
-      remedy: what to do, in words and, indented by four spaces, code.
+      remedy: what to do, in words and in code, which is indented by four spaces.
       depth: how far the doctor had to look: "static", "batch" or "steps".
       file, line, code, replacement: the user's own line, where it can be found; see `BaseFinding`.
     """
@@ -89,7 +89,7 @@ class Finding(BaseFinding):
 
     @property
     def places(self) -> tuple[str, ...]:
-        """`where`, always as a tuple."""
+        """`where` as a tuple in every case."""
         return (self.where,) if isinstance(self.where, str) else tuple(self.where)
 
     def to_dict(self) -> dict[str, Any]:
@@ -99,11 +99,11 @@ class Finding(BaseFinding):
 
 @dataclasses.dataclass(frozen=True)
 class Diagnosis(Shown):
-    """Why a program does not learn; nothing, if `ok`.
+    """Why a program does not learn; without findings if `ok`.
 
     Attributes:
       findings: the faults, the most certain first.
-      notes: sentences that belong to no fault: what was tried, what could not be looked at.
+      notes: sentences that belong to no fault: what was tried, what could not be examined.
       depth: how far the doctor looked: "static", "batch" or "steps".
       seconds: how long that took.
     """
@@ -131,7 +131,7 @@ class Diagnosis(Shown):
 
 
 class DoesNotLearnError(ValueError):
-    """Raised where training was to end on a fault; `diagnosis` says which, why and where."""
+    """Raised to end training because of a fault; `diagnosis` says which, why and where."""
 
     def __init__(self, diagnosis: Diagnosis):
         super().__init__(diagnosis)

@@ -1,4 +1,4 @@
-"""A change made in a model that cannot be made again, and taken back: attributes of its layers, and weights anew."""
+"""Temporary changes to a model that cannot be copied: attributes of its layers, and new initial weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from .change import Change
 from .output import layers_of
 
-# What a layer reads each time that it is called; what it reads when it is built (units, filters) cannot be changed.
+# Options that a layer reads in every call; those that it reads when it is built (units, filters) cannot be changed.
 _READ_IN_CALL = frozenset(
     {"activation", "rate", "momentum", "stddev", "trainable", "scale", "offset", "activity_regularizer"}
 )
@@ -20,10 +20,10 @@ _READ_IN_CALL = frozenset(
 
 @contextlib.contextmanager
 def altered(model: keras.Model, change: Change) -> Iterator[None]:
-    """Makes the changes of a model's layers for as long as the context lasts.
+    """Inside, a model's layers are changed.
 
     Raises:
-      ValueError: a change asks for another layer, not for the same one that does something else.
+      ValueError: a change needs a new layer instead of another option of the same one.
     """
     kept: list[tuple[Any, str, Any]] = []
     try:

@@ -1,4 +1,4 @@
-"""Labels in numbers: range, class numbers, one-hot, constant."""
+"""Statistics of labels: range, class numbers, one-hot, constant."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import functools
 
 import numpy as np
 
-_MOST = 400_000  # values looked at; more say nothing new
-_FEW = 64  # as many different whole numbers are class numbers, more are measurements
+_MOST = 400_000  # values examined; more add nothing
+_FEW = 64  # up to this many different whole numbers are class numbers, more are measurements
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Labels:
 
     @functools.cached_property
     def one_hot_axis(self) -> int | None:
-        """The axis (negative, never the batch's) along which every row is one 1 and else 0; None if there is none."""
+        """The axis (negative, never the batch's) along which each row has a single 1 and zeros, or None."""
         if not self.zero_one or self.values.ndim < 2:
             return None
         for axis in [-1, *range(1 - self.values.ndim, -1)]:

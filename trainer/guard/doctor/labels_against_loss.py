@@ -1,4 +1,4 @@
-"""Whether the labels are such as the loss reads and the output can reach."""
+"""Whether the labels are what the loss expects and the output can reach."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def of_labels(pair: Pair) -> Iterator[Suspicion]:
 
 
 def _interpolated(pair: Pair) -> bool:
-    """Masks of class numbers, for an output with a channel a class, with fractions between them."""
+    """Masks of class numbers with fractions between them, for an output with a channel for each class."""
     labels, channels = pair.labels, pair.output.channels or 1
     values = labels.values
     if channels < 2 or labels.whole or values.ndim < 3 or labels.low < 0 or labels.high >= channels:

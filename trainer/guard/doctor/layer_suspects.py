@@ -106,7 +106,7 @@ def dropouts(program: Program) -> Iterator[Suspicion]:
 
 
 def noises(program: Program) -> Iterator[Suspicion]:
-    """Noise on what a layer hands on that is of its size."""
+    """Noise on a layer's output that is as large as the output."""
     loud = {
         layer.name: float(layer.stddev)
         for layer in layers_of(program.model)
@@ -174,7 +174,7 @@ def initial_weights(seen: Look) -> Iterator[Suspicion]:
 
 
 def linear_layers(program: Program) -> Iterator[Suspicion]:
-    """Layers with weights directly behind one another, without anything that bends between them."""
+    """Consecutive layers with weights and nothing nonlinear between them."""
     weighted, bent, linear = [], True, []
     for layer in layers_of(program.model):
         kind = type(layer).__name__
@@ -188,7 +188,7 @@ def linear_layers(program: Program) -> Iterator[Suspicion]:
         ):
             bent = True
     if not linear or len(linear) < len(weighted) - 1:
-        return  # something bends somewhere
+        return  # something is nonlinear
     names = tuple(layer.name for layer in linear)
     yield suspect(
         "missing_nonlinearity",

@@ -1,4 +1,4 @@
-"""What a loss of masks does with examples and pixels, asked of the loss itself by values and slopes."""
+"""What a loss on masks does with examples and pixels, measured by its values and slopes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _REMEDY = (
 
 
 def losses_of_masks(pair: Pair) -> Iterator[Suspicion]:
-    """A loss, of the user's or an overlap of Keras's, that falls as predictions get worse or sums over other axes.
+    """A user's loss, or an overlap of Keras's, that falls as predictions get worse or sums over the wrong axes.
 
     It is evaluated on some of the labels with predictions that are right, undecided and wrong, and differentiated: an
     overlap couples the pixels of an example; one that couples the examples alone, pixel by pixel, sums over the wrong
-    axis, and one that couples nothing and is as good where everything is foreground does not see the background.
+    axis, and one that couples nothing and is as low where everything is foreground does not see the background.
     """
     labels = _labels(pair)
     if labels is None:
@@ -79,7 +79,7 @@ def _found(evidence: str, remedy: str) -> Suspicion:
 def _labels(pair: Pair) -> np.ndarray | None:
     """Up to six labels of 0 and 1 in the shape of the predictions, both values in each; None where there are none.
 
-    Measurements, for a loss of the user's own, come as they are.
+    Measurements, for a user's loss, are returned unchanged.
     """
     known, predictions = pair.labels, pair.predictions
     if pair.objective.family == "own" and predictions is not None and not known.classes and not known.constant:
@@ -103,12 +103,12 @@ def _value(pair: Pair, labels: np.ndarray, predictions: np.ndarray) -> float:
     try:
         answer = pair.objective.function(tf.constant(labels), tf.constant(predictions.astype("float32")))
         return float(np.mean(np.asarray(answer)))
-    except Exception:  # the user's loss may refuse a shape or a value; then it stays unread
+    except Exception:  # the user's loss may refuse a shape or a value; then nothing is known about it
         return float("nan")
 
 
 def _coupled(pair: Pair, labels: np.ndarray) -> tuple[bool, bool] | None:
-    """Whether the slope at a pixel depends on other pixels of its example, and on other examples at its place."""
+    """Whether the slope at a pixel depends on other pixels of its example, and on the same pixel of other examples."""
     draw = np.random.default_rng(0)
     start = draw.uniform(0.3, 0.7, labels.shape).astype("float32")
 
@@ -119,7 +119,7 @@ def _coupled(pair: Pair, labels: np.ndarray) -> tuple[bool, bool] | None:
                 tape.watch(given)
                 loss = tf.reduce_mean(pair.objective.function(tf.constant(labels), given))
             gradient = tape.gradient(loss, given)
-        except Exception:  # a loss that cannot be differentiated is told elsewhere
+        except Exception:  # a loss that cannot be differentiated is reported elsewhere
             return None
         return None if gradient is None else np.asarray(gradient)
 

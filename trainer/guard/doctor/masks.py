@@ -1,4 +1,4 @@
-"""Images and masks that part company: turned, mirrored or sorted apart."""
+"""Images and masks that do not belong together: turned, mirrored or sorted differently."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .program import Program
 
 
 def turned_masks(program: Program, pair: Pair) -> Iterator[Suspicion]:
-    """Masks that fit the images better when turned or mirrored, or other images better than their own."""
+    """Masks that fit their images better when turned or mirrored, or that fit other images better than their own."""
     images, masks = program.x, program.y
     if keras.tree.is_nested(images) or keras.tree.is_nested(masks):
         return
@@ -75,7 +75,7 @@ _MOVING = {
 
 
 def moved_inside(program: Program, pair: Pair) -> Iterator[Suspicion]:
-    """Layers that move images by chance in training, in a model that answers pixel by pixel: masks do not follow."""
+    """Layers that move images at random in training, in a model that predicts pixels: the masks do not follow."""
     labels, predictions = pair.labels, pair.predictions
     if predictions is None or predictions.ndim != 4 or labels.constant or not labels.classes or pair.copies_input:
         return
@@ -113,7 +113,7 @@ def moved_inside(program: Program, pair: Pair) -> Iterator[Suspicion]:
 
 
 def ways(square: bool) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-    """What may have been done to the masks alone; quarter turns only where they keep the shape."""
+    """Transformations that may have been applied to the masks alone; quarter turns only where they keep the shape."""
     found = {
         "turned by 180°": lambda m: np.rot90(m, 2, (1, 2)),
         "mirrored left to right": lambda m: m[:, :, ::-1],
@@ -129,7 +129,7 @@ def ways(square: bool) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
 
 
 def _some_turned(shades: np.ndarray, ids: np.ndarray, others: list[np.ndarray]) -> tuple[str, float, float] | None:
-    """(how, share, fit) where a part of the masks fits its image turned and the rest as it is; else None."""
+    """(how, share, fit) where some of the masks fit their images turned and the rest unturned; otherwise None."""
     plain = _fit_of_each(shades, ids)
     best, found = 0.0, None
     for name, way in ways(shades.shape[1] == shades.shape[2]).items():
@@ -145,7 +145,7 @@ def _some_turned(shades: np.ndarray, ids: np.ndarray, others: list[np.ndarray]) 
 
 
 def _fit_of_each(shades: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """Per image: the largest share of a channel's variance that its classes explain."""
+    """For each image, the largest share of a channel's variance that its classes explain."""
     best = np.zeros(len(shades))
     classes = np.unique(ids)
     for channel in range(min(shades.shape[-1], 4)):
@@ -161,7 +161,7 @@ def _fit_of_each(shades: np.ndarray, ids: np.ndarray) -> np.ndarray:
 
 
 def mask_fit(images: np.ndarray, masks: np.ndarray, pair: Pair) -> float | None:
-    """How much of the pixels' brightness the masks explain, above what those of other images do; None if no images."""
+    """How much of the pixels' brightness the masks explain beyond the masks of other images; None without images."""
     if images.ndim != 4 or masks.shape[:3] != images.shape[:3] or not pair.labels.classes or len(images) < 12:
         return None
     rows = np.linspace(0, len(images) - 1, min(len(images), 96)).astype(int)

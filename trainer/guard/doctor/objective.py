@@ -1,4 +1,4 @@
-"""What a loss reads: its family and `from_logits` for Keras's own; for a home-made one, what it answers to probes."""
+"""What a loss expects: family and `from_logits` for one of Keras's; for a user's own, its values on probes."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ class Objective:
 
     Attributes:
       family: "binary", "categorical", "sparse" for the cross-entropies, another word of `_FAMILIES`, or "own".
-      from_logits: whether it takes scores.
-      name: how the user would call it.
-      function: it, as `loss(y_true, y_pred)`.
-      axis: over which axes or axis it works, where it says so.
-      adapts: whether Keras brings labels and predictions of ranks that differ by one into line before it.
+      from_logits: whether it expects scores.
+      name: what the user would call it.
+      function: the loss as `loss(y_true, y_pred)`.
+      axis: the axis or axes that it works over, where it names them.
+      adapts: whether Keras aligns labels and predictions whose ranks differ by one before the call.
       ignored: the class number that it leaves out, or None.
       smoothed: whether it smooths the labels.
     """
@@ -82,7 +82,7 @@ class Objective:
 
 
 def objective_of(loss: Any) -> Objective | None:
-    """What a loss is: a name, a class, an instance or a function; None where there is none to read."""
+    """Reads a loss given as a name, a class, an instance or a function; None where there is none."""
     if loss is None:
         return None
     if isinstance(loss, str):
@@ -130,15 +130,15 @@ def _of_function(loss: Any) -> Objective:
 
 
 def reads(objective: Objective, labels: np.ndarray, template: np.ndarray) -> str | None:
-    """What a home-made loss takes its predictions for: "probabilities", "logits" or "values"; None if unclear.
+    """What a user's loss takes its predictions for: "probabilities", "logits" or "values"; None if unclear.
 
-    It is evaluated on predictions that are right, undecided, confident and beyond 0..1. One that reads probabilities is
-    good where they equal the labels, and has no objection to values beyond 1 (or is NaN there); one for logits is
-    better the further they go, up to a limit; one that compares values objects to anything but the labels.
+    It is evaluated on predictions that are right, undecided, confident and beyond 0..1. A loss on probabilities is low
+    where they equal the labels, and does not rise beyond 1 (or is NaN there); one on logits falls the further they go,
+    up to a limit; one that compares values rises with any distance from the labels.
 
     Args:
       objective: the loss.
-      labels: what it gets as labels, from 0 to 1 or class numbers.
+      labels: the labels that it gets, from 0 to 1 or class numbers.
       template: the labels in the shape of the predictions, 0 or 1.
     """
 
@@ -148,7 +148,7 @@ def reads(objective: Objective, labels: np.ndarray, template: np.ndarray) -> str
                 keras.ops.convert_to_tensor(labels), keras.ops.convert_to_tensor(predictions.astype("float32"))
             )
             return float(np.mean(np.asarray(answer)))
-        except Exception:  # the user's loss may refuse any of this; then it stays unread
+        except Exception:  # the user's loss may refuse any of this; then nothing is known about it
             return math.nan
 
     right = value(np.clip(template, 1e-4, 1 - 1e-4))

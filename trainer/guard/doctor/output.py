@@ -10,7 +10,7 @@ import keras
 
 from .activation import LINEAR, Activation, activation_of
 
-# These hand values on as they are, or a part, a mean or a rearrangement of them: a range stays a range.
+# These pass on values unchanged, or a part, a mean or a rearrangement of them: the range stays.
 _PASSING = (
     "Reshape",
     "Flatten",
@@ -58,14 +58,14 @@ class Output:
     """One output of a model.
 
     Attributes:
-      activation: what the values went through last.
-      layer: the name of the layer (or operation) that applies it; the one with the weights where there is none.
-      inner, inner_layer: what they went through just before that, and the layer that applies it.
+      activation: the last activation applied.
+      layer: the name of the layer (or operation) that applies it, or of the one with the weights where there is none.
+      inner, inner_layer: the activation directly before it, and the layer that applies that.
       axis: the axis of a softmax, negative.
       channels: the size of that axis, or of the last one; None if unknown.
       weights: the name of the last layer with weights.
       units_layer: the Keras layer of that name, or None.
-      after: names of what stands after the activation and hands its values on.
+      after: names of the layers after the activation, which pass its values on.
       dropout: names of the dropout layers after the last weights, with their rates.
       shape: the output's shape, the batch included.
       known: whether all of this could be read.
@@ -86,7 +86,7 @@ class Output:
 
 
 def outputs_of(model: keras.Model) -> list[Output]:
-    """The model's outputs as its graph of layers has them; empty for a model that has no such graph."""
+    """The model's outputs as read from its graph of layers; empty for a model without such a graph."""
     if not isinstance(model, (keras.Sequential, *_functional())) or not model.built:
         return []
     return [_output(tensor) for tensor in keras.tree.flatten(model.outputs)]
@@ -98,7 +98,7 @@ def layers_of(model: keras.Model) -> Iterator[Any]:
         yield layer
         if isinstance(layer, keras.Model):
             yield from layers_of(layer)
-        for name in ("layer", "forward_layer"):  # what TimeDistributed, Bidirectional and the like wrap
+        for name in ("layer", "forward_layer"):  # the layer wrapped by TimeDistributed, Bidirectional and the like
             inner = getattr(layer, name, None)
             if isinstance(inner, keras.layers.Layer):
                 yield inner
@@ -159,7 +159,7 @@ def _output(tensor: Any) -> Output:
             break
         if read is None and not kind.endswith(
             "Normalization"
-        ):  # an operation that is none of the above: what it does to the values is unknown
+        ):  # any other operation: what it does to the values is unknown
             return Output(
                 **found,
                 activation=activation or Activation("other"),
@@ -181,7 +181,7 @@ def _output(tensor: Any) -> Output:
 
 
 def _turn(operation: Any) -> list[list[int]]:
-    """The order in which a layer or operation puts its axes, the batch's included; empty if it leaves them."""
+    """The order in which a layer or operation puts its axes, the batch's included; empty if it keeps their order."""
     if type(operation).__name__ == "Permute":
         return [[0, *operation.dims]]
     axes = getattr(operation, "axes", None) if type(operation).__name__ == "Transpose" else None
@@ -189,7 +189,7 @@ def _turn(operation: Any) -> list[list[int]]:
 
 
 def _backwards(tensor: Any) -> Iterator[tuple[Any, Any]]:
-    """(operation, its output) from an output towards the input, as long as there is one way; into nested models."""
+    """(operation, its output) from an output towards the input, while there is a single path; enters nested models."""
     while True:
         # Keras has no public way from a symbolic tensor to the layer that made it.
         history = getattr(tensor, "_keras_history", None)
@@ -207,7 +207,7 @@ def _backwards(tensor: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _activation(operation: Any) -> Activation | None:
-    """What a layer or operation applies to its values; None if it is nothing of the kind."""
+    """The activation that a layer or operation applies to its values; None if it applies none."""
     kind = type(operation).__name__
     if kind in ("TimeDistributed", "Bidirectional"):
         return _activation(getattr(operation, "layer", None) or operation.forward_layer)

@@ -1,4 +1,4 @@
-"""An output with its loss and its labels, and the words in which a finding speaks of them."""
+"""An output with its loss and its labels, and the words that findings use for them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Pair:
 
     Attributes:
       output, objective, labels: as they were read.
-      name: what the labels are called: `y`, or `y['mask']`.
+      name: the labels' name in messages: `y`, or `y['mask']`.
       predictions: of the untrained model for a batch, or None.
-      corrected: whether Keras takes the scores from behind a final softmax or sigmoid by itself.
+      corrected: whether Keras by itself uses the scores behind a final softmax or sigmoid.
       copies_input: whether the labels are the inputs, as in an autoencoder.
     """
 
@@ -39,7 +39,7 @@ def certain(kind, where, evidence, remedy, change: Change | None = None) -> Susp
 
 
 def made(layer, activation: str | None) -> str:
-    """A layer of a user's, written with another activation."""
+    """The call that makes the user's layer, written with another activation."""
     kind = type(layer).__name__ if layer is not None else "Dense"
     size = getattr(layer, "units", None) or getattr(layer, "filters", None)
     size = "…" if size is None else size

@@ -1,7 +1,7 @@
-"""Where in the user's program a fault stands: the call that made a layer, the line that made the labels.
+"""Where in the user's program a fault is: the call that made a layer, the line that made the labels.
 
 Keras objects do not remember where they were made, so the source is searched: of all functions (or modules) that make
-layers, the one whose calls agree best with the model's layers, loss and sizes. Where two agree alike, no line is named.
+layers, the one whose calls agree best with the model's layers, loss and sizes. In a tie no line is named.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Source:
 
 
 def source_of(program: Program) -> Source | None:
-    """The user's function that made this program; None where it cannot be told."""
+    """The user's function that made this program; None where that is unclear."""
     best: list[tuple[float, Source]] = []
     scopes: dict[str, list[Scope]] = {}
     kinds = [type(layer).__name__ for layer in layers_of(program.model) if type(layer).__name__ != "InputLayer"]
@@ -108,7 +108,7 @@ def node_of(source: Source, program: Program, place: str) -> ast.AST | None:
 
 
 def _holds(node: ast.AST, program: Program, place: str) -> bool:
-    """Whether what is written there, as far as it is plain numbers and words, is what the program has."""
+    """Whether the plain numbers and words written there agree with the program."""
     value = getattr(node, "value", node) if isinstance(node, (ast.Assign, ast.AnnAssign)) else node
     if place.startswith("optimizer"):
         if not isinstance(value, ast.Call):
@@ -139,7 +139,7 @@ def _of_argument(scope: Scope, program: Program, place: str) -> ast.AST | None:
 
 
 def _last_assigned(scope: Scope, value: ast.expr) -> ast.AST:
-    """Where a name that is passed was assigned last; the expression itself if it is no name."""
+    """Where a passed name was last assigned; the expression itself if it is not a name."""
     names = (
         [value]
         if isinstance(value, ast.Name)
@@ -153,7 +153,7 @@ def _last_assigned(scope: Scope, value: ast.expr) -> ast.AST:
 
 
 def _argument(scope: Scope, name: str, position: int | None) -> ast.expr | None:
-    """What a call of the scope gets under a name, or at the place where `diagnose`, `fit` and `compile` have it."""
+    """The argument of a call in the scope by its name, or by its position in `diagnose`, `fit` and `compile`."""
     for call in reversed(scope.calls):
         for keyword in call.node.keywords:
             if keyword.arg == name:
@@ -164,7 +164,7 @@ def _argument(scope: Scope, name: str, position: int | None) -> ast.expr | None:
             return arguments[name == "y"]
         if call.name == "compile" and name in ("optimizer", "loss") and len(arguments) > (name == "loss"):
             return arguments[name == "loss"]
-        # model, loss, optimizer, x, y: as `diagnose` takes them, or a function of the user's that hands them on
+        # model, loss, optimizer, x, y: as `diagnose` takes them, or a user's function that passes them on
         if position is not None and len(arguments) >= 5 and not any(isinstance(a, ast.Starred) for a in arguments):
             return arguments[position]
     return None
@@ -176,7 +176,7 @@ def _call_of(scope: Scope, wanted) -> ast.Call | None:
 
 
 def _agreement(scope: Scope, program: Program) -> tuple[float, dict[str, Call]]:
-    """How many of the program's parts the calls of a scope account for, less what they would make otherwise."""
+    """How many of the program's parts the calls of a scope account for, minus other parts that they would make."""
     score, found, used = 0.0, {}, set()
     layers = [layer for layer in layers_of(program.model) if type(layer).__name__ != "InputLayer"]
     for layer in layers:
@@ -224,7 +224,7 @@ def _makes_a_layer(call: Call, layers: list) -> bool:
 
 
 def _single(layer: Any) -> bool:
-    """Whether a layer is one that people write as a call of its own, rather than wrap or get ready-made."""
+    """Whether people write such a layer as its own call, rather than wrap it or get it ready-made."""
     return type(layer).__name__ in ("Dense", "Conv1D", "Conv2D", "Conv3D", "LSTM", "GRU", "SimpleRNN", "Embedding")
 
 
@@ -270,7 +270,7 @@ def _fit(call: Call, layer: Any) -> float:
 
 
 def _same_part(call: Call, key: str, known: Any, kind: type) -> bool:
-    """Whether a call that is written gives a layer this initialiser or regulariser; True where that cannot be told."""
+    """Whether a call gives its layer this initialiser or regulariser; True where that is unclear."""
     written = next((keyword.value for keyword in call.node.keywords if keyword.arg == key), None)
     if written is None:
         parameter = inspect.signature(kind.__init__).parameters.get(key)
@@ -282,7 +282,7 @@ def _same_part(call: Call, key: str, known: Any, kind: type) -> bool:
             return isinstance(known, dict) and _made_alike(_call(written), known)
         try:
             usual = ast.literal_eval(written)
-        except ValueError:  # a variable: it may hold anything, but hardly nothing
+        except ValueError:  # a variable: it may hold anything, but hardly None
             return known is not None
     if usual is None or known is None:
         return usual is known
@@ -296,7 +296,7 @@ def _same_part(call: Call, key: str, known: Any, kind: type) -> bool:
 def _made_alike(call: Call, known: dict) -> bool:
     """Whether a call could have made an object of this class and configuration."""
     if call.name != known.get("class_name"):
-        return call.name.islower()  # a function of the user's, which may return anything
+        return call.name.islower()  # a user's function, which may return anything
     values = known.get("config", {})
     for key, value in call.literals.items():
         if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -344,7 +344,7 @@ def _call(node: ast.Call) -> Call:
 
 
 def _files(program: Program) -> list[str]:
-    """Files that may hold the user's program: of the functions that are running, and of what they hold."""
+    """Files that may hold the user's program: those of the running functions, and of the objects that they hold."""
     seen: dict[str, bool] = {}
 
     def add(file: Any) -> None:

@@ -1,4 +1,4 @@
-"""Whether inputs foretell labels at all: simple learners on rows left out."""
+"""Whether inputs predict labels at all: simple learners, scored on held-out rows."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .pair import Pair
 
 
 def carries_signal(x: Any, y: np.ndarray, pair: Pair) -> float | None:
-    """How much better than guessing simple learners predict labels of rows left out, from nothing (0) to all (1).
+    """How much better than guessing simple learners predict the labels of held-out rows: 0 is no better, 1 is perfect.
 
     Least squares and nearest neighbours on the flattened inputs, and on means and deviations of images; two thirds of
-    the rows are learned, the rest predicted. The largest share of them is given, above what shuffled labels reach; 1
-    where a column by itself goes with the labels far beyond chance, however little it explains; None where there is too
-    little to tell.
+    the rows are learned, the rest predicted. Returns the largest share explained beyond that of shuffled labels; 1
+    where a single column correlates with the labels far beyond chance, however little it explains; None where there
+    are too few rows.
     """
     arrays = [array for _, array in floats(x)]
     if len(arrays) != 1 or len(y) < 60 or not np.isfinite(arrays[0]).all() or len(arrays[0]) != len(y):
@@ -46,7 +46,7 @@ def carries_signal(x: Any, y: np.ndarray, pair: Pair) -> float | None:
 
 
 def _correlates(features: np.ndarray, labels: np.ndarray, draw: np.random.Generator) -> bool:
-    """Whether a column goes with a label clearly more than any does with shuffled ones: weak, and no chance."""
+    """Whether a column correlates with a label clearly more than any with shuffled labels: weakly, not by chance."""
     deviation = labels.std(0)
     scores = (labels - labels.mean(0)) / np.where(deviation > 0, deviation, 1)
 

@@ -1,4 +1,4 @@
-"""A training program as data: what `compile` and `fit` get, as arrays, with the sizes that count."""
+"""A training program as data: the arguments of `compile` and `fit`, as arrays, with their sizes."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-_MOST_BYTES = 256 << 20  # of a data set, as much is read; arrays are only looked at in parts
+_MOST_BYTES = 256 << 20  # this much of a data set is read; only parts of arrays are examined
 
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """What is to be trained and how.
+    """What is trained, and how.
 
     Attributes:
       model, loss, optimizer, metrics: as for `compile`.
       x, y: arrays or structures of them, rows first.
-      rows: examples of an epoch; None if a data set does not say.
-      batch_size, epochs: as for `fit`; epochs None if not said.
+      rows: examples in an epoch; None if a data set does not know.
+      batch_size, epochs: as for `fit`; epochs is None if not given.
       validation: (x, y) or None.
       sample_weight: one a row, or None.
-      shuffled: whether `fit` shuffles the rows; those of a data set come as they are.
+      shuffled: whether `fit` shuffles the rows; a data set's rows keep their order.
     """
 
     model: keras.Model
@@ -51,11 +51,11 @@ class Program:
 
     @property
     def updates(self) -> int | None:
-        """Steps of the whole training; None if the epochs were not said."""
+        """Steps of the whole training; None if the epochs are unknown."""
         return self.steps_per_epoch * self.epochs if self.epochs else None
 
     def batch(self, most: int = 256) -> tuple[Any, Any]:
-        """Rows from all over the data, as tensors."""
+        """Rows spread evenly over the data, as tensors."""
         count = self.held
         rows = np.sort(np.random.default_rng(0).permutation(count)[: min(most, count)])
         return tensors(taken(self.x, rows)), tensors(taken(self.y, rows))
@@ -74,10 +74,10 @@ def program_of(
     sample_weight=None,
     shuffle=True,
 ) -> Program:
-    """Brings what `compile` and `fit` take into one form.
+    """Brings the arguments of `compile` and `fit` into one form.
 
     Raises:
-      ValueError: there is no loss, no data or no model to look at, or x and y differ in length.
+      ValueError: there is no loss, no data or no model, or x and y differ in length.
     """
     if not isinstance(model, keras.Model):
         raise ValueError(f"diagnose() looks at a keras.Model. Received: model={model!r}")
@@ -123,12 +123,12 @@ def program_of(
 
 
 def taken(structure: Any, rows: np.ndarray) -> Any:
-    """The rows of every array of a structure."""
+    """These rows of every array of a structure."""
     return keras.tree.map_structure(lambda array: None if array is None else array[rows], structure)
 
 
 def tensors(structure: Any) -> Any:
-    """Arrays as the tensors that `fit` makes of them: double precision becomes Keras's own."""
+    """Arrays as the tensors that `fit` makes of them: double precision becomes Keras's float type."""
 
     def tensor(array):
         if array is None or tf.is_tensor(array):
@@ -147,7 +147,7 @@ def _arrays(structure: Any) -> Any:
 
 
 def _read(dataset: tf.data.Dataset, batch_size: int | None) -> tuple[Any, Any, Any, int, int | None]:
-    """Arrays of a data set, up to a limit: x, y, sample weights, the size of a batch, and how many rows there are."""
+    """Arrays of a data set, up to a limit: x, y, sample weights, the batch size, and the number of rows."""
     batches, size, room, ended = [], None, _MOST_BYTES, True
     for batch in dataset:
         flat = [np.asarray(part) for part in tf.nest.flatten(batch)]

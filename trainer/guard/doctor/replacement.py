@@ -21,10 +21,10 @@ _INITIAL = {"kernel_initializer": "glorot_uniform", "recurrent_initializer": "or
 
 
 def replacement_of(source: Source, program: Program, change: Change) -> Replacement | None:
-    """The lines that make the change; None where it cannot be written as one edit of lines that were found.
+    """The lines that make the change; None where it is not a single edit of lines that were found.
 
-    A change of several layers is written if their lines are next to each other. What comes out is read again by
-    Python's own parser before it is shown.
+    A change of several layers is written if their lines are next to each other. The result has to pass Python's own
+    parser before it is shown.
     """
     edits = _edits(source, program, change)
     if not edits:
@@ -47,7 +47,7 @@ def replacement_of(source: Source, program: Program, change: Change) -> Replacem
 
 
 def _edits(source: Source, program: Program, change: Change) -> list[tuple[ast.AST, str]] | None:
-    """(node, new text) of everything that a change asks for; None if a part of it cannot be written."""
+    """(node, new text) of everything that a change needs; None if a part of it cannot be written."""
     edits: list[tuple[ast.AST, str]] = []
     options: dict[str, dict[str, Any]] = {name: dict(known) for name, known in change.layers.items()}
     for name in change.fresh:
@@ -94,7 +94,7 @@ def _scaled(name: str, rank: int) -> str:
 
 
 def _with_arguments(source: Source, call: ast.Call, kind: type, options: Iterable) -> str:
-    """A call with some of its arguments exchanged; those that are new come last."""
+    """A call with some of its arguments replaced; new ones come last."""
     try:
         order = list(inspect.signature(kind.__init__).parameters)[1:]
     except (TypeError, ValueError):
@@ -116,7 +116,7 @@ def _with_arguments(source: Source, call: ast.Call, kind: type, options: Iterabl
 
 
 def _offset(source: Source, outer: ast.AST, inner: ast.AST) -> int:
-    """How many characters after the start of a node another one begins."""
+    """How many characters after the start of one node another begins."""
     whole = "".join(linecache.getlines(source.file)).encode().splitlines(keepends=True)
     before = b"".join(whole[: inner.lineno - 1]) + whole[inner.lineno - 1][: inner.col_offset]
     start = b"".join(whole[: outer.lineno - 1]) + whole[outer.lineno - 1][: outer.col_offset]

@@ -1,4 +1,4 @@
-"""How much a model has learned, as a share of what a constant answer leaves to learn."""
+"""How much a model has learned, as a share of the error of the best constant prediction."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .pair import Pair
 
 
 def skill(pair: Pair, labels: np.ndarray, predictions: np.ndarray) -> float:
-    """1 - error / error of the best constant answer: 1 is perfect, 0 is as good as guessing, NaN if unknown.
+    """1 - error / error of the best constant prediction: 1 is perfect, 0 is as good as guessing, NaN if unknown.
 
     The error is the share of wrong classes where the labels are classes, and the sum of squares where they are
     measurements (then this is R squared).
@@ -20,7 +20,7 @@ def skill(pair: Pair, labels: np.ndarray, predictions: np.ndarray) -> float:
     if decided is None:
         return _explained(labels, predictions)
     true, guessed = decided
-    if true.ndim > 1:  # several memberships a row, each decided by itself
+    if true.ndim > 1:  # several memberships in a row, each decided by itself
         chance = float(np.minimum(true.mean(0), 1 - true.mean(0)).mean())
     else:
         _, counts = np.unique(true, return_counts=True)
@@ -31,9 +31,9 @@ def skill(pair: Pair, labels: np.ndarray, predictions: np.ndarray) -> float:
 
 
 def decisions(pair: Pair, labels: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """(true class, predicted class) a row or pixel; columns of 0 and 1 for labels that do not exclude each other.
+    """(true class, predicted class) of each row or pixel; columns of 0 and 1 for labels that do not exclude each other.
 
-    None where the labels are no classes.
+    None where the labels are not classes.
     """
     known = pair.labels
     if not known.classes or labels.dtype.kind not in "fiub":

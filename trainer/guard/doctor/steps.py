@@ -1,4 +1,4 @@
-"""Steps on copies: the program as it is, then with each suspected fault mended. What helps was the fault."""
+"""Steps on copies: the program unchanged, then with each suspected fault mended. Whatever helps was the fault."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from .skill import skill
 from .suspects import strong_suspects, weak_suspects
 from .trial import Run, Trial
 
-_LEARNED = 0.93  # of what there is to learn: beyond it nothing is worth a try
+_LEARNED = 0.93  # skill beyond which nothing is worth a trial
 
 
 def settle(
     program: Program, pair: Pair | None, seen: Look, trial: Trial, offered: Iterable[Suspicion], clock: Clock
 ) -> tuple[list[Suspicion], list[str]]:
-    """The suspicions that steps on copies bear out, with what was seen added to their evidence, and notes.
+    """The suspicions confirmed by steps on copies, with the results added to their evidence, and notes.
 
     Args:
-      program, pair, seen, trial: the program, how its output was read, a batch of it, and a copy.
-      offered: suspicions that came up already.
+      program, pair, seen, trial: the program, its output as read, a batch, and a copy.
+      offered: earlier suspicions.
       clock: how long this may take.
     """
     base = trial.run(until=clock.share(0.35))
     later = look(program, trial)
     elsewhere = _of_validation(program, pair, trial, base)
-    trial.reset()  # the batch that was looked at had the first weights
+    trial.reset()  # the batch was seen with the initial weights
     notes = []
     if not base.finished:
         notes.append(
@@ -70,7 +70,7 @@ def settle(
 
 
 def helps(program: Program, suspicion: Suspicion, all_found: list[Suspicion], clock: Clock) -> bool:
-    """Whether a copy with a certain fault mended learns clearly better, all other faults mended before and after."""
+    """Whether mending a certain fault makes a copy learn clearly better, with all other faults mended in both runs."""
     others = Change()
     for other in all_found:
         if other is not suspicion and other.change is not None:
@@ -83,15 +83,15 @@ def helps(program: Program, suspicion: Suspicion, all_found: list[Suspicion], cl
         try:
             trial = Trial(program, pair, change)
             runs.append(trial.run(until=clock.share(0.4)))
-            trial.reset()  # a model that is trained in place starts from its own weights again
-        except Exception:  # the changed program does not run: then it is not shown
+            trial.reset()  # a model trained in place starts from its own weights again
+        except Exception:  # the changed program does not run, so it is not shown
             return False
     before, after = (run.skill if run.finite and np.isfinite(run.skill) else -1.0 for run in runs)
     return after > max(before, 0.0) + 0.1
 
 
 def _of_validation(program: Program, pair: Pair | None, trial: Trial, base: Run) -> float | None:
-    """What a copy that has learned its training data knows of the validation data, if next to nothing; else None."""
+    """The skill on validation data of a copy that has learned its training data, if almost none; otherwise None."""
     known = pair is not None and pair.labels.classes and program.validation and base.finite and base.skill >= 0.5
     if not known or keras.tree.is_nested(program.validation[1]) or program.validation[1] is None:
         return None
@@ -104,7 +104,7 @@ def _of_validation(program: Program, pair: Pair | None, trial: Trial, base: Run)
 
 
 def _behind(run: Run) -> bool:
-    """Whether the statistics of inference lose what was learned with those of the batch."""
+    """Whether the statistics used in inference lose what was learned with the batch's."""
     return np.isfinite(run.skill_in_training) and run.skill_in_training - run.skill > 0.1
 
 

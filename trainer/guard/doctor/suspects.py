@@ -1,4 +1,4 @@
-"""What may keep a program from learning, by its configuration and a batch; steps on a copy settle it."""
+"""What may keep a program from learning, judged by its configuration and a batch; steps on a copy decide."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .training_suspects import clipping_and_momentum, few_updates, held_back, le
 
 
 def strong_suspects(program: Program, pair: Pair | None, seen: Look) -> Iterator[Suspicion]:
-    """Suspicions that have evidence of their own."""
+    """Suspicions with evidence of their own."""
     yield from penalties(program, seen)
     yield from dropouts(program)
     yield from noises(program)
@@ -47,7 +47,7 @@ def strong_suspects(program: Program, pair: Pair | None, seen: Look) -> Iterator
 
 
 def weak_suspects(program: Program, pair: Pair | None, seen: Look, losses: np.ndarray) -> Iterator[Suspicion]:
-    """Suspicions that have none but that the program does not learn."""
+    """Suspicions whose only evidence is that the program does not learn."""
     yield from narrow_layers(program, pair, seen, strong=False)
     yield from learning_rate(program, strong=False, losses=losses)
     yield from more_epochs(program)

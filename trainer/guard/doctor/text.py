@@ -1,4 +1,4 @@
-"""A diagnosis as text for a log or a terminal: the count first, then a block a fault."""
+"""A diagnosis as text for a log or a terminal: the count first, then a block for each fault."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LOOKED = {
 
 
 def as_text(diagnosis: Diagnosis, color: bool = False, width: int = 110) -> str:
-    """The count, then a block a fault with its place, its numbers and what to write; ANSI colours if `color`."""
+    """The count, then for each fault a block with its place, its numbers and what to write; ANSI colours if `color`."""
     paint = painter(color)
     blocks = [paint(wrap(headline(diagnosis), width), "good" if diagnosis.ok else "bad")]
     blocks += [_block(finding, number, paint, width) for number, finding in enumerate(diagnosis.findings, 1)]

@@ -1,4 +1,4 @@
-"""What a model of the user's own class ends in, read from the ops that it runs."""
+"""What a subclassed model ends in, read from the ops that it runs."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ _ACTIVATIONS = {
 }
 _PRODUCTS = frozenset({"MatMul", "BatchMatMulV2", "Conv2D", "Conv3D", "DepthwiseConv2dNative", "Einsum"})
 _SUMS = frozenset({"Add", "AddV2", "BiasAdd"})
-_CLIPS = frozenset({"Minimum", "Maximum", "ClipByValue"})  # by a number: what is handed on stays in its range
+_CLIPS = frozenset({"Minimum", "Maximum", "ClipByValue"})  # by a number: the values stay in their range
 _READS = frozenset({"ReadVariableOp", "Identity", "Reshape", "Squeeze", "Cast"})
 
 
 def traced_outputs(model: keras.Model, x: Any) -> list[Output]:
-    """The outputs of a model as the ops of its forward pass have them, in the order in which they are flattened.
+    """The outputs of a model, read from the ops of its forward pass, in flattened order.
 
-    Where a model is no graph of layers, its configuration does not say what it ends in. The forward pass is traced, and
-    each output followed back over ops that hand its values on, to an activation and to the variable that it was
-    multiplied with; the layer is the one that holds this variable. An output that came another way is not `known`.
+    Where a model is not a graph of layers, its configuration does not say what it ends in. The forward pass is traced,
+    and each output followed back over ops that pass its values on, to an activation and to the variable by which it was
+    multiplied; the layer is the one that holds this variable. An output computed otherwise is not `known`.
     """
     try:
         traced = tf.function(lambda part: model(part, training=False), autograph=False).get_concrete_function(x)
-    except Exception:  # a model that does not run under trace stays unread
+    except Exception:  # nothing is known about a model that cannot be traced
         return []
     handles = {id(variable.value.handle): variable for variable in model.variables if hasattr(variable.value, "handle")}
     read = {inside.op.name: handles[id(outside)] for outside, inside in traced.graph.captures if id(outside) in handles}
@@ -66,13 +66,13 @@ def _output(tensor: Any, model: keras.Model, variables: dict[str, Any]) -> Outpu
         elif op.type in _CLIPS and all(part.op.type == "Const" for part in op.inputs[1:]):
             clipped = clipped or activation is None
             tensor = op.inputs[0]
-        elif clipped and activation is None and op.type in _SUMS | _PRODUCTS:  # cut off by hand: any range at all
+        elif clipped and activation is None and op.type in _SUMS | _PRODUCTS:  # clipped by hand: any range is possible
             return Output(shape=shape, channels=channels, known=False)
         elif op.type in _SUMS and _variable(op.inputs[1], variables) is not None:
             return _of_layer(_variable(op.inputs[1], variables), activation, inner, model, shape, channels)
         elif op.type in _PRODUCTS and _variable(op.inputs[1], variables) is not None:
             return _of_layer(_variable(op.inputs[1], variables), activation, inner, model, shape, channels)
-        else:  # a sum of branches, a normalisation by hand, a function that was traced by itself
+        else:  # a sum of branches, a normalisation by hand, a separately traced function
             return Output(shape=shape, channels=channels, activation=activation or LINEAR, known=False)
 
 

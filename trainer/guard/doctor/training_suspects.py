@@ -1,4 +1,4 @@
-"""How a program is trained, where that may be the fault: rate, clipping, momentum, order of the rows, steps."""
+"""Suspicions about how a program is trained: rate, clipping, momentum, order of the rows, steps."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .change import Change, Suspicion, fault, suspect
 from .pair import Pair
 from .program import Program
 
-# (from, to, a good one) of the rates with which small networks are trained, by what an update is made of.
+# (lowest, highest, a good one) of the learning rates for small networks, by the kind of update.
 _RATES = {"adaptive": (1e-4, 0.05, 0.005), "plain": (2e-3, 2.0, 0.1), "summing": (1e-2, 2.0, 0.1)}
 
 
 def of_other_variables(program: Program) -> Iterator[Suspicion]:
-    """An optimizer that was built, and does not know some of the model's trainable variables."""
+    """An optimizer that was built without some of the model's trainable variables."""
     optimizer = program.optimizer
     # Keras has no public list of the variables that an optimizer was built for.
     known = {id(variable) for variable in getattr(optimizer, "_trainable_variables", ())}
@@ -40,7 +40,7 @@ def of_other_variables(program: Program) -> Iterator[Suspicion]:
 
 
 def order_of_rows(program: Program, pair: Pair | None) -> Iterator[Suspicion]:
-    """Rows that are not shuffled and come class by class, so that a batch knows little of the others."""
+    """Rows that are sorted by class and not shuffled, so that a batch lacks most classes."""
     if program.shuffled or pair is None or not pair.labels.classes or keras.tree.is_nested(program.y):
         return
     labels, size = np.asarray(program.y), program.batch_size
@@ -92,7 +92,7 @@ def clipping_and_momentum(program: Program) -> Iterator[Suspicion]:
 
 
 def held_back(program: Program) -> Iterator[Suspicion]:
-    """What makes steps small beside the learning rate: a large epsilon or accumulator, gradients gathered for long."""
+    """What makes steps small besides the learning rate: a large epsilon or accumulator, long gradient accumulation."""
     optimizer, rate = program.optimizer, rate_of(program.optimizer)
     for name, usual, what in (
         ("epsilon", 1e-7, "is added to the root of the squared gradients that each step is divided by"),
@@ -192,7 +192,7 @@ def _wild(losses: np.ndarray) -> bool:
 
 
 def _wrong_rate(rate: float, better: float, evidence: str, strong: bool) -> Suspicion:
-    """A learning rate that is too high or too low, by what would be better."""
+    """A learning rate that is too high or too low, and a better one."""
     high, better = better < rate, float(f"{better:.1g}")
     return suspect(
         "learning_rate_too_high" if high else "learning_rate_too_low",
@@ -205,7 +205,7 @@ def _wrong_rate(rate: float, better: float, evidence: str, strong: bool) -> Susp
 
 
 def few_updates(program: Program) -> Iterator[Suspicion]:
-    """So few steps that no rate of the usual ones gets anywhere."""
+    """So few steps that none of the usual rates gets anywhere."""
     updates = program.updates
     if updates is None or updates > 40:
         return

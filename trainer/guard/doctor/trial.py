@@ -1,4 +1,4 @@
-"""Steps on a copy of a program, as it is or with a change; the user's weights, optimizer and random numbers stay."""
+"""Steps on a copy of a program, unchanged or with a change; the user's weights, optimizer and random state stay."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _CHUNK = 1024
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What came of some steps.
+    """The results of some steps.
 
     Attributes:
       losses: the loss of every step.
-      finished: whether all steps that were wanted were made.
-      skill: what was learned, at inference; `skill.py` says in what unit.
-      skill_in_training: the same with the layers as in training (batch statistics, dropout).
-      predictions: for the rows of the program, at inference.
+      finished: whether all requested steps were made.
+      skill: what was learned, in inference mode; `skill.py` has the unit.
+      skill_in_training: the same with the layers in training mode (batch statistics, dropout).
+      predictions: for the program's rows, in inference mode.
       seconds: how long it took.
     """
 
@@ -77,10 +77,10 @@ def untouched(model: keras.Model, optimizer: Any) -> Iterator[None]:
 
 
 def copied(model: keras.Model, change: Change | None = None) -> keras.Model:
-    """A model of the same layers and weights, or of changed ones; what changes shape or is `fresh` starts anew.
+    """A copy of a model, with a change; layers that change shape or are `fresh` start from new weights.
 
     Raises:
-      Exception: the model cannot be made again from its configuration.
+      Exception: the model cannot be rebuilt from its configuration.
     """
     change = change or Change()
     altered = set(change.layers) | set(change.fresh)
@@ -108,7 +108,7 @@ def copied(model: keras.Model, change: Change | None = None) -> keras.Model:
 
 
 def _arguments(layer, config: dict, change: Change) -> dict[str, Any]:
-    """What of a layer's configuration is to be another; only what the layer takes."""
+    """The changed entries of a layer's configuration; only those that the layer takes."""
     options = {name: value for name, value in change.layers.get(layer.name, {}).items() if name in config}
     if layer.name in change.fresh:
         for name in config:
@@ -131,8 +131,8 @@ class Trial:
         try:
             self.model = copied(program.model, self.change)
         except Exception:
-            self.model = program.model  # what is not made of layers cannot be copied; `untouched` puts it back
-        self.optimizer: keras.optimizers.Optimizer | None = None  # made when the first steps need it
+            self.model = program.model  # a model that is not made of layers cannot be copied; `untouched` puts it back
+        self.optimizer: keras.optimizers.Optimizer | None = None  # created when the first steps need it
         self.losses = keras.Model()
         if hasattr(self.model, "output_names"):
             self.losses.output_names = list(self.model.output_names)
@@ -167,9 +167,9 @@ class Trial:
         most: int | None = None,
         draw: int = 0,
     ) -> Run:
-        """Trains from the start, as `fit` would, up to a point in time (`time.monotonic()`) or so many steps.
+        """Trains from the start, as `fit` would, up to a point in time (`time.monotonic()`) or a number of steps.
 
-        `draw` is the seed of the order of the rows.
+        `draw` seeds the order of the rows.
         """
         with altered(self.model, self.change) if self.model is self.program.model else contextlib.nullcontext():
             return self._run(until, batch_size, epochs, rate, x, y, weight, most, draw)
@@ -214,12 +214,12 @@ class Trial:
         )
 
     def reset(self) -> None:
-        """Weights, statistics, seeds and the optimizer as at the start."""
+        """Puts weights, statistics, seeds and the optimizer back to the start."""
         for variable, value in zip(self._all, self._start, strict=True):
             variable.assign(value)
 
     def predict(self, x: Any, training: bool = False) -> Any:
-        """Arrays of predictions for all rows; the optimizer plays no part, and statistics stay as they are."""
+        """Arrays of predictions for all rows; optimizer and statistics stay unchanged."""
         kept = [_numbers(v) for v in self.model.non_trainable_variables] if training else ()
         count = len(keras.tree.flatten(x)[0])
         parts = []
@@ -232,7 +232,7 @@ class Trial:
         return keras.tree.map_structure(lambda *pieces: np.concatenate(pieces), *parts)
 
     def _compiled(self, name: Any, function: Any, *arguments: Any) -> Any:
-        """Calls a function traced once for any number of rows; once a shape where the model fixes that number."""
+        """Calls a function traced once for any number of rows, or once a shape where the model fixes that number."""
         key = name, keras.tree.flatten(keras.tree.map_structure(lambda part: part is None, arguments)).count(True)
         if key not in self._traced:
             free = keras.tree.map_structure(_any_rows, arguments)
@@ -272,7 +272,7 @@ def _any_rows(part: Any) -> Any:
 
 
 def _with(pair: Pair | None, change: Change) -> Pair | None:
-    """The pair as it is after a change of loss or activation, so that its predictions are read rightly."""
+    """The pair after a change of loss or activation, so that its predictions are read correctly."""
     if pair is None:
         return None
     from .activation import activation_of

@@ -1,4 +1,4 @@
-"""Validation data against training data: prepared otherwise, of other classes, or the same rows."""
+"""Validation data against training data: prepared differently, of other classes, or the same rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_COMPARED = 20_000  # rows of each side
 
 
 def validation_against_training(program: Program) -> Iterator[Suspicion]:
-    """Validation data with another scale, offset, type of labels or shape than the training data."""
+    """Validation data whose scale, offset, shape or type of labels differs from the training data's."""
     if not program.validation:
         return
     xv, yv = program.validation
@@ -54,14 +54,14 @@ def validation_against_training(program: Program) -> Iterator[Suspicion]:
 
 
 def shared_rows(program: Program) -> Iterator[Suspicion]:
-    """Rows of measurements or images that are in the validation data and in the training data, too."""
+    """Rows of measurements or images that are in both the validation data and the training data."""
     if not program.validation:
         return
     for (path, train), (_, other) in zip(
         _whole(program.x, program.held), _whole(program.validation[0], None), strict=False
     ):
         if train.shape[1:] != other.shape[1:] or train.shape == other.shape and np.array_equal(train, other):
-            continue  # the training data as validation data, whole: that is meant
+            continue  # all training data as validation data is intended
         known = {row.tobytes() for row in _rows(train)}
         twins = [index for index, row in enumerate(_rows(other)) if row.tobytes() in known]
         if len(twins) >= 4 and len(twins) > 0.05 * len(other):
@@ -80,7 +80,7 @@ def shared_rows(program: Program) -> Iterator[Suspicion]:
 
 
 def _whole(structure: Any, most: int | None) -> list[tuple[str, np.ndarray]]:
-    """(name, array) of the arrays whose rows do not repeat themselves by nature: measurements and images."""
+    """(name, array) of the arrays whose rows hardly repeat by chance: measurements and images."""
     found = []
     for path, part in keras.tree.flatten_with_path(structure):
         array = np.asarray(part) if part is not None else np.zeros(0)
@@ -94,7 +94,7 @@ def _whole(structure: Any, most: int | None) -> list[tuple[str, np.ndarray]]:
 
 
 def _rows(array: np.ndarray) -> Iterator[np.ndarray]:
-    """The rows that are not one value throughout: a blank image equals any other."""
+    """The rows that are not constant: a blank image equals any other blank one."""
     for row in np.ascontiguousarray(array, "float32"):
         yield row if row.min() != row.max() else np.random.default_rng().random(2)
 
@@ -127,14 +127,14 @@ def _differs(train: np.ndarray, other: np.ndarray) -> str | None:
 
 
 def _columns_elsewhere(train: np.ndarray, other: np.ndarray) -> str | None:
-    """Columns of a table that have changed places: distributed unlike their own, and like another one."""
+    """Columns of a table that were swapped: distributed unlike themselves and like another one."""
     if train.ndim != 2 or not 2 <= train.shape[1] <= 48 or min(len(train), len(other)) < 40:
         return None
     a, b = (array[np.linspace(0, len(array) - 1, min(len(array), 1000)).astype(int)] for array in (train, other))
     if not np.isfinite(a).all() or not np.isfinite(b).all():
         return None
     gap = np.array([[_gap(left, right) for right in b.T] for left in a.T])
-    chance = 1.63 * np.sqrt(1 / len(a) + 1 / len(b))  # of two samples of one distribution in a hundred
+    chance = 1.63 * np.sqrt(1 / len(a) + 1 / len(b))  # exceeded by 1% of sample pairs from one distribution
     moved = np.flatnonzero(gap.diagonal() > chance + 0.3)
     if len(moved) < 2:
         return None
@@ -146,7 +146,7 @@ def _columns_elsewhere(train: np.ndarray, other: np.ndarray) -> str | None:
 
 
 def _matched(allowed: np.ndarray, cost: np.ndarray) -> dict[int, int] | None:
-    """A column of the other side for each, all different, out of the allowed ones; None where there is no such way."""
+    """A different allowed column of the other side for each; None where that is impossible."""
     owner: dict[int, int] = {}
 
     def placed(at: int, seen: set[int]) -> bool:
@@ -171,7 +171,7 @@ def _gap(left: np.ndarray, right: np.ndarray) -> float:
 
 
 def _other_numbers(train: np.ndarray, other: np.ndarray) -> str | None:
-    """Sequences of numbers of things (words) that stand for other things: as uneven, and with others on top."""
+    """Sequences of indices (of words) with another vocabulary: as uneven, but with other indices the most frequent."""
     if train.ndim != 2 or train.dtype.kind not in "iu" or other.dtype.kind not in "iu" or train.shape[1] < 4:
         return None
     count = int(max(train.max(), other.max())) + 1
@@ -191,7 +191,7 @@ def _other_numbers(train: np.ndarray, other: np.ndarray) -> str | None:
 
 
 def _masks_fit_otherwise(x: Any, y: Any, xv: Any, yv: Any) -> str | None:
-    """Validation masks of which the classes have changed places, or that are turned, and those of training are not."""
+    """Validation masks with swapped classes, or turned, where the training masks are not."""
     if any(part is None or keras.tree.is_nested(part) for part in (x, y, xv, yv)):
         return None
     x, y, xv, yv = map(np.asarray, (x, y, xv, yv))
@@ -232,7 +232,7 @@ def _masks_fit_otherwise(x: Any, y: Any, xv: Any, yv: Any) -> str | None:
 
 
 def _shades(images: np.ndarray) -> np.ndarray:
-    """Images of up to 64 examples as the mean of their channels, less that of the image."""
+    """Images of up to 64 examples as the mean of their channels, minus the image's mean."""
     some = images[np.linspace(0, len(images) - 1, min(len(images), 64)).astype(int)].astype("float64").mean(-1)
     return some - some.mean((1, 2), keepdims=True)
 
@@ -249,12 +249,12 @@ def _explained(shades: np.ndarray, ids: np.ndarray) -> float:
 
 
 def _image_differs(train: np.ndarray, other: np.ndarray) -> str | None:
-    """Images as negatives of the others, or with their channels the other way round."""
+    """Images that are negatives of the training images, or have their channels in reverse order."""
     if train.ndim != 4 or len(train) < 8 or len(other) < 8:
         return None
     parts = np.linspace(0.02, 0.98, 25)
     a, b = (np.quantile(images, parts) for images in (train, other))
-    middle = a.mean() + b.mean()  # of x and middle - x
+    middle = a.mean() + b.mean()  # the mean of x and its negative, middle - x, together
     alike, turned = float(np.abs(a - a.mean() - b + b.mean()).mean()), float(np.abs(a - (middle - b)[::-1]).mean())
     edges = float(train.min() + train.max())
     natural = abs(middle - edges) < 0.2 * float(np.ptp(train))
@@ -282,7 +282,7 @@ def _numbers(values: np.ndarray) -> str:
 
 
 def _unseen_classes(train: np.ndarray, other: np.ndarray) -> str | None:
-    """Classes that only the validation data has, or one class alone of several: a sorted file cut in two."""
+    """Classes that only the validation data have, or a single class of several: a sorted file cut in two."""
     if train.ndim == 2 and train.shape[1] > 1 and train.shape == (len(train), *other.shape[1:]):
         train, other = train.argmax(-1), other.argmax(-1)
     if train.size != len(train) or other.size != len(other):

@@ -1,1 +1,1 @@
-"""From the loss to a variable: which ops hand a gradient on."""
+"""From the loss to a variable: which ops pass a gradient on."""

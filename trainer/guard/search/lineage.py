@@ -1,10 +1,10 @@
 """The way from variables to the loss with the fewest places that carry no gradient: a 0-1 search for all at once.
 
-The search walks backward from the loss. An edge that hands its gradient on costs nothing, one that does not costs one;
-what has lost its gradient already (an integer, something computed while the tape was stopped) loses nothing more. A
-variable at distance 0 is connected; at distance n at least n places cut it off; one never reached has no influence on
-the loss at all. Side paths, such as the stopped gradient inside batch normalisation, are dearer than the path through
-the layer, and drop out.
+The search walks backward from the loss. An edge that passes its gradient on costs 0, one that does not costs 1; a value
+that has no gradient already (an integer, a tensor computed while the tape was stopped) loses nothing more. A variable
+at distance 0 is connected; at distance n at least n places cut it off; one never reached has no influence on the loss.
+Side paths, such as the stopped gradient inside batch normalisation, cost more than the path through the layer, and
+drop out.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ class Way(enum.Enum):
     """How a value gets from one tensor to the next."""
 
     PASS = "pass"  # its gradient comes back
-    ZERO = "zero"  # a gradient comes back that is zero by construction
+    ZERO = "zero"  # the gradient that comes back is zero by construction
     CUT = "cut"  # no gradient comes back
     RAISES = "raises"  # asking for the gradient raises
     ASSIGN = "assign"  # written into a variable, and read back
     UNRECORDED = "unrecorded"  # computed while tapes were stopped
     PYTHON = "python"  # read by Python or NumPy, and brought back as a constant
-    SHAPE = "shape"  # nothing but its shape or its size is read
-    FLAT = "flat"  # its result is the same whatever comes in, by the shape of its input
-    STEERS = "steers"  # decides which branch runs, or how often a loop turns
+    SHAPE = "shape"  # only its shape or its size is read
+    FLAT = "flat"  # by the shape of its input, its result is the same for any values
+    STEERS = "steers"  # decides which branch runs, or how often a loop does
 
 
 _BY_KIND = {Kind.PASS: Way.PASS, Kind.ZERO: Way.ZERO, Kind.CUT: Way.CUT, Kind.RAISES: Way.RAISES}
 _FREE = (Way.PASS, Way.ZERO)
 
-PYTHON_WORLD = -(1 << 62)  # the key of all that Python knows; no tensor and no state has it
+PYTHON_WORLD = -(1 << 62)  # the key of every value in Python; no tensor and no state has it
 FLOAT_LOSS = PYTHON_WORLD - 1  # the key of a loss that is not a tensor
 
 
@@ -79,7 +79,7 @@ class Lineage:
           trace: the forward pass; `trace.loss` is a tensor, a structure of tensors, or a number made by Python.
           zeros_cost: count edges whose gradient is zero by construction as cuts.
           reentries: keys of constants that Python may have computed from tensors that it read.
-          shapes: follow what reads only the shape of a tensor, too; a cut, and the last resort of an explanation.
+          shapes: also follow ops that read only the shape of a tensor, as cuts: the last resort of an explanation.
           flat: count as cuts the ops whose result cannot change, by the shapes of their inputs.
         """
         self.trace = trace
@@ -94,7 +94,7 @@ class Lineage:
         self._masks = self._gather()
 
     def cuts(self, keys: Iterable[int]) -> list[Edge]:
-        """The edges that cut these off, on all ways that have the fewest cuts, those nearest to the variable first."""
+        """The edges that cut these off, on all paths with the fewest cuts, those nearest to the variable first."""
         known = [k for k in keys if k in self.distance]
         if not known:
             return []
@@ -107,11 +107,11 @@ class Lineage:
         return sorted(found, key=lambda edge: -self.distance[edge.source])
 
     def distance_of(self, keys: Iterable[int]) -> int | None:
-        """The fewest cuts between any of these and the loss; None if no way leads there."""
+        """The fewest cuts between any of these and the loss; None if no path leads there."""
         return min((self.distance[k] for k in keys if k in self.distance), default=None)
 
     def route(self, start: int) -> list[Edge]:
-        """A shortest way with the fewest cuts from a tensor to the loss."""
+        """A shortest path with the fewest cuts from a tensor to the loss."""
         came: dict[int, Edge | None] = {start: None}
         queue, last = collections.deque([start]), start
         while queue:
@@ -130,7 +130,7 @@ class Lineage:
         return edges[::-1]
 
     def descends_from(self, keys: Iterable[int]) -> set[int]:
-        """All ancestors of the loss that one of these keys flows into, by whatever way."""
+        """All ancestors of the loss that one of these keys flows into, by any path."""
         seen, queue = set(), collections.deque(k for k in keys if k in self.distance)
         while queue:
             known = queue.popleft()
@@ -140,7 +140,7 @@ class Lineage:
         return seen
 
     def ancestors(self, known: int, stop: Iterable[int] = ()) -> set[int]:
-        """All keys that some way leads from to this one, itself included; not through any of `stop`."""
+        """All keys from which a path leads to this one, itself included; not through any of `stop`."""
         seen, queue = set(), [known]
         while queue:
             current = queue.pop()
@@ -222,18 +222,18 @@ class Lineage:
         if producer is None:
             return False
         if tensor.dtype == tf.variant and not any(Kind.PASS in row for row in probe(producer)):
-            return True  # a data set, a queue: what was put in has lost its gradient on the way in
+            return True  # a data set or a queue: elements lost their gradient on the way in
         return not producer.recorded
 
     def _tight(self, edge: Edge) -> bool:
         return self.distance[edge.source] == self.distance[edge.target] + edge.cost
 
     def _gather(self) -> dict[int, int]:
-        """For each key, as the bits of a number, all cuts on all of its ways with the fewest cuts."""
+        """For each key, as the bits of a number, all cuts on all of its paths with the fewest cuts."""
         bits: dict[int, int] = {}
         masks: dict[int, int] = {}
         changed = True
-        while changed:  # a second round only where a loop of the graph leads back
+        while changed:  # a second round only where the graph has a loop
             changed = False
             for source in self._order:
                 mask = masks.get(source, 0)

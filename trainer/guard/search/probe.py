@@ -1,8 +1,8 @@
-"""Does an op hand its gradient on? TensorFlow's own gradient function is asked, on a scratch graph that is thrown away.
+"""Whether an op passes its gradient on, by TensorFlow's own gradient function on a scratch graph that is thrown away.
 
-For each input `i` and output `j` of an op the answer is one of `PASS`, `ZERO`, `CUT` and `RAISES`. A gradient function
+For each input `i` and output `j` of an op the result is `PASS`, `ZERO`, `CUT` or `RAISES`. A gradient function
 gets a placeholder for the gradient of each output; an input whose gradient comes back as None is cut, one whose
-gradient does not depend on the placeholder of `j` is zero whatever comes in. Nothing is added to the user's graph: the
+gradient does not depend on the placeholder of `j` is always zero. Nothing is added to the user's graph: the
 scratch graph captures what the gradient function reads.
 """
 
@@ -19,10 +19,10 @@ from ..capture.trace import Op, differentiable, key
 
 
 class Kind(enum.Enum):
-    """What becomes of a gradient between an output of an op and one of its inputs."""
+    """What happens to a gradient between an output of an op and one of its inputs."""
 
     PASS = "pass"
-    ZERO = "zero"  # a tensor comes back, and it is zero by construction
+    ZERO = "zero"  # the tensor that comes back is zero by construction
     CUT = "cut"  # None comes back
     RAISES = "raises"  # the gradient function raises, or there is none
 
@@ -33,7 +33,7 @@ _answers: dict[tuple, Kinds] = {}
 
 
 def probe(op: Op) -> Kinds:
-    """The kinds of all edges of an op, as `kinds[input][output]`. Known op types are answered from memory."""
+    """The kinds of all edges of an op, as `kinds[input][output]`. Cached for known op types."""
     if op.opaque:
         return _all(op, Kind.CUT)
     if op.backward is not None:
@@ -59,7 +59,7 @@ def gradient_function(op: Op):
 
 
 def as_operation(op: Op):
-    """What a gradient function takes for the op: the graph operation, or a stand-in around the eager tensors."""
+    """The operation that a gradient function gets: the graph operation, or a stand-in around the eager tensors."""
     if op.operation is not None:
         return op.operation
     return private.stand_in(op.type, op.attrs, list(op.inputs), list(op.outputs))
@@ -67,7 +67,7 @@ def as_operation(op: Op):
 
 def _ask(op: Op) -> tuple[Kinds, bool]:
     if not any(_carries(output) for output in op.outputs):
-        return _all(op, Kind.CUT), True  # nobody ever asks for the gradient of integers
+        return _all(op, Kind.CUT), True  # integers never need a gradient
     try:
         function = gradient_function(op)
     except LookupError:
@@ -93,7 +93,7 @@ def _ask(op: Op) -> tuple[Kinds, bool]:
 def _refuses(op: Op, function) -> bool:
     """Whether the gradient function raises on real numbers as well, as the tape would call it."""
     if op.operation is not None:
-        return False  # without numbers nobody knows; a None of the tape's own would have shown
+        return False  # unknown without numbers; a None from the tape itself would have shown
     error = _error_on_numbers(op, function)
     if error is not None:
         op.refusal = f"{type(error).__name__}: {error}"
@@ -101,7 +101,7 @@ def _refuses(op: Op, function) -> bool:
 
 
 def refused_numbers(op: Op) -> tf.errors.InvalidArgumentError | None:
-    """What the gradient function of an eager op raises about the numbers of this run, if it does."""
+    """The error that the gradient function of an eager op raises for the numbers of this run, or None."""
     if op.operation is not None or op.backward is not None or op.opaque or op.opened:
         return None
     try:
@@ -116,7 +116,7 @@ def _error_on_numbers(op: Op, function) -> Exception | None:
     try:
         with tf.init_scope():
             function(as_operation(op), *[tf.ones_like(out) if _carries(out) else None for out in op.outputs])
-    except Exception as error:  # whatever it raises, the backward pass raises as well
+    except Exception as error:  # the backward pass raises the same
         return error
     return None
 
@@ -143,7 +143,7 @@ def _row(op: Op, answer, upstream, scratch) -> tuple[Kind, ...]:
 
 
 def _reached(answer, scratch) -> set[int]:
-    """Keys of all tensors of the scratch graph that the answer is computed from."""
+    """Keys of all tensors of the scratch graph from which the result is computed."""
     parts = [part for part in tf.nest.flatten(answer, expand_composites=True) if tf.is_tensor(part)]
     seen, queue = set(), collections.deque(part for part in parts if getattr(part, "graph", None) is scratch)
     while queue:
@@ -155,12 +155,12 @@ def _reached(answer, scratch) -> set[int]:
 
 
 def _call_backward(op: Op) -> Kinds:
-    """A custom gradient is the user's own code: it is called once on ones, eagerly, as the tape would call it."""
+    """Calls a custom gradient, which is user code, once on ones, eagerly, as the tape would."""
     upstream = [tf.ones_like(output) for output in op.outputs]
     try:
         with tf.GradientTape() as tape, tape.stop_recording():
             answers = op.backward(*upstream)
-    except Exception as error:  # whatever the user's function raises, the backward pass would raise as well
+    except Exception as error:  # the backward pass would raise the same
         op.refusal = f"{type(error).__name__}: {error}"
         return _all(op, Kind.RAISES)
     answers = _padded(tf.nest.flatten(answers), op)
@@ -168,7 +168,7 @@ def _call_backward(op: Op) -> Kinds:
 
 
 def _signature(op: Op):
-    """Ops with equal signatures get equal answers: type, attributes and types of the tensors, not their values."""
+    """Type, attributes and types of the tensors, but not their values: ops with equal signatures have equal results."""
     types = tuple(t.dtype for t in op.inputs), tuple(t.dtype for t in op.outputs)
     if op.operation is None:
         return (op.type, _hashable(op.attrs), *types)
@@ -182,7 +182,7 @@ def _signature(op: Op):
 
 
 def _closure(function, depth: int = 4):
-    """A custom gradient's code and the plain values it closes over: equal for all calls of one decorated function."""
+    """A custom gradient's code and the plain values it closes over: equal for all calls of a decorated function."""
     parts = [function.__code__]
     for cell in function.__closure__ or ():
         try:

@@ -1,7 +1,7 @@
-"""Constants that Python computed from tensors: which of the constants of a forward pass are such?
+"""Which constants of a forward pass did Python compute from tensors?
 
-A constant does not show where it came from. So the forward pass is run once more with every value that Python reads
-nudged a little: the constants that move with it came from there, and all others (labels, weights of terms, a learning
+A constant does not show where it came from. So the forward pass is run again with every value that Python reads
+changed a little: constants that change with it came from there, and all others (labels, weights of terms, a learning
 rate) did not.
 """
 
@@ -20,9 +20,9 @@ from .lineage import FLOAT_LOSS, Lineage
 
 
 def lineage_with_python(recording: Recording, forward_loss: Callable, entries: Sequence[Entry]) -> Lineage:
-    """The lineage of a recorded run, with the ways through Python that really lead somewhere.
+    """The lineage of a recorded run, with the paths through Python that exist.
 
-    Only where some variable has no other way to the loss does it matter, and is the forward pass run again.
+    It matters only where a variable has no other path to the loss; only then is the forward pass run again.
     """
     lineage = Lineage(recording.trace)
     lost = [entry for entry in entries if lineage.distance_of(entry.keys) is None]
@@ -36,7 +36,7 @@ def lineage_with_python(recording: Recording, forward_loss: Callable, entries: S
 
 
 def _loose(trace: Trace) -> list[int]:
-    """Keys of all tensors that some op reads and no op made, in the order of reading."""
+    """Keys of all tensors that an op reads and no op made, in the order of reading."""
     known, found = set(), []
     for op in trace.ops:
         for source, tensor in zip(op.sources, op.inputs, strict=True):

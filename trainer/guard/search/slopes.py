@@ -37,7 +37,7 @@ def slopes(recording: Recording, tensors: dict[int, tf.Tensor], targets: Any, se
 
 
 def varied(tensor: tf.Tensor) -> tf.Tensor:
-    """Weights for an output that no symmetry cancels, as a softmax or a centring cancels equal ones."""
+    """Weights for an output that no symmetry cancels, as a softmax or a centring does with equal ones."""
     steps = tf.reshape(tf.range(tf.size(tensor), dtype=tf.float32), tf.shape(tensor))
     return tf.cast(1.0 + 0.5 * tf.sin(1.0 + 1.7 * steps), tensor.dtype)
 
@@ -46,9 +46,9 @@ def frontier(lineage: Lineage, good: set[int], bad: set[int], whole: bool = Fals
     """The ops at whose output the gradient is still good and at whose input it is bad.
 
     Args:
-      whole: of an op with several outputs, none may be bad.
+      whole: an op counts only if none of its outputs is bad.
     """
-    # a tf.py_function has a tape of its own inside; to this one it is a single op
+    # a tf.py_function has its own tape inside; for this one it is a single op
     opened = [op for op in lineage.trace.ops if op.opened]
     closed = [Edge(source, result, Way.PASS, op) for op in opened for source in op.sources for result in op.results]
     return [
@@ -63,9 +63,9 @@ def frontier(lineage: Lineage, good: set[int], bad: set[int], whole: bool = Fals
 
 
 def own_backward(recording: Recording, edge: Edge, gradients: dict[int, Any]) -> Any:
-    """What one op hands back for one input, given what arrives at its outputs; None where that cannot be computed.
+    """An op's gradient for one input, given the gradients of its outputs; None where it cannot be computed.
 
-    The gradient at a tensor is a sum over its uses, so it does not show which of them is at fault.
+    The gradient of a tensor is a sum over its uses, so it does not show which of them is at fault.
     """
     op = edge.op
     arriving = [gradients.get(result) for result in op.results]
@@ -81,7 +81,7 @@ def own_backward(recording: Recording, edge: Edge, gradients: dict[int, Any]) ->
                 for t, g in zip(op.outputs, arriving, strict=True)
             ]
             answers = gradient_function(op)(as_operation(op), *seeds)
-    except Exception:  # a gradient function may fail on the numbers; then the sum at the tensor has to do
+    except Exception:  # a gradient function may fail on the numbers; then the tensor's whole gradient has to do
         return None
     answers = list(answers) if isinstance(answers, (list, tuple)) else [answers]
     mine = [answer for source, answer in zip(op.sources, answers, strict=False) if source == edge.source]

@@ -1,6 +1,6 @@
-"""Ops whose result is the same whatever comes in, by their shapes alone: a softmax over one unit.
+"""Ops whose result is always the same because of their shapes: a softmax over one unit.
 
-Their gradient is zero on paper; in floating point it is zero or some 1e-9, as the processor rounds.
+Their gradient is zero on paper; in floating point it is zero or about 1e-9, as the processor rounds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MOST_STEPS = 4
 
 
 def is_flat_alone(operation: tf.Operation) -> bool:
-    """Whether a graph operation is flat by the shape of its own input, whatever made that."""
+    """Whether a graph operation is flat because of the shape of its own input, whatever made that."""
     shape = operation.inputs[0].shape if operation.type in _OVER_LAST_AXIS else None
     return shape is not None and bool(shape.rank) and shape[-1] == 1
 

@@ -13,7 +13,7 @@ class Replacement:
     """Whole lines to put in the place of others; they were tried before they are offered.
 
     Attributes:
-      file, first_line, last_line: what they replace, 1-based and both ends included.
+      file, first_line, last_line: the lines that they replace, 1-based and both ends included.
       code: the new lines, with their indentation, without the last line break.
     """
 
@@ -25,13 +25,13 @@ class Replacement:
 
 @dataclasses.dataclass(frozen=True)
 class BaseFinding:
-    """A fault of a kind, with its place in the user's own code where that is known.
+    """A fault, with its place in the user's own code where that is known.
 
     Attributes:
       kind: what kind of fault it is.
       file, line: the user's own line, 1-based.
       code: that line's text without its indentation; looked up in `file` when left out.
-      replacement: lines that were tried in the place of the user's, and helped; None where nothing was tried or helped.
+      replacement: lines that were tried instead of the user's, and helped; None where nothing was tried or helped.
     """
 
     kind: str
@@ -48,7 +48,7 @@ class BaseFinding:
 
 
 class Shown:
-    """A report that has findings and a `render(color, width)`: how it is printed."""
+    """Prints a report, which has findings and a `render(color, width)`."""
 
     findings: tuple[BaseFinding, ...]
 
@@ -70,6 +70,6 @@ class Shown:
         return self.render(color=terminal and not os.environ.get("NO_COLOR"), width=width)
 
     def print(self, stream=None) -> None:
-        """Writes the text, to standard error if nothing else is said."""
+        """Writes the text, by default to standard error."""
         stream = stream or sys.stderr
         print(self.shown_on(stream), file=stream)

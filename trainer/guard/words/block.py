@@ -1,4 +1,4 @@
-"""The pieces of which the guard's reports and the doctor's are set: colours, wrapped words, code, a window of lines."""
+"""The building blocks of the guard's and the doctor's reports: colours, wrapped words, code, a window of lines."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Paint = Callable[[str, str], str]
 
 
 def painter(color: bool) -> Paint:
-    """`paint(text, style)`: in ANSI colours, or as it is."""
+    """`paint(text, style)`: in ANSI colours, or unchanged."""
     return lambda text, style: f"\033[{STYLES[style]}m{text}\033[0m" if color and text else text
 
 
 def place(finding: BaseFinding, columns: tuple[int, int] | None, paint: Paint) -> list[str]:
-    """The lines of a block that show the finding's file and line and the code around it; none where it has none."""
+    """The lines of a block that show the finding's file and line and the code around it, if it has a place."""
     if not (finding.file and finding.line):
         return []
     shown = window(finding, columns)
@@ -47,7 +47,7 @@ def window(finding: BaseFinding, columns: tuple[int, int] | None = None) -> list
 
 
 def advice(text: str, paint: Paint, width: int) -> list[str]:
-    """The lines of a block that say what to write: paragraphs of words, wrapped, and of code."""
+    """The lines of a block that say what to write: wrapped paragraphs of words, and code."""
     lines = []
     for part, is_code in paragraphs(text):
         lines += (
@@ -59,7 +59,7 @@ def advice(text: str, paint: Paint, width: int) -> list[str]:
 
 
 def paragraphs(text: str) -> list[tuple[str, bool]]:
-    """Advice in paragraphs of words and, indented by four spaces, of code."""
+    """Advice in paragraphs of words and of code, which is indented by four spaces."""
     parts = []
     for part in re.split(r"\n\s*\n", text.strip("\n")):
         if part.strip():

@@ -14,7 +14,7 @@ _PROBABILITY = "tf.one_hot(tf.cast({y}, tf.int32), tf.shape({p})[-1])"
 
 
 def instead(call: ast.Call, text) -> list[str]:
-    """Code with the shape of the call's result, the likeliest first; an empty list for a call that nothing is known of.
+    """Code with the shape of the call's result, the likeliest first; an empty list for an unknown call.
 
     Args:
       call: any call.
@@ -25,7 +25,7 @@ def instead(call: ast.Call, text) -> list[str]:
     placed = [text(part) for part in call.args if not isinstance(part, ast.Starred)]
     try:
         return writer(placed, given, text(call)) if writer else []
-    except (IndexError, KeyError):  # an argument that this form of the call does not have
+    except (IndexError, KeyError):  # this form of the call lacks an argument
         return []
 
 
@@ -52,7 +52,7 @@ def soft_values(node: ast.expr, text) -> list[Value]:
 
 
 def soft_metric(kind: str, call: ast.Call, text) -> list[str]:
-    """The soft form of a Keras metric object called on labels and predictions, by the class of the metric."""
+    """The soft form of a Keras metric object called on labels and predictions, by the metric's class."""
     placed = [text(part) for part in call.args]
     given = {keyword.arg: text(keyword.value) for keyword in call.keywords if keyword.arg}
     if len(placed) + len(given) < 2:
@@ -121,7 +121,7 @@ def _searchsorted(placed, given, call):
 
 def _argsort(placed, given, call):
     x, falls = placed[0], "DESCENDING" in given.get("direction", "")
-    inner = call.count("argsort") > 1  # the order of an order is a rank
+    inner = call.count("argsort") > 1  # argsort of argsort is the rank
     x = x[x.index("(") + 1 :].rpartition(")")[0].split(", axis")[0] if inner and "(" in x else x
     gaps = f"tf.expand_dims({x}, -1) - tf.expand_dims({x}, -2)"
     sign = "-" if falls else ""
@@ -186,7 +186,7 @@ def _python(placed, given, call):
 
 
 def _gather(placed, given, call):
-    """Rows at a place that is not a whole number: a mean of the rows, weighted by how near they are."""
+    """Rows at a fractional index: a mean of the rows, weighted by how near they are."""
     table, place = placed[0], placed[1]
     tree = ast.parse(place, mode="eval").body
     while isinstance(tree, ast.Call) and name_of(tree) in ("cast", "round", "floor", "ceil", "rint", "astype", "int"):
@@ -196,13 +196,13 @@ def _gather(placed, given, call):
 
 
 def soft_lookup(table: str, place: str) -> str:
-    """A mean of the rows of a table, weighted by their distance from a place between them."""
+    """A mean of the rows of a table, weighted by their distance from a fractional index."""
     rows = f"tf.range(tf.cast(tf.shape({table})[0], tf.float32))"
     return f"tf.tensordot(tf.nn.softmax(-tf.square(tf.expand_dims({place}, -1) - {rows})), {table}, 1)"
 
 
 def _one_hot(placed, given, call):
-    """A class that is a whole number by a cast: a share that falls with the distance."""
+    """One-hot code of a class made by a cast: a share that falls with the distance."""
     tree = ast.parse(placed[0], mode="eval").body
     if name_of(tree) not in ("cast", "astype", "to_int32", "round"):
         return []

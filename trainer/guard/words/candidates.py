@@ -1,7 +1,7 @@
-"""What to try in place of an expression that cuts, kills or spoils a gradient: code, in the order of preference.
+"""Code to try in place of an expression that cuts, kills or spoils a gradient, in order of preference.
 
-Nothing here is advice yet. `replacements.py` runs each candidate in the user's function, and only what has helped is
-shown. In the templates `{x}` and `{y}` are what the user's expression works on, `{e}` is the expression itself.
+Nothing here is advice yet. `replacements.py` runs each candidate in the user's function, and only those that help are
+shown. In the templates `{x}` and `{y}` are the operands of the user's expression, `{e}` is the expression itself.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def spelled(tree: ast.AST, op_type: str) -> list[ast.expr]:
 
 
 def around(tree: ast.AST, target: ast.expr) -> list[ast.expr]:
-    """The expression and what belongs to it on the outside (a cast, a choice, a one-hot code), the outermost first."""
+    """The expression and those around it that belong to it (a cast, a choice, a one-hot code), the outermost first."""
     chain = [target]
     while True:
         outer = next((node for node in ast.walk(tree) if isinstance(node, ast.Call) and _takes(node, chain[0])), None)
@@ -169,7 +169,7 @@ def expressions(kind: str, cause: str, op_type: str, whole: ast.expr, target: as
 
 
 def soft_forms(op_type: str, target: ast.expr, text) -> list:
-    """Soft forms of a test or a choice, for `softened.py`: its code, and what it stands for."""
+    """Soft forms of a test or a choice, for `softened.py`: code, and what it stands for."""
     from .softened import Soft, Value
 
     x, y = _two(target, text)
@@ -222,7 +222,7 @@ def _spoiled(op_type: str, whole: ast.expr, target: ast.expr, values: dict, text
 
 
 def _options(target: ast.expr, text) -> str:
-    """What a call is given apart from what it works on: `, axis=-1, keepdims=True`."""
+    """A call's arguments besides its operands: `, axis=-1, keepdims=True`."""
     if not isinstance(target, ast.Call):
         return ""
     rest = [text(part) for part in target.args[1:]] + [f"{k.arg}={text(k.value)}" for k in target.keywords]
@@ -230,7 +230,7 @@ def _options(target: ast.expr, text) -> str:
 
 
 def _filled(template: str, values: dict[str, str]) -> str:
-    """The template with its values: no brackets inside of its own, and no zeros as in `softplus(x - 0.0)`."""
+    """The template with its values, without double brackets, and without zeros as in `softplus(x - 0.0)`."""
     bare = {
         f"bare_{name}": code[1:-1] if code.startswith("(") and bracketed(code[1:-1]) == code else code
         for name, code in values.items()
@@ -243,7 +243,7 @@ def _filled(template: str, values: dict[str, str]) -> str:
 
 
 def _two(node: ast.expr, text) -> tuple[str, str]:
-    """What an expression works on: its first and its second operand, "" where there is none."""
+    """An expression's first and second operand, "" where there is none."""
     if isinstance(node, ast.Compare):
         parts = [node.left, *node.comparators]
     elif isinstance(node, ast.BinOp):
@@ -284,13 +284,13 @@ def _number(code: str) -> float | None:
 
 
 def _is_share(code: str) -> bool:
-    """Whether a threshold is one of a probability: a number between zero and one, or something that has no number."""
+    """Whether a threshold may be one of a probability: a number between zero and one, or no literal number."""
     number = _number(code)
     return number is not None and 0.0 < number < 1.0
 
 
 def bracketed(code: str) -> str:
-    """The code, in brackets where an operator beside it could take it apart."""
+    """The code, in brackets where an operator beside it would bind tighter."""
     try:
         node = ast.parse(code, mode="eval").body
     except (SyntaxError, ValueError):

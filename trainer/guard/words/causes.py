@@ -1,4 +1,4 @@
-"""Every cause: what it stands for, its sentence in a report, and the advice on it. A new one is a row here."""
+"""Every cause: its meaning, its sentence in a report, and the advice on it. A new cause is a row here."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Cause:
-    """What a report says of a cause.
+    """What a report says about a cause.
 
     Attributes:
-      sentence: without a full stop, of several variables; empty where it depends on the op, see `sentences.py`.
+      sentence: without a full stop, in the plural; empty where it depends on the op, see `sentences.py`.
       advice: what to write instead, in words; empty where it depends on the op, see `remedies.py`.
-      code: the same as lines of code.
-      may_be_meant: somebody may want it so: the report shows how to allow the variables.
+      code: the advice as lines of code.
+      may_be_meant: it may be intended: the report shows how to allow the variables.
     """
 
     sentence: str = ""
@@ -59,7 +59,7 @@ CAUSES = {
     "not_trainable": Cause(
         sentence="They are not trainable",
         advice=(
-            "Unfreeze what is to be trained, after which the list must be asked for again; or leave the others out "
+            "Unfreeze the layers to be trained, and read the list again afterwards; or leave the others out "
             "of the list."
         ),
         code=(
@@ -83,7 +83,7 @@ CAUSES = {
             "self.dense = keras.layers.Dense(6)   # in the layer itself, not in an object it holds",
         ),
     ),
-    # The list holds a variable whose place another one has taken.
+    # The list holds a variable that another one has replaced.
     "variable_replaced": Cause(
         sentence="Another variable has taken their place in the forward pass",
         advice=(
@@ -105,7 +105,7 @@ CAUSES = {
         ),
         code=("loss = loss_fn(labels, model(images, training=True))",),
     ),
-    # A custom gradient function answers None.
+    # A custom gradient function returns None.
     "custom_gradient_none": Cause(
         sentence="A custom gradient function answers None",
         advice="The inner function of tf.custom_gradient must return a tensor for every input, in their order.",

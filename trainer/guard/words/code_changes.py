@@ -1,4 +1,4 @@
-"""What may be written in the place of the user's lines, for each cause: the likeliest first, untried."""
+"""What may be written instead of the user's lines, for each cause: the likeliest first, untried."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Change:
     """New code for some expressions of the statements from `first` to `last`.
 
     Attributes:
-      edits: the expressions, or a whole statement, and what to put in their place.
-      first, last: the statements that they are in.
-      shown: the edit whose value is to keep its shape; None where there is none to compare.
+      edits: the expressions, or a whole statement, and the code to replace them.
+      first, last: the statements around them.
+      shown: the edit whose value has to keep its shape; None where there is none to compare.
       name: for a whole statement, the name that it assigns.
-      layer: another argument of a live layer, in place of other code for a function.
-      share: the value of the first edit stands for true and false, so it has to lie between 0 and 1.
+      layer: another argument of a live layer, instead of other code for a function.
+      share: the value of the first edit stands for a boolean, so it has to lie between 0 and 1.
     """
 
     edits: tuple[Edit, ...]
@@ -41,12 +41,12 @@ class Change:
     share: bool = False
 
     def probed(self, edit: Edit) -> Edit:
-        """The edit with its value, or that of the name, shown to the trial."""
+        """The edit with its value, or that of the name, reported to the trial."""
         if self.name:
             return Edit(edit.node, f"{edit.code}; {PROBE}({self.name})") if edit is self.shown else edit
         if isinstance(edit.node, ast.stmt):
             return edit
-        # A closure has to keep all of its names, or its code cannot be exchanged.
+        # A closure has to keep all of its names, or its code cannot be replaced.
         lost = [name for name in _names_in(edit.node) if not re.search(rf"\b{name}\b", edit.code)]
         arguments = ", ".join([edit.code, *lost])
         if edit is self.shown:
@@ -55,7 +55,7 @@ class Change:
 
 
 def _names_in(node: ast.expr) -> list[str]:
-    """The names that an expression reads, but for those that it makes itself."""
+    """The names that an expression reads, except those that it binds itself."""
     own = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
     if any(isinstance(part, own) for part in ast.walk(node)):
         return []
@@ -97,7 +97,7 @@ def changes(finding: Finding, tree: ast.AST, source: str, metrics: dict[str, str
         if finding.cause == "stop_gradient" and _is_straight_through(statement, target):
             continue
         if hard and op_type in _COMPARED.values():
-            continue  # their soft forms are all above and below, with a look at the range of the values
+            continue  # their soft forms are all above and below, with a check of the range of the values
         for whole in around(statement, target):
             for code in expressions(finding.kind, finding.cause, op_type, whole, target, text):
                 if code != text(whole):
@@ -166,7 +166,7 @@ def _calls(finding: Finding, statement: ast.stmt) -> list[ast.Call]:
 def _soft(
     finding: Finding, tree, statement: ast.stmt, targets: Sequence[ast.expr], text, ways: Sequence[tuple[bool, bool]]
 ) -> Iterator[Change]:
-    """Soft forms of a choice or a test, with what the same or the following statements do with it."""
+    """Soft forms of a choice or a test, including its uses in the same and the following statements."""
     op_type = finding.op_type or ""
     pairs = [(statement, target, value) for target in targets for value in soft_forms(op_type, target, text)]
     drawn = [node for node in ast.walk(statement) if isinstance(node, (ast.Call, ast.Subscript))]
@@ -187,7 +187,7 @@ _COUNTS = ("Shape", "Size", "Where", "NonMaxSuppressionV3")
 
 
 def _behind(tree: ast.AST, statement: ast.stmt, text) -> Iterator[tuple[ast.stmt, ast.expr, Value]]:
-    """Tests and choices that made the things that a statement counts: on its own line, or where their name was made."""
+    """Tests and choices that made what a statement counts: on its own line, or where the name was assigned."""
     names = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
     made = [
         node
@@ -210,7 +210,7 @@ _COMPARED = {ast.Gt: "Greater", ast.GtE: "GreaterEqual", ast.Lt: "Less", ast.LtE
 
 
 def _in_single_precision(finding: Finding, statement: ast.stmt, targets, text) -> Iterator[Change]:
-    """The statement after a line that takes what it sums out of half precision."""
+    """The statement behind a new line that casts what it sums to single precision."""
     if finding.op_type not in ("Sum", "Mean", "Mul", "Square", "AddV2", "Exp", "Cast"):
         return
     names = dict.fromkeys(
@@ -226,7 +226,7 @@ def _in_single_precision(finding: Finding, statement: ast.stmt, targets, text) -
 
 
 def _log_of_softmax(tree: ast.AST, statement: ast.stmt, text) -> Iterator[Change]:
-    """`log(softmax(z))` in one step, where the name in the logarithm was made by a softmax."""
+    """`log(softmax(z))` in one step, where the name in the logarithm was assigned a softmax."""
     logs = [node for node in ast.walk(statement) if isinstance(node, ast.Call) and name_of(node) == "log" and node.args]
     for log in logs:
         inner = log.args[0]
@@ -245,7 +245,7 @@ def _log_of_softmax(tree: ast.AST, statement: ast.stmt, text) -> Iterator[Change
 
 
 def _custom_gradient(tree: ast.AST, finding: Finding) -> Iterator[Change]:
-    """The `return` that a gradient function forgot, or its None, where the function has a single input."""
+    """The missing `return` of a gradient function, or its None replaced, where the function has a single input."""
     defined = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     owners = [node for node in defined if f"`{node.name}`" in finding.detail] or [
         node for node in defined if any("custom_gradient" in ast.unparse(part) for part in node.decorator_list)
@@ -268,7 +268,7 @@ def _custom_gradient(tree: ast.AST, finding: Finding) -> Iterator[Change]:
 
 
 def _labels_instead(statement: ast.stmt) -> Iterator[Change]:
-    """`y_pred = tf.cast(y_pred, y_true.dtype)` the other way round."""
+    """`y_pred = tf.cast(y_pred, y_true.dtype)` turned round: the labels are cast instead."""
     value = getattr(statement, "value", None)
     if not (isinstance(statement, ast.Assign) and isinstance(value, ast.Call) and len(value.args) == 2):
         return
@@ -281,7 +281,7 @@ def _labels_instead(statement: ast.stmt) -> Iterator[Change]:
 
 
 def _straight_through(statement: ast.stmt, finding: Finding, text: Callable) -> Iterator[Change]:
-    """The value of the expression, and the gradient of what it works on: for what keeps the shape."""
+    """The value of the expression with the gradient of its operand, where it keeps the shape."""
     calls = [
         node
         for node in ast.walk(statement)
@@ -298,7 +298,7 @@ def _straight_through(statement: ast.stmt, finding: Finding, text: Callable) -> 
                 yield _one(statement, call, f"{x} + tf.stop_gradient(tf.cast({text(call)}, {x}.dtype) - {x})")
 
 
-# A derivative, a normalisation to one: their value with the gradient of what they are made of says nothing.
+# For a derivative or a normalisation to 1 the operand's gradient means nothing.
 _NO_VALUE = ("gradient", "jacobian", "batch_jacobian", "softmax", "log_softmax", "matmul", "gather")
 
 

@@ -1,7 +1,7 @@
-"""What the guard found, as data: a `Finding` a cause, a `Report` of them, and the error that carries a report.
+"""What the guard found, as data: a `Finding` for each cause, a `Report` of them, and the error that carries a report.
 
-Nothing here looks at TensorFlow: the engine fills these in, and `text.py` and `to_dict` write them out for a log, a
-terminal, TensorBoard or a machine.
+Nothing here uses TensorFlow: the engine fills these in, and `text.py` and `to_dict` write them for a log, a terminal,
+TensorBoard or a machine.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class Finding(BaseFinding):
       kind: one of `KINDS`.
       cause: one of `CAUSES`.
       variables: paths of the variables (`encoder/kernel`), as `variable.path` or, for a `tf.Variable`, its name.
-      op_type: the op to blame, in TensorFlow's own words (`ArgMax`), where an op is to blame.
+      op_type: TensorFlow's name of the op to blame (`ArgMax`), where an op is to blame.
       op_name: that op's name in the graph.
       file, line, code: the user's own line; see `BaseFinding`, as for `replacement`.
       chain: the ops from the cut to the loss, in the order of the forward pass; `Link`s, or plain strings.
       advice: what to write instead, in words and code; looked up in `remedies.py` when left empty.
-      detail: what is particular to this case ("the list holds variables of 'unet', the loss reads those of 'unet_1'").
+      detail: facts of this case ("the list holds variables of 'unet', the loss reads those of 'unet_1'").
       columns: (first, one after the last) column of the expression in the line, 0-based, where the engine knows them.
     """
 
@@ -85,15 +85,15 @@ class Finding(BaseFinding):
 
 @dataclasses.dataclass(frozen=True)
 class Report(Shown):
-    """What is wrong between a loss and the variables that should learn from it; nothing, if `ok`.
+    """What is wrong between a loss and the variables that should learn from it; without findings if `ok`.
 
     Attributes:
-      findings: one a cause.
-      variables_total: how many variables were asked about.
-      allowed: paths without a gradient that the user said may have none.
-      notes: sentences that belong to no cause ("the forward pass was run twice").
-      listed: paths of all variables that were asked about, where known; a hint what to allow must match no other one.
-      allow_form: how a regular expression is allowed where this report comes from, as a template for `str.format`.
+      findings: one for each cause.
+      variables_total: the number of variables that were checked.
+      allowed: paths without a gradient that the user allowed to have none.
+      notes: sentences that belong to no finding ("the forward pass was run twice").
+      listed: paths of all checked variables, where known; a hint about what to allow must not match any other.
+      allow_form: how to allow a regular expression where this report comes from, as a template for `str.format`.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -108,9 +108,9 @@ class Report(Shown):
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
     def allowing(self, patterns: Sequence[str]) -> Report:
-        """The same report without the variables whose whole path one of the regular expressions matches.
+        """The same report without the variables whose whole path matches one of the regular expressions.
 
-        Variables with a NaN gradient stay: nobody means one. A finding that keeps no variable goes.
+        Variables with a NaN gradient stay: that is never intended. A finding without variables is dropped.
 
         Raises:
           ValueError: a pattern is not a regular expression.
@@ -169,7 +169,7 @@ class MissingGradientError(ValueError):
 
 
 def path_of(variable: Any, index: int = 0) -> str:
-    """The name a report calls a variable by: a Keras variable's path, a `tf.Variable`'s name, or `tensor3`."""
+    """A variable's name in reports: a Keras variable's path, a `tf.Variable`'s name, or `tensor3`."""
     if hasattr(variable, "path"):
         return variable.path
     name = getattr(variable, "name", None) if hasattr(variable, "assign") else None

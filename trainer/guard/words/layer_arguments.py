@@ -1,4 +1,4 @@
-"""Another argument of a Keras layer, tried on the layers that are alive: an activation, a rate, a first value."""
+"""Another argument of a Keras layer, tried on the live layers: an activation, a rate, a first value."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..capture.state import subclasses
 from .candidates import name_of
 from .finding import Finding
 
-# What to try for an activation that has died or saturated; the first that helps is shown.
+# Activations to try for one that has died or saturated; the first that helps is shown.
 _ACTIVATIONS = {
     "relu": ("leaky_relu", "softplus", "elu"),
     "relu6": ("leaky_relu", "softplus"),
@@ -32,13 +32,13 @@ _ACTIVATIONS = {
 
 @dataclasses.dataclass(frozen=True)
 class LayerChange:
-    """An argument of a call that makes a layer, and what it would be.
+    """A new argument for a call that makes a layer.
 
     Attributes:
       statement, node: the statement of the call, and the expression in it to be replaced.
       code: the new argument, as written.
       layers: the live layers that the call may have made.
-      attribute, value: what is set on them for the trial; an initializer is run instead.
+      attribute, value: set on them for the trial; an initializer is run instead.
     """
 
     statement: ast.stmt
@@ -50,7 +50,7 @@ class LayerChange:
 
     @contextlib.contextmanager
     def made(self) -> Iterator[None]:
-        """The layers as they would have been; variables are for the caller to put back."""
+        """Inside, the layers are changed; the caller has to put variables back."""
         if self.attribute == "kernel":
             for layer in self.layers:
                 layer.kernel.assign(self.value(layer.kernel.shape, layer.kernel.dtype))
@@ -67,7 +67,7 @@ class LayerChange:
 
 
 def layer_changes(finding: Finding, statement: ast.stmt, line: int) -> Iterator[LayerChange]:
-    """Changes of the layer that is made on a line of a statement."""
+    """Changes of a layer made on a line of a statement."""
     for call in ast.walk(statement):
         if isinstance(call, ast.Call) and call.lineno <= line <= (call.end_lineno or 0):
             layers = _alive(call)
@@ -78,7 +78,7 @@ def layer_changes(finding: Finding, statement: ast.stmt, line: int) -> Iterator[
 
 
 def layers_named(detail: str, file: str) -> list[int]:
-    """The lines that made the layers that a finding's detail speaks of: `the layer 'hidden' (Dense, …)`."""
+    """The lines that made the layers named in a finding's detail: `the layer 'hidden' (Dense, …)`."""
     names = set(re.findall(r"the layer '([^']+)'", detail))
     kinds = subclasses(keras.Layer)
     layers = [thing for thing in gc.get_objects() if type(thing) in kinds] if names else []
@@ -87,7 +87,7 @@ def layers_named(detail: str, file: str) -> list[int]:
 
 
 def _alive(call: ast.Call) -> tuple[Any, ...]:
-    """The live Keras layers that a call may have made: of its class, with its name if it gives one."""
+    """The live Keras layers that a call may have made: of its class, and with its name if it has one."""
     named = next((k.value.value for k in call.keywords if k.arg == "name" and isinstance(k.value, ast.Constant)), None)
     wanted = name_of(call)
     if not wanted[:1].isupper():

@@ -1,4 +1,4 @@
-"""The names that a module of the user's has for TensorFlow, Keras and its metrics."""
+"""The names that a user's module has for TensorFlow, Keras and its metrics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import tensorflow as tf
 
 
 def metrics_of(functions: Sequence[FunctionType]) -> dict[str, str]:
-    """The names by which these functions speak of Keras metric objects, with the class of each."""
+    """The names that these functions have for Keras metric objects, with the class of each."""
     found: dict[str, Any] = dict(functions[0].__globals__)
     for function in functions:
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
@@ -23,7 +23,7 @@ def metrics_of(functions: Sequence[FunctionType]) -> dict[str, str]:
 
 
 class ModuleNames:
-    """The names that a module has for TensorFlow and Keras, put in place of `tf`."""
+    """A module's own names for TensorFlow and Keras, to replace `tf`."""
 
     def __init__(self, known: dict[str, Any]):
         self._tf = next((name for name, value in known.items() if value is tf), None)
@@ -36,7 +36,7 @@ class ModuleNames:
         return self._tf == "tf"
 
     def fitting(self, code: str) -> str | None:
-        """The code in the names of the module; None where it has none for a function."""
+        """The code with the module's names; None where it has none for a function."""
         try:
             tree = ast.parse(code, mode="eval")
         except SyntaxError:

@@ -1,8 +1,8 @@
-"""The TensorFlow or Keras 3 name for a function that NumPy or an older Keras has, found by looking it up."""
+"""The TensorFlow or Keras 3 name of a function of NumPy or of an older Keras, found by looking it up."""
 
 from __future__ import annotations
 
-# What neither `keras.ops` nor TensorFlow has under the same name. All other names are looked up.
+# Functions that neither `keras.ops` nor TensorFlow has under the same name. All others are looked up.
 _KERAS_BACKEND = {
     "flatten": "keras.ops.reshape({x}, [-1])",
     "batch_flatten": "keras.ops.reshape({x}, [keras.ops.shape({x})[0], -1])",
@@ -86,7 +86,7 @@ def tensorflow_name(numpy_name: str) -> str | None:
 
 
 def numpy_replacements(calls: list[str]) -> list[tuple[str, str | None]]:
-    """(`np.mean`, `tf.reduce_mean`) for each NumPy or SciPy call among dotted names, each once."""
+    """(`np.mean`, `tf.reduce_mean`) for each NumPy or SciPy call among dotted names, without repetitions."""
     found: dict[str, str | None] = {}
     for call in calls:
         root, _, name = call.partition(".")

@@ -1,4 +1,4 @@
-"""Advice for ops: why one carries no gradient, and what to write in its place. Words only: the verdict is TensorFlow's.
+"""Advice for ops: why they carry no gradient, and what to write instead. Words only: the verdict is TensorFlow's.
 
 Each entry is (why, words). Code is in `candidates.py`, and is shown only after it has been run.
 """

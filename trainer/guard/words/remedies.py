@@ -12,7 +12,7 @@ from .statement import calls_in
 
 
 def advise(finding) -> str:
-    """What to write instead: paragraphs of words and, indented by four spaces, of code."""
+    """What to write instead: paragraphs of words and of code, which is indented by four spaces."""
     writers = {
         "non_differentiable_op": _for_op,
         "integer_cast": _for_cast,
@@ -84,7 +84,7 @@ def _from_table(finding, table: dict[str, str], general: str) -> str:
 
 
 def tried(finding) -> str:
-    """The replacement as a paragraph of code, with what is known of it."""
+    """The replacement as a paragraph of code, with what is known about it."""
     learns = "this variable gets" if len(finding.variables) == 1 else "these variables get"
     new = finding.replacement
     near = new.file == finding.file and new.first_line <= (finding.line or 0) <= new.last_line

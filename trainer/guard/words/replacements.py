@@ -2,7 +2,7 @@
 
 A replacement is shown only if the forward pass runs with it, the expression keeps its shape, and the variables of the
 finding then get gradients that are finite and not all zero. For the trial the file is compiled with its new lines, and
-for a moment the code of the functions that are alive is exchanged for the new code; nothing is imported or run again.
+the code of the live functions is replaced for a moment; nothing is imported or run again.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from .source import parsed, source_text
 from .trial import Trials, functions_of, trial, with_edits
 
 _TRIALS = 14  # a finding
-_SECONDS = 10.0  # after which a large model gets no more trials
+_SECONDS = 10.0  # time after which a large model gets no more trials
 
 
 def with_replacements(findings: Sequence[Finding], forward_loss: Callable, entries: Sequence[Entry]) -> list[Finding]:
-    """The findings, each with a replacement where one was found that helps."""
+    """The findings, each with a replacement where one helped."""
     deadline, variables = time.perf_counter() + _SECONDS, all_variables()
     done: dict[tuple, _Helping | None] = {}
     for finding in findings:
@@ -40,7 +40,7 @@ def with_replacements(findings: Sequence[Finding], forward_loss: Callable, entri
             trials = Trials(forward_loss, entries, variables, deadline, finding.kind == "zero")
             try:
                 done[_place(finding)] = _search(finding, trials)
-            except Exception as error:  # advice is worth less than the finding; and it is not lost in silence either
+            except Exception as error:  # advice matters less than the finding; but its failure is not hidden
                 warnings.warn(f"no replacement was looked for at line {finding.line}: {error!r}", stacklevel=2)
     helping = [found for found in done.values() if found is not None]
     found = []
@@ -55,14 +55,14 @@ def _place(finding: Finding) -> tuple:
 
 
 def _offering(finding: Finding, replacement: Replacement) -> Finding:
-    """The finding with a replacement; words that are its own stay before it."""
+    """The finding with a replacement, behind the finding's own advice."""
     own = finding.advice if finding.advice != advise(finding) else ""
     offering = dataclasses.replace(finding, replacement=replacement, advice="")
     return dataclasses.replace(offering, advice=f"{own}\n\n{tried(offering)}") if own else offering
 
 
 def _elsewhere(finding: Finding, helping: Sequence[_Helping], forward_loss, entries, variables) -> _Helping | None:
-    """What helped another finding of the report, if it helps this one's variables as well: a dead layer before it."""
+    """A change that helped another finding, if it helps this one's variables as well: a dead layer before it."""
     mine = [entry for entry in entries if entry.path in finding.variables]
     if not mine or finding.op_type is None:
         return None
@@ -76,7 +76,7 @@ def _elsewhere(finding: Finding, helping: Sequence[_Helping], forward_loss, entr
 
 @dataclasses.dataclass(frozen=True)
 class _Helping:
-    """A change that has helped, as it is offered, and what its trials need."""
+    """A change that helped, as it is offered, and what its trials need."""
 
     change: Change
     replacement: Replacement
@@ -116,7 +116,7 @@ def _search(finding: Finding, trials: Trials) -> _Helping | None:
 
 
 def _fitted(change: Change, written: ModuleNames) -> Change | None:
-    """The change in the names that the module has."""
+    """The change with the module's names."""
     if any(isinstance(edit.node, ast.stmt) for edit in change.edits):
         return change if written.has_tensorflow or "tf." not in change.edits[0].code else None
     pairs = [(edit, written.fitting(edit.code)) for edit in change.edits]

@@ -1,9 +1,9 @@
-"""A hard choice made soft, with all that the following statements do with it.
+"""Makes a hard choice soft, together with its uses in the following statements.
 
-`ids = tf.argmax(p, -1)` cannot become `tf.nn.softmax(p)` by itself: what comes after takes whole numbers. So the
-statement and those after it are rewritten together: a choice of a class becomes its probabilities, a test that is true
-or false becomes a number between 0 and 1, and what is done with them becomes its soft form (`tf.gather(table, ids)` a
-weighted mean of the rows, `tf.equal(ids, y)` the probability of y, `tf.cast` nothing at all).
+`ids = tf.argmax(p, -1)` cannot become `tf.nn.softmax(p)` by itself, since later statements take whole numbers. So they
+are all rewritten together: a choice of a class becomes its probabilities, a boolean test becomes a number between 0
+and 1, and their uses become soft (`tf.gather(table, ids)` a weighted mean of the rows, `tf.equal(ids, y)` the
+probability of y, `tf.cast` nothing at all).
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _CASTS = ("cast", "astype", "to_float", "convert_to_tensor", "identity", "bool",
 class Soft(enum.Enum):
     """What a soft value stands for."""
 
-    TRUTH = "truth"  # a number between 0 and 1 in place of true or false
+    TRUTH = "truth"  # a number between 0 and 1 in place of a boolean
     CHOICE = "choice"  # probabilities over a new last axis in place of a whole number
-    PLACES = "places"  # the truths in place of the list of positions where they hold
-    KEPT = "kept"  # the truths in place of the values that they keep
-    PICKED = "picked"  # the scores in place of the indices that were picked by them
-    LENGTH = "length"  # a number of things in place of the shape of a list of them
+    PLACES = "places"  # soft booleans in place of the list of positions where they hold
+    KEPT = "kept"  # soft booleans in place of the values that they select
+    PICKED = "picked"  # the scores in place of the indices picked by them
+    LENGTH = "length"  # a number of items in place of the shape of their list
 
 
 @dataclasses.dataclass(frozen=True)
 class Value:
-    """Code for a soft value; `values` is what the truths are to weigh, for `KEPT`."""
+    """Code for a soft value; for `KEPT`, `values` are what the soft booleans weigh."""
 
     code: str
     kind: Soft
@@ -41,7 +41,7 @@ class Value:
 
 @dataclasses.dataclass(frozen=True)
 class Edit:
-    """An expression, and the code to put in its place."""
+    """An expression, and the code to replace it."""
 
     node: ast.expr
     code: str
@@ -49,7 +49,7 @@ class Edit:
 
 @dataclasses.dataclass(frozen=True)
 class Rewritten:
-    """Edits of the statements from `first` to `last`, of which `shown` is the one whose shape must not change."""
+    """Edits of the statements from `first` to `last`; the shape of `shown` must not change."""
 
     edits: tuple[Edit, ...]
     first: ast.stmt
@@ -60,11 +60,11 @@ class Rewritten:
 def rewritten(
     tree: ast.AST, statement: ast.stmt, target: ast.expr, value: Value, text, follow: bool = True, number: bool = False
 ) -> Rewritten | None:
-    """The statement with `target` made soft, and the statements after it that use the name it is assigned to.
+    """The statement with `target` made soft, and later statements that use the name it is assigned to.
 
     Args:
       tree: the file.
-      statement: the one that holds the target.
+      statement: the statement with the target.
       target: the expression to be replaced.
       value: its soft form.
       text: a function from a node to its source.
@@ -72,7 +72,7 @@ def rewritten(
       number: whether a choice that is cast to floating point becomes the expected number of the class.
 
     Returns:
-      None where what is done with the value has no soft form that is known.
+      None where a use of the value has no known soft form.
     """
     writer = _Writer(target, value, text, number)
     edits, touched = [], []
@@ -108,7 +108,7 @@ class _Writer:
         return edits
 
     def _visit(self, node: ast.expr, edits: list[Edit]) -> Value | None:
-        """The soft value of an expression, or None after edits inside of it."""
+        """The soft value of an expression, or None after edits within it."""
         if node is self._target:
             return self._value
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in self._names:
@@ -208,7 +208,7 @@ class _Writer:
         return None
 
     def _of_list(self, node, name, child, value, code, others) -> Value | None:
-        """Soft counts and sums of what a list holds."""
+        """Soft counts and sums of a list's items."""
         total = f"tf.reduce_sum({value.code})"
         if name in ("shape", "size", "len"):
             return Value(total, Soft.LENGTH)
@@ -255,7 +255,7 @@ def _expressions_of(node: ast.expr) -> Iterator[ast.expr]:
 
 
 def _following(tree: ast.AST, statement: ast.stmt) -> list[ast.stmt]:
-    """The simple statements after one, in the function that it is in, by line."""
+    """The simple statements after a statement, in the same function, by line."""
     functions = [
         node
         for node in ast.walk(tree)

@@ -7,7 +7,7 @@ import functools
 import linecache
 import re
 
-# How an op is written, where its own name in snake case is not how. Words for the mark under a line, never a verdict.
+# How an op is written in code, where not by its name in snake case. For the mark under a line, never a verdict.
 _SPELLED = {
     "Cast": ("cast", "astype", "to_int32", "to_int64", "int"),
     "ArgMax": ("argmax",),
@@ -92,7 +92,7 @@ def source_text(file: str) -> str:
 
 
 def lines_around(file: str, line: int, before: int = 2, after: int = 2) -> list[tuple[int, str]]:
-    """Numbered lines around one, common indentation taken off, blank lines at both ends dropped."""
+    """Numbered lines around a line, without common indentation and blank lines at the ends."""
     numbers = range(max(1, line - before), line + after + 1)
     window = [(n, line_at(file, n).expandtabs(4)) for n in numbers if n <= len(linecache.getlines(file))]
     while window and not window[0][1].strip() and window[0][0] != line:
@@ -105,10 +105,10 @@ def lines_around(file: str, line: int, before: int = 2, after: int = 2) -> list[
 
 
 def expression_columns(file: str, line: int, op_type: str | None) -> tuple[int, int] | None:
-    """The columns (0-based, end exclusive) of the expression of a line that most likely became an op of this type.
+    """The columns (0-based, end exclusive) of the expression on a line that most likely became an op of this type.
 
-    A guess from names, for the mark under the line only: the comparison for `Greater`, the call of `tf.argmax` for
-    `ArgMax`. Without a match it is the right-hand side of the statement, or all of the line.
+    A guess from names, only for the mark under the line: the comparison for `Greater`, the call of `tf.argmax` for
+    `ArgMax`. Without a match it is the right-hand side of the statement, or the whole line.
     """
     text = line_at(file, line)
     if not text.strip():
@@ -132,9 +132,9 @@ def expression_columns(file: str, line: int, op_type: str | None) -> tuple[int, 
 
 @functools.lru_cache(maxsize=1024)
 def spelled_line(file: str, line: int, op_type: str) -> int:
-    """The line on which an op is spelled out in the statement that `line` is a part of; `line` if that is not clear.
+    """The line on which an op is spelled out, in the statement around `line`; `line` itself if that is unclear.
 
-    In code that AutoGraph has rewritten TensorFlow knows a statement over several lines by one of them.
+    In code rewritten by AutoGraph, TensorFlow knows only one line of a statement over several.
     """
     tree = parsed(file)
     statements = [node for node in ast.walk(tree) if isinstance(node, _SIMPLE)] if tree else []
@@ -149,7 +149,7 @@ def spelled_line(file: str, line: int, op_type: str) -> int:
 
 
 def about_labels(expression: str) -> bool:
-    """Whether an expression speaks of labels only, by its names: of two equal candidates, the other one is meant."""
+    """Whether an expression names only labels: of two equal candidates, the other is meant."""
     return bool(re.search(r"true|label|target|truth|mask_gt", expression)) and not re.search(
         r"pred|logit|prob|output", expression
     )
@@ -177,7 +177,7 @@ def _snake(op_type: str) -> str:
 def _tree(file: str, stamp: int) -> ast.AST | None:
     try:
         return ast.parse(source_text(file))
-    except (SyntaxError, ValueError):  # a notebook cell with magics, or a template: the mark falls back on the line
+    except (SyntaxError, ValueError):  # a notebook cell with magics, or a template: the mark is the whole line
         return None
 
 

@@ -27,7 +27,7 @@ def _dotted(node: ast.AST) -> str:
 
 
 def _statement(finding) -> tuple[str, ast.AST] | None:
-    """The text, without indentation, and the tree of the finding's statement; of a block, its head only."""
+    """The text, without indentation, and the tree of the finding's statement; for a block, only its head."""
     if finding.file and finding.line:
         node = _innermost(finding)
         if node is not None:
@@ -50,7 +50,7 @@ def _reparsed(text: str) -> tuple[str, ast.AST] | None:
     for candidate in (text, f"({text})", f"{text} pass", f"{text}\n pass"):
         try:
             return candidate, ast.parse(candidate)
-        except (SyntaxError, ValueError):  # part of a statement, or a block's head: the next form may do
+        except (SyntaxError, ValueError):  # part of a statement, or a block's head: the next form may parse
             continue
     return None
 

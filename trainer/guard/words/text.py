@@ -17,7 +17,7 @@ _MOST_PATTERNS = 6
 
 
 def as_text(report: Report, color: bool = False, width: int = 110) -> str:
-    """The count, then a block a cause; with ANSI colours if `color`."""
+    """The count, then a block for each cause; with ANSI colours if `color`."""
     paint = painter(color)
     blocks = [paint(wrap(headline(report), width), "good" if report.ok else "bad")]
     for number, finding in enumerate(report.findings, 1):
@@ -53,7 +53,7 @@ def as_markdown(report: Report) -> str:
 
 
 def headline(report: Report) -> str:
-    """The counts, in one sentence a kind."""
+    """The counts, in a sentence for each kind."""
     if report.ok:
         if report.allowed:
             reached = report.variables_total - len(report.allowed)
@@ -90,13 +90,13 @@ def headline(report: Report) -> str:
 
 
 def grouped_by_layer(paths: Sequence[str], most: int = MOST_LAYERS) -> list[str]:
-    """`encoder/conv: kernel, bias`, a line a layer; the tail beyond `most` layers as a count."""
+    """`encoder/conv: kernel, bias`, a line for each layer; layers beyond `most` as a count."""
     layers: dict[str, list[str]] = {}
     for path in paths:
         layer, _, name = path.rpartition("/")
         layers.setdefault(layer, []).append(name)
     lines = [f"{layer}: {', '.join(names)}" if layer else ", ".join(names) for layer, names in layers.items()]
-    if len(lines) <= most + 1:  # "and 1 more" would take the place of the one
+    if len(lines) <= most + 1:  # "and 1 more" would be as long as the one line
         return lines
     rest = list(layers.values())[most:]
     count = sum(map(len, rest))
@@ -104,20 +104,20 @@ def grouped_by_layer(paths: Sequence[str], most: int = MOST_LAYERS) -> list[str]
 
 
 def allow_hint(finding: Finding, report: Report) -> str | None:
-    """The code or the flag that accepts these variables and no others; None where nobody could mean the finding."""
+    """The code or the flag that accepts only these variables; None where the finding cannot be intended."""
     if not CAUSES[finding.cause].may_be_meant or not finding.variables or finding.kind in ("untracked", "nonfinite"):
         return None
     if len(finding.variables) >= report.variables_total:
-        return None  # a loss that no variable learns from is not meant
+        return None  # a loss that no variable learns from is never intended
     pattern = allow_pattern(finding.variables, report.listed)
     return report.allow_form.format(pattern) if pattern else None
 
 
 def allow_pattern(paths: Sequence[str], listed: Sequence[str]) -> str | None:
-    """A regular expression that matches these paths and no other of those listed: `pooler/.*|gate`.
+    """A regular expression that matches only these of the listed paths: `pooler/.*|gate`.
 
-    A folder stands for what is in it where all of that is meant and all paths are known. None where two variables share
-    a path and only one of them is meant, or where it would be too long to be read.
+    A folder stands for all paths in it where all are meant and all paths are known. None where two variables share a
+    path and only one of them is meant, or where it would be too long to read.
     """
     meant = set(paths)
     if any(listed.count(path) > paths.count(path) for path in meant):
@@ -169,7 +169,7 @@ def _chain(finding: Finding) -> str:
         half = MOST_LINKS // 2
         links = [*links[:half], f"… {len(links) - MOST_LINKS} more …", *links[-half:]]
     shown, previous = [], None
-    for link in links:  # the place is written once for all the ops of one line
+    for link in links:  # the place is written once for all ops of a line
         place = link[link.find("(") :] if "(" in link else None
         shown.append(link[: link.find("(")].rstrip() if place and place == previous else link)
         previous = place or previous

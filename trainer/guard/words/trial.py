@@ -1,4 +1,4 @@
-"""A change of the user's code, tried: the code of live functions is exchanged for a moment, and the loss run again.
+"""Tries a change of the user's code: the code of live functions is replaced for a moment, and the loss run again.
 
 The file is compiled with its new lines; nothing is imported or run again.
 """
@@ -35,7 +35,7 @@ class Trials:
 
 
 def with_edits(source: str, change: Change, edits: Sequence[Edit]) -> str:
-    """The whole file with some expressions replaced; brackets where an operator beside one needs them."""
+    """The whole file with some expressions replaced; in brackets where an operator beside it needs them."""
     loose = (ast.BinOp, ast.UnaryOp, ast.Compare, ast.Attribute, ast.Subscript)
     for edit in sorted(edits, key=lambda edit: (-edit.node.lineno, -edit.node.col_offset)):
         node, lines = edit.node, source.splitlines(keepends=True)
@@ -55,7 +55,7 @@ def with_edits(source: str, change: Change, edits: Sequence[Edit]) -> str:
 
 
 def trial(file: str, source: str, change: Change, functions, trials: Trials, mine) -> tuple[bool, Any]:
-    """Whether the change helps the variables, and the shapes that the expression had."""
+    """Whether the change helps the variables, and the shapes of the expression."""
     shapes: list[tuple] = []
     outside: list[bool] = []
 
@@ -124,7 +124,7 @@ def _codes(old: CodeType, new: CodeType) -> dict[Key, CodeType]:
 
 @contextlib.contextmanager
 def _exchanged(functions, pairs: dict[Key, CodeType], span: tuple[int, int], probe, share) -> Iterator[bool]:
-    """For a while, the functions around some lines run their new code; yields whether there was any."""
+    """Inside, the functions around some lines run their new code; yields whether there was any."""
     changed, scopes = [], []
     try:
         for function in functions:

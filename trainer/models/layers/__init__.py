@@ -1,1 +1,1 @@
-"""Layers for what Keras's do not do: see each."""
+"""Layers that do what Keras's do not: see each."""

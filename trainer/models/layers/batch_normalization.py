@@ -2,9 +2,9 @@
 
 A float32 accumulator drifts over the pixels of a batch, on every kernel that TensorFlow has for this, fused or not, and
 Keras's `BatchNormalization(synchronized=True)` takes E[x^2] - E[x]^2 of such sums. With it the gradients of a U-Net
-(width 8, depth 3, 8 images of 64 x 64) on 2, 4 and 8 replicas were 1e-4 to 6e-4 of the largest from those on one, some
-variables' by 3 % of themselves, and four replicas took minutes to trace. Here sums are made in two stages, the second
-in float64: 1e-6, of the largest and of each variable's own.
+(width 8, depth 3, 8 images of 64 x 64) on 2, 4 and 8 replicas differed from those on one by 1e-4 to 6e-4 of the
+largest, some variables' by 3 % of their own, and four replicas took minutes to trace. Here sums are made in two stages,
+the second in float64: they differ by 1e-6, of the largest and of each variable's own.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from trainer.models.layers.sums import sum_over_space
 
 @keras.saving.register_keras_serializable("gradline")
 class BatchNormalization(keras.layers.Layer):
-    """Normalises `[batch, *space, channels]`, of images or volumes, by channel (Ioffe, Szegedy 2015).
+    """Normalises `[batch, *space, channels]`, images or volumes, by channel (Ioffe, Szegedy 2015).
 
-    While training: y = gamma (x - mean) / sqrt(variance + epsilon) + beta with mean and variance over the global
+    In training: y = gamma (x - mean) / sqrt(variance + epsilon) + beta with mean and variance over the global
     batch's pixels, and moving averages m <- momentum m + (1 - momentum) batch statistic (variance by n - 1). In
-    inference the moving averages take their place, as they do when the layer is frozen (`trainable = False`).
+    inference, and if the layer is frozen (`trainable = False`), the moving averages are used instead.
 
     Args:
-      momentum: of the moving averages.
+      momentum: that of the moving averages.
       epsilon: added to the variance.
       synchronized: statistics over all replicas; needed when there is more than one.
     """
@@ -53,7 +53,7 @@ class BatchNormalization(keras.layers.Layer):
     def call(self, x, training=False, mask=None):
         if mask is not None:
             raise ValueError(f"{self.name}: batch normalisation over all pixels has no use for a Keras mask.")
-        # As tensors: outside of a replica (the guard runs a batch again there) a mirrored variable would be taken for
+        # As tensors: outside of a replica (where the guard runs a batch again) a mirrored variable would be taken for
         # one that the custom gradient forgets.
         gamma, beta = tf.convert_to_tensor(self.gamma.value), tf.convert_to_tensor(self.beta.value)
         if not (training and self.trainable):
@@ -82,7 +82,7 @@ def _normalize(x, gamma, beta, epsilon: float, synchronized: bool):
     pixels = tf.cast(tf.reduce_prod(tf.shape(x)[:-1]) * replicas, tf.float64)
 
     def over_replicas(*sums):
-        """Adds up float64 `[channels]` sums over the replicas, all in one message."""
+        """Adds up float64 `[channels]` sums over the replicas, all in the same message."""
         if replicas == 1:
             return sums
         return tf.unstack(sum_over_replicas([tf.stack(sums)])[0], num=len(sums))
@@ -94,14 +94,14 @@ def _normalize(x, gamma, beta, epsilon: float, synchronized: bool):
 
     @tf.custom_gradient
     def normalize(x, gamma, beta, mean64, mean, variance):
-        # The statistics come in as arguments, so that TensorFlow, which looks for variables between the arguments of
-        # such a function and its results, does not look through the other replicas. x's own share in them is in dx.
+        # The statistics are arguments, so that TensorFlow, which looks for variables between the arguments of such a
+        # function and its results, does not look through the other replicas. x's own share in them is in dx.
         def gradient(dy):
             floats, dy32 = tf.cast(x, tf.float32), tf.cast(dy, tf.float32)
             scale = tf.math.rsqrt(variance + epsilon)
             d_beta = _sum(dy32)
             centred = _sum(dy32 * floats) - mean64 * d_beta
-            # gamma's and beta's gradients are summed over replicas with all the others; what dx needs is summed here.
+            # gamma's and beta's gradients are summed over replicas with all the others; those for dx are summed here.
             all_beta, all_centred = over_replicas(d_beta, centred)
             # dx = gamma scale (dy - mean(dy) - scale^2 (x - mean) mean(dy (x - mean)))
             slope = gamma * scale
@@ -120,8 +120,8 @@ def _normalize(x, gamma, beta, epsilon: float, synchronized: bool):
 def _in_inference(x, gamma, beta, mean, variance, epsilon: float):
     """gamma (x - mean) / sqrt(variance + epsilon) + beta with given statistics, in two passes over x.
 
-    Not the one operation of `_affine`: grappler fuses that with the convolution before it, and what oneDNN has for the
-    pair on a processor without AVX-512 took 17 times as long as the two of them.
+    Not the single operation of `_affine`: grappler fuses that with the convolution before it, and oneDNN's version of
+    the pair took 17 times as long as both on a processor without AVX-512.
     """
     scale = gamma * tf.math.rsqrt(variance + epsilon)
     return tf.cast(tf.cast(x, tf.float32) * scale + (beta - mean * scale), x.dtype)
@@ -132,7 +132,7 @@ def _affine(x, gamma, beta, mean, variance, epsilon: float):
 
     The raw operation, because the public `tf.nn.batch_normalization` makes four passes.
     """
-    # It takes images: the rows of a volume are laid one under the other.
+    # It takes images: the rows of a volume are stacked.
     images = x if x.shape.rank == 4 else tf.reshape(x, [1, -1, tf.shape(x)[-2], x.shape[-1]])
     y, *_ = tf.raw_ops.FusedBatchNormV3(
         x=images, scale=gamma, offset=beta, mean=mean, variance=variance, epsilon=epsilon, is_training=False
@@ -148,9 +148,9 @@ def _sum(x):
 def _sums(x):
     """Sum and sum of squares, float64 `[channels]`.
 
-    Squares are taken about a value near the image's mean and moved to zero in float64, where the mean's own square,
-    which may be a million times the variance, costs no digits. All float32 arithmetic is within an image, so that it
-    rounds alike whatever other images are on the replica.
+    Squares are taken about a value near the image's mean and shifted to zero in float64, where the mean's own square,
+    which may be a million times the variance, loses no digits. All float32 arithmetic is within an image, so that it
+    rounds in the same way whatever other images are on the replica.
     """
     axes = list(range(1, x.shape.rank - 1))
     near = tf.reduce_mean(x[:, ::16, ::16], axis=axes, keepdims=True)

@@ -1,4 +1,4 @@
-"""Dropout with one meaning on any number of replicas."""
+"""Dropout that is the same on any number of replicas."""
 
 from __future__ import annotations
 

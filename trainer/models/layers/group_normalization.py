@@ -1,8 +1,8 @@
 """Group normalisation of each image by itself, the same alone, in a batch, on a replica and exported.
 
 Keras's layer adds up all of an image's pixels in one float32 sum, which drifts: on 384 x 384 pixels about 1000 with a
-deviation of 2 its result has a mean of 0.06, on 1024 x 1024 of 0.97; an exported model was off by 1e-4 in a
-probability. Here rows are averaged first (0.0002 and 0.0003), and the gradient has a short formula of its own.
+deviation of 2 its result has a mean of 0.06, on 1024 x 1024 of 0.97; an exported model's probability differed by 1e-4.
+Here rows are averaged first (0.0002 and 0.0003), and the gradient has its own short formula.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import tensorflow as tf
 
 from trainer.models.layers.sums import sum_over_space
 
-# Replicas are traced in threads of their own.
+# Each replica is traced in its own thread.
 _thread = threading.local()
 
 
 @contextlib.contextmanager
 def pooled_statistics() -> Iterator[list[tf.Tensor]]:
-    """Inside, a batch counts as windows of one image: statistics are over all of it, and are kept in the list.
+    """Inside, a batch is windows of one image: statistics are over the whole batch, and are kept in the list.
 
-    The list holds a mean and a factor, `[1, 1, 1, channels]` each, a layer, in the order in which layers are called;
-    `given_statistics` puts them to use for other windows of the same image. Inference only.
+    For each layer, in the order of calls, the list has a mean and a factor, `[1, 1, 1, channels]` each;
+    `given_statistics` uses them for other windows of the same image. Inference only.
     """
     _thread.pooled = kept = []
     try:
@@ -49,7 +49,7 @@ class GroupNormalization(keras.layers.Layer):
     """Normalises `[batch, *space, channels]` by image or volume and group of channels (Wu, He 2018, equations 1 to 4).
 
     y = gamma (x - mean) / sqrt(variance + epsilon) + beta, with mean and variance (by n) over an image's pixels and a
-    group's channels, in float32 whatever the type of x. Training and inference are the same.
+    group's channels, in float32 for any type of x. Training and inference are the same.
 
     Args:
       groups: equal groups of neighbouring channels; divides the channels.

@@ -1,1 +1,1 @@
-"""Memory: what a run will take, what it has taken, and what to change where it was too much."""
+"""Memory: what a run will need, what it has used, and what to change if that was too much."""

@@ -1,9 +1,8 @@
-"""What training will take of memory, by what takes it, before anything is trained; and whether it is there.
+"""Estimates the memory that training will need, by its parts, before anything is trained, and whether it is available.
 
-Weights, moments and averages are counted from the variables, gradients and activations from the graph of the step as
-it will be run (`trainer.stepping.step_memory`), batches and cache from the pipeline's own rules and some examples, and
-the program itself is measured: TensorFlow, Keras and this process as they are. docs/memory.md has the comparison with
-what was then measured.
+Weights, moments and averages are counted from the variables, gradients and activations from the graph of the step
+(`trainer.stepping.step_memory`), batches and cache from the pipeline's own rules and some examples, and the program
+itself is measured: TensorFlow, Keras and this process as they are. docs/memory.md compares estimates with measurements.
 """
 
 from __future__ import annotations
@@ -24,34 +23,34 @@ from trainer.stepping.state import task_variables
 from trainer.stepping.step import make_train_steps
 from trainer.stepping.step_memory import bytes_of, peak
 
-# Examples that are decoded to learn how large they are.
+# Examples that are decoded for their sizes.
 _LOOKED_AT = 8
-# What tracing and optimising the step's graph, its threads and kernels take of the host besides tensors: a fixed part
-# and one for each operation, as measured; docs/memory.md.
+# Host memory for tracing and optimising the step's graph, its threads and kernels, besides tensors: a fixed part and
+# one for each operation, as measured; docs/memory.md.
 _OF_THE_GRAPH = 40 * 2**20, 21_000
-# Working space of kernels, and pieces that no tensor fits into: shares of what is held at the fullest moment. The
-# host's is measured; the GPU's, where cuDNN's space comes besides, is a guess.
+# Working space of kernels, and fragmentation: shares of the memory held at the peak. The host's is measured; the GPU's,
+# which includes cuDNN's workspace, is a guess.
 _PIECES_ON_HOST, _PIECES_ON_GPU = 0.4, 0.1
-# What a process that makes batches holds, mostly TensorFlow's libraries.
+# The memory of a process that makes batches, mostly TensorFlow's libraries.
 _A_PROCESS = 400 * 2**20
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """Bytes.
+    """The parts, in bytes.
 
     Attributes:
-      weights, moments, averages: of all variables, optimizers and moving averages, on one replica.
-      gradients: of all trainable variables, on one replica.
-      activations: what else a step holds at its fullest moment, on one replica.
+      weights, moments, averages: those of all variables, optimizers and moving averages, on one replica.
+      gradients: those of all trainable variables, on one replica.
+      activations: the other tensors of a step at its peak, on one replica.
       largest: the largest tensor of a step.
-      evaluation: what an image takes in evaluation, when no step is held.
-      saving: the copy of weights, moments and averages that a checkpoint is written from, on this host.
-      batches: what the pipeline makes ahead, on this host.
+      evaluation: the needs of an image in evaluation, when no step is held.
+      saving: the copy of weights, moments and averages from which a checkpoint is written, on this host.
+      batches: those that the pipeline makes ahead, on this host.
       cache: decoded examples that are kept, on this host.
       processes: those that make batches (data.processes), with TensorFlow in each.
       program: this process without all that.
-      replicas: copies of the model whose memory is the host's (0 where they are on GPUs).
+      replicas: copies of the model in the host's memory (0 if they are on GPUs).
     """
 
     weights: int
@@ -70,19 +69,19 @@ class Estimate:
 
     @property
     def device_total(self) -> int:
-        """On one replica."""
+        """The sum on one replica."""
         held = max(self.gradients + self.activations, self.evaluation)
         return self.weights + self.moments + self.averages + held
 
     @property
     def host_total(self) -> int:
-        """Of this process."""
+        """The sum in this process."""
         shared = self.program + self.batches + self.cache + self.saving + self.processes
         return shared + self.replicas * self.device_total
 
 
 def estimate(run) -> Estimate:
-    """Traces the step of a run, and adds up. Nothing is computed, and the run stays as it is."""
+    """Traces the step of a run, and adds up. Nothing is computed, and the run is unchanged."""
     config, state = run.config, run.state
     own = list(task_variables(run.task).values())
     moments = [v for update in state.updates for v in update.optimizer.variables]
@@ -90,7 +89,7 @@ def estimate(run) -> Estimate:
     gradients = bytes_of(state.trainable)
     on_host = not tf.config.list_physical_devices("GPU")
     replicas = run.devices.local_replicas if on_host else 0
-    # Before the step is traced: what that leaves behind is in the sum below.
+    # Before the step is traced: the memory that tracing keeps is in the sum below.
     program = resident() - (replicas or 0) * (weights + of_moments + averages)
     found, operations = step_peak(run)
     held = found.bytes // max(1, run.devices.local_replicas)
@@ -114,7 +113,7 @@ def estimate(run) -> Estimate:
 
 
 def step_peak(run):
-    """The fullest moment of a step on all replicas of this process, and the number of operations in its graph."""
+    """The peak of a step on all replicas of this process, and the number of operations in its graph."""
     config = dataclasses.replace(run.config, train=dataclasses.replace(run.config.train, accumulate=run.micro_batches))
     config = dataclasses.replace(
         config,
@@ -128,11 +127,11 @@ def step_peak(run):
 
 
 def batches_of(run, config: Config) -> int:
-    """Bytes of the batches that are made ahead on this host."""
+    """Bytes of the batches made ahead on this host."""
     share = config.train.batch_size // run.devices.workers
     shapes = [(f.batch_shape(*config.augment.crop), f.dtype) for f in run.data.train.features.values()]
-    one = sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in shapes if dtype.kind != "O")
-    return share * one * batches_ahead(config)
+    batch = sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in shapes if dtype.kind != "O")
+    return share * batch * batches_ahead(config)
 
 
 def _cache(run, config: Config) -> int:
@@ -148,7 +147,7 @@ def _cache(run, config: Config) -> int:
 
 
 def _evaluated(run) -> int:
-    """What evaluating one of the larger validation images takes, whole or in tiles."""
+    """The needs of evaluating one of the larger validation images, whole or in tiles."""
     from trainer.prediction.windows import _MEMORY
 
     model, source = getattr(run.task, "model", None), run.data.validation
@@ -162,7 +161,7 @@ def _evaluated(run) -> int:
 
 
 def resident() -> int:
-    """Bytes of memory that this process holds; 0 where the system does not say."""
+    """Bytes of memory that this process holds; 0 if the system does not report it."""
     try:
         with open("/proc/self/statm", encoding="utf-8") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -171,12 +170,12 @@ def resident() -> int:
 
 
 def described(run) -> list[str]:
-    """Lines for a person: the rows, their sum beside what there is, and what to change where it is too much."""
+    """The estimate as lines of text: the rows, their sum, the available memory, and what to change if it is small."""
     try:
         found = estimate(run)
-    except Exception as error:  # A step that cannot be traced: training says why, with the line.
-        said = (str(error).strip().splitlines() or [""])[0]
-        return [f"not known: the step cannot be traced ({type(error).__name__}: {said})"]
+    except Exception as error:  # A step that cannot be traced: training reports why, with the line.
+        reason = (str(error).strip().splitlines() or [""])[0]
+        return [f"not known: the step cannot be traced ({type(error).__name__}: {reason})"]
     config, micro_batches = run.config, run.micro_batches
     at_once = config.train.batch_size // (run.devices.replicas * micro_batches)
     images = f"{at_once} image{'s' if at_once > 1 else ''} of {config.augment.crop[0]} x {config.augment.crop[1]}"
@@ -215,7 +214,7 @@ def described(run) -> list[str]:
 
 
 def _limits(run, found: Estimate) -> list[tuple[str, int, int | None]]:
-    """(where, bytes needed, bytes there or None) of the host, and of a GPU where there are some."""
+    """(where, bytes needed, bytes available or None) for the host, and for a GPU if there is any."""
     limits = [("host", found.host_total, process.memory_limit())]
     for limit in gpu_memory()[:1]:
         limits.append(("GPU", found.device_total, limit))
@@ -226,7 +225,7 @@ def gpu_memory() -> list[int]:
     """Bytes of each GPU that TensorFlow may use."""
     if not tf.config.list_physical_devices("GPU"):
         return []
-    # tf.config has no public way to a device's size.
+    # tf.config has no public access to a device's memory size.
     from tensorflow.python.client import device_lib
 
     return [device.memory_limit for device in device_lib.list_local_devices() if device.device_type == "GPU"]

@@ -1,4 +1,4 @@
-"""Out of memory, in the run's own numbers: what was too large, and what to change."""
+"""Messages about lack of memory, in the run's own numbers: what was too large, and what to change."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from configs.reading.validation import size_multiple
 from configs.schema import Config
 from trainer.errors import EXIT_FAILED, UserError
 
-# TensorFlow's and C++'s own words, where the class of the exception does not say it.
+# TensorFlow's and C++'s own words, if the class of the exception does not show it.
 _WORDS = re.compile(
     r"bad_alloc|OUT_OF_MEMORY|out of memory|failed to allocate memory|OOM when|ResourceExhausted|RESOURCE_EXHAUSTED"
-    # Of Python called from a graph: the class stands in the text.
+    # For Python called from a graph, the class is in the text.
     r"|MemoryError",
     re.IGNORECASE,
 )
@@ -29,7 +29,7 @@ _ARRAY = re.compile(r"Unable to allocate .* for an array with shape \(([\d, ]+?)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception, or one that it came of, is a lack of memory, of the device or of the machine."""
+    """Whether an exception, or its cause, is a lack of memory, of the device or of the machine."""
     for link in _chain(error):
         if isinstance(link, MemoryError):
             return True
@@ -42,7 +42,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An exception and those that it came of."""
+    """An exception and its causes."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -74,7 +74,7 @@ def training_memory(error: BaseException, run) -> UserError:
 
 
 def lacking_memory(error: BaseException, config: Config, doing: str) -> UserError:
-    """The message for anything but a training step: `doing` says what, one of those below."""
+    """The message for anything but a training step: `doing` is one of the activities below."""
     numbers, advice = _ADVICE.get(doing, _of_tiles)(config)
     return _error(doing, error, numbers, advice, None)
 
@@ -163,10 +163,10 @@ def explaining_memory(config: Config, doing: str) -> Iterator[None]:
 
 
 def smaller_tile(config: Config) -> str:
-    """Half of the tile's sides, or 512,512 where images are taken whole; as the model wants them divisible."""
+    """Half of the tile's sides, or 512,512 if images are taken whole; divisible as the model needs."""
     tile = tuple(config.evaluate.tile)
     if not any(tile) and len(config.augment.crop) == 3:
-        tile = tuple(config.augment.crop)  # Volumes go through in windows of its size.
+        tile = tuple(config.augment.crop)  # Volumes are processed in windows of its size.
     if not any(tile):
         return "512,512"
     multiple = size_multiple(config)[0]
@@ -174,7 +174,7 @@ def smaller_tile(config: Config) -> str:
 
 
 def less_to_train(config: Config, replicas: int, micro_batches: int) -> list[str]:
-    """What takes less memory in training: a flag and what it means, the gentlest first."""
+    """Changes that need less memory in training: a flag and its meaning, the mildest first."""
     train, crop, advice = config.train, config.augment.crop, []
     at_once = train.batch_size // (replicas * micro_batches)
     if at_once > 1:
@@ -211,7 +211,7 @@ def _error(doing: str, error: BaseException, numbers: str, advice: list[str], st
 
 
 def tensor_of(error: BaseException) -> str:
-    """The tensor or array that did not fit, where TensorFlow or NumPy names it: ": no room for …", or nothing."""
+    """The tensor or array that did not fit, if TensorFlow or NumPy names it: ": no room for …", or ""."""
     for link in _chain(error):
         kind, found = "a tensor", _TENSOR.search(str(link))
         if found is None:
@@ -229,7 +229,7 @@ def tensor_of(error: BaseException) -> str:
 
 
 def size_of(count: int) -> str:
-    """Bytes in the unit that reads best."""
+    """Bytes in the most readable unit."""
     for unit, size in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20)):
         if count >= size:
             return f"{count / size:,.1f} {unit}"

@@ -1,4 +1,4 @@
-"""How much memory the run has taken so far, on the host and on each device that tells."""
+"""How much memory the run has used so far, on the host and on each device that reports it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _GIB = 2**30
 
 
 def memory_in_use() -> dict[str, float]:
-    """Peaks since the process began, in GiB: "memory/host", and "memory/GPU:0" … where there are GPUs."""
+    """Peaks since the process began, in GiB: "memory/host", and "memory/GPU:0" … if there are GPUs."""
     found = {}
     if resource is not None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

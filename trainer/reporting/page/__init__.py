@@ -1,1 +1,1 @@
-"""report.html and compare.html: pages made of the files that a run leaves in its folder, without TensorFlow."""
+"""report.html and compare.html: pages made from the files in a run's folder, without TensorFlow."""

@@ -1,9 +1,9 @@
-"""Is a score better, or was it luck? A paired bootstrap over images.
+"""Is a score better, or was it chance? A paired bootstrap over images.
 
-The images are drawn again with replacement, the same ones for both runs, and the difference of the two scores is taken
+The images are resampled with replacement, the same ones for both runs, and the difference of the two scores is computed
 each time (Efron and Tibshirani, 1993, "An Introduction to the Bootstrap", section 13.3: the percentile interval). This
-answers whether the difference would be there on other images of this kind. It does not ask whether the same recipe with
-another seed would come out alike: for that several runs of each are needed.
+shows whether the difference would also be found on other images of this kind. It does not show whether the same recipe
+with another seed would have the same score: that needs several runs of each.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 RESAMPLES = 4000
 LEVEL = 0.95
-# Below, an interval is too narrow more often than it says.
+# With fewer images an interval is too narrow more often than it states.
 FEW = 20
 
 
@@ -24,7 +24,7 @@ class Difference:
     """Score of B minus score of A.
 
     Attributes:
-      images: those that the score of either run counts.
+      images: those that either run's score counts.
       a, b: the scores: means over the images that each counts.
       low, high: ends of the 95 % interval of the difference.
       better: share of the resamples in which B is better; ties count half.
@@ -43,7 +43,7 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """In words, for scores of which more is better."""
+        """The result in words, for scores of which higher is better."""
         if math.isnan(self.difference):
             return "not counted"
         if self.low > 0:
@@ -59,15 +59,15 @@ def paired_bootstrap(a, b, *, seed: int = 0, resamples: int = RESAMPLES, level: 
     """The difference of two scores that are means over the same images, with its interval.
 
     Args:
-      a, b: `[images]` or `[images, classes]`, a value an image of each run; NaN where the run's score does not count
-        the image (a class that is in neither its label nor its prediction). Of several classes the score is the mean of
-        the classes' means, as an evaluation's.
-      seed: of the resampling; the same seed gives the same answer.
+      a, b: `[images]` or `[images, classes]`, each run's value for each image; NaN where the run's score does not
+        count the image (a class that is in neither its label nor its prediction). For several classes the score is the
+        mean of the classes' means, as in an evaluation.
+      seed: that of the resampling; the same seed gives the same result.
       resamples: how often the images are drawn.
-      level: of the interval.
+      level: that of the interval.
 
     Returns:
-      NaN in all fields where one of the scores counts no image.
+      NaN in all fields if one of the scores counts no image.
     """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.shape != b.shape or a.ndim not in (1, 2):
@@ -87,7 +87,7 @@ def paired_bootstrap(a, b, *, seed: int = 0, resamples: int = RESAMPLES, level: 
         drawn = random.multinomial(images, np.full(images, 1.0 / images), count).astype(np.float64)
         found.append(_score(b, drawn) - _score(a, drawn))
     differences = np.concatenate(found)
-    # A resample without a single image that counts says nothing.
+    # A resample without any counted image is ignored.
     differences = differences[~np.isnan(differences)]
     low, high = np.quantile(differences, [(1 - level) / 2, (1 + level) / 2])
     better = np.mean((differences > 0) + 0.5 * (differences == 0))
@@ -104,5 +104,5 @@ def _score(values, drawn):
 
 
 def _ratio(total, count):
-    """NaN of nothing."""
+    """NaN where the denominator is 0."""
     return np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)

@@ -1,4 +1,4 @@
-"""Runs beside each other: which settings differ, their curves in one diagram, and whether a score differs by luck."""
+"""Compares runs: which settings differ, their curves in one diagram, and whether a score differs by chance."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from trainer.reporting.page.rendering import render, setting
 from trainer.reporting.records import write_whole
 
 COMPARISON_FILE = "compare.html"
-# Fields in which every two runs differ, and that say nothing about them.
+# Fields in which any two runs differ, without meaning.
 _OF_ANY_RUN = ("name",)
 
 
@@ -36,11 +36,11 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """The first run, A, and another one, B.
+    """The first run, A, and another run, B.
 
     Attributes:
-      a, b: what the two are called.
-      images: those that both were evaluated on; those of one alone are left out.
+      a, b: their names.
+      images: those on which both were evaluated; images of only one are left out.
       rows: scores of these images.
       notes: what the comparison leaves out or cannot know.
       refused: why there are no rows.
@@ -56,10 +56,10 @@ class Pair:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What differs between runs.
+    """The differences between runs.
 
     Attributes:
-      names: what the runs are called.
+      names: the runs' names.
       fields: (field, value of each run).
       pairs: each run with the first.
     """
@@ -71,7 +71,7 @@ class Comparison:
     diagrams: tuple[Diagram, ...]
 
     def text(self) -> str:
-        """For the terminal."""
+        """The comparison for the terminal."""
         parts = []
         if self.fields:
             rows = [[field, *(setting(value) for value in values)] for field, values in self.fields]
@@ -127,7 +127,7 @@ class Comparison:
 
 
 def compare(runs: Sequence[str], *, seed: int = 0) -> Comparison:
-    """Reads the folders of two runs or more and compares each with the first.
+    """Reads the folders of two or more runs and compares each with the first.
 
     Raises:
       UserError: a folder holds no evaluated run.
@@ -150,7 +150,7 @@ def compare(runs: Sequence[str], *, seed: int = 0) -> Comparison:
 
 
 def _names(folders: Sequence[Folder]) -> tuple[str, ...]:
-    """The folders' names, with as much of the path before them as tells them apart."""
+    """The folders' names, with as much of the path before them as distinguishes them."""
     paths = [os.path.normpath(folder.path).split(os.sep) for folder in folders]
     for count in range(1, max(map(len, paths)) + 1):
         names = [os.sep.join(path[-count:]) for path in paths]
@@ -160,7 +160,7 @@ def _names(folders: Sequence[Folder]) -> tuple[str, ...]:
 
 
 def _differing_fields(folders: Sequence[Folder]) -> tuple[tuple[str, tuple[Any, ...]], ...]:
-    """Fields that are not the same in all runs; one that a run of an earlier version does not have is the default's."""
+    """Fields that are not the same in all runs; one that a run of an earlier version lacks has its default."""
     default = default_settings()
     known = dict.fromkeys(field for folder in folders for field in folder.config)
     found = []
@@ -246,7 +246,7 @@ def _notes(a: Folder, b: Folder, common, alone, classes, scored) -> list[str]:
 
 
 def _diagrams(folders: Sequence[Folder], names: Sequence[str]) -> list[Diagram]:
-    """What at least one run has: a line a run."""
+    """Diagrams of the curves of at least one run, with a line for each run."""
     wanted = [
         ("Training loss", "train", "loss", {"log": True}),
         ("Validation loss", "eval", "loss", {"log": True}),

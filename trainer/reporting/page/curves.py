@@ -1,4 +1,4 @@
-"""The curves of a run: what metrics.jsonl holds, as diagrams and as the tables behind them."""
+"""The curves of a run from metrics.jsonl, as diagrams and as the tables behind them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trainer.reporting import tags
 from trainer.reporting.page import figures
 from trainer.reporting.page.figures import Line
 
-# Points of a curve and rows of a table; of more every n-th, and the last.
+# The most points of a curve and rows of a table; of more every n-th, and the last.
 MOST_POINTS = 300
 
 
@@ -32,7 +32,7 @@ class Table:
 
 
 def thinned(records: Sequence[Mapping]) -> list[Mapping]:
-    """At most `MOST_POINTS` of the records, evenly, the last among them."""
+    """At most `MOST_POINTS` of the records, evenly spaced, including the last."""
     every = -(-len(records) // MOST_POINTS)
     return list(records) if every <= 1 else [r for n, r in enumerate(records) if (len(records) - 1 - n) % every == 0]
 
@@ -43,7 +43,7 @@ def _line(records: Sequence[Mapping], key: str, name: str = "", **look) -> Line:
 
 
 def _keys(records: Sequence[Mapping], prefix: str) -> list[str]:
-    """Keys of any of the records, in their order, that begin so; or that are the prefix itself."""
+    """Keys of any of the records, in their order, that begin with the prefix or equal it."""
     keys = dict.fromkeys(key for record in records for key in record)
     return [key for key in keys if key == prefix or key.startswith(f"{prefix}/")]
 
@@ -52,7 +52,7 @@ _OF_EVALUATION = ("mean_dice", "mean_iou", "pixel_accuracy")
 
 
 def diagrams(train: Sequence[Mapping], evaluations: Sequence[Mapping], *, epochs_a_step: float = 0.0) -> list[Diagram]:
-    """What there is of loss, scores, rate, gradient norm and speed."""
+    """Diagrams of loss, scores, rate, gradient norm and speed, as far as they exist."""
     train, evaluations = thinned(train), thinned(evaluations)
     x = "step" + (f" (an epoch is {1 / epochs_a_step:,.1f} steps)" if epochs_a_step else "")
     found = []

@@ -9,11 +9,11 @@ import re
 import zlib
 from collections.abc import Callable, Sequence
 
-# matplotlib writes these; the page's style sheet says what they are.
+# matplotlib writes these; the page's style sheet defines them.
 _INK, _FAINT = "#010203", "#040506"
 _SERIES = ("#3987d1", "#d97a06", "#0f9d78", "#c2559b", "#8b6fd1", "#8a8d00", "#c8553d", "#5b8aa6")
 _DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
-# More lines than this in one diagram cannot be told apart.
+# More lines than this in one diagram cannot be distinguished.
 MOST_LINES = 12
 _SIZE = (4.1, 2.6)
 
@@ -33,10 +33,10 @@ def svg(draw: Callable, label: str, *, size: tuple[float, float] = _SIZE) -> str
 
     Args:
       draw: called with matplotlib's axes.
-      label: what it shows, for those who do not see it.
+      label: a description, for screen readers.
       size: inches; a browser scales it.
     """
-    # Here: half a second that a run without a page should not cost.
+    # Imported here: it takes half a second, which a run without a page should not spend.
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -63,7 +63,7 @@ def svg(draw: Callable, label: str, *, size: tuple[float, float] = _SIZE) -> str
         "legend.frameon": False,
         "legend.fontsize": 8,
         "path.simplify": True,
-        # A "$" in a class's name is no formula, and a minus is a minus.
+        # A "$" in a class's name is not a formula, and a minus is a minus.
         "text.parse_math": False,
     }
     with matplotlib.rc_context(style):
@@ -81,18 +81,18 @@ def _themed(text: str, label: str) -> str:
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
     text = text.replace(_INK, "var(--ink)").replace(_FAINT, "var(--faint)")
-    # Several diagrams are in one page: what is referred to by its id must not be another diagram's.
+    # A page has several diagrams: ids must not refer to those of another diagram.
     prefix = f"d{zlib.crc32(label.encode()):08x}-"
     text = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}\1"', text)
     text = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}\1)", text)
     text = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}\1"', text)
-    # Page fonts: matplotlib's list names fonts that few have.
+    # The page's fonts: matplotlib lists fonts that few readers have.
     text = re.sub(r"font: ((?:[\d.]+px|\d+ [\d.]+px)) [^;\"]*", r"font: \1 system-ui, sans-serif", text)
     return text.replace("<svg ", '<svg role="img" ', 1)
 
 
 def plain_numbers(axis, subs: Sequence[int] = (1, 2, 5)) -> None:
-    """Of a logarithmic axis: matplotlib writes powers as formulas, which are not parsed here."""
+    """Plain numbers on a logarithmic axis: matplotlib writes powers as formulas, which are not parsed here."""
     from matplotlib.ticker import LogLocator
 
     axis.set_major_locator(LogLocator(subs=subs, numticks=6))
@@ -101,7 +101,7 @@ def plain_numbers(axis, subs: Sequence[int] = (1, 2, 5)) -> None:
 
 
 def _shown(name: str) -> str:
-    """matplotlib leaves names that begin with an underscore out of a legend."""
+    """A name for the legend, from which matplotlib leaves out names that begin with an underscore."""
     return f"\u200b{name}" if name.startswith("_") else name
 
 
@@ -110,10 +110,10 @@ def curves(lines: Sequence[Line], *, x: str, y: str = "", label: str, log: bool 
 
     Args:
       lines: at most `MOST_LINES`.
-      x, y: what the axes are.
-      label: what it shows.
-      log: the vertical axis is logarithmic, where all values allow it.
-      unit_range: the vertical axis ends at 1 at most.
+      x, y: names of the axes.
+      label: a description.
+      log: whether the vertical axis is logarithmic, if all values allow it.
+      unit_range: whether the vertical axis ends at 1 at most.
     """
 
     def draw(axes):
@@ -151,7 +151,7 @@ def curves(lines: Sequence[Line], *, x: str, y: str = "", label: str, log: bool 
 
 
 def histogram(values: Sequence[float], *, x: str, label: str) -> str:
-    """How often each twentieth of 0..1 occurs."""
+    """A histogram of values in twentieths of 0..1."""
 
     def draw(axes):
         axes.hist(values, bins=[n / 20 for n in range(21)], color=_SERIES[0], edgecolor="none", rwidth=0.92)
@@ -164,7 +164,7 @@ def histogram(values: Sequence[float], *, x: str, label: str) -> str:
 
 
 def reliability(bins: Sequence[dict], *, label: str) -> str:
-    """Accuracy over confidence, with the pixels of each bin as a bar of its own below."""
+    """Accuracy over confidence, with a bar below for the pixels of each bin."""
 
     def draw(axes):
         used = [each for each in bins if each["pixels"]]
@@ -190,7 +190,7 @@ def reliability(bins: Sequence[dict], *, label: str) -> str:
 
 
 def objects_by_size(classes: dict[str, Sequence[dict]], *, label: str) -> str:
-    """The mean IoU of objects over their size, a line a class."""
+    """The mean IoU of objects over their size, with a line for each class."""
 
     def draw(axes):
         for number, (name, rows) in enumerate(classes.items()):
@@ -215,7 +215,7 @@ def objects_by_size(classes: dict[str, Sequence[dict]], *, label: str) -> str:
 
 
 def shares(parts: Sequence[tuple[str, float]], *, label: str, x: str = "seconds") -> str:
-    """Numbers as bars, the first on top; `x` is what they are."""
+    """Numbers as bars, the first on top; `x` names them."""
 
     def draw(axes):
         names, seconds = [name for name, _ in parts][::-1], [value for _, value in parts][::-1]
@@ -227,7 +227,7 @@ def shares(parts: Sequence[tuple[str, float]], *, label: str, x: str = "seconds"
 
 
 def intervals(rows: Sequence[tuple[str, float, float, float]], *, x: str, label: str) -> str:
-    """A point with its interval a row: (name, low, value, high), and a line at 0."""
+    """Rows (name, low, value, high) as points with intervals, and a line at 0."""
 
     def draw(axes):
         names = [row[0] for row in rows][::-1]
@@ -247,7 +247,7 @@ def intervals(rows: Sequence[tuple[str, float, float, float]], *, x: str, label:
 
 
 def many_curves(named: Sequence[Line], others: Sequence[Line], *, x: str, y: str, label: str) -> str:
-    """Curves of which some have a name and a colour, over all others, which are faint."""
+    """Curves, some with a name and a colour, over all others, which are faint."""
 
     def draw(axes):
         for line in others:
@@ -268,14 +268,14 @@ def many_curves(named: Sequence[Line], others: Sequence[Line], *, x: str, y: str
 def points(
     x: Sequence[float | str], y: Sequence[float], *, marked: int | None, names: tuple[str, str], log: bool, label: str
 ) -> str:
-    """A point a trial.
+    """A point for each trial.
 
     Args:
-      x, y: of the points; texts are places beside each other.
-      marked: which one is drawn larger.
-      names: of the axes.
-      log: the horizontal axis is logarithmic.
-      label: what it shows.
+      x, y: those of the points; texts become positions side by side.
+      marked: the point that is drawn larger.
+      names: those of the axes.
+      log: whether the horizontal axis is logarithmic.
+      label: a description.
     """
 
     def draw(axes):
@@ -294,13 +294,13 @@ def points(
 def parallel(
     columns: Sequence[tuple[str, Sequence[float], str, str]], bright: Sequence[bool], *, marked: int | None, label: str
 ) -> str:
-    """A line a trial through an axis a setting.
+    """A line for each trial through an axis for each setting.
 
     Args:
-      columns: name, where each trial lies in 0..1, and what 0 and 1 are.
+      columns: name, each trial's position in 0..1, and the values at 0 and 1.
       bright: which trials have a colour; the others are faint.
       marked: the trial whose line is thick.
-      label: what it shows.
+      label: a description.
     """
 
     def draw(axes):

@@ -1,4 +1,4 @@
-"""A run's folder, read: what its files hold, and in words what of it is missing or cannot be read."""
+"""Reads a run's folder: the contents of its files, and in words which are missing or cannot be read."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from trainer.reporting.records import (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Folder:
-    """What a run's folder holds.
+    """The contents of a run's folder.
 
     Attributes:
-      path: the folder, as it was given.
-      config: field -> value, as config.json has them; of a run of an earlier version fields may be absent.
-      description: run.json; empty where there is none.
+      path: the folder, as given.
+      config: field -> value, as in config.json; fields may be absent in a run of an earlier version.
+      description: run.json; empty if there is none.
       train, evaluations: the lines of metrics.jsonl of either kind.
-      evaluation: evaluation.json; empty where nothing was evaluated.
+      evaluation: evaluation.json; empty if nothing was evaluated.
       guard: the lines of guard.jsonl.
       bad_files: split -> name -> why it was left out.
       problems: what could not be read, in words.
@@ -64,7 +64,7 @@ class Folder:
         ]
 
     def picture(self, file: str) -> str:
-        """A picture as a data URI; empty where it is not there, or not in this folder."""
+        """A picture as a data URI; empty if it does not exist, or is outside this folder."""
         path = os.path.join(self.path, file)
         inside = os.path.realpath(path).startswith(os.path.realpath(self.path) + os.sep)
         if not file.endswith(".webp") or not inside or not os.path.isfile(path):
@@ -78,7 +78,7 @@ class Folder:
 
 
 def read_folder(path: str) -> Folder:
-    """Reads what there is; see `Folder`."""
+    """Reads whatever exists; see `Folder`."""
     problems: list[str] = []
 
     def content(name: str) -> dict:
@@ -116,7 +116,7 @@ def read_folder(path: str) -> Folder:
 
 
 def leaves(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Field -> value of a config.json, what it holds beside the config left out."""
+    """Field -> value of a config.json, without its entries besides the config."""
     found: dict[str, Any] = {}
     sections = fields.sections()
     for name, value in tree.items():
@@ -128,5 +128,5 @@ def leaves(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def default_settings() -> dict[str, Any]:
-    """Field -> default, as JSON has them."""
+    """Field -> default, in JSON's types."""
     return leaves(jsonable(dataclasses.asdict(Config())))

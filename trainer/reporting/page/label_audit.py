@@ -1,4 +1,4 @@
-"""audit.html: labels that are probably wrong, with pictures, made of what audit.json holds."""
+"""audit.html: labels that are probably wrong, with pictures, made from audit.json."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write_page(workdir: str, content: Mapping[str, Any]) -> None:
     """Writes audit.html.
 
     Raises:
-      OSError: a picture cannot be read, or the page not written.
+      OSError: a picture cannot be read, or the page cannot be written.
     """
     pictures = []
     by_name = {image["name"]: image for image in content["images"]}

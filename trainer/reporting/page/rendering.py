@@ -1,4 +1,4 @@
-"""Templates to pages: numbers that a program can read back, text that cannot become markup."""
+"""Renders templates to pages: numbers that a program can read back, text that cannot become markup."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from markupsafe import Markup, escape
 from configs.reading import values
 from trainer.reporting.terminal import duration, number
 
-# A page above this is no page to send by mail.
+# A page above this is too large to send by mail.
 MOST_BYTES = 3_000_000
 
 
 def exact(value: Any, digits: int | None = None) -> Markup:
-    """A number as people read it, in an element that holds it whole: `<data value="0.8123456">0.8123</data>`."""
+    """A number as people read it, in an element with all its digits: `<data value="0.8123456">0.8123</data>`."""
     if value is None or isinstance(value, float) and not math.isfinite(value):
         return Markup('<span class="none" title="no value">–</span>')
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -33,20 +33,20 @@ def exact(value: Any, digits: int | None = None) -> Markup:
 
 
 def percent(value: Any) -> Markup:
-    """A share in per cent, whole in its element."""
+    """A share in per cent, with all its digits in the element."""
     if value is None:
         return exact(None)
     return Markup(f'<data value="{value!r}">{100 * value:.1f} %</data>')
 
 
 def setting(value: Any) -> str:
-    """A config's value, as the command line takes it."""
+    """A config's value, as on the command line."""
     return values.shown(tuple(value) if isinstance(value, list) else value)
 
 
 @functools.cache
 def _environment():
-    # Here: a run without a page does without it.
+    # Imported here: a run without a page does not need it.
     import jinja2
 
     folder = os.path.join(os.path.dirname(__file__), "templates")
@@ -62,7 +62,7 @@ def _environment():
         "percent": percent,
         "setting": setting,
         "duration": duration,
-        # Made by `figures`, of text that matplotlib has escaped.
+        # Made by `figures`, from text that matplotlib has escaped.
         "drawing": Markup,
         "prose": _prose,
     }
@@ -70,7 +70,7 @@ def _environment():
 
 
 def _prose(text: str) -> Markup:
-    """The guard's Markdown: its code blocks and its text, nothing of it as markup."""
+    """The guard's Markdown: its code blocks and its text, none of it as markup."""
     parts = re.split(r"```\w*\n(.*?)```", text, flags=re.DOTALL)
     shown = [
         Markup("<pre>{}</pre>").format(part.rstrip("\n")) if number % 2 else _paragraphs(part)
@@ -85,5 +85,5 @@ def _paragraphs(text: str) -> Markup:
 
 
 def render(template: str, **content: Any) -> str:
-    """A page of one file, which loads nothing."""
+    """A page in one file, which loads nothing."""
     return _environment().get_template(template).render(**content)

@@ -1,4 +1,4 @@
-"""report.html: a run's folder as one page, made of its files alone, so that it can be made anew at any time."""
+"""report.html: a run's folder as a page, made only from its files, so that it can be rebuilt at any time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def write_report(workdir: str) -> str:
     """Writes report.html in the folder of a run, or of a sweep; returns its path.
 
     Raises:
-      UserError: there is neither in the folder.
+      UserError: the folder is neither.
       OSError: it cannot be written.
     """
     path = os.path.join(workdir, REPORT_FILE)
@@ -40,14 +40,14 @@ def write_report(workdir: str) -> str:
         return path
     folder = read_folder(workdir)
     if not (folder.config or folder.train or folder.evaluation):
-        said = "".join(f"\n  {problem}" for problem in folder.problems)
-        raise UserError(f"{workdir}: there is no run in this folder (no config.json).{said}", exit_code=EXIT_FAILED)
+        problems = "".join(f"\n  {problem}" for problem in folder.problems)
+        raise UserError(f"{workdir}: there is no run in this folder (no config.json).{problems}", exit_code=EXIT_FAILED)
     write_whole(path, page(folder).encode())
     return path
 
 
 def page(folder: Folder) -> str:
-    """The page's HTML, below `MOST_BYTES`: where the pictures are too large, fewer of them, which is said."""
+    """The page's HTML, below `MOST_BYTES`: with fewer pictures if they are too large, and a note about it."""
     content = _content(folder)
     text = render("report.html", **content)
     pictures = content["pictures"]
@@ -161,7 +161,7 @@ def _guard(folder: Folder) -> dict[str, Any] | None:
     about = folder.description.get("guard") or {}
     seen: dict[str, Mapping] = {}
     for note in folder.guard:
-        # The same warning is found again where the step is compiled again.
+        # The same warning appears again when the step is compiled again.
         seen.setdefault(note.get("text", ""), note)
     if not about and not seen:
         return None

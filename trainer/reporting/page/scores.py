@@ -1,4 +1,4 @@
-"""What an evaluation says, in the order of the page: classes, confusion, images, pictures, reliability, objects."""
+"""An evaluation's results in the order of the page: classes, confusion, images, pictures, reliability, objects."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 from trainer.reporting.page import figures
 from trainer.reporting.page.folder import Folder
 
-# Classes and images that the tables show; evaluation.json has all.
+# The most classes and images in the tables; evaluation.json has all.
 MOST_CLASSES = 40
 MOST_IMAGES = 100
-# A mean over so few images says little.
+# A mean over so few images means little.
 FEW_IMAGES = 10
 
 
 def by_class(evaluation: Mapping) -> dict[str, Any] | None:
-    """The scores of each class and the means, with what the means leave out in words."""
+    """The scores of each class and the means, and in words which images the means leave out."""
     if "dice" not in evaluation:
         return None
     scored, counted = list(evaluation["scored"]), evaluation["counted"]
@@ -75,7 +75,7 @@ def confusion(evaluation: Mapping) -> dict[str, Any] | None:
 
 
 def _overlapping(tables: list, names: list[str]) -> dict[str, Any]:
-    """A row a class: classes that overlap have a table of two by two each."""
+    """A row for each class: classes that overlap have a table of two by two each."""
     rows = []
     for name, ((right_without, invented), (missed, found)) in zip(names, tables, strict=True):
         label, others = found + missed, right_without + invented
@@ -123,7 +123,7 @@ def images(evaluation: Mapping) -> dict[str, Any] | None:
     label = "Mean Dice of each image"
     return {
         "rows": rows,
-        # One column is the mean itself; sixty are no table.
+        # One column equals the mean; sixty do not fit in a table.
         "classes": scored if 1 < len(scored) <= 8 else [],
         "note": note,
         "facts": facts,
@@ -182,12 +182,12 @@ def objects(evaluation: Mapping) -> dict[str, Any] | None:
 
 
 def terms(evaluation: Mapping) -> list[tuple[str, Any]]:
-    """The values of a task that is no segmentation, and the user's metrics of one that is."""
+    """The values of a task other than segmentation, and the user's metrics of any task."""
     found = [("loss", evaluation["loss"])] if "terms" in evaluation else []
     found += list((evaluation.get("terms") or {}).items())
     return found + list((evaluation.get("metrics") or {}).items())
 
 
 def is_number(value: Any) -> bool:
-    """A finite number; JSON has null for the others."""
+    """Whether a value is a finite number; JSON has null for others."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,4 +1,4 @@
-"""A sweep's report.html, made of sweep.json and of the trials' folders."""
+"""A sweep's report.html, made from sweep.json and the trials' folders."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _range(range_: Mapping) -> str:
 
 
 def _score(trial: Mapping) -> float | None:
-    """At the last rung that it has reached."""
+    """The score at the last rung that a trial has reached."""
     return trial["scores"][max(trial["scores"], key=int)] if trial["scores"] else None
 
 
@@ -131,7 +131,7 @@ def _value(text: str, range_: Mapping) -> float | str:
 
 
 def _column(path: str, range_: Mapping, trials: Sequence[Mapping]) -> tuple[str, list[float], str, str]:
-    """Where the trials lie on the axis of a setting."""
+    """The positions of the trials on the axis of a setting."""
     texts = [trial["settings"][path] for trial in trials]
     if "values" in range_:
         names = range_["values"]
@@ -148,7 +148,7 @@ def _commands(workdir: str, sweep: Mapping, best: Mapping | None) -> list[tuple[
     folder = os.path.join(workdir, best["folder"])
     found = terminal.next_commands(folder)
     if sweep["objects"]:
-        # Made from objects, which only the script that made them has.
+        # Made from objects, which exist only in the script that made them.
         return [found[0], ("in Python, with the same parts", "run = Run(found.config, workdir=found.workdir, …)")]
     recipe = ("python", "main.py", f"--config={os.path.join(folder, 'recipe.py')}")
     if best["state"] != "ended":

@@ -1,1 +1,1 @@
-"""What a run writes for TensorBoard."""
+"""A run's records for TensorBoard."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from trainer.reporting.panels import CARD_WIDTH
 
-# Above so many classes a cell has no room for a number.
+# Above this many classes a cell has no room for a number.
 _MOST_NUMBERS = 16
 _LONGEST_NAME = 20
 
@@ -17,17 +17,17 @@ def confusion_picture(confusion: Sequence[Sequence[int]], classes: Sequence[str]
     """Each row in per cent of the label's pixels: RGB uint8 `[height, width, 3]`.
 
     Args:
-      confusion: pixels by (label, prediction); of classes that overlap such a table of 2 x 2 for each.
+      confusion: pixels by (label, prediction); for classes that overlap a table of 2 x 2 each.
       classes: names, by class id.
     """
-    # Here: half a second that a run without TensorBoard's pictures should not cost.
+    # Imported here: it takes half a second, which a run without TensorBoard's pictures should not spend.
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     counts = np.asarray(confusion, np.float64)
     if counts.ndim == 3:
-        # Of the pixels that have the class: missed and found.
+        # Of the pixels of the class: missed and found.
         counts, columns = counts[:, 1], ("missed", "found")
     else:
         columns = classes
@@ -37,7 +37,7 @@ def confusion_picture(confusion: Sequence[Sequence[int]], classes: Sequence[str]
     )
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(100.0 * counts, totals, out=np.zeros_like(counts), where=totals > 0)
-    # TensorBoard's card, or twice as large: it is shrunk by a whole number then.
+    # TensorBoard's card, or twice as large, so that it is shrunk by a whole number.
     side = CARD_WIDTH / 100 * (1 if len(classes) <= 4 else 2)
     with matplotlib.rc_context({"font.size": 8, "text.parse_math": False}):
         figure = Figure(figsize=(side, side), dpi=100, layout="constrained")

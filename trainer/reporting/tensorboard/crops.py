@@ -10,20 +10,20 @@ from PIL import Image
 from trainer.data import training_batches
 from trainer.reporting.panels import colored, overlay, stretch
 
-# Crops shown, and the pixels of each one's longer side.
+# Crops shown, and the pixels of their longer side.
 _MOST, _SIDE, _GAP = 8, 112, 4
 
 
 def training_crops(run) -> np.ndarray | None:
-    """The first crops of the run's data, each beside itself with its label: RGB uint8 `[h, w, 3]`.
+    """The first crops of the run's data, each beside a copy with its label: RGB uint8 `[h, w, 3]`.
 
-    None where the images are no pictures that can be shown (of more than two dimensions, say), and of a stream, which
-    may not be to be read twice.
+    None if the images cannot be shown (they have more than two dimensions, say), and for a stream, which may not be
+    readable twice.
     """
     config = run.config
     if run.data.train.stream is not None:
         return None
-    # The same examples in the same order as in the run, drawn for a batch of few.
+    # The same examples in the same order as in the run, drawn for a small batch.
     size = min(_MOST, config.train.batch_size)
     small = dataclasses.replace(config, train=dataclasses.replace(config.train, batch_size=size, accumulate=1))
     batch = next(iter(training_batches(run.data.train, small, start_step=0, steps=1)))
@@ -60,7 +60,7 @@ def _small(picture: np.ndarray) -> np.ndarray:
 
 
 def _laid_out(cells: list[list[np.ndarray]]) -> np.ndarray:
-    """Four pictures a row: two crops with their labels, or four without."""
+    """Four pictures in a row: two crops with their labels, or four without."""
     pictures = [picture for cell in cells for picture in cell]
     height, width = pictures[0].shape[:2]
     columns = min(4, len(pictures))

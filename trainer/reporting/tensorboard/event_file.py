@@ -1,4 +1,4 @@
-"""A TensorBoard event file that a full disk shortens by a record and does not break."""
+"""A TensorBoard event file that a full disk shortens by a record but does not break."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import time
 from tensorboard.compat.proto import event_pb2
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-# Readers take files in the order of their names: with zeros before it, the tenth of a second follows the ninth.
+# Readers sort files by name: with zeros before it, the tenth file of a second follows the ninth.
 _NUMBERS = itertools.count()
 
 
 class EventFile:
-    """Appends events to a new file, one `write` a record and no thread.
+    """Appends events to a new file, with one `write` per record and without a thread.
 
     TensorBoard's own `EventFileWriter` writes in a thread, whose death on a full disk prints a traceback and ends the
-    file in half a record, after which nothing of it is read.
+    file with half a record, after which nothing is read.
 
     Args:
-      folder: is made where it is missing.
+      folder: created if it is missing.
 
     Raises:
-      OSError: here and at every write: the disk is full or not writable. What was written before is whole.
+      OSError: here and in every write: the disk is full or not writable. Earlier records are intact.
     """
 
     def __init__(self, folder: str):
@@ -50,7 +50,7 @@ class EventFile:
 
 
 class _Whole:
-    """What `RecordWriter` writes to: an unbuffered file may take a part of the bytes, on a disk that fills up."""
+    """The file for `RecordWriter`: an unbuffered file may accept only some of the bytes, on a disk that fills up."""
 
     def __init__(self, file):
         self._file = file

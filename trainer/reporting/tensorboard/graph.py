@@ -1,4 +1,4 @@
-"""A model as a graph of its layers for TensorBoard, and as one of its operations where it has none."""
+"""A model as a graph of its layers for TensorBoard, or of its operations if it has no graph of layers."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from tensorboard.plugins.graph import keras_util
 
 from trainer.models.inputs import fixed_size, input_names
 
-# "down0_1_conv" is a part of "down0", "block_3_expand" of "block_3".
+# "down0_1_conv" is part of "down0", "block_3_expand" of "block_3".
 _GROUP = re.compile(r"([A-Za-z]+_?\d+[a-z]?)_")
 
 
 def model_graph(model: keras.Model, channels: int):
-    """A `GraphDef`, or None of a model that has no layers to show and cannot be traced for images of any size.
+    """A `GraphDef`, or None for a model that has no layers to show and cannot be traced for images of any size.
 
     Args:
-      channels: of the image.
+      channels: the image's.
     """
     return _of_layers(model) or _of_operations(model, channels)
 
 
 def _of_layers(model: keras.Model):
-    """Layers with the shapes that they give and their numbers of parameters, grouped by what their names begin with."""
+    """Layers with their output shapes and numbers of parameters, grouped by the first part of their names."""
     if not isinstance(model, (keras.Sequential,)) and not hasattr(model, "operations"):
         return None
     try:
-        # A mixed policy is no dtype: TensorBoard would print a line for each layer. What the layer computes in is one.
+        # TensorBoard would print a line for each mixed policy, which is not a dtype: use that of the computation.
         text = re.sub(r'"mixed_(b?float16)"', r'"\1"', model.to_json())
         graph = keras_util.keras_model_to_graph_def(json.loads(text))
-    except Exception:  # a layer of the user's that cannot say its configuration: whatever its code raises
+    except Exception:  # a user's layer without a configuration: its code may raise anything
         return None
     if len(graph.node) < 2:
         return None
     layers = {layer.name: layer for layer in model._flatten_layers(include_self=False)}
-    # The model's own name is around everything: one box, which has to be opened.
+    # The model's own name around everything would be a box that has to be opened.
     own = f"{model.name}/"
     inside = {node.name.removeprefix(own).rpartition("/")[2] for node in graph.node}
     groups = {found[1] for name in inside if (found := _GROUP.match(name))}
@@ -66,14 +66,14 @@ def _of_layers(model: keras.Model):
 
 
 def _of_operations(model: keras.Model, channels: int):
-    """The operations at inference, without the scope that is around all of them."""
+    """The operations at inference, without the scope around all of them."""
     if len(input_names(model)) > 1:
         return None
     height, width = fixed_size(model) or (None, None)
     image = tf.TensorSpec([1, height, width, channels], tf.float32, name="image")
     try:
         traced = tf.function(lambda image: model(image, training=False)).get_concrete_function(image).graph
-    except Exception:  # arithmetic on sizes that are not known: whatever the user's code raises
+    except Exception:  # arithmetic on unknown sizes: the user's code may raise anything
         return None
     graph = traced.as_graph_def(add_shapes=True)
     scopes = {node.name.partition("/")[0] for node in graph.node if "/" in node.name}

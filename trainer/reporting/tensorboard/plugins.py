@@ -1,4 +1,4 @@
-"""What TensorBoard's plugins show, as summaries: HParams, PR curves, histograms, charts of several curves."""
+"""Summaries for TensorBoard's plugins: HParams, PR curves, histograms, charts of several curves."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from tensorboard.plugins.pr_curve.summary import raw_data_pb
 from configs.reading import fields
 from trainer.reporting import tags
 
-# Of a histogram.
+# Bins of a histogram.
 _BUCKETS = 20
 
 
 def hparams(config, workdir: str):
     """The config's fields, each by its path; lists and mappings as text.
 
-    All of them, so that a field which one run changed has its value in the table for every run.
+    All of them, so that a field changed by one run has its value in the table for every run.
     """
     values = {}
     for path in fields.all_fields():
         value = fields.get(config, path)
         values[path] = value if isinstance(value, (bool, int, float, str)) else json.dumps(value)
-    # With the folder around it: runs of one name, trial_00000 of two sweeps, would be one row.
+    # With the folder around it: otherwise runs of the same name, trial_00000 of two sweeps, would be one row.
     name = os.sep.join(os.path.abspath(workdir).split(os.sep)[-2:])
     return summary_v2.hparams_pb(values, trial_id=name)
 
 
 def hparams_end(succeeded: bool):
-    """The run is over."""
+    """The summary for the end of a run."""
     return summary.session_end_pb(api_pb2.STATUS_SUCCESS if succeeded else api_pb2.STATUS_FAILURE)
 
 
 def precision_recall(found: Mapping) -> list:
-    """A PR curve for each class that is in a label, from `Evaluation.precision_recall`."""
+    """A PR curve for each class that occurs in a label, from `Evaluation.precision_recall`."""
     summaries = []
     for name, true_positives in (found.get("true_positives") or {}).items():
-        # The plugin's thresholds are spread from 0 to 1; nothing counts at 1 itself.
+        # The plugin's thresholds are spread from 0 to 1; nothing is counted at 1 itself.
         tp = np.array([*true_positives, 0], np.float64)
         fp = np.array([*found["false_positives"][name], 0], np.float64)
         fn, tn = tp[0] - tp, fp[0] - fp
@@ -75,7 +75,7 @@ def layer_norms(norms: Mapping[str, np.ndarray]) -> list:
 
 
 def charts(classes: Sequence[str]):
-    """Charts that show several curves in one, for the tab Custom Scalars."""
+    """Charts with several curves each, for the tab Custom Scalars."""
 
     def chart(title: str, *patterns: str):
         return layout_pb2.Chart(title=title, multiline=layout_pb2.MultilineChartContent(tag=patterns))

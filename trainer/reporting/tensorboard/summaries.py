@@ -1,8 +1,8 @@
-"""TensorBoard: scalars, panels, text and the model's graph, in event files that a kill and a new start do not confuse.
+"""TensorBoard: scalars, panels, text and the model's graph, in event files that survive a kill and a restart.
 
-Steps after the last checkpoint are done again when a run goes on. Their first edition is taken out of the files, for
-readers to come, and declared void by a session start, for a TensorBoard that has read it. TensorFlow's `tf.summary`
-writers cannot write the latter; TensorBoard's own writer (which PyTorch uses too) takes whole events.
+Steps after the last checkpoint are repeated when a run goes on. Their first records are removed from the files, for
+later readers, and invalidated by a session start, for a TensorBoard that has read them. TensorFlow's `tf.summary`
+writers cannot write the latter; TensorBoard's own writer (which PyTorch uses, too) takes whole events.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Writer:
 
     Args:
       workdir: directory of the event files, `tensorboard --logdir`.
-      chief: one process alone writes.
-      restored_step: the step that training goes on from; what earlier files hold of later steps is dropped. 0 for a
-        new run, which drops all of an earlier one.
-      log: called with a line of text, once, when the disk is full or not writable: curves are lost, the run is not.
+      chief: whether this is the only process that writes.
+      restored_step: the step that training goes on from; records of later steps in earlier files are dropped. 0 for a
+        new run, which drops everything of an earlier one.
+      log: called with a line of text, once, if the disk is full or not writable: curves are lost, but not the run.
     """
 
     def __init__(self, workdir: str, chief: bool = True, *, restored_step: int = 0, log: Callable[[str], None] = print):
@@ -68,12 +68,12 @@ class Writer:
                 self._log(f"warning: TensorBoard's event file cannot be written: {error.strerror}; curves are lost.")
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Writes a point of each curve: tag -> number. Not-a-number is written too: TensorBoard marks it."""
+        """Writes a point of each curve: tag -> number. NaN is also written: TensorBoard marks it."""
         for tag, value in values.items():
             self._add(step=int(step), summary=_compatible(scalar_pb(tag, float(value))))
 
     def evaluation(self, step: int, scores, pictures: Sequence = ()) -> None:
-        """Writes what an evaluation shows beside its numbers: panels, precision and recall, confusion matrix."""
+        """Writes an evaluation's records besides its numbers: panels, precision and recall, confusion matrix."""
         if not self._open:
             return
         self.images(step, {f"{tags.PANELS}/{p.kind}_{p.rank}": p.titled() for p in pictures})
@@ -94,28 +94,28 @@ class Writer:
             self._add(step=int(step), summary=_compatible(each))
 
     def text(self, name: str, markdown: str, step: int | None = None) -> None:
-        """Writes a text that TensorBoard shows as Markdown; without a step, at the one that training goes on from."""
+        """Writes a text that TensorBoard shows as Markdown; by default at the step that training goes on from."""
         self._add(step=self._restored_step if step is None else int(step), summary=_compatible(text_pb(name, markdown)))
 
     def config_text(self, config) -> None:
-        """Writes the config as a table, what differs from the defaults first and in bold."""
+        """Writes the config as a table, with differences from the defaults first and in bold."""
         self.text(tags.CONFIG_TEXT, config_markdown(config))
 
     def settings(self, config, classes: Sequence[str]) -> None:
-        """Writes the config for the HParams table, and which curves are shown in one chart."""
+        """Writes the config for the HParams table, and which curves share a chart."""
         for each in (plugins.hparams(config, self._workdir), plugins.charts(classes)):
             self._add(step=self._restored_step, summary=_compatible(each))
 
     def ended(self, succeeded: bool) -> None:
-        """Writes for the HParams table that the run is over."""
+        """Writes the end of the run for the HParams table."""
         self._add(summary=_compatible(plugins.hparams_end(succeeded)))
 
     def graph(self, task, channels: int) -> None:
-        """Writes the graph of the first model, once in a run: TensorBoard shows one. See `graph.py`.
+        """Writes the graph of the first model, once in a run, since TensorBoard shows only one. See `graph.py`.
 
         Args:
-          task: its models.
-          channels: of the image.
+          task: the task with the models.
+          channels: the image's.
         """
         if not self._open or self._restored_step:
             return
@@ -125,17 +125,17 @@ class Writer:
             self._add(graph_def=found.SerializeToString())
 
     def close(self) -> None:
-        """Nothing can be written afterwards."""
+        """Closes the file; nothing can be written afterwards."""
         self._open = False
         if self._events is not None:
             self._events.close()
 
 
 def drop_later_events(workdir: str, step: int) -> None:
-    """Takes the events of later steps out of a directory's event files; step 0 removes the files.
+    """Removes the events of later steps from a directory's event files; step 0 removes the files.
 
-    A file is replaced by its shorter edition at once, so a kill leaves the one or the other. The record that an earlier
-    kill cut off at a file's end is dropped too.
+    A file is replaced by its shorter version at once, so a kill leaves one or the other. A record that an earlier kill
+    cut off at a file's end is also dropped.
     """
     for path in sorted(glob.glob(os.path.join(glob.escape(workdir), "events.out.tfevents.*"))):
         if step == 0:
@@ -151,7 +151,7 @@ def drop_later_events(workdir: str, step: int) -> None:
         except tf.errors.DataLossError:
             dropped = True
         if dropped:
-            # A name that no reader takes for an event file.
+            # A name that no reader mistakes for an event file.
             beside = os.path.join(workdir, f"tmp.{os.getpid()}")
             try:
                 with open(beside, "wb") as file:
@@ -166,12 +166,12 @@ def drop_later_events(workdir: str, step: int) -> None:
 
 
 def _compatible(summary):
-    """The same message as TensorBoard's own class: with TensorFlow installed, its helpers build TensorFlow's class."""
+    """The message as TensorBoard's own class: with TensorFlow installed, its helpers build TensorFlow's class."""
     return summary_pb2.Summary.FromString(summary.SerializeToString())
 
 
 def _image_pb(tag: str, image: np.ndarray) -> summary_pb2.Summary:
-    """What `tf.summary.image` writes: width, height and one PNG."""
+    """The same as `tf.summary.image` writes: width, height and a PNG."""
     png = io.BytesIO()
     Image.fromarray(np.asarray(image, np.uint8)).save(png, format="PNG")
     height, width = image.shape[:2]

@@ -1,7 +1,7 @@
-"""A mask file for each class of an image: classes that may overlap, told apart by folders or by the files' names.
+"""A mask file for each class of an image: classes that may overlap, distinguished by folders or by the files' names.
 
 masks/kidney/a.png  masks/tumour/a.png      a folder for each class
-masks/a_kidney.png  masks/a_tumour.png      the class behind the image's name, or before it
+masks/a_kidney.png  masks/a_tumour.png      the class after the image's name, or before it
 masks/a/kidney.png  masks/a/tumour.png      a folder for each image
 """
 
@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from trainer.data.sources import names
 from trainer.data.sources.pairs import Pair
 
-# A number behind a name counts objects, and is no class.
+# A number after a name counts objects, and is not a class.
 _NUMBER = re.compile(r"^\d*$")
-# Words that say that it is a mask, and not of what.
+# Words that only say that it is a mask.
 _GENERAL = {
     "mask",
     "masks",
@@ -34,13 +34,13 @@ _GENERAL = {
 
 
 def by_class(images: Mapping[str, str], masks: Mapping[str, str], classes: Sequence[str]) -> dict[str, Pair]:
-    """Pairs by the image's stem, where the masks' names are made of an image's and a class's; empty where not so.
+    """Pairs by the image's stem, where the masks' names consist of an image's and a class's; otherwise empty.
 
-    Where these differ by a number alone ("cell1", "cell2") they are objects of one kind, and are united.
+    Where classes differ only by a number ("cell1", "cell2") they are objects of one kind, and are united.
 
     Args:
       images, masks: stem (the path below their folder without suffix) -> path.
-      classes: names of the classes; where there are none, whatever two or more names are found for most images.
+      classes: names of the classes; if empty, any two or more names found for most images.
     """
     found: dict[str, dict[str, str]] = collections.defaultdict(dict)
     stems = {**{names.core(stem): stem for stem in images}, **{stem: stem for stem in images}}
@@ -54,7 +54,7 @@ def by_class(images: Mapping[str, str], masks: Mapping[str, str], classes: Seque
                     break
     used = sum(len(of_class) for of_class in found.values())
     kinds = sorted({name for of_class in found.values() for name in of_class})
-    # By chance a name or two look so; of classes every mask is of one.
+    # A name or two may look so by chance; with classes every mask does.
     words = {re.sub(r"[_\-. ]*\d+$", "", kind) for kind in kinds}
     objects = len(words) == 1 and not classes
     if len(kinds) < 2 or used < 0.9 * len(masks) or (len(words) == 1 and classes):
@@ -74,7 +74,7 @@ def _pair(image: str, masks: Sequence[tuple[str, str]], objects: bool) -> Pair:
 
 
 def _readings(mask: str):
-    """(an image's stem, a class's name) that a mask's stem may be made of, the likeliest first."""
+    """(an image's stem, a class's name) of which a mask's stem may consist, the likeliest first."""
     folder, base = os.path.split(mask)
     if folder:
         outer, inner = os.path.split(folder)

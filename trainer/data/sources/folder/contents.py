@@ -1,4 +1,4 @@
-"""What data.path holds: the format that is recognised, or pairs of files; several are listed with the flag for each."""
+"""The contents of data.path: a recognised format, or pairs of files; of several, an error lists the flags."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trainer.data.sources.splits import Splits
 
 
 def open_splits(data: Data) -> Splits:
-    """The splits of what data.path holds.
+    """The splits of data.path.
 
     Files are listed and headers or annotations read; no pixel but those of a few masks is decoded.
     """

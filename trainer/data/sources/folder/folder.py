@@ -3,7 +3,7 @@
 path/images/a.jpg   path/masks/a.png                 one folder, the same stems
 path/Tile 1/images/a.jpg   path/Tile 1/masks/a.png   any number of them, at any depth
 path/train/images/…  path/val/images/…               the folder's name is the split
-path/train.txt  path/val.txt                         or lists say it (`lists.py`)
+path/train.txt  path/val.txt                         or lists define it (`lists.py`)
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ def open_pairs(data: Data) -> Splits:
     if not listing.fatal:
         pairs = [*listing.train, *listing.validation]
         problems += check_headers(root, pairs, data)
-        reader, fields, misplaced, said = geotiff.look(root, pairs, data)
+        reader, fields, misplaced, remarks = geotiff.look(root, pairs, data)
         problems += misplaced
         more, named = _named_by_table(root, pairs, data)
-        fields, notes = {**fields, **more}, (*notes, *said, *named)
+        fields, notes = {**fields, **more}, (*notes, *remarks, *named)
     if data.pages == "slices":
         listing, more = slices.of_listing(root, listing, data)
         problems += more
@@ -63,7 +63,7 @@ def open_pairs(data: Data) -> Splits:
 
 
 def _named_by_table(root: str, pairs: Sequence[Pair], data: Data):
-    """Fields from a file of classes that lies in the folder, and notes."""
+    """Fields from a file of classes in the folder, and notes."""
     if says_masks(data) or not pairs or any(pair.kinds or pair.more for pair in pairs):
         return {}, []
     places = above(pairs[0].image)
@@ -76,7 +76,7 @@ def _named_by_table(root: str, pairs: Sequence[Pair], data: Data):
 
 
 def list_path(data: Data) -> tuple[str, Listing]:
-    """The folder that data.path names, or that holds the list it names, and what is in it."""
+    """The folder that data.path names, or that of the list it names, and its contents."""
     path = os.path.expanduser(data.path)
     if os.path.isfile(path) and path.lower().endswith(lists.SUFFIXES):
         root, name = os.path.split(path)
@@ -130,7 +130,7 @@ def list_folder(root: str, data: Data) -> Listing:
 
 
 def _split(pairs: list[Pair], root: str, data: Data, listing: Listing) -> Listing:
-    """The listing with the pairs of each split, what is wrong with the split, and notes."""
+    """The listing with the pairs of each split, the split's problems, and notes."""
     by_split: dict[str, list[Pair]] = collections.defaultdict(list)
     for pair in pairs:
         by_split[names.split_of(pair.image) or names.split_of(pair.mask)].append(pair)
@@ -168,7 +168,7 @@ def _split(pairs: list[Pair], root: str, data: Data, listing: Listing) -> Listin
 
 
 def _halved(pairs: list[Pair], root: str, data: Data) -> tuple[list[Pair], list[Pair], list[str]]:
-    """Training and validation pairs of those that come without a split, and what is wrong with that."""
+    """Training and validation pairs of those that come without a split, and the problems."""
     if len(pairs) < 2:
         few = f"{root}: holds {len(pairs)} pair of image and mask; one is needed to train on and another to evaluate."
         return pairs, [], [few]

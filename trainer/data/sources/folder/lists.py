@@ -1,7 +1,7 @@
 """train.txt and val.txt: which pairs are trained on and which are held out; test.txt: which are neither.
 
 A line is a stem ("a"), an image's path ("images/a.jpg", "Tile 1/images/a.jpg"), or an image's path and a mask's path
-with a TAB, a comma or a space between them, below the folder or absolute. train.csv and val.csv may begin with the
+separated by a TAB, a comma or a space, below the folder or absolute. train.csv and val.csv may begin with the
 columns' names ("image,mask"). Empty lines are skipped.
 """
 
@@ -25,7 +25,7 @@ _COLUMNS = ("image", "img", "file", "filename", "path", "mask", "label", "annota
 
 
 def _file_names(root: str) -> dict[str, str]:
-    """Split -> the list's name; the usual one where there is none."""
+    """Split -> the list's name; the usual name where there is no list."""
     found = {}
     for split, stems in _STEMS.items():
         possible = [stem + suffix for stem in stems for suffix in SUFFIXES]
@@ -35,7 +35,7 @@ def _file_names(root: str) -> dict[str, str]:
 
 
 def present(root: str, any_split: bool = False) -> bool:
-    """Whether the folder is split by lists; by a list of the test split alone only if `any_split`."""
+    """Whether the folder is split by lists; a list of only the test split counts if `any_split`."""
     names = _file_names(root)
     wanted = names if any_split else ("train", "validation")
     return any(os.path.exists(os.path.join(root, names[split])) for split in wanted)
@@ -44,7 +44,7 @@ def present(root: str, any_split: bool = False) -> bool:
 def read_list(
     root: str, name: str, pairs: dict[str, Pair], loose: list[str]
 ) -> tuple[list[Pair], list[str], tuple[str, ...]]:
-    """The pairs of one list, what is wrong with lines of it, and what with all of it; arguments as of `read_lists`."""
+    """The pairs of one list, problems of its lines, and problems of the whole; arguments as for `read_lists`."""
     lines, trouble = _lines(os.path.join(root, name), name)
     finder, chosen, problems = _Finder(root, pairs, loose), [], []
     for number, line in lines:
@@ -61,7 +61,7 @@ def read_list(
 
 
 def read_test(root: str, pairs: dict[str, Pair], loose: list[str]) -> tuple[tuple[Pair, ...], str, list[str]]:
-    """The pairs of a list of the test split beside data that are not split by lists, its name or "", and its faults."""
+    """The pairs of a list of the test split beside data not split by lists, its name or "", and its problems."""
     name = _file_names(root)["test"]
     if not os.path.isfile(os.path.join(root, name)):
         return (), "", []
@@ -75,7 +75,7 @@ def read_lists(root: str, pairs: dict[str, Pair], loose: list[str], *, insist: b
     Args:
       root: the folder.
       pairs: its pairs by key, from their stems.
-      loose: problems met while pairing; those of files on no list are of no concern.
+      loose: problems found while pairing; those of files on no list do not matter.
       insist: there have to be lists for training and for validation.
     """
     problems: list[str] = []
@@ -100,7 +100,7 @@ def read_lists(root: str, pairs: dict[str, Pair], loose: list[str], *, insist: b
             if problem:
                 problems.append(f"{at}: {problem}")
                 continue
-            # The same file may stand under two names: through a link, or by another spelling.
+            # The same file may have two names: through a link, or by another spelling.
             file = os.path.realpath(os.path.join(root, pair.image))
             if file in line_of:
                 problems.append(
@@ -133,7 +133,7 @@ def read_lists(root: str, pairs: dict[str, Pair], loose: list[str], *, insist: b
 
 
 def _lines(path: str, other: str) -> tuple[list[tuple[int, str]], str]:
-    """Numbered lines that are not empty, and what is wrong with the file; `other` is the other list's name."""
+    """Numbered lines that are not empty, and the file's problems; `other` is the other list's name."""
     if not os.path.isfile(path):
         return [], f"{shown(path)}: does not exist, but {other} does: write both, or neither to split by a fraction."
     try:
@@ -169,7 +169,7 @@ class _Finder:
                 self._by_name.setdefault(name, []).append(pair)
 
     def find(self, line: str) -> tuple[Pair | None, str]:
-        """The pair of a line, or None and what is wrong with it."""
+        """The pair of a line, or None and the problem."""
         if "\t" in line:
             return self._explicit(line.split("\t"))
         wanted = os.path.normpath(line).replace(os.sep, "/")
@@ -192,7 +192,7 @@ class _Finder:
         )
 
     def _two_files(self, line: str) -> list[str] | None:
-        """An image's and a mask's path with a comma, a semicolon or a space between them, either of which is a file."""
+        """An image's and a mask's path separated by a comma, a semicolon or a space, where either is a file."""
         for separator in (",", ";", " "):
             parts = line.split(separator)
             for end in range(1, len(parts)):

@@ -1,4 +1,4 @@
-"""Which image belongs to which mask: folders of both below a root, at any depth, and names that their files share."""
+"""Which image belongs to which mask: folders of both below a root, at any depth, and names shared by their files."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from trainer.data.sources.folder.class_files import by_class
 from trainer.data.sources.pairs import Pair
 
 _DEEPEST = 8
-# Beyond this many files without a partner, each is not compared with each.
+# With more files without a partner than this, they are not all compared with each other.
 _MOST_COMPARED = 100
 _ALONE = {"an image without a mask": "images without masks", "a mask without an image": "masks without images"}
-# So many files with the same fault are named one by one.
+# Up to this many files with the same fault are named one by one.
 _MOST_ALIKE = 3
 
 
@@ -39,7 +39,7 @@ def pairs_below(root: str, classes: Sequence[str] = ()) -> tuple[dict[str, Pair]
         matched, rest, note = _matched(images, masks, classes)
         notes += [note] if note and note not in notes else []
         pairs |= {join(place, stem): pair for stem, pair in matched.items()}
-        # Of many the first alone is shown with a hint, and each is compared with all others.
+        # Of many only the first is shown with a hint, and each hint needs a comparison with all others.
         for number, stem in enumerate(rest[0]):
             hint = _hint(stem, masks, images, other_masks) if number < _MOST_ALIKE else ""
             path = os.path.join(root, images[stem])
@@ -69,8 +69,8 @@ def pairs_below(root: str, classes: Sequence[str] = ()) -> tuple[dict[str, Pair]
 def _matched(images: dict[str, str], masks: dict[str, str], classes: Sequence[str] = ()):
     """Pairs by the image's stem; the stems of images and of masks without a partner; a note on how they were matched.
 
-    What has the same stem belongs together; of the others, what has the same once "img_", "_mask" and the like are
-    taken away; and then several masks of one image, one a class or one an object.
+    Files with the same stem belong together; then those whose stems are equal without "img_", "_mask" and the like;
+    then several masks of one image, one for each class or object.
     """
     if not images.keys() & masks.keys():
         pairs = by_class(images, masks, classes)
@@ -102,7 +102,7 @@ def _matched(images: dict[str, str], masks: dict[str, str], classes: Sequence[st
             used.update(found)
             note = note or f"recognised: {shown(images[stem])} has its mask in {shown(masks[found[0]])}"
     if len(images) == 1 and not pairs and len(free) > 1:
-        # One folder an image, one mask an object, as in the Data Science Bowl.
+        # A folder for each image and a mask for each object, as in the Data Science Bowl.
         pairs[loose[0]] = Pair(images[loose[0]], masks[free[0]], tuple(masks[stem] for stem in free[1:]))
         used.update(free)
         note = "recognised: a folder for each image, with one mask for each of its objects"
@@ -112,7 +112,7 @@ def _matched(images: dict[str, str], masks: dict[str, str], classes: Sequence[st
 
 
 def _below_a_folder_of_their_own(files: dict[str, str]) -> dict[str, str]:
-    """The files by their stems without the folders that all of them share: annotations/trimaps/a.png is "a"."""
+    """The files by their stems without folders common to all: annotations/trimaps/a.png is "a"."""
     folders = [os.path.dirname(stem) for stem in files]
     shared = os.path.commonpath(folders) if folders and all(folders) else ""
     return (
@@ -121,7 +121,7 @@ def _below_a_folder_of_their_own(files: dict[str, str]) -> dict[str, str]:
 
 
 def _of_one_kind(masks: dict[str, str]) -> tuple[dict[str, str], list[str]]:
-    """Of Cityscapes' files for an image those with label ids, where there are any; and the others' names."""
+    """Of Cityscapes' files for an image the ones with label ids, if there are any; and the others' names."""
     for ending in ("_labeltrainids", "_labelids"):
         kept = {stem: path for stem, path in masks.items() if stem.lower().endswith(ending)}
         if kept:
@@ -130,7 +130,7 @@ def _of_one_kind(masks: dict[str, str]) -> tuple[dict[str, str], list[str]]:
 
 
 def _together(problems: list[str]) -> list[str]:
-    """Many files with one fault are one finding."""
+    """Many files with the same fault become one problem."""
     kinds = collections.defaultdict(list)
     for problem in problems:
         kinds[next((kind for kind in _ALONE if f": {kind}: " in problem), problem)].append(problem)
@@ -146,7 +146,7 @@ def _together(problems: list[str]) -> list[str]:
 
 
 def _flat(root: str) -> tuple[dict[str, Pair], list[str], list[str]]:
-    """Images and masks side by side in one folder, told apart by their names: 1.png with 1_mask.png."""
+    """Images and masks side by side in one folder, distinguished by their names: 1.png with 1_mask.png."""
     files, problems, _ = by_stem(root, "")
     masks = {stem: path for stem, path in files.items() if names.is_called_mask(stem)}
     images = {stem: path for stem, path in files.items() if stem not in masks}
@@ -161,9 +161,9 @@ def _flat(root: str) -> tuple[dict[str, Pair], list[str], list[str]]:
 
 
 def _places(root: str) -> Iterator[tuple[str, str, str]]:
-    """Folders below root, and root itself, with the folders of images and of masks in them.
+    """Folders from the root down, with the folders of images and of masks in them.
 
-    One of these alone is given, too, where it is called just "images" or "masks": to complain about.
+    One of these without the other is included, too, if it is called just "images" or "masks", for a message.
     """
     pending, seen = [""], set()
     while pending:
@@ -183,11 +183,11 @@ def _places(root: str) -> Iterator[tuple[str, str, str]]:
 
 
 def by_stem(root: str, folder: str) -> tuple[dict[str, str], list[str], list[str]]:
-    """Image files below a folder by their path in it without suffix; stems that two files share; other files."""
+    """Image files below a folder by their path in it without suffix; stems shared by two files; other files."""
     found: dict[str, str] = {}
     problems: list[str] = []
     other: list[str] = []
-    seen: set[str] = set()  # linked folders are followed, and may lead round in a circle
+    seen: set[str] = set()  # linked folders are followed, and may form a cycle
     top = os.path.join(root, folder)
     for here, folders, files in os.walk(top, followlinks=True):
         real = os.path.realpath(here)
@@ -218,7 +218,7 @@ def _alone(path: str, what: str, folder: str, stem: str, hint: str) -> str:
 
 
 def _hint(stem: str, partners: dict[str, str], own: dict[str, str], ignored: list[str]) -> str:
-    """What the missing partner may be called instead: a partner without one itself, or a file that was ignored."""
+    """A possible name of the missing partner: a file that lacks one itself, or that was ignored."""
     for path in ignored:
         if os.path.splitext(os.path.basename(path))[0] == os.path.basename(stem):
             return f" ({shown(path)} has no image's suffix)"

@@ -1,4 +1,4 @@
-"""Pages of TIFF files as slices: each page of an image with the same page of its mask is an example of its own."""
+"""Pages of TIFF files as slices: each page of an image with the same page of its mask is an example."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainer.data.sources.pairs import Listing, Pair
 
 
 def of_listing(root: str, listing: Listing, data: Data) -> tuple[Listing, list[str]]:
-    """The listing with a pair for each page, and what is wrong with files; the pages of a file stay in one split."""
+    """The listing with a pair for each page, and the files' problems; the pages of a file stay in one split."""
     problems: list[str] = []
     parts = {
         split: tuple(_pages_of(root, getattr(listing, split), data, problems))
@@ -29,7 +29,7 @@ def _pages_of(root: str, pairs: Sequence[Pair], data: Data, problems: list[str])
         try:
             image, mask = (_count(os.path.join(root, path), data) for path in (pair.image, pair.mask))
         except DataError:
-            yield pair  # It is met, and said, when its header is checked or it is read.
+            yield pair  # It is reported when its header is checked or it is read.
             continue
         if image != mask:
             problems.append(

@@ -1,11 +1,11 @@
-"""The formats that people's data come in: what each is recognised by, and the source that reads it.
+"""The known formats of data: how each is recognised, and the source that reads it.
 
-A format is a file here, called as one of the names of data.source in `configs.schema`, with
+A format is a file here, named like a value of data.source in `configs.schema`, with
 
-    TITLE               what messages call it
+    TITLE               its name in messages
     HAS_MASK_FILES      True where each image has a mask file: then nothing else in the folder can be meant
-    recognise(tree)     what it is recognised by in a folder; "" where it is not there
-    open_splits(data)   its `Splits`
+    recognise(tree)     the evidence for it in a folder; "" if there is none
+    open_splits(data)   the `Splits`
 """
 
 from __future__ import annotations
@@ -31,6 +31,6 @@ def has_mask_files(name: str) -> bool:
 
 
 def recognised(tree: Tree) -> dict[str, str]:
-    """Name of each format that a folder holds -> what it was recognised by."""
+    """Name of each format in a folder -> the evidence for it."""
     found = {name: format_of(name).recognise(tree) for name in FORMATS}
     return {name: by for name, by in found.items() if by}

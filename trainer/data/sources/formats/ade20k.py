@@ -79,7 +79,7 @@ def open_splits(data: Data) -> Splits:
 
 
 def _entries(tree: Tree, path: str) -> list[tuple[int, str]]:
-    """(value, name): the first of a class's names, or all of them where two classes share it."""
+    """(value, name): a class's first name, or all of its names where two classes share the first."""
     rows = read_rows(tree.at(path))
     header = [field.lower() for field in rows[0][1]]
     if "name" not in header or "idx" not in header:
@@ -96,7 +96,7 @@ def _entries(tree: Tree, path: str) -> list[tuple[int, str]]:
 
 
 def short_names(entries: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
-    """(value, name) with the first of a class's names; all of them where two classes share it, and the value, too."""
+    """(value, name) with a class's first name; all of its names where two classes share that, and the value, too."""
     short = [name.split(",")[0].split(";")[0].strip() for _, name in entries]
     shared, twins = collections.Counter(short), collections.Counter(name for _, name in entries)
     return [
@@ -106,6 +106,6 @@ def short_names(entries: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
 
 
 def split_by_name(path: str) -> str:
-    """The split that a file of ADE20K's own is called after; "" of others."""
+    """The split in the name of one of ADE20K's files; "" for others."""
     found = _OWN_NAMES.match(stem_of(path))
     return {"train": "train", "val": "validation", "test": "test"}.get(found[1].lower(), "") if found else ""

@@ -1,11 +1,11 @@
-"""ADE20K's full release: objects of some 3,000 classes, with descriptions beside each picture.
+"""ADE20K's full release: objects of about 3,000 classes, with descriptions beside each picture.
 
     path/…/training/urban/street/ADE_train_1.jpg   ADE_train_1_seg.png   ADE_train_1.json     (2021)
     path/images/training/a/abbey/ADE_train_1.jpg   ADE_train_1_seg.png   ADE_train_1_atr.txt  (2016)
 
-In *_seg.png red // 10 * 256 + green is the number of a pixel's class, 0 is void, and blue tells objects apart. Names
-come from the descriptions alone: the index of the release is a pickle, which could run anything. Parts (*_parts_1.png)
-and the masks of single objects in folders called as their picture are not read.
+In *_seg.png red // 10 * 256 + green is the number of a pixel's class, 0 is void, and blue distinguishes objects. Names
+only come from the descriptions: the index of the release is a pickle, which could run anything. Parts (*_parts_1.png)
+and the masks of single objects, in folders named like their picture, are not read.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ HAS_MASK_FILES = True
 _SEG, _PART = "_seg.png", re.compile(r"(?i)_parts_\d+$")
 # In a look-up table: no class, no void.
 _UNKNOWN = -(2**31)
-# Descriptions that are looked into before a folder is taken for something else.
+# Descriptions examined before a folder is taken for something else.
 _MOST_LOOKED_AT = 20
 
 
@@ -58,7 +58,7 @@ def recognise(tree: Tree) -> str:
 
 
 def described(tree: Tree, *folders: str) -> Iterator[tuple[str, str]]:
-    """(*_seg.png, its picture's *.json or *_atr.txt) in these folders, or in all."""
+    """(*_seg.png, its picture's *.json or *_atr.txt) in these folders, or in all by default."""
     for folder in folders or tree.folders:
         for name in tree.folders[folder]:
             if name.endswith(_SEG):
@@ -70,7 +70,7 @@ def described(tree: Tree, *folders: str) -> Iterator[tuple[str, str]]:
 
 
 class ClassNumbers(FilePairs):
-    """Pairs whose masks have the number of a class in red and green."""
+    """Pairs whose masks encode the number of a class in red and green."""
 
     def mask_values(self, index: int) -> MaskValues:
         """The numbers of the classes."""
@@ -147,7 +147,7 @@ def open_splits(data: Data) -> Splits:
 
 
 def _files(tree: Tree) -> tuple[list[str], list[str]]:
-    """Pictures and masks; not parts, and no folder that holds the objects of one picture."""
+    """Pictures and masks; not parts, nor folders with the objects of a picture."""
     images, masks = [], []
     for folder, names in tree.folders.items():
         above, _, own = folder.rpartition("/")
@@ -164,7 +164,7 @@ def _files(tree: Tree) -> tuple[list[str], list[str]]:
 
 
 def _fields(tree: Tree, masks: Sequence[str], data: Data, problems: list[str], notes: list[str]) -> dict[str, Any]:
-    """The classes by the descriptions of all pictures; what is wrong with one, and what was found, is added."""
+    """The classes by the descriptions of all pictures; adds problems and notes."""
     named = _Names()
     without: list[str] = []
     for mask in masks:
@@ -199,10 +199,10 @@ class _Names:
         self._others: collections.Counter[str] = collections.Counter()
 
     def add_numbered(self, at: str, content: Any) -> None:
-        """Of a *.json, whose objects have the class's number and name."""
+        """Adds names from a *.json, whose objects have the class's number and name."""
         objects = content.get("annotation") if isinstance(content, Mapping) else None
         objects = objects.get("object") if isinstance(objects, Mapping) else None
-        # A list of one was written as its only member.
+        # A list of one item was written as the item.
         objects = [objects] if isinstance(objects, Mapping) else objects
         if not isinstance(objects, list):
             raise DataError(f'{at}: is not ADE20K\'s: it has no "annotation" with a list "object".')
@@ -215,9 +215,9 @@ class _Names:
                 self._add(number, name, at)
 
     def add_counted(self, at: str, text: str, mask: str, data: Data) -> None:
-        """Of an *_atr.txt, whose lines are the objects in the order of their values of blue, and have no number.
+        """Adds names from an *_atr.txt, whose lines are the objects by their values of blue, without class numbers.
 
-        The mask is read only where there is a name that has none yet.
+        The mask is read only if a name has no number yet.
         """
         objects = {}
         for number, line in enumerate(text.split("\n"), start=1):
@@ -235,7 +235,7 @@ class _Names:
         values, first = np.unique(picture[:, :, 2], return_index=True)
         values, first = values[values > 0], first[values > 0]
         if len(values) != len(objects):
-            # One is hidden by others, and nothing says which.
+            # An object is hidden by others, and it is unknown which.
             self._others[f"{at} has {len(objects)} objects, and its mask {len(values)}"] += 1
             return
         for (_, name), place in zip(sorted(objects.items()), first.tolist(), strict=True):
@@ -249,7 +249,7 @@ class _Names:
         self._first.setdefault(number, at)
 
     def said(self) -> list[str]:
-        """What the descriptions do not agree on: the first name counts."""
+        """Notes on disagreements between descriptions, where the first name counts."""
         if not self._others:
             return []
         return [f"descriptions that do not fit, {self._others.total()}: {next(iter(self._others))}; the first counts"]

@@ -1,4 +1,4 @@
-"""CamVid's layouts: folders of images with a folder of masks called after each.
+"""CamVid's layouts: folders of images, each with a folder of masks named after it.
 
 path/train/*.png  path/trainannot/*.png   val, test alike; numbers 0 … 11     (SegNet; CVAT with label_colors.txt)
 path/train/*.png  path/train_labels/*_L.png   path/class_dict.csv; colours    (Kaggle)
@@ -65,7 +65,7 @@ def _places(tree: Tree) -> list[tuple[str, str]]:
 
 
 def _is_marked(names: Sequence[str]) -> bool:
-    """Whether masks are called after their images with _P or _L."""
+    """Whether masks are named like their images with _P or _L."""
     return bool(names) and all(re.search(r"_[LP]\.\w+$", name) for name in names[:20])
 
 
@@ -92,13 +92,13 @@ def open_splits(data: Data) -> Splits:
         return Splits(title=shown(tree.root), problems=tuple(problems), fatal=fatal)
     fields: Mapping[str, Any] = {}
     if not says_masks(data):
-        fields, said = _fields(tree, pairs, data)
-        notes += said
+        fields, remarks = _fields(tree, pairs, data)
+        notes += remarks
     return pair_splits(tree, pairs, data, fields=fields, problems=problems, notes=notes)
 
 
 def _valid(tree: Tree, places: Sequence[str]) -> set[str]:
-    """Stems of the images that valid.txt holds out, as fast.ai's copy does."""
+    """Stems of the images held out by valid.txt, as in fast.ai's copy."""
     path = next((p for place in places if tree.has(p := f"{place}/valid.txt" if place else "valid.txt")), None)
     return {stem_of(line.strip()) for line in read_text(tree.at(path)).split("\n") if line.strip()} if path else set()
 
@@ -108,7 +108,7 @@ def _first_word(folder: str) -> str:
 
 
 def _key(path: str) -> str:
-    """The name that image and mask share: "0001TP_006690" of 0001TP_006690_L.png and 0001TP_006690_P.png."""
+    """The name shared by image and mask: "0001TP_006690" of 0001TP_006690_L.png and 0001TP_006690_P.png."""
     stem = re.sub(r"_[LP]$", "", stem_of(path))
     return core(stem)
 

@@ -2,7 +2,7 @@
 
     path/leftImg8bit/train/aachen/*_leftImg8bit.png   path/gtFine/train/aachen/*_gtFine_labelIds.png (or _labelTrainIds)
 
-The classes are the nineteen that are scored; what is not is void. CVAT's exports name their own in label_colors.txt.
+The classes are the nineteen that are scored; others are void. CVAT's exports name their own in label_colors.txt.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from trainer.data.sources.splits import Splits, nothing_in
 
 TITLE = "Cityscapes"
 HAS_MASK_FILES = True
-# Names by train id, and the label id of each, as cityscapesscripts has them.
+# Names by train id, and the label id of each, as in cityscapesscripts.
 CLASSES = {
     "road": 7, "sidewalk": 8, "building": 11, "wall": 12, "fence": 13, "pole": 17, "traffic light": 19,
     "traffic sign": 20, "vegetation": 21, "terrain": 22, "sky": 23, "person": 24, "rider": 25, "car": 26, "truck": 27,
@@ -75,8 +75,8 @@ def open_splits(data: Data) -> Splits:
         return Splits(title=shown(tree.root), problems=tuple(problems), fatal=fatal)
     fields: Mapping[str, Any] = {}
     if not says_masks(data):
-        fields, said = _fields(tree, pairs, kind, data)
-        notes += said
+        fields, remarks = _fields(tree, pairs, kind, data)
+        notes += remarks
     return pair_splits(tree, pairs, data, fields=fields, problems=problems, notes=notes)
 
 
@@ -105,7 +105,7 @@ def _fields(tree: Tree, pairs: Sequence[Placed], kind: str, data: Data) -> tuple
             f"{shown(tree.root)}: the files are called as Cityscapes', but the masks hold {held}: {why}. If they are "
             "ids of your own: --config.data.source=pairs"
         )
-    said = "the nineteen classes of Cityscapes; " + (
+    note = "the nineteen classes of Cityscapes; " + (
         "the other label ids are void" if kind == "labelIds" else "255 is void"
     )
-    return by_values(entries, data), [said]
+    return by_values(entries, data), [note]

@@ -1,4 +1,4 @@
-"""What masks hold, and what a table of classes beside them makes of it."""
+"""The values in masks, and their classes by a table beside them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _BORDER = (224, 224, 192)
 
 @dataclasses.dataclass(frozen=True)
 class Held:
-    """What some masks hold: numbers, or colours, of the pixels or of the palette.
+    """The values in some masks: numbers, or colours of the pixels or of the palette.
 
-    colored: whether any has colours.
-    indexed: whether any has a palette, so that its numbers may be ids.
-    values: the numbers, palettes' indices among them; colors: red, green, blue.
-    masks: the numbers of each.
+    colored: whether any mask has colours.
+    indexed: whether any mask has a palette, so that its numbers may be ids.
+    values: the numbers, including palettes' indices; colors: red, green, blue.
+    masks: the numbers in each.
     """
 
     colored: bool
@@ -37,13 +37,13 @@ class Held:
     masks: tuple[frozenset[int], ...] = ()
 
     def mostly(self, numbers: Collection[int]) -> bool:
-        """Whether the numbers of most masks are among these; the others are faults of their files, and said as such."""
+        """Whether the numbers of most masks are among these; the others are reported as faults of their files."""
         fitting = sum(mask <= set(numbers) for mask in self.masks)
         return bool(self.masks) and 2 * fitting > len(self.masks)
 
 
 def held_by(tree: Tree, pairs: Sequence[Placed], data: Data) -> Held:
-    """Looks into some masks; what cannot be read is met, and said, when it is trained on."""
+    """Reads some masks; unreadable ones are reported when they are trained on."""
     values: set[int] = set()
     colors: set[tuple[int, int, int]] = set()
     indexed, masks = False, []
@@ -69,7 +69,7 @@ def held_by(tree: Tree, pairs: Sequence[Placed], data: Data) -> Held:
 def fields_of_table(
     tree: Tree, table: ClassTable, pairs: Sequence[Placed], data: Data
 ) -> tuple[Mapping[str, Any], list[str]]:
-    """Fields that say what the masks of some pairs mean, and notes; none where the table is not of these masks.
+    """Fields with the meaning of some pairs' masks, and notes; empty where the table does not belong to these masks.
 
     Raises:
       DataError: data.classes names others.
@@ -88,7 +88,7 @@ def fields_of_table(
             f"{', '.join(map(str, sorted(held.colors)[:6]))}."
         )
     if table.colors and held.colors and held.colored:
-        # Some are in the table: what is not ends with the mask's name.
+        # Some are in the table: others end in an error with the mask's name.
         return by_colors([*table.colors, *border], data), notes
     entries = table.values or tuple(enumerate(table.names))
     numbers = {value for value, _ in entries} | {data.void_id}

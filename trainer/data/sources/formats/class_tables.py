@@ -1,4 +1,4 @@
-"""Files beside masks that name classes, with the colour or value of each: every program writes its own kind.
+"""Files beside masks that name classes, with the colour or value of each; every program writes its own kind.
 
 class_dict.csv     name,r,g,b               CamVid on Kaggle, DeepGlobe
 label_colors.txt   64 128 64<TAB>Animal     CamVid; CVAT
@@ -22,9 +22,9 @@ Color = tuple[int, int, int]
 
 @dataclasses.dataclass(frozen=True)
 class ClassTable:
-    """What a file says: colours by class name, values by class name, or names alone, whose place is the value.
+    """A file's contents: colours by class name, values by class name, or only names, whose position is the value.
 
-    path: of the file, below the folder.
+    path: the file, relative to the folder.
     """
 
     path: str
@@ -41,13 +41,13 @@ _NAMES = ("codes.txt", "classes.txt", "class_names.txt", "labels.txt", "classnam
 
 
 def above(path: str) -> tuple[str, ...]:
-    """The folders that a file lies in, the innermost first, "" the last."""
+    """The folders around a file, from the innermost to ""."""
     parts = path.split("/")[:-1]
     return tuple("/".join(parts[:count]) for count in range(len(parts), -1, -1))
 
 
 def find_table(tree: Tree, places: Sequence[str] = ("",), *, names: bool = True) -> ClassTable | None:
-    """The first table in one of some folders, in the order of their kinds; None where there is none.
+    """The first table in any of these folders, in the order of the kinds; None if there is none.
 
     Raises:
       DataError: a table has a line that cannot be read.
@@ -63,7 +63,7 @@ def find_table(tree: Tree, places: Sequence[str] = ("",), *, names: bool = True)
 
 
 def read_table(tree: Tree, path: str) -> ClassTable | None:
-    """A table by its path; None where the file has no such lines at all.
+    """A table by its path; None if the file has no such lines at all.
 
     Raises:
       DataError: some lines can be read and others not; names file and line.
@@ -80,7 +80,7 @@ def read_table(tree: Tree, path: str) -> ClassTable | None:
     if any(full) and all(found or line.startswith("#") for found, (_, line) in zip(full, lines, strict=True)):
         rows = sorted((found for found in full if found), key=lambda found: int(found[1]))
         named = [(_color(found.groups()[2:], tree.shown(path)), found[1], found[2]) for found in rows]
-        # 255 is the field's number for what counts nowhere, whatever it is called.
+        # 255 is the usual number for pixels that are not counted, whatever its name.
         return ClassTable(path, colors=tuple((c, "void" if number == "255" else name) for c, number, name in named))
     values = []
     for place, (_, line) in enumerate(lines):
@@ -128,7 +128,7 @@ def _csv(tree: Tree, path: str) -> ClassTable | None:
     )
     if name_at is None or (None in color_at and value_at is None):
         if path.rpartition("/")[2].lower() == "classes.csv":
-            return None  # Any table may be called so.
+            return None  # Any table may have this name.
         raise DataError(
             f"{tree.shown(path)}: its first line has to name the columns, as name, r, g, b or Pixel Value, Class. "
             f"Received: {', '.join(rows[0][1])[:60]!r}"
@@ -168,10 +168,10 @@ def _without_twins(values: Sequence[tuple[int, str]], at: str) -> tuple[tuple[in
 
 
 def id2label(tree: Tree, place: str = "") -> list[tuple[int, str]]:
-    """(value, name) of an id2label.json, as models and data on the Hugging Face hub have it; empty where there is none.
+    """(value, name) of an id2label.json, as of models and data on the Hugging Face hub; empty where there is none.
 
     Raises:
-      DataError: it is none.
+      DataError: the file is something else.
     """
     path = f"{place}/id2label.json" if place else "id2label.json"
     if not tree.has(path):

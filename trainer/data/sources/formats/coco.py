@@ -24,7 +24,7 @@ from trainer.data.sources.splits import Splits, nothing_in
 
 TITLE = "COCO annotations"
 _KEYS = ("images", "annotations", "categories")
-# Beside them in COCO's own folder, and without masks.
+# Beside the annotations in COCO's own folder, but without masks.
 _NO_MASKS = ("captions", "person_keypoints", "image_info")
 
 
@@ -34,11 +34,11 @@ def recognise(tree: Tree) -> str:
 
 
 def annotation_files(tree: Tree, *, panoptic: bool = False) -> list[str]:
-    """The annotation files of a folder; where both are there, the instances' without the stuff's."""
+    """The annotation files of a folder; of instances and stuff only the former."""
     found = []
     for folder, names in tree.folders.items():
         names = [name for name in names if name.lower().endswith(".json")]
-        # A folder of many holds one for each image, of another kind.
+        # A folder with many of them has one for each image, of another kind.
         for name in names if len(names) <= 50 else names[:2]:
             path = f"{folder}/{name}" if folder else name
             if not name.startswith(_NO_MASKS) and _is_coco(tree.at(path), panoptic):
@@ -47,7 +47,7 @@ def annotation_files(tree: Tree, *, panoptic: bool = False) -> list[str]:
 
 
 def _is_coco(path: str, panoptic: bool) -> bool:
-    """By the first and last bytes: an annotation file may be of gigabytes."""
+    """Tests the first and last bytes: an annotation file may have gigabytes."""
     try:
         with open(path, "rb") as file:
             begin = file.read(2**16)
@@ -82,7 +82,7 @@ def open_splits(data: Data) -> Splits:
 
 
 def damaged_files(tree: Tree, files: list[str], prefixes: tuple[str, ...]) -> list[str]:
-    """What is wrong with files that are called as annotations and were not recognised as any."""
+    """Problems of files named like annotations that were not recognised as such."""
     found = []
     for path in tree.files(".json"):
         if path.rpartition("/")[2].startswith(prefixes) and path not in files:
@@ -98,7 +98,7 @@ def read_files(tree: Tree, files: list[str]) -> dict[str, Mapping]:
     """The contents of annotation files.
 
     Raises:
-      DataError: one is no JSON, or not COCO's.
+      DataError: a file is not JSON, or not COCO's.
     """
     read = {}
     for file in files:
@@ -120,7 +120,7 @@ def _ordered(number: Any):
 def named_categories(tree: Tree, read: Mapping[str, Mapping]) -> tuple[dict[Any, str], list[str]]:
     """Name of each category by its id, and notes.
 
-    A category that only heads the others, as Roboflow writes it, is none.
+    A category that is only the parent of the others, as Roboflow writes it, is left out.
 
     Raises:
       DataError: a category has two names, or there is none.
@@ -147,7 +147,7 @@ def _is_list(annotation: Mapping) -> bool:
 
 
 def whole(number: Any) -> Any:
-    """An id as it is compared: 3 for 3.0 and "3"."""
+    """An id in comparable form: 3 for 3.0 and "3"."""
     if isinstance(number, float) and number.is_integer():
         return int(number)
     if isinstance(number, str) and number.isdigit():
@@ -156,7 +156,7 @@ def whole(number: Any) -> Any:
 
 
 def split_in(file: str) -> str:
-    """ "train" of "annotations/instances_train2017.json"; "" where no word of it is a split's."""
+    """ "train" of "annotations/instances_train2017.json"; "" where no word of it names a split."""
     words = os.path.basename(file).lower().replace("-", "_").replace(".", "_").split("_")
     return split_of(file) or next((s for word in words if (s := split_of(word.rstrip("0123456789") + "/x"))), "")
 
@@ -175,7 +175,7 @@ def images_by_id(file: str, content: Mapping, tree: Tree, problems: list[str]) -
 
 
 def located(image: Mapping, file: str, tree: Tree, problems: list[str]) -> str | None:
-    """The path of an image of the list; None, and a problem, where it is not there or several could be meant."""
+    """The path of an image of the list; None, and a problem, if there is none or several could be meant."""
     name = str(image.get("file_name", ""))
     found = tree.find_image(name, near=os.path.dirname(file), split=split_in(file))
     if isinstance(found, str):
@@ -200,7 +200,7 @@ def _drawings(
         category = whole(annotation.get("category_id"))
         if category not in categories:
             known = ", ".join(map(str, list(categories)[:8]))
-            problems.append(f"{name}: its category {annotation.get('category_id')} is none of the file's: {known}.")
+            problems.append(f"{name}: its category {annotation.get('category_id')} is not one of the file's: {known}.")
             continue
         class_id = labels.id_of(categories[category], name)
         if class_id is not None:

@@ -68,7 +68,7 @@ class PanopticReader:
         self._data = data
 
     def reading(self, data: Data) -> PanopticReader:
-        """The same examples, read as another section says."""
+        """The same examples, read with another data section."""
         return PanopticReader(self.root, self.examples, data)
 
     def deep_values(self, index: int) -> np.ndarray | None:
@@ -94,7 +94,7 @@ class PanopticReader:
 def _label(path: str, segments: Mapping[int, int], data: Data) -> np.ndarray:
     values = decode_values(path, data.max_pixels, upright=False).values.astype(np.int32)
     numbers = values if values.ndim == 2 else values[:, :, 0] | values[:, :, 1] << 8 | values[:, :, 2] << 16
-    # One table of all colours a thread, put back as it was: a look-up a pixel, whatever the number of segments.
+    # A table of all colours for each thread, reset after use: one look-up a pixel, whatever the number of segments.
     table = getattr(_tables, "classes", None)
     if table is None:
         table = _tables.classes = np.full(2**24, _UNKNOWN, np.int32)
@@ -178,7 +178,7 @@ def _examples(file: str, content: Mapping, ids: Mapping, tree: Tree, problems: l
             category = whole(segment.get("category_id")) if isinstance(segment, Mapping) else None
             key = whole(segment.get("id")) if isinstance(segment, Mapping) else None
             if category not in ids:
-                wrong.append(f"{name}: segment {key}: its category {category} is none of the file's.")
+                wrong.append(f"{name}: segment {key}: its category {category} is not one of the file's.")
             elif not isinstance(key, int) or not 0 < key < 2**24:
                 wrong.append(f"{name}: segment {key!r}: its id has to be a whole number from 1 to {2**24 - 1}.")
             elif key in segments:

@@ -1,8 +1,8 @@
-"""COCO-Stuff's pixel maps: PNG files of numbers beside COCO's photographs.
+"""COCO-Stuff's pixel maps: PNG files of class numbers beside COCO's photographs.
 
     path/stuffthingmaps/train2017/*.png   path/train2017/*.jpg   path/labels.txt ("0: unlabeled", "1: person", …)
 
-A pixel holds the category's number less 1, so that labels.txt counts from 1; 255 is void.
+A pixel is the category's number minus 1, since labels.txt counts from 1; 255 is void.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def open_splits(data: Data) -> Splits:
     masks = tree.images(folder)
     images = [path for path in tree.images("") if path not in set(masks)]
     matched = match(tree, images, masks, mask_key=lambda path: stem_of(path).removesuffix("_labelTrainIds"))
-    # Photographs without a map are those of other tasks.
+    # Photographs without a map belong to other tasks.
     problems = [*matched.problems, *lonely(tree, type(matched)(matched.pairs, (), matched.alone))]
     pairs = [Placed(p.image, p.mask, split_of(p.mask)) for p in matched.pairs.values()]
     if not pairs:
@@ -52,8 +52,8 @@ def open_splits(data: Data) -> Splits:
         return Splits(title=shown(tree.root), problems=tuple(problems), fatal=fatal)
     notes, fields = [f"recognised: {TITLE}, {shown(folder)}/"], {}
     if not says_masks(data):
-        fields, said = _fields(tree, data)
-        notes += said
+        fields, remarks = _fields(tree, data)
+        notes += remarks
     return pair_splits(tree, pairs, data, fields=fields, problems=problems, notes=notes)
 
 

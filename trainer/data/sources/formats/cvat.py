@@ -2,8 +2,8 @@
 
     path/annotations.xml   path/images/…   or images anywhere below the path, by their name
 
-Class names are those of the task, in its order, after the background. Shapes lie in the order of their z_order. As in
-CVAT's exports of masks, boxes are filled. Its other exports are read as what they are: VOC, COCO, YOLO, CamVid, …
+Class names are those of the task, in its order, after the background. Shapes are stacked by their z_order. As in CVAT's
+exports of masks, boxes are filled. Its other exports are read as VOC, COCO, YOLO, CamVid, …
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _drawing(
         label, name = element.get("label", ""), f"{at}: {element.tag} {number}"
         if label not in known:
             listed = ", ".join(sorted(known)[:8])
-            problems.append(f"{name}: its label {label!r} is none of the task's: {listed}.")
+            problems.append(f"{name}: its label {label!r} is not one of the task's: {listed}.")
             continue
         class_id = labels.id_of(label, name)
         if class_id is not None:

@@ -1,4 +1,4 @@
-"""JSON, XML, YAML and CSV files that describe data: read whole, with the file and the line in every message."""
+"""Reads JSON, XML, YAML and CSV files that describe data, with the file and the line in every message."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def _content(path: str) -> bytes:
 
 
 def read_text(path: str, otherwise: str = "") -> str:
-    """A text file in UTF-8, with or without a byte order mark, or in UTF-16 with one; line ends become \\n.
+    """Reads a text file in UTF-8, with or without a byte order mark, or in UTF-16 with one; line ends become \\n.
 
     Args:
-      path: of the file.
-      otherwise: the encoding of what is not UTF-8: a release may have been written before everybody used it.
+      path: the file.
+      otherwise: the encoding of files that are not UTF-8: a release may be older than its general use.
 
     Raises:
       DataError: it cannot be read, is empty, or is in another encoding.
@@ -47,7 +47,7 @@ def read_json(path: str, otherwise: str = "") -> Any:
     """The content of a JSON file; `otherwise` as in `read_text`.
 
     Raises:
-      DataError: it cannot be read, or is no JSON; names the line.
+      DataError: it cannot be read, or is not JSON; names the line.
     """
     try:
         return json.loads(read_text(path, otherwise))
@@ -61,7 +61,7 @@ def read_xml(path: str) -> xml.etree.ElementTree.Element:
     """The root of an XML file. Document types, which may define entities that grow without end, are refused.
 
     Raises:
-      DataError: it cannot be read, or is no XML; names the line.
+      DataError: it cannot be read, or is not XML; names the line.
     """
     content = _content(path)
     if b"<!ENTITY" in content:
@@ -76,7 +76,7 @@ def read_yaml(path: str) -> Any:
     """The content of a YAML file.
 
     Raises:
-      DataError: it cannot be read, or is no YAML, or the package is missing.
+      DataError: it cannot be read, or is not YAML, or the package is missing.
     """
     text = read_text(path)
     try:

@@ -1,4 +1,4 @@
-"""Images whose labels are drawn from annotations: their reader, classes and splits, for every such format."""
+"""Images whose labels are drawn from annotations: reader, classes and splits, for every such format."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ VOID = ("__ignore__", "ignore", "ignored", "void", "unlabeled", "unlabelled")
 class Drawing:
     """An image with the objects over it.
 
-    image: its path below the folder.
-    shapes: in order, the later on top; or what gives them for the image's (height, width).
-    size: (height, width) as the annotation says; None where it does not.
-    split: "train", "validation" or "test" where the annotation says it; "" leaves it to the folders' names.
+    image: its path relative to the folder.
+    shapes: in order, the later on top; or a function that returns them for the image's (height, width).
+    size: (height, width) by the annotation; None if it has none.
+    split: "train", "validation" or "test" by the annotation; "" leaves it to the folders' names.
     """
 
     image: str
@@ -43,7 +43,7 @@ class Drawing:
 
 
 class DrawnReader:
-    """Reads images with labels that are drawn from shapes; what no shape covers is class 0."""
+    """Reads images with labels drawn from shapes; pixels without a shape are class 0."""
 
     def __init__(self, root: str, drawings: Sequence[Drawing], data: Data):
         self.root = root
@@ -57,7 +57,7 @@ class DrawnReader:
         return overlapping_features(self._data)
 
     def reading(self, data: Data) -> DrawnReader:
-        """The same drawings, read as another section says."""
+        """The same drawings, read with another data section."""
         return DrawnReader(self.root, self.drawings, data)
 
     def deep_values(self, index: int) -> np.ndarray | None:
@@ -70,7 +70,7 @@ class DrawnReader:
 
     def __call__(self, index: int) -> Example:
         drawing, path = self.drawings[index], os.path.join(self.root, self.drawings[index].image)
-        # Annotations are drawn over the pixels as they are stored, so a tag that turns them is not followed.
+        # Annotations are drawn over the pixels as stored, so an orientation tag is ignored.
         image = read_image(path, self._data, upright=False)
         size = image.shape[:2]
         _check_size(drawing, path, size)
@@ -82,7 +82,7 @@ class DrawnReader:
         return draw(shapes, size, label_type(self._data), shown(path))
 
     def _planes(self, shapes: Sequence[Shape], size: tuple[int, int], path: str) -> np.ndarray:
-        """0 and 1 `[height, width, classes]`, each class drawn by itself; a void shape is void in all of them."""
+        """0 and 1 `[height, width, classes]`, each class drawn by itself; a void shape is void in all classes."""
         data, planes = self._data, []
         for number in range(len(data.classes)):
             own = [shape for shape in shapes if shape.class_id in (number, data.void_id)]
@@ -103,9 +103,9 @@ class Labels:
     """The classes of data that name them: the background first, then the names in their order.
 
     Args:
-      found: the names that the data know, in the order of their ids.
-      data: data.classes, where it is given, says which of them count, and in which order; void_id.
-      meant: what labels are called in messages: "label", "category".
+      found: the names in the data, in the order of their ids.
+      data: data.classes, if given, selects and orders them; void_id.
+      meant: the word for labels in messages: "label", "category".
     Attributes:
       classes: the names by class id.
     """
@@ -115,7 +115,7 @@ class Labels:
         self._meant, self._void = meant, data.void_id
         self._unknown: dict[str, list[str]] = collections.defaultdict(list)
         own = [name for name in names if name.lower() not in BACKGROUND and name.lower() not in VOID]
-        # Of classes that overlap each has a plane of its own, and what none covers is no class.
+        # Classes that overlap have a plane each, and pixels without any are no class.
         self.classes = data.classes or (tuple(own) if data.multi_label else ("background", *own))
         self._background = None if data.multi_label else 0
         if data.classes and data.classes[0] in own and not data.multi_label:
@@ -130,7 +130,7 @@ class Labels:
         self._known = set(names)
 
     def id_of(self, name: str, at: str) -> int | None:
-        """The class id of a label; None, and remembered as a fault of what `at` names, where it is no class."""
+        """The class id of a label; None if it is not a class, which is noted as a fault of `at`."""
         if name in self._ids and (name in self._known or name in self.classes):
             return self._ids[name]
         if name.lower() in BACKGROUND:
@@ -141,10 +141,10 @@ class Labels:
         return None
 
     def problems(self) -> list[str]:
-        """One for each label that is no class."""
+        """A problem for each label that is not a class."""
         known = ", ".join(self.classes)
         return [
-            f"{places[0]}: its {self._meant} {name!r} is none of the classes: {known}"
+            f"{places[0]}: its {self._meant} {name!r} is not one of the classes: {known}"
             + (f". The same in {len(places) - 1} more" if places[1:] else "")
             + "."
             for name, places in self._unknown.items()
@@ -160,13 +160,13 @@ def drawn_splits(
     problems: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> Splits:
-    """The splits of drawings: those that the data state, else one by a hash of the images' names.
+    """The splits of drawings: those stated by the data, otherwise by a hash of the images' names.
 
     Args:
       tree: the folder.
       drawings: in any order.
-      labels: their classes, and what was wrong with labels.
-      problems: what was wrong with objects and images before.
+      labels: their classes, and the labels' problems.
+      problems: earlier problems of objects and images.
       notes: what was recognised.
     """
     problems, notes = [*problems, *labels.problems()], list(notes)
@@ -194,7 +194,7 @@ def drawn_splits(
 
 
 def _alike(classes: Sequence[str]) -> list[str]:
-    """A note on classes whose names differ in case and blanks alone: they are often one."""
+    """A note on classes whose names differ only in case and blanks: they are often the same."""
     by_name = collections.defaultdict(list)
     for name in classes:
         by_name["".join(name.casefold().split())].append(name)
@@ -207,7 +207,7 @@ def _by_coco(drawing: Drawing) -> bool:
 
 
 def _header_problems(tree: Tree, drawings: Sequence[Drawing], data: Data) -> list[str]:
-    """Of the first `MOST_PAIRS` images: what cannot be read, and has another size than its annotations."""
+    """Problems of the first `MOST_PAIRS` images: unreadable, or of another size than their annotations."""
 
     def problem(drawing: Drawing) -> str:
         path = tree.at(drawing.image)
@@ -228,7 +228,7 @@ def _header_problems(tree: Tree, drawings: Sequence[Drawing], data: Data) -> lis
 
 
 def _outside(tree: Tree, drawings: Sequence[Drawing]) -> list[str]:
-    """Objects that do not touch their image: their annotation is of another picture, or of another size."""
+    """Objects outside of their image: the annotation belongs to another picture, or another size."""
     found = []
     for drawing in drawings:
         if drawing.size is None or callable(drawing.shapes):
@@ -246,7 +246,7 @@ def _outside(tree: Tree, drawings: Sequence[Drawing]) -> list[str]:
 
 
 def without_annotation(tree: Tree, drawings: Sequence[Drawing], folders: Iterable[str]) -> list[str]:
-    """A note on the images in the annotations' folders that have none: they may be background, or not be done yet."""
+    """A note on images without annotations in the folders of others: they may be background, or not annotated yet."""
     drawn, places = {drawing.image for drawing in drawings}, set(folders)
     bare = [p for folder in places for p in tree.pictures_in(folder) if p not in drawn]
     if not bare:
@@ -256,7 +256,7 @@ def without_annotation(tree: Tree, drawings: Sequence[Drawing], folders: Iterabl
 
 
 def collected(problems: list[str], make: Callable[[], Shape | None]) -> Iterable[Shape]:
-    """What `make` gives, or nothing, and its `DataError` among the problems."""
+    """The result of `make`, or None with its `DataError` among the problems."""
     try:
         shape = make()
     except DataError as error:
@@ -266,10 +266,10 @@ def collected(problems: list[str], make: Callable[[], Shape | None]) -> Iterable
 
 
 def size_of(height, width, at: str) -> tuple[int, int] | None:
-    """(height, width) as an annotation says; None where it does not.
+    """(height, width) by an annotation; None if it has none.
 
     Raises:
-      DataError: they are no whole numbers.
+      DataError: they are not whole numbers.
     """
     if not height or not width:
         return None

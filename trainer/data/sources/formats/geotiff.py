@@ -1,7 +1,7 @@
-"""GeoTIFF: pairs of files that know where on earth they lie, and which of their values are no data.
+"""GeoTIFF: pairs of files with their place on earth, and with values that mean no data.
 
 A mask that lies elsewhere than its image is a fault. Pixels of an image without data are void. A mask's own value for
-no data is void, too, unless it is 0: what that means is said. Class names are those of the raster's categories, in
+no data is void, too, unless it is 0, which is reported. Class names are those of the raster's categories, in
 MASK.tif.aux.xml. rasterio reads the tags where it is installed, tifffile otherwise.
 """
 
@@ -26,7 +26,7 @@ from trainer.data.sources.formats.descriptions import read_xml
 from trainer.data.sources.pairs import FilePairs, Pair
 
 _SUFFIXES = (".tif", ".tiff", ".gtif", ".gtiff")
-# Some 0.5 ms a file; the rest is met in training.
+# About 0.5 ms a file; the rest is checked in training.
 _MOST_PLACED = 1000
 # GDAL writes corners with rounding.
 _SHARE_OF_A_PIXEL = 0.01
@@ -34,11 +34,11 @@ _SHARE_OF_A_PIXEL = 0.01
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """What a file's tags say.
+    """The facts in a file's tags.
 
     origin: x and y of the upper left corner; pixel: width and height of a pixel, in the units of the system; None where
-      the file does not say it, or lies turned.
-    system: the coordinates' system, as text that is equal for equal systems; "" where it is not said.
+      unknown, or if the file is rotated.
+    system: the coordinate system, as text that is equal for equal systems; "" if unknown.
     nodata: the value of pixels without data; None where there is none.
     """
 
@@ -49,12 +49,12 @@ class Place:
 
 
 def place_of(path: str) -> Place | None:
-    """The place of a GeoTIFF file; None of any other, or where nothing that reads tags is installed."""
+    """The place of a GeoTIFF file; None for any other, or if no package that reads tags is installed."""
     if os.path.splitext(path)[1].lower() not in _SUFFIXES:
         return None
     try:
         return _by_rasterio(path) if _has_rasterio() else _by_tifffile(path)
-    except Exception:  # A damaged file can make a reader raise anything: it is met, and said, where it is decoded.
+    except Exception:  # A damaged file can make a reader raise anything: it is reported when decoded.
         return None
 
 
@@ -109,14 +109,14 @@ def _system(keys: Sequence[int]) -> str:
 
 
 class GeoPairs(FilePairs):
-    """Pairs whose images may hold pixels without data, which are void."""
+    """Pairs whose images may have pixels without data, which are void."""
 
     def __init__(self, root: str, pairs: Sequence[Pair], data: Data):
         super().__init__(root, pairs, data)
         self._section = data
 
     def reading(self, data: Data) -> GeoPairs:
-        """The same pairs, read as another section says."""
+        """The same pairs, read with another data section."""
         return GeoPairs(self.root, self.pairs, data)
 
     def deep_values(self, index: int) -> np.ndarray | None:
@@ -153,13 +153,13 @@ class GeoPairs(FilePairs):
 
 
 def _empty(values: np.ndarray, nodata: float) -> np.ndarray:
-    """Pixels all of whose bands hold the value for no data, bool `[height, width]`."""
+    """Pixels whose bands all have the value for no data, bool `[height, width]`."""
     same = np.isnan(values) if math.isnan(nodata) and values.dtype.kind == "f" else values == nodata
     return same.all(axis=2)
 
 
 def look(root: str, pairs: Sequence[Pair], data: Data) -> tuple[type[FilePairs], dict[str, Any], list[str], list[str]]:
-    """The reader of pairs, fields, problems and notes: of GeoTIFF files those here, of any other nothing new."""
+    """The reader of pairs, fields, problems and notes: this module's for GeoTIFF files, otherwise nothing new."""
     first = next((place_of(os.path.join(root, path)) for pair in pairs[:1] for path in (pair.image, pair.mask)), None)
     if first is None:
         return FilePairs, {}, [], []
@@ -216,11 +216,11 @@ def _numbers(pair: tuple[float, float]) -> str:
 
 
 def _categories(path: str) -> list[str]:
-    """The names of a raster's values, from the file that GDAL writes beside it; empty where there is none."""
+    """The names of a raster's values, from the file that GDAL writes beside it; empty if there is none."""
     beside = path + ".aux.xml"
     if not os.path.isfile(beside):
         return []
     try:
         return [node.text or "" for node in read_xml(beside).iter("Category")]
     except DataError:
-        return []  # It holds statistics, too, which nobody needs here.
+        return []  # It also holds statistics, which are not needed here.

@@ -1,10 +1,10 @@
-"""Hugging Face datasets on disk: parquet files as they lie on the hub, or the Arrow files of `save_to_disk`.
+"""Hugging Face datasets on disk: parquet files as on the hub, or the Arrow files of `save_to_disk`.
 
     path/data/train-00000-of-00001.parquet   path/data/validation-…     or path/train/0000.parquet
     path/train/data-00000-of-00001.arrow     path/dataset_dict.json
 
-Images and masks are columns of files' bytes (`datasets.Image`). Which columns they are is recognised by their names, or
-said by data.image_key and data.mask_key. Class names are those of an id2label.json beside them.
+Images and masks are columns of files' bytes (`datasets.Image`), recognised by their names, or named by data.image_key
+and data.mask_key. Class names are those of an id2label.json beside them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _MASKS = (
     "segmentation_mask mask masks label labels annotation annotations segmentation semantic_segmentation label_map gt "
     "target semantic ground_truth seg conditioning_image"
 ).split()
-# Encoded images kept in memory, so that rows in a shuffled order do not each decompress their group.
+# Encoded images kept in memory, so that not each row of a shuffled order decompresses its group.
 _KEPT_BYTES = 2**30
 
 
@@ -56,7 +56,7 @@ def _files(tree: Tree) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One example: its file, the group of rows in it, the row in the group; `image` is its name."""
+    """An example: its file, the group of rows in it, the row in the group; `image` is its name."""
 
     image: str
     file: str
@@ -66,7 +66,7 @@ class Row:
 
 
 class RowGroups:
-    """The columns of groups of rows, read when they are needed and kept while they fit."""
+    """The columns of groups of rows, read when needed and kept while they fit."""
 
     def __init__(self, root: str, columns: Sequence[str]):
         self._root, self._columns = root, list(columns)
@@ -127,7 +127,7 @@ class RowReader:
         self._data = data
 
     def reading(self, data: Data) -> RowReader:
-        """The same rows, read as another section says."""
+        """The same rows, read with another data section."""
         return RowReader(self.root, self.groups, self.rows, self.keys, data)
 
     def deep_values(self, index: int) -> np.ndarray | None:
@@ -231,7 +231,7 @@ def open_splits(data: Data) -> Splits:
 
 
 def _missing_shards(tree: Tree, files: Sequence[str]) -> list[str]:
-    """Shards that the names of the others count: train-00000-of-00002."""
+    """Missing shards by the names of the others: train-00000-of-00002."""
     shards: dict[tuple[str, int], set[int]] = {}
     for file in files:
         found = re.fullmatch(r"(.*?)-(\d{5})-of-(\d{5}).*", file)
@@ -245,7 +245,7 @@ def _missing_shards(tree: Tree, files: Sequence[str]) -> list[str]:
 
 
 def _rows(tree: Tree, files: Sequence[str], problems: list[str]) -> tuple[list[Row], Any]:
-    """The rows of all files, and the schema of the first; files of another schema are problems."""
+    """The rows of all files, and the first file's schema; files with another schema are problems."""
     rows, schema = [], None
     for file in files:
         path = tree.at(file)
@@ -283,12 +283,12 @@ def _keys(tree: Tree, schema, data: Data) -> tuple[str, str]:
     defaults = Data()
     chosen = []
     for field, usual in (("image_key", _IMAGES), ("mask_key", _MASKS)):
-        said = getattr(data, field)
-        if said in schema.names:
-            chosen.append(said)
+        key = getattr(data, field)
+        if key in schema.names:
+            chosen.append(key)
             continue
-        if said != getattr(defaults, field):
-            raise DataError(f"data.{field}={said!r}: {shown(tree.root)} has the columns {', '.join(schema.names)}.")
+        if key != getattr(defaults, field):
+            raise DataError(f"data.{field}={key!r}: {shown(tree.root)} has the columns {', '.join(schema.names)}.")
         possible = [name for name in schema.names if name.lower() in usual and _holds_pictures(schema.field(name).type)]
         if len(possible) != 1:
             pictures = [name for name in schema.names if _holds_pictures(schema.field(name).type)]
@@ -303,6 +303,6 @@ def _keys(tree: Tree, schema, data: Data) -> tuple[str, str]:
 
 
 def _holds_pictures(kind) -> bool:
-    """Bytes, a path, a struct of both, or nested lists of numbers."""
+    """Whether a column has bytes, a path, a struct of both, or nested lists of numbers."""
     text = str(kind)
     return text.startswith(("struct<bytes", "struct<path", "binary", "large_binary", "list<", "extension<"))

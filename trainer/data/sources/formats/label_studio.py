@@ -99,7 +99,7 @@ def _tasks(tree: Tree, file: str, problems: list[str]) -> Iterator[tuple[int, Ma
 
 
 def _results(task: Mapping) -> tuple[list[Mapping] | None, bool]:
-    """The results of a task, and whether several annotations could have been taken; None of one without any."""
+    """The results of a task, and whether it has several annotations to choose from; None for a task without any."""
     if "annotations" in task or "completions" in task:
         done = [
             a
@@ -111,7 +111,7 @@ def _results(task: Mapping) -> tuple[list[Mapping] | None, bool]:
         truth = [a for a in done if a.get("ground_truth")]
         latest = max(truth or done, key=lambda a: str(a.get("updated_at") or a.get("created_at") or ""))
         return [result for result in latest["result"] if isinstance(result, Mapping)], len(done) > 1
-    # JSON-MIN: the results stand under the name of their tag.
+    # JSON-MIN: the results are listed under the name of their tag.
     lists = [
         v for v in task.values() if isinstance(v, list) and v and isinstance(v[0], Mapping) and "original_width" in v[0]
     ]
@@ -119,7 +119,7 @@ def _results(task: Mapping) -> tuple[list[Mapping] | None, bool]:
 
 
 def _labels_of(result: Mapping) -> list[str]:
-    """The labels of a result with an area: one under a key such as "polygonlabels", or of a separate tag, "labels"."""
+    """The labels of a result with an area: under a key such as "polygonlabels", or of a separate tag, "labels"."""
     value = result.get("value")
     if not isinstance(value, Mapping) or not _kind(result):
         return []
@@ -232,7 +232,7 @@ def _shape(kind: str, value: Mapping, size: tuple[int, int], class_id: int, at: 
 
 
 class _Brush:
-    """A brush mask, decoded when it is first drawn and kept as bits: its code is read bit by bit."""
+    """A brush mask, decoded when it is first drawn and kept as bits, since its code is read bit by bit."""
 
     def __init__(self, rle: Any, size: tuple[int, int], at: str):
         self._size, self._at, self._bits = size, at, None
@@ -258,7 +258,7 @@ class _Brush:
 def decode_brush(code: bytes, at: str) -> np.ndarray:
     """The values of Label Studio's run-length code (thi.ng's rle-pack): uint8 `[count]`.
 
-    32 bits count, 5 bits word size - 1, four times 4 bits run size - 1; then for each run a bit that says whether one
+    32 bits count, 5 bits word size - 1, four times 4 bits run size - 1; then for each run a bit for whether a single
     word is repeated, 2 bits that choose the size of its length, the length - 1, and one word or as many.
     """
     bits = np.unpackbits(np.frombuffer(code, np.uint8))

@@ -1,4 +1,4 @@
-"""LabelMe's annotations: one JSON file an image, with outlines and their labels; class names come from the labels.
+"""LabelMe's annotations: a JSON file for each image, with outlines and their labels, which are the class names.
 
 Every kind of shape is drawn as `labelme.utils.shapes_to_label` draws it, lines and points with its widths. "__ignore__"
 is void.
@@ -103,7 +103,7 @@ def _drawing(file: str, content: Mapping, labels: Labels, tree: Tree, problems: 
 
 
 def _image_of(file: str, given: str, tree: Tree) -> str | None:
-    """The image by its path as written; else by its name, and then by the JSON file's, in folders near by."""
+    """The image by its path as written, otherwise by its name, then by the JSON file's, in nearby folders."""
     folder, stem = os.path.dirname(file), stem_of(file)
     above = os.path.dirname(folder)
     candidates = [os.path.normpath(os.path.join(folder, given)), os.path.join(folder, os.path.basename(given))]
@@ -140,4 +140,4 @@ def _shape(shape: Mapping, class_id: int, number: int, at: str) -> Shape:
             return Shape(class_id, (box,), drawn="ellipse", name=name)
         left, top = np.rint(corners[0]).astype(int).tolist()
         return Shape(class_id, bitmap=(mask_of_png(shape.get("mask") or "", at), left, top), name=name)
-    raise DataError(f"{at}: its shape_type {kind!r} is none that LabelMe writes.")
+    raise DataError(f"{at}: its shape_type {kind!r} is not one that LabelMe writes.")

@@ -1,4 +1,4 @@
-"""Formats with a mask file for each image: their pairs, and the fields that say what the masks' values mean."""
+"""Formats with a mask file for each image: their pairs, and the fields for the meaning of the masks' values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from trainer.data.sources.splitting import split_examples
 
 @dataclasses.dataclass(frozen=True)
 class Placed:
-    """A pair of files, and the split that the format states for it: "" leaves it to the folders' names."""
+    """A pair of files, and its split by the format: "" leaves it to the folders' names."""
 
     image: str
     mask: str
@@ -28,7 +28,7 @@ class Placed:
 
 @dataclasses.dataclass(frozen=True)
 class Matched:
-    """Images and masks by what their names share; `without` and `alone` have no partner."""
+    """Images and masks by the shared part of their names; `without` and `alone` have no partner."""
 
     pairs: Mapping[str, Placed]
     without: tuple[str, ...] = ()
@@ -45,7 +45,7 @@ def match(
     image_key: Callable[[str], str] = stem_of,
     mask_key: Callable[[str], str] = stem_of,
 ) -> Matched:
-    """Pairs the files of two folders by the keys that their paths give."""
+    """Pairs the files of two folders by keys made from their paths."""
     problems: list[str] = []
     by_key: list[dict[str, str]] = []
     for paths, key_of in ((images, image_key), (masks, mask_key)):
@@ -69,7 +69,7 @@ def match(
 
 
 def lonely(tree: Tree, matched: Matched) -> list[str]:
-    """What is said of files without a partner: one by one where they are few, together where they are many."""
+    """Problems of files without a partner: one for each if they are few, one for all if they are many."""
     found = []
     for what, paths in (("an image without a mask", matched.without), ("a mask without an image", matched.alone)):
         if len(paths) > 3:
@@ -91,7 +91,7 @@ def pair_splits(
     notes: Sequence[str] = (),
     reader: type[FilePairs] = FilePairs,
 ) -> Splits:
-    """The splits of pairs, whose masks are read as `fields` say, or as the config says where it says something."""
+    """The splits of pairs, whose masks are read by the config, or by `fields` where the config leaves it open."""
     divided = split_examples(pairs, data, shown(tree.root))
     train, validation, test = (
         tuple(Pair(placed.image, placed.mask) for placed in split)
@@ -114,7 +114,7 @@ def pair_splits(
 
 
 def says_masks(data: Data) -> bool:
-    """Whether the config says itself what the values of masks mean; then a format's table does not count."""
+    """Whether the config itself defines the values of masks; then a format's table does not count."""
     return bool(data.mask_encoding != "auto" or data.mask_ids or data.mask_colors)
 
 
@@ -123,7 +123,7 @@ def by_values(entries: Sequence[tuple[int, str]], data: Data) -> dict[str, Any]:
 
     Args:
       entries: (value, class name), in the order of the classes; names such as "void" and "unlabeled" are void.
-      data: its classes may put the names in another order.
+      data: its classes may order the names differently.
     Raises:
       DataError: data.classes names others.
     """
@@ -141,7 +141,7 @@ def by_colors(entries: Sequence[tuple[tuple[int, int, int], str]], data: Data) -
         if table.setdefault(color, ids[number]) != ids[number]:
             first = next(other for shade, other in entries if shade == color)
             raise DataError(
-                f"The classes {first!r} and {name!r} have the same colour, {color}: they cannot be told apart."
+                f"The classes {first!r} and {name!r} have the same colour, {color}: they cannot be distinguished."
             )
     return {
         "classes": classes,
@@ -176,7 +176,7 @@ def _classes(entries: Sequence[tuple[Any, str]], data: Data) -> tuple[tuple[str,
 
 
 def void_note(entries: Sequence[tuple[Any, str]]) -> list[str]:
-    """What is said where a name means that pixels count nowhere."""
+    """The note on a name that means that pixels are not counted."""
     values: dict[str, list[str]] = {}
     for value, name in entries:
         if name.lower() in VOID:
@@ -186,5 +186,5 @@ def void_note(entries: Sequence[tuple[Any, str]]) -> list[str]:
 
 
 def most(paths: Sequence[str], count: int = 3) -> str:
-    """The first of some paths, for a note."""
+    """The first few paths, for a note."""
     return ", ".join(map(shown, paths[:count])) + (", …" if paths[count:] else "")

@@ -28,7 +28,7 @@ _SATELLITE = re.compile(r"(?i)[_-](sat|rgb|im|image)$")
 
 
 def recognise(tree: Tree) -> str:
-    """By folders of splits in which files come in pairs, a.jpg and a_mask.png."""
+    """By folders of splits with files in pairs, a.jpg and a_mask.png."""
     return ", ".join(f"{shown(folder)}/" for folder in _folders(tree)[:3])
 
 
@@ -79,6 +79,6 @@ def open_splits(data: Data) -> Splits:
     fields: Mapping[str, Any] = {}
     table = next((t for t in tables if t is not None), None) or find_table(tree, above(pairs[0].image))
     if table is not None:
-        fields, said = fields_of_table(tree, table, pairs, data)
-        notes += said
+        fields, remarks = fields_of_table(tree, table, pairs, data)
+        notes += remarks
     return pair_splits(tree, pairs, data, fields=fields, problems=problems, notes=notes)

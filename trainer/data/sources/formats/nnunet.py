@@ -2,9 +2,9 @@
 
     path/dataset.json   path/imagesTr/CASE_0000.png (CASE_0001.png …)   path/labelsTr/CASE.png   path/splits_final.json
 
-Images of natural colours may hold their channels in one file. The label called "ignore" is void. Labels that are
-regions, {"whole": [1, 2], "core": [2]}, are classes that overlap. Where nnU-Net's splits_final.json lies there, its
-first fold is the split.
+Images of natural colours may have their channels in one file. The label "ignore" is void. Labels that are regions,
+{"whole": [1, 2], "core": [2]}, are classes that overlap. The first fold of nnU-Net's splits_final.json, if present, is
+the split.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _CHANNEL = re.compile(r"^(.+)_(\d{4})$")
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """images: a file for each channel, or one for all; image: the first of them, by which the case is known."""
+    """images: a file for each channel, or one for all; image: the first of them, which identifies the case."""
 
     images: tuple[str, ...]
     mask: str
@@ -51,7 +51,7 @@ class Case:
 
 
 class CaseReader:
-    """Reads cases: channels from a file each are put together."""
+    """Reads cases, with channels from several files joined."""
 
     def __init__(self, root: str, cases: Sequence[Case], data: Data):
         self.root = root
@@ -65,7 +65,7 @@ class CaseReader:
         return overlapping_features(self._data)
 
     def reading(self, data: Data) -> CaseReader:
-        """The same cases, read as another section says."""
+        """The same cases, read with another data section."""
         return CaseReader(self.root, self.cases, data)
 
     def deep_values(self, index: int) -> np.ndarray | None:
@@ -104,7 +104,7 @@ class CaseReader:
 
 
 def recognise(tree: Tree) -> str:
-    """By dataset.json with imagesTr/ and labelsTr/, whose files are pictures."""
+    """By dataset.json with imagesTr/ and labelsTr/ of 2-D pictures."""
     return next((f"{home}/{FILE}" if home else FILE for home in _homes(tree)), "")
 
 
@@ -164,7 +164,7 @@ def open_splits(data: Data) -> Splits:
 
 
 def _of_regions(described: Description, data: Data, at: str) -> tuple[dict[str, Any], list[str]]:
-    """Fields for labels that are regions: each a class of its own; and notes."""
+    """Fields for labels that are regions, each a class of its own, and notes."""
     if data.labels == "exclusive":
         listed = ", ".join(f"{name} {list(ids)}" for name, ids in list(described.regions.items())[:4])
         raise DataError(f"{at}: labels are regions that overlap ({listed}): leave data.labels=exclusive out.")
@@ -175,10 +175,10 @@ def _of_regions(described: Description, data: Data, at: str) -> tuple[dict[str, 
     table = [(value, classes.index(name)) for name, ids in united.items() for value in ids]
     void = [] if described.ignore is None else [(described.ignore, data.void_id)]
     fields = {"classes": classes, "labels": "multi", "mask_encoding": "regions", "mask_ids": (*sorted(table), *void)}
-    said = "; ".join(f"{name} = {', '.join(map(str, ids))}" for name, ids in united.items())
-    notes = [f"the labels are regions that overlap, each with a sigmoid of its own: {said}"]
+    unions = "; ".join(f"{name} = {', '.join(map(str, ids))}" for name, ids in united.items())
+    notes = [f"the labels are regions that overlap, each with a sigmoid of its own: {unions}"]
     if described.region_values:
-        # Where data.classes has another order, the file's decides what lies on top, and cannot be kept.
+        # The file's order decides what lies on top, and cannot be kept if data.classes has another.
         if classes != described.order:
             return fields, [*notes, "data.classes has another order than the file: a file for each region is predicted"]
         fields["region_values"] = described.region_values
@@ -238,7 +238,7 @@ def _bands(path: str) -> int:
         with Image.open(path) as picture:
             return len(picture.getbands()) if picture.mode != "P" else 3
     except OSError:
-        return 3  # It is met, and said, by the check of headers.
+        return 3  # It is reported by the check of headers.
 
 
 def _as_split(tree: Tree, home: str, cases: Sequence[Case]) -> list[Case]:

@@ -1,4 +1,4 @@
-"""nnU-Net's dataset.json: channels, labels with the one that is ignored, and how files end. In 2-D and in 3-D alike."""
+"""nnU-Net's dataset.json, in 2-D and in 3-D: channels, labels with the ignored one, and the ending of files."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ FILE = "dataset.json"
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """What dataset.json says.
+    """The contents of dataset.json.
 
     channels: a name for each, in the order of the files' numbers: CASE_0000, CASE_0001.
     labels: name -> id, without the ignored one.
-    ignore: the id that counts nowhere; None where there is none.
-    file_ending: ".png", ".nii.gz", …; "" where it is not said, as in nnU-Net's first version.
+    ignore: the id that is not counted; None if there is none.
+    file_ending: ".png", ".nii.gz", …; "" if unknown, as in nnU-Net's first version.
     regions: name -> the ids that it unites, where labels are regions that overlap; empty otherwise.
-    order: names of regions and labels but the background, as the file has them.
-    region_values: what predictions are written as, one for each of `order` (regions_class_order); empty where not said.
-    cases: (image, label) as the first version lists them, relative to the folder; empty where files say it.
+    order: names of regions and labels except the background, in the file's order.
+    region_values: the values for predictions, one for each of `order` (regions_class_order); empty if not given.
+    cases: (image, label) as listed in the first version, relative to the folder; empty where files decide.
     """
 
     channels: tuple[str, ...]
@@ -37,7 +37,7 @@ class Description:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names by id; an id between them that no name has is "class_3"."""
+        """Names by id; an id between them without a name is "class_3"."""
         by_id = {number: name for name, number in self.labels.items()}
         return tuple(by_id.get(number, f"class_{number}") for number in range(max(by_id, default=-1) + 1))
 
@@ -46,7 +46,7 @@ def read_description(folder: str) -> Description:
     """Reads FOLDER/dataset.json, of nnU-Net's second version (channel_names, labels by name) or first (modality).
 
     Raises:
-      DataError: it is missing, no JSON, or says something else; names file and field.
+      DataError: it is missing, not JSON, or has other contents; names file and field.
     """
     path = os.path.join(folder, FILE)
     content, at = read_json(path), shown(path)
@@ -66,7 +66,7 @@ def read_description(folder: str) -> Description:
     given = content.get("labels")
     if not isinstance(given, Mapping) or not given:
         raise DataError(f'{at}: has no "labels", as {{"background": 0, "cell": 1}}. Received: {str(given)[:60]}')
-    # As nnU-Net has it: lists of one id each are plain labels.
+    # As in nnU-Net: lists of a single id each are plain labels.
     united = any(isinstance(value, list) and len(value) > 1 for value in given.values())
     for key, value in given.items():
         if isinstance(value, list) and len(value) == 1 and (not united or key.lower() == "ignore" or value == [0]):

@@ -1,4 +1,4 @@
-"""Annotations drawn over images: outlines and run lengths, as the library that owns the format draws them."""
+"""Draws annotations: outlines and run lengths, in the same way as each format's own library."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from trainer.data.sources.formats.scanlines import fill_polygon
 
 Points = tuple[tuple[float, float], ...]
 
-# Beyond this no image reaches, and what draws an outline walks along all of it.
+# No image is larger, and drawing an outline walks along all of it.
 _FARTHEST = 1e6
 
 
@@ -28,13 +28,13 @@ class Shape:
     """One object over an image.
 
     class_id: its class, or the void id.
-    polygons: its outlines `[(x, y), …]` in pixels; of an ellipse or rectangle two corners (left, top), (right, bottom).
-    rle: instead, a run-length mask as COCO has it.
-    bitmap: instead, bool `[h, w]` and where its corner (left, top) lies; or what gives them.
-    holes: outlines that are cut out of it.
-    drawn: "coco" as pycocotools fills; "polygon", "rectangle", "ellipse" as Pillow does with an outline; "line" as
-      Pillow does, `LINE_WIDTH` pixels wide; "cv2" as OpenCV's fillPoly does with whole numbers.
-    name: what the annotation file calls it, for messages.
+    polygons: its outlines `[(x, y), …]` in pixels; for an ellipse or rectangle (left, top), (right, bottom).
+    rle: instead, a run-length mask in COCO's form.
+    bitmap: instead, bool `[h, w]` and the position of its corner (left, top); or a function that returns them.
+    holes: outlines cut out of it.
+    drawn: "coco" like pycocotools; "polygon", "rectangle", "ellipse" like Pillow with an outline; "line" like Pillow,
+      `LINE_WIDTH` pixels wide; "cv2" like OpenCV's fillPoly with whole numbers.
+    name: its name in the annotation file, for messages.
     """
 
     class_id: int
@@ -47,15 +47,15 @@ class Shape:
 
 
 def draw(shapes: Sequence[Shape], size: tuple[int, int], dtype: np.dtype, name: str) -> np.ndarray:
-    """Class ids `[height, width]` of shapes, the later on top; 0 where none is.
+    """Class ids `[height, width]` of shapes, the later on top; 0 where there is none.
 
     Args:
       shapes: in order.
       size: height and width.
-      dtype: of the result.
+      dtype: the result's type.
       name: of the image, for messages.
     Raises:
-      DataError: run lengths are of another number of pixels, or a bitmap lies outside.
+      DataError: run lengths have another number of pixels, or a bitmap lies outside.
     """
     if shapes and dtype == np.uint8 and all(s.polygons and not s.holes and s.drawn in _BY_PILLOW for s in shapes):
         canvas = Image.new("L", size[::-1])
@@ -87,12 +87,12 @@ def draw(shapes: Sequence[Shape], size: tuple[int, int], dtype: np.dtype, name: 
 
 
 _BY_PILLOW = ("polygon", "rectangle", "ellipse", "line")
-# Lines have no area of their own; this is how LabelMe draws them.
+# Lines have no area of their own; LabelMe draws them like this.
 LINE_WIDTH = 10
 
 
 def has_pycocotools() -> bool:
-    """Whether COCO's own library draws; Pillow does otherwise, with other pixels along edges."""
+    """Whether COCO's own library draws; otherwise Pillow does, with other pixels along edges."""
     return importlib.util.find_spec("pycocotools") is not None
 
 
@@ -101,7 +101,7 @@ def _is_coco(shape: Shape) -> bool:
 
 
 def _lay_coco(label: np.ndarray, shapes: list[Shape], class_id: int, name: str) -> None:
-    """Shapes of one class at a time: their union is decoded once, and only its box is written."""
+    """Draws shapes, one class at a time: their union is decoded once, and only its box is written."""
     height, width = label.shape
     try:
         from pycocotools import mask as coco
@@ -160,7 +160,7 @@ def _painted(brush: ImageDraw.ImageDraw, polygons: Sequence[Points], drawn: str,
 
 
 def _checked_rle(rle: Any, size: tuple[int, int], name: str) -> dict:
-    """A run-length mask, packed, as pycocotools takes it: it trusts the numbers, and reads beyond its memory."""
+    """A packed run-length mask, verified for pycocotools, which trusts the numbers and reads beyond its memory."""
     from pycocotools import mask as coco
 
     counts = rle["counts"]
@@ -200,7 +200,7 @@ def _check_runs(runs: Sequence[int], size: tuple[int, int], name: str) -> None:
 
 
 def _unpacked(text: str | bytes) -> list[int]:
-    """COCO's packed form: 5 bits a character and one for more; from the third on, differences to the last but one."""
+    """COCO's packed form: 5 bits a character and a bit for more; from the third, minus the one two before."""
     bits = np.frombuffer(text.encode("latin-1", "replace") if isinstance(text, str) else text, np.uint8) - np.uint8(48)
     bits = bits.astype(np.int64)
     ends = np.flatnonzero(~bits.astype(bool) | (bits & 0x20 == 0))
@@ -217,14 +217,14 @@ def _unpacked(text: str | bytes) -> list[int]:
 
 
 def runs_of_rows(runs: Sequence[int], size: tuple[int, int], name: str) -> np.ndarray:
-    """A mask bool `[height, width]` from runs of 0 and 1 in turn along the rows, as CVAT writes it."""
+    """A mask bool `[height, width]` from alternating runs of 0 and 1 along the rows, as CVAT writes it."""
     runs = _whole_runs(runs, name)
     _check_runs(runs, size, name)
     return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(size)
 
 
 def points_of(values: Any, name: str, *, least: int = 3) -> Points:
-    """A polygon's points from pairs, or from numbers in a row.
+    """A polygon's points from pairs, or from a flat list of numbers.
 
     Raises:
       DataError: fewer than `least` points, or numbers that are not finite or beyond any image.
@@ -242,7 +242,7 @@ def points_of(values: Any, name: str, *, least: int = 3) -> Points:
 
 
 def mask_of_png(text: Any, name: str) -> np.ndarray:
-    """A mask bool `[h, w]` that stands in a JSON file as a PNG in base64, perhaps deflated once more."""
+    """A mask bool `[h, w]` from a PNG in base64, perhaps deflated again, in a JSON file."""
     try:
         content = base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text)
         if content[:1] == b"\x78":

@@ -1,7 +1,7 @@
 """Polygons with whole-number corners, filled as OpenCV's `fillPoly` fills them: scan lines and the outline.
 
-YOLO's trainers draw so. Edges run in fixed point with 16 bits behind the point, outlines by Bresenham from left to
-right; a line that leaves the image is cut where it does, and the cut ends are rounded, which moves the line a little.
+YOLO's trainers draw in this way. Edges are in fixed point with 16 fractional bits, outlines by Bresenham from left to
+right; a line that leaves the image is clipped, and the new ends are rounded, which moves the line a little.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _ONE = 1 << 16
 
 
 def fill_polygon(label: np.ndarray, points: Sequence[tuple[float, float]], value: int) -> None:
-    """Sets the pixels of a polygon in `label` `[height, width]`; corners are cut to whole numbers, as by a cast."""
+    """Sets the pixels of a polygon in `label` `[height, width]`; corners are truncated to whole numbers."""
     corners = [(int(x), int(y)) for x, y in points]
     height, width = label.shape
     edges = []
@@ -26,7 +26,7 @@ def fill_polygon(label: np.ndarray, points: Sequence[tuple[float, float]], value
             continue
         x0, y0, x1, y1 = ends if ends[1] != ends[3] else (*start, *end)
         across, down = (x1 - x0) * _ONE, y1 - y0
-        # Division that cuts towards zero, as C's.
+        # Division that truncates towards zero, like C's.
         slope = abs(across) // abs(down) * (1 if (across < 0) == (down < 0) else -1)
         top, bottom = (start[1], end[1]) if start[1] < end[1] else (end[1], start[1])
         x, y = (x0, y0) if start[1] < end[1] else (x1, y1)
@@ -46,7 +46,7 @@ def fill_polygon(label: np.ndarray, points: Sequence[tuple[float, float]], value
 
 
 def _cut(x0: int, y0: int, x1: int, y1: int, right: int, bottom: int) -> tuple[tuple[int, int, int, int], bool]:
-    """A line's ends inside the image, and whether anything of it is; as OpenCV's `clipLine`."""
+    """A line's ends inside the image, and whether any of it is inside; like OpenCV's `clipLine`."""
 
     def beyond(at: int, last: int) -> int:
         return (at < 0) + 2 * (at > last)

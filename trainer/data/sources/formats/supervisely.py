@@ -1,4 +1,4 @@
-"""Supervisely's projects: a JSON file an image, with polygons, bitmaps and rectangles.
+"""Supervisely's projects: a JSON file for each image, with polygons, bitmaps and rectangles.
 
     path/meta.json   path/dataset/img/a.jpg   path/dataset/ann/a.jpg.json
 
@@ -35,7 +35,7 @@ def recognise(tree: Tree) -> str:
 
 
 def _folders(tree: Tree) -> list[str]:
-    """The folders ann/ that lie beside img/."""
+    """The folders ann/ beside img/."""
     beside = {os.path.dirname(folder) for folder in tree.called("img")}
     found = [f for f in tree.called("ann") if os.path.dirname(f) in beside]
     return [f for f in found if any(name.endswith(".json") for name in tree.folders[f])]
@@ -87,7 +87,7 @@ def _drawing(file: str, content: Mapping, labels: Labels, known: set[str], tree:
         title = str(thing.get("classTitle")) if isinstance(thing, Mapping) else str(thing)[:40]
         place = f"{at}: object {number} ({title!r})"
         if title not in known:
-            problems.append(f"{place}: its class is none of meta.json: {', '.join(sorted(known)[:8])}.")
+            problems.append(f"{place}: its class is not in meta.json: {', '.join(sorted(known)[:8])}.")
             continue
         class_id = labels.id_of(title, place)
         if class_id is not None:

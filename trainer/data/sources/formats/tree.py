@@ -1,4 +1,4 @@
-"""What lies in a folder: every path below it, listed once, for all readers that look for their own format in it."""
+"""The contents of a folder: every path below it, listed once for all readers that look for their own format."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ _DEEPEST = 12
 class Tree:
     """The files of a folder.
 
-    root: the folder.
-    folders: folder below it, "" for itself, with "/" between the parts -> sorted names of the files in it. What is
-      hidden is left out; linked folders are followed, once.
+    root: the folder's path.
+    folders: folder below it, "" for itself, with "/" between the parts -> sorted names of the files in it. Hidden files
+      are left out; linked folders are followed once.
     """
 
     root: str
     folders: Mapping[str, tuple[str, ...]]
 
     def files(self, suffix: str = "") -> Iterator[str]:
-        """Paths of files below the root, in order; of one suffix, in lower case, or of all."""
+        """Paths of files below the root, in order; all, or those with a suffix, in lower case."""
         for folder, names in self.folders.items():
             for name in names:
                 if not suffix or name.lower().endswith(suffix):
                     yield f"{folder}/{name}" if folder else name
 
     def first_files(self, suffix: str, each: int, most: int = 200) -> list[str]:
-        """Paths of the first files of a suffix in each folder, to look into: where there are many, they are alike."""
+        """Paths of the first files of a suffix in each folder, to be examined: where there are many, they are alike."""
         found: list[str] = []
         for folder, names in self.folders.items():
             own = [name for name in names if name.lower().endswith(suffix)][:each]
@@ -56,16 +56,16 @@ class Tree:
         return [f"{place}/{name}" if place else name for place in inside for name in self.folders[place]]
 
     def images(self, folder: str) -> list[str]:
-        """Paths of the files below a folder whose suffix is an image's."""
+        """Paths of the image files, by suffix, below a folder."""
         return [path for path in self.under(folder) if os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES]
 
     def pictures_in(self, folder: str) -> list[str]:
-        """As `images`, of the files in the folder itself."""
+        """As `images`, for the files in the folder itself."""
         names = [n for n in self.folders.get(folder, ()) if os.path.splitext(n)[1].lower() in IMAGE_SUFFIXES]
         return [f"{folder}/{name}" if folder else name for name in names]
 
     def called(self, *names: str) -> list[str]:
-        """Folders whose own name is one of these, whatever the case, the outermost first."""
+        """Folders with one of these names, whatever the case, the outermost first."""
         found = [folder for folder in self.folders if folder.rpartition("/")[2].lower() in names]
         return sorted(found, key=lambda folder: (folder.count("/"), folder))
 
@@ -78,14 +78,14 @@ class Tree:
         return found
 
     def find_image(self, name: str, *, near: str = "", split: str = "") -> str | list[str]:
-        """Where an image lies that an annotation calls so.
+        """Finds an image by its name in an annotation.
 
         Args:
-          name: a path or a name, as another machine may have written it.
-          near: a folder that is preferred where several files are called so.
+          name: a path or a name, perhaps written on another machine.
+          near: a folder that is preferred where several files have this name.
           split: "train", "validation" or "test": preferred, too.
         Returns:
-          the path; or a list of none, or of several that are equally good.
+          the path; or a list, empty or of several equally good paths.
         """
         from trainer.data.sources.names import split_of
 
@@ -100,11 +100,11 @@ class Tree:
         return list(exact)
 
     def at(self, path: str) -> str:
-        """The whole path of one below the root."""
+        """The full path of a path below the root."""
         return os.path.join(self.root, path)
 
     def shown(self, path: str) -> str:
-        """The whole path as messages show it."""
+        """The full path for messages."""
         return shown(os.path.join(self.root, path))
 
 
@@ -116,7 +116,7 @@ def composed(text: str) -> str:
 
 
 def read_tree(root: str) -> Tree:
-    """Lists a folder and all below it.
+    """Lists a folder and everything below it.
 
     Raises:
       OSError: it cannot be listed.

@@ -1,9 +1,9 @@
-"""Pascal VOC's layout, of VOC itself, of CVAT and Datumaro ("Pascal VOC", "Segmentation mask") and of labelme2voc.
+"""Pascal VOC's layout, as of VOC itself, CVAT and Datumaro ("Pascal VOC", "Segmentation mask") and labelme2voc.
 
     path/…/JPEGImages/*.jpg   path/…/SegmentationClass/*.png   path/…/ImageSets/Segmentation/train.txt, val.txt
-    path/…/labelmap.txt       names with colours, where CVAT wrote it
+    path/…/labelmap.txt       names with colours, if written by CVAT
 
-A palette's indices are the ids, or colours are, by labelmap.txt or VOC's own palette. 255, the border, is void.
+The ids are a palette's indices, or come from colours by labelmap.txt or VOC's own palette. 255, the border, is void.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ def open_splits(data: Data) -> Splits:
         return Splits(title=shown(tree.root), problems=tuple(problems), fatal=(fatal,))
     fields: Mapping[str, Any] = {}
     if not says_masks(data):
-        fields, said = _fields(tree, [home for home, _, _ in places], pairs, data)
-        notes += said
+        fields, remarks = _fields(tree, [home for home, _, _ in places], pairs, data)
+        notes += remarks
     return pair_splits(tree, pairs, data, fields=fields, problems=problems, notes=notes)
 
 
@@ -102,7 +102,7 @@ def _pairs(tree: Tree, home: str, images: str, masks: str, problems: list[str], 
 
 
 def _lists(tree: Tree, home: str) -> dict[str, str]:
-    """Split -> its list; "" for a list of no split, such as trainval.txt, where there is none of a split."""
+    """Split -> its list; if there is none, "" -> a list of no split, such as trainval.txt."""
     found: dict[str, str] = {}
     prefix = f"{home}/" if home else ""
     for place in ("ImageSets/Segmentation", "ImageSets", ""):
@@ -179,7 +179,7 @@ def _missing(line: str, matched: Matched, images: str, masks: str) -> str:
 def _fields(
     tree: Tree, homes: Sequence[str], pairs: Sequence[Placed], data: Data
 ) -> tuple[Mapping[str, Any], list[str]]:
-    """What the masks' values mean, and what is said about it."""
+    """Fields for the meaning of the masks' values, and a note."""
     table = find_table(tree, tuple(dict.fromkeys([*homes, ""])))
     if table is not None:
         return fields_of_table(tree, table, pairs, data)
@@ -190,7 +190,7 @@ def _fields(
     ids = (set(held.values) if by_index else {_PALETTE[color] for color in held.colors} | set(held.values)) - {255}
     names, note = _names(tree, homes, pairs)
     if (by_index and held.values <= {0, 255}) or (data.classes and not set(data.classes) & set(names)):
-        names = []  # Two values, or classes of one's own: what they mean is found out as of any masks.
+        names = []  # Two values, or other classes: they are recognised like any masks.
     if names and max(ids, default=0) >= len(names) and not held.mostly([*range(len(names)), 255]):
         raise DataError(
             f"{shown(tree.root)}: the masks hold values up to {max(ids)}, and VOC has {len(names)} classes: say what "
@@ -206,7 +206,7 @@ def _fields(
 
 
 def _names(tree: Tree, homes: Sequence[str], pairs: Sequence[Placed]) -> tuple[list[str], str]:
-    """VOC's own names where the data are VOC's: by its lists, its boxes' names, or its files' names."""
+    """VOC's own names where the data are VOC's, by its lists, its boxes' names, or its files' names."""
     for home in homes:
         main = f"{home}/ImageSets/Main" if home else "ImageSets/Main"
         listed = {stem_of(name).rpartition("_")[0] for name in tree.folders.get(main, ())} - {""}
@@ -230,13 +230,13 @@ def _boxes_named(tree: Tree, folder: str) -> set[str]:
         try:
             root = read_xml(tree.at(f"{folder}/{file}"))
         except DataError:
-            continue  # Boxes are not read; these only lend their names.
+            continue  # Boxes are not read; only their names are used.
         names |= {node.findtext("name", "").strip() for node in root.iter("object")} - {""}
     return names
 
 
 def _color(number: int) -> tuple[int, int, int]:
-    """VOC's colour of an id: its bits, from the lowest, in turn to the highest bits of red, green and blue."""
+    """VOC's colour of an id: its bits, from the lowest, go in turn to the highest bits of red, green and blue."""
     color = [0, 0, 0]
     for place in range(8):
         for channel in range(3):

@@ -1,10 +1,11 @@
-"""YOLO's polygons: a text file an image, a line "class x1 y1 x2 y2 …" an object, as shares of width and height.
+"""YOLO's polygons: a text file for each image, a line "class x1 y1 x2 y2 …" for each object, as shares of its size.
 
     path/data.yaml   path/images/train/*.jpg   path/labels/train/*.txt       (Ultralytics; CVAT)
     path/data.yaml   path/train/images/*.jpg   path/train/labels/*.txt       (Roboflow)
     path/classes.txt path/images/*.jpg         path/labels/*.txt             (Label Studio)
 
-Class 0 is the background, the names of data.yaml follow. Drawn as OpenCV's fillPoly draws corners cut to whole pixels.
+Class 0 is the background, the names of data.yaml follow. Drawn like OpenCV's fillPoly, with corners truncated to whole
+pixels.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from trainer.data.sources.splits import Splits
 
 TITLE = "YOLO"
 _LINE = re.compile(rb"^\s*\d+(\.0*)?(\s+-?[0-9.][0-9.eE+-]*){4,}\s*$")
-# Text files among labels that are none.
+# Text files beside labels that are not labels.
 _NO_LABELS = ("classes.txt", "labels.txt", "obj.names", "train.txt", "val.txt", "test.txt", "readme.txt")
 _SPLITS = {"train": "train", "val": "validation", "valid": "validation", "test": "test"}
 
@@ -54,7 +55,7 @@ def _is_text(name: str) -> bool:
 
 
 def _has_lines(tree: Tree, folder: str) -> bool:
-    """Whether one of a folder's first text files, or of those below it, has a line of a class and points."""
+    """Whether one of the first text files in or below a folder has a line with a class and points."""
     inside = [f for f in tree.folders if f == folder or f.startswith(f"{folder}/")]
     texts = [tree.at(f"{f}/{name}" if f else name) for f in inside for name in tree.folders[f] if name.endswith(".txt")]
     for path in texts[:20]:
@@ -69,7 +70,7 @@ def _has_lines(tree: Tree, folder: str) -> bool:
 
 
 def _yaml(tree: Tree) -> str:
-    """The file that names the classes: data.yaml, dataset.yaml or another with names; "" where there is none."""
+    """The file with the names of the classes: data.yaml, dataset.yaml or another with names; "" if there is none."""
     files = [path for path in (*tree.files(".yaml"), *tree.files(".yml")) if path.count("/") <= 5]
     for path in sorted(files, key=lambda path: (path.rsplit("/", 1)[-1].lower() != "data.yaml", path.count("/"), path)):
         try:
@@ -141,7 +142,7 @@ def _names(tree: Tree, described: str, content) -> list[str]:
 
 
 def _stated(tree: Tree, described: str, content: Mapping) -> dict[str, str]:
-    """Image, or folder with "/" at its end, -> split, as data.yaml says."""
+    """Image, or folder with "/" at its end, -> split, by data.yaml."""
     home = os.path.dirname(described)
     found: dict[str, str] = {}
     for key, split in _SPLITS.items():
@@ -150,7 +151,7 @@ def _stated(tree: Tree, described: str, content: Mapping) -> dict[str, str]:
             if not isinstance(value, str):
                 continue
             parts = [part for part in value.replace("\\", "/").split("/") if part not in ("", ".", "..")]
-            # Written on another machine, or relative to another folder: the longest ending that is here counts.
+            # Written on another machine, or relative to another folder: the longest ending that exists here counts.
             for start in range(len(parts)):
                 path = "/".join(parts[start:])
                 for place in dict.fromkeys((f"{home}/{path}" if home else path, path)):
@@ -226,7 +227,7 @@ def _read(path: str, names: list[str], ids: list[int | None]) -> list[tuple[int,
             raise DataError(f"{at}: a line is a class and three points (x, y) or more. Received: {len(words)} numbers")
         number_of_class = int(values[0]) if np.isfinite(values[0]) else -1
         if number_of_class != values[0] or not 0 <= number_of_class < len(names):
-            raise DataError(f"{at}: its class {words[0]} is none of 0 … {len(names) - 1} ({', '.join(names[:8])}).")
+            raise DataError(f"{at}: its class {words[0]} is not one of 0 … {len(names) - 1} ({', '.join(names[:8])}).")
         points = values[1:]
         if not ((points >= 0) & (points <= 1)).all():
             wrong = next(word for word, point in zip(words[1:], points, strict=True) if not 0 <= point <= 1)

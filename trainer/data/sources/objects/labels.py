@@ -1,6 +1,6 @@
-"""What the labels of a user's arrays mean: class ids, a mask of 0 and 255, one-hot, or a target that is no class.
+"""The meaning of labels in a user's arrays: class ids, a mask of 0 and 255, one-hot, or a target other than classes.
 
-Decided once from the labels of many examples, said in a note, and then held for every example.
+Decided once from the labels of many examples, reported in a note, and then used for every example.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _MOST_IDS = 256
 class LabelKind:
     """How labels are read.
 
-    kind: "ids", "binary" (0 and 255), "one_hot" `[h, w, classes]`, "multi" (likewise, of classes that overlap),
+    kind: "ids", "binary" (0 and 255), "one_hot" `[h, w, classes]`, "multi" (likewise, for classes that overlap),
       "target" (float32), or "none".
-    shape: of planes, what follows height and width.
-    high: what says in planes of "multi" that a pixel is of the class: 1, or 255.
+    shape: for planes, the axes after height and width.
+    high: the value in planes of "multi" for pixels of the class: 1, or 255.
     """
 
     kind: Literal["ids", "binary", "one_hot", "multi", "target", "none"]
@@ -33,7 +33,7 @@ class LabelKind:
     high: int = 1
 
     def feature(self, void_id: int) -> Feature | None:
-        """How it travels; None where there is no label."""
+        """How labels travel; None if there are none."""
         if self.kind == "none":
             return None
         if self.kind == "target":
@@ -42,20 +42,20 @@ class LabelKind:
 
 
 def squeezed(label: np.ndarray) -> np.ndarray:
-    """A label as it is counted: `[h, w, 1]` without its last axis, truth values as 0 and 1."""
+    """A label in simplest form: `[h, w, 1]` without its last axis, booleans as 0 and 1."""
     if label.ndim == 3 and label.shape[2] == 1:
         label = label[:, :, 0]
     return label.astype(np.uint8) if label.dtype == np.bool_ else label
 
 
 def kind_of_labels(labels: Sequence[tuple[str, np.ndarray]], data: Data) -> tuple[LabelKind, list[str]]:
-    """How the labels are to be read, and what has to be said about it.
+    """How to read the labels, and a note on it.
 
     Args:
-      labels: (example's name, label as `squeezed` gives it).
+      labels: (example's name, label as returned by `squeezed`).
       data: the config's section.
     Raises:
-      DataError: they are of several kinds, or of none that is known.
+      DataError: they are of several kinds, or of an unknown kind.
     """
     if data.multi_label:
         labels = [(name, label if label.ndim == 3 else label[:, :, None]) for name, label in labels]
@@ -104,7 +104,7 @@ def _of_planes(labels: Sequence[tuple[str, np.ndarray]], data: Data) -> tuple[La
 
 
 def _overlap(labels: Sequence[tuple[str, np.ndarray]], data: Data) -> bool:
-    """Whether planes of whole numbers hold 0 and 1 (or 255), and more than one of them, or none, at a pixel."""
+    """Whether planes of whole numbers hold 0 and 1 (or 255), and several classes, or none, at some pixel."""
     high = _high(labels, data)
     return (
         all(label.dtype.kind in "iu" for _, label in labels)
@@ -131,21 +131,21 @@ def _multi(labels: Sequence[tuple[str, np.ndarray]], data: Data) -> tuple[LabelK
         )
     several = sum(int(((label == high).sum(axis=2) > 1).sum()) for _, label in labels)
     share = several / max(sum(label.shape[0] * label.shape[1] for _, label in labels), 1)
-    said = f"the labels have {planes} planes of 0 and {high}, and {share:.1%} of the pixels are of several classes"
-    return LabelKind("multi", (planes,), high), [f"{said}: each class has an output with a sigmoid of its own"]
+    evidence = f"the labels have {planes} planes of 0 and {high}, and {share:.1%} of the pixels are of several classes"
+    return LabelKind("multi", (planes,), high), [f"{evidence}: each class has an output with a sigmoid of its own"]
 
 
 def class_ids(label: np.ndarray, kind: LabelKind, data: Data, classes: int, name: str) -> np.ndarray:
     """A label as class ids or as its target, checked.
 
     Args:
-      label: as `squeezed` gives it.
-      kind: of all labels.
+      label: as returned by `squeezed`.
+      kind: that of all labels.
       data: mask_ids and void_id are read.
-      classes: their number; 0 takes every id.
+      classes: their number; 0 allows every id.
       name: of the example.
     Raises:
-      DataError: it is of another kind, or holds ids outside the classes.
+      DataError: it is of another kind, or has ids outside the classes.
     """
     planes = kind.shape if kind.kind in ("one_hot", "multi", "target") else ()
     if kind.kind == "multi" and label.ndim == 2:
@@ -206,14 +206,14 @@ def _within(label: np.ndarray, void_id: int, classes: int, name: str, data: Data
 
 
 def infer_classes(counts: dict[int, int], data: Data, looked_at: str) -> tuple[tuple[str, ...], str]:
-    """Names for the ids that occur, and the note about them.
+    """Names for the ids that occur, and a note about them.
 
     Args:
       counts: id -> pixels, void included.
       data: void_id is read.
       looked_at: "the labels of all 150 examples".
     Raises:
-      DataError: they are no class ids: negative, one alone, too many, or with gaps that no list of classes has.
+      DataError: they cannot be class ids: negative, a single one, too many, or with gaps as in no list of classes.
     """
     ids = sorted(i for i in counts if i != data.void_id)
     total = max(sum(counts.values()), 1)

@@ -1,4 +1,4 @@
-"""One layout for all examples of a user's object: which keys there are, and how each of them is read and travels."""
+"""The common layout of all examples of a user's object: which keys there are, and how each is read and travels."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from trainer.data.sources.objects.labels import LabelKind, class_ids, infer_clas
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """What all examples have in common.
+    """The layout common to all examples.
 
     channels: of every image.
-    eight_bits: images are uint8, and float32 otherwise.
+    eight_bits: whether images are uint8; otherwise they are float32.
     label: how labels are read.
     extras: key -> how it travels.
     data: the config's section, with the classes' names.
@@ -38,10 +38,10 @@ class Layout:
         return {"image": image_feature(self.channels), **({"label": label} if label else {}), **self.extras}
 
     def example(self, arrays: Mapping[str, np.ndarray], name: str) -> Example:
-        """The example that a checked item is.
+        """Makes an example of a checked item.
 
         Raises:
-          DataError: it is not like the others; names the example and the key.
+          DataError: it differs from the others; names the example and the key.
         """
         image = arrays["image"]
         if image.shape[2] != self.channels:
@@ -101,13 +101,13 @@ def _described(shape: Sequence, dtype: np.dtype) -> str:
 
 
 def arrays_of(item: Any, name: str) -> dict[str, np.ndarray]:
-    """An item of a user's object, as arrays by key, checked as far as it can be by itself.
+    """An item of a user's object as arrays by key, checked as far as possible without the others.
 
     Args:
       item: (image, label), a mapping with "image", or an image alone.
       name: of the example.
     Raises:
-      DataError: it is none of these, or image and label do not belong together.
+      DataError: it is something else, or image and label do not fit together.
     """
     made = {key: _array(value, name, key) for key, value in _by_key(item, name).items()}
     image = made["image"] = _image(made["image"], made.get("label"), name)
@@ -158,7 +158,7 @@ def _array(value: Any, name: str, key: str) -> np.ndarray:
         made = as_array(value)
     except MemoryError:
         raise
-    except Exception as error:  # Whatever an object's conversion raises.
+    except Exception as error:  # An object's conversion may raise anything.
         raise DataError(f"{name}[{key!r}] does not become an array: {type(error).__name__}: {error}") from error
     if made.dtype.kind not in "biufSUO" or (made.dtype == object and not _is_text(made)):
         raise DataError(
@@ -204,7 +204,7 @@ def _check_finite(array: np.ndarray, name: str, key: str) -> None:
 
 
 def skeleton(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The same shapes and types without the pixels, which many examples' would not fit in memory; the label stays."""
+    """The same shapes and types without the pixels, which do not fit in memory for many examples; the label stays."""
     return {
         key: value if key == "label" or value.dtype == object else np.broadcast_to(value.dtype.type(), value.shape)
         for key, value in arrays.items()
@@ -217,12 +217,12 @@ def find_layout(
     """The layout of examples, from many of them, and notes on what was recognised.
 
     Args:
-      items: (name, arrays as `arrays_of` gives them, or their `skeleton`), at least one.
-      data: the config's section; its classes hold where they are named.
+      items: (name, arrays as returned by `arrays_of`, or their `skeleton`), at least one.
+      data: the config's section; its classes are used if it names any.
       looked_at: "all 150 examples", for notes.
-      classes: names that the object has for its classes.
+      classes: the object's own names for its classes.
     Raises:
-      DataError: labels of several kinds, or that are no class ids.
+      DataError: labels of several kinds, or labels that are not class ids.
     """
     labels = [(name, arrays["label"]) for name, arrays in items if "label" in arrays]
     kind, notes = kind_of_labels(labels, data) if labels else (LabelKind("none"), [])
@@ -246,7 +246,7 @@ def find_layout(
 
 
 def _feature(key: str, items: Sequence[tuple[str, Mapping[str, np.ndarray]]]) -> Feature:
-    """A key goes with the image where it has the image's size in all examples; by chance it may have in some."""
+    """A key follows the image if it has the image's size in all examples; in some it may have it by chance."""
     having = [arrays for _, arrays in items if key in arrays]
     found = [extra_feature(arrays[key], arrays["image"].shape[:2]) for arrays in having]
     plain = {_values(arrays[key]).shape for arrays in having}
@@ -254,7 +254,7 @@ def _feature(key: str, items: Sequence[tuple[str, Mapping[str, np.ndarray]]]) ->
 
 
 def check_items(items: Iterable[tuple[str, Mapping[str, np.ndarray]]], layout: Layout) -> list[str]:
-    """What is wrong with each of the examples that a layout was found from."""
+    """The problems of the examples from which a layout was found."""
     problems = []
     for name, arrays in items:
         try:
@@ -265,6 +265,6 @@ def check_items(items: Iterable[tuple[str, Mapping[str, np.ndarray]]], layout: L
 
 
 def all_of(problems: Sequence[str]) -> DataError:
-    """One error of all that is wrong with a user's object."""
+    """A single error with all problems of a user's object."""
     count = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
     return DataError(f"The data have {count}:\n{listed(problems)}")

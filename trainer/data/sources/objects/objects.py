@@ -20,7 +20,7 @@ from trainer.data.sources.objects.volumes import open_volumes
 from trainer.data.sources.splits import Splits
 from trainer.data.sources.splitting import held_out
 
-# Examples that are looked at before the first step; of more, these many, evenly spaced.
+# Examples examined before the first step; of more, this many, evenly spaced.
 _LOOKED_AT = 200
 _SPLITS = ("train", "validation")
 
@@ -33,16 +33,16 @@ def open_object(value: Any, data: Data, title: str = "") -> Splits:
         pair of arrays (images, labels); a mapping of arrays by key ("image", "label", …); a `tf.data.Dataset`; or
         {"train": …, "validation": …} of any of these, where validation may be None.
       data: the config's section: classes, mask_ids, void_id, validation_fraction, split_seed, bad_files.
-      title: what it is called in messages; by default what it is.
+      title: its name in messages; by default its type.
 
     Raises:
-      DataError: it is none of these, is empty, or its examples do not fit together; every problem that is found.
+      DataError: it is something else, is empty, or its examples do not fit together; with every problem found.
     """
     if isinstance(value, Splits):
         return value
     shapes = [getattr(part, "shape", ()) for part in value] if isinstance(value, tuple) else []
     if len(shapes) == 3 and all(len(shape) > 2 for shape in shapes[:2]) and len({shape[:1] for shape in shapes}) == 1:
-        # As Keras's `fit` takes them; a tuple of three images would have no labels.
+        # As for Keras's `fit`; a tuple of three images would have no labels.
         raise DataError(
             f"data is three arrays of {shapes[0][0]} each, and a pair is (images, labels). Name the third, and loss "
             'and metrics get it by that name: data={"image": …, "label": …, "weight": …}.'
@@ -95,9 +95,9 @@ class ObjectReader:
     """Reads the examples of an object with len() and [i].
 
     Args:
-      get: gives item `i`.
-      names: one an item.
-      exclusive: items are read by one thread at a time: few objects with files are made for more.
+      get: returns item `i`.
+      names: a name for each item.
+      exclusive: whether only one thread at a time reads items: few objects with files allow more.
     """
 
     def __init__(self, get: Callable[[int], Any], names: Sequence[str], *, exclusive: bool):
@@ -137,7 +137,7 @@ class ObjectReader:
         return arrays, name
 
     def of(self, order: Sequence[int]) -> ObjectReader:
-        """The same with some of the examples."""
+        """The same reader with some of the examples."""
         made = copy.copy(self)
         made._order = tuple(order)
         made.names = tuple(self.names[i] for i in order)
@@ -145,7 +145,7 @@ class ObjectReader:
 
 
 def _reader(value: Any, prefix: str) -> ObjectReader | StreamReader:
-    """What reads an object; raises a DataError where it is none that can be read."""
+    """The reader of an object; raises a DataError if the object cannot be read."""
     if is_stream(value):
         return StreamReader(value, prefix)
     columns = _columns(value)
@@ -177,12 +177,12 @@ def _reader(value: Any, prefix: str) -> ObjectReader | StreamReader:
 
 
 def _columns(value: Any) -> dict[str, Any] | None:
-    """Arrays by key where the object is a pair or a mapping of them; None where it is not."""
+    """Arrays by key if the object is a pair or a mapping of them; otherwise None."""
     if isinstance(value, Mapping):
         return dict(value) if "image" in value and all(_is_column(column) for column in value.values()) else None
     if isinstance(value, tuple) and len(value) == 2 and all(_is_column(column) for column in value):
         images, labels = value
-        # Two examples, each an image and a label, are a pair, too.
+        # Two examples, each an image and a label, are also a pair.
         if not all(isinstance(column, (list, tuple)) and len(column) == 2 for column in value):
             return {"image": images, "label": labels}
     return None
@@ -237,9 +237,9 @@ def _examined(readers: Mapping[str, Any], data: Data, classes: tuple[str, ...]):
         if not items:
             raise all_of(problems)
         section = data if layout is None else layout.data
-        own, said = find_layout(items, section, looked_at=looked_at, classes=classes)
+        own, recognised = find_layout(items, section, looked_at=looked_at, classes=classes)
         if layout is None:
-            layout, notes = own, notes + said
+            layout, notes = own, notes + recognised
         else:
             mismatch = _mismatch(split, own, layout)
             if mismatch:
@@ -250,7 +250,7 @@ def _examined(readers: Mapping[str, Any], data: Data, classes: tuple[str, ...]):
 
 
 def _look(reader) -> tuple[list, str, list[str], list[str]]:
-    """Some examples without their pixels, which they are, what is wrong with others, and remarks."""
+    """Some examples without their pixels, their numbers, problems of others, and remarks."""
     if isinstance(reader, StreamReader):
         return reader.look(_LOOKED_AT)
     length = len(reader.names)
@@ -275,12 +275,12 @@ def _look(reader) -> tuple[list, str, list[str], list[str]]:
     return items, looked_at, problems, remarks
 
 
-def _same(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
-    return one.keys() == other.keys() and all(np.array_equal(one[key], other[key]) for key in one)
+def _same(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> bool:
+    return first.keys() == second.keys() and all(np.array_equal(first[key], second[key]) for key in first)
 
 
 def _mismatch(split: str, own: Layout, train: Layout) -> str:
-    """What keeps a split from being of one kind with the training split; "" for nothing."""
+    """Why a split does not fit the training split; "" if it does."""
     if own.channels != train.channels:
         return f"{split} images have {own.channels} channels, and train images {train.channels}."
     if own.eight_bits != train.eight_bits:
@@ -299,7 +299,7 @@ def _bits(layout: Layout) -> str:
 
 
 def _split(reader: ObjectReader, data: Data) -> tuple[ObjectReader, ObjectReader]:
-    """By a hash of the name: examples added later leave the others on the side where they are."""
+    """Splits by a hash of the name: examples added later leave the others where they are."""
     count = len(reader.names)
     if count < 2:
         raise DataError(

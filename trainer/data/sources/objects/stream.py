@@ -1,4 +1,4 @@
-"""A `tf.data.Dataset` of the user's: read in its own order, from the front; a position in it is found by skipping."""
+"""A user's `tf.data.Dataset`: read in its own order, from the start; a position is found by skipping."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class StreamReader:
 
     Args:
       dataset: of (image, label), of mappings with "image", or of images alone; batches are taken apart.
-      prefix: what its examples are called.
+      prefix: the start of its examples' names.
 
     Attributes:
-      elements: the data set, one example an element.
-      repeats: it ends, and is begun again for each epoch.
-      length: number of examples; None where the data set does not say it.
+      elements: the data set, with one example per element.
+      repeats: whether it ends, and is started again for each epoch.
+      length: the number of examples; None if the data set does not know it.
     """
 
     cached = False
@@ -64,7 +64,7 @@ class StreamReader:
         raise DataError(f"{self._prefix}[{index}] does not exist: the tf.data.Dataset has ended before.")
 
     def flat(self, value: Any) -> list[tf.Tensor]:
-        """The tensors of an element, in the order of the keys; those of half precision as float32."""
+        """The tensors of an element, in the order of the keys; half precision as float32."""
         values = (
             [value[key] for key in self._keys]
             if isinstance(value, Mapping)
@@ -73,7 +73,7 @@ class StreamReader:
         return [tf.cast(v, tf.float32) if v.dtype in (tf.bfloat16, tf.float16) else v for v in values]
 
     def example(self, number: int, values: Sequence[np.ndarray]) -> Example:
-        """The example that element `number`, counted over all epochs, is."""
+        """The example of element `number`, counted over all epochs."""
         name = self._name(number)
         return self.layout.example(self._arrays(values, name), name)
 
@@ -84,7 +84,7 @@ class StreamReader:
         return arrays_of(dict(zip(self._keys, values, strict=True)), name)
 
     def look(self, most: int) -> tuple[list, str, list[str], list[str]]:
-        """The first examples without their pixels, which they are, what is wrong with others, and remarks."""
+        """The first examples without their pixels, their numbers, problems of others, and remarks."""
         items, problems, first, ended = [], [], None, True
         for number, values in enumerate(self._first(most + 1)):
             if number == most:
@@ -121,7 +121,7 @@ class StreamReader:
             raise known or DataError(f"{self._prefix}: reading the tf.data.Dataset failed: {first_line}") from error
 
     def count(self) -> None:
-        """Finds out the length of a data set that does not say it, by reading it through."""
+        """Counts the elements of a data set of unknown length, by reading all of it."""
         if not self.repeats:
             raise DataError(
                 f"{self._prefix}: this tf.data.Dataset never ends, so that its evaluation would not: take a part of "
@@ -159,12 +159,12 @@ def _keys(spec: Any, prefix: str) -> list[str]:
 
 
 def _is_batch(spec: Any, image: Any) -> bool:
-    """Whether an element holds several examples: images of rank 4; of grey ones, the labels have their very shape."""
+    """Whether an element has several examples: images of rank 4, or grey ones whose labels have exactly their shape."""
     if _rank(image) != 3:
         return _rank(image) == 4
     pair = spec if isinstance(spec, tuple) else ()
     label = spec.get("label") if isinstance(spec, Mapping) else pair[1] if pair[1:] else None
-    # One-hot labels have the image's rank, too; an image's rows are not unknown where its columns and channels are not.
+    # One-hot labels have the image's rank, too; an image's rows are known if its columns and channels are.
     return (
         label is not None
         and label.dtype.is_integer

@@ -1,8 +1,8 @@
-"""Volumes passed as Python objects: pairs of arrays, or anything with len() and [i] that gives them.
+"""Volumes passed as Python objects: pairs of arrays, or anything with len() and [i] that returns such pairs.
 
-An image of four axes `[depth, height, width, channels]` beside a label of three is a volume, unless it is uint8 of 3
-channels, which is refused as a batch of pictures. Values are taken as they
-are, as those of arrays of images: bring them to one scale before.
+An image of four axes `[depth, height, width, channels]` beside a label of three is a volume, unless it is uint8 with 3
+channels, which is refused as a batch of pictures. Values are not normalised, like those of image arrays: bring them to
+the same scale beforehand.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from trainer.data.sources.objects.labels import infer_classes
 from trainer.data.sources.splits import Splits
 from trainer.data.sources.splitting import held_out
 
-# Volumes whose labels are looked at where nobody names the classes.
+# Volumes whose labels are examined where the classes are not named.
 _LOOKED_AT = 32
-# Up to as many channels an image is one of colours, and a label's planes are classes.
+# Up to this many channels an image has colours, and a label's planes are classes.
 _FEW_PLANES = 4
 
 
 def open_volumes(value: Any, data: Data, title: str) -> Splits | None:
-    """The splits of an object of volumes; None where it holds no volumes.
+    """The splits of an object of volumes; None if it holds no volumes.
 
     Raises:
       DataError: an example has other axes or channels than the first; or it may be a volume without a channel axis.
@@ -64,7 +64,7 @@ def open_volumes(value: Any, data: Data, title: str) -> Splits | None:
 
 
 def _items(part: Any) -> Any:
-    """Something with len() and [i] that gives (image, label)."""
+    """An object with len() and [i] that returns (image, label)."""
     if isinstance(part, tuple) and len(part) == 2:
         images, labels = part
         if len(images) != len(labels):
@@ -80,7 +80,7 @@ def _are_volumes(part: Any) -> bool:
         if isinstance(part, tuple) and len(part) == 2 and hasattr(part[0], "ndim") and part[0].ndim != 5:
             return False
         image, label = _pair(_items(part)[0])
-        # Four axes of bytes with red, green and blue are a batch of pictures far more often than a volume.
+        # Bytes with four axes and red, green and blue are a batch of pictures far more often than a volume.
         pictures = np.shape(image)[-1:] == (3,) and getattr(image, "dtype", None) == np.uint8
         return np.ndim(image) == 4 and np.shape(label) == np.shape(image)[:3] and not pictures
     except Exception:  # whatever else it is, `objects` says
@@ -88,7 +88,7 @@ def _are_volumes(part: Any) -> bool:
 
 
 def _check_no_axis_is_missing(part: Any, data: Data) -> None:
-    """An image and a label of one shape `[a, b, c]` are a volume of one channel, or c channels and c classes."""
+    """Image and label of the same shape `[a, b, c]` may be a volume of one channel, or c channels and c classes."""
     try:
         image, label = (np.asarray(each) for each in _pair(_items(part)[0]))
     except Exception:  # whatever else it is, `objects` says
@@ -101,7 +101,7 @@ def _check_no_axis_is_missing(part: Any, data: Data) -> None:
     shape = f"[{depth}, {height}, {planes}]"
     raise DataError(
         f"The first image and its label both have the shape {shape}, which can be read in two ways.\n"
-        "  A volume of one channel has an axis for it, [depth, height, width, 1]: hand over image[..., None].\n"
+        "  A volume of one channel has an axis for it, [depth, height, width, 1]: pass image[..., None].\n"
         f"  An image of {planes} channels whose label has a plane of 0 and 1 for each of {planes} classes: say so, "
         "Data(labels='multi')."
     )
@@ -127,7 +127,7 @@ class VolumeArrays:
         self.features = {"image": image_feature(self.channels), "label": label_feature(data.void_id)}
 
     def of(self, order: Sequence[int]) -> VolumeArrays:
-        """The same with some of the examples."""
+        """The same reader with some of the examples."""
         return VolumeArrays(self._items, self._prefix, self._data, tuple(order))
 
     def __call__(self, index: int) -> Example:

@@ -1,8 +1,8 @@
 """An example of a TensorFlow Datasets record: image and mask, decoded as files are.
 
-Only the image's and the mask's bytes are taken from a record and go through `decode.py`, so that palette and 16-bit
-masks, CMYK and GIF files under a .jpg name mean the same here. EXIF orientation is not applied: TFDS's own decoder does
-not, and the masks of its sets fit the unturned pixels.
+Only the image's and the mask's bytes are taken from a record and decoded by `decode.py`, so that palette and 16-bit
+masks, CMYK and GIF files named .jpg mean the same here. EXIF orientation is not applied: TFDS's own decoder does not
+apply it, and the masks of its sets fit the unturned pixels.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class TfdsExamples:
         self._features = tfds.features.FeaturesDict(wanted)
         self._encoded = {key for key, feature in wanted.items() if isinstance(feature, tfds.features.Image)}
         self._decoders = {key: tfds.decode.SkipDecoding() for key in self._encoded}
-        # A text by which the set's makers call an example, for messages.
+        # The set's own name for an example, for messages.
         self._titles = [
             tfds.features.FeaturesDict({key: features[key]})
             for key in ("file_name", "filename", "image/filename", "id", "name")
@@ -42,7 +42,7 @@ class TfdsExamples:
         ]
 
     def reading(self, data: Data) -> TfdsExamples:
-        """The same examples, read as another section says."""
+        """The same examples, read with another data section."""
         made = copy.copy(self)
         made._data = data
         return made
@@ -72,7 +72,7 @@ class TfdsExamples:
         return read_both(self.names[index], image_name, decoded_image, mask_name, decoded_label)
 
     def mask_values(self, index: int) -> MaskValues:
-        """What the mask of an example says, before any encoding."""
+        """The values in an example's mask, before any encoding."""
         name = self.names[index]
         try:
             values = self._features.deserialize_example_np(self._record(index), decoders=self._decoders)
@@ -89,7 +89,7 @@ class TfdsExamples:
         for features in self._titles:
             try:
                 (value,) = features.deserialize_example_np(content).values()
-            except Exception:  # Only a message's ornament; the record itself is parsed, and complained about, next.
+            except Exception:  # Only for messages; the record itself is parsed next, with its own errors.
                 return ""
             return f" ({shown(value)})"
         return ""

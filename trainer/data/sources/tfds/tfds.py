@@ -20,7 +20,7 @@ def open_splits(data: Data) -> Splits:
     """Readers of the training and the validation split.
 
     Raises:
-      DataError: no such set, split or feature, or the set is not on disk; says how to get it.
+      DataError: no such set, split or feature, or the set is not on disk; with how to get it.
     """
     builder = _builder(data)
     with _without_warnings():
@@ -55,7 +55,7 @@ def open_splits(data: Data) -> Splits:
 
 
 def record_files(data: Data) -> list[str]:
-    """The TFRecord files of both splits, for a check of their sums; none for other formats."""
+    """The TFRecord files of both splits, for a check of their checksums; none for other formats."""
     info = _builder(data).info
     if info.file_format.value != "tfrecord":
         return []
@@ -88,7 +88,7 @@ def _builder(data: Data):
 
 @contextlib.contextmanager
 def _without_warnings():
-    """TFDS warns of a folder in which it finds no set; `_prepare` says it, and how to get it."""
+    """Silences TFDS's warning about a folder without a set; `_prepare` reports it, and how to get the set."""
     logger = logging.getLogger("absl")
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -112,7 +112,7 @@ def _prepare(builder, data: Data) -> None:
         )
     try:
         builder.download_and_prepare()
-    except Exception as error:  # The network, the disk, a checksum, a set's own code: the user has to hear which.
+    except Exception as error:  # The network, the disk, a checksum, a set's own code: the user has to know which.
         raise DataError(
             f"Preparing {builder.info.full_name} in {shown(str(builder.data_path))} failed: "
             f"{type(error).__name__}: {error}"
@@ -172,7 +172,7 @@ def _split_reader(builder, split: str, info, data: Data) -> TfdsExamples:
         raise DataError(f"{builder.info.full_name} is stored as array_record: pip install array_record.") from error
     except MemoryError:
         raise
-    except Exception as error:  # A damaged file: the reader is C++ and raises what it likes.
+    except Exception as error:  # A damaged file: the reader is C++ and may raise anything.
         folder = shown(str(builder.data_path))
         raise DataError(f"{folder}: the files of split {split!r} do not open: {error}") from error
 

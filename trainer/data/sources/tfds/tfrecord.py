@@ -1,4 +1,4 @@
-"""Random access to TFRecord files, which have none: an index of the offsets, made by hopping from length to length.
+"""Random access to TFRecord files, which have no index: the offsets are found by going from length to length.
 
 Layout (tensorflow/core/lib/io/record_writer.h): uint64 length, uint32 checksum of it, the data, uint32 checksum.
 """
@@ -18,7 +18,7 @@ _HEADER, _FOOTER = 12, 4
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """Where one record's data lies: `number` counts within its file from 0."""
+    """The position of a record's data: `number` counts from 0 within its file."""
 
     path: str
     number: int
@@ -35,7 +35,7 @@ def index_file(path: str, expected: int | None = None) -> list[Record]:
 
     Args:
       path: the file.
-      expected: how many it should hold; None to take what is there.
+      expected: how many it should have; None allows any number.
     Raises:
       DataError: missing, cut short, not a TFRecord file, or with another number of records.
     """
@@ -66,7 +66,7 @@ def index_file(path: str, expected: int | None = None) -> list[Record]:
 
 
 def read_record(record: Record) -> bytes:
-    """A record's data. Opens the file anew: any thread may, and a set may have more files than a process may open."""
+    """A record's data. Opens the file each time: any thread may, and a set may have too many files to keep open."""
     try:
         with open(record.path, "rb", buffering=0) as file:
             file.seek(record.offset)
@@ -79,7 +79,7 @@ def read_record(record: Record) -> bytes:
 
 
 def damaged_files(paths: Iterable[str]) -> list[str]:
-    """What is wrong with TFRecord files by their checksums: each is read through once."""
+    """Problems of TFRecord files by their checksums: each is read completely once."""
     import tensorflow as tf
 
     problems = []

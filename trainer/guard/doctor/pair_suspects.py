@@ -1,4 +1,4 @@
-"""Output against loss against labels: what can be read without running anything but the loss."""
+"""Suspicions about output, loss and labels that need nothing run but the loss."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def softmaxes_over_one(model: keras.Model) -> Iterator[Suspicion]:
 
 
 def suspicions(pair: Pair) -> list[Suspicion]:
-    """The faults in how output, loss and labels of a pair go together; certain ones first."""
+    """The faults in how a pair's output, loss and labels fit together; certain ones first."""
     found = [*of_labels(pair)]
     spoilt = {suspicion.finding.kind for suspicion in found if suspicion.certain}
     found += _of_one_unit(pair)
@@ -151,5 +151,5 @@ def _output_shape(layer) -> tuple | None:
     except (AttributeError, ValueError):  # never called, or called several times
         try:
             return tuple(layer.compute_output_shape(layer.input.shape))
-        except Exception:  # a wrapped layer, or one of the user's own, without a symbolic input
+        except Exception:  # a wrapped layer, or a user's own, without a symbolic input
             return (None, getattr(layer, "units", None)) if hasattr(layer, "units") else None
