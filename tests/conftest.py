@@ -74,11 +74,14 @@ def pytest_sessionstart(session):
     tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * 8)
     tf.config.list_logical_devices()  # starts TensorFlow, so that no test that comes first chooses another number
 
-    # The libraries stay: set aside they are not looked through at each collection, nor by the guard, of all objects.
-    # Not so the test modules, whose functions the guard finds and tries changes of.
+
+def pytest_collection_finish(session):
+    # What is imported stays: set aside it is not looked through at each collection, nor by the guard, of all objects.
     gc.collect()
     gc.freeze()
 
 
-def pytest_collection_finish(session):
-    gc.collect()  # afterwards `gc.collect(1)` frees what a test has left, and looks through little else
+@pytest.hookimpl(trylast=True)  # after the module's fixtures are gone
+def pytest_runtest_teardown(item, nextitem):
+    if nextitem is None or nextitem.path != item.path:
+        gc.collect()

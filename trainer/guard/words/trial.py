@@ -9,6 +9,7 @@ import ast
 import contextlib
 import dataclasses
 import gc
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from types import CodeType, FunctionType
 from typing import Any
@@ -98,7 +99,12 @@ def _helps(answer: Answer, strict: bool) -> bool:
 
 
 def functions_of(file: str) -> list[FunctionType]:
-    return [thing for thing in gc.get_objects() if type(thing) is FunctionType and thing.__code__.co_filename == file]
+    """Live functions of a file: inner ones, and those of its module, which `gc.freeze` hides from the collector."""
+    modules = [module for module in list(sys.modules.values()) if getattr(module, "__file__", None) == file]
+    outer = [thing for module in modules for thing in vars(module).values()]
+    outer += [thing for kind in outer if isinstance(kind, type) for thing in vars(kind).values()]
+    found = {id(thing): thing for thing in (*gc.get_objects(), *outer) if type(thing) is FunctionType}
+    return [function for function in found.values() if function.__code__.co_filename == file]
 
 
 Key = tuple[str, int, bytes]
