@@ -327,8 +327,6 @@ def _metric(config: Config, *, given: Collection[str] = (), task: bool = False):
     twice = sorted({name for name in names if names.count(name) > 1 or name in built_in})
     if twice:
         text = f"{', '.join(twice)} is the name of two metrics. Give each function a name of its own."
-        if set(twice) <= set(built_in):
-            text = f"{', '.join(twice)} is measured anyway. Give a metric of your own another name."
         yield ("evaluate.metrics",), text
     known = [*built_in, *names]
     if evaluate.metric not in known and not (task or config.task):

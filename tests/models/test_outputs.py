@@ -193,3 +193,38 @@ def test_a_function_of_keras_gets_logits_as_its_class_does():
 
 
 _CROSS_ENTROPY = keras.losses.categorical_crossentropy
+
+
+def of_pixels(y_true, y_pred):
+    return keras.losses.binary_crossentropy(y_true, y_pred, from_logits=True)
+
+
+def of_classes(y_true, y_pred):
+    return tf.nn.sigmoid_cross_entropy_with_logits(y_true, y_pred)
+
+
+def of_weights(y_true, y_pred, sample_weight):
+    return sample_weight * of_pixels(y_true, y_pred)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        of_pixels,
+        of_classes,
+        of_weights,
+        keras.losses.binary_crossentropy,
+        keras.losses.BinaryCrossentropy(from_logits=True),
+        keras.losses.BinaryCrossentropy(from_logits=True, reduction="none"),
+    ],
+)
+@pytest.mark.parametrize("keys", [(), ("sample_weight",)], ids=["alone", "weighted"])
+def test_void_adds_nothing_to_a_loss_of_pixels(loss, keys):
+    # A row of zeros alone would teach that void is none of the classes.
+    labels, logits = tf.constant([[[0, 255], [2, 1]]]), X[:1, :2, :2] / 50.0
+    valid = (labels.numpy() != 255)[..., None]
+    wanted = np.maximum(logits, 0) - logits * np.eye(3)[labels.numpy() % 255] + np.log1p(np.exp(-np.abs(logits)))
+    batch = dict.fromkeys(keys, tf.ones([1, 2, 2], tf.uint8 if loss is not of_weights else tf.float32))
+    assert float(build_objective(config_of(), 3, loss)(labels, tf.constant(logits), batch)["loss"]) == pytest.approx(
+        (valid * wanted).mean(), rel=1e-5
+    )
