@@ -228,3 +228,22 @@ def test_void_adds_nothing_to_a_loss_of_pixels(loss, keys):
     assert float(build_objective(config_of(), 3, loss)(labels, tf.constant(logits), batch)["loss"]) == pytest.approx(
         (valid * wanted).mean(), rel=1e-5
     )
+
+
+def of_the_batch(y_true, y_pred):
+    return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(y_true, y_pred))
+
+
+def of_void_alone(y_true, y_pred, mask):
+    return tf.reduce_mean((1.0 - mask) * tf.reduce_sum(y_pred**2, axis=-1))
+
+
+@pytest.mark.parametrize(("loss", "learns"), [(of_the_batch, False), (of_pixels, False), (of_void_alone, True)])
+def test_void_teaches_nothing_unless_the_loss_takes_the_mask(loss, learns):
+    # TensorFlow's gradient of the cross-entropy with a row of zeros is the softmax, though its value is 0.
+    labels, logits = tf.constant([[[0, 255], [2, 1]]]), tf.constant(X[:1, :2, :2] / 50.0)
+    objective = build_objective(config_of(), 3, loss)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        value = objective(labels, logits)["loss"]
+    assert tape.gradient(value, logits)[0].numpy().any(axis=-1).tolist() == [[not learns, learns], [not learns] * 2]

@@ -1,9 +1,9 @@
 """Config -> the objective: from labels and logits to the named terms of the loss.
 
 A loss of `losses/` takes class ids and logits, and leaves out void pixels by itself. A loss of the user's is called as
-Keras calls it, `function(y_true, y_pred)`; void pixels reach it as rows of zeros, or as a mask where it takes one.
-Further parameters of it get the batch's values of their names, and `all_reduce` the function that sums over the global
-batch.
+Keras calls it, `function(y_true, y_pred)`; void pixels reach it as rows of zeros, and no gradient comes back from them,
+or as a mask where it takes one. Further parameters of it get the batch's values of their names, and `all_reduce` the
+function that sums over the global batch.
 """
 
 from __future__ import annotations
@@ -216,6 +216,9 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
         elif mask and probabilities:
             # Zeros in both add nothing to an overlap or a size.
             y_pred = y_pred * tf.cast(valid, tf.float32)[..., None]
+        if config.loss.labels != "ids" and (mask is None or mask not in given):
+            # TensorFlow's cross-entropy of a row of zeros is 0, and its gradient is not: it is the softmax.
+            y_pred = tf.where(valid[..., tf.newaxis], y_pred, tf.stop_gradient(y_pred))
         if "all_reduce" in further:
             given["all_reduce"] = all_reduce
         missing = [key for key in needed if key not in given]
