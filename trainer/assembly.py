@@ -29,7 +29,7 @@ from trainer.parts import name_of, resolve
 from trainer.seeds import seeded
 from trainer.stepping.intervals import Intervals
 from trainer.stepping.objective import build_objective, loss_of_sigmoids
-from trainer.stepping.optimizer import build_optimizer
+from trainer.stepping.optimizer import build_optimizer, keep_their_rates
 from trainer.stepping.precision import Precision
 from trainer.stepping.schedule import build_schedule
 from trainer.stepping.segmentation import Segmentation
@@ -249,12 +249,6 @@ def _segmentation(
     return task, config, [*notes, *form.notes, *more, *([lag] if lag else [])]
 
 
-def keep_their_rates(task: Task, parts: Parts) -> bool:
-    """Whether each optimizer is an object, whose rate the config does not say."""
-    own = [parts.optimizer if phase.optimizer is None else phase.optimizer for phase in task.phases]
-    return all(isinstance(optimizer, keras.optimizers.Optimizer) for optimizer in own or [parts.optimizer])
-
-
 def make_state(
     task: Task, config: Config, parts: Parts, intervals: Intervals, devices: Devices, precision: Precision
 ) -> TrainState:
@@ -274,7 +268,7 @@ def make_state(
             return build_optimizer(config.optimizer, schedule, factor, part, field=field)
 
         updates = build_updates(task, optimizer_of)
-        if parts.schedule is not None and keep_their_rates(task, parts):
+        if parts.schedule is not None and keep_their_rates(task.phases, parts.optimizer):
             raise UserError(
                 f"schedule={name_of(parts.schedule)} is the rate of nothing: an optimizer that is an object keeps its "
                 "own.\n  Give it to the object, keras.optimizers.Adam(schedule), or pass the class, "

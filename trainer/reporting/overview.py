@@ -9,9 +9,9 @@ from configs.reading import validation
 from configs.reading.line_wrapping import columns
 from configs.schema import Config
 from trainer import process
-from trainer.assembly import keep_their_rates
 from trainer.distribution.strategy import Devices
 from trainer.reporting import terminal
+from trainer.stepping.optimizer import keep_their_rates
 from trainer.stepping.segmentation import Segmentation
 
 
@@ -76,7 +76,7 @@ def _parts(run) -> list[tuple[str, str]]:
 def remarks(run) -> list[tuple[str, str]]:
     """What was recognised of data and model, and which fields nothing reads, as (label, text) rows."""
     given = set(run.parts.names())
-    problems = validation.unread(run.config, given=given, own_rate=keep_their_rates(run.task, run.parts))
+    problems = validation.unread(run.config, given=given, own_rate=keep_their_rates(run.task.phases, run.parts.optimizer))
     return [
         *(("note", note) for note in (*run.data.notes, *run.notes)),
         *(("not read", f"config.{problem.text}") for problem in problems),
