@@ -215,7 +215,8 @@ def test_an_interruption_leaves_the_trained_weights_and_not_their_averages(tmp_p
             lambda: Run(config(), data=(IMAGES, LABELS), model=small, loss=["dice"]).task,
             ['written "dice+cross_entropy"'],
         ),
-        (lambda: Run({"train": {}}), ["config is of type dict", "Config(…)"]),
+        (lambda: Run({"train": {}}), ["given dict", "Run(Config(…), model=…, data=…)"]),
+        (lambda: Run(Config(), IMAGES), ["given Config, ndarray", "only its config"]),
         (lambda: Run(model="unett"), ["model.name", "unett", "unet"]),
         (lambda: Run(optimizer="lionn"), ["optimizer.name", "lion"]),
         (lambda: Run(config(evaluate={"metric": "bondary_f1"}), metrics={"boundary_f1": len}), ["boundary_f1"]),
@@ -555,6 +556,8 @@ def test_a_task_of_data_without_classes_gets_a_model_of_one_plane(tmp_path):
         run.predict(IMAGES[0][..., None])
     with pytest.raises(UserError, match=r"images\[0\] is \[16, 16, 3\], .*: an image is \[height, width, 1\]"):
         run.predict(np.zeros((2, 16, 16, 3), "uint8"))
+    with pytest.raises(UserError, match=r"images\[0\] is \[0, 16, 1\], images\[1\] holds values that are NaN"):
+        run.predict([np.zeros((0, 16, 1)), np.full((16, 16), np.nan)])
     with pytest.raises(UserError, match="the metric error takes spacing, and there is classes, image, label"):
         Run(
             short,

@@ -245,6 +245,14 @@ def _task(**attributes):
 @pytest.mark.parametrize(
     ("task", "words"),
     [
+        (int, "task=int is a class, and no trainer.Task: write class int(Task)"),
+        (type, "task=type is a class"),
+        (pixels(), "is of type Functional: pass a Task"),
+        (lambda: None, "gave NoneType, not a trainer.Task"),
+        (_task(__init__=lambda self, model: self.nothing), "has no attribute 'nothing'\n    (_task(__init__"),
+        (_task(losses=3), "it has no losses(self, batch, training)"),
+        (_task(predict=3), "write def predict(self, batch)"),
+        (_task(phases=None), "phases = (Phase(…),)"),
         (_task(losses=Task.losses), "it has no losses(self, batch, training)"),
         (_task(losses=lambda self, batch: {}), "is called as losses(batch, training)"),
         (_task(predict=lambda self: {}), "is called as predict(batch)"),
@@ -260,7 +268,7 @@ def _task(**attributes):
 )
 def test_tasks_that_cannot_be_trained(task, words):
     with pytest.raises(UserError) as raised:
-        build_task(task, config=CONFIG, data=None, model=None)
+        build_task(task, config=CONFIG, data=None, model=pixels)
     assert words in str(raised.value)
 
 

@@ -249,6 +249,11 @@ def test_volumes_that_are_arrays(tmp_path):
     assert example.image.shape == (9, 8, 10, 2) and example.label.dtype == np.int32
     found = run.predict(np.zeros((2, 9, 10, 11, 1), "float32"), checkpoint=None)
     assert found.shape == (2, 9, 10, 11) and found.dtype == np.int32
+    # Of arrays neither spacing nor intensities are known.
+    for name in ("a.nii.gz", "a.nii"):
+        save(f"{tmp_path}/in/{name}", case(7, shape=(9, 10, 11))[0])
+    assert run.predict([f"{tmp_path}/in"], str(tmp_path / "out"), checkpoint=None) == []
+    assert sorted(os.listdir(tmp_path / "out" / "masks")) == ["a_nii.nii", "a_nii_gz.nii.gz"]
 
 
 def test_the_check_looks_through_volumes(data):

@@ -84,8 +84,10 @@ def _fields_of_parts() -> dict[str, str]:
     }
 
 
-def receive(config: Config | None, arguments: Mapping[str, Any]) -> tuple[Config, Parts]:
-    """The config and the parts that `Run(config, **arguments)` means, valid as a whole.
+def receive(
+    config: Config | None, arguments: Mapping[str, Any], positional: Sequence[Any] = ()
+) -> tuple[Config, Parts]:
+    """The config and the parts that `Run(config, *positional, **arguments)` means, valid as a whole.
 
     Raises:
       UserError: with everything that is wrong with either.
@@ -99,8 +101,12 @@ def receive(config: Config | None, arguments: Mapping[str, Any]) -> tuple[Config
             + f"\n  It takes {', '.join(also)}."
         )
     config = Config() if config is None else config
-    if not isinstance(config, Config):
-        raise UserError(f"config is of type {type(config).__name__}: write Config(…) of configs.schema.")
+    if positional or not isinstance(config, Config):
+        kinds = ", ".join(type(argument).__name__ for argument in (config, *positional))
+        raise UserError(
+            f"Run was given {kinds}: only its config, Config(…) of configs.schema, goes without a name. The others: "
+            "Run(Config(…), model=…, data=…)"
+        )
     config, given = _with_names(config, {name: part for name, part in arguments.items() if part is not None})
     parts = Parts(**given)
     _check_containers(parts)

@@ -18,7 +18,9 @@ import types
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from trainer.errors import UserError
+import tensorflow as tf
+
+from trainer.errors import EXIT_FAILED, UserError
 
 # Packages of this project. A part's name refers to a file of the same name in the user's folder, where there is one.
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -132,6 +134,34 @@ def _import_failed(field: str, path: str, error: Exception) -> UserError:
         f"{field}={path!r}: importing it failed in {frame.filename}:{frame.lineno}\n    "
         f"{frame.line}\n  {type(error).__name__}: {error}{shadowed}"
     )
+
+
+def made_by(function: Any, given: Mapping[str, Any], what: str) -> Any:
+    """What a function or class of the user's makes of `given`.
+
+    Args:
+      function: called with `given` as keyword arguments.
+      given: the arguments.
+      what: the field or argument and its value, for messages: "task=MyTask".
+
+    Raises:
+      UserError: it raised something; the message names its line.
+    """
+    try:
+        return function(**given)
+    except (UserError, MemoryError, tf.errors.ResourceExhaustedError):
+        raise
+    except (Exception, SystemExit) as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        try:
+            source = inspect.getsourcefile(inspect.unwrap(function))
+        except TypeError:  # no function, class or module
+            source = None
+        frame = ([f for f in frames if f.filename == source] or frames)[-1]
+        raise UserError(
+            f"{what}: {frame.filename}:{frame.lineno} raised {type(error).__name__}: {error}\n    {frame.line}",
+            exit_code=EXIT_FAILED,
+        ) from error
 
 
 def takes(function: Any, count: int) -> bool:

@@ -99,13 +99,13 @@ class Run:
     def __init__(
         self,
         config: Config | None = None,
-        *,
+        *positional,
         workdir: str | os.PathLike = "",
         force: bool = False,
         extend: bool = False,
         **parts,
     ):
-        self.config, self.parts = receive(config, parts)
+        self.config, self.parts = receive(config, parts, positional)
         if not isinstance(workdir, (str, os.PathLike)):
             raise UserError(f"workdir={workdir!r} is of type {type(workdir).__name__}: write the path of a folder.")
         self.force, self.extend = force, extend

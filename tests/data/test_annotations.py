@@ -130,6 +130,12 @@ def labelme(root, change=lambda content: None, suffix=".png"):
     return root
 
 
+def test_labelme_names_of_images_may_be_missing(tmp_path):
+    root = labelme(tmp_path, lambda content: content.pop("imagePath"))
+    (root / "2.png").rename(root / "2.PNG")
+    assert "2.PNG" in labels(config_for(root, classes=()))[1]
+
+
 def test_labelme_is_recognised_and_drawn_as_it_draws(tmp_path):
     data, found = labels(config_for(labelme(tmp_path), classes=()))
     assert data.classes == ("background", "cat", "dog") and any("LabelMe" in note for note in data.notes)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -42,6 +43,7 @@ def test_every_kind_of_file_comes_out_where_it_lies_and_goes_back(tmp_path):
     made.SetDirection((0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
     for suffix in (".nrrd", ".mha"):
         itk.WriteImage(made, f"{tmp_path}/c{suffix}")
+    shutil.copy(f"{tmp_path}/c.mha", f"{tmp_path}/d.MHA")
     tifffile.imwrite(
         f"{tmp_path}/d.tif",
         image[..., 0].transpose(2, 1, 0),
@@ -49,7 +51,7 @@ def test_every_kind_of_file_comes_out_where_it_lies_and_goes_back(tmp_path):
         resolution=(1.0, 1 / 1.5),
         metadata={"axes": "ZYX", "spacing": 2.0, "unit": "mm"},
     )
-    for name in ("a.nii.gz", "b.nii", "c.nrrd", "c.mha", "d.tif"):
+    for name in ("a.nii.gz", "b.nii", "c.nrrd", "c.mha", "d.MHA", "d.tif"):
         volume = read_volume(f"{tmp_path}/{name}")
         header = read_header(f"{tmp_path}/{name}")
         assert header.shape == SHAPE and header.channels == (2 if name == "b.nii" else 1)

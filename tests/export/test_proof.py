@@ -15,7 +15,7 @@ from trainer.export import export as export_module
 from trainer.export.errors import ExportError
 from trainer.export.export import export
 from trainer.export.proof import in_tiles
-from trainer.export.serving.serve import predict, starts
+from trainer.export.serving.serve import predict, read, starts
 from trainer.prediction import postprocessing
 from trainer.prediction.postprocessing import Parts, PostProcessing
 
@@ -111,6 +111,20 @@ def test_its_program_writes_the_mask_that_the_run_predicts(exported, tmp_path, m
     runpy.run_path(str(folder / "serve.py"), run_name="__main__")
     mask = np.asarray(Image.open(tmp_path / "mask.png"))
     assert mask.shape == image.shape[:2] and (mask == run.predict(image[None])[0]).mean() > 0.97
+
+
+def test_its_program_says_what_it_cannot_take(tmp_path):
+    Image.fromarray(np.full((8, 8), 40000, np.uint16)).save(tmp_path / "deep.png")
+    pages = [Image.new("L", (8, 8))] * 3
+    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
+    np.save(tmp_path / "float.npy", np.zeros((8, 8), np.float32))
+    for name, words in (
+        ("deep.png", "more than 8 bits"),
+        ("pages.tif", "3 pages"),
+        ("float.npy", "is float32 \\[8, 8"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            read(str(tmp_path / name), 3)
 
 
 def test_its_program_writes_a_mask_for_each_of_classes_that_overlap(exported, tmp_path):

@@ -95,9 +95,8 @@ def make_volume_evaluator(
                 )
             progress(min(first + workers, cases), cases)
         if workers > 1:
-            arrays = (seen, counts, plain, confusion, losses, own, np.nan_to_num(found, nan=_NAN, posinf=_INFINITE))
+            arrays = (seen, counts, plain, confusion, losses, own, found)
             seen, counts, plain, confusion, losses, own, found = (_summed(a, strategy, local) for a in arrays)
-            found[found == _NAN], found[found == _INFINITE] = np.nan, np.inf
         kept = np.flatnonzero(seen)
         values = {metric.name: mean_of(column) for metric, column in zip(per_image, own[kept].T, strict=True)}
         values |= {metric.name: metric.of_counts(confusion) for metric in metrics if metric.of_confusion}
@@ -137,10 +136,6 @@ class VolumePictures(Pictures):
         return volume_planes(**arrays, void_id=self._datasets.void_id)
 
 
-# Stand for what cannot be added up over workers.
-_NAN, _INFINITE = -1.0, -2.0
-
-
 def _place(strategy) -> tuple[int, int, int]:
     """This worker's number, the number of workers, and of this worker's replicas."""
     replicas, mine = strategy.num_replicas_in_sync, []
@@ -156,7 +151,7 @@ def _place(strategy) -> tuple[int, int, int]:
 
 
 def _summed(values: np.ndarray, strategy, local: int) -> np.ndarray:
-    """The sum over the workers of what each has."""
+    """The sum over the workers of what each has, zeros but for its own cases: NaN and infinity stay what they are."""
     if not values.size:
         return values
 

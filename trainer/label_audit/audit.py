@@ -28,7 +28,6 @@ from trainer.label_audit.held_out import judged
 from trainer.label_audit.pictures import ClaimsPicture, picture_of
 from trainer.label_audit.ranking import Ranked, ranked
 from trainer.prediction.postprocessing import LARGEST_LABELLED
-from trainer.reporting import terminal
 from trainer.reporting.evaluation_record import PICTURES, write_picture
 from trainer.reporting.page.label_audit import PAGE_FILE, write_page
 from trainer.reporting.panels import background_ids
@@ -80,13 +79,14 @@ class LabelAudit:
     stopped: bool = False
 
     def table(self) -> str:
-        """The first images, each with its strongest claim."""
-        rows = []
+        """The first images with their scores; below each, its strongest claim."""
+        lines = []
         for image in self.images[:_LINES]:
             for claim, _ in image.claims[:1]:
                 where = claim.text or f"at row {claim.box[0]}, column {claim.box[1]}"
-                rows.append([image.name, f"{image.score:.2f}", str(len(image.claims)), f"{claim.kind} {where}"])
-        return terminal.table(["image", "score", "claims", "the strongest"], rows) if rows else "  nothing was found"
+                count = f"{len(image.claims)} claim{'s' if len(image.claims) > 1 else ''}"
+                lines += [f"  {image.score:.2f}  {image.name}: {count}", f"        {claim.kind} {where}"]
+        return "\n".join(lines) or "  nothing was found"
 
     def said(self, claim: Claim) -> str:
         """A claim in words: kind, classes, and where it is."""

@@ -7,7 +7,6 @@ import dataclasses
 import inspect
 import math
 import reprlib
-import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,7 +23,7 @@ from trainer.models.keras_files import is_model_file, load_model
 from trainer.models.outputs import Form, logits_form
 from trainer.models.synchronization import synchronize
 from trainer.models.unet import unet
-from trainer.parts import name_of, resolve
+from trainer.parts import made_by, name_of, resolve
 
 _BUILT_IN = {"unet": unet, "encoder_unet": encoder_unet}
 
@@ -127,18 +126,7 @@ def _call(function, what: str, offered: dict, options: Mapping):
         ) from error
     except ValueError:
         pass  # a callable without a signature: the call itself shows it
-    try:
-        return function(**given)
-    except (UserError, MemoryError, tf.errors.ResourceExhaustedError):
-        raise
-    except (Exception, SystemExit) as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        source = inspect.getsourcefile(inspect.unwrap(function)) if inspect.isroutine(function) else None
-        frame = ([f for f in frames if f.filename == source] or frames)[-1]
-        raise UserError(
-            f"{what}: {frame.filename}:{frame.lineno} raised {type(error).__name__}: {error}\n    {frame.line}",
-            exit_code=EXIT_FAILED,
-        ) from error
+    return made_by(function, given, what)
 
 
 def _check_channels(model: keras.Model, name: str, channels: int) -> None:

@@ -96,7 +96,18 @@ def plan(
     plain = dataclasses.replace(Config(), plan=config.plan, name=named_after(config))
     candidate = with_choices(plain, [*chosen, *fixed])
     log("Taking some steps to see what they cost …")
-    fitted = budget(candidate, found, measuring, fixed={choice.field for choice in fixed})
+
+    def logged(tried: Config) -> Measured:
+        measured = measuring(tried)
+        crop, model = size(tried.augment.crop), tried.model
+        precision = "" if tried.precision == "auto" else f", {tried.precision}"
+        log(
+            f"  width {model.width}, depth {model.depth}, {tried.train.batch_size} crops of {crop}"
+            f"{precision}: {measured.step:.2g} s a step, {measured.memory:.1f} GiB"
+        )
+        return measured
+
+    fitted = budget(candidate, found, logged, fixed={choice.field for choice in fixed})
     final = {choice.field: choice for choice in [*chosen, *fitted.choices, *fixed]}
     chosen = list(final.values())
     made = with_choices(candidate, chosen)

@@ -114,12 +114,23 @@ def with_channels(images, channels: int):
     shape = tuple(getattr(images, "shape", ()))
     if len(shape) == 3 and shape[2] == channels:
         raise UserError(f"images is {list(shape)}, one image alone: write a list, [image], or image[None].")
-    found = [np.asarray(image) for image in images]
-    found = [image[..., None] if image.ndim == 2 else image for image in found]
-    wrong = [f"images[{i}] is {list(image.shape)}" for i, image in enumerate(found) if image.shape[2:] != (channels,)]
+    given = [np.asarray(image) for image in images]
+    found = [image[..., None] if image.ndim == 2 else image for image in given]
+    wrong = [
+        f"images[{i}] is {list(given[i].shape)}" for i, image in enumerate(found) if image.shape[2:] != (channels,)
+    ]
     if wrong:
         shown = ", ".join(wrong[:3]) + (f" and {len(wrong) - 3} more" if wrong[3:] else "")
         raise UserError(
             f"{shown}: an image is [height, width, {channels}], with as many channels as those of the training."
         )
+    wrong = [f"images[{i}] is {list(image.shape)}" for i, image in enumerate(found) if not image.size]
+    wrong += [
+        f"images[{i}] holds values that are NaN or infinite"
+        for i, image in enumerate(found)
+        if image.dtype.kind == "f" and not np.isfinite(image).all()
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if wrong[3:] else ""
+        raise UserError(f"{', '.join(wrong[:3])}{more}: of that nothing is predicted.")
     return np.stack(found) if hasattr(images, "shape") and found else found

@@ -10,6 +10,7 @@ CASE_0000.nii.gz.
 from __future__ import annotations
 
 import collections
+import dataclasses
 import math
 import os
 import re
@@ -46,10 +47,14 @@ def predict_volumes(
     base = os.path.dirname(base) if os.path.basename(base) == "masks" else base
     found, failures = find_cases(inputs, config.data.channels, base)
     post = postprocessing or PostProcessing(classes=tuple(config.data.classes), rank=3)
-    network, done = VolumeNetwork(model, config, post.cuts), 0
+    network, done, data = VolumeNetwork(model, config, post.cuts), 0, config.data
+    if not data.spacing:
+        # Of arrays no spacing is known, and they come as they are.
+        data = dataclasses.replace(data, spacing=(0.0,) * 3, normalize=("none",) * data.channels)
+        report("The run learned from arrays, as they came: files are taken as they are, on their own grids.")
     for files in found:
         try:
-            prepared = cases.prepare(files, config.data)
+            prepared = cases.prepare(files, data)
             place = prepared.place
             post.check_size(math.prod(place.shape))
             mask = post(place.whole(network.class_ids(prepared.image, place.box_shape)), place.spacing)
@@ -94,16 +99,19 @@ def find_cases(inputs: Sequence[str], channels: int, output_dir: str = "") -> tu
     output = os.path.realpath(output_dir) if output_dir else None
     nothing = f"no volume in it; looked for {', '.join(SUFFIXES)} and DICOM series"
     found, failures = expanded(inputs, lambda folder: _below(folder, output), nothing, is_series)
-    grouped: dict[tuple[str, str], dict[int, str]] = collections.defaultdict(dict)
+    grouped: dict[tuple[str, str, str], dict[int, str]] = collections.defaultdict(dict)
     for path, wish in found.items():
         stem = wish[: -len(suffix_of(wish))] if suffix_of(wish) else wish
         match = _CHANNEL.fullmatch(stem)
         alone = match is None or (channels == 1 and _others(path, found))
-        key = (os.path.dirname(path), stem) if alone else (os.path.dirname(path), match[1])
+        # a.nii beside a.nrrd are two cases, a.img beside a.hdr one.
+        kind = suffix_of(wish).replace(".img.gz", ".hdr").replace(".img", ".hdr")
+        key = (os.path.dirname(path), stem if alone else match[1], kind)
         grouped[key][0 if alone else int(match[2])] = path
     made = []
     wishes = {}
-    for (_, stem), numbered in grouped.items():
+    stems = collections.Counter((folder, stem) for folder, stem, _ in grouped)
+    for (folder, stem, kind), numbered in grouped.items():
         missing = [number for number in range(channels) if number not in numbered] if len(numbered) > 1 else []
         first = numbered[min(numbered)]
         if missing:
@@ -111,7 +119,7 @@ def find_cases(inputs: Sequence[str], channels: int, output_dir: str = "") -> tu
             failures.append(Failure(first, f"{lost} is missing beside it: the model takes {channels} channels"))
             continue
         made.append(tuple(numbered[number] for number in sorted(numbered)))
-        wishes[first] = stem + ".x"
+        wishes[first] = (stem if stems[folder, stem] == 1 else stem + kind.replace(".", "_")) + ".x"
     names = output_names(wishes)
     return [cases.Files(names[images[0]], images) for images in made], failures
 

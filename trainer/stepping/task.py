@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import numbers
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ import tensorflow as tf
 from configs.reading.nearest import did_you_mean
 from trainer.distribution.keras_losses import undivided
 from trainer.errors import UserError, numbered
-from trainer.parts import takes
+from trainer.parts import made_by, takes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -214,8 +215,10 @@ def build_task(task: Any, *, config, data, model: Any) -> Task:
     """
     if not isinstance(task, Task):
         name = getattr(task, "__name__", type(task).__name__)
-        if not callable(task):
-            raise UserError(f"task={task!r} is of type {type(task).__name__}: pass a Task, or its class.")
+        if not callable(task) or isinstance(task, keras.Layer):
+            raise UserError(f"task={reprlib.repr(task)} is of type {type(task).__name__}: pass a Task, or its class.")
+        if isinstance(task, type) and not issubclass(task, Task):
+            raise UserError(f"task={name} is a class, and no trainer.Task: write class {name}(Task).")
         given = {"config": lambda: config, "data": lambda: data, "model": model}
         parameters = inspect.signature(task).parameters
         unknown = [
@@ -228,16 +231,16 @@ def build_task(task: Any, *, config, data, model: Any) -> Task:
                 f"task={name}: it also needs {', '.join(unknown)}, and is called with those of config, data and model "
                 "that it names.\n  Give the others defaults, or pass the object: task=MyTask(…)."
             )
-        task = task(**{key: value() for key, value in given.items() if key in parameters})
+        task = made_by(task, {key: value() for key, value in given.items() if key in parameters}, f"task={name}")
         if not isinstance(task, Task):
-            raise UserError(f"task={name} gave {type(task).__name__}, not a trainer.Task: write class {name}(Task).")
+            raise UserError(f"task={name} gave {type(task).__name__}, not a trainer.Task: return a Task.")
     _check_phases(task)
     return task
 
 
 def _check_phases(task: Task) -> None:
     name, models = type(task).__name__, task.models()
-    if isinstance(task.phases, Phase) or not all(isinstance(phase, Phase) for phase in task.phases):
+    if not isinstance(task.phases, (list, tuple)) or not all(isinstance(phase, Phase) for phase in task.phases):
         raise UserError(f"The task {name}: phases is a tuple of Phase(name=…, terms=…, models=…): phases = (Phase(…),)")
     if not models and not task.others():
         raise UserError(
@@ -255,14 +258,19 @@ def _check_phases(task: Task) -> None:
         for key, value in task._attributes()
         if isinstance(value, tf.random.Generator)
     ]
-    if type(task).losses is Task.losses:
+    if not callable(task.losses) or type(task).losses is Task.losses:
         problems.append("it has no losses(self, batch, training), which gives the terms to be minimised")
     elif not takes(task.losses, 2) and "phase" not in inspect.signature(task.losses).parameters:
         problems.append(f"losses{inspect.signature(task.losses)} is called as losses(batch, training)")
-    if not takes(task.after_update, 0):
-        problems.append(f"after_update{inspect.signature(task.after_update)} is called as after_update()")
-    if not takes(task.predict, 1):
-        problems.append(f"predict{inspect.signature(task.predict)} is called as predict(batch)")
+    for method, arguments in ((task.predict, ("batch",)), (task.after_update, ())):
+        method_name = "predict" if arguments else "after_update"
+        if not callable(method):
+            problems.append(
+                f"its {method_name} is no method: write def {method_name}({', '.join(('self', *arguments))})"
+            )
+        elif not takes(method, len(arguments)):
+            called = f"{method_name}({', '.join(arguments)})"
+            problems.append(f"{method_name}{inspect.signature(method)} is called as {called}")
     known = {**models, **task.others()}
     for phase in task.phases:
         problems += [

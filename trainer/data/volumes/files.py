@@ -161,6 +161,8 @@ def _nifti(path: str):
 def _itk(path: str):
     itk = _needed("SimpleITK", "SimpleITK", "NRRD and MetaImage files")
     reader = itk.ImageFileReader()
+    # By itself it knows no ".MHA" in capitals.
+    reader.SetImageIO("NrrdImageIO" if suffix_of(path) in (".nrrd", ".nhdr") else "MetaImageIO")
     reader.SetFileName(path)
     reader.ReadImageInformation()
     size, dimension = reader.GetSize(), reader.GetDimension()

@@ -20,6 +20,8 @@ from PIL import Image, ImageOps
 
 def saved_model(path):
     """The number of channels, and the function from an image [h, w, channels], uint8, to probabilities."""
+    # Without it TensorFlow reports on a machine without a GPU what looks like an error.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
     serve = tf.saved_model.load(path).signatures["serving_default"]
@@ -82,8 +84,16 @@ def starts(length, side):
 def read(path, channels):
     """uint8 [height, width, channels], turned as the camera says."""
     if path.endswith(".npy"):
-        return np.load(path, allow_pickle=False)
-    picture = ImageOps.exif_transpose(Image.open(path)).convert("RGB" if channels == 3 else "L")
+        image = np.load(path, allow_pickle=False)
+        if image.dtype != np.uint8 or image.shape[2:] != (channels,):
+            raise ValueError(f"{path} is {image.dtype} {list(image.shape)}, not uint8 [height, width, {channels}]")
+        return image
+    picture = Image.open(path)
+    if picture.mode[0] in "IF":
+        raise ValueError(f"{path} has more than 8 bits a pixel: scale it as in training, and save it as a NumPy file")
+    if picture.format == "TIFF" and picture.n_frames > 1:
+        raise ValueError(f"{path} has {picture.n_frames} pages: save the one that is meant")
+    picture = ImageOps.exif_transpose(picture).convert("RGB" if channels == 3 else "L")
     return np.asarray(picture, np.uint8).reshape(picture.height, picture.width, channels)
 
 
@@ -120,4 +130,7 @@ def main(model, source, target):
 if __name__ == "__main__":
     if len(sys.argv) != 4:
         sys.exit(__doc__)
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except (OSError, ValueError) as error:
+        sys.exit(f"{error}")

@@ -13,7 +13,6 @@ import numpy as np
 
 from configs.schema import Data
 from trainer.data.errors import DataError, shown
-from trainer.data.images.files import IMAGE_SUFFIXES
 from trainer.data.sources.formats.descriptions import read_json, stem_of
 from trainer.data.sources.formats.drawn_masks import (
     Drawing,
@@ -110,7 +109,7 @@ def _image_of(file: str, given: str, tree: Tree) -> str | None:
     candidates = [os.path.normpath(os.path.join(folder, given)), os.path.join(folder, os.path.basename(given))]
     for place in (folder, *(os.path.join(above, name) for name in ("images", "imgs", "JPEGImages", "image", "img"))):
         candidates += [os.path.join(place, os.path.basename(given))] if given else []
-        candidates += [os.path.join(place, stem + suffix) for suffix in IMAGE_SUFFIXES]
+        candidates += [path for path in tree.pictures_in(place) if stem_of(path) == stem]
     candidates = [path.replace(os.sep, "/") for path in candidates]
     found = next((path for path in candidates if tree.has(path)), None)
     if found is None and given:
