@@ -76,7 +76,8 @@ def _parts(run) -> list[tuple[str, str]]:
 def remarks(run) -> list[tuple[str, str]]:
     """What was recognised of data and model, and which fields nothing reads, as (label, text) rows."""
     given = set(run.parts.names())
-    problems = validation.unread(run.config, given=given, own_rate=keep_their_rates(run.task.phases, run.parts.optimizer))
+    own_rate = keep_their_rates(run.task.phases, run.parts.optimizer)
+    problems = validation.unread(run.config, given=given, own_rate=own_rate)
     return [
         *(("note", note) for note in (*run.data.notes, *run.notes)),
         *(("not read", f"config.{problem.text}") for problem in problems),
