@@ -248,7 +248,7 @@ def test_an_interruption_leaves_the_trained_weights_and_not_their_averages(tmp_p
             lambda: Run(config(), data=(IMAGES, LABELS), model=small, loss=keras.losses.CategoricalCrossentropy()).task,
             ["loss of probabilities", "(from_logits=True)", "Loss(from_logits=False)"],
         ),
-        (lambda: Run(metrics={"mean_iou": len}), ["config.evaluate.metrics", "mean_iou is the name of two metrics"]),
+        (lambda: Run(metrics={"mean_iou": len}), ["metrics={'mean_iou': …}: mean_iou is the name of two metrics"]),
         (lambda: Run(metrics=[len], augment=max), ["metrics={'len': len}", "2. augment is of type", "[max]"]),
     ],
 )
@@ -334,6 +334,18 @@ def test_a_loop_of_ones_own_without_data_goes_on_where_it_was(tmp_path):
         run.step({"image": batches[0]["image"]})
     with pytest.raises(UserError, match='train.length="2 epochs".*the batches of run.step'):
         make("epochs", train={"length": "2 epochs"}).step(batches[0])
+    masks = {"image": batches[0]["image"], "label": 255 * LABELS[:4]}
+    for data in ((IMAGES, 255 * LABELS), None):
+        run = Run(config(), workdir=tmp_path / "masks", model=small, data=data)
+        with pytest.raises(
+            UserError, match=r"label holds 255 at .*: void in a batch, and class 1 .*Data\(void_id=254\)"
+        ):
+            run.step(masks)
+    started = make("started", checkpoint={"warm_start": str(tmp_path / "parts")}, optimizer={"learning_rate": 1e-9})
+    started.step(batches[0])
+    with before.averaged():
+        pairs = zip(started.state.trainable, before.state.trainable, strict=True)
+        assert all(np.allclose(found.numpy(), wanted.numpy(), atol=1e-6) for found, wanted in pairs)
     other = make("parts", optimizer={"learning_rate": 1.0})
     other.resume()
     with pytest.raises(UserError, match="config.optimizer.learning_rate") as refused:

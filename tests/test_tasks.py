@@ -296,6 +296,32 @@ def test_the_score_that_decides_is_one_of_the_tasks_and_each_has_a_name_of_its_o
     check_terms("loss/far", ["far"], ["sure"], metrics[:1])
 
 
+class Constant(Task):
+    def __init__(self):
+        self.model = pixels()
+
+    def losses(self, batch, training):
+        return {"far": 0.5, "near": np.float32(1.5)}
+
+
+def test_terms_that_are_numbers_of_python_are_named_with_the_users_line():
+    with pytest.raises(UserError, match=r"Constant\.losses \(.*test_tasks\.py:\d+\) gave 'far': 0\.5, 'near': "):
+        task = Constant()
+        terms_of(task.outcome({}, True), None, task)
+
+
+@pytest.mark.parametrize("loss", ["dice", zero])
+def test_a_loss_or_a_model_that_a_task_does_not_read_is_refused(tmp_path, loss):
+    data = (np.zeros((4, 12, 12), "uint8"), np.eye(12, dtype="uint8")[None].repeat(4, 0))
+    with pytest.raises(UserError, match=r"(?s)1\. loss=.* is not read: the task Constant.*2\. model=.* is not read"):
+        Run(CONFIG, workdir=tmp_path, task=Constant, loss=loss, model=pixels, data=data).task  # noqa: B018
+
+    def with_config(config, model):
+        return Constant()
+
+    assert Run(CONFIG, workdir=tmp_path, task=with_config, loss="dice", model=pixels, data=data).task
+
+
 def test_a_key_that_a_batch_has_not_is_answered_with_those_that_it_has():
     batch = Examples(image=1, label=2, index=3)
     assert batch["image"] == 1 and batch.get("x") is None and "x" not in batch

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -28,7 +29,7 @@ from trainer.parts import name_of, resolve
 from trainer.seeds import seeded
 from trainer.stepping.intervals import Intervals
 from trainer.stepping.objective import build_objective, loss_of_sigmoids
-from trainer.stepping.optimizer import build_optimizer
+from trainer.stepping.optimizer import build_optimizer, keep_their_rates
 from trainer.stepping.precision import Precision
 from trainer.stepping.schedule import build_schedule
 from trainer.stepping.segmentation import Segmentation
@@ -113,7 +114,12 @@ def receive(
     names = set(parts.names())
     problems = validation.problems(config, files="data" not in names, given=names, metrics=parts.metrics)
     if problems:
-        raise UserError(numbered([f"config.{problem.text}" for problem in problems]))
+        # A name of `metrics` is no value of the field.
+        empty, given = "evaluate.metrics=(): ", f"metrics={{{', '.join(f'{name!r}: …' for name in parts.metrics)}}}: "
+        texts = [problem.text.removeprefix(empty) for problem in problems]
+        raise UserError(
+            numbered([(given if text != p.text else "config.") + text for p, text in zip(problems, texts, strict=True)])
+        )
     if {"data", "task"} & names and config.name == Config().name:
         # The default is the name of the built-in data.
         config = dataclasses.replace(config, name="run")
@@ -194,7 +200,9 @@ def make_task(
     with seeded(config.seed), devices.strategy.scope(), fresh_names():
         given = parts.task or config.task
         if given:
-            task = build_task(resolve(given, "task"), config=config, data=data, model=model_of_a_task)
+            given = resolve(given, "task")
+            _check_all_is_read(given, config, parts)
+            task = build_task(given, config=config, data=data, model=model_of_a_task)
             return task, *fit_crop(config, task.models())
         if not data.classes:
             what = "labels that are pictures, not class ids" if "label" in data.train.features else "no label"
@@ -203,6 +211,28 @@ def make_task(
                 "label of whole numbers, data=(images, labels), or say what is learned of them by a task: task=MyTask."
             )
         return _segmentation(form(), config, parts, data.classes, steps)
+
+
+def _check_all_is_read(task: Any, config: Config, parts: Parts) -> None:
+    """Refuses a loss or a model beside a task that takes neither it nor the config, which names it."""
+    taken = inspect.signature(task).parameters if callable(task) and not isinstance(task, Task) else {}
+    name, problems = getattr(task, "__name__", type(task).__name__), []
+    for part, section in (("loss", config.loss), ("model", config.model)):
+        given = getattr(parts, part)
+        said = f"{part}={name_of(given)}" if given is not None else ""
+        if not said and section != type(section)():
+            said = f"config.{part}" if section.name == type(section)().name else f"{part}={section.name!r}"
+        if not said or part in taken or (given is None and ("config" in taken or isinstance(task, Task))):
+            continue
+        instead = (
+            "What is learned is what its losses(batch, training) gives: compute it there"
+            if part == "loss"
+            else f"Its class gets the model where it names it, def __init__(self, model): pass the class, task={name}"
+        )
+        own = "losses" if part == "loss" else "models"
+        problems.append(f"{said} is not read: the task {name} has {own} of its own. {instead}, or leave it out.")
+    if problems:
+        raise UserError(numbered(problems))
 
 
 def _segmentation(
@@ -230,7 +260,7 @@ def make_state(
 ) -> TrainState:
     """What a step changes: weights, optimizers with their schedules, counters; made in the strategy's scope."""
     with seeded(config.seed), devices.strategy.scope(), fresh_names():
-        factor, keeps_its_own = new_rate_factor(), []
+        factor = new_rate_factor()
 
         def schedule_of(every: int):
             total, warmup = -(-intervals.total // every), intervals.warmup // every
@@ -241,11 +271,10 @@ def make_state(
             own = phase.optimizer if phase is not None else None
             field = "optimizer" if own is None else f"the optimizer of the phase {phase.name!r}"
             part = parts.optimizer if own is None else own
-            keeps_its_own.append(isinstance(part, keras.optimizers.Optimizer))
             return build_optimizer(config.optimizer, schedule, factor, part, field=field)
 
         updates = build_updates(task, optimizer_of)
-        if parts.schedule is not None and all(keeps_its_own):
+        if parts.schedule is not None and keep_their_rates(task.phases, parts.optimizer):
             raise UserError(
                 f"schedule={name_of(parts.schedule)} is the rate of nothing: an optimizer that is an object keeps its "
                 "own.\n  Give it to the object, keras.optimizers.Adam(schedule), or pass the class, "

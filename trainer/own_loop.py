@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
+from configs.reading.line_wrapping import wrapped
 from configs.schema import Config
 from trainer.actions.micro_batches import FittingSteps
 from trainer.actions.nonfinite import Nonfinite
@@ -17,8 +18,9 @@ from trainer.data.sources.splits import Splits
 from trainer.errors import UserError, numbered
 from trainer.models.inputs import input_names
 from trainer.reporting.failures import explain_failure
+from trainer.reporting.overview import remarks
 from trainer.stepping.segmentation import Segmentation
-from trainer.training import _Warnings
+from trainer.training import _Warnings, start_from, warm_start_source, warn_of_parts
 
 # After this many steps the host checks whether a non-finite gradient has stopped the run.
 _ASK_EVERY = 10
@@ -31,6 +33,12 @@ class OwnLoop:
         self._run = run
         run.host.data = describe_data(run.data)  # opens them: the config that is written has their classes
         take_up_micro_batches(run)
+        source = warm_start_source(run.config) if run.current_step == 0 else None
+        for label, text in remarks(run):
+            run.log(wrapped(f"  {label}: {text}"))
+        warn_of_parts(run)
+        if source is not None:
+            start_from(run, source)
         if run.devices.chief:
             write_config(run)
         self._step = FittingSteps(run, _Warnings(run)).one
@@ -86,6 +94,13 @@ class OwnLoop:
             if label is not None and "image" in batch and tuple(sides) != batch["image"].shape[1:-1]:
                 shapes = f"label is {list(label.shape)} and image {list(batch['image'].shape)}"
                 problems.append(f"{shapes}: each pixel has its class, [batch, height, width].")
+        label, void = batch.get("label"), run.config.data.void_id
+        if run.config.data.mask_encoding == "binary" and void == 255 and label is not None and (label == 255).any():
+            problems.append(
+                f"label holds 255 at {(label == 255).mean():.1%} of the pixels: void in a batch, and class 1 "
+                f"({run.data.classes[1]}) in the masks of the run's data. Write class ids, label // 255. Where a batch "
+                "has void, too, void takes another id: --config.data.void_id=254."
+            )
         if problems:
             raise UserError("run.step, the batch:\n" + numbered(problems))
         return batch

@@ -80,13 +80,11 @@ def train(run, stop: Callable[[], bool] = lambda: False) -> Result:
             check_config(run, start)
             check_data(describe_data(data), run, start)
             take_up_micro_batches(run)
-            source = _warm_start_from(run.config, start)
+            source = warm_start_source(run.config) if start is None else None
             run.host.data = describe_data(data)
             actions = timed([*run.config.train.actions, *run.parts.actions], run.intervals)
             run.log(opening_text(run))
-            in_parts = run.config.train.accumulate != 1 or devices.replicas > 1
-            if in_parts and (remark := batchwise_remark(run)):
-                run.log(wrapped(f"warning: {remark}."))
+            warn_of_parts(run)
             _take_up(run, start, source)
             return _train(run, actions, lambda: devices.any_worker(bool(stop())))
 
@@ -112,8 +110,20 @@ def _take_up(run, start: checkpoints.Saved | None, source: checkpoints.Saved | N
             + (" It begins with what was due there: an evaluation." if due and _evaluates(run, start.step) else "")
         )
     elif source is not None:
-        taken = warm_start(run.state, source, run.config.checkpoint.warm_start_pattern)
-        run.log(f"Warm start from {source.folder}: {taken}")
+        start_from(run, source)
+
+
+def start_from(run, source: checkpoints.Saved) -> None:
+    """Takes the weights of another run, as config.checkpoint.warm_start says."""
+    taken = warm_start(run.state, source, run.config.checkpoint.warm_start_pattern)
+    run.log(f"Warm start from {source.folder}: {taken}")
+
+
+def warn_of_parts(run) -> None:
+    """Warns of a loss that means something else on the parts into which replicas and micro-batches split a batch."""
+    in_parts = run.config.train.accumulate != 1 or run.devices.replicas > 1
+    if in_parts and (remark := batchwise_remark(run)):
+        run.log(wrapped(f"warning: {remark}."))
 
 
 def _evaluates(run, step: int) -> bool:
@@ -121,10 +131,10 @@ def _evaluates(run, step: int) -> bool:
     return Action(every, lambda step: None, run.intervals.margin(every)).due(step, run.intervals.total)
 
 
-def _warm_start_from(config, start: checkpoints.Saved | None) -> checkpoints.Saved | None:
+def warm_start_source(config) -> checkpoints.Saved | None:
     """The checkpoint for a warm start: the best of another run's workdir, or a checkpoint's folder."""
     source = config.checkpoint.warm_start
-    if not source or start is not None:
+    if not source:
         return None
     if checkpoints.list_steps(source):
         return checkpoints.find(source, "best")

@@ -79,14 +79,26 @@ def problems(
     return sorted(found, key=lambda problem: order[problem.fields[0]])
 
 
-def unread(config: Config, *, given: Collection[str] = ()) -> list[Problem]:
+_OF_THE_RATE = tuple(f"optimizer.{name}" for name in ("learning_rate", "schedule", "warmup", "final_fraction", "power"))
+
+
+def unread(config: Config, *, given: Collection[str] = (), own_rate: bool = False) -> list[Problem]:
     """Fields that were set and that nothing reads, because another part was chosen: the momentum of Adam.
 
     No mistake in a recipe, whose optimizer the command line may exchange; worth a remark when the run starts.
+
+    Args:
+        config: The whole config of a run.
+        given: As for `check`.
+        own_rate: Each optimizer is an object with a rate of its own.
     """
     found = []
     known = fields.all_fields()
     for path, field in fields.all_fields().items():
+        if own_rate and path in (*_OF_THE_RATE, "optimizer.options") and fields.get(config, path) != field.default:
+            text = "an optimizer that is an object keeps its own: say it there, or pass the class."
+            found.append(_problem(config, (path,), text))
+            continue
         for sibling, readers in field.knob.read_by.items():
             chooser = f"{path.rpartition('.')[0]}.{sibling}"
             part, chosen = known[chooser].knob.part, fields.get(config, chooser)
@@ -311,11 +323,10 @@ def _metric(config: Config, *, given: Collection[str] = (), task: bool = False):
     """The score that decides: built in, or one of the user's; the terms of a task are known when it is traced."""
     evaluate = config.evaluate
     names = [*(name.rpartition(":")[2] for name in evaluate.metrics), *given]
-    twice = sorted({name for name in names if names.count(name) > 1})
     built_in = fields.all_fields()["evaluate.metric"].knob.names + (VOLUME_SCORES if rank_of(config) == 3 else ())
-    taken = sorted({name for name in names if name in built_in})
-    if twice or taken:
-        text = f"{', '.join(twice or taken)} is the name of two metrics. Give each function a name of its own."
+    twice = sorted({name for name in names if names.count(name) > 1 or name in built_in})
+    if twice:
+        text = f"{', '.join(twice)} is the name of two metrics. Give each function a name of its own."
         yield ("evaluate.metrics",), text
     known = [*built_in, *names]
     if evaluate.metric not in known and not (task or config.task):

@@ -74,6 +74,10 @@ def test_what_nothing_reads_is_no_error_and_is_said():
     assert validation.unread(Config(optimizer=Optimizer(name="sgd"))) == []
     (handed,) = validation.unread(Config(optimizer=Optimizer(beta_1=0.5)), given=["optimizer"])
     assert "the optimizer given does not read it" in handed.text
+    config = Config(optimizer=Optimizer(learning_rate=0.5, warmup="1%", clip_norm=2.0))
+    kept = validation.unread(config, given=["optimizer"], own_rate=True)
+    assert [problem.fields for problem in kept] == [("optimizer.learning_rate",), ("optimizer.warmup",)]
+    assert validation.unread(config, given=["optimizer"]) == []  # a class gets the run's rate
 
 
 def test_the_optimizers_are_those_of_keras():

@@ -228,6 +228,14 @@ def test_labels_are_recognised_and_it_is_said(change, note, expected):
         np.testing.assert_array_equal(label, expected(truth))
 
 
+def test_other_data_are_read_as_those_that_were_trained_on():
+    found, _, _ = labels_become(lambda label: np.where(label == 2, 255, label))
+    other, labels = np.zeros((2, 24, 30, 3), np.uint8), np.full((2, 24, 30), 255, np.uint8)
+    labels[:, :9] = 0
+    scored = open_data(found.config, (other, labels))
+    assert set(np.unique(scored.train.load(0).label)) == {0, 255}  # void still, and no class 1
+
+
 def test_values_can_be_mapped_and_classes_named():
     found, labels, drawn = labels_become(
         lambda label: label * 100, mask_encoding="ids", mask_ids=((0, 0), (100, 1), (200, 255)), classes=("a", "b")

@@ -193,3 +193,57 @@ def test_a_function_of_keras_gets_logits_as_its_class_does():
 
 
 _CROSS_ENTROPY = keras.losses.categorical_crossentropy
+
+
+def of_pixels(y_true, y_pred):
+    return keras.losses.binary_crossentropy(y_true, y_pred, from_logits=True)
+
+
+def of_classes(y_true, y_pred):
+    return tf.nn.sigmoid_cross_entropy_with_logits(y_true, y_pred)
+
+
+def of_weights(y_true, y_pred, sample_weight):
+    return sample_weight * of_pixels(y_true, y_pred)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        of_pixels,
+        of_classes,
+        of_weights,
+        keras.losses.binary_crossentropy,
+        keras.losses.BinaryCrossentropy(from_logits=True),
+        keras.losses.BinaryCrossentropy(from_logits=True, reduction="none"),
+    ],
+)
+@pytest.mark.parametrize("keys", [(), ("sample_weight",)], ids=["alone", "weighted"])
+def test_void_adds_nothing_to_a_loss_of_pixels(loss, keys):
+    # A row of zeros alone would teach that void is none of the classes.
+    labels, logits = tf.constant([[[0, 255], [2, 1]]]), X[:1, :2, :2] / 50.0
+    valid = (labels.numpy() != 255)[..., None]
+    wanted = np.maximum(logits, 0) - logits * np.eye(3)[labels.numpy() % 255] + np.log1p(np.exp(-np.abs(logits)))
+    batch = dict.fromkeys(keys, tf.ones([1, 2, 2], tf.uint8 if loss is not of_weights else tf.float32))
+    assert float(build_objective(config_of(), 3, loss)(labels, tf.constant(logits), batch)["loss"]) == pytest.approx(
+        (valid * wanted).mean(), rel=1e-5
+    )
+
+
+def of_the_batch(y_true, y_pred):
+    return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(y_true, y_pred))
+
+
+def of_void_alone(y_true, y_pred, mask):
+    return tf.reduce_mean((1.0 - mask) * tf.reduce_sum(y_pred**2, axis=-1))
+
+
+@pytest.mark.parametrize(("loss", "learns"), [(of_the_batch, False), (of_pixels, False), (of_void_alone, True)])
+def test_void_teaches_nothing_unless_the_loss_takes_the_mask(loss, learns):
+    # TensorFlow's gradient of the cross-entropy with a row of zeros is the softmax, though its value is 0.
+    labels, logits = tf.constant([[[0, 255], [2, 1]]]), tf.constant(X[:1, :2, :2] / 50.0)
+    objective = build_objective(config_of(), 3, loss)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        value = objective(labels, logits)["loss"]
+    assert tape.gradient(value, logits)[0].numpy().any(axis=-1).tolist() == [[not learns, learns], [not learns] * 2]

@@ -11,6 +11,7 @@ from configs.schema import Config
 from trainer import process
 from trainer.distribution.strategy import Devices
 from trainer.reporting import terminal
+from trainer.stepping.optimizer import keep_their_rates
 from trainer.stepping.segmentation import Segmentation
 
 
@@ -41,8 +42,7 @@ def _about(run) -> dict[str, Any]:
         more=[
             *_parts(run),
             *_notes(run.named_config, run.devices),
-            *(("note", note) for note in (*data.notes, *run.notes)),
-            *_unread(run),
+            *remarks(run),
             ("process", process.described()),
         ],
     )
@@ -73,9 +73,15 @@ def _parts(run) -> list[tuple[str, str]]:
     return [(name, ", ".join(value) if isinstance(value, (list, dict)) else value) for name, value in shown.items()]
 
 
-def _unread(run) -> list[tuple[str, str]]:
+def remarks(run) -> list[tuple[str, str]]:
+    """What was recognised of data and model, and which fields nothing reads, as (label, text) rows."""
     given = set(run.parts.names())
-    return [("not read", f"config.{problem.text}") for problem in validation.unread(run.config, given=given)]
+    own_rate = keep_their_rates(run.task.phases, run.parts.optimizer)
+    problems = validation.unread(run.config, given=given, own_rate=own_rate)
+    return [
+        *(("note", note) for note in (*run.data.notes, *run.notes)),
+        *(("not read", f"config.{problem.text}") for problem in problems),
+    ]
 
 
 def _size(variable) -> int:

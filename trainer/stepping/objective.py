@@ -1,9 +1,9 @@
 """Config -> the objective: from labels and logits to the named terms of the loss.
 
 A loss of `losses/` takes class ids and logits, and leaves out void pixels by itself. A loss of the user's is called as
-Keras calls it, `function(y_true, y_pred)`; void pixels reach it as rows of zeros, or as a mask where it takes one.
-Further parameters of it get the batch's values of their names, and `all_reduce` the function that sums over the global
-batch.
+Keras calls it, `function(y_true, y_pred)`; void pixels reach it as rows of zeros, and no gradient comes back from them,
+or as a mask where it takes one. Further parameters of it get the batch's values of their names, and `all_reduce` the
+function that sums over the global batch.
 """
 
 from __future__ import annotations
@@ -210,9 +210,15 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
         mask = next((key for key in ("mask", "sample_weight") if key in further and key not in given), None)
         if mask and (not isinstance(loss, keras.losses.Loss) or _weighs_pixels(loss, y_true, y_pred)):
             given[mask] = tf.cast(valid, tf.float32)
+        elif "sample_weight" in given and given["sample_weight"].shape.rank == valid.shape.rank:
+            # A key of the examples: void pixels have the weight 0, whatever it says of them.
+            given["sample_weight"] = tf.where(valid, tf.cast(given["sample_weight"], tf.float32), 0.0)
         elif mask and probabilities:
             # Zeros in both add nothing to an overlap or a size.
             y_pred = y_pred * tf.cast(valid, tf.float32)[..., None]
+        if config.loss.labels != "ids" and (mask is None or mask not in given):
+            # TensorFlow's cross-entropy of a row of zeros is 0, and its gradient is not: it is the softmax.
+            y_pred = tf.where(valid[..., tf.newaxis], y_pred, tf.stop_gradient(y_pred))
         if "all_reduce" in further:
             given["all_reduce"] = all_reduce
         missing = [key for key in needed if key not in given]
@@ -246,10 +252,21 @@ def _of_a_function(loss: Any, name: str, field: str, config: Config, outputs: in
                 "tensor.\n"
                 "  Return the value itself: a scalar, or one for each image or pixel."
             )
-        return {"loss": value if _is_scalar(value) else tf.reduce_mean(value)}
+        return {"loss": value if _is_scalar(value) else tf.reduce_mean(_without_void(value, valid))}
 
     batchwide = "all_reduce" in further
     return Objective(name, function, batchwide, loss)
+
+
+def _without_void(value: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+    """A value for each pixel `[batch, height, width]`, or one for each of its classes, with 0 where the label is void.
+
+    A row of zeros is no error to a cross-entropy of the softmax, and "none of the classes" to one of sigmoids.
+    """
+    rank = valid.shape.rank
+    if value.shape.rank not in (rank, rank + 1) or not value.shape[:rank].is_compatible_with(valid.shape):
+        return value
+    return tf.where(valid if value.shape.rank == rank else valid[..., tf.newaxis], value, tf.zeros([], value.dtype))
 
 
 def _weighs_pixels(loss: keras.losses.Loss, y_true: tf.Tensor, y_pred: tf.Tensor) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ from configs.schema import Config, Optimizer
 from trainer.errors import UserError, numbered
 from trainer.parts import name_of, resolve
 from trainer.stepping.schedule import Scaled, Schedule
+from trainer.stepping.task import Phase
 
 # Keras's, by their names in lower case.
 OPTIMIZERS = {
@@ -86,6 +88,17 @@ def build_optimizer(
         # public way to switch that off; `made` belongs to this run alone (see `_in_scope`).
         made._all_reduce_sum_gradients = lambda pairs: pairs
     return made
+
+
+def keep_their_rates(phases: Sequence[Phase], optimizer: Any) -> bool:
+    """Whether each optimizer is an object, whose rate the config does not say.
+
+    Args:
+      phases: of the task; none of most.
+      optimizer: what was handed in for those that have none of their own.
+    """
+    own = [optimizer if phase.optimizer is None else phase.optimizer for phase in phases] or [optimizer]
+    return all(isinstance(each, keras.optimizers.Optimizer) for each in own)
 
 
 def lower_rate(config: Config, optimizer: Any) -> str:

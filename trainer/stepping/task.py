@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import numbers
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from configs.reading.nearest import did_you_mean
@@ -327,6 +329,15 @@ def terms_of(outcome: Outcome, phase: Phase | None, task: Task) -> dict[str, Any
     wanted = phase.terms if phase is not None and phase.terms else tuple(terms)
     if problems or not wanted:
         raise UserError(numbered(problems) if problems else f"{gave}.")
+    if all(isinstance(terms[term], (numbers.Number, np.number)) for term in wanted):
+        code = type(task).losses.__code__
+        raise UserError(
+            f"{name}.losses ({code.co_filename}:{code.co_firstlineno}) gave "
+            + ", ".join(f"{term!r}: {terms[term]!r}" for term in wanted)
+            + f"{'' if phase is None else f' for the phase {phase.name!r}'}: numbers of Python, which depend on no "
+            "model.\n  Compute a term from what a model gives, with TensorFlow or Keras: tf.reduce_mean(…), not "
+            "float(…) or numpy."
+        )
     return {term: _scalar(terms[term], f"{name}.losses: {term!r}") for term in wanted}
 
 
@@ -343,6 +354,6 @@ def _scalar(value: Any, what: str) -> Any:
     if not tf.is_tensor(value):
         if isinstance(value, (str, bytes, list, tuple, dict, type(None))):
             raise UserError(f"{what} is {value!r}, of type {type(value).__name__}, and a loss is a tensor.")
-        # Where the whole loss is a constant, the guard reports it.
+        # Beside terms that depend on the models, a constant is as good as another.
         value = tf.convert_to_tensor(value, tf.float32)
     return value if value.shape.rank == 0 else tf.reduce_mean(value)

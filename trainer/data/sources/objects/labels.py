@@ -73,7 +73,8 @@ def kind_of_labels(labels: Sequence[tuple[str, np.ndarray]], data: Data) -> tupl
         return LabelKind("target"), ["the labels hold fractions: they are a target of float32, and no class ids"]
     notes = ["the labels are class ids as fractional numbers, and are read as whole ones"] if fractions else []
     seen = set().union(*(np.unique(label).tolist() for _, label in labels))
-    if seen == {0, 255} and data.void_id == 255 and not data.mask_ids and len(data.classes) in (0, 2):
+    ids = data.mask_ids or data.mask_encoding == "ids"
+    if seen == {0, 255} and data.void_id == 255 and not ids and len(data.classes) in (0, 2):
         return LabelKind("binary"), [*notes, "the labels hold 0 and 255 alone: 255 is class 1, not void"]
     return LabelKind("ids"), notes
 

@@ -72,6 +72,8 @@ def open_object(value: Any, data: Data, title: str = "") -> Splits:
         )
     found = readers["train"].layout
     fields = {"classes": found.data.classes, "channels": found.channels, "labels": found.data.labels}
+    if found.label.kind in ("ids", "binary") and data.mask_encoding == "auto":
+        fields["mask_encoding"] = found.label.kind  # other data that are scored are read alike
     return Splits(
         readers["train"],
         readers.get("validation"),
