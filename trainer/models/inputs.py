@@ -133,6 +133,13 @@ def users_line(error: BaseException) -> tuple[str, str]:
     return f"{name}:{line}", linecache.getline(name, line).strip()
 
 
+def spatial_inputs(model: keras.Model) -> tuple[str, ...]:
+    """Names of a model's inputs that are as high and wide as the image, with an axis of channels or without."""
+    sides = {tensor.name: tuple(tensor.shape[1:3]) for tensor in model.inputs if len(tensor.shape) > 2}
+    of_image = sides.get("image") or next(iter(sides.values()), ())
+    return tuple(name for name, own in sides.items() if own == of_image)
+
+
 def fixed_size(model: keras.Model) -> tuple[int, ...] | None:
     """The height and width of images if the model takes only one size, otherwise None."""
     inputs = getattr(model, "inputs", None) or ()

@@ -8,19 +8,20 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import tensorflow as tf
 
 
-def mirrored(apply: Callable, *, sigmoid: bool, axes: Sequence[int] = (1, 2)) -> Callable:
+def mirrored(apply: Callable, *, sigmoid: bool, axes: Sequence[int] = (1, 2), keys: Collection[str] = ()) -> Callable:
     """A function like `apply` that averages probabilities over all mirror images of its input.
 
     Args:
       apply: from a tensor `[batch, height, width, channels]`, or a mapping of tensors, to logits
-        `[batch, height, width, outputs]`. In a mapping, tensors with as many axes as an image are mirrored.
+        `[batch, height, width, outputs]`.
       sigmoid: whether each logit has its own probability; otherwise they are a softmax's.
       axes: the axes to mirror: (1, 2) for images, any of (1, 2, 3) for volumes.
+      keys: of a mapping the tensors that are as high and wide as the image; the others stay as they are.
 
     Returns:
       A function to float32 logits whose sigmoid, or softmax, is the average: log p, or log p - log (1 - p).
@@ -29,12 +30,12 @@ def mirrored(apply: Callable, *, sigmoid: bool, axes: Sequence[int] = (1, 2)) ->
     subsets = [subset for n in range(len(axes) + 1) for subset in itertools.combinations(axes, n)]
 
     def turned(value, subset):
-        spatial = value.shape.rank >= max(axes) + 2
-        return tf.reverse(value, subset) if subset and spatial else tf.identity(value)
+        if isinstance(value, Mapping):
+            return {key: turned(part, subset) if key in keys else part for key, part in value.items()}
+        return tf.reverse(value, subset) if subset else tf.identity(value)
 
     def answer(inputs, subset):
-        seen = tf.nest.map_structure(lambda value: turned(value, subset), inputs)
-        return turned(tf.cast(apply(seen), tf.float32), subset)
+        return turned(tf.cast(apply(turned(inputs, subset)), tf.float32), subset)
 
     return lambda inputs: mean_answer(
         [functools.partial(answer, inputs, subset) for subset in subsets], sigmoid=sigmoid

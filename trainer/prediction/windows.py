@@ -16,7 +16,7 @@ import tensorflow as tf
 from trainer.models.build import activation, logits_per_pixel, size_multiple
 from trainer.models.inference_memory import footprint
 from trainer.models.input_scaling import StandardizeImage
-from trainer.models.inputs import call_model, fixed_size, input_names
+from trainer.models.inputs import call_model, fixed_size, input_names, spatial_inputs
 from trainer.models.layers.group_normalization import GroupNormalization, given_statistics, pooled_statistics
 from trainer.prediction import mosaics
 from trainer.prediction.mirroring import mirrored
@@ -335,16 +335,21 @@ def sample_sides(chosen: Plan, size):
 
 def _tiles_of_several(model, batch, names, tile: tuple[int, int], config, outputs: int):
     """For a model with several inputs and one size: tiles all inputs as large as the image in one stack of channels."""
-    sigmoid = activation(config) == "sigmoid"
-    spatial = [name for name in names if batch[name].shape.rank == 4]
-    channels = [batch[name].shape[-1] for name in spatial]
+    sigmoid, spatial = activation(config) == "sigmoid", spatial_inputs(model)
+    # A plane without an axis of channels is one channel of the stack.
+    planes = [batch[name] if batch[name].shape.rank == 4 else batch[name][..., None] for name in spatial]
 
     def apply(stack):
-        parts = dict(zip(spatial, tf.split(stack, channels, axis=-1), strict=True))
-        inputs = {n: tf.cast(parts[n], batch[n].dtype) if n in parts else batch[n] for n in names}
+        parts = dict(zip(spatial, tf.split(stack, [plane.shape[-1] for plane in planes], axis=-1), strict=True))
+        inputs = {}
+        for name in names:
+            part = parts.get(name, batch[name])
+            inputs[name] = tf.cast(
+                part if part.shape.rank == batch[name].shape.rank else part[..., 0], batch[name].dtype
+            )
         return main_logits(call_model(model, inputs, training=False))
 
-    stack = tf.concat([tf.cast(batch[name], tf.float32) for name in spatial], axis=-1)
+    stack = tf.concat([tf.cast(plane, tf.float32) for plane in planes], axis=-1)
     apply = mirrored(apply, sigmoid=sigmoid) if config.evaluate.mirror else apply
     return tiled_logits(apply, stack, tile, min(config.evaluate.tile_overlap, min(tile) - 1), outputs)
 
@@ -353,12 +358,12 @@ def _whole_of_several(model, batch, names, multiple: int, config):
     """For a model with several inputs, which sees the image whole; inputs of its height and width are padded alike."""
     shape = tf.shape(batch["image"])
     height, width = rounded_up(shape[1], multiple), rounded_up(shape[2], multiple)
-    spatial = {name for name in names if batch[name].shape.rank == 4}
+    spatial = spatial_inputs(model)
     inputs = {name: padded_to(batch[name], height, width) if name in spatial else batch[name] for name in names}
 
     def apply(inputs):
         return main_logits(call_model(model, inputs, training=False))
 
     if config.evaluate.mirror:
-        apply = mirrored(apply, sigmoid=activation(config) == "sigmoid")
+        apply = mirrored(apply, sigmoid=activation(config) == "sigmoid", keys=spatial)
     return tf.cast(apply(inputs), tf.float32)[:, : shape[1], : shape[2]]
