@@ -110,7 +110,7 @@ def test_curves_go_on_over_a_restart_and_have_their_table(folder):
     _, page = read(folder)
     training, evaluations = (rows for rows in page.tables.values() if rows and rows[0][0] == "step")
     assert [row[0] for row in training[1:]] == [1, 2, 3, 4, 5, 6]
-    assert [row[0] for row in evaluations[1:]] == [2, 6]
+    assert [row[0] for row in evaluations[1:]] == [2, 4, 6]
     with open(os.path.join(folder, "metrics.jsonl"), encoding="utf-8") as file:
         records = [json.loads(line) for line in file]
     losses = [record["loss"] for record in records if record["kind"] == "train"]

@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import Mapping
 
+from configs.reading import fields
 from configs.reading.serialization import besides_of, differences, from_json, to_json
 from configs.schema import Config
 from trainer import process
@@ -82,6 +83,9 @@ def check_config(run, start: checkpoint.Saved | None) -> None:
         reason = error.strerror if isinstance(error, OSError) else error
         log(f"warning: {path} cannot be read, so the config is not compared with the one of the run: {reason}")
         return
+    if "data" in run.parts.names() and before.data.mask_encoding == "auto":
+        # Earlier versions did not record how the labels of a run's own data were read.
+        before = fields.replace(before, {"data.mask_encoding": config.data.mask_encoding})
     changed = differences(before, config)
     more = len(config.data.classes) > len(before.data.classes)
     extending = [d for d in changed if d.breaks and extends(d.field, d.old, d.new, more)]
