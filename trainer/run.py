@@ -269,6 +269,7 @@ class Run:
         self.state.rate_factor.assign(value)
 
     def __setattr__(self, name: str, value: Any) -> None:
+        # `taken` is the last attribute that __init__ makes.
         if (
             "taken" in self.__dict__
             and not name.startswith("_")
