@@ -68,6 +68,8 @@ def _float32_policy():
 
 
 def pytest_sessionstart(session):
+    if session.config.getoption("numprocesses", None):
+        return  # the process that hands out the tests to others runs none
     import tensorflow as tf
 
     cpus = tf.config.list_physical_devices("CPU")
