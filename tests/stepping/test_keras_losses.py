@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from configs.schema import Config, Data, Loss
 from tests.stepping.replica_runs import mirrored, tiny
-from trainer import Task
+from trainer import Task, UserError
 from trainer.stepping.objective import build_objective
 
 LABELS = np.random.default_rng(0).integers(0, 2, (2, 4, 4)).astype("int32")
@@ -38,3 +39,9 @@ def test_a_keras_loss_is_not_divided_by_the_number_of_replicas(replicas):
     if replicas == 2:  # elsewhere Keras divides, as for `fit`
         elsewhere = strategy.run(tf.function(lambda: task.losses({"label": LABELS}, True)["loss"]))
         np.testing.assert_allclose(strategy.experimental_local_results(elsewhere), mean / 2, rtol=1e-6)
+
+
+def test_what_a_function_of_keras_raises_is_said_with_what_it_was_called_with():
+    config = Config(data=Data(classes=("a", "b")), loss=Loss(labels="ids"))
+    with pytest.raises(UserError, match=r"sparse_categorical_crossentropy.* cannot be used here: it raised ValueError"):
+        build_objective(config, 2, keras.losses.sparse_categorical_crossentropy)(LABELS[..., None, None], LOGITS)
