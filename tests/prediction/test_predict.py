@@ -14,6 +14,7 @@ from trainer.prediction import windows
 from trainer.prediction.inputs import Failure, find_images, output_names
 from trainer.prediction.paths import predict_paths, shares
 from trainer.prediction.strips import Strip
+from trainer.prediction.volumes import find_cases
 from trainer.reporting import panels
 from trainer.reporting.panels import class_colors
 
@@ -149,6 +150,26 @@ def test_inputs_are_found_once_in_order(tmp_path):
     found, failures = find_images([folder, os.path.join(folder, "b.png"), os.path.join(folder, "**", "*.png")])
     assert [os.path.relpath(path, folder) for path in found] == ["a.JPG", "b.png", "sub/c.tiff"]
     assert failures == []
+
+
+@pytest.mark.parametrize("images, masks, suffix", [("images", "masks", ".png"), ("imagesTr", "labelsTr", ".nii.gz")])
+def test_masks_beside_images_are_no_pictures_unless_their_folder_is_named(tmp_path, images, masks, suffix):
+    for name in (f"Tile 1/{images}/a{suffix}", f"Tile 1/{masks}/a{suffix}", f"alone/{masks}/b{suffix}"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    lines = []
+
+    def found(folder):
+        if suffix == ".png":
+            paths = list(find_images([folder], report=lines.append)[0])
+        else:
+            paths = [files.images[0] for files in find_cases([folder], 1, report=lines.append)[0]]
+        return [os.path.relpath(path, tmp_path) for path in paths]
+
+    of_masks = os.path.join(tmp_path, "Tile 1", masks)
+    assert found(str(tmp_path)) == [f"Tile 1/{images}/a{suffix}", f"alone/{masks}/b{suffix}"]
+    assert lines == [f"{of_masks}: masks beside images, left out. Name the folder to predict its files."]
+    assert found(of_masks) == [f"Tile 1/{masks}/a{suffix}"]
 
 
 def test_a_name_with_pattern_characters_is_a_file(tmp_path):

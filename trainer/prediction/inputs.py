@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from trainer.data import IMAGE_SUFFIXES
+from trainer.data.sources.names import kind_of_folder
 from trainer.errors import UserError
 
 
@@ -32,15 +33,17 @@ def are_paths(images) -> bool:
     return not hasattr(images, "shape") and len(images) > 0 and all(isinstance(i, (str, os.PathLike)) for i in images)
 
 
-def find_images(inputs: Sequence[str], output_dir: str = "") -> tuple[dict[str, str], list[Failure]]:
-    """Expands files, folders and globs.
+def find_images(
+    inputs: Sequence[str], output_dir: str = "", report: Callable[[str], None] = lambda text: None
+) -> tuple[dict[str, str], list[Failure]]:
+    """Expands files, folders and globs; `report` is called with a line for each folder that is left out.
 
     Returns:
       (path -> its path below the searched folder, in order and each once; the inputs without images).
     """
     found, failures = expanded(
         inputs,
-        lambda folder: _images_below(folder, output_dir),
+        lambda folder: _images_below(folder, output_dir, report),
         f"no image in it; looked for {', '.join(IMAGE_SUFFIXES)}",
     )
     return found, failures
@@ -82,15 +85,25 @@ def expanded(
     return found, failures
 
 
-def _images_below(folder: str, output_dir: str) -> list[str]:
+def without_masks(parent: str, folders: Iterable[str], report: Callable[[str], None]) -> list[str]:
+    """The folders of a folder, but those of masks where one of images is beside them: these are no pictures."""
+    kinds = {name: kind_of_folder(name) for name in folders}
+    masks = [name for name, kind in kinds.items() if kind == "masks" and "images" in kinds.values()]
+    for name in masks:
+        report(f"{os.path.join(parent, name)}: masks beside images, left out. Name the folder to predict its files.")
+    return [name for name in kinds if name not in masks]
+
+
+def _images_below(folder: str, output_dir: str, report: Callable[[str], None]) -> list[str]:
     output = os.path.realpath(output_dir) if output_dir else None
     paths = []
     for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(
+        others = sorted(
             name
             for name in folders
             if not name.startswith(".") and os.path.realpath(os.path.join(parent, name)) != output
         )
+        folders[:] = without_masks(parent, others, report)
         paths += [
             os.path.normpath(os.path.join(parent, name))
             for name in sorted(files)

@@ -64,7 +64,7 @@ def predict_paths(
     Raises:
       OSError: the output cannot be written.
     """
-    paths, failures = find_images(inputs, output_dir)
+    paths, failures = find_images(inputs, output_dir, report)
     # --output=masks/ means that folder, not masks/masks/.
     base = os.path.normpath(output_dir)
     base = os.path.dirname(base) if os.path.basename(base) == "masks" else base

@@ -24,7 +24,7 @@ from configs.schema import Config
 from trainer.data.volumes import cases
 from trainer.data.volumes.files import SUFFIXES, is_series, suffix_of, write_like, written_suffix
 from trainer.errors import UserError
-from trainer.prediction.inputs import Failure, expanded, output_names
+from trainer.prediction.inputs import Failure, expanded, output_names, without_masks
 from trainer.prediction.postprocessing import PostProcessing
 from trainer.prediction.volume_windows import VolumeNetwork
 from trainer.reporting.memory.out_of_memory import is_out_of_memory
@@ -45,7 +45,7 @@ def predict_volumes(
     """Predicts every volume that can be read; arguments, result and errors are those of `predict`."""
     base = os.path.normpath(output_dir)
     base = os.path.dirname(base) if os.path.basename(base) == "masks" else base
-    found, failures = find_cases(inputs, config.data.channels, base)
+    found, failures = find_cases(inputs, config.data.channels, base, report)
     post = postprocessing or PostProcessing(classes=tuple(config.data.classes), rank=3)
     network, done, data = VolumeNetwork(model, config, post.cuts), 0, config.data
     if not data.spacing:
@@ -94,11 +94,16 @@ def _amounts(mask: np.ndarray, place: cases.Place, classes: Sequence[str]) -> st
     return ", ".join([*volumes, f"{classes[0]} {100 * counts[0] / mask.size:.1f} %"])
 
 
-def find_cases(inputs: Sequence[str], channels: int, output_dir: str = "") -> tuple[list[cases.Files], list[Failure]]:
-    """Files, folders, DICOM series and patterns as cases, with a case's channels joined; and the failures."""
+def find_cases(
+    inputs: Sequence[str], channels: int, output_dir: str = "", report: Callable[[str], None] = lambda text: None
+) -> tuple[list[cases.Files], list[Failure]]:
+    """Files, folders, DICOM series and patterns as cases, with a case's channels joined; and the failures.
+
+    `report` is called with a line for each folder that is left out.
+    """
     output = os.path.realpath(output_dir) if output_dir else None
     nothing = f"no volume in it; looked for {', '.join(SUFFIXES)} and DICOM series"
-    found, failures = expanded(inputs, lambda folder: _below(folder, output), nothing, is_series)
+    found, failures = expanded(inputs, lambda folder: _below(folder, output, report), nothing, is_series)
     grouped: dict[tuple[str, str, str], dict[int, str]] = collections.defaultdict(dict)
     for path, wish in found.items():
         stem = wish[: -len(suffix_of(wish))] if suffix_of(wish) else wish
@@ -139,7 +144,7 @@ def _others(path: str, found) -> bool:
     )
 
 
-def _below(folder: str, output: str | None) -> list[str]:
+def _below(folder: str, output: str | None, report: Callable[[str], None]) -> list[str]:
     paths = []
     for parent, folders, names in os.walk(folder):
         kept = []
@@ -151,7 +156,7 @@ def _below(folder: str, output: str | None) -> list[str]:
                 paths.append(os.path.normpath(full))
             else:
                 kept.append(name)
-        folders[:] = kept
+        folders[:] = without_masks(parent, kept, report)
         for name in sorted(names):
             if suffix_of(name) and suffix_of(name) not in (".img", ".img.gz") and not name.startswith("."):
                 paths.append(os.path.normpath(os.path.join(parent, name)))
